@@ -1,0 +1,58 @@
+/**
+ * Names the data that a query reads or a mutation changes.
+ *
+ * Queries and mutations share one key space, so that a write can say exactly which reads it makes out of date: a table,
+ * and within the table an optional scope such as a project id. A dependency without a scope stands for the whole table.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * A table, or one scope within it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Dependency {
+  readonly table: string
+  readonly scope?: string | number | undefined
+}
+
+/**
+ * Constructs a `Dependency` on a whole table, or on one scope of it.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Dependency from "athena-hooks/query/Dependency"
+ *
+ * const events = Dependency.make("episodic_events")
+ * const eventsOfProject = Dependency.make("episodic_events", 7)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (table: string, scope?: string | number): Dependency =>
+  scope === undefined ? { table } : { table, scope }
+
+/**
+ * Whether a change of `changed` can alter what was read from `read`: the tables are the same, and the scopes are the
+ * same or at least one side stands for the whole table.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const affects = (changed: Dependency, read: Dependency): boolean =>
+  changed.table === read.table &&
+  (changed.scope === undefined || read.scope === undefined || changed.scope === read.scope)
+
+/**
+ * The dependency as text, for keys and logs. Scopes of different types never share a key: scope `7` gives `events#7`,
+ * scope `"7"` gives `events#"7"`.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toKey = (self: Dependency): string =>
+  self.scope === undefined ? self.table : `${self.table}#${JSON.stringify(self.scope)}`

