@@ -1,0 +1,99 @@
+/**
+ * A goal: something a project is to achieve, kept in the `prospective_tasks` table.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ProjectId } from "./Project.ts"
+
+/**
+ * Identifies a row of the `prospective_tasks` table: a positive safe integer.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const GoalId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
+
+/**
+ * The states of a goal. `active` and `in_progress` are the ones an agent is told of at session start.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const GoalStatus = Schema.Literals(["pending", "active", "in_progress", "blocked", "completed", "cancelled"])
+
+/**
+ * The states of a goal.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type GoalStatus = typeof GoalStatus.Type
+
+/**
+ * A goal as stored.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Goal = Schema.Struct({
+  id: GoalId,
+  title: Schema.String,
+  /** One of `GoalStatus`; a database written by another program may hold others, which are read as they are. */
+  status: Schema.String,
+  /** From 1 to 10, 10 first. */
+  priority: Schema.Int
+})
+
+/**
+ * A goal as stored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Goal = typeof Goal.Type
+
+/**
+ * Goals, highest priority first.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Goals = Schema.Struct({
+  count: Schema.Natural,
+  goals: Schema.Array(Goal)
+})
+
+/**
+ * Goals, highest priority first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Goals = typeof Goals.Type
+
+/**
+ * A goal to add.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const NewGoal = Schema.Struct({
+  projectId: ProjectId,
+  /** 1 to 255 characters. */
+  title: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  /** At most 4,096 characters. */
+  description: Schema.optional(Schema.String.check(Schema.isMaxLength(4096))),
+  /** From 1 to 10; 5 when absent. */
+  priority: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10 }))),
+  /** `in_progress` when absent. */
+  status: Schema.optional(GoalStatus)
+})
+
+/**
+ * A goal to add.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NewGoal = typeof NewGoal.Type

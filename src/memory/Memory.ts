@@ -1,0 +1,121 @@
+/**
+ * What is remembered of a project's past, as it is read back.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * Identifies a row of the `episodic_events` table: a positive safe integer.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const MemoryId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
+
+/**
+ * How many characters of a memory's content a list shows: 200. `MemoryBridge.getMemoryContent` gives all of it.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const previewLength = 200
+
+const summary = {
+  id: MemoryId,
+  /** What kind of event it was, for example `user_question` or `tool_execution`. */
+  type: Schema.String,
+  /** The first `previewLength` characters, ending in `…` where there is more. */
+  content: Schema.String,
+  /** When it happened. */
+  timestamp: Schema.DateTimeUtcFromMillis,
+  outcome: Schema.NullOr(Schema.String)
+} as const
+
+/**
+ * A memory in the working set of a project.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ActiveMemory = Schema.Struct({
+  ...summary,
+  /** From 0 to 1. */
+  importance: Schema.Finite,
+  /** The worktree it happened in. */
+  worktreePath: Schema.NullOr(Schema.String),
+  /** The rank: recency, frequency, consolidation, importance, next step, success and worktree, see `Activation`. */
+  activation: Schema.Finite
+})
+
+/**
+ * A memory in the working set of a project.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ActiveMemory = typeof ActiveMemory.Type
+
+/**
+ * The working set of a project, highest activation first.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ActiveMemories = Schema.Struct({
+  count: Schema.Natural,
+  items: Schema.Array(ActiveMemory),
+  /** Lowest and highest activation among the items; `[0, 1]` where there are none. */
+  activationRange: Schema.Tuple([Schema.Finite, Schema.Finite]),
+  /** The worktree that the ranking preferred. */
+  currentWorktree: Schema.NullOr(Schema.String)
+})
+
+/**
+ * The working set of a project, highest activation first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ActiveMemories = typeof ActiveMemories.Type
+
+/**
+ * A memory found by a search.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const FoundMemory = Schema.Struct({
+  ...summary,
+  /** From 0 to 1, higher is better: text relevance, recency and importance, see `Relevance`. */
+  score: Schema.Finite,
+  /** How many different words of the query the content has; 0 where only a part of a word matched. */
+  matchedTerms: Schema.Natural
+})
+
+/**
+ * A memory found by a search.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FoundMemory = typeof FoundMemory.Type
+
+/**
+ * What a search found, best first.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SearchResult = Schema.Struct({
+  found: Schema.Natural,
+  results: Schema.Array(FoundMemory)
+})
+
+/**
+ * What a search found, best first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SearchResult = typeof SearchResult.Type

@@ -1,0 +1,325 @@
+/**
+ * The memory of an agent: what a hook asks it and tells it.
+ *
+ * `MemoryBridge` turns the verbs of the domain into queries and mutations and leaves it to the `QueryExecutor` how they
+ * are run. Every verb fails with `MemoryError` and nothing else.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { QueryError } from "../query/Query.ts"
+import * as QueryExecutor from "../query/QueryExecutor.ts"
+import type { Goal, Goals, GoalStatus, NewGoal } from "./Goal.ts"
+import type { ActiveMemories, SearchResult } from "./Memory.ts"
+import * as MemoryError from "./MemoryError.ts"
+import type { MemoryEvent, RecordedEvent } from "./MemoryEvent.ts"
+import * as MemorySchema from "./MemorySchema.ts"
+import type { Project, ProjectLocation } from "./Project.ts"
+import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
+import * as EventQueries from "./queries/Events.ts"
+import * as GoalQueries from "./queries/Goals.ts"
+import * as ProjectQueries from "./queries/Projects.ts"
+import * as SearchQuery from "./queries/Search.ts"
+import * as SessionQueries from "./queries/Sessions.ts"
+import { storable } from "./internal/text.ts"
+import type { NewSession, Session } from "./Session.ts"
+
+/**
+ * Options of `getActiveMemories`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ActiveMemoriesOptions {
+  /** From 1 to 100; 7 when absent. */
+  readonly limit?: number | undefined
+  /** The worktree whose memories rank higher. */
+  readonly worktreePath?: string | undefined
+}
+
+/**
+ * Options of `getActiveGoals` and `listGoals`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GoalsOptions {
+  /** From 1 to 100; 5 for active goals and 100 for a list when absent. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * Options of `searchMemories`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SearchOptions {
+  /** From 1 to 100; 5 when absent. */
+  readonly limit?: number | undefined
+  /**
+   * Whether parts of words are looked for, in the newest 50,000 memories, where whole words find too little. `true`
+   * when absent; a hook that only wants what is plainly relevant says `false`.
+   */
+  readonly fragments?: boolean | undefined
+  /** A session whose own events are left out. */
+  readonly exceptSession?: string | undefined
+}
+
+/**
+ * The memory of an agent.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class MemoryBridge extends Context.Service<
+  MemoryBridge,
+  {
+    /** The project with exactly this path, else the one named `default`, else none. */
+    readonly getProjectByPath: (path: string) => Effect.Effect<Option.Option<Project>, MemoryError.MemoryError>
+    /** The project with this path, made on first sight. */
+    readonly ensureProject: (location: ProjectLocation) => Effect.Effect<Project, MemoryError.MemoryError>
+    /** The memories of highest activation, best first. */
+    readonly getActiveMemories: (
+      projectId: number,
+      options?: ActiveMemoriesOptions
+    ) => Effect.Effect<ActiveMemories, MemoryError.MemoryError>
+    /** The goals that are `active` or `in_progress`, highest priority first. */
+    readonly getActiveGoals: (
+      projectId: number,
+      options?: GoalsOptions
+    ) => Effect.Effect<Goals, MemoryError.MemoryError>
+    /** What answers a query, best first. An empty query finds nothing. */
+    readonly searchMemories: (
+      projectId: number,
+      query: string,
+      options?: SearchOptions
+    ) => Effect.Effect<SearchResult, MemoryError.MemoryError>
+    /** Records an event, once per key. */
+    readonly recordEvent: (event: MemoryEvent) => Effect.Effect<RecordedEvent, MemoryError.MemoryError>
+    /** Records up to 1,000 events in one transaction, each once per key. The answers have the order of the events. */
+    readonly recordEvents: (
+      events: ReadonlyArray<MemoryEvent>
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, MemoryError.MemoryError>
+    /** The whole content of a memory. */
+    readonly getMemoryContent: (memoryId: number) => Effect.Effect<Option.Option<string>, MemoryError.MemoryError>
+    /** When the newest event of the project happened. */
+    readonly getLastSessionTime: (
+      projectId: number
+    ) => Effect.Effect<Option.Option<DateTime.Utc>, MemoryError.MemoryError>
+    /** Adds a goal. */
+    readonly addGoal: (goal: NewGoal) => Effect.Effect<Goal, MemoryError.MemoryError>
+    /** The goals in any of some states (in any state when none is given), highest priority first. */
+    readonly listGoals: (
+      projectId: number,
+      statuses?: ReadonlyArray<GoalStatus>,
+      options?: GoalsOptions
+    ) => Effect.Effect<Goals, MemoryError.MemoryError>
+    /** Sets the state of a goal; `GoalNotFound` where the project has no goal with this id. */
+    readonly setGoalStatus: (
+      projectId: number,
+      goalId: number,
+      status: GoalStatus
+    ) => Effect.Effect<Goal, MemoryError.MemoryError>
+    /** The session with this id, if it was seen before. */
+    readonly getSession: (sessionId: string) => Effect.Effect<Option.Option<Session>, MemoryError.MemoryError>
+    /** The session with this id, made on first sight. One that exists keeps the project it began in. */
+    readonly openSession: (session: NewSession) => Effect.Effect<Session, MemoryError.MemoryError>
+    /** The ids of the memories that a session was shown, newest first, at most 1,000. */
+    readonly getShown: (sessionId: string) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** Remembers that a session was shown up to 100 memories. */
+    readonly markShown: (
+      sessionId: string,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<void, MemoryError.MemoryError>
+    /** Forgets what a session was shown: its context was compacted away. */
+    readonly forgetShown: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
+  }
+>()("athena-hooks/memory/MemoryBridge") {}
+
+const storableLocation = (location: ProjectLocation): ProjectLocation => ({
+  path: storable(location.path),
+  name: storable(location.name)
+})
+
+const emptySearch: SearchResult = { found: 0, results: [] }
+
+const verb =
+  (operation: string) =>
+  <A>(effect: Effect.Effect<A, QueryError>): Effect.Effect<A, MemoryError.MemoryError> =>
+    Effect.mapError(effect, (error) => MemoryError.from(operation, error))
+
+/**
+ * Constructs the memory over the `QueryExecutor` of the context. The tables must exist, see `MemorySchema.migrate`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.QueryExecutor> = Effect.gen(
+  function* () {
+    const executor = yield* QueryExecutor.QueryExecutor
+    const { uuidV7 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
+
+    const stamp = Effect.fnUntraced(function* (event: MemoryEvent) {
+      return { ...event, key: event.key ?? (yield* uuidV7()), timestamp: event.timestamp ?? (yield* DateTime.now) }
+    })
+
+    const recordEvents = (operation: string, events: ReadonlyArray<MemoryEvent>) =>
+      events.length === 0
+        ? Effect.succeed([])
+        : Effect.forEach(events, stamp).pipe(
+            Effect.flatMap((stamped) => executor.mutate(EventQueries.record, stamped)),
+            verb(operation)
+          )
+
+    return MemoryBridge.of({
+      getProjectByPath: (path) =>
+        executor
+          .query(ProjectQueries.byPath, { path })
+          .pipe(Effect.map(Option.fromNullishOr), verb("getProjectByPath")),
+      ensureProject: (location) =>
+        executor.mutate(ProjectQueries.ensure, storableLocation(location)).pipe(verb("ensureProject")),
+      getActiveMemories: (projectId, options) =>
+        executor
+          .query(ActiveMemoriesQuery.activeMemories, {
+            projectId,
+            limit: options?.limit ?? 7,
+            worktreePath: options?.worktreePath ?? null
+          })
+          .pipe(verb("getActiveMemories")),
+      getActiveGoals: (projectId, options) =>
+        executor
+          .query(GoalQueries.withStatus, {
+            projectId,
+            statuses: ["active", "in_progress"],
+            limit: options?.limit ?? 5
+          })
+          .pipe(verb("getActiveGoals")),
+      searchMemories: (projectId, query, options) =>
+        query.trim() === ""
+          ? Effect.succeed(emptySearch)
+          : executor
+              .query(SearchQuery.search, {
+                projectId,
+                query: storable(query),
+                limit: options?.limit ?? 5,
+                fragments: options?.fragments ?? true,
+                exceptSession: options?.exceptSession ?? null
+              })
+              .pipe(verb("searchMemories")),
+      recordEvent: (event) => Effect.map(recordEvents("recordEvent", [event]), (recorded) => recorded[0]!),
+      recordEvents: (events) => recordEvents("recordEvents", events),
+      getMemoryContent: (memoryId) =>
+        executor
+          .query(EventQueries.content, { memoryId })
+          .pipe(Effect.map(Option.fromNullishOr), verb("getMemoryContent")),
+      getLastSessionTime: (projectId) =>
+        executor
+          .query(EventQueries.lastSessionTime, { projectId })
+          .pipe(Effect.map(Option.fromNullishOr), verb("getLastSessionTime")),
+      addGoal: (goal) => executor.mutate(GoalQueries.add, goal).pipe(verb("addGoal")),
+      listGoals: (projectId, statuses, options) =>
+        executor
+          .query(GoalQueries.withStatus, {
+            projectId,
+            statuses: statuses ?? [],
+            limit: options?.limit ?? GoalQueries.maxLimit
+          })
+          .pipe(verb("listGoals")),
+      setGoalStatus: (projectId, goalId, status) =>
+        executor.mutate(GoalQueries.setStatus, { projectId, goalId, status }).pipe(
+          verb("setGoalStatus"),
+          Effect.filterOrFail(
+            (goal) => goal !== null,
+            () => MemoryError.from("setGoalStatus", new MemoryError.GoalNotFound({ goalId }))
+          )
+        ),
+      getSession: (sessionId) =>
+        executor
+          .query(SessionQueries.byId, { sessionId: storable(sessionId) })
+          .pipe(Effect.map(Option.fromNullishOr), verb("getSession")),
+      openSession: (session) =>
+        executor
+          .mutate(SessionQueries.open, {
+            id: storable(session.id),
+            project: storableLocation(session.project),
+            worktreePath: storable(session.worktreePath)
+          })
+          .pipe(verb("openSession")),
+      getShown: (sessionId) =>
+        executor.query(SessionQueries.shown, { sessionId: storable(sessionId) }).pipe(verb("getShown")),
+      markShown: (sessionId, memoryIds) =>
+        executor
+          .mutate(SessionQueries.markShown, { sessionId: storable(sessionId), memoryIds })
+          .pipe(verb("markShown")),
+      forgetShown: (sessionId) =>
+        executor.mutate(SessionQueries.forgetShown, { sessionId: storable(sessionId) }).pipe(verb("forgetShown"))
+    })
+  }
+)
+
+/**
+ * Provides the memory over the `QueryExecutor` of the context: the place to put a cache or a profiler between.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<MemoryBridge, never, QueryExecutor.QueryExecutor> = Layer.effect(MemoryBridge, make)
+
+/**
+ * Provides the memory over the `SqlClient` of the context, with the tables made or brought up to date and nothing
+ * between the memory and the database.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+ * import * as Sqlite from "athena-hooks/sql/Sqlite"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const Memory = MemoryBridge.layerSql.pipe(Layer.provide(Sqlite.layer({ filename: "memory.db" })))
+ *
+ * const program = Effect.gen(function* () {
+ *   const memory = yield* MemoryBridge.MemoryBridge
+ *   const project = yield* memory.ensureProject({ path: "/home/me/shop", name: "shop" })
+ *   return yield* memory.searchMemories(project.id, "checkout bug")
+ * }).pipe(Effect.provide(Memory))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSql: Layer.Layer<MemoryBridge, MemoryError.MemoryError, SqlClient.SqlClient> = Layer.unwrap(
+  MemorySchema.migrate.pipe(
+    Effect.mapError((error) => MemoryError.from("open", error)),
+    Effect.as(layer.pipe(Layer.provide(QueryExecutor.layer)))
+  )
+)
+
+/**
+ * Provides a fake with some of the verbs; a verb that is left out dies with its name.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+ * import * as Effect from "effect/Effect"
+ *
+ * const fake = MemoryBridge.layerTest({
+ *   getActiveGoals: () =>
+ *     Effect.succeed({ count: 1, goals: [{ id: 1, title: "Ship it", status: "active", priority: 9 }] })
+ * })
+ * ```
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerTest = (verbs: Partial<MemoryBridge["Service"]>): Layer.Layer<MemoryBridge> =>
+  Layer.mock(MemoryBridge, verbs)

@@ -1,0 +1,301 @@
+/**
+ * The one error of the memory, with reasons to branch on.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { QueryError } from "../query/Query.ts"
+import type { MigrationFailed, NewerSchema } from "../sql/Migrations.ts"
+import { GoalId } from "./Goal.ts"
+
+const cause = { cause: Schema.Defect() }
+const id = "athena-hooks/memory/MemoryError"
+
+/**
+ * The database can't be reached or opened. Try again later.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>(`${id}/DatabaseUnavailable`)(
+  "DatabaseUnavailable",
+  cause
+) {
+  override get message(): string {
+    return "the memory database can't be reached or opened"
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * Another process held a lock for too long, or the server chose this transaction to give way. Try again.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DatabaseBusy extends Schema.TaggedError<DatabaseBusy>(`${id}/DatabaseBusy`)("DatabaseBusy", cause) {
+  override get message(): string {
+    return "the memory database is locked by another process"
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The database did not answer in time.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DatabaseTooSlow extends Schema.TaggedError<DatabaseTooSlow>(`${id}/DatabaseTooSlow`)(
+  "DatabaseTooSlow",
+  cause
+) {
+  override get message(): string {
+    return "the memory database did not answer in time"
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The database file is not a database, or it is damaged. Nothing was written.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DatabaseDamaged extends Schema.TaggedError<DatabaseDamaged>(`${id}/DatabaseDamaged`)(
+  "DatabaseDamaged",
+  cause
+) {
+  override get message(): string {
+    return "the memory database is damaged or is no database: move the file away, or restore it from a backup"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The database can't be written: the disk is full, or the file or folder is read-only.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StorageRefused extends Schema.TaggedError<StorageRefused>(`${id}/StorageRefused`)(
+  "StorageRefused",
+  cause
+) {
+  override get message(): string {
+    return "the memory database can't be written: the disk is full, or the file is read-only"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server refused the user, the password or the privilege.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class AccessDenied extends Schema.TaggedError<AccessDenied>(`${id}/AccessDenied`)("AccessDenied", cause) {
+  override get message(): string {
+    return "the memory database refused the user or the password"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The database belongs to a newer version of athena-hooks, or its schema could not be brought up to date.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>(`${id}/SchemaMismatch`)("SchemaMismatch", {
+  detail: Schema.String,
+  ...cause
+}) {
+  override get message(): string {
+    return this.detail
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * An argument is out of bounds, or refers to a project that does not exist. `detail` says which and what is allowed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidInput extends Schema.TaggedError<InvalidInput>(`${id}/InvalidInput`)("InvalidInput", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * There is no goal with this id.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class GoalNotFound extends Schema.TaggedError<GoalNotFound>(`${id}/GoalNotFound`)("GoalNotFound", {
+  goalId: GoalId
+}) {
+  override get message(): string {
+    return `there is no goal ${this.goalId}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The database answered with something that this version does not understand.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unexpected extends Schema.TaggedError<Unexpected>(`${id}/Unexpected`)("Unexpected", cause) {
+  override get message(): string {
+    return "the memory database gave an unexpected answer"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * Why a verb of the memory failed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export type MemoryErrorReason =
+  | DatabaseUnavailable
+  | DatabaseBusy
+  | DatabaseTooSlow
+  | DatabaseDamaged
+  | StorageRefused
+  | AccessDenied
+  | SchemaMismatch
+  | InvalidInput
+  | GoalNotFound
+  | Unexpected
+
+/**
+ * What every verb of the memory fails with. Branch with `Effect.catchReason("MemoryError", "DatabaseBusy", ...)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MemoryError extends Schema.TaggedError<MemoryError>(id)("MemoryError", {
+  /** The verb that failed, for example `recordEvent`. */
+  operation: Schema.String,
+  reason: Schema.Union([
+    DatabaseUnavailable,
+    DatabaseBusy,
+    DatabaseTooSlow,
+    DatabaseDamaged,
+    StorageRefused,
+    AccessDenied,
+    SchemaMismatch,
+    InvalidInput,
+    GoalNotFound,
+    Unexpected
+  ])
+}) {
+  override get message(): string {
+    return `${this.operation}: ${this.reason.message}`
+  }
+  /** Whether the same call can succeed later. */
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}
+
+/** SQLite's primary result code, for the failures that the driver has no reason of its own for. */
+const sqliteCode = (error: SqlError): number | undefined => {
+  const cause = error.reason.cause
+  if (typeof cause !== "object" || cause === null || !("errcode" in cause)) return undefined
+  return typeof cause.errcode === "number" ? cause.errcode & 0xff : undefined
+}
+
+const reasonFromSqliteCode = (error: SqlError): MemoryErrorReason => {
+  switch (sqliteCode(error)) {
+    case 11: // SQLITE_CORRUPT
+    case 26: // SQLITE_NOTADB
+      return new DatabaseDamaged({ cause: error })
+    case 8: // SQLITE_READONLY
+    case 10: // SQLITE_IOERR
+    case 13: // SQLITE_FULL
+      return new StorageRefused({ cause: error })
+    default:
+      return new Unexpected({ cause: error })
+  }
+}
+
+/**
+ * The reason that stands for a failure of the database.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const reasonFromSqlError = (error: SqlError): MemoryErrorReason => {
+  switch (error.reason._tag) {
+    case "ConnectionError":
+      return new DatabaseUnavailable({ cause: error })
+    case "AuthenticationError":
+    case "AuthorizationError":
+      return new AccessDenied({ cause: error })
+    case "DeadlockError":
+    case "SerializationError":
+    case "LockTimeoutError":
+      return new DatabaseBusy({ cause: error })
+    case "StatementTimeoutError":
+      return new DatabaseTooSlow({ cause: error })
+    case "ConstraintError":
+      return new InvalidInput({ detail: "it refers to a project or session that does not exist" })
+    default:
+      return reasonFromSqliteCode(error)
+  }
+}
+
+/**
+ * The error of a verb, from whatever the layers below failed with.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const from = (
+  operation: string,
+  error: QueryError | NewerSchema | MigrationFailed | MemoryErrorReason
+): MemoryError => {
+  switch (error._tag) {
+    case "SqlError":
+      return new MemoryError({ operation, reason: reasonFromSqlError(error) })
+    case "SchemaError":
+      return new MemoryError({ operation, reason: new InvalidInput({ detail: error.message }) })
+    case "NewerSchema":
+    case "MigrationFailed":
+      return new MemoryError({ operation, reason: new SchemaMismatch({ detail: error.message, cause: error }) })
+    default:
+      return new MemoryError({ operation, reason: error })
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Something that happened in a session, on its way into memory.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { MemoryId } from "./Memory.ts"
+import { ProjectId } from "./Project.ts"
+
+/**
+ * The longest content of an event, in UTF-16 units: 65,536.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxContentLength = 65_536
+
+/**
+ * The most events that one call records: 1,000.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxBatch = 1_000
+
+const Path = Schema.String.check(Schema.isMaxLength(4096))
+const Ratio = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+
+/**
+ * An event to record. NUL characters and lone surrogates, which databases refuse, are stored as U+FFFD.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const MemoryEvent = Schema.Struct({
+  /**
+   * What makes the event the same event when it is recorded again, 1 to 255 characters, unique in the database. A key
+   * that is already stored changes nothing. A fresh UUIDv7 when absent.
+   */
+  key: Schema.optional(Schema.String.check(Schema.isBetweenLength(1, 255))),
+  projectId: ProjectId,
+  /** 1 to 255 characters. */
+  sessionId: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  /** 1 to 50 characters. */
+  type: Schema.String.check(Schema.isBetweenLength(1, 50)),
+  /** 1 to `maxContentLength` UTF-16 units. */
+  content: Schema.String.check(Schema.isBetweenLength(1, maxContentLength)),
+  /** For example `success` or `failure`; at most 255 characters. */
+  outcome: Schema.optional(Schema.String.check(Schema.isMaxLength(255))),
+  /** When it happened. Now when absent. */
+  timestamp: Schema.optional(Schema.DateTimeUtcFromMillis),
+  /** How long it took, in milliseconds, up to 24 days. */
+  durationMs: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2_147_483_647 }))),
+  cwd: Schema.optional(Path),
+  /** At most 100 files. */
+  files: Schema.optional(Schema.Array(Path).check(Schema.isMaxLength(100))),
+  /** How many files it changed. 0 when absent. */
+  filesChanged: Schema.optional(Schema.Natural),
+  worktreePath: Schema.optional(Path),
+  /** From 0 to 1; 0.5 when absent. Above 0.7 the memory stays in the working set longer. */
+  importance: Schema.optional(Ratio)
+})
+
+/**
+ * An event to record.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MemoryEvent = typeof MemoryEvent.Type
+
+/**
+ * What became of an event.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RecordedEvent = Schema.Struct({
+  id: MemoryId,
+  key: Schema.String,
+  /** `false` where an event with this key was stored before; that one is kept. */
+  isNew: Schema.Boolean
+})
+
+/**
+ * What became of an event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RecordedEvent = typeof RecordedEvent.Type

@@ -1,0 +1,231 @@
+/**
+ * The tables of the memory, as migrations for both dialects.
+ *
+ * They are Athena's tables. On a database that has them already, only what is missing is added and no row is changed;
+ * tables that the memory does not use are left alone. Two tables of the project's own keep which project a session
+ * belongs to and what it was shown.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Activation from "./Activation.ts"
+import * as Migrations from "../sql/Migrations.ts"
+
+/**
+ * The table that remembers which migrations have run.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const migrationsTable = "athena_hooks_migrations"
+
+const all = (sql: SqlClient.SqlClient, statements: ReadonlyArray<string>) =>
+  Effect.forEach(statements, (statement) => sql.unsafe(statement).unprepared, { discard: true })
+
+const tablesPg = [
+  `CREATE TABLE IF NOT EXISTS projects (
+    id SERIAL PRIMARY KEY,
+    name VARCHAR(255) UNIQUE NOT NULL,
+    path TEXT UNIQUE NOT NULL,
+    description TEXT,
+    language VARCHAR(50),
+    framework VARCHAR(100),
+    created_at TIMESTAMP DEFAULT NOW(),
+    last_accessed TIMESTAMP DEFAULT NOW(),
+    embedding_dim INT DEFAULT 768,
+    consolidation_interval INT DEFAULT 3600
+  )`,
+  `CREATE TABLE IF NOT EXISTS episodic_events (
+    id BIGSERIAL PRIMARY KEY,
+    project_id INT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    session_id VARCHAR(255) NOT NULL,
+    timestamp BIGINT NOT NULL,
+    duration_ms INT,
+    event_type VARCHAR(50) NOT NULL,
+    content TEXT NOT NULL,
+    outcome TEXT,
+    context_cwd TEXT,
+    context_files TEXT[],
+    files_changed INT DEFAULT 0,
+    consolidation_status VARCHAR(50) DEFAULT 'unconsolidated'
+  )`,
+  `CREATE TABLE IF NOT EXISTS prospective_tasks (
+    id BIGSERIAL PRIMARY KEY,
+    project_id INT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    title VARCHAR(255) NOT NULL,
+    description TEXT,
+    status VARCHAR(50) DEFAULT 'pending',
+    priority INT DEFAULT 5,
+    created_at TIMESTAMP DEFAULT NOW(),
+    completed_at TIMESTAMP
+  )`
+]
+
+/**
+ * What a table of either of Athena's releases may lack. `last_activation` gets its default only after it was added:
+ * added with one, every old memory would look as if it had been used a moment ago.
+ */
+const missingColumnsPg = [
+  `ALTER TABLE episodic_events
+    ADD COLUMN IF NOT EXISTS lifecycle_status VARCHAR(50) DEFAULT 'active',
+    ADD COLUMN IF NOT EXISTS consolidation_score FLOAT DEFAULT 0.0,
+    ADD COLUMN IF NOT EXISTS last_activation TIMESTAMP,
+    ADD COLUMN IF NOT EXISTS activation_count INT DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS importance_score REAL DEFAULT 0.5,
+    ADD COLUMN IF NOT EXISTS actionability_score REAL DEFAULT 0.5,
+    ADD COLUMN IF NOT EXISTS has_next_step INTEGER DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS worktree_path TEXT,
+    ADD COLUMN IF NOT EXISTS event_key VARCHAR(255)`,
+  `ALTER TABLE episodic_events ALTER COLUMN last_activation SET DEFAULT NOW()`
+]
+
+const tablesSqlite = [
+  `CREATE TABLE IF NOT EXISTS projects (
+    id INTEGER PRIMARY KEY,
+    name TEXT UNIQUE NOT NULL,
+    path TEXT UNIQUE NOT NULL,
+    description TEXT,
+    language TEXT,
+    framework TEXT,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP,
+    last_accessed TEXT DEFAULT CURRENT_TIMESTAMP,
+    embedding_dim INTEGER DEFAULT 768,
+    consolidation_interval INTEGER DEFAULT 3600
+  )`,
+  `CREATE TABLE IF NOT EXISTS episodic_events (
+    id INTEGER PRIMARY KEY,
+    project_id INTEGER NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    session_id TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    duration_ms INTEGER,
+    event_type TEXT NOT NULL,
+    content TEXT NOT NULL,
+    outcome TEXT,
+    context_cwd TEXT,
+    context_files TEXT,
+    files_changed INTEGER DEFAULT 0,
+    consolidation_status TEXT DEFAULT 'unconsolidated',
+    lifecycle_status TEXT DEFAULT 'active',
+    consolidation_score REAL DEFAULT 0.0,
+    last_activation INTEGER,
+    activation_count INTEGER DEFAULT 0,
+    importance_score REAL DEFAULT 0.5,
+    actionability_score REAL DEFAULT 0.5,
+    has_next_step INTEGER DEFAULT 0,
+    worktree_path TEXT,
+    event_key TEXT
+  )`,
+  `CREATE TABLE IF NOT EXISTS prospective_tasks (
+    id INTEGER PRIMARY KEY,
+    project_id INTEGER NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    title TEXT NOT NULL,
+    description TEXT,
+    status TEXT DEFAULT 'pending',
+    priority INTEGER DEFAULT 5,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP,
+    completed_at TEXT
+  )`
+]
+
+/**
+ * The full-text index keeps no copy of the content. Its second column holds the project, so that a search reads the
+ * postings of one project only.
+ */
+const fullTextSqlite = [
+  `CREATE VIRTUAL TABLE IF NOT EXISTS episodic_events_fts USING fts5(
+    content, project_id,
+    content = 'episodic_events', content_rowid = 'id',
+    tokenize = 'porter unicode61 remove_diacritics 2'
+  )`,
+  `CREATE TRIGGER IF NOT EXISTS episodic_events_fts_insert AFTER INSERT ON episodic_events BEGIN
+    INSERT INTO episodic_events_fts (rowid, content, project_id) VALUES (new.id, new.content, new.project_id);
+  END`,
+  `CREATE TRIGGER IF NOT EXISTS episodic_events_fts_delete AFTER DELETE ON episodic_events BEGIN
+    INSERT INTO episodic_events_fts (episodic_events_fts, rowid, content, project_id)
+    VALUES ('delete', old.id, old.content, old.project_id);
+  END`,
+  `CREATE TRIGGER IF NOT EXISTS episodic_events_fts_update AFTER UPDATE OF content, project_id ON episodic_events BEGIN
+    INSERT INTO episodic_events_fts (episodic_events_fts, rowid, content, project_id)
+    VALUES ('delete', old.id, old.content, old.project_id);
+    INSERT INTO episodic_events_fts (rowid, content, project_id) VALUES (new.id, new.content, new.project_id);
+  END`,
+  `INSERT INTO episodic_events_fts (episodic_events_fts) VALUES ('rebuild')`
+]
+
+const sessions = (id: string, project: string, path: string, memory: string, time: string) => [
+  `CREATE TABLE IF NOT EXISTS agent_sessions (
+    session_id ${id} PRIMARY KEY,
+    project_id ${project} NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    worktree_path ${path} NOT NULL,
+    started_at ${time} NOT NULL
+  )`,
+  `CREATE TABLE IF NOT EXISTS agent_session_memories (
+    session_id ${id} NOT NULL REFERENCES agent_sessions(session_id) ON DELETE CASCADE,
+    memory_id ${memory} NOT NULL,
+    PRIMARY KEY (session_id, memory_id)
+  )`
+]
+
+const indexes = (sql: SqlClient.SqlClient) => {
+  const { activatedAt, weight } = Activation.expressions(sql)
+  return [
+    sql`CREATE INDEX IF NOT EXISTS idx_episodic_timestamp ON episodic_events (project_id, timestamp DESC)`,
+    sql`CREATE INDEX IF NOT EXISTS idx_episodic_session ON episodic_events (session_id)`,
+    sql`CREATE UNIQUE INDEX IF NOT EXISTS idx_episodic_event_key ON episodic_events (event_key)`,
+    sql`CREATE INDEX IF NOT EXISTS idx_episodic_activated ON episodic_events
+      (project_id, (${activatedAt}) DESC) WHERE lifecycle_status = 'active'`,
+    sql`CREATE INDEX IF NOT EXISTS idx_episodic_weight ON episodic_events
+      (project_id, (${weight}) DESC, (${activatedAt}) DESC) WHERE lifecycle_status = 'active'`,
+    sql`CREATE INDEX IF NOT EXISTS idx_episodic_worktree_activated ON episodic_events
+      (project_id, worktree_path, (${activatedAt}) DESC) WHERE lifecycle_status = 'active'`,
+    sql`CREATE INDEX IF NOT EXISTS idx_tasks_project_status ON prospective_tasks (project_id, status, priority DESC)`
+  ]
+}
+
+/**
+ * Punctuation is made white space before Postgres reads the words, because its parser takes a path or a file name for
+ * one word.
+ *
+ * @category sql
+ * @since 0.1.0
+ */
+export const searchVectorPg = `to_tsvector('english', translate(content, '/\\._-:@#=()[]{}<>', '                 '))`
+
+const initial: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql.onDialectOrElse({
+    pg: () =>
+      all(sql, [...tablesPg, ...missingColumnsPg, ...sessions("VARCHAR(255)", "INT", "TEXT", "BIGINT", "BIGINT")]),
+    orElse: () =>
+      all(sql, [...tablesSqlite, ...fullTextSqlite, ...sessions("TEXT", "INTEGER", "TEXT", "INTEGER", "INTEGER")])
+  })
+  yield* Effect.forEach(indexes(sql), (index) => index.unprepared, { discard: true })
+  yield* sql.onDialectOrElse({
+    pg: () =>
+      sql`CREATE INDEX IF NOT EXISTS idx_episodic_search ON episodic_events USING gin (${sql.literal(searchVectorPg)})`
+        .unprepared,
+    orElse: () => Effect.void
+  })
+})
+
+/**
+ * Every migration, oldest first. An entry never changes once it was released.
+ *
+ * @category migrations
+ * @since 0.1.0
+ */
+export const migrations: Migrations.Migrations = { "0001_schema": initial }
+
+/**
+ * Brings the database up to date; one read where it is.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const migrate: Effect.Effect<
+  void,
+  Migrations.NewerSchema | Migrations.MigrationFailed | SqlError,
+  SqlClient.SqlClient
+> = Migrations.run({ migrations, table: migrationsTable })

@@ -1,0 +1,153 @@
+/**
+ * Queries over recorded events.
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Dependency from "../../query/Dependency.ts"
+import * as Mutation from "../../query/Mutation.ts"
+import * as Query from "../../query/Query.ts"
+import * as Rows from "../internal/rows.ts"
+import { storable } from "../internal/text.ts"
+import { MemoryId } from "../Memory.ts"
+import { maxBatch, MemoryEvent, type RecordedEvent } from "../MemoryEvent.ts"
+import { ProjectId } from "../Project.ts"
+
+/**
+ * An event that is ready to be stored: its key and its time are known.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const StampedEvent = Schema.Struct({
+  ...MemoryEvent.fields,
+  key: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  timestamp: Schema.DateTimeUtcFromMillis
+})
+
+/**
+ * An event that is ready to be stored: its key and its time are known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StampedEvent = typeof StampedEvent.Type
+
+/** The event as the columns of its row. */
+const toRow = (event: StampedEvent) => ({
+  event_key: storable(event.key),
+  project_id: event.projectId,
+  session_id: storable(event.sessionId),
+  // A time made by arithmetic can fall between two milliseconds.
+  timestamp: Math.floor(DateTime.toEpochMillis(event.timestamp)),
+  duration_ms: event.durationMs ?? null,
+  event_type: storable(event.type),
+  content: storable(event.content),
+  outcome: event.outcome === undefined ? null : storable(event.outcome),
+  context_cwd: event.cwd === undefined ? null : storable(event.cwd),
+  context_files: event.files === undefined ? null : event.files.map(storable),
+  files_changed: event.filesChanged ?? 0,
+  worktree_path: event.worktreePath === undefined ? null : storable(event.worktreePath),
+  importance_score: event.importance ?? 0.5
+})
+
+/** One statement whatever the number of events: the rows travel as one JSON parameter. */
+const insert = (sql: SqlClient.SqlClient, rows: string) =>
+  sql.onDialectOrElse({
+    pg: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
+        duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
+        importance_score, last_activation)
+      SELECT event_key, project_id, session_id, timestamp, duration_ms, event_type, content, outcome, context_cwd,
+        CASE WHEN context_files IS NULL OR jsonb_typeof(context_files) = 'null' THEN NULL
+          ELSE ARRAY(SELECT jsonb_array_elements_text(context_files)) END,
+        files_changed, worktree_path, importance_score, to_timestamp(timestamp / 1000.0) AT TIME ZONE 'UTC'
+      FROM jsonb_to_recordset(${rows}::text::jsonb) AS event (event_key text, project_id int, session_id text,
+        timestamp bigint, duration_ms int, event_type text, content text, outcome text, context_cwd text,
+        context_files jsonb, files_changed int, worktree_path text, importance_score real)
+      ON CONFLICT (event_key) DO NOTHING RETURNING event_key`,
+    orElse: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
+        duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
+        importance_score, last_activation)
+      SELECT value ->> 'event_key', value ->> 'project_id', value ->> 'session_id', value ->> 'timestamp',
+        value ->> 'duration_ms', value ->> 'event_type', value ->> 'content', value ->> 'outcome',
+        value ->> 'context_cwd', value ->> 'context_files', value ->> 'files_changed', value ->> 'worktree_path',
+        value ->> 'importance_score', value ->> 'timestamp'
+      FROM json_each(${rows}) WHERE true
+      ON CONFLICT (event_key) DO NOTHING RETURNING event_key`
+  })
+
+/**
+ * Stores the events that are not stored yet, 1 to `maxBatch`, all or none. The answers have the order of the events.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const record = Mutation.make({
+  name: "memory.recordEvents",
+  input: Schema.Array(StampedEvent).check(Schema.isBetweenLength(1, maxBatch)),
+  changes: (events) =>
+    [...new Set(events.map((event) => event.projectId))].map((id) => Dependency.make("episodic_events", id)),
+  run: Effect.fnUntraced(function* (events) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = events.map(toRow)
+    const inserted = yield* insert(sql, JSON.stringify(rows))
+    const stored = yield* sql<{ key: string; id: number }>`SELECT event_key AS key, ${Rows.integer(sql, "id")} AS id
+      FROM episodic_events WHERE ${sql.in(
+        "event_key",
+        rows.map((row) => row.event_key)
+      )}`
+    return answers(
+      rows.map((row) => row.event_key),
+      new Set(inserted.map((row) => row.event_key)),
+      new Map(stored.map((row) => [row.key, row.id]))
+    )
+  })
+})
+
+/** A key that stands twice in one call is new the first time only. */
+const answers = (
+  keys: ReadonlyArray<string>,
+  fresh: Set<string>,
+  ids: ReadonlyMap<string, number>
+): ReadonlyArray<RecordedEvent> => keys.map((key) => ({ id: ids.get(key)!, key, isNew: fresh.delete(key) }))
+
+/**
+ * The whole content of a memory, or `null` where there is none with this id. Content does not change once it is
+ * recorded, so this depends on that one row and not on the table.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const content = Query.make({
+  name: "memory.content",
+  input: Schema.Struct({ memoryId: MemoryId }),
+  result: Schema.NullOr(Schema.String),
+  dependencies: ({ memoryId }) => [Dependency.make("episodic_events.content", memoryId)],
+  run: Effect.fnUntraced(function* ({ memoryId }) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ content: string }>`SELECT content FROM episodic_events WHERE id = ${memoryId}`
+    return rows[0]?.content ?? null
+  })
+})
+
+/**
+ * When the newest event of a project happened, or `null` where there is none.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const lastSessionTime = Query.make({
+  name: "memory.lastSessionTime",
+  input: Schema.Struct({ projectId: ProjectId }),
+  result: Schema.NullOr(Schema.DateTimeUtcFromMillis),
+  dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
+  run: Effect.fnUntraced(function* ({ projectId }) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ at: number }>`SELECT ${Rows.integer(sql, "timestamp")} AS at FROM episodic_events
+      WHERE project_id = ${projectId} ORDER BY timestamp DESC LIMIT 1`
+    return rows[0] === undefined ? null : DateTime.makeUnsafe(rows[0].at)
+  })
+})

@@ -1,0 +1,82 @@
+/**
+ * Queries over projects.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Dependency from "../../query/Dependency.ts"
+import * as Mutation from "../../query/Mutation.ts"
+import * as Query from "../../query/Query.ts"
+import * as Rows from "../internal/rows.ts"
+import { Project, ProjectLocation } from "../Project.ts"
+
+const decode = Rows.decode(Schema.Array(Project))
+
+const first = (path: string): Effect.Effect<Project | undefined, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`SELECT id, name, path FROM projects WHERE path = ${path}`
+    return (yield* decode(rows))[0]
+  })
+
+/**
+ * The project with exactly this path; where there is none, the project named `default`; else `null`.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const byPath = Query.make({
+  name: "memory.projectByPath",
+  input: Schema.Struct({ path: ProjectLocation.fields.path }),
+  result: Schema.NullOr(Project),
+  dependencies: () => [Dependency.make("projects")],
+  run: Effect.fnUntraced(function* ({ path }) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`SELECT id, name, path FROM projects WHERE path = ${path} OR name = 'default'
+      ORDER BY CASE WHEN path = ${path} THEN 0 ELSE 1 END LIMIT 1`
+    return (yield* decode(rows))[0] ?? null
+  })
+})
+
+/** FNV-1a, to tell apart two projects whose folders have the same name. */
+const digest = (text: string): string => {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return (hash >>> 0).toString(16).padStart(8, "0")
+}
+
+/**
+ * The project with exactly this path, made where there is none. For use inside a mutation.
+ *
+ * @category programs
+ * @since 0.1.0
+ */
+export const findOrMake = (location: ProjectLocation): Effect.Effect<Project, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const found = yield* first(location.path)
+    if (found !== undefined) return found
+    const sql = yield* SqlClient.SqlClient
+    const insert = (name: string) =>
+      sql`INSERT INTO projects (name, path) VALUES (${name}, ${location.path}) ON CONFLICT DO NOTHING`
+    yield* insert(location.name)
+    const made = yield* first(location.path)
+    if (made !== undefined) return made
+    yield* insert(`${location.name}-${digest(location.path)}`)
+    return (yield* decode(yield* sql`SELECT id, name, path FROM projects WHERE path = ${location.path}`))[0]!
+  })
+
+/**
+ * Makes the project with this path where there is none.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const ensure = Mutation.make({
+  name: "memory.ensureProject",
+  input: ProjectLocation,
+  changes: () => [Dependency.make("projects")],
+  run: findOrMake
+})

@@ -1,0 +1,138 @@
+/**
+ * Queries over the sessions of agents.
+ *
+ * @since 0.1.0
+ */
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Dependency from "../../query/Dependency.ts"
+import * as Mutation from "../../query/Mutation.ts"
+import * as Query from "../../query/Query.ts"
+import * as Rows from "../internal/rows.ts"
+import { MemoryId } from "../Memory.ts"
+import { NewSession, Session, SessionId } from "../Session.ts"
+import * as Projects from "./Projects.ts"
+
+/**
+ * The most memories that are remembered as shown in one session.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxShown = 1_000
+
+const SessionRow = Schema.Struct({
+  id: Schema.String,
+  project_id: Schema.Int,
+  name: Schema.String,
+  path: Schema.String,
+  worktree_path: Schema.String
+})
+const decode = Rows.decode(Schema.Array(SessionRow))
+
+const find = (id: string): Effect.Effect<Session | null, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* decode(
+      yield* sql`SELECT s.session_id AS id, s.project_id, p.name, p.path, s.worktree_path
+        FROM agent_sessions s JOIN projects p ON p.id = s.project_id WHERE s.session_id = ${id}`
+    )
+    const row = rows[0]
+    if (row === undefined) return null
+    return {
+      id: row.id,
+      project: { id: row.project_id, name: row.name, path: row.path },
+      worktreePath: row.worktree_path
+    }
+  })
+
+/**
+ * The session with this id, or `null`.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const byId = Query.make({
+  name: "memory.session",
+  input: Schema.Struct({ sessionId: SessionId }),
+  result: Schema.NullOr(Session),
+  dependencies: ({ sessionId }) => [Dependency.make("agent_sessions", sessionId), Dependency.make("projects")],
+  run: ({ sessionId }) => find(sessionId)
+})
+
+/**
+ * Makes the session, and its project, where they do not exist. A session that exists keeps its project.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const open = Mutation.make({
+  name: "memory.openSession",
+  input: NewSession,
+  changes: ({ id }) => [Dependency.make("agent_sessions", id), Dependency.make("projects")],
+  run: Effect.fnUntraced(function* (session): Effect.fn.Return<Session, SqlError, SqlClient.SqlClient> {
+    const sql = yield* SqlClient.SqlClient
+    const project = yield* Projects.findOrMake(session.project)
+    const now = yield* Clock.currentTimeMillis
+    yield* sql`INSERT INTO agent_sessions (session_id, project_id, worktree_path, started_at)
+      VALUES (${session.id}, ${project.id}, ${session.worktreePath}, ${now}) ON CONFLICT DO NOTHING`
+    return (yield* find(session.id)) ?? { id: session.id, project, worktreePath: session.worktreePath }
+  })
+})
+
+/**
+ * The ids of the memories that a session was shown, at most `maxShown`.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const shown = Query.make({
+  name: "memory.shown",
+  input: Schema.Struct({ sessionId: SessionId }),
+  result: Schema.Array(MemoryId),
+  dependencies: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
+  run: Effect.fnUntraced(function* ({ sessionId }) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ id: number }>`SELECT ${Rows.integer(sql, "memory_id")} AS id FROM agent_session_memories
+      WHERE session_id = ${sessionId} ORDER BY memory_id DESC LIMIT ${maxShown}`
+    return rows.map((row) => row.id)
+  })
+})
+
+/**
+ * Remembers that a session was shown these memories.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const markShown = Mutation.make({
+  name: "memory.markShown",
+  input: Schema.Struct({ sessionId: SessionId, memoryIds: Schema.Array(MemoryId).check(Schema.isMaxLength(100)) }),
+  changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
+  run: Effect.fnUntraced(function* ({ memoryIds, sessionId }) {
+    if (!Arr.isReadonlyArrayNonEmpty(memoryIds)) return
+    const sql = yield* SqlClient.SqlClient
+    const rows = Arr.map(memoryIds, (memory_id) => ({ session_id: sessionId, memory_id }))
+    yield* sql`INSERT INTO agent_session_memories ${sql.insert(rows)} ON CONFLICT DO NOTHING`
+  })
+})
+
+/**
+ * Forgets what a session was shown: its context was compacted away.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const forgetShown = Mutation.make({
+  name: "memory.forgetShown",
+  input: Schema.Struct({ sessionId: SessionId }),
+  changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
+  run: Effect.fnUntraced(function* ({ sessionId }) {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`DELETE FROM agent_session_memories WHERE session_id = ${sessionId}`
+  })
+})

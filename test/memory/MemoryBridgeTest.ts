@@ -1,0 +1,502 @@
+/**
+ * What every `MemoryBridge` must do, whatever database it runs on. Give it a Layer over a fresh database; the tests
+ * share it, each in a project of its own.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { assertNone, assertSome } from "@effect/vitest/utils"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as SqlClient from "effect/sql/SqlClient"
+import { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
+import type { MemoryEvent } from "../../src/memory/MemoryEvent.ts"
+import { previewLength } from "../../src/memory/Memory.ts"
+
+let projects = 0
+
+const newProject = Effect.gen(function* () {
+  const memory = yield* MemoryBridge
+  const n = ++projects
+  return yield* memory.ensureProject({ path: `/contract/${n}`, name: `contract-${n}` })
+})
+
+/** Times are given as ages, from when the suite was loaded. */
+const start = DateTime.nowUnsafe()
+const hoursAgo = (hours: number) => DateTime.subtractDuration(start, Duration.hours(hours))
+
+const event = (projectId: number, content: string, more?: Partial<MemoryEvent>): MemoryEvent => ({
+  projectId,
+  sessionId: "s-1",
+  type: "tool_execution",
+  content,
+  timestamp: start,
+  ...more
+})
+
+/** The activation score as its documentation states it, for comparison. */
+const activation = (row: {
+  hours: number
+  count: number
+  consolidation: number
+  importance: number
+  nextStep: number
+  success: boolean
+  sameWorktree: boolean
+}): number =>
+  -0.5 * Math.log(Math.max(row.hours, 0.1)) +
+  0.1 * Math.log(Math.max(row.count, 1)) +
+  row.consolidation +
+  (row.importance > 0.7 ? 1.5 : 0) +
+  (row.nextStep === 1 ? 1 : 0) +
+  (row.success ? 0.5 : 0) +
+  (row.sameWorktree ? 2 : 0)
+
+const contents = (result: { readonly items: ReadonlyArray<{ readonly content: string }> }) =>
+  result.items.map((item) => item.content)
+
+const found = (result: { readonly results: ReadonlyArray<{ readonly content: string }> }) =>
+  result.results.map((item) => item.content)
+
+export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClient.SqlClient, E>): void => {
+  describe(name, () => {
+    // The clock is the real one: a driver that sees it jump by years closes its connections.
+    it.layer(layer, { timeout: Duration.minutes(2), excludeTestServices: true })("MemoryBridge", (it) => {
+      it.effect("makes a project on first sight and finds it by its exact path", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const made = yield* memory.ensureProject({ path: "/repos/shop", name: "shop" })
+          const again = yield* memory.ensureProject({ path: "/repos/shop", name: "other" })
+          assert.deepStrictEqual(again, made)
+          assertSome(yield* memory.getProjectByPath("/repos/shop"), made)
+        })
+      )
+
+      it.effect("gives two projects of the same folder name different names", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const one = yield* memory.ensureProject({ path: "/a/api", name: "api" })
+          const two = yield* memory.ensureProject({ path: "/b/api", name: "api" })
+          assert.strictEqual(one.name, "api")
+          assert.match(two.name, /^api-[0-9a-f]{8}$/)
+          assert.notStrictEqual(one.id, two.id)
+        })
+      )
+
+      it.effect("falls back to the project named default, and to none", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`UPDATE projects SET name = 'not-default' WHERE name = 'default'`
+          assertNone(yield* memory.getProjectByPath("/nowhere"))
+          const fallback = yield* memory.ensureProject({ path: "/workspace-of-contract", name: "default" })
+          assertSome(yield* memory.getProjectByPath("/nowhere"), fallback)
+          yield* sql`UPDATE projects SET name = 'was-default' WHERE id = ${fallback.id}`
+        })
+      )
+
+      it.effect("answers an empty project with empty shapes", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          assert.deepStrictEqual(yield* memory.getActiveMemories(id), {
+            count: 0,
+            items: [],
+            activationRange: [0, 1],
+            currentWorktree: null
+          })
+          assert.deepStrictEqual(yield* memory.getActiveGoals(id), { count: 0, goals: [] })
+          assert.deepStrictEqual(yield* memory.searchMemories(id, "anything"), { found: 0, results: [] })
+          assertNone(yield* memory.getLastSessionTime(id))
+        })
+      )
+
+      it.effect("records an event with all it carries, and reads it back", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sql = yield* SqlClient.SqlClient
+          const { id } = yield* newProject
+          const recorded = yield* memory.recordEvent(
+            event(id, "Edit src/x.ts", {
+              outcome: "success",
+              durationMs: 9,
+              cwd: "/w",
+              files: ["src/x.ts", 'odd "name",.ts'],
+              filesChanged: 1,
+              worktreePath: "/w",
+              importance: 0.8,
+              timestamp: hoursAgo(1)
+            })
+          )
+          assert.isTrue(recorded.isNew)
+          assert.match(recorded.key, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
+          assertSome(yield* memory.getMemoryContent(recorded.id), "Edit src/x.ts")
+          assertSome(yield* memory.getLastSessionTime(id), hoursAgo(1))
+          const active = yield* memory.getActiveMemories(id, { worktreePath: "/w" })
+          assert.strictEqual(active.count, 1)
+          assert.strictEqual(active.currentWorktree, "/w")
+          const item = active.items[0]!
+          assert.deepStrictEqual(
+            { ...item, activation: 0, importance: 0 },
+            {
+              id: recorded.id,
+              type: "tool_execution",
+              content: "Edit src/x.ts",
+              timestamp: hoursAgo(1),
+              outcome: "success",
+              importance: 0,
+              worktreePath: "/w",
+              activation: 0
+            }
+          )
+          assert.closeTo(item.importance, 0.8, 1e-6)
+          assert.closeTo(item.activation, 0 + 1.5 + 0.5 + 2, 0.05)
+          const rows = yield* sql<Record<string, unknown>>`SELECT session_id, duration_ms, context_cwd, context_files,
+            files_changed, consolidation_status, lifecycle_status FROM episodic_events WHERE id = ${recorded.id}`
+          const row = rows[0]!
+          const files = row["context_files"]
+          assert.deepStrictEqual(typeof files === "string" ? JSON.parse(files) : files, ["src/x.ts", 'odd "name",.ts'])
+          assert.deepStrictEqual(
+            [row["session_id"], row["duration_ms"], row["context_cwd"], row["files_changed"]],
+            ["s-1", 9, "/w", 1]
+          )
+          assert.deepStrictEqual([row["consolidation_status"], row["lifecycle_status"]], ["unconsolidated", "active"])
+        })
+      )
+
+      it.effect("records an event once per key", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const first = yield* memory.recordEvent(event(id, "first", { key: `k-${id}` }))
+          const second = yield* memory.recordEvent(event(id, "second", { key: `k-${id}` }))
+          assert.deepStrictEqual(second, { ...first, isNew: false })
+          assertSome(yield* memory.getMemoryContent(first.id), "first")
+        })
+      )
+
+      it.effect("records a batch in one go, in order, with repeats inside it", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const keys = ["a", "b", "a", "c"].map((key) => `${key}-${id}`)
+          const recorded = yield* memory.recordEvents(keys.map((key) => event(id, key, { key })))
+          assert.deepStrictEqual(
+            recorded.map((one) => [one.key, one.isNew]),
+            keys.map((key, index) => [key, index !== 2])
+          )
+          assert.strictEqual(recorded[0]!.id, recorded[2]!.id)
+          assert.deepStrictEqual(yield* memory.recordEvents([]), [])
+        })
+      )
+
+      it.effect("keeps all or nothing of a batch", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const error = yield* Effect.flip(
+            memory.recordEvents([event(id, "good", { key: `good-${id}` }), event(2_000_000_000, "no such project")])
+          )
+          assert.strictEqual(error.reason._tag, "InvalidInput")
+          assertNone(yield* memory.getLastSessionTime(id))
+        })
+      )
+
+      it.effect("stores text that databases refuse: NUL and lone surrogates", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const { id: memoryId } = yield* memory.recordEvent(event(id, "a\u0000b\uD800c \u001b[31m \u{1F600}"))
+          assertSome(yield* memory.getMemoryContent(memoryId), "a\uFFFDb\uFFFDc \u001b[31m \u{1F600}")
+        })
+      )
+
+      it.effect("says what is wrong with bad input and shows none of it", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const secret = "hunter2-".repeat(20_000)
+          const errors = yield* Effect.all([
+            Effect.flip(memory.getActiveMemories(0)),
+            Effect.flip(memory.getActiveMemories(1, { limit: 101 })),
+            Effect.flip(memory.searchMemories(1, "x", { limit: 0 })),
+            Effect.flip(memory.recordEvent(event(1, secret))),
+            Effect.flip(memory.recordEvent(event(1, ""))),
+            Effect.flip(memory.recordEvent(event(1, "x", { importance: Number.NaN }))),
+            Effect.flip(memory.addGoal({ projectId: 1, title: "", priority: 5 })),
+            Effect.flip(memory.addGoal({ projectId: 1, title: "x", priority: 11 })),
+            Effect.flip(memory.getMemoryContent(1.5))
+          ])
+          for (const error of errors) {
+            assert.strictEqual(error._tag, "MemoryError")
+            assert.strictEqual(error.reason._tag, "InvalidInput")
+            assert.isFalse(error.isRetryable)
+            assert.isBelow(error.message.length, 500)
+            assert.notInclude(JSON.stringify(error), "hunter2")
+          }
+          assert.include(errors[1]!.message, "limit")
+          assert.include(errors[3]!.message, "content")
+        })
+      )
+
+      it.effect("ranks by activation, exactly as documented", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sql = yield* SqlClient.SqlClient
+          const { id } = yield* newProject
+          const seed = 20260105
+          const rows = yield* Effect.forEach(Array.from({ length: 300 }), (_, index) =>
+            Effect.gen(function* () {
+              return {
+                key: `rank-${id}-${index}`,
+                hours: (yield* Random.nextIntBetween(0, 4)) === 0 ? 0.01 : Math.exp((yield* Random.next) * 9) / 10,
+                count: yield* Random.nextIntBetween(0, 60),
+                consolidation: (yield* Random.next) * 2,
+                importance: yield* Random.next,
+                nextStep: yield* Random.nextIntBetween(0, 1),
+                success: yield* Random.nextBoolean,
+                sameWorktree: (yield* Random.nextIntBetween(0, 5)) === 0
+              }
+            })
+          ).pipe(Random.withSeed(seed))
+          yield* memory.recordEvents(
+            rows.map((row) =>
+              event(id, row.key, {
+                key: row.key,
+                timestamp: hoursAgo(row.hours),
+                importance: row.importance,
+                outcome: row.success ? "success" : "failure",
+                worktreePath: row.sameWorktree ? "/here" : "/there"
+              })
+            )
+          )
+          yield* Effect.forEach(
+            rows,
+            (row) => sql`UPDATE episodic_events SET activation_count = ${row.count},
+              consolidation_score = ${row.consolidation}, has_next_step = ${row.nextStep}
+              WHERE event_key = ${row.key}`
+          )
+          const best = (worktree: boolean, limit: number) =>
+            rows
+              .map((row) => ({
+                key: row.key,
+                score: activation({ ...row, sameWorktree: worktree && row.sameWorktree })
+              }))
+              .toSorted((a, b) => b.score - a.score)
+              .slice(0, limit)
+          for (const [worktreePath, limit] of [
+            [undefined, 7],
+            ["/here", 7],
+            ["/here", 100],
+            ["/elsewhere", 30]
+          ] as const) {
+            const active = yield* memory.getActiveMemories(id, { limit, worktreePath })
+            const expected = best(worktreePath === "/here", limit)
+            assert.deepStrictEqual(
+              contents(active),
+              expected.map((row) => row.key),
+              `seed ${seed}, worktree ${worktreePath}, limit ${limit}`
+            )
+            for (const [index, item] of active.items.entries()) {
+              assert.closeTo(item.activation, expected[index]!.score, 0.05)
+            }
+            assert.deepStrictEqual(active.activationRange, [
+              active.items.at(-1)!.activation,
+              active.items[0]!.activation
+            ])
+          }
+        })
+      )
+
+      it.effect("leaves memories that are not active out of the working set", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sql = yield* SqlClient.SqlClient
+          const { id } = yield* newProject
+          const gone = yield* memory.recordEvent(event(id, "archived one"))
+          yield* memory.recordEvent(event(id, "active one"))
+          yield* sql`UPDATE episodic_events SET lifecycle_status = 'archived' WHERE id = ${gone.id}`
+          assert.deepStrictEqual(contents(yield* memory.getActiveMemories(id)), ["active one"])
+        })
+      )
+
+      it.effect("cuts long content in lists and gives it whole by id", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const long = "needle " + "\u{1F600}".repeat(previewLength)
+          const recorded = yield* memory.recordEvent(event(id, long))
+          const [item] = contents(yield* memory.getActiveMemories(id))
+          const [result] = found(yield* memory.searchMemories(id, "needle"))
+          for (const text of [item!, result!]) {
+            assert.isAtMost(text.length, previewLength)
+            assert.isTrue(text.endsWith("…"))
+            assert.isTrue(text.isWellFormed())
+          }
+          assertSome(yield* memory.getMemoryContent(recorded.id), long)
+        })
+      )
+
+      it.effect("finds by word, by beginning, by other forms and regardless of case", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          yield* memory.recordEvent(event(id, "Migrated the Authentication module to JWT tokens"))
+          yield* memory.recordEvent(event(id, "Painted the bikeshed"))
+          for (const query of ["authentication", "AUTH", "token", "migrating", "jwt", "what about jwt?"]) {
+            assert.deepStrictEqual(
+              found(yield* memory.searchMemories(id, query)),
+              ["Migrated the Authentication module to JWT tokens"],
+              query
+            )
+          }
+        })
+      )
+
+      it.effect("finds what a search for parts of words finds", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const texts = [
+            "Fixed rateLimiterMiddleware in the gateway",
+            "The build took 100% of the cpu",
+            "snake_case_names everywhere",
+            "Ärger mit Umlauten",
+            "path src/query/Query.ts edited"
+          ]
+          yield* memory.recordEvents(texts.map((text) => event(id, text)))
+          for (const [query, text] of [
+            ["limitermid", texts[0]],
+            ["100%", texts[1]],
+            ["%", texts[1]],
+            ["e_case_n", texts[2]],
+            ["mlaut", texts[3]],
+            ["ärger", texts[3]],
+            ["query.ts", texts[4]],
+            ["uery.t", texts[4]],
+            ["the", texts[1]]
+          ] as const) {
+            assert.include(found(yield* memory.searchMemories(id, query)), text, query)
+          }
+          assert.deepStrictEqual(yield* memory.searchMemories(id, "limitermid", { fragments: false }), {
+            found: 0,
+            results: []
+          })
+        })
+      )
+
+      it.effect("takes any text for a query", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          yield* memory.recordEvent(event(id, "plain words"))
+          for (const query of [
+            `"`,
+            `" OR 1=1 --`,
+            "content:plain AND NOT (",
+            "a* ^ NEAR(b, 2) {x}",
+            "'; DROP TABLE episodic_events; --",
+            "\u0000",
+            "\uD800",
+            "&|!():*<->",
+            "   ",
+            "",
+            "word ".repeat(100_000)
+          ]) {
+            const result = yield* memory.searchMemories(id, query)
+            assert.isAtMost(result.found, 1, query.slice(0, 40))
+          }
+          assert.deepStrictEqual(found(yield* memory.searchMemories(id, "words")), ["plain words"])
+        })
+      )
+
+      it.effect("puts the better, the newer and the more important match first", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          yield* memory.recordEvents([
+            event(id, "deploy pipeline", { timestamp: hoursAgo(2000) }),
+            event(id, "deploy script of the shop", { timestamp: hoursAgo(2000) }),
+            event(id, "cache warmup note", { timestamp: hoursAgo(2000) }),
+            event(id, "cache warmup idea", { timestamp: hoursAgo(0.5) }),
+            event(id, "login flow chosen", { timestamp: hoursAgo(10), importance: 0.1 }),
+            event(id, "login flow decided", { timestamp: hoursAgo(10), importance: 1 })
+          ])
+          assert.strictEqual(found(yield* memory.searchMemories(id, "deploy script"))[0], "deploy script of the shop")
+          assert.strictEqual(found(yield* memory.searchMemories(id, "cache warmup"))[0], "cache warmup idea")
+          assert.strictEqual(found(yield* memory.searchMemories(id, "login flow"))[0], "login flow decided")
+        })
+      )
+
+      it.effect("searches one project, and leaves out one session", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const one = yield* newProject
+          const two = yield* newProject
+          yield* memory.recordEvent(event(one.id, `secret plan ${two.id}`))
+          yield* memory.recordEvent(event(two.id, "another plan", { sessionId: "s-2" }))
+          assert.deepStrictEqual(found(yield* memory.searchMemories(two.id, "plan")), ["another plan"])
+          assert.strictEqual((yield* memory.searchMemories(two.id, "plan", { exceptSession: "s-2" })).found, 0)
+          assert.strictEqual((yield* memory.searchMemories(one.id, String(two.id))).found, 1)
+          assert.strictEqual((yield* memory.searchMemories(two.id, String(one.id), { fragments: false })).found, 0)
+        })
+      )
+
+      it.effect("keeps goals: adds, lists by state, ranks by priority, sets the state", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          const low = yield* memory.addGoal({ projectId: id, title: "Tidy up", priority: 2 })
+          const high = yield* memory.addGoal({ projectId: id, title: "Ship 1.0", priority: 9, status: "active" })
+          const later = yield* memory.addGoal({ projectId: id, title: "Later", status: "pending" })
+          assert.deepStrictEqual(low.status, "in_progress")
+          assert.deepStrictEqual(yield* memory.getActiveGoals(id), { count: 2, goals: [high, low] })
+          assert.deepStrictEqual((yield* memory.getActiveGoals(id, { limit: 1 })).goals, [high])
+          assert.deepStrictEqual((yield* memory.listGoals(id, ["pending"])).goals, [later])
+          assert.strictEqual((yield* memory.listGoals(id)).count, 3)
+          const done = yield* memory.setGoalStatus(id, high.id, "completed")
+          assert.deepStrictEqual(done, { ...high, status: "completed" })
+          assert.deepStrictEqual((yield* memory.getActiveGoals(id)).goals, [low])
+          const other = yield* newProject
+          const error = yield* Effect.flip(memory.setGoalStatus(other.id, low.id, "completed"))
+          assert.strictEqual(error.reason._tag, "GoalNotFound")
+        })
+      )
+
+      it.effect("keeps the project that a session began in", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sessionId = `session-${++projects}`
+          assertNone(yield* memory.getSession(sessionId))
+          const opened = yield* memory.openSession({
+            id: sessionId,
+            project: { path: "/first", name: "first" },
+            worktreePath: "/first/wt"
+          })
+          const again = yield* memory.openSession({
+            id: sessionId,
+            project: { path: "/second", name: "second" },
+            worktreePath: "/second"
+          })
+          assert.deepStrictEqual(again, opened)
+          assert.strictEqual(opened.project.path, "/first")
+          assertSome(yield* memory.getSession(sessionId), opened)
+        })
+      )
+
+      it.effect("remembers what a session was shown, until it is told to forget", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const id = `session-${++projects}`
+          yield* memory.openSession({ id, project: { path: "/shown", name: "shown" }, worktreePath: "/shown" })
+          yield* memory.markShown(id, [3, 1])
+          yield* memory.markShown(id, [3, 2])
+          yield* memory.markShown(id, [])
+          assert.deepStrictEqual(yield* memory.getShown(id), [3, 2, 1])
+          yield* memory.forgetShown(id)
+          assert.deepStrictEqual(yield* memory.getShown(id), [])
+        })
+      )
+    })
+  })
+}
