@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { assertNone, assertSome } from "@effect/vitest/utils"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -52,6 +53,17 @@ const activation = (row: {
   (row.nextStep === 1 ? 1 : 0) +
   (row.success ? 0.5 : 0) +
   (row.sameWorktree ? 2 : 0)
+
+/** Runs with the time standing still at `start`; sleeps take their real time. */
+const frozen = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.clockWith((clock) => {
+    const millis = DateTime.toEpochMillis(start)
+    const stopped: Clock.Clock = Object.create(clock, {
+      currentTimeMillis: { value: Effect.succeed(millis) },
+      currentTimeMillisUnsafe: { value: () => millis }
+    })
+    return Effect.provideService(effect, Clock.Clock, stopped)
+  })
 
 const contents = (result: { readonly items: ReadonlyArray<{ readonly content: string }> }) =>
   result.items.map((item) => item.content)
@@ -133,7 +145,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.match(recorded.key, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
           assertSome(yield* memory.getMemoryContent(recorded.id), "Edit src/x.ts")
           assertSome(yield* memory.getLastSessionTime(id), hoursAgo(1))
-          const active = yield* memory.getActiveMemories(id, { worktreePath: "/w" })
+          const active = yield* frozen(memory.getActiveMemories(id, { worktreePath: "/w" }))
           assert.strictEqual(active.count, 1)
           assert.strictEqual(active.currentWorktree, "/w")
           const item = active.items[0]!
@@ -151,7 +163,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
             }
           )
           assert.closeTo(item.importance, 0.8, 1e-6)
-          assert.closeTo(item.activation, 0 + 1.5 + 0.5 + 2, 0.05)
+          assert.closeTo(item.activation, 0 + 1.5 + 0.5 + 2, 1e-6)
           const rows = yield* sql<Record<string, unknown>>`SELECT session_id, duration_ms, context_cwd, context_files,
             files_changed, consolidation_status, lifecycle_status FROM episodic_events WHERE id = ${recorded.id}`
           const row = rows[0]!
@@ -290,7 +302,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
             ["/here", 100],
             ["/elsewhere", 30]
           ] as const) {
-            const active = yield* memory.getActiveMemories(id, { limit, worktreePath })
+            const active = yield* frozen(memory.getActiveMemories(id, { limit, worktreePath }))
             const expected = best(worktreePath === "/here", limit)
             assert.deepStrictEqual(
               contents(active),
@@ -298,7 +310,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
               `seed ${seed}, worktree ${worktreePath}, limit ${limit}`
             )
             for (const [index, item] of active.items.entries()) {
-              assert.closeTo(item.activation, expected[index]!.score, 0.05)
+              assert.closeTo(item.activation, expected[index]!.score, 1e-4)
             }
             assert.deepStrictEqual(active.activationRange, [
               active.items.at(-1)!.activation,
