@@ -1,1 +1,93 @@
-export const version = "0"
+/**
+ * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
+ */
+import * as fs from "node:fs"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import * as HookRunner from "../hooks/HookRunner.ts"
+import * as MemoryBridge from "../memory/MemoryBridge.ts"
+import * as Database from "../sql/Database.ts"
+
+/** Waiting for a lock holds the thread, so it must end before the shortest deadline does. */
+const lockTimeout = "800 millis"
+
+/** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
+const lifetimeMs = 4_000
+
+const memory = MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ timeout: lockTimeout })))
+
+/** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
+const readInput: Effect.Effect<string, Error> = Effect.callback((resume) => {
+  const chunks: Array<Buffer> = []
+  let size = 0
+  const buffer = Buffer.allocUnsafe(64 * 1024)
+  const next = (): void => {
+    fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
+      if (error?.code === "EAGAIN") {
+        setTimeout(next, 5)
+        return
+      }
+      if (error !== null && error.code !== "EOF") {
+        resume(Effect.fail(error))
+        return
+      }
+      if (error === null && count > 0) {
+        size += count
+        if (size <= HookRunner.maxPayloadBytes) chunks.push(Buffer.from(buffer.subarray(0, count)))
+        next()
+        return
+      }
+      resume(
+        size <= HookRunner.maxPayloadBytes
+          ? Effect.succeed(Buffer.concat(chunks).toString("utf8"))
+          : Effect.fail(new Error(`the event is larger than ${HookRunner.maxPayloadBytes} bytes: it was not read`))
+      )
+    })
+  }
+  next()
+})
+
+/** Standard output may be a pipe that is full for a moment. */
+const write = (fd: number, text: string): void => {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += fs.writeSync(fd, bytes, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
+    }
+  }
+}
+
+const finish = (result: HookRunner.RunResult): never => {
+  for (const notice of result.notices) write(2, `athena hook: ${notice}\n`)
+  write(1, `${result.answer}\n`)
+  process.exit(0)
+}
+
+const failed = (error: unknown): HookRunner.RunResult => ({
+  answer: "{}",
+  notices: [error instanceof Error ? error.message.replace(/\s+/g, " ") : "unexpected failure"]
+})
+
+const program = Effect.gen(function* () {
+  const body = yield* readInput
+  return yield* HookRunner.run(body, { memory, projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined })
+}).pipe(
+  Effect.catch((error) => Effect.succeed(failed(error))),
+  Effect.provide([NodeFileSystem.layer, NodePath.layer]),
+  // Standard output belongs to the answer.
+  Effect.provideService(References.MinimumLogLevel, "None")
+)
+
+/** Runs the hook and ends the process. */
+export const main = (): void => {
+  process.on("uncaughtException", (error) => finish(failed(error)))
+  setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
+  Effect.runCallback(program, {
+    onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
+  })
+}

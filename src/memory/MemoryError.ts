@@ -291,7 +291,7 @@ export const from = (
     case "SqlError":
       return new MemoryError({ operation, reason: reasonFromSqlError(error) })
     case "SchemaError":
-      return new MemoryError({ operation, reason: new InvalidInput({ detail: error.message }) })
+      return new MemoryError({ operation, reason: new InvalidInput({ detail: error.message.replace(/\s+/g, " ") }) })
     case "NewerSchema":
     case "MigrationFailed":
       return new MemoryError({ operation, reason: new SchemaMismatch({ detail: error.message, cause: error }) })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { fnv1a } from "../../internal/fnv1a.ts"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
@@ -41,13 +42,6 @@ export const byPath = Query.make({
   })
 })
 
-/** FNV-1a, to tell apart two projects whose folders have the same name. */
-const digest = (text: string): string => {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash >>> 0).toString(16).padStart(8, "0")
-}
-
 /**
  * The project with exactly this path, made where there is none. For use inside a mutation.
  *
@@ -64,7 +58,7 @@ export const findOrMake = (location: ProjectLocation): Effect.Effect<Project, Sq
     yield* insert(location.name)
     const made = yield* first(location.path)
     if (made !== undefined) return made
-    yield* insert(`${location.name}-${digest(location.path)}`)
+    yield* insert(`${location.name}-${fnv1a(location.path)}`)
     return (yield* decode(yield* sql`SELECT id, name, path FROM projects WHERE path = ${location.path}`))[0]!
   })
 

@@ -1,0 +1,293 @@
+/**
+ * The adapter for Claude Code: what it sends to a hook, and what it may be answered.
+ *
+ * Only what memory needs is read, fields that are not known are passed over, and a field of the wrong type that can be
+ * done without counts as missing: a newer client must not break the hooks.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { HookEvent, SessionSource, ToolCall } from "./HookEvent.ts"
+import type { HookOutput } from "./HookOutput.ts"
+
+/**
+ * The agent's name in keys.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const agent = "claude-code"
+
+/**
+ * What was sent is no event of Claude Code. The message names the field and what was expected, never its value.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-hooks/hooks/ClaudeCode/InvalidPayload")(
+  "InvalidPayload",
+  { detail: Schema.String }
+) {
+  override get message(): string {
+    return `not a Claude Code hook event: ${this.detail}`
+  }
+}
+
+/** A field that can be done without. */
+const lenient = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
+  Schema.optional(schema.pipe(Schema.catchDecoding(() => Effect.succeed(Option.none<S["Type"]>()))))
+
+const Id = Schema.String.check(Schema.isBetweenLength(1, 128))
+
+const Common = {
+  session_id: Id,
+  cwd: Schema.String.check(Schema.isBetweenLength(1, 4096)),
+  prompt_id: lenient(Id)
+}
+
+const ToolFields = {
+  tool_name: Schema.String.check(Schema.isBetweenLength(1, 256)),
+  tool_input: Schema.optional(Schema.Unknown),
+  tool_use_id: lenient(Id)
+}
+
+const DurationMs = lenient(Schema.Natural)
+
+const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: Id })
+
+const events = {
+  SessionStart: Schema.Struct({ ...Common, source: lenient(Schema.String) }),
+  UserPromptSubmit: Schema.Struct({ ...Common, prompt: Schema.String }),
+  PostToolUse: Schema.Struct({ ...Common, ...ToolFields, duration_ms: DurationMs }),
+  PostToolUseFailure: Schema.Struct({
+    ...Common,
+    ...ToolFields,
+    error: lenient(Schema.String),
+    duration_ms: DurationMs
+  }),
+  PostToolBatch: Schema.Struct({
+    ...Common,
+    tool_calls: Schema.Array(Schema.Struct({ ...ToolFields, tool_response: Schema.optional(Schema.Unknown) }))
+  }),
+  Stop: Schema.Struct({ ...Common, last_assistant_message: lenient(Schema.String) }),
+  SubagentStop: Schema.Struct({
+    ...Common,
+    last_assistant_message: lenient(Schema.String),
+    agent_id: lenient(Id),
+    agent_type: lenient(Schema.String)
+  }),
+  PreCompact: Schema.Struct({ ...Common, trigger: lenient(Schema.String) }),
+  PostCompact: Schema.Struct({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) }),
+  SessionEnd: Schema.Struct({ ...Common, reason: lenient(Schema.String) })
+} as const
+
+/** Events that exist and that memory has no use for. */
+const ignored = new Set([
+  "ConfigChange",
+  "CwdChanged",
+  "DirectoryAdded",
+  "Elicitation",
+  "ElicitationResult",
+  "FileChanged",
+  "InstructionsLoaded",
+  "MessageDisplay",
+  "Notification",
+  "PermissionDenied",
+  "PermissionRequest",
+  "PostModelSwitch",
+  "PreModelSwitch",
+  "PreToolUse",
+  "Setup",
+  "StopFailure",
+  "SubagentStart",
+  "TaskCompleted",
+  "TaskCreated",
+  "TeammateIdle",
+  "UserPromptExpansion",
+  "WorktreeCreate",
+  "WorktreeRemove"
+])
+
+const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume", "clear", "compact", "fork"])
+
+const toSource = (source: string | undefined): SessionSource =>
+  source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** The fields of a tool's input that say best what was done, in this order. */
+const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
+
+/** How much of a tool's input is told when no field says it. */
+const subjectLength = 500
+
+const subject = (input: unknown): string => {
+  if (!isRecord(input)) return ""
+  const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
+  if (typeof field === "string") return field.slice(0, subjectLength)
+  const fields = Object.entries(input).map(([name, value]) =>
+    typeof value === "string" ? `${name}=${value.slice(0, 100)}` : name
+  )
+  return fields.join(" ").slice(0, subjectLength)
+}
+
+const fileFields = ["file_path", "notebook_path", "path"]
+
+const files = (input: unknown): ReadonlyArray<string> =>
+  isRecord(input)
+    ? fileFields
+        .map((name) => input[name])
+        .filter((value) => typeof value === "string")
+        .filter((file) => file.length > 0 && file.length <= 4096)
+    : []
+
+const changingTools: ReadonlySet<string> = new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"])
+
+const toolCall = (
+  call: {
+    readonly tool_name: string
+    readonly tool_input?: unknown
+    readonly tool_use_id?: string | undefined
+    readonly duration_ms?: number | undefined
+  },
+  error: string | undefined
+): ToolCall => ({
+  id: call.tool_use_id,
+  tool: call.tool_name,
+  subject: subject(call.tool_input),
+  outcome: error === undefined ? "success" : "failure",
+  error,
+  durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
+  files: files(call.tool_input),
+  changes: changingTools.has(call.tool_name)
+})
+
+/** A batch tells of a failed call only in the text of its answer. */
+const batchError = (response: unknown): string | undefined => {
+  if (typeof response !== "string") return undefined
+  const toolError = /^<tool_use_error>([^]{0,2000})/.exec(response)?.[1]
+  if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
+  return /^[A-Za-z]{1,40}(?::[^\s]{1,200})? hook error: /.test(response) ? response.slice(0, 2000) : undefined
+}
+
+/** The agent tells itself of a background command by a prompt that no person wrote. */
+const isNotification = (prompt: string): boolean => prompt.startsWith("<task-notification>")
+
+type Decoded = { readonly [K in keyof typeof events]: (typeof events)[K]["Type"] }
+
+const toEvent: {
+  readonly [K in keyof typeof events]: (
+    body: Decoded[K],
+    session: { readonly agent: string; readonly sessionId: string; readonly cwd: string }
+  ) => HookEvent
+} = {
+  SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
+  UserPromptSubmit: (body, session) => ({
+    _tag: "Prompt",
+    ...session,
+    promptId: body.prompt_id,
+    text: body.prompt,
+    fromPerson: !isNotification(body.prompt)
+  }),
+  PostToolUse: (body, session) => ({ _tag: "ToolUse", ...session, calls: [toolCall(body, undefined)] }),
+  PostToolUseFailure: (body, session) => ({
+    _tag: "ToolUse",
+    ...session,
+    calls: [toolCall(body, body.error ?? "failed")]
+  }),
+  PostToolBatch: (body, session) => ({
+    _tag: "ToolUse",
+    ...session,
+    calls: body.tool_calls.map((call) => toolCall(call, batchError(call.tool_response)))
+  }),
+  Stop: (body, session) => ({
+    _tag: "Answer",
+    ...session,
+    promptId: body.prompt_id,
+    helperId: undefined,
+    text: body.last_assistant_message ?? ""
+  }),
+  SubagentStop: (body, session) =>
+    // A helper without a type is the client's own, such as the one that writes the summary of a compaction.
+    body.agent_type === ""
+      ? { _tag: "Ignored", ...session, name: "SubagentStop" }
+      : {
+          _tag: "Answer",
+          ...session,
+          promptId: body.prompt_id,
+          helperId: body.agent_id ?? "helper",
+          text: body.last_assistant_message ?? ""
+        },
+  PreCompact: (body, session) => ({
+    _tag: "Compaction",
+    ...session,
+    promptId: body.prompt_id,
+    trigger: body.trigger ?? "manual",
+    summary: undefined
+  }),
+  PostCompact: (body, session) => ({
+    _tag: "Compaction",
+    ...session,
+    promptId: body.prompt_id,
+    trigger: body.trigger ?? "manual",
+    summary: body.compact_summary ?? ""
+  }),
+  SessionEnd: (body, session) => ({
+    _tag: "SessionEnd",
+    ...session,
+    promptId: body.prompt_id,
+    reason: body.reason ?? "other"
+  })
+}
+
+/** Names the fields that do not fit, and not what is in them. */
+const invalid = (error: Schema.SchemaError): InvalidPayload =>
+  new InvalidPayload({ detail: error.message.replace(/\s+/g, " ") })
+
+const decodeHead = Schema.decodeUnknownEffect(Head)
+
+const decodeAs = <K extends keyof typeof events>(name: K, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
+  Schema.decodeUnknownEffect(events[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
+    Effect.mapError(invalid),
+    Effect.map((decoded) => toEvent[name](decoded, { agent, sessionId: decoded.session_id, cwd: decoded.cwd }))
+  )
+
+/**
+ * Reads what Claude Code sent to a hook.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
+  decodeHead(body).pipe(
+    Effect.mapError(invalid),
+    Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
+      if (Object.hasOwn(events, name)) return decodeAs(name as keyof typeof events, body)
+      if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
+      return Effect.fail(new InvalidPayload({ detail: `unknown event ${JSON.stringify(name.slice(0, 100))}` }))
+    })
+  )
+
+/**
+ * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const encode = (event: HookEvent, output: HookOutput): string => {
+  if (output.context === undefined) return "{}"
+  switch (event._tag) {
+    case "SessionStart":
+      return answer("SessionStart", output.context)
+    case "Prompt":
+      return answer("UserPromptSubmit", output.context)
+    default:
+      return "{}"
+  }
+}
+
+const answer = (hookEventName: string, additionalContext: string): string =>
+  JSON.stringify({ hookSpecificOutput: { hookEventName, additionalContext } })

@@ -1,0 +1,142 @@
+/**
+ * What happens in a session, in words of no particular agent.
+ *
+ * An adapter such as `ClaudeCode` turns what its agent sends into one of these; the programs in `HookProgram` know
+ * nothing else.
+ *
+ * @since 0.1.0
+ */
+
+interface InSession {
+  /** The agent's name, for example `claude-code`. It is part of every event's key. */
+  readonly agent: string
+  /** 1 to 128 characters. */
+  readonly sessionId: string
+  /** Where the agent is now. It wanders: the project of a session is that of its first event. */
+  readonly cwd: string
+}
+
+/**
+ * How a session begins: anew, taken up again, after its context was cleared or compacted, or as a copy of another.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SessionSource = "startup" | "resume" | "clear" | "compact" | "fork"
+
+/**
+ * A session begins. The answer may carry context.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SessionStart extends InSession {
+  readonly _tag: "SessionStart"
+  readonly source: SessionSource
+}
+
+/**
+ * A prompt is handed in. The answer may carry context.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Prompt extends InSession {
+  readonly _tag: "Prompt"
+  readonly promptId: string | undefined
+  readonly text: string
+  /** `false` where the agent itself speaks, for example to say that a background command has finished. */
+  readonly fromPerson: boolean
+}
+
+/**
+ * One use of a tool.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolCall {
+  /** The agent's id of this use; the same use told twice is stored once. */
+  readonly id: string | undefined
+  readonly tool: string
+  /** What was done, in a line: the command, the file, the pattern. */
+  readonly subject: string
+  readonly outcome: "success" | "failure"
+  /** What went wrong. */
+  readonly error: string | undefined
+  /** In milliseconds. */
+  readonly durationMs: number | undefined
+  readonly files: ReadonlyArray<string>
+  /** Whether the files were changed and not only read. */
+  readonly changes: boolean
+}
+
+/**
+ * Tools were used.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolUse extends InSession {
+  readonly _tag: "ToolUse"
+  readonly calls: ReadonlyArray<ToolCall>
+}
+
+/**
+ * The agent, or a helper of it, has finished its turn. The answer must be empty: any text starts another turn.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answer extends InSession {
+  readonly _tag: "Answer"
+  readonly promptId: string | undefined
+  /** The helper's id, or `undefined` for the agent itself. */
+  readonly helperId: string | undefined
+  readonly text: string
+}
+
+/**
+ * The context of the session is about to be compacted, or was. The answer must be empty.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Compaction extends InSession {
+  readonly _tag: "Compaction"
+  readonly promptId: string | undefined
+  readonly trigger: string
+  /** What the compaction left, once it is done. */
+  readonly summary: string | undefined
+}
+
+/**
+ * The session is over. The answer must be empty, and soon.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SessionEnd extends InSession {
+  readonly _tag: "SessionEnd"
+  readonly promptId: string | undefined
+  readonly reason: string
+}
+
+/**
+ * Something that memory has no use for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ignored extends InSession {
+  readonly _tag: "Ignored"
+  readonly name: string
+}
+
+/**
+ * What happens in a session.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type HookEvent = SessionStart | Prompt | ToolUse | Answer | Compaction | SessionEnd | Ignored

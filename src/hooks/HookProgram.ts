@@ -1,0 +1,280 @@
+/**
+ * What a hook does: one program for each event of a session.
+ *
+ * The programs record what happened and, where the agent takes it, answer with what is remembered. They fail with typed
+ * errors; it is `HookRunner` that turns a failure into an empty answer.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import { fnv1a } from "../internal/fnv1a.ts"
+import type { FoundMemory } from "../memory/Memory.ts"
+import { MemoryBridge } from "../memory/MemoryBridge.ts"
+import type { MemoryError } from "../memory/MemoryError.ts"
+import type { MemoryEvent } from "../memory/MemoryEvent.ts"
+import * as Relevance from "../memory/Relevance.ts"
+import type { Session } from "../memory/Session.ts"
+import * as ContextText from "./ContextText.ts"
+import type { Answer, Compaction, HookEvent, Prompt, SessionEnd, SessionStart, ToolCall, ToolUse } from "./HookEvent.ts"
+import * as HookOutput from "./HookOutput.ts"
+import * as Redaction from "./Redaction.ts"
+import * as Repository from "./Repository.ts"
+
+/**
+ * What the programs can be told.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HookOptions {
+  /** The budget of the context at session start, in tokens of four characters. 2,000 when absent; at most 2,500. */
+  readonly startTokens?: number | undefined
+  /** The budget of the reminder at a prompt, in tokens of four characters. 500 when absent; at most 2,500. */
+  readonly promptTokens?: number | undefined
+  /** How many memories a reminder has at most. 3 when absent. */
+  readonly reminders?: number | undefined
+  /**
+   * The folder that the agent was started in, where the agent says so. It tells the project of a session whose first
+   * event comes after the agent has wandered.
+   */
+  readonly projectFolder?: string | undefined
+}
+
+/**
+ * What a program needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Requirements = MemoryBridge | FileSystem.FileSystem | Path.Path
+
+/**
+ * What a program can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type HookError = MemoryError | Repository.FolderNotFound
+
+/** How much of a text is stored, in UTF-16 units. */
+const storedLength = 2_000
+
+/** The session of an event; its project is that of the first event. */
+const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session, HookError, Requirements> =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const known = yield* memory.getSession(event.sessionId)
+    if (Option.isSome(known)) return known.value
+    const repository = yield* Repository.find(options.projectFolder ?? event.cwd)
+    return yield* memory.openSession({ id: event.sessionId, ...repository })
+  })
+
+/** Cleans first and cuts then: half a key would no longer look like one. What is read is bounded all the same. */
+const storedText = (text: string): string => {
+  const clean = Redaction.redact(text.slice(0, storedLength * 4).trim())
+  return clean.length <= storedLength ? clean : `${clean.slice(0, storedLength - 1)}…`
+}
+
+/** What makes an event the same when the agent tells it again; none where the agent gave no id to go by. */
+const key = (event: HookEvent, kind: string, id: string | undefined): string | undefined =>
+  id === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${id}`.slice(0, 255)
+
+const common = (event: HookEvent, current: Session) => ({
+  projectId: current.project.id,
+  sessionId: event.sessionId,
+  cwd: event.cwd,
+  worktreePath: current.worktreePath
+})
+
+const record = (event: MemoryEvent): Effect.Effect<void, MemoryError, MemoryBridge> =>
+  event.content === "" ? Effect.void : MemoryBridge.use((memory) => Effect.asVoid(memory.recordEvent(event)))
+
+/** Tells the agent what matters, and remembers what it was told. */
+const sessionStart = (event: SessionStart, options: HookOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const current = yield* session(event, options)
+    // A compacted session has lost what it was told; one that is taken up again still has it.
+    if (event.source === "compact") yield* memory.forgetShown(event.sessionId)
+    const shown = new Set(event.source === "resume" ? yield* memory.getShown(event.sessionId) : [])
+    const goals = yield* memory.getActiveGoals(current.project.id)
+    const active = yield* memory.getActiveMemories(current.project.id, {
+      limit: 7 + Math.min(shown.size, 93),
+      worktreePath: current.worktreePath
+    })
+    const memories = active.items.filter((item) => !shown.has(item.id)).slice(0, 7)
+    const knowsGoals = event.source === "resume" && shown.size > 0
+    const { text, used } = ContextText.fit(
+      [
+        {
+          title: `Active goals of the project ${current.project.name}:`,
+          lines: knowsGoals ? [] : goals.goals.map(ContextText.goalLine)
+        },
+        {
+          title: `What is remembered of the project ${current.project.name} (times in UTC):`,
+          lines: memories.map(ContextText.memoryLine)
+        }
+      ],
+      options.startTokens ?? 2_000
+    )
+    yield* memory.markShown(
+      event.sessionId,
+      memories.slice(0, used[1]).map((item) => item.id)
+    )
+    return HookOutput.context(text)
+  })
+
+/** A reminder must be plainly about the prompt: it has two of its words, or all where there is only one. */
+const isRelevant = (memory: FoundMemory, terms: number): boolean =>
+  memory.matchedTerms >= Math.min(2, terms) && memory.matchedTerms / terms >= 0.25
+
+/** That a tool once worked is worth recalling by search, but not by itself. */
+const isTelling = (memory: FoundMemory): boolean => memory.type !== "tool_execution" || memory.outcome !== "success"
+
+const remind = (event: Prompt, current: Session, options: HookOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const terms = Relevance.terms(event.text)
+    if (terms.length === 0) return HookOutput.empty
+    const { results } = yield* memory.searchMemories(current.project.id, event.text, {
+      limit: 30,
+      fragments: false,
+      exceptSession: event.sessionId
+    })
+    const shown = new Set(yield* memory.getShown(event.sessionId))
+    const fresh = results
+      .filter((result) => !shown.has(result.id) && isRelevant(result, terms.length) && isTelling(result))
+      .slice(0, options.reminders ?? 3)
+    const { text, used } = ContextText.fit(
+      [{ title: `Remembered of earlier sessions (times in UTC):`, lines: fresh.map(ContextText.memoryLine) }],
+      options.promptTokens ?? 500
+    )
+    const told = fresh.slice(0, used[0]).map((result) => result.id)
+    if (told.length > 0) yield* memory.markShown(event.sessionId, told)
+    return HookOutput.context(text)
+  })
+
+/** Notifications share the id of the prompt before them, so they are told apart by what they say. */
+const promptKey = (event: Prompt): string | undefined =>
+  event.fromPerson ? key(event, "prompt", event.promptId) : key(event, "notification", fnv1a(event.text))
+
+/** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
+const prompt = (event: Prompt, options: HookOptions) =>
+  Effect.gen(function* () {
+    const current = yield* session(event, options)
+    const content = storedText(event.text)
+    const notice = yield* record({
+      ...common(event, current),
+      key: promptKey(event),
+      type: event.fromPerson ? "user_question" : "notification",
+      content,
+      importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
+    }).pipe(
+      Effect.as(undefined),
+      Effect.catch((error) => Effect.succeed(`the prompt was not recorded: ${error.message}`))
+    )
+    const output = event.fromPerson ? yield* remind(event, current, options) : HookOutput.empty
+    return { ...output, notice }
+  })
+
+const toolContent = (call: ToolCall): string => {
+  const what = call.subject === "" ? call.tool : `${call.tool}: ${call.subject}`
+  return storedText(call.error === undefined ? what : `${what}\nfailed: ${call.error.slice(0, 1_000)}`)
+}
+
+const toolUse = (event: ToolUse, options: HookOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const current = yield* session(event, options)
+    yield* memory.recordEvents(
+      event.calls.slice(0, 1_000).map((call) => ({
+        ...common(event, current),
+        key: key(event, "tool", call.id),
+        type: "tool_execution",
+        content: toolContent(call),
+        outcome: call.outcome,
+        durationMs: call.durationMs,
+        files: call.files.slice(0, 100),
+        filesChanged: call.changes && call.outcome === "success" ? call.files.length : 0,
+        importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
+      }))
+    )
+    return HookOutput.empty
+  })
+
+const answer = (event: Answer, options: HookOptions) =>
+  Effect.gen(function* () {
+    const current = yield* session(event, options)
+    const content = storedText(event.text)
+    const helper = event.helperId !== undefined
+    yield* record({
+      ...common(event, current),
+      key: key(event, helper ? "helper" : "answer", `${event.helperId ?? event.promptId ?? ""}:${fnv1a(event.text)}`),
+      type: helper ? "subagent_message" : "assistant_message",
+      content,
+      importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
+    })
+    return HookOutput.empty
+  })
+
+const compaction = (event: Compaction, options: HookOptions) =>
+  Effect.gen(function* () {
+    const current = yield* session(event, options)
+    const done = event.summary !== undefined
+    yield* record({
+      ...common(event, current),
+      key: key(
+        event,
+        done ? "compacted" : "compacting",
+        event.promptId && `${event.promptId}:${fnv1a(event.summary ?? "")}`
+      ),
+      type: "compaction",
+      content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
+      importance: done ? 0.8 : 0.2
+    })
+    return HookOutput.empty
+  })
+
+const sessionEnd = (event: SessionEnd, options: HookOptions) =>
+  Effect.gen(function* () {
+    const current = yield* session(event, options)
+    yield* record({
+      ...common(event, current),
+      key: key(event, "end", event.promptId),
+      type: "session_end",
+      content: `session ended (${event.reason.slice(0, 100)})`,
+      importance: 0.2
+    })
+    return HookOutput.empty
+  })
+
+/**
+ * Does what an event asks for and gives the answer.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const handle = (
+  event: HookEvent,
+  options: HookOptions = {}
+): Effect.Effect<HookOutput.HookOutput, HookError, Requirements> => {
+  switch (event._tag) {
+    case "SessionStart":
+      return sessionStart(event, options)
+    case "Prompt":
+      return prompt(event, options)
+    case "ToolUse":
+      return toolUse(event, options)
+    case "Answer":
+      return answer(event, options)
+    case "Compaction":
+      return compaction(event, options)
+    case "SessionEnd":
+      return sessionEnd(event, options)
+    case "Ignored":
+      return Effect.succeed(HookOutput.empty)
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Runs a hook so that it can do no harm: whatever goes wrong, the agent gets a valid answer in time.
+ *
+ * A failure, a defect, a deadline that passes, a payload that makes no sense: each ends in the empty answer and in one
+ * line for a person to read. Nothing here ever blocks the agent or ends in an error.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import type { MemoryBridge } from "../memory/MemoryBridge.ts"
+import * as ClaudeCode from "./ClaudeCode.ts"
+import type { HookEvent } from "./HookEvent.ts"
+import * as HookProgram from "./HookProgram.ts"
+
+/**
+ * The largest payload that is read, in bytes: 16 MiB. Claude Code sends up to about 4 MB.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxPayloadBytes: number = 16 * 1024 * 1024
+
+/**
+ * How long each event may take, database included, before it is answered with nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Deadlines = Readonly<Record<HookEvent["_tag"], Duration.Input>>
+
+/**
+ * The deadlines of a hook that is a process of its own. They are not how long a hook takes, but how long an agent waits
+ * when something is wrong; the end of a session has 1.5 seconds for all hooks together.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaultDeadlines: Deadlines = {
+  SessionStart: "2 seconds",
+  Prompt: "1 second",
+  ToolUse: "3 seconds",
+  Answer: "3 seconds",
+  Compaction: "3 seconds",
+  SessionEnd: "1 second",
+  Ignored: "1 second"
+}
+
+/**
+ * What a run needs to know.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<E, R> extends HookProgram.HookOptions {
+  /** Where the memory comes from. It is not built for an event that memory has no use for. */
+  readonly memory: Layer.Layer<MemoryBridge, E, R>
+  /** `defaultDeadlines` where absent. */
+  readonly deadlines?: Partial<Deadlines> | undefined
+}
+
+/**
+ * What a run gives: what to print for the agent, and what to tell a person, a line each.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunResult {
+  /** A JSON object; `{}` adds nothing. */
+  readonly answer: string
+  readonly notices: ReadonlyArray<string>
+}
+
+const describe = (error: unknown): string =>
+  (error instanceof Error ? error.message || error.name : String(error)).replace(/\s+/g, " ").slice(0, 500)
+
+const nothing = (notice: string): RunResult => ({ answer: "{}", notices: [notice] })
+
+const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> =>
+  body.trim() === ""
+    ? Effect.fail(new ClaudeCode.InvalidPayload({ detail: "nothing was sent" }))
+    : Effect.try({
+        try: () => JSON.parse(body) as unknown,
+        catch: () => new ClaudeCode.InvalidPayload({ detail: "it is not JSON" })
+      })
+
+const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
+  Effect.gen(function* () {
+    if (event._tag === "Ignored") return { answer: "{}", notices: [] }
+    const deadline = options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag]
+    const output = yield* HookProgram.handle(event, options).pipe(
+      Effect.provide(options.memory),
+      Effect.timeoutOption(deadline)
+    )
+    return output._tag === "None"
+      ? nothing(`${event._tag}: no answer within ${Duration.format(Duration.fromInputUnsafe(deadline))}`)
+      : {
+          answer: ClaudeCode.encode(event, output.value),
+          notices: output.value.notice === undefined ? [] : [output.value.notice]
+        }
+  })
+
+/**
+ * Runs the hook that a payload asks for. It never fails.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as HookRunner from "athena-hooks/hooks/HookRunner"
+ * import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+ * import * as Effect from "effect/Effect"
+ *
+ * const answer = (body: string) =>
+ *   Effect.map(HookRunner.run(body, { memory: MemoryBridge.layerTest({}) }), (result) => result.answer)
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run = <E, R>(
+  body: string,
+  options: RunOptions<E, R>
+): Effect.Effect<RunResult, never, FileSystem.FileSystem | Path.Path | R> =>
+  parse(body).pipe(
+    Effect.flatMap(ClaudeCode.decode),
+    Effect.flatMap((event) => handle(event, options)),
+    Effect.catchCause((cause) => Effect.succeed(nothing(describe(Cause.squash(cause)))))
+  )
