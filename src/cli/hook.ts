@@ -4,6 +4,7 @@
 import * as fs from "node:fs"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
@@ -19,8 +20,10 @@ const lifetimeMs = 4_000
 
 const memory = MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ timeout: lockTimeout })))
 
+class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
+
 /** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
-const readInput: Effect.Effect<string, Error> = Effect.callback((resume) => {
+const readInput: Effect.Effect<string, InputUnreadable> = Effect.callback((resume) => {
   const chunks: Array<Buffer> = []
   let size = 0
   const buffer = Buffer.allocUnsafe(64 * 1024)
@@ -31,7 +34,7 @@ const readInput: Effect.Effect<string, Error> = Effect.callback((resume) => {
         return
       }
       if (error !== null && error.code !== "EOF") {
-        resume(Effect.fail(error))
+        resume(Effect.fail(new InputUnreadable({ message: `the event could not be read: ${error.message}` })))
         return
       }
       if (error === null && count > 0) {
@@ -43,7 +46,9 @@ const readInput: Effect.Effect<string, Error> = Effect.callback((resume) => {
       resume(
         size <= HookRunner.maxPayloadBytes
           ? Effect.succeed(Buffer.concat(chunks).toString("utf8"))
-          : Effect.fail(new Error(`the event is larger than ${HookRunner.maxPayloadBytes} bytes: it was not read`))
+          : Effect.fail(
+              new InputUnreadable({ message: `the event is larger than ${HookRunner.maxPayloadBytes} bytes` })
+            )
       )
     })
   }

@@ -1,1 +1,40 @@
-export const version = "0"
+/**
+ * The commands of `athena` other than the hook.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import { demo } from "./commands/demo.ts"
+import { doctor } from "./commands/doctor.ts"
+import { goals } from "./commands/goals.ts"
+import { hook } from "./commands/hook.ts"
+import { remember } from "./commands/remember.ts"
+import { search } from "./commands/search.ts"
+
+declare const __ATHENA_VERSION__: string
+
+export const athena = Command.make("athena").pipe(
+  Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
+  Command.withSubcommands([hook, demo, search, goals, remember, doctor])
+)
+
+const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"
+
+/** Runs the command line; a failure is one line and exit code 1. */
+export const main = (): void =>
+  Command.run(athena, { version }).pipe(
+    Effect.catchIf(
+      (error) => error._tag !== "ShowHelp",
+      (error) =>
+        Effect.andThen(
+          Console.error(`athena: ${error.message.replace(/\s+/g, " ")}`),
+          Effect.sync(() => {
+            process.exitCode = 1
+          })
+        )
+    ),
+    Effect.provide(NodeServices.layer),
+    NodeRuntime.runMain({ disableErrorReporting: true })
+  )

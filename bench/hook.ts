@@ -1,0 +1,128 @@
+/**
+ * A hook as the agent sees it: a whole process, from its start to its end, beside a bare `node -e 0`. And how the time
+ * of a session start grows with what is stored. Needs `npm run build`.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import * as Row from "./Row.ts"
+
+const bin = path.join(import.meta.dirname, "..", "dist", "cli", "bin.js")
+const rounds = 60
+const warmup = 5
+
+const bare = (): Promise<number> => {
+  const start = performance.now()
+  spawnSync(process.execPath, ["-e", "0"])
+  return Promise.resolve(performance.now() - start)
+}
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "athena-bench-"))
+const project = path.join(folder, "shop")
+fs.mkdirSync(path.join(project, ".git"), { recursive: true })
+
+let calls = 0
+
+const events = {
+  SessionStart: () => ({ source: "startup" }),
+  UserPromptSubmit: () => ({
+    prompt_id: `p-${calls}`,
+    prompt: "The checkout page times out when the payment service is slow. Find out why."
+  }),
+  PostToolUse: () => ({
+    tool_name: "Edit",
+    tool_use_id: `t-${calls}`,
+    tool_input: { file_path: `${project}/src/payment/client.ts`, old_string: "a", new_string: "b" },
+    tool_response: { originalFile: "export const a = 1\n".repeat(500) },
+    duration_ms: 9
+  }),
+  SessionEnd: () => ({ prompt_id: `p-${calls}`, reason: "other" })
+}
+
+const hook = (home: string, name: keyof typeof events) => (): Promise<number> => {
+  calls += 1
+  const input = JSON.stringify({ session_id: `s-${calls}`, cwd: project, hook_event_name: name, ...events[name]() })
+  const env = { ATHENA_HOME: home, HOME: home }
+  const start = performance.now()
+  const result = spawnSync(process.execPath, [bin, "hook"], { input, env })
+  const time = performance.now() - start
+  const failure = result.stderr.toString()
+  if (result.status !== 0 || failure !== "") throw new Error(`hook ${name}: exit ${result.status}, ${failure}`)
+  return Promise.resolve(time)
+}
+
+/** Makes a database with this many events in the project, spread over a year and over kinds, as hooks record them. */
+const populate = async (home: string, count: number): Promise<void> => {
+  await hook(home, "SessionStart")()
+  const db = new DatabaseSync(path.join(home, "athena.db"))
+  const { id } = db.prepare("SELECT id FROM projects WHERE path = ?").get(fs.realpathSync(project)) as { id: number }
+  const insert =
+    db.prepare(`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, outcome,
+    importance_score, last_activation, worktree_path, event_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+  const words = ["cache", "login", "migration", "invoice", "search", "worker", "layout", "retry", "token", "report"]
+  const now = Date.now()
+  const year = 365 * 24 * 3_600_000
+  db.exec("BEGIN")
+  for (let i = 0; i < count; i++) {
+    const at = now - Math.floor((year * (count - i)) / count)
+    const prompt = i % 20 === 0
+    const word = words[i % words.length]
+    insert.run(
+      id,
+      `old-${Math.floor(i / 60)}`,
+      at,
+      prompt ? "user_question" : "tool_execution",
+      prompt ? `Please fix the ${word} of module ${i}` : `Edit: ${project}/src/${word}/file${i % 997}.ts`,
+      prompt ? null : "success",
+      prompt ? 0.75 : 0.5,
+      at,
+      fs.realpathSync(project),
+      `bench-${i}`
+    )
+  }
+  db.exec("COMMIT")
+  db.close()
+}
+
+export default async function* (): AsyncGenerator<Row.Row> {
+  try {
+    const small = path.join(folder, "small")
+    await populate(small, 1_000)
+    for (const name of Object.keys(events) as Array<keyof typeof events>) {
+      const samples = await Row.interleave({ rounds, warmup, ours: hook(small, name), rival: bare })
+      yield Row.make({
+        bench: "hook",
+        row: `${name}, one-shot, SQLite / node -e 0`,
+        ...samples,
+        unit: "ms",
+        asked: { atMost: 1.6 }
+      })
+    }
+    const large = path.join(folder, "large")
+    await populate(large, 1_000_000)
+    const grown = await Row.interleave({
+      rounds: 30,
+      warmup: 3,
+      ours: hook(large, "SessionStart"),
+      rival: hook(small, "SessionStart")
+    })
+    yield Row.make({
+      bench: "hook",
+      row: "SessionStart at 1,000,000 events / at 1,000",
+      ...grown,
+      unit: "ms",
+      asked: { atMost: 1.5 }
+    })
+    const recalled = await Row.interleave({
+      rounds: 15,
+      warmup: 2,
+      ours: hook(large, "UserPromptSubmit"),
+      rival: hook(small, "UserPromptSubmit")
+    })
+    yield Row.make({ bench: "hook", row: "UserPromptSubmit at 1,000,000 events / at 1,000", ...recalled, unit: "ms" })
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * `athena demo`: a recorded session goes through the hooks, each in a process of its own, on a scratch database.
+ */
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import * as Command from "effect/cli/Command"
+import * as ChildProcess from "effect/process/ChildProcess"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import * as MemoryBridge from "../../memory/MemoryBridge.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Session from "../demo/session.ts"
+
+interface Scratch {
+  /** The database's folder. */
+  readonly home: string
+  /** The made-up repository. */
+  readonly project: string
+}
+
+interface Ran {
+  readonly step: Session.Step
+  readonly context: string | undefined
+  readonly notice: string
+  readonly exitCode: number
+  readonly ms: number
+}
+
+const makeScratch = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "athena-demo-" })
+  const project = path.join(yield* fs.realPath(folder), "shop")
+  yield* fs.makeDirectory(path.join(project, ".git"), { recursive: true })
+  return { home: path.join(folder, "home"), project } satisfies Scratch
+})
+
+/** Starts `athena hook` as an agent does: the event on its standard input, nothing of this process's environment. */
+const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
+  Effect.gen(function* () {
+    const body = JSON.stringify({
+      session_id: sessionId,
+      transcript_path: `${scratch.project}/transcript.jsonl`,
+      cwd: scratch.project,
+      permission_mode: "default",
+      hook_event_name: step.name,
+      ...step.body
+    })
+    const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
+    const started = yield* Clock.currentTimeNanos
+    const child = yield* spawner.spawn(
+      ChildProcess.make(process.execPath, [process.argv[1]!, "hook"], {
+        env: { ATHENA_HOME: scratch.home, HOME: scratch.home },
+        stdin: Stream.encodeText(Stream.succeed(body))
+      })
+    )
+    const [answer, notice, exitCode] = yield* Effect.all(
+      [
+        Stream.mkString(Stream.decodeText(child.stdout)),
+        Stream.mkString(Stream.decodeText(child.stderr)),
+        child.exitCode
+      ],
+      { concurrency: "unbounded" }
+    )
+    const ms = Number((yield* Clock.currentTimeNanos) - started) / 1e6
+    const output = JSON.parse(answer) as { hookSpecificOutput?: { additionalContext?: string } }
+    return { step, context: output.hookSpecificOutput?.additionalContext, notice, exitCode, ms } satisfies Ran
+  }).pipe(Effect.scoped)
+
+/** What a step is about, in a line. */
+const gist = ({ body, name }: Session.Step): string => {
+  const input = body["tool_input"] as Record<string, unknown> | undefined
+  const text =
+    body["prompt"] ??
+    body["last_assistant_message"] ??
+    body["reason"] ??
+    body["source"] ??
+    input?.["command"] ??
+    input?.["file_path"] ??
+    input?.["pattern"] ??
+    ""
+  const tool = body["tool_name"] === undefined ? "" : `${String(body["tool_name"])} `
+  const line = `${tool}${String(text)}`.replace(/\s+/g, " ")
+  return name === "PostToolBatch" ? "(told again; stored once)" : line.length > 76 ? `${line.slice(0, 75)}…` : line
+}
+
+const show = (ran: Ran): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    yield* Console.log(`  ${ran.step.name.padEnd(18)} ${ran.ms.toFixed(0).padStart(4)} ms  ${gist(ran.step)}`)
+    for (const line of ran.context?.split("\n") ?? []) yield* Console.log(`  ${" ".repeat(27)}| ${line}`)
+    if (ran.notice !== "") yield* Console.log(`  ${" ".repeat(27)}! ${ran.notice.trim()}`)
+  })
+
+const runSession = (scratch: Scratch, sessionId: string, steps: ReadonlyArray<Session.Step>) =>
+  Effect.forEach(steps, (step) => Effect.tap(runHook(scratch, sessionId, step), show))
+
+const stored = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const events = yield* sql<{ type: string; outcome: string | null; content: string; files: string | null }>`
+    SELECT event_type AS type, outcome, content, context_files AS files FROM episodic_events ORDER BY id`
+  return events
+})
+
+/** Each prompt, tool use, answer and end is one event; a start is none, and a batch tells of what was told before. */
+const told = (steps: ReadonlyArray<Session.Step>): number =>
+  steps.filter(({ name }) => name !== "SessionStart" && name !== "PostToolBatch").length
+
+const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+
+const showTimes = (runs: readonly [ReadonlyArray<Ran>, ReadonlyArray<Ran>]) =>
+  Effect.gen(function* () {
+    yield* Console.log("\nHow long each hook took, from start to end of its process (median, ms)")
+    yield* Console.log(`  ${"".padEnd(18)} first session  second session`)
+    for (const name of new Set(runs[0].map((ran) => ran.step.name))) {
+      const [one, two] = runs.map((ran) => median(ran.filter((r) => r.step.name === name).map((r) => r.ms)))
+      yield* Console.log(`  ${name.padEnd(18)} ${one!.toFixed(0).padStart(13)}  ${two!.toFixed(0).padStart(14)}`)
+    }
+  })
+
+/** The demonstration; gives whether all went as it should. */
+const demonstrate = Effect.gen(function* () {
+  const scratch = yield* makeScratch
+  const database = Database.layer({ _tag: "Embedded", home: scratch.home })
+  const memory = MemoryBridge.layerSql.pipe(Layer.provideMerge(database))
+  const steps = [Session.first(scratch.project), Session.second(scratch.project)] as const
+
+  yield* Console.log(`A recorded session goes through the hooks, on a scratch database in ${scratch.home}\n`)
+  yield* Console.log("First session: nothing is known yet")
+  const first = yield* runSession(scratch, "demo-1", steps[0])
+
+  yield* Effect.gen(function* () {
+    const bridge = yield* MemoryBridge.MemoryBridge
+    const project = yield* bridge.ensureProject({ path: scratch.project, name: "shop" })
+    yield* bridge.addGoal({ projectId: project.id, title: "Checkout error rate below 0.1 %", priority: 8 })
+  }).pipe(Effect.provide(memory))
+  yield* Console.log('\nA goal is added: athena goals add "Checkout error rate below 0.1 %" --priority 8')
+
+  yield* Console.log("\nSecond session: the first is remembered (lines after | are what the agent is told)")
+  const second = yield* runSession(scratch, "demo-2", steps[1])
+
+  const events = yield* Effect.provide(stored, memory)
+  yield* Console.log("\nWhat was recorded")
+  for (const event of events) {
+    const outcome = event.outcome === null ? "" : ` [${event.outcome}]`
+    yield* Console.log(`  ${event.type.padEnd(18)}${outcome} ${event.content.replace(/\s+/g, " ").slice(0, 100)}`)
+  }
+  const expected = told(steps[0]) + told(steps[1])
+  yield* Console.log(`\n  ${expected} events told = ${events.length} events stored`)
+  yield* showTimes([first, second])
+
+  const leaked = events.some((event) => event.content.includes("ghp_"))
+  return [...first, ...second].every((ran) => ran.exitCode === 0) && events.length === expected && !leaked
+}).pipe(Effect.scoped)
+
+export const demo = Command.make(
+  "demo",
+  {},
+  Effect.fnUntraced(function* () {
+    if (!(yield* demonstrate)) {
+      yield* Console.error("\nthe demonstration did not go as it should")
+      process.exitCode = 1
+    }
+  })
+).pipe(Command.withDescription("Run a recorded session through the hooks, on a scratch database"))

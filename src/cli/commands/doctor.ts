@@ -1,0 +1,197 @@
+/**
+ * `athena doctor`: looks at each thing the memory depends on, and says what is wrong and what to do.
+ */
+import * as fs from "node:fs/promises"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Command from "effect/cli/Command"
+import * as MemoryError from "../../memory/MemoryError.ts"
+import * as MemorySchema from "../../memory/MemorySchema.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Migrations from "../../sql/Migrations.ts"
+import * as Output from "../Output.ts"
+
+interface Check {
+  readonly name: string
+  readonly status: "ok" | "warning" | "failed"
+  readonly detail: string
+  /** What to do about it. */
+  readonly advice?: string
+}
+
+const ok = (name: string, detail: string): Check => ({ name, status: "ok", detail })
+const warning = (name: string, detail: string, advice: string): Check => ({ name, status: "warning", detail, advice })
+const failed = (name: string, detail: string, advice: string): Check => ({ name, status: "failed", detail, advice })
+
+/** With less than this left on the disk, writes will soon fail. */
+const lowSpaceBytes = 100 * 1024 * 1024
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / (1024 * 1024))} MB`
+
+const checkSpace = (home: string): Effect.Effect<Check> =>
+  Effect.tryPromise(() => fs.statfs(home)).pipe(
+    Effect.map((stats) => {
+      const free = stats.bavail * stats.bsize
+      return free < lowSpaceBytes
+        ? failed("disk", `${megabytes(free)} free`, "make room on the disk of ATHENA_HOME")
+        : ok("disk", `${megabytes(free)} free`)
+    }),
+    Effect.orElseSucceed(() => warning("disk", "the free space could not be read", "check the disk of ATHENA_HOME"))
+  )
+
+const checkFolder = (home: string) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const info = yield* Effect.option(files.stat(home))
+    if (info._tag === "None") {
+      return ok("folder", `${home} does not exist yet; the first event makes it`)
+    }
+    if (info.value.type !== "Directory") {
+      return failed("folder", `${home} is not a folder`, "move it away, or set ATHENA_HOME to a folder")
+    }
+    const probe = path.join(home, `.doctor-${process.pid}`)
+    const writable = yield* files.writeFileString(probe, "").pipe(
+      Effect.andThen(files.remove(probe)),
+      Effect.as(true),
+      Effect.orElseSucceed(() => false)
+    )
+    if (!writable) return failed("folder", `${home} can't be written`, "give yourself the right to write there")
+    return (info.value.mode & 0o077) === 0
+      ? ok("folder", `${home} can be written, and only by you`)
+      : warning("folder", `${home} is open to other users`, `chmod 700 ${home}`)
+  })
+
+const checkVersion = Effect.gen(function* () {
+  const found = yield* Migrations.version(MemorySchema.migrationsTable)
+  const known = Object.keys(MemorySchema.migrations).length
+  if (found > known)
+    return failed("schema", new Migrations.NewerSchema({ found, known }).message, "upgrade athena-hooks")
+  return ok("schema", found === known ? `version ${found}` : `version ${found}; the next event brings it to ${known}`)
+})
+
+const checkIntegrity = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ quick_check: string }>`PRAGMA quick_check(1)`
+  const answer = rows[0]?.quick_check ?? "no answer"
+  return answer === "ok"
+    ? ok("integrity", "the file is sound")
+    : failed("integrity", answer, "move the file away, or restore it from a backup")
+})
+
+class TakenBack extends Data.TaggedError("TakenBack")<{}> {}
+
+/** Takes the write lock and changes something, then takes it back. */
+const checkWrite = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE athena_hooks_doctor (probe INTEGER)`.pipe(
+    Effect.andThen(new TakenBack()),
+    sql.withTransaction,
+    Effect.catchTag("TakenBack", () => Effect.void)
+  )
+  return ok("write", "the database can be written")
+})
+
+const checkContent = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  if ((yield* Migrations.version(MemorySchema.migrationsTable)) === 0) return ok("content", "nothing is remembered yet")
+  const rows = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
+    (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
+  return ok("content", `${rows[0]?.events ?? 0} events in ${rows[0]?.projects ?? 0} projects`)
+})
+
+const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = {
+  DatabaseUnavailable: "check that the folder can be opened, or that the server runs and the address is right",
+  DatabaseBusy: "another program holds a lock on it: close it, or try again",
+  DatabaseTooSlow: "try again when the machine or the server is less busy",
+  DatabaseDamaged: "move the file away (a new one is made), or restore it from a backup",
+  StorageRefused: "make room on the disk, or give yourself the right to write the file",
+  AccessDenied: "check the user and the password in ATHENA_DATABASE_URL or ATHENA_POSTGRES_*",
+  SchemaMismatch: "upgrade athena-hooks",
+  InvalidInput: "this is a defect of athena-hooks: report it",
+  GoalNotFound: "this is a defect of athena-hooks: report it",
+  Unexpected: "check that the database exists, and that it is one of athena-hooks or of Athena"
+}
+
+/** What the database itself said, for a person; drivers put no parameter into it. */
+const said = (error: SqlError): string => {
+  const cause = error.reason.cause
+  return cause instanceof Error ? cause.message : (error.reason.message ?? "")
+}
+
+const asCheck = (name: string) => (error: SqlError) => {
+  const reason = MemoryError.reasonFromSqlError(error)
+  return Effect.succeed(failed(name, `${reason.message} (${said(error)})`.replace(/\s+/g, " "), advice[reason._tag]))
+}
+
+const named = <R>(name: string, check: Effect.Effect<Check, SqlError, R>) => Effect.catch(check, asCheck(name))
+
+const checkDatabase = (settings: Database.Settings) =>
+  Effect.all([
+    named("schema", checkVersion),
+    ...(settings._tag === "Embedded" ? [named("integrity", checkIntegrity)] : []),
+    named("write", checkWrite),
+    named("content", checkContent)
+  ]).pipe(
+    Effect.map((checks) => [ok("open", "the database opens"), ...checks]),
+    Effect.provide(Database.layer(settings)),
+    Effect.catch((error) => Effect.map(asCheck("open")(error), (check) => [check])),
+    Effect.timeoutOrElse({
+      duration: "15 seconds",
+      orElse: () =>
+        Effect.succeed([failed("open", "the database did not answer in 15 seconds", advice.DatabaseTooSlow)])
+    })
+  )
+
+const exists = (home: string) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    return yield* Effect.orElseSucceed(files.exists(path.join(home, Database.filename)), () => true)
+  })
+
+const checkEmbedded = (settings: Database.Embedded) =>
+  Effect.gen(function* () {
+    const folder = yield* checkFolder(settings.home)
+    const before = [ok("database", `embedded, in ${settings.home}`), folder]
+    if (!(yield* exists(settings.home))) return before
+    return [...before, yield* checkSpace(settings.home), ...(yield* checkDatabase(settings))]
+  })
+
+const checkAll = Effect.gen(function* () {
+  const node = ok("node", process.version)
+  const settings = yield* Database.settings
+  return settings._tag === "Embedded"
+    ? [node, ...(yield* checkEmbedded(settings))]
+    : [node, ok("database", "Postgres"), ...(yield* checkDatabase(settings))]
+}).pipe(
+  Effect.catchCause((cause) => {
+    const error = Cause.squash(cause)
+    const detail = error instanceof Error ? error.message : "the configuration can't be read"
+    return Effect.succeed([failed("settings", detail.replace(/\s+/g, " "), "correct the ATHENA_ variables")])
+  })
+)
+
+const symbols = { ok: "ok     ", warning: "warning", failed: "FAILED " } as const
+
+const lines = (checks: ReadonlyArray<Check>): ReadonlyArray<string> =>
+  checks.flatMap((check) => [
+    `${symbols[check.status]} ${check.name.padEnd(10)} ${check.detail}`,
+    ...(check.advice === undefined ? [] : [`${" ".repeat(19)}-> ${check.advice}`])
+  ])
+
+export const doctor = Command.make(
+  "doctor",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    const checks = yield* checkAll
+    const healthy = checks.every((check) => check.status !== "failed")
+    yield* Output.print(json, { healthy, checks }, lines(checks))
+    if (!healthy) process.exitCode = 1
+  })
+).pipe(Command.withDescription("Check everything that the memory depends on; exit code 1 where something is wrong"))

@@ -1,0 +1,70 @@
+/**
+ * `athena goals`: what the current project is to achieve.
+ */
+import * as Effect from "effect/Effect"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as ContextText from "../../hooks/ContextText.ts"
+import * as Redaction from "../../hooks/Redaction.ts"
+import { type Goal, GoalStatus } from "../../memory/Goal.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+
+const line = (goal: Goal): string => `${String(goal.id).padStart(6)} ${ContextText.goalLine(goal)}`
+
+const add = Command.make(
+  "add",
+  {
+    title: Argument.String("title").pipe(Argument.withDescription("What is to be achieved"), Argument.atLeast(1)),
+    priority: Flag.Int("priority").pipe(Flag.withDescription("From 1 to 10, 10 first"), Flag.withDefault(5)),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ json, priority, title }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const goal = yield* memory.addGoal({ projectId: project.id, title: Redaction.redact(title.join(" ")), priority })
+    yield* Output.print(json, goal, [line(goal)])
+  })
+).pipe(Command.withDescription("Add a goal; the agent is told of it at the next session start"))
+
+const set = Command.make(
+  "set",
+  {
+    id: Argument.Int("id").pipe(Argument.withDescription("The goal's number")),
+    status: Argument.Literals("status", GoalStatus.literals).pipe(Argument.withDescription("Its new state")),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ id, json, status }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const goal = yield* memory.setGoalStatus(project.id, id, status)
+    yield* Output.print(json, goal, [line(goal)])
+  })
+).pipe(Command.withDescription("Set the state of a goal"))
+
+export const goals = Command.make(
+  "goals",
+  {
+    all: Flag.Boolean("all").pipe(
+      Flag.withDescription("In any state, not only active and in progress"),
+      Flag.withDefault(false)
+    ),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ all, json }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const list = yield* memory.listGoals(project.id, all ? [] : ["active", "in_progress"])
+    yield* Output.print(
+      json,
+      list,
+      list.count === 0 ? [`the project ${project.name} has no goals: athena goals add "..."`] : list.goals.map(line)
+    )
+  })
+).pipe(
+  Command.withDescription("List, add and close the goals of the current project"),
+  Command.withSubcommands([add, set]),
+  Command.provide(Memory.layer)
+)

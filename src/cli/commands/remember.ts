@@ -1,0 +1,39 @@
+/**
+ * `athena remember`: note something that the agent should know of the current project.
+ */
+import * as Effect from "effect/Effect"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Redaction from "../../hooks/Redaction.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+
+export const remember = Command.make(
+  "remember",
+  {
+    text: Argument.String("text").pipe(Argument.withDescription("What to remember"), Argument.atLeast(1)),
+    importance: Flag.Finite("importance").pipe(
+      Flag.withDescription("From 0 to 1; above 0.7 it stays in the working memory longer"),
+      Flag.withDefault(0.9)
+    ),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ importance, json, text }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const { id } = yield* memory.recordEvent({
+      projectId: project.id,
+      sessionId: "athena-cli",
+      type: "note",
+      content: Redaction.redact(text.join(" ")),
+      importance,
+      worktreePath: project.worktreePath
+    })
+    yield* Output.print(json, { id, project: project.name }, [`remembered as ${id} in the project ${project.name}`])
+  })
+).pipe(
+  Command.withDescription("Note something that the agent should know of the current project"),
+  Command.provide(Memory.layer)
+)

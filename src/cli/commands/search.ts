@@ -1,0 +1,39 @@
+/**
+ * `athena search`: what is remembered of the current project.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as ContextText from "../../hooks/ContextText.ts"
+import { SearchResult } from "../../memory/Memory.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+
+export const search = Command.make(
+  "search",
+  {
+    query: Argument.String("query").pipe(
+      Argument.withDescription("Words, beginnings of words or parts of them"),
+      Argument.atLeast(1)
+    ),
+    limit: Flag.Int("limit").pipe(
+      Flag.withDescription("How many memories at most, from 1 to 100"),
+      Flag.withDefault(5)
+    ),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ json, limit, query }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const result = yield* memory.searchMemories(project.id, query.join(" "), { limit })
+    const lines = result.results.map((found) => `${String(found.id).padStart(6)} ${ContextText.memoryLine(found)}`)
+    yield* Output.print(
+      json,
+      yield* Effect.orDie(Schema.encodeEffect(SearchResult)(result)),
+      lines.length === 0 ? [`nothing found in the project ${project.name}`] : lines
+    )
+  })
+).pipe(Command.withDescription("Search what is remembered of the current project"), Command.provide(Memory.layer))
