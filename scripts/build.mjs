@@ -2,7 +2,8 @@
  * Builds `dist`:
  *  - the library, one module a file, by `tsc`;
  *  - the embedded SQLite client as one file, because its package does not load against effect 4.1 unadapted;
- *  - the command line as bundles, so that a hook process reads two files instead of several hundred.
+ *  - the command line as bundles, so that a hook process reads two files instead of several hundred: one without the
+ *    Postgres driver, for the embedded database, and one with it.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -27,31 +28,37 @@ execFileSync(
   }
 )
 
-const shared = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: "node",
-  target: "node22.19",
-  format: "esm",
-  legalComments: "none",
-  logLevel: "warning"
-}
+const bundle = (entry, outfile, options) =>
+  esbuild.build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node22.19",
+    legalComments: "none",
+    logLevel: "warning",
+    ...options
+  })
 
-await esbuild.build({
-  ...shared,
-  entryPoints: ["src/sql/internal/sqliteClient.ts"],
-  outfile: "dist/sql/internal/sqliteClient.js",
-  external: ["effect/*"]
-})
+/** CommonJS, because its loader starts faster, and one file each, because every file costs a hook time. */
+const command = (name, outfile, external = []) =>
+  bundle(`src/cli/${name}.ts`, `dist/cli/${outfile}`, {
+    format: "cjs",
+    minify: true,
+    external,
+    define: { __ATHENA_VERSION__: JSON.stringify(version) }
+  })
 
-await esbuild.build({
-  ...shared,
-  entryPoints: { bin: "src/cli/bin.ts", hook: "src/cli/hook.ts", main: "src/cli/main.ts" },
-  outdir: "dist/cli",
-  splitting: true,
-  minify: true,
-  chunkNames: "chunk-[hash]",
-  define: { __ATHENA_VERSION__: JSON.stringify(version) }
-})
+await Promise.all([
+  bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {
+    format: "esm",
+    external: ["effect/*"]
+  }),
+  bundle("src/cli/bin.ts", "dist/cli/bin.js", { format: "esm", minify: true }),
+  command("hook", "hook.cjs", ["@effect/sql-pg/*"]),
+  command("hook", "hook-postgres.cjs"),
+  command("main", "main.cjs")
+])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

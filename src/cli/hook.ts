@@ -2,7 +2,6 @@
  * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
  */
 import * as fs from "node:fs"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -11,6 +10,7 @@ import * as References from "effect/References"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as Database from "../sql/Database.ts"
+import * as HookFileSystem from "./HookFileSystem.ts"
 
 /** Waiting for a lock holds the thread, so it must end before the shortest deadline does. */
 const lockTimeout = "800 millis"
@@ -83,9 +83,10 @@ const program = Effect.gen(function* () {
   return yield* HookRunner.run(body, { memory, projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined })
 }).pipe(
   Effect.catch((error) => Effect.succeed(failed(error))),
-  Effect.provide([NodeFileSystem.layer, NodePath.layer]),
+  Effect.provide([HookFileSystem.layer, NodePath.layer]),
   // Standard output belongs to the answer.
-  Effect.provideService(References.MinimumLogLevel, "None")
+  Effect.provideService(References.MinimumLogLevel, "None"),
+  Effect.withTracerEnabled(false)
 )
 
 /** Runs the hook and ends the process. */

@@ -55,11 +55,7 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
     const start = yield* fs.realPath(folder).pipe(Effect.mapError((cause) => new FolderNotFound({ folder, cause })))
 
     const read = (file: string) => Effect.orElseSucceed(fs.readFileString(file), () => undefined)
-    const kind = (file: string) =>
-      Effect.orElseSucceed(
-        Effect.map(fs.stat(file), (info) => info.type),
-        () => undefined
-      )
+    const exists = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
 
     /** The folder that all worktrees of the repository share. */
     const commonFolder = Effect.fnUntraced(function* (worktree: string) {
@@ -75,7 +71,7 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
     const worktreeRoot = Effect.fnUntraced(function* () {
       let current = start
       for (let depth = 0; depth < maxDepth; depth++) {
-        if ((yield* kind(path.join(current, ".git"))) !== undefined) return current
+        if (yield* exists(path.join(current, ".git"))) return current
         const parent = path.dirname(current)
         if (parent === current) break
         current = parent

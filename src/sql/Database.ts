@@ -75,53 +75,51 @@ export class InvalidSettings extends Schema.TaggedError<InvalidSettings>("athena
  */
 export const filename = "athena.db"
 
-const configuration = Config.all({
-  home: Config.option(Config.String("ATHENA_HOME")),
-  userHome: Config.option(Config.String("HOME")),
-  userProfile: Config.option(Config.String("USERPROFILE")),
-  url: Config.option(Config.Redacted("ATHENA_DATABASE_URL")),
-  host: Config.option(Config.String("ATHENA_POSTGRES_HOST")),
+const isPostgresUrl = (url: Redacted.Redacted): boolean => {
+  const value = Redacted.value(url)
+  return /^postgres(?:ql)?:\/\//.test(value) && URL.canParse(value)
+}
+
+const postgresUrl = (url: Redacted.Redacted, detail: string): Effect.Effect<Postgres, InvalidSettings> =>
+  isPostgresUrl(url) ? Effect.succeed({ _tag: "Postgres", url }) : Effect.fail(new InvalidSettings({ detail }))
+
+const partsOfUrl = Config.all({
   port: Config.withDefault(Config.Int("ATHENA_POSTGRES_PORT"), 5432),
   database: Config.withDefault(Config.String("ATHENA_POSTGRES_DB"), "athena"),
   username: Config.withDefault(Config.String("ATHENA_POSTGRES_USER"), "postgres"),
   password: Config.withDefault(Config.Redacted("ATHENA_POSTGRES_PASSWORD"), Redacted.make("postgres"))
 })
 
-const isPostgresUrl = (url: Redacted.Redacted): boolean => {
-  const value = Redacted.value(url)
-  return /^postgres(?:ql)?:\/\//.test(value) && URL.canParse(value)
-}
+const urlOfHost = (host: string): Effect.Effect<Redacted.Redacted, Config.ConfigError> =>
+  Effect.map(partsOfUrl, ({ database, password, port, username }) => {
+    const part = encodeURIComponent
+    const login = `${part(username)}:${part(Redacted.value(password))}`
+    return Redacted.make(`postgres://${login}@${host}:${port}/${part(database)}`)
+  })
+
+const optional = (name: string) =>
+  Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
- * Reads the settings from the configuration.
+ * Reads the settings from the configuration. A variable is read only when those before it do not decide.
  *
  * @category config
  * @since 0.1.0
  */
 export const settings: Effect.Effect<Settings, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(
   function* () {
+    const url = yield* optional("ATHENA_DATABASE_URL")
+    if (url !== "") return yield* postgresUrl(Redacted.make(url), "ATHENA_DATABASE_URL must be a postgres:// URL")
+    const host = yield* optional("ATHENA_POSTGRES_HOST")
+    if (host !== "") {
+      return yield* postgresUrl(yield* urlOfHost(host), "ATHENA_POSTGRES_HOST must be a host name or an address")
+    }
     const path = yield* Path.Path
-    const config = yield* configuration
-    if (Option.isSome(config.url)) {
-      return isPostgresUrl(config.url.value)
-        ? { _tag: "Postgres" as const, url: config.url.value }
-        : yield* new InvalidSettings({ detail: "ATHENA_DATABASE_URL must be a postgres:// URL" })
-    }
-    if (Option.isSome(config.host)) {
-      const part = encodeURIComponent
-      const login = `${part(config.username)}:${part(Redacted.value(config.password))}`
-      const url = `postgres://${login}@${config.host.value}:${config.port}/${part(config.database)}`
-      return URL.canParse(url)
-        ? { _tag: "Postgres" as const, url: Redacted.make(url) }
-        : yield* new InvalidSettings({ detail: "ATHENA_POSTGRES_HOST must be a host name or an address" })
-    }
-    if (Option.isSome(config.home) && config.home.value !== "") {
-      return { _tag: "Embedded" as const, home: path.resolve(config.home.value) }
-    }
-    const user = Option.orElse(config.userHome, () => config.userProfile)
-    return Option.isSome(user)
-      ? { _tag: "Embedded" as const, home: path.join(user.value, ".athena") }
-      : yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+    const home = yield* optional("ATHENA_HOME")
+    if (home !== "") return { _tag: "Embedded", home: path.resolve(home) }
+    const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
+    if (userHome !== "") return { _tag: "Embedded", home: path.join(userHome, ".athena") }
+    return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
   }
 )
 

@@ -1,0 +1,32 @@
+/**
+ * The few file operations that a hook needs, straight on `node:fs`. The complete file system of the platform would cost
+ * a hook process more time than all else it does, for the modules it loads.
+ */
+import * as fs from "node:fs"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as PlatformError from "effect/PlatformError"
+
+const attempt = <A>(method: string, path: string, run: () => A): Effect.Effect<A, PlatformError.PlatformError> =>
+  Effect.try({
+    try: run,
+    catch: (cause) =>
+      PlatformError.systemError({
+        _tag: (cause as NodeJS.ErrnoException).code === "ENOENT" ? "NotFound" : "Unknown",
+        module: "FileSystem",
+        method,
+        pathOrDescriptor: path,
+        cause
+      })
+  })
+
+/** A file system that can find a path, see whether it exists, read it and make a folder; anything else dies. */
+export const layer = FileSystem.layerNoop({
+  realPath: (path) => attempt("realPath", path, () => fs.realpathSync(path)),
+  exists: (path) => Effect.sync(() => fs.existsSync(path)),
+  readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
+  makeDirectory: (path, options) =>
+    attempt("makeDirectory", path, () => {
+      fs.mkdirSync(path, options)
+    })
+})
