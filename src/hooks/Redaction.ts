@@ -42,9 +42,9 @@ const after = (hint: string | ReadonlyArray<string>, pattern: RegExp): Rule => (
 const names = ["password", "passwd", "passphrase", "pwd", "secret", "token", "key", "credential"]
 const secretName =
   "(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
-/** What is plainly no secret: a variable, a placeholder, a type or an empty value. */
+/** What is plainly no secret: a variable, a placeholder, a type, an empty value, or a line number. */
 const noSecret =
-  "(?!\\$|process\\.env|<|\\{|\\[redacted\\]|(?:null|true|false|undefined|none|string|number|boolean)\\b)"
+  "(?!\\$|process\\.env|<|\\{|\\[redacted\\]|(?:null|true|false|undefined|none|string|number|boolean)\\b|\\d{1,4}(?::\\d{1,4})?(?!\\w))"
 
 const rules: ReadonlyArray<Rule> = [
   // A block that was cut off has no end: everything after its beginning goes.
@@ -59,10 +59,10 @@ const rules: ReadonlyArray<Rule> = [
   },
   after(
     "authorization",
-    /\b(authorization["']?\s{0,3}[:=]\s{0,3}["']?(?:(?:bearer|basic|token|digest)\s{1,3})?)[\w.~+/=-]{6,}/gi
+    /\b(authorization["']?\s{0,3}[:=]\s{0,3}["']?(?:(?:bearer|basic|token|digest)\s{1,3})?)(?!(?:bearer|basic|token|digest)\b)[\w.~+/=-]{6,}/gi
   ),
   after("bearer", /\b(bearer\s{1,3})[\w.~+/=-]{16,}/gi),
-  whole("eyj", /\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}/g),
+  whole("eyj", /\beyJ[\w-]{10,1500}\.[\w-]{10,1500}\.[\w-]{5,1500}/g),
   whole(["akia", "asia", "agpa", "aida", "aroa", "anpa"], /\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}\b/g),
   whole(["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], /\bgh[pousr]_[A-Za-z0-9]{20,255}\b/g),
   whole("github_pat_", /\bgithub_pat_\w{20,255}\b/g),
@@ -78,7 +78,7 @@ const rules: ReadonlyArray<Rule> = [
   whole("hf_", /\bhf_[A-Za-z0-9]{30,}/g),
   whole("dop_v1_", /\bdop_v1_[a-f0-9]{40,}/g),
   whole(["shpat_", "shpca_", "shppa_", "shpss_"], /\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b/g),
-  whole("sg.", /\bSG\.[\w-]{16,}\.[\w-]{16,}/g),
+  whole("sg.", /\bSG\.[\w-]{16,100}\.[\w-]{16,100}/g),
   after(
     names,
     new RegExp(

@@ -16,7 +16,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { classifySqliteError, ConnectionError, SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as SqliteClient from "./internal/sqliteClient.ts"
 
 /**
@@ -56,21 +56,15 @@ export interface SqliteOptions {
  */
 const journalSizeLimit = 16 * 1024 * 1024
 
-const failed = (cause: unknown, message: string): SqlError =>
-  new SqlError({ reason: classifySqliteError(cause, { message, operation: "open" }) })
+const cannotOpen = (cause: unknown, message: string): SqlError =>
+  new SqlError({ reason: new ConnectionError({ cause, message, operation: "open" }) })
 
 const busyTimeoutMs = (options: SqliteOptions): Effect.Effect<number, SqlError> => {
   const ms = Duration.toMillis(options.busyTimeout ?? defaultBusyTimeout)
   return ms >= 0 && ms <= 60_000
     ? Effect.succeed(Math.round(ms))
     : Effect.fail(
-        new SqlError({
-          reason: new ConnectionError({
-            cause: new RangeError(`busyTimeout is ${ms} ms`),
-            message: "Sqlite: busyTimeout must be from 0 to 60 seconds",
-            operation: "open"
-          })
-        })
+        cannotOpen(new RangeError(`busyTimeout is ${ms} ms`), "Sqlite: busyTimeout must be from 0 to 60 seconds")
       )
 }
 
@@ -109,7 +103,9 @@ export const make = (
       readonly: options.readonly ?? false,
       // It would switch to WAL before there is a busy timeout; see `enableWal`.
       disableWAL: true
-    }).pipe(Effect.catchDefect((cause) => Effect.fail(failed(cause, "Sqlite: the database file could not be opened"))))
+    }).pipe(
+      Effect.catchDefect((cause) => Effect.fail(cannotOpen(cause, "Sqlite: the database file could not be opened")))
+    )
 
     yield* sql`PRAGMA busy_timeout = ${sql.literal(String(timeoutMs))}`
     if (options.readonly !== true) {

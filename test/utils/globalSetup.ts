@@ -1,6 +1,8 @@
 /**
- * Starts one real Postgres server for the whole run, in a temporary folder, on a free loopback port, and ends it.
+ * Builds what the tests of the command line run, and starts one real Postgres server for the whole run: in a temporary
+ * folder, on a free loopback port, ended with the run.
  */
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as os from "node:os"
@@ -32,6 +34,9 @@ const freePort = (): Promise<number> =>
   })
 
 export default async (project: TestProject) => {
+  execFileSync(process.execPath, [path.join(import.meta.dirname, "..", "..", "scripts", "build.mjs")], {
+    stdio: "inherit"
+  })
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "athena-postgres-"))
   await fs.chmod(folder, 0o755)
   const server: PostgresServer = {
