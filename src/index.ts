@@ -1,9 +1,30 @@
 /**
+ * Every public module. Import the modules one by one (`athena-hooks/memory/MemoryBridge`) where start-up time matters.
+ *
  * @since 0.1.0
  */
+export * as Activation from "./memory/Activation.ts"
+export * as ClaudeCode from "./hooks/ClaudeCode.ts"
+export * as ContextText from "./hooks/ContextText.ts"
+export * as Database from "./sql/Database.ts"
 export * as Dependency from "./query/Dependency.ts"
+export * as Goal from "./memory/Goal.ts"
+export type * as HookEvent from "./hooks/HookEvent.ts"
+export * as HookOutput from "./hooks/HookOutput.ts"
+export * as HookProgram from "./hooks/HookProgram.ts"
+export * as HookRunner from "./hooks/HookRunner.ts"
+export * as Memory from "./memory/Memory.ts"
+export * as MemoryBridge from "./memory/MemoryBridge.ts"
+export * as MemoryError from "./memory/MemoryError.ts"
+export * as MemoryEvent from "./memory/MemoryEvent.ts"
+export * as MemorySchema from "./memory/MemorySchema.ts"
 export * as Migrations from "./sql/Migrations.ts"
 export * as Mutation from "./query/Mutation.ts"
+export * as Project from "./memory/Project.ts"
 export * as Query from "./query/Query.ts"
 export * as QueryExecutor from "./query/QueryExecutor.ts"
+export * as Redaction from "./hooks/Redaction.ts"
+export * as Relevance from "./memory/Relevance.ts"
+export * as Repository from "./hooks/Repository.ts"
+export * as Session from "./memory/Session.ts"
 export * as Sqlite from "./sql/Sqlite.ts"

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
+import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
 
@@ -22,13 +23,18 @@ const memory = MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ t
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
 
+/** Whether a read of standard input is under way. */
+let reading = false
+
 /** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
 const readInput: Effect.Effect<string, InputUnreadable> = Effect.callback((resume) => {
   const chunks: Array<Buffer> = []
   let size = 0
   const buffer = Buffer.allocUnsafe(64 * 1024)
   const next = (): void => {
+    reading = true
     fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
+      reading = false
       if (error?.code === "EAGAIN") {
         setTimeout(next, 5)
         return
@@ -67,16 +73,22 @@ const write = (fd: number, text: string): void => {
   }
 }
 
-const finish = (result: HookRunner.RunResult): never => {
-  for (const notice of result.notices) write(2, `athena hook: ${notice}\n`)
-  write(1, `${result.answer}\n`)
+/**
+ * Ends the process. While a read of standard input waits in a thread, an ordinary end would wait for it as well; becoming
+ * another program that ends at once does not.
+ */
+const leave = (): never => {
+  if (reading && process.execve !== undefined) process.execve("/bin/sh", ["sh", "-c", "exit 0"], {})
   process.exit(0)
 }
 
-const failed = (error: unknown): HookRunner.RunResult => ({
-  answer: "{}",
-  notices: [error instanceof Error ? error.message.replace(/\s+/g, " ") : "unexpected failure"]
-})
+const finish = (result: HookRunner.RunResult): never => {
+  for (const notice of result.notices) write(2, `athena hook: ${notice}\n`)
+  write(1, `${result.answer}\n`)
+  return leave()
+}
+
+const failed = (error: unknown): HookRunner.RunResult => ({ answer: "{}", notices: [MemoryError.describe(error)] })
 
 const program = Effect.gen(function* () {
   const body = yield* readInput

@@ -6,6 +6,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
+import * as MemoryError from "../memory/MemoryError.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { goals } from "./commands/goals.ts"
@@ -29,7 +30,7 @@ export const main = (): void =>
       (error) => error._tag !== "ShowHelp",
       (error) =>
         Effect.andThen(
-          Console.error(`athena: ${error.message.replace(/\s+/g, " ")}`),
+          Console.error(`athena: ${MemoryError.describe(error)}`),
           Effect.sync(() => {
             process.exitCode = 1
           })

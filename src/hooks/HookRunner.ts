@@ -13,6 +13,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
+import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import * as HookProgram from "./HookProgram.ts"
@@ -75,9 +76,6 @@ export interface RunResult {
   readonly notices: ReadonlyArray<string>
 }
 
-const describe = (error: unknown): string =>
-  (error instanceof Error ? error.message || error.name : String(error)).replace(/\s+/g, " ").slice(0, 500)
-
 const nothing = (notice: string): RunResult => ({ answer: "{}", notices: [notice] })
 
 const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> =>
@@ -128,5 +126,5 @@ export const run = <E, R>(
   parse(body).pipe(
     Effect.flatMap(ClaudeCode.decode),
     Effect.flatMap((event) => handle(event, options)),
-    Effect.catchCause((cause) => Effect.succeed(nothing(describe(Cause.squash(cause)))))
+    Effect.catchCause((cause) => Effect.succeed(nothing(MemoryError.describe(Cause.squash(cause)))))
   )

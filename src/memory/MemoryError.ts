@@ -299,3 +299,24 @@ export const from = (
       return new MemoryError({ operation, reason: error })
   }
 }
+
+const isSqlError = (error: unknown): error is SqlError =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
+
+/**
+ * What went wrong, for a person, in one line of at most 500 characters. A failure of the database is told as the reason
+ * that stands for it.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const describe = (error: unknown): string => {
+  const message = isSqlError(error)
+    ? reasonFromSqlError(error).message
+    : error instanceof Error
+      ? error.message || error.name
+      : typeof error === "string"
+        ? error
+        : "unexpected failure"
+  return message.replace(/\s+/g, " ").slice(0, 500)
+}

@@ -4,7 +4,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import * as HookFileSystem from "../../src/cli/HookFileSystem.ts"
 import * as HookRunner from "../../src/hooks/HookRunner.ts"
@@ -21,7 +20,7 @@ const session = {
 }
 
 const fake = (verbs: Parameters<typeof MemoryBridge.layerTest>[0]) =>
-  MemoryBridge.layerTest({ getSession: () => Effect.succeed(Option.some(session)), ...verbs })
+  MemoryBridge.layerTest({ getSession: () => Effect.succeedSome(session), ...verbs })
 
 const run = <E>(body: unknown, memory: Layer.Layer<MemoryBridge.MemoryBridge, E>) =>
   HookRunner.run(typeof body === "string" ? body : JSON.stringify(body), { memory }).pipe(Effect.provide(platform))

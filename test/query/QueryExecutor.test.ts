@@ -14,7 +14,7 @@ const Input = Schema.Struct({ below: Schema.Int.check(Schema.isBetween({ minimum
 const count = Query.make({
   name: "numbers.count",
   input: Input,
-  result: Schema.Number,
+  result: Schema.Finite,
   dependencies: () => [Dependency.make("numbers")],
   run: Effect.fnUntraced(function* ({ below }) {
     const sql = yield* SqlClient.SqlClient

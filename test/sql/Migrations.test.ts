@@ -106,10 +106,9 @@ for (const [name, fresh] of [
       Effect.gen(function* () {
         const connect = yield* fresh
         const clients = yield* Effect.all(Array.from({ length: 8 }, () => connect))
-        yield* Effect.all(
-          clients.map((client) => on(client)(Migrations.run({ migrations, table }))),
-          { concurrency: "unbounded" }
-        )
+        yield* Effect.forEach(clients, (client) => on(client)(Migrations.run({ migrations, table })), {
+          concurrency: "unbounded"
+        })
         assert.strictEqual((yield* on(clients[0]!)(numbers)).length, 1)
       })
     )

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -12,12 +13,14 @@ import * as TempFolder from "../utils/TempFolder.ts"
 const inFile = (name = "a.db") => Effect.map(TempFolder.make, (folder) => path.join(folder, name))
 
 const open = (options: Sqlite.SqliteOptions) =>
-  Effect.map(Layer.build(Sqlite.layer(options)), (context) => context.mapUnsafe.get(SqlClient.SqlClient.key)).pipe(
-    Effect.map((client) => client as SqlClient.SqlClient)
-  )
+  Effect.map(Layer.build(Sqlite.layer(options)), (context) => Context.get(context, SqlClient.SqlClient))
 
 const pragma = (sql: SqlClient.SqlClient, name: string) =>
   Effect.map(sql.unsafe<Record<string, unknown>>(`PRAGMA ${name}`), (rows) => Object.values(rows[0] ?? {})[0])
+
+/** The reason that a database can't be opened for, and what was said of it. */
+const reasonOf = (options: Sqlite.SqliteOptions) =>
+  Effect.map(Effect.flip(Effect.asVoid(open(options))), (error) => [error.reason._tag, String(error.reason.cause)])
 
 /** A program that opens a database with the library, as another process would. */
 const openerSource = `
@@ -154,12 +157,6 @@ describe("Sqlite", () => {
       const damaged = path.join(folder, "damaged.db")
       fs.writeFileSync(damaged, "this is no database, and it is longer than a header of one hundred bytes".repeat(9))
       fs.mkdirSync(path.join(folder, "folder.db"))
-      const reasonOf = (options: Sqlite.SqliteOptions) =>
-        Effect.map(Effect.flip(Effect.asVoid(open(options))), (error) => [
-          error.reason._tag,
-          String(error.reason.cause)
-        ])
-
       assert.deepStrictEqual(yield* reasonOf({ filename: path.join(folder, "folder.db") }), [
         "ConnectionError",
         "Error: unable to open database file"

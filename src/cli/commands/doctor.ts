@@ -171,9 +171,8 @@ const checkAll = Effect.gen(function* () {
     : [node, ok("database", "Postgres"), ...(yield* checkDatabase(settings))]
 }).pipe(
   Effect.catchCause((cause) => {
-    const error = Cause.squash(cause)
-    const detail = error instanceof Error ? error.message : "the configuration can't be read"
-    return Effect.succeed([failed("settings", detail.replace(/\s+/g, " "), "correct the ATHENA_ variables")])
+    const detail = MemoryError.describe(Cause.squash(cause))
+    return Effect.succeed([failed("settings", detail, "correct the ATHENA_ variables")])
   })
 )
 

@@ -1,0 +1,31 @@
+/**
+ * Runs every example with a memory of its own, and fails where one fails or prints nothing.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const folder = fileURLToPath(new URL("../examples", import.meta.url))
+const home = fs.mkdtempSync(path.join(os.tmpdir(), "athena-examples-"))
+const input = JSON.stringify({ session_id: "s1", cwd: folder, hook_event_name: "SessionStart", source: "startup" })
+
+try {
+  for (const file of fs.readdirSync(folder).filter((name) => /^\d+_.*\.ts$/.test(name))) {
+    const { status, stderr, stdout } = spawnSync(process.execPath, [path.join(folder, file)], {
+      input,
+      encoding: "utf8",
+      timeout: 60_000,
+      env: { ...process.env, ATHENA_HOME: home }
+    })
+    const passed = status === 0 && stdout.trim() !== ""
+    console.log(`${passed ? "ok    " : "FAILED"} ${file}`)
+    if (!passed) {
+      console.log(stdout + stderr)
+      process.exitCode = 1
+    }
+  }
+} finally {
+  fs.rmSync(home, { recursive: true, force: true })
+}
