@@ -2,6 +2,7 @@
  * `athena hook` as an agent runs it: a process of its own, whatever it is sent and whatever it finds.
  */
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
@@ -33,6 +34,15 @@ const events = (home: string): ReadonlyArray<{ readonly event_key: string; reado
   db.close()
   return rows as never
 }
+
+/** A port on which somebody listens and never answers. */
+const silentPort = Effect.acquireRelease(
+  Effect.callback<net.Server>((resume) => {
+    const server = net.createServer(() => {})
+    server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+  }),
+  (server) => Effect.sync(() => server.close())
+).pipe(Effect.map((server) => (server.address() as net.AddressInfo).port))
 
 const stop = (project: string, more?: Readonly<Record<string, unknown>>) =>
   Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done.", ...more })
@@ -259,6 +269,7 @@ describe("athena hook", () => {
         [url(secret, database), "refused the user or the password"],
         [url(password, "no_such_database"), ""],
         [url(password, database, 1), "can't be reached or opened"],
+        [url(password, database, yield* silentPort), ""],
         ["mysql://localhost/x", "must be a postgres:// URL"],
         [`postgres://user:${secret}@[not-an-address/x`, "must be a postgres:// URL"]
       ] as const) {

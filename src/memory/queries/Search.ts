@@ -93,10 +93,14 @@ const byWord = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms: Reado
     orElse: () => {
       const words = terms.map((term) => `"${term}"*`).join(" OR ")
       const match = `project_id : "${input.projectId}" AND content : (${words})`
+      const others =
+        input.exceptSession === null
+          ? sql``
+          : sql` AND rowid NOT IN (SELECT id FROM episodic_events WHERE session_id = ${input.exceptSession})`
       return sql`SELECT ${columns(sql, sql`-f.rank`)}
         FROM (SELECT rowid, bm25(episodic_events_fts, 1.0, 0.0) AS rank FROM episodic_events_fts
-          WHERE episodic_events_fts MATCH ${match} ORDER BY rank LIMIT ${maxCandidates}) f
-        JOIN episodic_events e ON e.id = f.rowid WHERE true${exceptSession(sql, input)}
+          WHERE episodic_events_fts MATCH ${match}${others} ORDER BY rank LIMIT ${maxCandidates}) f
+        JOIN episodic_events e ON e.id = f.rowid
         ORDER BY f.rank, e.id DESC`
     }
   })
