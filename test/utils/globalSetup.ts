@@ -3,6 +3,7 @@
  * folder, on a free loopback port, ended with the run.
  */
 import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as os from "node:os"
@@ -33,6 +34,14 @@ const freePort = (): Promise<number> =>
     })
   })
 
+/** Ends the server where the run breaks off before it could. */
+const endWithProcess = (dataFolder: string) => {
+  const end = () =>
+    process.kill(Number.parseInt(readFileSync(path.join(dataFolder, "postmaster.pid"), "utf8"), 10), "SIGINT")
+  process.on("exit", end)
+  return () => process.off("exit", end)
+}
+
 export default async (project: TestProject) => {
   execFileSync(process.execPath, [path.join(import.meta.dirname, "..", "..", "scripts", "build.mjs")], {
     stdio: "inherit"
@@ -59,9 +68,11 @@ export default async (project: TestProject) => {
   })
   await postgres.initialise()
   await postgres.start()
+  const stopWatching = endWithProcess(path.join(folder, "data"))
   project.provide("postgres", server)
 
   return async () => {
+    stopWatching()
     await postgres.stop()
     await fs.rm(folder, { recursive: true, force: true })
   }
