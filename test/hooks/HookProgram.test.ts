@@ -207,7 +207,11 @@ describe("HookProgram", () => {
       const resumed = yield* hook("SessionStart.resume", { session_id: "s-1" })
       assert.include(resumed, "second question")
       assert.notInclude(resumed, "first question")
+      const memory = yield* MemoryBridge.MemoryBridge
+      const otherwiseShown = 999
+      yield* memory.markShown("s-1", [otherwiseShown])
       const compacted = yield* hook("SessionStart.compact", { session_id: "s-1" })
+      assert.notInclude(yield* memory.getShown("s-1"), otherwiseShown)
       assert.include(compacted, "first question")
       assert.include(compacted, "second question")
     })

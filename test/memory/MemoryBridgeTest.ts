@@ -320,6 +320,27 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
         })
       )
 
+      it.effect("finds a memory of the own worktree behind many newer and many heavier ones", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const sql = yield* SqlClient.SqlClient
+          const { id } = yield* newProject
+          const heavier = Array.from({ length: 100 }, (_, n) =>
+            event(id, `heavier ${n}`, { worktreePath: "/there", outcome: "success", timestamp: hoursAgo(1_000 + n) })
+          )
+          const newer = Array.from({ length: 100 }, (_, n) =>
+            event(id, `newer ${n}`, { worktreePath: "/here", timestamp: hoursAgo(2.9 - n / 200) })
+          )
+          yield* memory.recordEvents([...heavier, ...newer])
+          const hidden = yield* memory.recordEvent(
+            event(id, "hidden", { worktreePath: "/here", timestamp: hoursAgo(3) })
+          )
+          yield* sql`UPDATE episodic_events SET consolidation_score = 0.4 WHERE id = ${hidden.id}`
+          const active = yield* memory.getActiveMemories(id, { worktreePath: "/here" })
+          assert.strictEqual(contents(active)[0], "hidden")
+        })
+      )
+
       it.effect("leaves memories that are not active out of the working set", () =>
         Effect.gen(function* () {
           const memory = yield* MemoryBridge
