@@ -210,7 +210,7 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
                 query: storable(query),
                 limit: options?.limit ?? 5,
                 fragments: options?.fragments ?? true,
-                exceptSession: options?.exceptSession ?? null
+                exceptSession: options?.exceptSession === undefined ? null : storable(options.exceptSession)
               })
               .pipe(verb("searchMemories")),
       recordEvent: (event) => Effect.map(recordEvents("recordEvent", [event]), (recorded) => recorded[0]!),
