@@ -1,0 +1,82 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Database from "../../src/sql/Database.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+
+const settings = (env: Readonly<Record<string, string>>) =>
+  Database.settings.pipe(
+    Effect.provide(Layer.merge(NodeServices.layer, ConfigProvider.layer(ConfigProvider.fromUnknown(env))))
+  )
+
+const url = (env: Readonly<Record<string, string>>) =>
+  Effect.map(settings(env), (found) => (found._tag === "Postgres" ? Redacted.value(found.url) : found.home))
+
+describe("Database", () => {
+  it.effect("is the embedded one in ATHENA_HOME, else in the folder of the user", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* settings({ ATHENA_HOME: "/data/a", HOME: "/home/me" }), {
+        _tag: "Embedded",
+        home: "/data/a"
+      })
+      assert.strictEqual(yield* url({ ATHENA_HOME: "relative" }), path.resolve("relative"))
+      assert.strictEqual(yield* url({ HOME: "/home/me" }), "/home/me/.athena")
+      assert.strictEqual(yield* url({ ATHENA_HOME: "", USERPROFILE: "/users/me" }), "/users/me/.athena")
+      assert.include((yield* Effect.flip(settings({}))).message, "ATHENA_HOME")
+    })
+  )
+
+  it.effect("is Postgres where a URL or a host is given, the URL first", () =>
+    Effect.gen(function* () {
+      const given = "postgres://me:pw@db:6543/memory"
+      assert.strictEqual(yield* url({ ATHENA_DATABASE_URL: given, ATHENA_POSTGRES_HOST: "other" }), given)
+      assert.strictEqual(
+        yield* url({ ATHENA_POSTGRES_HOST: "db", HOME: "/home/me" }),
+        "postgres://postgres:postgres@db:5432/athena"
+      )
+      assert.strictEqual(
+        yield* url({
+          ATHENA_POSTGRES_HOST: "10.0.0.1",
+          ATHENA_POSTGRES_PORT: "6543",
+          ATHENA_POSTGRES_DB: "m/n",
+          ATHENA_POSTGRES_USER: "me",
+          ATHENA_POSTGRES_PASSWORD: "p@ss:w/rd"
+        }),
+        "postgres://me:p%40ss%3Aw%2Frd@10.0.0.1:6543/m%2Fn"
+      )
+    })
+  )
+
+  it.effect("names the variable that is wrong, and never its value", () =>
+    Effect.gen(function* () {
+      for (const [env, named] of [
+        [{ ATHENA_DATABASE_URL: "mysql://me:hunter2@db/x" }, "ATHENA_DATABASE_URL"],
+        [{ ATHENA_DATABASE_URL: "postgres://me:hunter2@[db/x" }, "ATHENA_DATABASE_URL"],
+        [{ ATHENA_POSTGRES_HOST: "hunter2 /?", ATHENA_POSTGRES_PORT: "5432" }, "ATHENA_POSTGRES_HOST"],
+        [{ ATHENA_POSTGRES_HOST: "db", ATHENA_POSTGRES_PORT: "abc" }, "ATHENA_POSTGRES_PORT"]
+      ] as const) {
+        const error = yield* Effect.flip(settings(env))
+        assert.include(error.message, named)
+        assert.notInclude(error.message, "hunter2")
+      }
+    })
+  )
+
+  it.live("makes the folder of the embedded one for its owner alone", () =>
+    Effect.gen(function* () {
+      const home = path.join(yield* TempFolder.make, "deep", "home")
+      const rows = yield* SqlClient.SqlClient.use((sql) => sql`SELECT 1 AS one`).pipe(
+        Effect.provide(Database.layer({ _tag: "Embedded", home }).pipe(Layer.provide(NodeServices.layer)))
+      )
+      assert.strictEqual(rows.length, 1)
+      assert.strictEqual(fs.statSync(home).mode & 0o777, 0o700)
+      assert.isTrue(fs.existsSync(path.join(home, Database.filename)))
+    })
+  )
+})
