@@ -78,22 +78,31 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [error instanceof Error ? error.message.replace(/\s+/g, " ") : "unexpected failure"]
 })
 
-const program = Effect.gen(function* () {
-  const body = yield* readInput
-  return yield* HookRunner.run(body, { memory, projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined })
-}).pipe(
-  Effect.catch((error) => Effect.succeed(failed(error))),
-  Effect.provide([HookFileSystem.layer, NodePath.layer]),
-  // Standard output belongs to the answer.
-  Effect.provideService(References.MinimumLogLevel, "None"),
-  Effect.withTracerEnabled(false)
-)
+/** The name of an event as it was sent, which may be wrong: it only tells the events of a session apart. */
+const eventName = (body: string): string => /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body)?.[1] ?? "none"
 
-/** Runs the hook and ends the process. */
-export const main = (): void => {
+const program = (answered: (event: string) => void) =>
+  Effect.gen(function* () {
+    const body = yield* readInput
+    const result = yield* HookRunner.run(body, {
+      memory,
+      projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined
+    })
+    process.once("exit", () => answered(eventName(body)))
+    return result
+  }).pipe(
+    Effect.catch((error) => Effect.succeed(failed(error))),
+    Effect.provide([HookFileSystem.layer, NodePath.layer]),
+    // Standard output belongs to the answer.
+    Effect.provideService(References.MinimumLogLevel, "None"),
+    Effect.withTracerEnabled(false)
+  )
+
+/** Runs the hook, says which event was answered and ends the process. */
+export const main = (answered: (event: string) => void): void => {
   process.on("uncaughtException", (error) => finish(failed(error)))
   setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
-  Effect.runCallback(program, {
+  Effect.runCallback(program(answered), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })
 }
