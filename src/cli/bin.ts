@@ -23,6 +23,8 @@ const codeFolder = (): string => {
 }
 
 const runHook = (): void => {
+  // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
+  Error.stackTraceLimit = 0
   const postgres = env["ATHENA_DATABASE_URL"] || env["ATHENA_POSTGRES_HOST"]
   const script = `${import.meta.dirname}/${postgres ? "hook-postgres.cjs" : "hook.cjs"}`
   const { exports, keep } = CompiledScript.run(script, codeFolder())

@@ -1,7 +1,6 @@
 /**
  * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
  */
-import * as fs from "node:fs"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -11,6 +10,8 @@ import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
+
+const fs = process.getBuiltinModule("node:fs")
 
 /** Waiting for a lock holds the thread, so it must end before the shortest deadline does. */
 const lockTimeout = "800 millis"
