@@ -6,6 +6,7 @@
  *    Postgres driver, for the embedded database, and one with it.
  */
 import { execFileSync } from "node:child_process"
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
 import * as path from "node:path"
@@ -50,15 +51,26 @@ const command = (name, outfile, external = []) =>
     define: { __ATHENA_VERSION__: JSON.stringify(version) }
   })
 
+/** Tells one build of the hook from another. */
+const digest = (...files) =>
+  files
+    .reduce((hash, file) => hash.update(fs.readFileSync(path.join(dist, file))), createHash("sha256"))
+    .digest("hex")
+    .slice(0, 32)
+
 await Promise.all([
   bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {
     format: "esm",
     external: ["effect/*"]
   }),
-  bundle("src/cli/bin.ts", "dist/cli/bin.js", { format: "esm", minify: true }),
   command("hook", "hook.cjs", ["@effect/sql-pg/*"]),
   command("hook", "hook-postgres.cjs"),
   command("main", "main.cjs")
 ])
+await bundle("src/cli/bin.ts", "dist/cli/bin.js", {
+  format: "esm",
+  minify: true,
+  define: { __ATHENA_BUILD__: JSON.stringify(digest("cli/hook.cjs", "cli/hook-postgres.cjs")) }
+})
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

@@ -2,10 +2,12 @@
  * The few file operations that a hook needs, straight on `node:fs`. The complete file system of the platform would cost
  * a hook process more time than all else it does, for the modules it loads.
  */
-import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as PlatformError from "effect/PlatformError"
+
+/** Taken without `import`, for which the bundle would copy every function of the module. */
+const fs = process.getBuiltinModule("node:fs")
 
 const attempt = <A>(method: string, path: string, run: () => A): Effect.Effect<A, PlatformError.PlatformError> =>
   Effect.try({

@@ -1,7 +1,6 @@
 /**
  * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
  */
-import * as fs from "node:fs"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,8 @@ import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
+
+const fs = process.getBuiltinModule("node:fs")
 
 /** Waiting for a lock holds the thread, so it must end before the shortest deadline does. */
 const lockTimeout = "800 millis"
@@ -90,22 +91,31 @@ const finish = (result: HookRunner.RunResult): never => {
 
 const failed = (error: unknown): HookRunner.RunResult => ({ answer: "{}", notices: [MemoryError.describe(error)] })
 
-const program = Effect.gen(function* () {
-  const body = yield* readInput
-  return yield* HookRunner.run(body, { memory, projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined })
-}).pipe(
-  Effect.catch((error) => Effect.succeed(failed(error))),
-  Effect.provide([HookFileSystem.layer, NodePath.layer]),
-  // Standard output belongs to the answer.
-  Effect.provideService(References.MinimumLogLevel, "None"),
-  Effect.withTracerEnabled(false)
-)
+/** The name of an event as it was sent, which may be wrong: it only tells the events of a session apart. */
+const eventName = (body: string): string => /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body)?.[1] ?? "none"
 
-/** Runs the hook and ends the process. */
-export const main = (): void => {
+const program = (answered: (event: string) => void) =>
+  Effect.gen(function* () {
+    const body = yield* readInput
+    const result = yield* HookRunner.run(body, {
+      memory,
+      projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined
+    })
+    process.once("exit", () => answered(eventName(body)))
+    return result
+  }).pipe(
+    Effect.catch((error) => Effect.succeed(failed(error))),
+    Effect.provide([HookFileSystem.layer, NodePath.layer]),
+    // Standard output belongs to the answer.
+    Effect.provideService(References.MinimumLogLevel, "None"),
+    Effect.withTracerEnabled(false)
+  )
+
+/** Runs the hook, says which event was answered and ends the process. */
+export const main = (answered: (event: string) => void): void => {
   process.on("uncaughtException", (error) => finish(failed(error)))
   setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
-  Effect.runCallback(program, {
+  Effect.runCallback(program(answered), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })
 }

@@ -57,30 +57,33 @@ const DurationMs = lenient(Schema.Natural)
 
 const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: Id })
 
+/** Made when such an event comes: a hook process sees one of them. */
+const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
+
 const events = {
-  SessionStart: Schema.Struct({ ...Common, source: lenient(Schema.String) }),
-  UserPromptSubmit: Schema.Struct({ ...Common, prompt: Schema.String }),
-  PostToolUse: Schema.Struct({ ...Common, ...ToolFields, duration_ms: DurationMs }),
-  PostToolUseFailure: Schema.Struct({
+  SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
+  UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
+  PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
+  PostToolUseFailure: event(() => ({
     ...Common,
     ...ToolFields,
     error: lenient(Schema.String),
     duration_ms: DurationMs
-  }),
-  PostToolBatch: Schema.Struct({
+  })),
+  PostToolBatch: event(() => ({
     ...Common,
     tool_calls: Schema.Array(Schema.Struct({ ...ToolFields, tool_response: Schema.optional(Schema.Unknown) }))
-  }),
-  Stop: Schema.Struct({ ...Common, last_assistant_message: lenient(Schema.String) }),
-  SubagentStop: Schema.Struct({
+  })),
+  Stop: event(() => ({ ...Common, last_assistant_message: lenient(Schema.String) })),
+  SubagentStop: event(() => ({
     ...Common,
     last_assistant_message: lenient(Schema.String),
     agent_id: lenient(Id),
     agent_type: lenient(Schema.String)
-  }),
-  PreCompact: Schema.Struct({ ...Common, trigger: lenient(Schema.String) }),
-  PostCompact: Schema.Struct({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) }),
-  SessionEnd: Schema.Struct({ ...Common, reason: lenient(Schema.String) })
+  })),
+  PreCompact: event(() => ({ ...Common, trigger: lenient(Schema.String) })),
+  PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
+  SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String) }))
 } as const
 
 /** Events that exist and that memory has no use for. */

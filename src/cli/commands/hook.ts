@@ -9,7 +9,7 @@ export const hook = Command.make(
   {},
   Effect.fnUntraced(function* () {
     const hook = yield* Effect.promise(() => import("../hook.ts"))
-    hook.main()
+    hook.main(() => undefined)
     return yield* Effect.never
   })
 ).pipe(Command.withDescription("Answer one hook event: JSON on standard input, JSON on standard output, exit code 0"))

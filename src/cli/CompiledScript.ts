@@ -1,0 +1,73 @@
+/**
+ * A script whose compiled code is kept between processes.
+ *
+ * The compile cache of Node.js keeps what V8 has compiled when a script is loaded: its outermost code. Every function
+ * inside is compiled again by every process that calls it, which took a hook more time than all that it does. Here the
+ * code is kept after the script has done its work, and so has the functions that it called.
+ */
+import type * as NodeFs from "node:fs"
+
+declare const __ATHENA_BUILD__: string
+
+interface Code {
+  readonly bytes: Buffer | undefined
+  /** The kinds of work whose functions are in it. */
+  readonly kinds: ReadonlyArray<string>
+}
+
+const noCode: Code = { bytes: undefined, kinds: [] }
+
+/** The last line of the file says which build the code is of, since V8 looks at no more than the length of a script. */
+const read = (fs: typeof NodeFs, file: string): Code => {
+  try {
+    const content = fs.readFileSync(file)
+    const end = content.lastIndexOf("\n")
+    const [build, ...kinds] = content.toString("latin1", end + 1).split(" ")
+    return build === __ATHENA_BUILD__ ? { bytes: content.subarray(0, end), kinds } : noCode
+  } catch {
+    return noCode
+  }
+}
+
+/** V8 does not survive code that is damaged, so the file is whole on the disk before it gets its name. */
+const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyArray<string>): void => {
+  const draft = `${file}.${process.pid}`
+  try {
+    fs.writeFileSync(draft, Buffer.concat([bytes, Buffer.from(`\n${[__ATHENA_BUILD__, ...kinds].join(" ")}`)]), {
+      mode: 0o600,
+      flush: true
+    })
+    fs.renameSync(draft, file)
+  } catch {
+    // Without it the command is slower and nothing else.
+  }
+}
+
+/** A script that was run. */
+export interface CompiledScript {
+  readonly exports: unknown
+  /** Keeps the code when a kind of work was done for the first time. */
+  readonly keep: (kind: string) => void
+}
+
+/**
+ * Runs a CommonJS script. Its code is kept in a folder that only its owner can write: code in a folder that others can
+ * write would be theirs to replace.
+ */
+export const run = (script: string, folder: string): CompiledScript => {
+  const fs = process.getBuiltinModule("node:fs")
+  const { createRequire, wrap } = process.getBuiltinModule("node:module")
+  const { Script } = process.getBuiltinModule("node:vm")
+  const file = `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
+  const code = read(fs, file)
+  const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
+  const kinds = compiled.cachedDataRejected === false ? code.kinds : []
+  const module = { exports: {} }
+  compiled.runInThisContext()(module.exports, createRequire(script), module)
+  return {
+    exports: module.exports,
+    keep: (kind) => {
+      if (!kinds.includes(kind)) write(fs, file, compiled.createCachedData(), [...kinds, kind])
+    }
+  }
+}
