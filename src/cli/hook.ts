@@ -3,6 +3,7 @@
  */
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
@@ -14,13 +15,12 @@ import * as HookFileSystem from "./HookFileSystem.ts"
 
 const fs = process.getBuiltinModule("node:fs")
 
-/** Waiting for a lock holds the thread, so it must end before the shortest deadline does. */
-const lockTimeout = "800 millis"
-
 /** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
-const lifetimeMs = 4_000
+const lifetimeMs = 6_000
 
-const memory = MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ timeout: lockTimeout })))
+/** Waiting for a lock holds the thread, so it must end before the deadline does. */
+const memory = (deadline: Duration.Duration) =>
+  MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ timeout: Duration.times(deadline, 0.8) })))
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
 

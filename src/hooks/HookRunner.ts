@@ -44,9 +44,9 @@ export type Deadlines = Readonly<Record<HookEvent["_tag"], Duration.Input>>
 export const defaultDeadlines: Deadlines = {
   SessionStart: "2 seconds",
   Prompt: "1 second",
-  ToolUse: "3 seconds",
-  Answer: "3 seconds",
-  Compaction: "3 seconds",
+  ToolUse: "5 seconds",
+  Answer: "5 seconds",
+  Compaction: "5 seconds",
   SessionEnd: "1 second",
   Ignored: "1 second"
 }
@@ -58,8 +58,11 @@ export const defaultDeadlines: Deadlines = {
  * @since 0.1.0
  */
 export interface RunOptions<E, R> extends HookProgram.HookOptions {
-  /** Where the memory comes from. It is not built for an event that memory has no use for. */
-  readonly memory: Layer.Layer<MemoryBridge, E, R>
+  /**
+   * Where the memory comes from, or how it is made for an event that must be answered within a time. It is not built for
+   * an event that memory has no use for.
+   */
+  readonly memory: Layer.Layer<MemoryBridge, E, R> | ((deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>)
   /** `defaultDeadlines` where absent. */
   readonly deadlines?: Partial<Deadlines> | undefined
 }
@@ -89,13 +92,14 @@ const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> 
 const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
     if (event._tag === "Ignored") return { answer: "{}", notices: [] }
-    const deadline = options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag]
+    const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
+    const memory = typeof options.memory === "function" ? options.memory(deadline) : options.memory
     const output = yield* HookProgram.handle(event, options).pipe(
-      Effect.provide(options.memory),
+      Effect.provide(memory),
       Effect.timeoutOption(deadline)
     )
     return output._tag === "None"
-      ? nothing(`${event._tag}: no answer within ${Duration.format(Duration.fromInputUnsafe(deadline))}`)
+      ? nothing(`${event._tag}: no answer within ${Duration.format(deadline)}`)
       : {
           answer: ClaudeCode.encode(event, output.value),
           notices: output.value.notice === undefined ? [] : [output.value.notice]
