@@ -31,7 +31,7 @@ const recordsTheAnswer = Effect.gen(function* () {
         { id: 1, key: event.key ?? "k", isNew: true }
       )
   })
-  const { answer } = yield* HookRunner.run(stop, { memory: fake })
+  const { answer } = yield* HookRunner.run(stop, { memory: () => fake })
   assert.equal(answer, "{}")
   const [event] = yield* Ref.get(told)
   assert.equal(event?.type, "assistant_message")
@@ -42,7 +42,7 @@ const recordsTheAnswer = Effect.gen(function* () {
 const isHarmlessWhenTheDatabaseIsGone = Effect.gen(function* () {
   const gone = MemoryError.from("open", new MemoryError.DatabaseUnavailable({ cause: new Error("no such host") }))
   const { answer, notices } = yield* HookRunner.run(stop, {
-    memory: Layer.effect(MemoryBridge.MemoryBridge, Effect.fail(gone))
+    memory: () => Layer.effect(MemoryBridge.MemoryBridge, Effect.fail(gone))
   })
   assert.equal(answer, "{}")
   assert.deepEqual(notices, ["open: the memory database can't be reached or opened"])

@@ -89,7 +89,11 @@ const finish = (result: HookRunner.RunResult): never => {
   return leave()
 }
 
-const failed = (error: unknown): HookRunner.RunResult => ({ answer: "{}", notices: [MemoryError.describe(error)] })
+const failed = (error: unknown): HookRunner.RunResult => ({
+  event: undefined,
+  answer: "{}",
+  notices: [MemoryError.describe(error)]
+})
 
 /** The name of an event as it was sent, which may be wrong: it only tells the events of a session apart. */
 const eventName = (body: string): string => /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body)?.[1] ?? "none"

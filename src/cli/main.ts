@@ -11,6 +11,7 @@ import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
+import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
 import { search } from "./commands/search.ts"
 
@@ -18,7 +19,7 @@ declare const __ATHENA_VERSION__: string
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, doctor])
+  Command.withSubcommands([hook, demo, search, goals, remember, migrate, doctor])
 )
 
 const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"

@@ -39,7 +39,8 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-h
 const lenient = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
   Schema.optional(schema.pipe(Schema.catchDecoding(() => Effect.succeed(Option.none<S["Type"]>()))))
 
-const Id = Schema.String.check(Schema.isBetweenLength(1, 128))
+/** Two of them, with what kind of event it is, fit into the key of an event. */
+const Id = Schema.String.check(Schema.isBetweenLength(1, 96))
 
 const Common = {
   session_id: Id,
@@ -124,17 +125,17 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** The fields of a tool's input that say best what was done, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
 
-/** How much of a tool's input is told when no field says it. */
-const subjectLength = 500
+/** How much of what a tool was given or said is told: enough to see a secret whole before it is taken out. */
+const toldLength = 8_000
 
 const subject = (input: unknown): string => {
   if (!isRecord(input)) return ""
   const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
-  if (typeof field === "string") return field.slice(0, subjectLength)
-  const fields = Object.entries(input).map(([name, value]) =>
-    typeof value === "string" ? `${name}=${value.slice(0, 100)}` : name
-  )
-  return fields.join(" ").slice(0, subjectLength)
+  if (typeof field === "string") return field.slice(0, toldLength)
+  const fields = Object.entries(input)
+    .slice(0, 100)
+    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, toldLength)}` : name))
+  return fields.join(" ").slice(0, toldLength)
 }
 
 const fileFields = ["file_path", "notebook_path", "path"]
@@ -171,9 +172,10 @@ const toolCall = (
 /** A batch tells of a failed call only in the text of its answer. */
 const batchError = (response: unknown): string | undefined => {
   if (typeof response !== "string") return undefined
-  const toolError = /^<tool_use_error>([^]{0,2000})/.exec(response)?.[1]
+  const told = response.slice(0, toldLength)
+  const toolError = /^<tool_use_error>([^]*)/.exec(told)?.[1]
   if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
-  return /^[A-Za-z]{1,40}(?::[^\s]{1,200})? hook error: /.test(response) ? response.slice(0, 2000) : undefined
+  return /^[A-Za-z]{1,40}(?::[^\s]{1,200})? hook error: /.test(told) ? told : undefined
 }
 
 /** The agent tells itself of a background command by a prompt that no person wrote. */

@@ -10,7 +10,7 @@
 interface InSession {
   /** The agent's name, for example `claude-code`. It is part of every event's key. */
   readonly agent: string
-  /** 1 to 128 characters. */
+  /** 1 to 96 characters. */
   readonly sessionId: string
   /** Where the agent is now. It wanders: the project of a session is that of its first event. */
   readonly cwd: string

@@ -11,6 +11,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import { fnv1a } from "../internal/fnv1a.ts"
+import { preview } from "../internal/text.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import type { MemoryError } from "../memory/MemoryError.ts"
@@ -59,8 +60,16 @@ export type Requirements = MemoryBridge | FileSystem.FileSystem | Path.Path
  */
 export type HookError = MemoryError | Repository.FolderNotFound
 
-/** How much of a text is stored, in UTF-16 units. */
+/** How much of a text is stored, and of what a tool was given and said, in UTF-16 units. */
 const storedLength = 2_000
+const subjectLength = 500
+const errorLength = 1_000
+
+/** How much of a text is looked at. */
+const readLength = 8_000
+
+/** The longest secret that is recognised only by how it ends. */
+const margin = 512
 
 /** The session of an event; its project is that of the first event. */
 const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session, HookError, Requirements> =>
@@ -72,15 +81,23 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
     return yield* memory.openSession({ id: event.sessionId, ...repository })
   })
 
-/** Cleans first and cuts then: half a key would no longer look like one. What is read is bounded all the same. */
-const storedText = (text: string): string => {
-  const clean = Redaction.redact(text.slice(0, storedLength * 4).trim())
-  return clean.length <= storedLength ? clean : `${clean.slice(0, storedLength - 1)}…`
+/**
+ * Cleans first and cuts then: half a key would no longer look like one. A text that is longer than what is looked at may
+ * end in such a half, so its end is left out.
+ */
+const storedText = (text: string, length: number = storedLength): string => {
+  const read = Redaction.redact(text.slice(0, readLength).trim())
+  const clean = text.length > readLength ? read.slice(0, -margin) : read
+  return preview(clean, length)
 }
 
 /** What makes an event the same when the agent tells it again; none where the agent gave no id to go by. */
 const key = (event: HookEvent, kind: string, id: string | undefined): string | undefined =>
-  id === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${id}`.slice(0, 255)
+  id === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${id}`
+
+/** An agent answers a prompt more than once: what it says tells the answers apart. */
+const withText = (id: string | undefined, text: string): string | undefined =>
+  id === undefined ? undefined : `${id}:${fnv1a(text)}`
 
 const common = (event: HookEvent, current: Session) => ({
   projectId: current.project.id,
@@ -91,6 +108,15 @@ const common = (event: HookEvent, current: Session) => ({
 
 const record = (event: MemoryEvent): Effect.Effect<void, MemoryError, MemoryBridge> =>
   event.content === "" ? Effect.void : MemoryBridge.use((memory) => Effect.asVoid(memory.recordEvent(event)))
+
+/** Remembers what a session was told. Where that can't be done, it is told all the same, and may be told again. */
+const remember = (sessionId: string, memoryIds: ReadonlyArray<number>) =>
+  memoryIds.length === 0
+    ? Effect.succeed(undefined)
+    : MemoryBridge.use((memory) => memory.markShown(sessionId, memoryIds)).pipe(
+        Effect.as(undefined),
+        Effect.catch((error) => Effect.succeed(`what was told is not remembered: ${error.message}`))
+      )
 
 /** Tells the agent what matters, and remembers what it was told. */
 const sessionStart = (event: SessionStart, options: HookOptions) =>
@@ -103,7 +129,9 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
     const goals = yield* memory.getActiveGoals(current.project.id)
     const active = yield* memory.getActiveMemories(current.project.id, {
       limit: 7 + Math.min(shown.size, 93),
-      worktreePath: current.worktreePath
+      worktreePath: current.worktreePath,
+      // A session that is taken up again still has what it said itself.
+      exceptSession: event.source === "resume" ? event.sessionId : undefined
     })
     const memories = active.items.filter((item) => !shown.has(item.id)).slice(0, 7)
     const knowsGoals = event.source === "resume" && shown.size > 0
@@ -120,11 +148,11 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
       ],
       options.startTokens ?? 2_000
     )
-    yield* memory.markShown(
+    const notice = yield* remember(
       event.sessionId,
       memories.slice(0, used[1]).map((item) => item.id)
     )
-    return HookOutput.context(text)
+    return { ...HookOutput.context(text), notice }
   })
 
 /** A reminder must be plainly about the prompt: it has two of its words, or all where there is only one. */
@@ -138,7 +166,7 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
     const terms = Relevance.terms(event.text)
-    if (terms.length === 0) return HookOutput.empty
+    if (terms.length === 0) return { output: HookOutput.empty, told: [] }
     const { results } = yield* memory.searchMemories(current.project.id, event.text, {
       limit: 30,
       fragments: false,
@@ -152,9 +180,7 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
       [{ title: `Remembered of earlier sessions (times in UTC):`, lines: fresh.map(ContextText.memoryLine) }],
       options.promptTokens ?? 500
     )
-    const told = fresh.slice(0, used[0]).map((result) => result.id)
-    if (told.length > 0) yield* memory.markShown(event.sessionId, told)
-    return HookOutput.context(text)
+    return { output: HookOutput.context(text), told: fresh.slice(0, used[0]).map((result) => result.id) }
   })
 
 /** Notifications share the id of the prompt before them, so they are told apart by what they say. */
@@ -176,13 +202,16 @@ const prompt = (event: Prompt, options: HookOptions) =>
       Effect.as(undefined),
       Effect.catch((error) => Effect.succeed(`the prompt was not recorded: ${error.message}`))
     )
-    const output = event.fromPerson ? yield* remind(event, current, options) : HookOutput.empty
-    return { ...output, notice }
+    if (!event.fromPerson) return { ...HookOutput.empty, notice }
+    const { output, told } = yield* remind(event, current, options)
+    // What kept the prompt from being recorded, such as a lock, is not waited for a second time.
+    return { ...output, notice: notice ?? (yield* remember(event.sessionId, told)) }
   })
 
 const toolContent = (call: ToolCall): string => {
-  const what = call.subject === "" ? call.tool : `${call.tool}: ${call.subject}`
-  return storedText(call.error === undefined ? what : `${what}\nfailed: ${call.error.slice(0, 1_000)}`)
+  const subject = storedText(call.subject, subjectLength)
+  const what = subject === "" ? call.tool : `${call.tool}: ${subject}`
+  return call.error === undefined ? what : `${what}\nfailed: ${storedText(call.error, errorLength)}`
 }
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
@@ -212,7 +241,7 @@ const answer = (event: Answer, options: HookOptions) =>
     const helper = event.helperId !== undefined
     yield* record({
       ...common(event, current),
-      key: key(event, helper ? "helper" : "answer", `${event.helperId ?? event.promptId ?? ""}:${fnv1a(event.text)}`),
+      key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
       type: helper ? "subagent_message" : "assistant_message",
       content,
       importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
@@ -226,11 +255,7 @@ const compaction = (event: Compaction, options: HookOptions) =>
     const done = event.summary !== undefined
     yield* record({
       ...common(event, current),
-      key: key(
-        event,
-        done ? "compacted" : "compacting",
-        event.promptId && `${event.promptId}:${fnv1a(event.summary ?? "")}`
-      ),
+      key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
       type: "compaction",
       content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
       importance: done ? 0.8 : 0.2

@@ -19,7 +19,8 @@ import type { HookEvent } from "./HookEvent.ts"
 import * as HookProgram from "./HookProgram.ts"
 
 /**
- * The largest payload that is read, in bytes: 16 MiB. Claude Code sends up to about 4 MB.
+ * The largest payload that is read, in bytes (in UTF-16 units where it comes as text): 16 MiB. Claude Code sends up to
+ * about 4 MB.
  *
  * @category defaults
  * @since 0.1.0
@@ -32,7 +33,7 @@ export const maxPayloadBytes: number = 16 * 1024 * 1024
  * @category models
  * @since 0.1.0
  */
-export type Deadlines = Readonly<Record<HookEvent["_tag"], Duration.Input>>
+export type Deadlines = Readonly<Record<Exclude<HookEvent["_tag"], "Ignored">, Duration.Input>>
 
 /**
  * The deadlines of a hook that is a process of its own. They are not how long a hook takes, but how long an agent waits
@@ -44,11 +45,10 @@ export type Deadlines = Readonly<Record<HookEvent["_tag"], Duration.Input>>
 export const defaultDeadlines: Deadlines = {
   SessionStart: "2 seconds",
   Prompt: "1 second",
-  ToolUse: "5 seconds",
-  Answer: "5 seconds",
-  Compaction: "5 seconds",
-  SessionEnd: "1 second",
-  Ignored: "1 second"
+  ToolUse: "3 seconds",
+  Answer: "3 seconds",
+  Compaction: "3 seconds",
+  SessionEnd: "1 second"
 }
 
 /**
@@ -59,10 +59,10 @@ export const defaultDeadlines: Deadlines = {
  */
 export interface RunOptions<E, R> extends HookProgram.HookOptions {
   /**
-   * Where the memory comes from, or how it is made for an event that must be answered within a time. It is not built for
-   * an event that memory has no use for.
+   * Gives the memory for an event that must be answered within a time. It is not asked for where memory has no use for
+   * the event.
    */
-  readonly memory: Layer.Layer<MemoryBridge, E, R> | ((deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>)
+  readonly memory: (deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>
   /** `defaultDeadlines` where absent. */
   readonly deadlines?: Partial<Deadlines> | undefined
 }
@@ -74,37 +74,45 @@ export interface RunOptions<E, R> extends HookProgram.HookOptions {
  * @since 0.1.0
  */
 export interface RunResult {
+  /** What kind of event it was; `undefined` where it could not be read. */
+  readonly event: HookEvent["_tag"] | undefined
   /** A JSON object; `{}` adds nothing. */
   readonly answer: string
   readonly notices: ReadonlyArray<string>
 }
 
-const nothing = (notice: string): RunResult => ({ answer: "{}", notices: [notice] })
+const nothing = (event: RunResult["event"], notice: string): RunResult => ({ event, answer: "{}", notices: [notice] })
 
-const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> =>
-  body.trim() === ""
-    ? Effect.fail(new ClaudeCode.InvalidPayload({ detail: "nothing was sent" }))
-    : Effect.try({
-        try: () => JSON.parse(body) as unknown,
-        catch: () => new ClaudeCode.InvalidPayload({ detail: "it is not JSON" })
-      })
+const invalid = (detail: string) => Effect.fail(new ClaudeCode.InvalidPayload({ detail }))
+
+const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> => {
+  if (body.trim() === "") return invalid("nothing was sent")
+  if (body.length > maxPayloadBytes) return invalid(`it is larger than ${maxPayloadBytes} bytes`)
+  return Effect.try({
+    try: () => JSON.parse(body) as unknown,
+    catch: () => new ClaudeCode.InvalidPayload({ detail: "it is not JSON" })
+  })
+}
+
+const failOpen = (event: RunResult["event"]) => (cause: Cause.Cause<unknown>) =>
+  Effect.succeed(nothing(event, MemoryError.describe(Cause.squash(cause))))
 
 const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
-    if (event._tag === "Ignored") return { answer: "{}", notices: [] }
+    if (event._tag === "Ignored") return { event: event._tag, answer: "{}", notices: [] }
     const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
-    const memory = typeof options.memory === "function" ? options.memory(deadline) : options.memory
     const output = yield* HookProgram.handle(event, options).pipe(
-      Effect.provide(memory),
+      Effect.provide(options.memory(deadline)),
       Effect.timeoutOption(deadline)
     )
     return output._tag === "None"
-      ? nothing(`${event._tag}: no answer within ${Duration.format(deadline)}`)
+      ? nothing(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
       : {
+          event: event._tag,
           answer: ClaudeCode.encode(event, output.value),
           notices: output.value.notice === undefined ? [] : [output.value.notice]
         }
-  })
+  }).pipe(Effect.catchCause(failOpen(event._tag)))
 
 /**
  * Runs the hook that a payload asks for. It never fails.
@@ -117,7 +125,7 @@ const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
  * import * as Effect from "effect/Effect"
  *
  * const answer = (body: string) =>
- *   Effect.map(HookRunner.run(body, { memory: MemoryBridge.layerTest({}) }), (result) => result.answer)
+ *   Effect.map(HookRunner.run(body, { memory: () => MemoryBridge.layerTest({}) }), (result) => result.answer)
  * ```
  *
  * @category combinators
@@ -130,5 +138,5 @@ export const run = <E, R>(
   parse(body).pipe(
     Effect.flatMap(ClaudeCode.decode),
     Effect.flatMap((event) => handle(event, options)),
-    Effect.catchCause((cause) => Effect.succeed(nothing(MemoryError.describe(Cause.squash(cause)))))
+    Effect.catchCause(failOpen(undefined))
   )

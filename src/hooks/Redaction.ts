@@ -39,12 +39,17 @@ const after = (hint: string | ReadonlyArray<string>, pattern: RegExp): Rule => (
   replacement: `$1${placeholder}`
 })
 
-const names = ["password", "passwd", "passphrase", "pwd", "secret", "token", "key", "credential"]
+const names = ["pass", "pwd", "secret", "token", "key", "credential"]
 const secretName =
-  "(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
-/** What is plainly no secret: a variable, a placeholder, a type, an empty value, or a line number. */
+  "(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|" +
+  "encryption[_-]?key|signing[_-]?key|master[_-]?key|shared[_-]?key|credentials?)"
+/** What is plainly no secret and ends there: a variable, a placeholder, a type, an empty value, or a line number. */
 const noSecret =
-  "(?!\\$|process\\.env|<|\\{|\\[redacted\\]|(?:null|true|false|undefined|none|string|number|boolean)\\b|\\d{1,4}(?::\\d{1,4})?(?!\\w))"
+  "(?!\\$[\\w{(]|process\\.env|<[a-z]|\\{|\\[redacted\\]|" +
+  "(?:null|true|false|undefined|none|string|number|boolean|\\d{1,4}(?::\\d{1,4})?)(?=[\\s\"',;)\\]}]|$))"
+/** A value in quotes, which may be escaped themselves, or up to white space. */
+const value = `(?:\\\\?"(?:[^"\\\\\\n]|\\\\[^"\\n]){4,}\\\\?"|"(?:[^"\\\\\\n]|\\\\.){4,}"|'[^'\\n]{4,}'|[^\\s"']{4,})`
+const is = `\\\\?["']?\\s{0,5}(?::=|=>|[:=])\\s{0,5}`
 
 const rules: ReadonlyArray<Rule> = [
   // A block that was cut off has no end: everything after its beginning goes.
@@ -54,9 +59,18 @@ const rules: ReadonlyArray<Rule> = [
   ),
   {
     hints: ["://"],
-    pattern: /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{0,200}):[^\s@/]{1,400}@/gi,
+    pattern: /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/"'<>]{0,200}):[^\s/"'<>]{1,400}@/gi,
     replacement: `$1:${placeholder}@`
   },
+  {
+    // A password with a slash, where a port and a path can't be meant.
+    hints: ["://"],
+    pattern: /\b((?!https?:)[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/"'<>]{1,200}):(?!\d{1,5}\/)[^\s"'<>]{1,400}@/gi,
+    replacement: `$1:${placeholder}@`
+  },
+  after("sshpass", /\b(sshpass\s{1,3}-p\s{0,3})\S+/g),
+  after("curl", /\b(curl\b[^\n|;&]{0,300}?\s(?:-u|--user)[\s=]{1,3}[^\s:]{1,100}:)\S+/g),
+  after(names, new RegExp(`(<${secretName}[^>\\n]{0,50}>)[^<\\n]{1,500}(?=</)`, "gi")),
   after(
     "authorization",
     /\b(authorization["']?\s{0,3}[:=]\s{0,3}["']?(?:(?:bearer|basic|token|digest)\s{1,3})?)(?!(?:bearer|basic|token|digest)\b)[\w.~+/=-]{6,}/gi
@@ -79,13 +93,9 @@ const rules: ReadonlyArray<Rule> = [
   whole("dop_v1_", /\bdop_v1_[a-f0-9]{40,}/g),
   whole(["shpat_", "shpca_", "shppa_", "shpss_"], /\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b/g),
   whole("sg.", /\bSG\.[\w-]{16,100}\.[\w-]{16,100}/g),
-  after(
-    names,
-    new RegExp(
-      `(${secretName}[\\w.-]{0,30}["']?\\s{0,5}(?::=|=>|[:=])\\s{0,5})${noSecret}(?:"[^"\\n]{4,}"|'[^'\\n]{4,}'|[^\\s"',;&]{4,})`,
-      "gi"
-    )
-  ),
+  after(names, new RegExp(`(${secretName}[\\w.-]{0,30}${is})${noSecret}${value}`, "gi")),
+  // A name in capitals that ends so is a setting, and its value a secret.
+  after(names, new RegExp(`(\\b[A-Z0-9_]{0,60}(?:KEY|PASS|PASSWORD|PWD|SECRET|TOKEN)${is})${noSecret}${value}`, "g")),
   after(names, new RegExp(`(--?${secretName}\\s{1,3})${noSecret}(?!-)(?:"[^"\\n]+"|'[^'\\n]+'|\\S+)`, "gi"))
 ]
 

@@ -29,7 +29,8 @@ import type * as Statement from "effect/sql/Statement"
 export const worktreeBonus = 2.0
 
 /**
- * When the memory was last active, in milliseconds since the epoch.
+ * When the memory was last active, in milliseconds. On Postgres that is the server's local time, as Athena writes it:
+ * nothing else can be indexed. So there the present is taken in local time too.
  */
 const activatedAt = {
   pg: "coalesce((extract(epoch from last_activation) * 1000)::float8, timestamp::float8)",
@@ -67,7 +68,8 @@ export const expressions = (
       weight: sql.literal(`(${weight("greatest", "::float8")})`),
       greatest: sql.literal("greatest"),
       recency: (moment: string, now: number) =>
-        sql`(-0.5 * ln(greatest((${now}::float8 - ${sql.literal(moment)}) / 3600000.0, 0.1)))`
+        sql`(-0.5 * ln(greatest((${now}::float8 + extract(timezone FROM current_timestamp)::float8 * 1000
+          - ${sql.literal(moment)}) / 3600000.0, 0.1)))`
     }),
     orElse: () => ({
       activatedAt: sql.literal(activatedAt.sqlite),

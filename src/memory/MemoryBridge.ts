@@ -27,7 +27,7 @@ import * as GoalQueries from "./queries/Goals.ts"
 import * as ProjectQueries from "./queries/Projects.ts"
 import * as SearchQuery from "./queries/Search.ts"
 import * as SessionQueries from "./queries/Sessions.ts"
-import { storable } from "./internal/text.ts"
+import { storable } from "../internal/text.ts"
 import type { NewSession, Session } from "./Session.ts"
 
 /**
@@ -41,6 +41,8 @@ export interface ActiveMemoriesOptions {
   readonly limit?: number | undefined
   /** The worktree whose memories rank higher. */
   readonly worktreePath?: string | undefined
+  /** A session whose own events are left out. */
+  readonly exceptSession?: string | undefined
 }
 
 /**
@@ -148,6 +150,8 @@ const storableLocation = (location: ProjectLocation): ProjectLocation => ({
   name: storable(location.name)
 })
 
+const storableOrNull = (text: string | undefined): string | null => (text === undefined ? null : storable(text))
+
 const emptySearch: SearchResult = { found: 0, results: [] }
 
 const verb =
@@ -190,7 +194,8 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
           .query(ActiveMemoriesQuery.activeMemories, {
             projectId,
             limit: options?.limit ?? 7,
-            worktreePath: options?.worktreePath ?? null
+            worktreePath: storableOrNull(options?.worktreePath),
+            exceptSession: storableOrNull(options?.exceptSession)
           })
           .pipe(verb("getActiveMemories")),
       getActiveGoals: (projectId, options) =>
@@ -210,7 +215,7 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
                 query: storable(query),
                 limit: options?.limit ?? 5,
                 fragments: options?.fragments ?? true,
-                exceptSession: options?.exceptSession === undefined ? null : storable(options.exceptSession)
+                exceptSession: storableOrNull(options?.exceptSession)
               })
               .pipe(verb("searchMemories")),
       recordEvent: (event) => Effect.map(recordEvents("recordEvent", [event]), (recorded) => recorded[0]!),

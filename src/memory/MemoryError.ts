@@ -8,6 +8,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/Query.ts"
 import type { MigrationFailed, NewerSchema } from "../sql/Migrations.ts"
 import { GoalId } from "./Goal.ts"
+import type { MigrationNeeded } from "./MemorySchema.ts"
 
 const cause = { cause: Schema.Defect() }
 const id = "athena-hooks/memory/MemoryError"
@@ -251,6 +252,13 @@ const reasonFromSqliteCode = (error: SqlError): MemoryErrorReason => {
   }
 }
 
+/** SQLite's extended result code, and Postgres's error code, for a row that refers to none. */
+const isForeignKey = (error: SqlError): boolean => {
+  const cause = error.reason.cause
+  if (typeof cause !== "object" || cause === null) return false
+  return ("errcode" in cause && cause.errcode === 787) || ("code" in cause && cause.code === "23503")
+}
+
 /**
  * The reason that stands for a failure of the database.
  *
@@ -271,7 +279,9 @@ export const reasonFromSqlError = (error: SqlError): MemoryErrorReason => {
     case "StatementTimeoutError":
       return new DatabaseTooSlow({ cause: error })
     case "ConstraintError":
-      return new InvalidInput({ detail: "it refers to a project or session that does not exist" })
+      return isForeignKey(error)
+        ? new InvalidInput({ detail: "it refers to a project or session that does not exist" })
+        : new Unexpected({ cause: error })
     default:
       return reasonFromSqliteCode(error)
   }
@@ -285,13 +295,14 @@ export const reasonFromSqlError = (error: SqlError): MemoryErrorReason => {
  */
 export const from = (
   operation: string,
-  error: QueryError | NewerSchema | MigrationFailed | MemoryErrorReason
+  error: QueryError | MigrationNeeded | NewerSchema | MigrationFailed | MemoryErrorReason
 ): MemoryError => {
   switch (error._tag) {
     case "SqlError":
       return new MemoryError({ operation, reason: reasonFromSqlError(error) })
     case "SchemaError":
       return new MemoryError({ operation, reason: new InvalidInput({ detail: error.message.replace(/\s+/g, " ") }) })
+    case "MigrationNeeded":
     case "NewerSchema":
     case "MigrationFailed":
       return new MemoryError({ operation, reason: new SchemaMismatch({ detail: error.message, cause: error }) })

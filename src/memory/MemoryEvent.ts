@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { MemoryId } from "./Memory.ts"
-import { ProjectId } from "./Project.ts"
+import { IndexedPath, ProjectId } from "./Project.ts"
 
 /**
  * The longest content of an event, in UTF-16 units: 65,536.
@@ -54,9 +54,9 @@ export const MemoryEvent = Schema.Struct({
   cwd: Schema.optional(Path),
   /** At most 100 files. */
   files: Schema.optional(Schema.Array(Path).check(Schema.isMaxLength(100))),
-  /** How many files it changed. 0 when absent. */
-  filesChanged: Schema.optional(Schema.Natural),
-  worktreePath: Schema.optional(Path),
+  /** How many files it changed, at most 100,000. 0 when absent. */
+  filesChanged: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100_000 }))),
+  worktreePath: Schema.optional(IndexedPath),
   /** From 0 to 1; 0.5 when absent. Above 0.7 the memory stays in the working set longer. */
   importance: Schema.optional(Ratio)
 })

@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Activation from "./Activation.ts"
@@ -219,13 +220,88 @@ const initial: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(f
 export const migrations: Migrations.Migrations = { "0001_schema": initial }
 
 /**
- * Brings the database up to date; one read where it is.
+ * The most events that a database of another program may hold to be brought up to date by whoever meets it first:
+ * 10,000. Its indexes take longer to make than a hook may take.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxUnattended = 10_000
+
+/**
+ * The database holds so many events that its indexes must be made by hand, with `athena migrate`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MigrationNeeded extends Schema.TaggedError<MigrationNeeded>(
+  "athena-hooks/memory/MemorySchema/MigrationNeeded"
+)("MigrationNeeded", {}) {
+  override get message(): string {
+    return `the database has more than ${maxUnattended} events and no indexes for the memory: run "athena migrate" once`
+  }
+}
+
+/** Whether the table of events exists and has more rows than this. */
+const hasMoreEventsThan = (count: number): Effect.Effect<boolean, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const exists = yield* sql.onDialectOrElse({
+      pg: () => sql`SELECT 1 WHERE to_regclass('episodic_events') IS NOT NULL`,
+      orElse: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'episodic_events'`
+    })
+    if (exists.length === 0) return false
+    return (yield* sql`SELECT 1 FROM episodic_events LIMIT 1 OFFSET ${count}`).length > 0
+  })
+
+/**
+ * Whether the database holds any event, be its tables up to date or not.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const hasEvents: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = hasMoreEventsThan(0)
+
+/**
+ * Whether the database holds so many events that `athena migrate` must bring it up to date.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const needsAttendance: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = hasMoreEventsThan(maxUnattended)
+
+/**
+ * What bringing a database up to date can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type SchemaError = MigrationNeeded | Migrations.NewerSchema | Migrations.MigrationFailed | SqlError
+
+/**
+ * Brings the database up to date, however long it takes; writers wait meanwhile.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const migrate: Effect.Effect<
+export const migrateAttended: Effect.Effect<
   void,
-  Migrations.NewerSchema | Migrations.MigrationFailed | SqlError,
+  Exclude<SchemaError, MigrationNeeded>,
   SqlClient.SqlClient
 > = Migrations.run({ migrations, table: migrationsTable })
+
+/**
+ * Brings the database up to date; two reads where it is. A database that another program has filled with more than
+ * `maxUnattended` events is left as it is: `MigrationNeeded`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const migrate: Effect.Effect<void, SchemaError, SqlClient.SqlClient> = Migrations.run({
+  migrations,
+  table: migrationsTable,
+  before: (version) =>
+    version === 0
+      ? Effect.flatMap(needsAttendance, (many) => (many ? new MigrationNeeded() : Effect.void))
+      : Effect.void
+})

@@ -14,6 +14,14 @@ import * as Schema from "effect/Schema"
 export const ProjectId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2_147_483_647 }))
 
 /**
+ * A path that is looked up by an index: 1 to 850 characters, which every database can index whatever they are.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const IndexedPath = Schema.String.check(Schema.isBetweenLength(1, 850))
+
+/**
  * A project as stored.
  *
  * @category schemas
@@ -42,8 +50,8 @@ export type Project = typeof Project.Type
  * @since 0.1.0
  */
 export const ProjectLocation = Schema.Struct({
-  /** Absolute path, 1 to 4,096 characters. */
-  path: Schema.String.check(Schema.isBetweenLength(1, 4096)),
+  /** Absolute path. */
+  path: IndexedPath,
   /** Preferred name, 1 to 200 characters. Where another project has it, a short digest of the path is added. */
   name: Schema.String.check(Schema.isBetweenLength(1, 200))
 })

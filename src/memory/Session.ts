@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Project, ProjectLocation } from "./Project.ts"
+import { IndexedPath, Project, ProjectLocation } from "./Project.ts"
 
 /**
  * Identifies a session: 1 to 255 characters, chosen by the agent.
@@ -46,7 +46,7 @@ export type Session = typeof Session.Type
 export const NewSession = Schema.Struct({
   id: SessionId,
   project: ProjectLocation,
-  worktreePath: Schema.String.check(Schema.isBetweenLength(1, 4096))
+  worktreePath: IndexedPath
 })
 
 /**

@@ -16,7 +16,7 @@ import type { Mutation } from "./Mutation.ts"
 import type { Query, QueryError } from "./Query.ts"
 
 /**
- * Service that runs `Query` and `Mutation` values.
+ * Service that runs `Query` and `Mutation` values, each in a span of its name.
  *
  * @category services
  * @since 0.1.0
@@ -55,11 +55,16 @@ export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlC
 
   return QueryExecutor.of({
     query: (query, input) =>
-      check(query.input, input).pipe(Effect.andThen(query.run(input)), Effect.provideService(SqlClient.SqlClient, sql)),
+      check(query.input, input).pipe(
+        Effect.flatMap(() => query.run(input)),
+        Effect.provideService(SqlClient.SqlClient, sql),
+        Effect.withSpan(query.name)
+      ),
     mutate: (mutation, input) =>
       check(mutation.input, input).pipe(
-        Effect.andThen(sql.withTransaction(mutation.run(input))),
-        Effect.provideService(SqlClient.SqlClient, sql)
+        Effect.flatMap(() => sql.withTransaction(Effect.suspend(() => mutation.run(input)))),
+        Effect.provideService(SqlClient.SqlClient, sql),
+        Effect.withSpan(mutation.name)
       )
   })
 })

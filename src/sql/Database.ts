@@ -16,6 +16,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -77,7 +78,7 @@ export const filename = "athena.db"
 
 const isPostgresUrl = (url: Redacted.Redacted): boolean => {
   const value = Redacted.value(url)
-  return /^postgres(?:ql)?:\/\//.test(value) && URL.canParse(value)
+  return /^postgres(?:ql)?:\/\//.test(value) && URL.canParse(value) && !/%(?![0-9a-f]{2})/i.test(value)
 }
 
 const postgresUrl = (url: Redacted.Redacted, detail: string): Effect.Effect<Postgres, InvalidSettings> =>
@@ -94,7 +95,9 @@ const urlOfHost = (host: string): Effect.Effect<Redacted.Redacted, Config.Config
   Effect.map(partsOfUrl, ({ database, password, port, username }) => {
     const part = encodeURIComponent
     const login = `${part(username)}:${part(Redacted.value(password))}`
-    return Redacted.make(`postgres://${login}@${host}:${port}/${part(database)}`)
+    // An IPv6 address stands in brackets.
+    const address = /^[0-9a-f:]*:[0-9a-f:.]*$/i.test(host) ? `[${host}]` : host
+    return Redacted.make(`postgres://${login}@${address}:${port}/${part(database)}`)
   })
 
 const optional = (name: string) =>
@@ -108,8 +111,8 @@ const optional = (name: string) =>
  */
 export const settings: Effect.Effect<Settings, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(
   function* () {
-    const url = yield* optional("ATHENA_DATABASE_URL")
-    if (url !== "") return yield* postgresUrl(Redacted.make(url), "ATHENA_DATABASE_URL must be a postgres:// URL")
+    const url = yield* Config.withDefault(Config.Redacted("ATHENA_DATABASE_URL"), Redacted.make(""))
+    if (Redacted.value(url) !== "") return yield* postgresUrl(url, "ATHENA_DATABASE_URL must be a postgres:// URL")
     const host = yield* optional("ATHENA_POSTGRES_HOST")
     if (host !== "") {
       return yield* postgresUrl(yield* urlOfHost(host), "ATHENA_POSTGRES_HOST must be a host name or an address")
@@ -137,14 +140,31 @@ export interface DatabaseOptions {
   readonly timeout?: Duration.Input | undefined
 }
 
+/**
+ * Makes a folder, and those above it, for their owner alone. One after the other: where a folder can't be made for no
+ * reason that it understands, Node.js tries for ever to make all of them.
+ */
+const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if (yield* fs.exists(folder)) return
+    if (path.dirname(folder) !== folder) yield* makeFolder(path.dirname(folder))
+    // Another process may have made it in the meantime.
+    yield* fs
+      .makeDirectory(folder, { mode: 0o700 })
+      .pipe(
+        Effect.catch((error) => Effect.flatMap(fs.exists(folder), (made) => (made ? Effect.void : Effect.fail(error))))
+      )
+  })
+
 const embedded = (home: string, options: DatabaseOptions) =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
-      yield* fs
-        .makeDirectory(home, { recursive: true, mode: 0o700 })
-        .pipe(Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made")))
+      yield* makeFolder(home).pipe(
+        Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made"))
+      )
       return Sqlite.layer({ filename: path.join(home, filename), busyTimeout: options.timeout })
     })
   )

@@ -57,7 +57,13 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>("athena
  */
 export type Migrations = Readonly<Record<string, Effect.Effect<void, SqlError, SqlClient.SqlClient>>>
 
-const newest = (migrations: Migrations): number =>
+/**
+ * The number of the newest of some migrations, `0` where there is none.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const newest = (migrations: Migrations): number =>
   Object.keys(migrations).reduce((max, name) => Math.max(max, Number.parseInt(name, 10)), 0)
 
 /**
@@ -84,16 +90,19 @@ export const version = (table: string): Effect.Effect<number, SqlError, SqlClien
  * @category combinators
  * @since 0.1.0
  */
-export const run = (options: {
+export const run = <E = never>(options: {
   readonly migrations: Migrations
   /** The table that remembers what has run. */
   readonly table: string
-}): Effect.Effect<void, NewerSchema | MigrationFailed | SqlError, SqlClient.SqlClient> =>
+  /** Runs first where something is missing, with the newest migration that the database has; it may refuse. */
+  readonly before?: ((version: number) => Effect.Effect<void, E | SqlError, SqlClient.SqlClient>) | undefined
+}): Effect.Effect<void, E | NewerSchema | MigrationFailed | SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const known = newest(options.migrations)
     const found = yield* version(options.table)
     if (found > known) return yield* new NewerSchema({ found, known })
     if (found === known) return
+    if (options.before !== undefined) yield* options.before(found)
     yield* migrate(options)
   })
 

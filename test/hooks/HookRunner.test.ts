@@ -23,7 +23,9 @@ const fake = (verbs: Parameters<typeof MemoryBridge.layerTest>[0]) =>
   MemoryBridge.layerTest({ getSession: () => Effect.succeedSome(session), ...verbs })
 
 const run = <E>(body: unknown, memory: Layer.Layer<MemoryBridge.MemoryBridge, E>) =>
-  HookRunner.run(typeof body === "string" ? body : JSON.stringify(body), { memory }).pipe(Effect.provide(platform))
+  HookRunner.run(typeof body === "string" ? body : JSON.stringify(body), { memory: () => memory }).pipe(
+    Effect.provide(platform)
+  )
 
 const stop = Fixtures.body("Stop.plain")
 
@@ -31,7 +33,11 @@ describe("HookRunner", () => {
   it.effect("answers an event that memory has no use for without opening the memory", () =>
     Effect.gen(function* () {
       const unopened = Layer.effect(MemoryBridge.MemoryBridge, Effect.die("opened"))
-      assert.deepStrictEqual(yield* run(Fixtures.body("PreToolUse.Bash"), unopened), { answer: "{}", notices: [] })
+      assert.deepStrictEqual(yield* run(Fixtures.body("PreToolUse.Bash"), unopened), {
+        event: "Ignored",
+        answer: "{}",
+        notices: []
+      })
     })
   )
 
@@ -78,6 +84,7 @@ describe("HookRunner", () => {
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
       assert.deepStrictEqual(yield* Fiber.join(fiber), {
+        event: "SessionEnd",
         answer: "{}",
         notices: ["SessionEnd: no answer within 1s"]
       })
@@ -97,7 +104,7 @@ describe("HookRunner", () => {
   it.effect("takes the deadlines it is given", () =>
     Effect.gen(function* () {
       const fiber = yield* HookRunner.run(JSON.stringify(stop), {
-        memory: Layer.effect(MemoryBridge.MemoryBridge, Effect.never),
+        memory: () => Layer.effect(MemoryBridge.MemoryBridge, Effect.never),
         deadlines: { Answer: "10 millis" }
       }).pipe(Effect.provide(platform), Effect.forkChild)
       yield* TestClock.adjust("10 millis")

@@ -32,6 +32,19 @@ const secrets: ReadonlyArray<readonly [string, string]> = [
   ["mysql --password hunter22 -u root", "hunter22"],
   ["tool --api-key=abcdef123456", "abcdef123456"],
   ["db.password.main := swordfish", "swordfish"],
+  ['curl -d "{\\"password\\": \\"hunter2secret\\"}"', "hunter2secret"],
+  ["DB_PASS=hunter2secret psql", "hunter2secret"],
+  ["ENCRYPTION_KEY=abcdefghijk", "abcdefghijk"],
+  ["AccountName=x;AccountKey=abcdefghijk==", "abcdefghijk"],
+  ["postgres://u:p@ssw0rd@host/db", "ssw0rd"],
+  ["postgres://u:pa/ssw0rd@host/db", "ssw0rd"],
+  ['password = "a\\"bcdefgh"', "bcdefgh"],
+  ["PASSWORD=ab,cdefghijk next", "cdefghijk"],
+  ["PASSWORD=ab&cdefghijk next", "cdefghijk"],
+  ["password=none-of-your-biz9", "biz9"],
+  ["sshpass -p hunter2secret ssh me@host", "hunter2secret"],
+  ["curl -s -u user:hunter2secret http://x", "hunter2secret"],
+  ["<password>hunter2secret</password>", "hunter2secret"],
   [`-----BEGIN RSA PRIVATE KEY-----\n${letters}\n-----END RSA PRIVATE KEY-----`, letters],
   [`-----BEGIN OPENSSH PRIVATE KEY-----\n${letters}\n(cut off here`, letters],
   [`-----BEGIN PGP PRIVATE KEY BLOCK-----\n${letters}\n-----END PGP PRIVATE KEY BLOCK-----`, letters]
@@ -49,7 +62,10 @@ const harmless = [
   "process.env.SECRET_KEY",
   "const apiKey = process.env.API_KEY",
   "eyJ is how a token begins",
-  "src/auth/password.ts:12:3"
+  "src/auth/password.ts:12:3",
+  "postgres://localhost:5432/db?owner=x@y",
+  "The primary key of the table: id",
+  "monkey = banana"
 ]
 
 describe("Redaction", () => {

@@ -44,24 +44,41 @@ const checkSpace = (home: string): Effect.Effect<Check> =>
     Effect.orElseSucceed(() => warning("disk", "the free space could not be read", "check the disk of ATHENA_HOME"))
   )
 
-const checkFolder = (home: string) =>
+/** The nearest folder, or file, above a path that exists. */
+const existingParent = (folder: string): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const info = yield* Effect.option(files.stat(home))
-    if (info._tag === "None") {
-      return ok("folder", `${home} does not exist yet; the first event makes it`)
-    }
-    if (info.value.type !== "Directory") {
-      return failed("folder", `${home} is not a folder`, "move it away, or set ATHENA_HOME to a folder")
-    }
-    const probe = path.join(home, `.doctor-${process.pid}`)
-    const writable = yield* files.writeFileString(probe, "").pipe(
+    const parent = (yield* Path.Path).dirname(folder)
+    const exists = yield* Effect.orElseSucceed(files.exists(parent), () => false)
+    return exists || parent === folder ? parent : yield* existingParent(parent)
+  })
+
+const isWritable = (folder: string) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const probe = (yield* Path.Path).join(folder, `.doctor-${process.pid}`)
+    return yield* files.writeFileString(probe, "").pipe(
       Effect.andThen(files.remove(probe)),
       Effect.as(true),
       Effect.orElseSucceed(() => false)
     )
-    if (!writable) return failed("folder", `${home} can't be written`, "give yourself the right to write there")
+  })
+
+const checkFolder = (home: string) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const info = yield* Effect.option(files.stat(home))
+    if (info._tag === "None") {
+      const parent = yield* existingParent(home)
+      return (yield* isWritable(parent))
+        ? ok("folder", `${home} does not exist yet; the first event makes it`)
+        : failed("folder", `${home} can't be made in ${parent}`, "set ATHENA_HOME to a folder that you can write")
+    }
+    if (info.value.type !== "Directory") {
+      return failed("folder", `${home} is not a folder`, "move it away, or set ATHENA_HOME to a folder")
+    }
+    if (!(yield* isWritable(home)))
+      return failed("folder", `${home} can't be written`, "give yourself the right to write there")
     return (info.value.mode & 0o077) === 0
       ? ok("folder", `${home} can be written, and only by you`)
       : warning("folder", `${home} is open to other users`, `chmod 700 ${home}`)
@@ -69,10 +86,14 @@ const checkFolder = (home: string) =>
 
 const checkVersion = Effect.gen(function* () {
   const found = yield* Migrations.version(MemorySchema.migrationsTable)
-  const known = Object.keys(MemorySchema.migrations).length
+  const known = Migrations.newest(MemorySchema.migrations)
   if (found > known)
     return failed("schema", new Migrations.NewerSchema({ found, known }).message, "upgrade athena-hooks")
-  return ok("schema", found === known ? `version ${found}` : `version ${found}; the next event brings it to ${known}`)
+  if (found === known) return ok("schema", `version ${found}`)
+  if (found === 0 && (yield* MemorySchema.needsAttendance)) {
+    return failed("schema", new MemorySchema.MigrationNeeded().message, "athena migrate; writers wait while it runs")
+  }
+  return ok("schema", `version ${found}; the next event brings it to ${known}`)
 })
 
 const checkIntegrity = Effect.gen(function* () {
@@ -86,10 +107,14 @@ const checkIntegrity = Effect.gen(function* () {
 
 class TakenBack extends Data.TaggedError("TakenBack")<{}> {}
 
-/** Takes the write lock and changes something, then takes it back. */
+/** Writes as the next event would, a row or the tables themselves, and takes it back. */
 const checkWrite = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  yield* sql`CREATE TABLE athena_hooks_doctor (probe INTEGER)`.pipe(
+  const made = (yield* Migrations.version(MemorySchema.migrationsTable)) > 0
+  const probe = made
+    ? sql`INSERT INTO projects (name, path) VALUES ('athena doctor', 'athena doctor')`
+    : sql`CREATE TABLE athena_hooks_doctor (probe INTEGER)`
+  yield* probe.pipe(
     Effect.andThen(new TakenBack()),
     sql.withTransaction,
     Effect.catchTag("TakenBack", () => Effect.void)
@@ -99,7 +124,7 @@ const checkWrite = Effect.gen(function* () {
 
 const checkContent = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  if ((yield* Migrations.version(MemorySchema.migrationsTable)) === 0) return ok("content", "nothing is remembered yet")
+  if (!(yield* MemorySchema.hasEvents)) return ok("content", "nothing is remembered yet")
   const rows = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
     (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
   return ok("content", `${rows[0]?.events ?? 0} events in ${rows[0]?.projects ?? 0} projects`)

@@ -19,7 +19,7 @@ import * as Dependency from "../../query/Dependency.ts"
 import * as Query from "../../query/Query.ts"
 import * as Activation from "../Activation.ts"
 import * as Rows from "../internal/rows.ts"
-import { preview } from "../internal/text.ts"
+import { preview } from "../../internal/text.ts"
 import { ActiveMemories, ActiveMemory, previewLength } from "../Memory.ts"
 import { ProjectId } from "../Project.ts"
 
@@ -35,7 +35,9 @@ const Input = Schema.Struct({
   projectId: ProjectId,
   limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxLimit })),
   /** The worktree whose memories rank higher. */
-  worktreePath: Schema.NullOr(Schema.String)
+  worktreePath: Schema.NullOr(Schema.String),
+  /** A session whose own events are left out. */
+  exceptSession: Schema.NullOr(Schema.String)
 })
 
 const Candidate = Schema.Struct({
@@ -51,7 +53,8 @@ const candidates = (input: typeof Input.Type, now: number, depth: number) =>
     const sql = yield* SqlClient.SqlClient
     const { activatedAt, greatest, recency, weight } = Activation.expressions(sql)
     const bonus = sql.literal(String(Activation.worktreeBonus))
-    const active = sql`project_id = ${input.projectId} AND lifecycle_status = 'active'`
+    const others = input.exceptSession === null ? sql`` : sql` AND session_id <> ${input.exceptSession}`
+    const active = sql`project_id = ${input.projectId} AND lifecycle_status = 'active'${others}`
     const rows = yield* sql`WITH
       by_time AS (SELECT id, ${activatedAt} AS at FROM episodic_events
         WHERE ${active} ORDER BY ${activatedAt} DESC LIMIT ${depth}),
@@ -106,6 +109,8 @@ export const activeMemories = Query.make({
   input: Input,
   result: ActiveMemories,
   dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
+  // The ranking moves with the clock.
+  timeToLive: "1 minute",
   run: Effect.fnUntraced(function* (input): Effect.fn.Return<ActiveMemories, SqlError, SqlClient.SqlClient> {
     const now = yield* Clock.currentTimeMillis
     const found = yield* search(input, now, Math.max(64, input.limit))

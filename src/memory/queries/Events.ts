@@ -11,7 +11,7 @@ import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
 import * as Rows from "../internal/rows.ts"
-import { storable } from "../internal/text.ts"
+import { storable } from "../../internal/text.ts"
 import { MemoryId } from "../Memory.ts"
 import { maxBatch, MemoryEvent, type RecordedEvent } from "../MemoryEvent.ts"
 import { ProjectId } from "../Project.ts"
@@ -63,7 +63,7 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
       SELECT event_key, project_id, session_id, timestamp, duration_ms, event_type, content, outcome, context_cwd,
         CASE WHEN context_files IS NULL OR jsonb_typeof(context_files) = 'null' THEN NULL
           ELSE ARRAY(SELECT jsonb_array_elements_text(context_files)) END,
-        files_changed, worktree_path, importance_score, to_timestamp(timestamp / 1000.0) AT TIME ZONE 'UTC'
+        files_changed, worktree_path, importance_score, to_timestamp(timestamp / 1000.0)::timestamp
       FROM jsonb_to_recordset(${rows}::text::jsonb) AS event (event_key text, project_id int, session_id text,
         timestamp bigint, duration_ms int, event_type text, content text, outcome text, context_cwd text,
         context_files jsonb, files_changed int, worktree_path text, importance_score real)
@@ -115,8 +115,7 @@ const answers = (
 ): ReadonlyArray<RecordedEvent> => keys.map((key) => ({ id: ids.get(key)!, key, isNew: fresh.delete(key) }))
 
 /**
- * The whole content of a memory, or `null` where there is none with this id. Content does not change once it is
- * recorded, so this depends on that one row and not on the table.
+ * The whole content of a memory, or `null` where there is none with this id.
  *
  * @category queries
  * @since 0.1.0
@@ -125,7 +124,7 @@ export const content = Query.make({
   name: "memory.content",
   input: Schema.Struct({ memoryId: MemoryId }),
   result: Schema.NullOr(Schema.String),
-  dependencies: ({ memoryId }) => [Dependency.make("episodic_events.content", memoryId)],
+  dependencies: () => [Dependency.make("episodic_events")],
   run: Effect.fnUntraced(function* ({ memoryId }) {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<{ content: string }>`SELECT content FROM episodic_events WHERE id = ${memoryId}`

@@ -12,7 +12,7 @@ import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
 import { Goal, GoalId, type Goals, Goals as GoalsSchema, GoalStatus, NewGoal } from "../Goal.ts"
 import * as Rows from "../internal/rows.ts"
-import { storable } from "../internal/text.ts"
+import { storable } from "../../internal/text.ts"
 import { ProjectId } from "../Project.ts"
 
 /**

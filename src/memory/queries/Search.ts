@@ -17,7 +17,7 @@ import type * as Statement from "effect/sql/Statement"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Query from "../../query/Query.ts"
 import * as Rows from "../internal/rows.ts"
-import { preview } from "../internal/text.ts"
+import { preview } from "../../internal/text.ts"
 import { type FoundMemory, MemoryId, previewLength, SearchResult } from "../Memory.ts"
 import { searchVectorPg } from "../MemorySchema.ts"
 import { ProjectId } from "../Project.ts"
@@ -158,6 +158,8 @@ export const search = Query.make({
   input: Input,
   result: SearchResult,
   dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
+  // The ranking moves with the clock.
+  timeToLive: "1 minute",
   run: Effect.fnUntraced(function* (input): Effect.fn.Return<SearchResult, SqlError, SqlClient.SqlClient> {
     const sql = yield* SqlClient.SqlClient
     const now = yield* Clock.currentTimeMillis

@@ -1,0 +1,20 @@
+/**
+ * `athena migrate`: brings a database that another program filled up to date, however long it takes.
+ */
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as MemorySchema from "../../memory/MemorySchema.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Output from "../Output.ts"
+
+export const migrate = Command.make(
+  "migrate",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    yield* MemorySchema.migrateAttended
+    yield* Output.print(json, { upToDate: true }, ["the database is up to date"])
+  })
+).pipe(
+  Command.withDescription("Bring the database up to date; on one with many events this takes a while"),
+  Command.provide(Database.layerConfig())
+)
