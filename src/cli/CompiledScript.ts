@@ -51,19 +51,19 @@ export interface CompiledScript {
 }
 
 /**
- * Runs a CommonJS script. Its code is kept in a folder that only its owner can write: code in a folder that others can
+ * Runs a CommonJS script that requires modules of Node.js and no others. Its code is kept in a folder that only its owner can write: code in a folder that others can
  * write would be theirs to replace.
  */
 export const run = (script: string, folder: string): CompiledScript => {
   const fs = process.getBuiltinModule("node:fs")
-  const { createRequire, wrap } = process.getBuiltinModule("node:module")
+  const { wrap } = process.getBuiltinModule("node:module")
   const { Script } = process.getBuiltinModule("node:vm")
   const file = `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
   const code = read(fs, file)
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
-  compiled.runInThisContext()(module.exports, createRequire(script), module)
+  compiled.runInThisContext()(module.exports, process.getBuiltinModule, module)
   return {
     exports: module.exports,
     keep: (kind) => {
