@@ -29,6 +29,15 @@ const read = (fs: typeof NodeFs, file: string): Code => {
   }
 }
 
+/** A disk that is full shall not get fuller with every process. */
+const discard = (fs: typeof NodeFs, draft: string): void => {
+  try {
+    fs.unlinkSync(draft)
+  } catch {
+    // It was never made.
+  }
+}
+
 /** V8 does not survive code that is damaged, so the file is whole on the disk before it gets its name. */
 const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyArray<string>): void => {
   const draft = `${file}.${process.pid}`
@@ -40,6 +49,7 @@ const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyAr
     fs.renameSync(draft, file)
   } catch {
     // Without it the command is slower and nothing else.
+    discard(fs, draft)
   }
 }
 
