@@ -29,6 +29,15 @@ const read = (fs: typeof NodeFs, file: string): Code => {
   }
 }
 
+/** A disk that is full shall not get fuller with every process. */
+const discard = (fs: typeof NodeFs, draft: string): void => {
+  try {
+    fs.unlinkSync(draft)
+  } catch {
+    // It was never made.
+  }
+}
+
 /** V8 does not survive code that is damaged, so the file is whole on the disk before it gets its name. */
 const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyArray<string>): void => {
   const draft = `${file}.${process.pid}`
@@ -40,6 +49,7 @@ const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyAr
     fs.renameSync(draft, file)
   } catch {
     // Without it the command is slower and nothing else.
+    discard(fs, draft)
   }
 }
 
@@ -51,19 +61,19 @@ export interface CompiledScript {
 }
 
 /**
- * Runs a CommonJS script. Its code is kept in a folder that only its owner can write: code in a folder that others can
+ * Runs a CommonJS script that requires modules of Node.js and no others. Its code is kept in a folder that only its owner can write: code in a folder that others can
  * write would be theirs to replace.
  */
 export const run = (script: string, folder: string): CompiledScript => {
   const fs = process.getBuiltinModule("node:fs")
-  const { createRequire, wrap } = process.getBuiltinModule("node:module")
+  const { wrap } = process.getBuiltinModule("node:module")
   const { Script } = process.getBuiltinModule("node:vm")
   const file = `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
   const code = read(fs, file)
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
-  compiled.runInThisContext()(module.exports, createRequire(script), module)
+  compiled.runInThisContext()(module.exports, process.getBuiltinModule, module)
   return {
     exports: module.exports,
     keep: (kind) => {

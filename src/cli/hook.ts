@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
@@ -18,9 +19,41 @@ const fs = process.getBuiltinModule("node:fs")
 /** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
 const lifetimeMs = 6_000
 
+/** How much of SQLite's log a hook leaves to the next process, in bytes. */
+const maxLogBytes = 1024 * 1024
+
+const isShortLog = (settings: Database.Settings): boolean => {
+  if (settings._tag !== "Embedded") return false
+  const log = fs.statSync(`${settings.home}/${Database.filename}-wal`, { throwIfNoEntry: false })
+  return log !== undefined && log.size <= maxLogBytes
+}
+
+/**
+ * Leaves the embedded database open when the process ends, as a kill would. To close it is to write the log back into
+ * the file and to wait for the disk four times, where the next process can take the log up. A log that has grown long
+ * would take that process too much time, so then the database is closed.
+ */
+const leftOpen =
+  (settings: Database.Settings) =>
+  <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
+    Layer.effectContext(
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        yield* Effect.addFinalizer((exit) => (isShortLog(settings) ? Effect.void : Scope.close(scope, exit)))
+        return yield* Layer.buildWithScope(layer, scope)
+      })
+    )
+
 /** Waiting for a lock holds the thread, so it must end before the deadline does. */
 const memory = (deadline: Duration.Duration) =>
-  MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig({ timeout: Duration.times(deadline, 0.8) })))
+  Layer.unwrap(
+    Effect.map(Database.settings, (settings) =>
+      MemoryBridge.layerSql.pipe(
+        Layer.provide(Database.layer(settings, { timeout: Duration.times(deadline, 0.8) })),
+        leftOpen(settings)
+      )
+    )
+  )
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
 
@@ -95,8 +128,9 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
-/** The name of an event as it was sent, which may be wrong: it only tells the events of a session apart. */
-const eventName = (body: string): string => /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body)?.[1] ?? "none"
+/** The name of an event as it was sent, where it stands near the beginning. It tells which code a process used. */
+const eventName = (body: string): string =>
+  /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body.slice(0, 2_000))?.[1] ?? "none"
 
 const program = (answered: (event: string) => void) =>
   Effect.gen(function* () {

@@ -234,6 +234,43 @@ describe("athena hook", () => {
     { timeout: 120_000 }
   )
 
+  it.live("keeps its compiled code for the next process, and passes over code of another build", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const folder = path.join(home, "compile-cache")
+      const code = () => fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name)))
+      yield* hook(stop(project), { env })
+      const [first] = code()
+      assert.match(first!.toString("latin1"), /\n[0-9a-f]{32} Stop$/)
+      yield* hook(stop(project, { prompt_id: "p-2" }), { env })
+      assert.deepStrictEqual(code(), [first])
+      yield* hook(Cli.event(project, "SessionStart", { source: "startup" }), { env })
+      assert.match(code()[0]!.toString("latin1"), /\n[0-9a-f]{32} Stop SessionStart$/)
+      const [name] = fs.readdirSync(folder)
+      fs.writeFileSync(path.join(folder, name!), "of another build\nffff Stop")
+      assert.deepStrictEqual(harmless(yield* hook(stop(project, { prompt_id: "p-3" }), { env })), {})
+      assert.match(code()[0]!.toString("latin1"), /\n[0-9a-f]{32} Stop$/)
+      assert.strictEqual(events(home).length, 3)
+    })
+  )
+
+  it.live("leaves a short log of the database to the next process, and writes a long one back", () =>
+    Effect.gen(function* () {
+      const { env, folder, home, project } = yield* Cli.scratch
+      yield* hook(stop(project), { env })
+      assert.isAbove(fs.statSync(path.join(home, "athena.db-wal")).size, 0)
+      const db = new DatabaseSync(path.join(home, "athena.db"))
+      db.exec("PRAGMA wal_autocheckpoint = 0; CREATE TABLE filler AS SELECT randomblob(2000000) AS bytes")
+      // As the files are when a process is killed.
+      const killed = path.join(folder, "killed")
+      fs.cpSync(home, killed, { recursive: true })
+      db.close()
+      yield* hook(stop(project, { prompt_id: "p-2" }), { env: { ...env, ATHENA_HOME: killed } })
+      assert.isFalse(fs.existsSync(path.join(killed, "athena.db-wal")))
+      assert.strictEqual(events(killed).length, 2)
+    })
+  )
+
   it.live("keeps its folder to its owner", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
