@@ -17,13 +17,18 @@ interface Code {
 
 const noCode: Code = { bytes: undefined, kinds: [] }
 
-/** The last line of the file says which build the code is of, since V8 looks at no more than the length of a script. */
+/**
+ * The file has the code twice and then a line that says which build it is of. V8 looks at no more than the length of the
+ * script, and does not survive code that is damaged; two copies are compared in less time than it takes to load anything
+ * that computes a checksum.
+ */
 const read = (fs: typeof NodeFs, file: string): Code => {
   try {
     const content = fs.readFileSync(file)
     const end = content.lastIndexOf("\n")
+    const bytes = content.subarray(0, end / 2)
     const [build, ...kinds] = content.toString("latin1", end + 1).split(" ")
-    return build === __ATHENA_BUILD__ ? { bytes: content.subarray(0, end), kinds } : noCode
+    return build === __ATHENA_BUILD__ && bytes.equals(content.subarray(end / 2, end)) ? { bytes, kinds } : noCode
   } catch {
     return noCode
   }
@@ -38,11 +43,11 @@ const discard = (fs: typeof NodeFs, draft: string): void => {
   }
 }
 
-/** V8 does not survive code that is damaged, so the file is whole on the disk before it gets its name. */
+/** The file is whole on the disk before it gets its name. */
 const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyArray<string>): void => {
   const draft = `${file}.${process.pid}`
   try {
-    fs.writeFileSync(draft, Buffer.concat([bytes, Buffer.from(`\n${[__ATHENA_BUILD__, ...kinds].join(" ")}`)]), {
+    fs.writeFileSync(draft, Buffer.concat([bytes, bytes, Buffer.from(`\n${[__ATHENA_BUILD__, ...kinds].join(" ")}`)]), {
       mode: 0o600,
       flush: true
     })
@@ -61,15 +66,16 @@ export interface CompiledScript {
 }
 
 /**
- * Runs a CommonJS script that requires modules of Node.js and no others. Its code is kept in a folder that only its owner can write: code in a folder that others can
- * write would be theirs to replace.
+ * Runs a CommonJS script that requires modules of Node.js and no others. Its code is kept in a folder that only its owner
+ * can write; nowhere, where there is none.
  */
-export const run = (script: string, folder: string): CompiledScript => {
+export const run = (script: string, folder: string | undefined): CompiledScript => {
   const fs = process.getBuiltinModule("node:fs")
   const { wrap } = process.getBuiltinModule("node:module")
   const { Script } = process.getBuiltinModule("node:vm")
-  const file = `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
-  const code = read(fs, file)
+  const file =
+    folder === undefined ? undefined : `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
+  const code = file === undefined ? noCode : read(fs, file)
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
@@ -77,7 +83,7 @@ export const run = (script: string, folder: string): CompiledScript => {
   return {
     exports: module.exports,
     keep: (kind) => {
-      if (!kinds.includes(kind)) write(fs, file, compiled.createCachedData(), [...kinds, kind])
+      if (file !== undefined && !kinds.includes(kind)) write(fs, file, compiled.createCachedData(), [...kinds, kind])
     }
   }
 }

@@ -9,17 +9,35 @@ import type * as Hook from "./hook.ts"
 import type * as Main from "./main.ts"
 
 const env = process.env
-const isHook = process.argv[2] === "hook" && process.argv.length === 3
+/** Whatever else an agent's settings say after it, `hook` is answered as a hook. */
+const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")
 
-/** Only its owner can write the memory's own folder: compiled code that others can write would be theirs to replace. */
-const codeFolder = (): string => {
+/** Makes a folder where there is none, and says whether only its owner can write in it. */
+const isOwn = (folder: string): boolean => {
+  const fs = process.getBuiltinModule("node:fs")
+  try {
+    fs.mkdirSync(folder, { mode: 0o700 })
+  } catch {
+    // It is there already, or it can't be made, which shows when it is looked at.
+  }
+  const stats = fs.statSync(folder, { throwIfNoEntry: false })
+  return (
+    stats !== undefined &&
+    (process.getuid === undefined || (stats.uid === process.getuid() && (stats.mode & 0o022) === 0))
+  )
+}
+
+/**
+ * Where compiled code is kept: in the memory's own folder, if nobody else can write there, for the code would be theirs
+ * to replace. Without it the command is slower and nothing else.
+ */
+const codeFolder = (): string | undefined => {
   const home = env["ATHENA_HOME"] || `${process.getBuiltinModule("node:os").homedir()}/.athena`
   try {
-    process.getBuiltinModule("node:fs").mkdirSync(`${home}/compile-cache`, { recursive: true, mode: 0o700 })
+    return isOwn(home) && isOwn(`${home}/compile-cache`) ? `${home}/compile-cache` : undefined
   } catch {
-    // Without it the command is slower and nothing else.
+    return undefined
   }
-  return `${home}/compile-cache`
 }
 
 const runHook = (): void => {
@@ -34,7 +52,8 @@ const runHook = (): void => {
 const runMain = (): void => {
   const module = process.getBuiltinModule("node:module")
   // The demonstration writes nowhere but to its own folder.
-  if (process.argv[2] !== "demo") module.enableCompileCache(codeFolder())
+  const folder = process.argv[2] === "demo" ? undefined : codeFolder()
+  if (folder !== undefined) module.enableCompileCache(folder)
   ;(module.createRequire(import.meta.url)("./main.cjs") as typeof Main).main()
 }
 

@@ -49,7 +49,7 @@ const memory = (deadline: Duration.Duration) =>
   Layer.unwrap(
     Effect.map(Database.settings, (settings) =>
       MemoryBridge.layerSql.pipe(
-        Layer.provide(Database.layer(settings, { timeout: Duration.times(deadline, 0.8) })),
+        Layer.provide(Database.layer(settings, { timeout: Duration.times(deadline, 2 / 3) })),
         leftOpen(settings)
       )
     )
@@ -95,14 +95,16 @@ const readInput: Effect.Effect<string, InputUnreadable> = Effect.callback((resum
   next()
 })
 
-/** Standard output may be a pipe that is full for a moment. */
+/** Standard output may be a pipe that is full for a moment; after a second it is given up. */
 const write = (fd: number, text: string): void => {
   const bytes = Buffer.from(text)
-  for (let at = 0; at < bytes.length;) {
+  for (let at = 0, pauses = 0; at < bytes.length && pauses < 1_000;) {
     try {
       at += fs.writeSync(fd, bytes, at)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
+      pauses += 1
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
     }
   }
 }
@@ -128,10 +130,6 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
-/** The name of an event as it was sent, where it stands near the beginning. It tells which code a process used. */
-const eventName = (body: string): string =>
-  /"hook_event_name"\s*:\s*"(\w{1,40})"/.exec(body.slice(0, 2_000))?.[1] ?? "none"
-
 const program = (answered: (event: string) => void) =>
   Effect.gen(function* () {
     const body = yield* readInput
@@ -139,7 +137,7 @@ const program = (answered: (event: string) => void) =>
       memory,
       projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined
     })
-    process.once("exit", () => answered(eventName(body)))
+    process.once("exit", () => answered(result.event ?? "none"))
     return result
   }).pipe(
     Effect.catch((error) => Effect.succeed(failed(error))),

@@ -154,6 +154,9 @@ describe("athena hook", () => {
       fs.mkdirSync(path.join(odd, "athena.db"), { recursive: true })
       refused(yield* hook(stop(project), { env: { ...env, ATHENA_HOME: odd } }), "can't be reached or opened")
 
+      // A place where no folder can be made, and Node.js would try for ever.
+      refused(yield* hook(stop(project), { env: { ...env, ATHENA_HOME: "/proc/nope/home" } }), "can't be reached")
+
       // A disk on which nothing fits any more.
       const full = path.join(folder, "full")
       const noSpace = yield* hook(stop(project), { env: { ...env, ATHENA_HOME: full }, shell: "ulimit -f 8" })
@@ -181,6 +184,64 @@ describe("athena hook", () => {
       db.close()
       refused(yield* hook(stop(project, { prompt_id: "p-2" }), { env }), "upgrade athena-hooks")
       assert.strictEqual(events(home).length, 1)
+    })
+  )
+
+  it.live("reminds at a prompt although another process holds the database", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      yield* hook(stop(project, { session_id: "s-0", last_assistant_message: "The payment client retries twice." }), {
+        env
+      })
+      const prompt = (id: string) =>
+        hook(Cli.event(project, "UserPromptSubmit", { prompt_id: id, prompt: "retries of the payment client" }), {
+          env
+        })
+      const start = hook(Cli.event(project, "SessionStart", { session_id: "s-1", source: "startup" }), { env })
+      yield* hook(stop(project), { env })
+      const db = new DatabaseSync(path.join(home, "athena.db"))
+      db.exec("BEGIN IMMEDIATE")
+      for (const result of [yield* prompt("p-1"), yield* start]) {
+        assert.include(JSON.stringify(harmless(result)), "retries twice")
+        assert.match(result.stderr, /was not recorded|is not remembered/)
+      }
+      db.exec("ROLLBACK")
+      db.close()
+      assert.include(JSON.stringify(harmless(yield* prompt("p-2"))), "retries twice")
+    })
+  )
+
+  it.live("is harmless whatever is added to its command", () =>
+    Effect.gen(function* () {
+      const { env, project } = yield* Cli.scratch
+      for (const more of [["--json"], ["x"], ["hook", "--quiet"]]) {
+        harmless(yield* Cli.run(["hook", ...more], { env, input: stop(project) }))
+      }
+      assert.include((yield* Cli.run(["hook", "--help"], { env })).stdout, "hook event")
+    })
+  )
+
+  it.live("does not trust compiled code that is damaged, or that others can write", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      yield* hook(stop(project), { env })
+      const folder = path.join(home, "compile-cache")
+      const [file] = fs.readdirSync(folder).map((name) => path.join(folder, name))
+      const sound = fs.readFileSync(file!)
+      for (const at of [0, 0.1, 0.3, 0.45, 0.6, 0.9]) {
+        const damaged = Buffer.from(sound)
+        damaged.fill(0xa5, Math.floor(sound.length * at), Math.floor(sound.length * at) + 64)
+        fs.writeFileSync(file!, damaged)
+        const result = yield* hook(stop(project, { prompt_id: `p-${at}` }), { env })
+        assert.deepStrictEqual(harmless(result), {})
+        assert.strictEqual(result.stderr, "")
+      }
+      fs.writeFileSync(file!, "")
+      harmless(yield* hook(stop(project), { env }))
+      fs.rmSync(folder, { recursive: true })
+      fs.chmodSync(home, 0o777)
+      harmless(yield* hook(stop(project), { env }))
+      assert.isFalse(fs.existsSync(folder))
     })
   )
 
@@ -238,18 +299,20 @@ describe("athena hook", () => {
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const folder = path.join(home, "compile-cache")
-      const code = () => fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name)))
+      const code = () => fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name), "latin1"))
+      /** The last line: which build the code is of, and which events used it. */
+      const kinds = () => code().map((content) => content.slice(content.lastIndexOf("\n") + 34))
       yield* hook(stop(project), { env })
       const [first] = code()
-      assert.match(first!.toString("latin1"), /\n[0-9a-f]{32} Stop$/)
+      assert.deepStrictEqual(kinds(), ["Answer"])
       yield* hook(stop(project, { prompt_id: "p-2" }), { env })
-      assert.deepStrictEqual(code(), [first])
+      assert.isTrue(code()[0] === first)
       yield* hook(Cli.event(project, "SessionStart", { source: "startup" }), { env })
-      assert.match(code()[0]!.toString("latin1"), /\n[0-9a-f]{32} Stop SessionStart$/)
+      assert.deepStrictEqual(kinds(), ["Answer SessionStart"])
       const [name] = fs.readdirSync(folder)
-      fs.writeFileSync(path.join(folder, name!), "of another build\nffff Stop")
+      fs.writeFileSync(path.join(folder, name!), "of another build\nffff Answer")
       assert.deepStrictEqual(harmless(yield* hook(stop(project, { prompt_id: "p-3" }), { env })), {})
-      assert.match(code()[0]!.toString("latin1"), /\n[0-9a-f]{32} Stop$/)
+      assert.deepStrictEqual(kinds(), ["Answer"])
       assert.strictEqual(events(home).length, 3)
     })
   )

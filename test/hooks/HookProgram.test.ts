@@ -218,6 +218,49 @@ describe("HookProgram", () => {
   )
 
   test(
+    "does not tell a session that is taken up again what it said itself",
+    Effect.gen(function* () {
+      const { hook, prompt } = yield* setup
+      yield* prompt("The question of another session about the page", "p-0", "s-0")
+      yield* prompt("Unrelated words of this very session", "p-1", "s-1")
+      const resumed = yield* hook("SessionStart.resume", { session_id: "s-1" })
+      assert.include(resumed, "another session")
+      assert.notInclude(resumed, "this very session")
+    })
+  )
+
+  test(
+    "takes two answers without an id for two, and one that is told twice for one",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      yield* hook("Stop.plain", { prompt_id: undefined, last_assistant_message: "Done with it." })
+      yield* hook("Stop.plain", { prompt_id: undefined, last_assistant_message: "Done with it." })
+      yield* hook("Stop.plain", { prompt_id: "p", last_assistant_message: "Done with it." })
+      yield* hook("Stop.plain", { prompt_id: "p", last_assistant_message: "Done with it." })
+      assert.strictEqual((yield* rows).length, 3)
+    })
+  )
+
+  test(
+    "takes a secret out wherever a text is cut",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      const secret = "postgres://app:hunter2supersecret@db/shop"
+      const cuts = [100, 500, 1_000, 2_000, 8_000]
+      for (const cut of cuts) {
+        for (let offset = 0; offset <= secret.length; offset += 7) {
+          const text = `${"x".repeat(cut - offset - 1)} ${secret} tail`
+          yield* hook("PostToolUse.Bash", { tool_input: { command: text }, tool_use_id: `a-${cut}-${offset}` })
+          yield* hook("PostToolUseFailure.Bash", { error: text, tool_use_id: `b-${cut}-${offset}` })
+          yield* hook("PostToolUse.mcp", { tool_input: { text }, tool_use_id: `c-${cut}-${offset}` })
+          yield* hook("Stop.plain", { last_assistant_message: text })
+        }
+      }
+      for (const row of yield* rows) assert.notInclude(row.content, "hunter2")
+    })
+  )
+
+  test(
     "never tells more than ten thousand units, whatever is remembered and asked for",
     Effect.gen(function* () {
       const { hook } = yield* setup

@@ -9,6 +9,8 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as Postgres from "../utils/Postgres.ts"
+import * as MemorySchema from "../../src/memory/MemorySchema.ts"
+import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import { suite } from "./MemoryBridgeTest.ts"
 
 const projects = `CREATE TABLE projects (
@@ -120,6 +122,48 @@ for (const [release, statements] of Object.entries(releases)) {
         const last = yield* memory.getLastSessionTime(2)
         assert.isTrue(last._tag === "Some" && DateTime.toEpochMillis(last.value) === 1_700_003_000_000)
       }).pipe(Effect.provide(MemoryBridge.layerSql.pipe(Layer.provideMerge(athena(statements)))))
+    )
+
+    it.live("a database with many events is left as it is until it is migrated by hand", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content)
+          SELECT 2, 's', 1700000000000 + n, 'tool_execution', 'Event ' || n FROM generate_series(1, 10000) AS n`
+        const before = yield* snapshot
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(MemoryBridge.layerSql)))
+        assert.strictEqual(error.reason._tag, "SchemaMismatch")
+        assert.include(error.message, "athena migrate")
+        assert.strictEqual((yield* snapshot).columns, before.columns)
+        yield* MemorySchema.migrateAttended
+        const found = yield* MemoryBridge.MemoryBridge.use((memory) => memory.searchMemories(2, "event")).pipe(
+          Effect.provide(MemoryBridge.layerSql)
+        )
+        assert.strictEqual(found.found, 5)
+      }).pipe(Effect.provide(athena(statements)))
+    )
+
+    it.live("the times of a server in another part of the world are read as it means them", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql.unsafe("DELETE FROM episodic_events")
+        yield* Effect.gen(function* () {
+          // One connection, so that the setting of the session holds for all of it.
+          yield* sql.unsafe("SET LOCAL TIME ZONE 'Asia/Tokyo'")
+          const memory = yield* MemoryBridge.make.pipe(Effect.provide(QueryExecutor.layer))
+          yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, last_activation)
+            VALUES (2, 's', 0, 'note', 'by the server', now() - interval '10 hours')`
+          yield* memory.recordEvent({
+            projectId: 2,
+            sessionId: "s",
+            type: "note",
+            content: "by us",
+            timestamp: DateTime.subtract(yield* DateTime.now, { hours: 10 })
+          })
+          const { items } = yield* memory.getActiveMemories(2)
+          assert.strictEqual(items.length, 2)
+          for (const item of items) assert.closeTo(item.activation, -0.5 * Math.log(10), 0.05)
+        }).pipe(sql.withTransaction)
+      }).pipe(Effect.provide(Layer.effectDiscard(MemorySchema.migrate).pipe(Layer.provideMerge(athena(statements)))))
     )
 
     it.live("an old memory does not look new because its row was given a column", () =>

@@ -90,6 +90,28 @@ describe("QueryExecutor", () => {
       })
     )
 
+    it.effect("runs a program when it is run and not when it is asked for, anew each time", () =>
+      Effect.gen(function* () {
+        const executor = yield* QueryExecutor.QueryExecutor
+        let runs = 0
+        const eager = Query.make({
+          ...count,
+          name: "numbers.eager",
+          run: ({ below }) => {
+            runs += 1
+            return Effect.succeed(below.valueOf())
+          }
+        })
+        const effect = executor.query(eager, { below: 1 })
+        assert.strictEqual(runs, 0)
+        yield* effect
+        yield* effect
+        assert.strictEqual(runs, 2)
+        const error = yield* Effect.flip(executor.query(eager, { below: undefined } as never))
+        assert.strictEqual(error._tag, "SchemaError")
+      })
+    )
+
     it.effect("refuses input that does not fit the schema before anything runs", () =>
       Effect.gen(function* () {
         const executor = yield* QueryExecutor.QueryExecutor
