@@ -29,7 +29,7 @@ const events = {
   SessionStart: () => ({ source: "startup" }),
   UserPromptSubmit: () => ({
     prompt_id: `p-${calls}`,
-    prompt: "The checkout page times out when the payment service is slow. Find out why."
+    prompt: "Edit the file src/cache/file12.ts and fix the invoice module, then report on the retry worker."
   }),
   PostToolUse: () => ({
     tool_name: "Edit",
@@ -121,7 +121,13 @@ export default async function* (): AsyncGenerator<Row.Row> {
       ours: hook(large, "UserPromptSubmit"),
       rival: hook(small, "UserPromptSubmit")
     })
-    yield Row.make({ bench: "hook", row: "UserPromptSubmit at 1,000,000 events / at 1,000", ...recalled, unit: "ms" })
+    yield Row.make({
+      bench: "hook",
+      row: "UserPromptSubmit at 1,000,000 events / at 1,000",
+      ...recalled,
+      unit: "ms",
+      asked: { atMost: 1.5 }
+    })
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
   }

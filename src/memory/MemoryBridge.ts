@@ -66,8 +66,8 @@ export interface SearchOptions {
   /** From 1 to 100; 5 when absent. */
   readonly limit?: number | undefined
   /**
-   * Whether parts of words are looked for, in the newest 50,000 memories, where whole words find too little. `true`
-   * when absent; a hook that only wants what is plainly relevant says `false`.
+   * Whether beginnings of words are looked for as well and, in the newest 50,000 memories, parts of words where those
+   * find too little. `true` when absent; a hook, which wants what is plainly relevant and soon, says `false`.
    */
   readonly fragments?: boolean | undefined
   /** A session whose own events are left out. */

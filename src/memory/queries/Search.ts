@@ -16,6 +16,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type * as Statement from "effect/sql/Statement"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Query from "../../query/Query.ts"
+import * as FullTextSqlite from "../internal/fullTextSqlite.ts"
 import * as Rows from "../internal/rows.ts"
 import { preview } from "../../internal/text.ts"
 import { type FoundMemory, MemoryId, previewLength, SearchResult } from "../Memory.ts"
@@ -52,7 +53,7 @@ const Input = Schema.Struct({
   projectId: ProjectId,
   query: Schema.String,
   limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxLimit })),
-  /** Whether parts of words are looked for where whole words find too little. */
+  /** Whether beginnings of words are looked for as well, and parts of words where those find too little. */
   fragments: Schema.Boolean,
   /** A session whose own events are left out. */
   exceptSession: Schema.NullOr(Schema.String)
@@ -79,30 +80,38 @@ const columns = (sql: SqlClient.SqlClient, rank: Statement.Fragment) =>
 const exceptSession = (sql: SqlClient.SqlClient, input: typeof Input.Type) =>
   input.exceptSession === null ? sql`` : sql` AND e.session_id <> ${input.exceptSession}`
 
-/** Terms are letters and digits only, so they need no escape in either query language. */
-const byWord = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms: ReadonlyArray<string>) =>
+/** Terms are letters and digits only, so they need no escape. */
+const byWordPg = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms: ReadonlyArray<string>) => {
+  const beginnings = input.fragments ? ":*" : ""
+  const query = sql`to_tsquery('english', ${terms.map((term) => `${term}${beginnings}`).join(" | ")})`
+  const vector = sql.literal(searchVectorPg)
+  return sql`SELECT ${columns(sql, sql`ts_rank_cd(${vector}, ${query})`)} FROM (
+      SELECT * FROM episodic_events e WHERE e.project_id = ${input.projectId} AND ${vector} @@ ${query}
+        ${exceptSession(sql, input)} ORDER BY e.timestamp DESC LIMIT ${maxRankedPg}) e
+    ORDER BY rank DESC, e.id DESC LIMIT ${maxCandidates}`
+}
+
+const byWordSqlite = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const found = yield* FullTextSqlite.candidates(sql, {
+      ...input,
+      terms,
+      beginnings: input.fragments,
+      limit: maxCandidates
+    })
+    return found === undefined
+      ? []
+      : yield* sql`SELECT ${columns(sql, sql`f.rank`)} FROM (${found}) f JOIN episodic_events e ON e.id = f.id`
+  })
+
+const byWord = (
+  sql: SqlClient.SqlClient,
+  input: typeof Input.Type,
+  terms: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<unknown>, SqlError> =>
   sql.onDialectOrElse({
-    pg: () => {
-      const query = sql`to_tsquery('english', ${terms.map((term) => `${term}:*`).join(" | ")})`
-      const vector = sql.literal(searchVectorPg)
-      return sql`SELECT ${columns(sql, sql`ts_rank_cd(${vector}, ${query})`)} FROM (
-          SELECT * FROM episodic_events e WHERE e.project_id = ${input.projectId} AND ${vector} @@ ${query}
-            ${exceptSession(sql, input)} ORDER BY e.timestamp DESC LIMIT ${maxRankedPg}) e
-        ORDER BY rank DESC, e.id DESC LIMIT ${maxCandidates}`
-    },
-    orElse: () => {
-      const words = terms.map((term) => `"${term}"*`).join(" OR ")
-      const match = `project_id : "${input.projectId}" AND content : (${words})`
-      const others =
-        input.exceptSession === null
-          ? sql``
-          : sql` AND rowid NOT IN (SELECT id FROM episodic_events WHERE session_id = ${input.exceptSession})`
-      return sql`SELECT ${columns(sql, sql`-f.rank`)}
-        FROM (SELECT rowid, bm25(episodic_events_fts, 1.0, 0.0) AS rank FROM episodic_events_fts
-          WHERE episodic_events_fts MATCH ${match}${others} ORDER BY rank LIMIT ${maxCandidates}) f
-        JOIN episodic_events e ON e.id = f.rowid
-        ORDER BY f.rank, e.id DESC`
-    }
+    pg: () => byWordPg(sql, input, terms),
+    orElse: () => byWordSqlite(sql, input, terms)
   })
 
 const escapeLike = (text: string): string => text.replace(/[\\%_]/g, (character) => `\\${character}`)
