@@ -8,7 +8,7 @@
  * echo '{"session_id":"s1","cwd":".","hook_event_name":"SessionStart"}' | node examples/10_first-hook.ts
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Layer, Schema, Stdio, Stream } from "effect"
+import { Cause, Console, Effect, Layer, Schema, Stdio, Stream } from "effect"
 import * as ContextText from "athena-hooks/hooks/ContextText"
 import * as Repository from "athena-hooks/hooks/Repository"
 import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
@@ -34,11 +34,7 @@ const hook = Effect.gen(function* () {
     500
   )
   return text === "" ? {} : { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: text } }
-}).pipe(
-  // A hook must never hold the agent up: whatever goes wrong, and whatever takes too long, is answered by nothing.
-  Effect.timeout("500 millis"),
-  Effect.catchCause((cause) => Effect.as(Console.error(`my hook: ${String(cause)}`), {}))
-)
+})
 
 // Postgres where ATHENA_DATABASE_URL is set, else the embedded database in ATHENA_HOME.
 const Memory = MemoryBridge.layerSql.pipe(
@@ -47,7 +43,11 @@ const Memory = MemoryBridge.layerSql.pipe(
 )
 
 hook.pipe(
-  Effect.flatMap((answer) => Console.log(JSON.stringify(answer))),
   Effect.provide(Memory),
+  // A hook must never hold the agent up: whatever goes wrong, and whatever takes too long, is answered by nothing. So
+  // these stand around the Layers too.
+  Effect.timeout("500 millis"),
+  Effect.catchCause((cause) => Effect.as(Console.error(`my hook: ${Cause.squash(cause)}`), {})),
+  Effect.flatMap((answer) => Console.log(JSON.stringify(answer))),
   NodeRuntime.runMain
 )

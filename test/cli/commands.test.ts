@@ -7,6 +7,7 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Cli from "../utils/Cli.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import { inject } from "vitest"
@@ -126,6 +127,38 @@ describe("athena", () => {
       db.exec("INSERT INTO athena_hooks_migrations (migration_id, name) VALUES (9999, 'future')")
       db.close()
       assert.include((yield* doctor({ env })).failed, "schema: the database schema has version 9999")
+    })
+  )
+
+  it.live("a large Athena database is refused by the hook, named by doctor, and taken by migrate", () =>
+    Effect.gen(function* () {
+      const { env, project } = yield* Cli.scratch
+      const { host, password, port, username } = inject("postgres")
+      const database = yield* Postgres.createDatabase
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE projects (id SERIAL PRIMARY KEY, name TEXT UNIQUE NOT NULL, path TEXT UNIQUE NOT NULL)`
+        yield* sql`CREATE TABLE episodic_events (id BIGSERIAL PRIMARY KEY,
+          project_id INT NOT NULL REFERENCES projects(id), session_id VARCHAR(255) NOT NULL, timestamp BIGINT NOT NULL,
+          duration_ms INT, event_type VARCHAR(50) NOT NULL, content TEXT NOT NULL, outcome TEXT, context_cwd TEXT,
+          context_files TEXT[], files_changed INT DEFAULT 0, consolidation_status VARCHAR(50))`
+        yield* sql`INSERT INTO projects (name, path) VALUES ('default', '/workspace')`
+        yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content)
+          SELECT 1, 's', n, 'action', 'Event ' || n FROM generate_series(1, 10001) AS n`
+      }).pipe(Effect.provide(Postgres.layerDatabase(database)))
+      const url = `postgres://${username}:${password}@${host}:${port}/${database}`
+      const options = { env: { ...env, ATHENA_DATABASE_URL: url } }
+      const input = Cli.event(project, "Stop", { last_assistant_message: "Done." })
+
+      const refused = yield* Cli.run(["hook"], { ...options, input })
+      assert.deepStrictEqual([refused.code, refused.stdout], [0, "{}\n"])
+      assert.include(refused.stderr, 'run "athena migrate" once')
+      const before = yield* doctor(options)
+      assert.include(before.failed, "athena migrate")
+      assert.include(JSON.stringify(before.checks), "10001 events")
+      assert.isTrue(json(yield* Cli.run(["migrate", "--json"], options)).upToDate)
+      assert.strictEqual((yield* Cli.run(["hook"], { ...options, input })).stderr, "")
+      assert.isTrue((yield* doctor(options)).healthy)
     })
   )
 
