@@ -32,14 +32,15 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
 }
 
 /**
- * Another process held a lock for too long, or the server chose this transaction to give way. Try again.
+ * Another process held a lock for too long, all connections were out, or the server chose this transaction to give way.
+ * Try again.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class DatabaseBusy extends Schema.TaggedError<DatabaseBusy>(`${id}/DatabaseBusy`)("DatabaseBusy", cause) {
   override get message(): string {
-    return "the memory database is locked by another process"
+    return "the memory database is busy: locked by another process, or all connections are out"
   }
   get isRetryable(): boolean {
     return true
@@ -259,6 +260,13 @@ const isForeignKey = (error: SqlError): boolean => {
   return ("errcode" in cause && cause.errcode === 787) || ("code" in cause && cause.code === "23503")
 }
 
+const hasTag = (value: unknown, tag: string): value is { readonly reason?: unknown } =>
+  typeof value === "object" && value !== null && "_tag" in value && value._tag === tag
+
+/** `ConnectionPool` says so inside; it is known by its tags, so that its driver is not loaded for it. */
+const isExhausted = (error: SqlError): boolean =>
+  hasTag(error.reason.cause, "PoolError") && hasTag(error.reason.cause.reason, "PoolExhausted")
+
 /**
  * The reason that stands for a failure of the database.
  *
@@ -268,7 +276,7 @@ const isForeignKey = (error: SqlError): boolean => {
 export const reasonFromSqlError = (error: SqlError): MemoryErrorReason => {
   switch (error.reason._tag) {
     case "ConnectionError":
-      return new DatabaseUnavailable({ cause: error })
+      return isExhausted(error) ? new DatabaseBusy({ cause: error }) : new DatabaseUnavailable({ cause: error })
     case "AuthenticationError":
     case "AuthorizationError":
       return new AccessDenied({ cause: error })

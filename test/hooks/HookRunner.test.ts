@@ -51,7 +51,7 @@ describe("HookRunner", () => {
         ["[1, 2]", fake({}), "Expected object"],
         ['"text"', fake({}), "Expected object"],
         ['{"hook_event_name": "Nonsense", "session_id": "s"}', fake({}), 'unknown event "Nonsense"'],
-        [stop, fake({ recordEvent: () => Effect.fail(busy) }), "recordEvent: the memory database is locked"],
+        [stop, fake({ recordEvent: () => Effect.fail(busy) }), "recordEvent: the memory database is busy"],
         [stop, fake({ recordEvent: () => Effect.die(new Error("a defect\nof two lines")) }), "a defect of two lines"],
         [stop, fake({}), "recordEvent"],
         [stop, fake({ recordEvent: () => Effect.interrupt }), ""],
