@@ -1,0 +1,415 @@
+/**
+ * The pool itself: `effect/Pool` with what it knows about each connection, and one way to run something bounded on it.
+ *
+ * Everything a caller asks for runs in a fiber of its own, which costs less than a timer and can be left behind: at
+ * the deadline the caller is answered at once, while the fiber cancels its statement in the server, gives the
+ * connection back or, when the network is gone, has it destroyed under it.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Pool from "effect/Pool"
+import { SqlError } from "effect/sql/SqlError"
+import type { Connector } from "./connector.ts"
+import { CurrentDeadline } from "./currentDeadline.ts"
+import { Deadlines, type Entry } from "./deadlines.ts"
+import { monotonicMs } from "./monotonic.ts"
+import type { PooledConnection } from "./pooledConnection.ts"
+import {
+  type DatabaseProblem,
+  DatabaseUnavailable,
+  isConnectionLoss,
+  PoolClosed,
+  PoolExhausted,
+  type PoolStats,
+  QueryTimeout,
+  toSqlError
+} from "./poolError.ts"
+import type { Settings } from "./poolSettings.ts"
+import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
+
+/** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
+export const cancelGraceMs = 250
+
+/** An attempt that met a broken connection and should be made again with another. */
+export const Retry: unique symbol = Symbol("athena-hooks/sql/ConnectionPool/Retry")
+export type Retry = typeof Retry
+
+/** The last failure to connect, kept for callers who run out of time while the pool still tries. */
+export interface ConnectFailure {
+  readonly problem: DatabaseProblem
+  readonly cause: SqlError | undefined
+}
+
+/** One caller's way through the pool. */
+export interface Ticket {
+  readonly startedAt: number
+  readonly deadlineAt: number | undefined
+  /** Whether the caller has its connection for itself. */
+  readonly exclusive: boolean
+  connection: PooledConnection | undefined
+  /** When it got its connection. */
+  acquiredAt: number
+  /** Its statement is on its way to the server or back. */
+  running: boolean
+  /** Its fiber has ended. */
+  over: boolean
+  /** Its place among the statements of a shared connection. */
+  sequence: number
+  entry: Entry | undefined
+  /** Ends the wait with this error. */
+  fail: (error: SqlError) => void
+}
+
+export class PoolCore {
+  readonly settings: Settings
+  readonly connector: Connector
+  readonly clock: Clock.Clock
+  readonly deadlines: Deadlines
+  readonly counters = new Counters()
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
+  readonly sessions = new Set<PooledConnection>()
+  readonly waiting = new Set<Ticket>()
+  /** Callbacks of openings that pause, called when somebody starts to wait. */
+  readonly onDemand = new Set<() => void>()
+  pool!: Pool.Pool<PooledConnection, SqlError>
+  opening = 0
+  closed = false
+  lastFailure: ConnectFailure | undefined
+
+  constructor(options: {
+    readonly settings: Settings
+    readonly connector: Connector
+    readonly clock: Clock.Clock
+    readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  }) {
+    this.settings = options.settings
+    this.connector = options.connector
+    this.clock = options.clock
+    this.fork = options.fork
+    this.deadlines = new Deadlines(options.clock, options.fork)
+  }
+
+  now(): number {
+    return monotonicMs(this.clock)
+  }
+
+  occupancy(): Occupancy {
+    let idle = 0
+    let inUse = 0
+    for (const item of this.pool.state.items) {
+      if (item.exit._tag === "Failure" || !item.exit.value.session.isOpen()) continue
+      if (item.refCount > 0) inUse++
+      else idle++
+    }
+    const { max, min } = this.settings
+    return { idle, inUse, opening: this.opening, waiting: this.waiting.size, min, max }
+  }
+
+  stats(): PoolStats {
+    return this.counters.snapshot(this.occupancy())
+  }
+
+  /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
+  retire(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      connection.closing ??= reason
+      return Pool.invalidate(this.pool, connection)
+    })
+  }
+
+  /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
+  guard<A, E, R>(connection: PooledConnection, ms: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      const entry = this.deadlines.add(this.now() + ms, connection.session.destroy)
+      return Effect.onExit(effect, () => Effect.sync(() => this.deadlines.remove(entry)))
+    })
+  }
+
+  /** Whether a connection still answers. One that does not is retired. */
+  ping(connection: PooledConnection): Effect.Effect<boolean> {
+    return this.guard(
+      connection,
+      this.settings.validationTimeoutMs,
+      connection.session.connection.queryValues("SELECT 1")
+    ).pipe(
+      Effect.matchEffect({
+        onFailure: () => Effect.as(this.retire(connection, "validation"), false),
+        onSuccess: () =>
+          Effect.sync(() => {
+            connection.lastSeenAt = this.now()
+            return true
+          })
+      })
+    )
+  }
+
+  /**
+   * Goes on with a connection just taken from the pool if it is good; otherwise retires it and asks for another try.
+   * It counts as good without a ping for a while after its last answer, and while others wait for answers on it.
+   */
+  whenGood<A, E, R>(
+    ticket: Ticket,
+    connection: PooledConnection,
+    next: () => Effect.Effect<A, E, R>
+  ): Effect.Effect<A | Retry, E, R> {
+    ticket.connection = connection
+    const now = this.now()
+    if (!connection.isUsable(now)) {
+      const reason = now >= connection.expiresAt ? "lifetime" : "lost"
+      return Effect.as(this.retire(connection, reason), Retry)
+    }
+    if (now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0) return next()
+    return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
+      good ? next() : Effect.succeed(Retry)
+    )
+  }
+
+  /** The caller has its connection: the wait is over. */
+  granted(ticket: Ticket): void {
+    const waitedMs = this.waiting.has(ticket) ? this.now() - ticket.startedAt : 0
+    ticket.acquiredAt = ticket.startedAt + waitedMs
+    this.stopWaiting(ticket)
+    this.counters.acquire.record(waitedMs)
+    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(waitedMs)
+  }
+
+  /** The statement is about to be sent; from now on its deadline means that it was too slow. */
+  startRunning(ticket: Ticket): void {
+    const connection = ticket.connection!
+    ticket.running = true
+    connection.leases++
+    if (!ticket.exclusive) ticket.sequence = connection.progress.send()
+    if (ticket.deadlineAt !== undefined) {
+      ticket.entry = this.deadlines.add(ticket.deadlineAt, () => ticket.fail(this.queryTimeout(ticket)))
+    }
+  }
+
+  /** Whether a caller may come in at all. */
+  refusal(): SqlError | undefined {
+    if (this.closed) return this.closedError()
+    if (this.waiting.size < this.settings.maxWaiters) return undefined
+    const head = this.pool.state.availableHead
+    if (this.waiting.size === 0 && head?.exit._tag === "Success") return undefined
+    this.counters.exhausted++
+    return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
+  }
+
+  /** A deadline of the fiber goes before that of the pool, which is for each operation anew. */
+  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean): Ticket {
+    const startedAt = this.now()
+    const own = this.settings.deadlineMs
+    return {
+      startedAt,
+      deadlineAt: fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own),
+      exclusive,
+      connection: undefined,
+      acquiredAt: 0,
+      running: false,
+      over: false,
+      sequence: 0,
+      entry: undefined,
+      fail: () => {}
+    }
+  }
+
+  /**
+   * Runs `attempt` in a fiber of its own until it is done, the ticket's time is up, or the caller is interrupted.
+   * `discard` takes back a result that came too late.
+   */
+  bounded<A, E, R>(options: {
+    readonly fiber: Fiber.Fiber<unknown, unknown>
+    readonly ticket: Ticket
+    readonly attempt: () => Effect.Effect<A | Retry, E, R>
+    readonly discard?: ((value: A) => void) | undefined
+  }): Effect.Effect<A, E | SqlError, R> {
+    return Effect.callback<A, E | SqlError, R>((resume) => {
+      const { attempt, discard, fiber, ticket } = options
+      const fork = Effect.runForkWith(fiber.context)
+      let settled = false
+      let child: Fiber.Fiber<A | Retry, E>
+      const onExit = (exit: Exit.Exit<A | Retry, E>) => {
+        ticket.over = true
+        if (ticket.running) this.finish(ticket, exit, settled)
+        if (settled) {
+          if (Exit.isSuccess(exit) && exit.value !== Retry) discard?.(exit.value)
+          return
+        }
+        if (Exit.isSuccess(exit) && exit.value === Retry) {
+          ticket.connection = undefined
+          return start()
+        }
+        settled = true
+        this.stopWaiting(ticket)
+        resume(Exit.isSuccess(exit) ? (exit as Exit.Success<A>) : Effect.failCause(this.explain(exit.cause)))
+      }
+      const start = () => {
+        ticket.over = false
+        child = fork(attempt() as Effect.Effect<A | Retry, E>)
+        child.addObserver(onExit)
+      }
+      const leave = () => {
+        settled = true
+        this.stopWaiting(ticket)
+        this.abandon(ticket)
+        child.interruptUnsafe()
+      }
+      ticket.fail = (error) => {
+        if (settled) return
+        leave()
+        resume(Effect.fail(error))
+      }
+      start()
+      if (!settled && !ticket.running) this.wait(ticket)
+      return Effect.callback<void>((left) => {
+        if (settled) return left(Effect.void)
+        leave()
+        child.addObserver(() => left(Effect.void))
+      })
+    })
+  }
+
+  /** A deadline already passed is not worth a connection. */
+  isOverdue(ticket: Ticket): boolean {
+    return ticket.deadlineAt !== undefined && ticket.startedAt >= ticket.deadlineAt
+  }
+
+  queryTimeout(ticket: Ticket): SqlError {
+    this.counters.timedOut++
+    return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - ticket.startedAt }), "query")
+  }
+
+  closedError(cause?: SqlError): SqlError {
+    return toSqlError(new PoolClosed({ stats: this.stats(), cause }), "acquire")
+  }
+
+  unavailableError(failure: ConnectFailure, breakerOpen: boolean, operation: string): SqlError {
+    return toSqlError(
+      new DatabaseUnavailable({ stats: this.stats(), cause: failure.cause, problem: failure.problem, breakerOpen }),
+      operation
+    )
+  }
+
+  private wait(ticket: Ticket): void {
+    this.waiting.add(ticket)
+    const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
+    const until = Math.min(acquireAt, ticket.deadlineAt ?? Infinity)
+    ticket.entry = this.deadlines.add(until, () => ticket.fail(this.gaveUp(ticket)))
+    for (const wake of this.onDemand) wake()
+  }
+
+  private stopWaiting(ticket: Ticket): void {
+    if (ticket.entry !== undefined) this.deadlines.remove(ticket.entry)
+    ticket.entry = undefined
+    this.waiting.delete(ticket)
+  }
+
+  /** Why a caller got no connection in time: they were all out, or there were none to be had. */
+  private gaveUp(ticket: Ticket): SqlError {
+    const { inUse, max, opening } = this.occupancy()
+    const failure = this.lastFailure
+    if (inUse >= max || (failure === undefined && opening === 0)) {
+      this.counters.exhausted++
+      const waitedMs = this.now() - ticket.startedAt
+      return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs }), "acquire")
+    }
+    this.counters.unavailable++
+    if (failure !== undefined) return this.unavailableError(failure, false, "acquire")
+    return toSqlError(
+      new DatabaseUnavailable({ stats: this.stats(), problem: "unreachable", breakerOpen: false }),
+      "acquire"
+    )
+  }
+
+  /** The ticket's fiber has ended: its connection answered or broke. */
+  private finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+    const connection = ticket.connection!
+    ticket.running = false
+    connection.leases--
+    const now = this.now()
+    if (ticket.acquiredAt !== 0) this.counters.use.record(now - ticket.acquiredAt)
+    if (left) return
+    connection.lastUsedAt = now
+    if (!ticket.exclusive) {
+      connection.progress.answer(ticket.sequence, now)
+      if (connection.progress.isStuck) this.cancelShared(connection)
+    }
+    if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+  }
+
+  /** The caller is gone and its statement may still run. */
+  private abandon(ticket: Ticket): void {
+    const connection = ticket.connection
+    if (connection === undefined) return
+    if (this.settings.concurrency > 1 && !ticket.running) return
+    if (!ticket.exclusive) {
+      connection.progress.abandon(ticket.sequence)
+      connection.progress.movedAt = Math.max(connection.progress.movedAt, this.now())
+      if (connection.progress.isStuck) this.cancelShared(connection)
+      return
+    }
+    // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
+    this.deadlines.add(this.now() + cancelGraceMs, () => {
+      if (!ticket.over) connection.session.destroy()
+    })
+    this.fork(this.retire(connection, "cancelled"))
+  }
+
+  /**
+   * Cancels the statement that a shared connection is stuck on. The session itself can't tell whose statement a
+   * cancel would hit, so another session asks for it, and only for a statement that runs since before the server
+   * last answered: a later one belongs to somebody else.
+   */
+  private cancelShared(connection: PooledConnection): void {
+    const { progress, session } = connection
+    if (progress.cancelling) return
+    progress.cancelling = true
+    const elapsed = Effect.sync(() => this.now() - progress.movedAt)
+    const connector = this.connector
+    const cancel = Effect.gen(function* () {
+      const beside = yield* connector.openBeside(session)
+      // An answer that does not come in time ends this session too, and with it the wait for it.
+      yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), cancelGraceMs))
+      yield* beside.connection.queryValues(cancelStatement, [session.connection.processId, yield* elapsed])
+    })
+    this.fork(
+      Effect.match(Effect.scoped(cancel), {
+        // The server can't be reached, so the session that waits for it is of no use either.
+        onFailure: () => session.destroy(),
+        onSuccess: () => {
+          progress.cancelling = false
+          progress.settle()
+        }
+      })
+    )
+  }
+
+  /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
+  private explain<E>(cause: Cause.Cause<E>): Cause.Cause<E | SqlError> {
+    if (this.closed && Cause.hasInterruptsOnly(cause)) return Cause.fail(this.closedError())
+    return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error) : error))
+  }
+
+  explainError(error: SqlError): SqlError {
+    if (!isConnectionLoss(error)) return error
+    if (this.closed) return this.closedError(error)
+    const failure = { problem: "lost", cause: error } as const
+    return this.unavailableError(failure, false, error.reason.operation ?? "query")
+  }
+
+  private warnSlowAcquire(waitedMs: number): void {
+    const { inUse, max, opening, waiting } = this.occupancy()
+    this.fork(
+      Effect.logWarning("ConnectionPool: slow acquire").pipe(
+        Effect.annotateLogs({ pool: this.settings.name, waitedMs: Math.round(waitedMs), inUse, max, opening, waiting })
+      )
+    )
+  }
+}
+
+const cancelStatement =
+  "SELECT pg_cancel_backend(pid) FROM pg_stat_activity " +
+  "WHERE pid = $1 AND state = 'active' AND clock_timestamp() - query_start >= $2 * interval '1 millisecond'"
