@@ -129,6 +129,8 @@ const sides = {
     byEffect(PgClient.layer({ ...address(port), password: Redacted.make(password), maxConnections, multiplex })),
   pg: (port: number) => {
     const pool = new pg.Pool({ ...address(port), user: "postgres", password, max: maxConnections })
+    // Without a listener a killed idle session ends the process.
+    pool.on("error", () => {})
     return byPromises(
       (n) => pool.query({ name: "bench", text: "SELECT $1::int AS n", values: [n] }),
       () => pool.end()
@@ -269,6 +271,7 @@ const spikeSides = {
     ),
   pg: (port: number) => {
     const pool = new pg.Pool({ ...address(port), user: "postgres", password, max: callers })
+    pool.on("error", () => {})
     return byPromises(
       () => pool.query("SELECT pg_sleep(0.002)"),
       () => pool.end()

@@ -3,13 +3,18 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { inject } from "vitest"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
@@ -81,4 +86,138 @@ it.live("a statement past its deadline fails and is cancelled in the server", ()
     assert.strictEqual(reason._tag, "QueryTimeout")
     assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
   }).pipe(Effect.provide(layerPool()))
+)
+
+/** What runs in the server with this mark in its text, but for the asking itself. */
+const runningInServer = (mark: string) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) =>
+      sql`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE ${`%${mark}%`} AND pid <> pg_backend_pid()`
+  )
+
+const eventuallyIn = (mark: string, count: number) =>
+  Effect.flatMap(runningInServer(mark), (rows) =>
+    rows.length === count ? Effect.void : Effect.fail(`${rows.length} running`)
+  ).pipe(
+    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
+    Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
+  )
+
+for (const multiplex of [false, true]) {
+  it.live(`a statement that is late or interrupted does not go on in the server, multiplex ${multiplex}`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const late = `late_${multiplex}`
+      yield* sql`SELECT pg_sleep(60) /* ${sql.literal(late)} */`.pipe(
+        ConnectionPool.withDeadline("100 millis"),
+        Effect.flip
+      )
+      yield* eventuallyIn(late, 0)
+      const left = `left_${multiplex}`
+      const running = yield* Effect.forkChild(sql`SELECT pg_sleep(60) /* ${sql.literal(left)} */`)
+      yield* eventuallyIn(left, 1)
+      yield* Fiber.interrupt(running)
+      yield* eventuallyIn(left, 0)
+      assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+    }).pipe(Effect.provide(layerPool({ multiplex })))
+  )
+}
+
+it.live("others on a shared connection go on when one of them is cancelled", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const slow = yield* sql`SELECT pg_sleep(60)`.pipe(
+      ConnectionPool.withDeadline("150 millis"),
+      Effect.flip,
+      Effect.forkChild
+    )
+    yield* Effect.yieldNow
+    const behind = yield* Effect.forEach([1, 2, 3, 4], (n) =>
+      Effect.forkChild(sql<{ n: number }>`SELECT ${n}::int AS n, pg_sleep(0.05)`)
+    )
+    assert.isTrue(Option.isSome(ConnectionPool.fromSqlError((yield* Fiber.join(slow)) as SqlError)))
+    const rows = yield* Effect.forEach(behind, Fiber.join)
+    assert.deepStrictEqual(
+      rows.map((row) => row[0]!.n),
+      [1, 2, 3, 4]
+    )
+    const stats = yield* ConnectionPool.stats
+    assert.strictEqual(stats.created, 1)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
+)
+
+it.live("a late savepoint does not cost the transaction around it its answer", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE kept (id int)`
+    yield* Effect.gen(function* () {
+      yield* sql`INSERT INTO kept VALUES (1)`
+      yield* sql`INSERT INTO kept SELECT 2 FROM pg_sleep(60)`.pipe(
+        sql.withTransaction,
+        Effect.timeoutOption("100 millis")
+      )
+      yield* sql`INSERT INTO kept VALUES (3)`
+    }).pipe(sql.withTransaction)
+    assert.deepStrictEqual(yield* sql`SELECT id FROM kept ORDER BY id`, [{ id: 1 }, { id: 3 }])
+  }).pipe(Effect.provide(layerPool()))
+)
+
+for (const multiplex of [false, true]) {
+  it.live(`nothing that a caller changes reaches the next, multiplex ${multiplex}`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const setting = sql<{ search_path: string }>`SHOW search_path`
+      const before = yield* setting
+      yield* sql`SET search_path = 'elsewhere'`
+      assert.deepStrictEqual(yield* setting, before)
+      yield* sql`SELECT set_config('search_path', 'elsewhere', false)`
+      assert.deepStrictEqual(yield* setting, before)
+      yield* sql`BEGIN`
+      yield* sql`CREATE TABLE left_open (id int)`
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (connection) =>
+          Effect.gen(function* () {
+            yield* connection.execute("BEGIN", [], undefined)
+            yield* connection.execute("CREATE TABLE forgotten (id int)", [], undefined)
+            yield* connection.execute("SELECT pg_advisory_lock(7)", [], undefined)
+          })
+        )
+      )
+      const tables = yield* sql`SELECT relname FROM pg_class WHERE relname = 'forgotten'`
+      assert.deepStrictEqual(tables, [])
+      const locks = yield* sql`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database())`
+      assert.deepStrictEqual(locks, [])
+    }).pipe(Effect.provide(layerPool({ multiplex, maxConnections: 1 })))
+  )
+}
+
+it.live("an error of the database stays what it was", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE once (id int PRIMARY KEY)`
+    yield* sql`INSERT INTO once VALUES (1)`
+    const error = (yield* Effect.flip(sql`INSERT INTO once VALUES (1)`)) as SqlError
+    assert.strictEqual(error.reason._tag, "UniqueViolation")
+    assert.isTrue(Option.isNone(ConnectionPool.fromSqlError(error)))
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("its options come from the configuration too", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+    assert.strictEqual((yield* ConnectionPool.stats).max, 2)
+  }).pipe(
+    Effect.provide(
+      Layer.suspend(() => {
+        const { host, password, port, username } = inject("postgres")
+        const url = `postgres://${username}:${password}@${host}:${port}/postgres`
+        return ConnectionPool.layerConfig({ url: Config.Redacted("URL"), maxConnections: Config.Int("MAX") }).pipe(
+          Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ URL: url, MAX: "2" })))
+        )
+      })
+    )
+  )
 )

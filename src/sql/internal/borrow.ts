@@ -53,7 +53,7 @@ export const make = (core: PoolCore): Borrower => {
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
-      if (core.isOverdue(ticket)) return Effect.fail(core.queryTimeout(ticket))
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const begin = (connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)

@@ -10,8 +10,9 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Holder from "./holder.ts"
-import { cancelGraceMs, type PoolCore, Retry, type Ticket } from "./poolCore.ts"
+import { cancelGraceMs, type PoolCore, Retry } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import type { Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -92,7 +93,7 @@ export class Lease extends StatementConnection {
     const { connection, core } = this
     if (this.doomed !== undefined) return Effect.fail(this.doomed)
     const ticket = core.newTicket(fiber, true)
-    if (core.isOverdue(ticket)) return Effect.fail(core.queryTimeout(ticket))
+    if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
     ticket.connection = connection
     connection.sending(effects)
     core.startRunning(ticket)

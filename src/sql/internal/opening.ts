@@ -59,6 +59,7 @@ export interface Opening {
 
 export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const { settings } = core
+  const scope = yield* Effect.scope
   const breaker = yield* makeBreaker(core)
   const slots = Semaphore.makeUnsafe(settings.max)
   const gate = Semaphore.makeUnsafe(openConcurrency)
@@ -93,26 +94,56 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     schedule: Schedule.exponential(settings.connectBackoffMs).pipe(Schedule.jittered)
   })
 
-  /** Whether a failure must be told now: to a caller who waits with nothing open, or because nobody needs it. */
-  const mustFail = (): boolean => {
-    if (core.closed) return true
-    const open = core.sessions.size
-    return core.waiting.size > 0 ? open === 0 : open >= settings.min
-  }
+  /**
+   * Whether a failure must be told now, to a caller who waits with nothing open. In all other cases the opening goes
+   * on by itself: a failure that nobody takes would stay in the pool and count as a connection.
+   */
+  const mustFail = (): boolean => core.closed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
+
+  const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
+
+  const changed = (matters: () => boolean): Effect.Effect<void> =>
+    Effect.callback<void>((resume) => {
+      const wake = () => {
+        if (!matters()) return
+        core.onChange.delete(wake)
+        resume(Effect.void)
+      }
+      core.onChange.add(wake)
+      return Effect.sync(() => core.onChange.delete(wake))
+    })
 
   /** Waits for the database to get better, or for a caller who would like to know now that it is not. */
-  const pause = Effect.callback<void>((resume) => {
-    const wake = () => {
-      if (core.sessions.size === 0) resume(Effect.void)
-    }
-    core.onDemand.add(wake)
-    return Effect.sync(() => core.onDemand.delete(wake))
-  }).pipe(Effect.timeoutOption(settings.breakerPauseMs))
+  const pause = Effect.timeoutOption(changed(mustFail), settings.breakerPauseMs)
+
+  /** Waits until a connection is wanted again; until then the database is left alone. */
+  const park = Effect.suspend(() => {
+    core.opening--
+    return Effect.onExit(changed(isNeeded), () => Effect.sync(() => core.opening++))
+  })
+
+  /** Once a caller has been told, nobody opens the connections of the minimum any more; asking for one does it. */
+  const refill = Effect.suspend(() =>
+    core.sessions.size < settings.min ? Effect.ignore(Pool.use(core.pool, () => Effect.void)) : Effect.void
+  )
+
+  let refilling = false
+  const refillLater = Effect.suspend(() => {
+    if (refilling || settings.min === 0) return Effect.void
+    refilling = true
+    const ended = Effect.sync(() => {
+      refilling = false
+    })
+    return Effect.forkIn(Effect.andThen(Effect.delay(ended, settings.breakerPauseMs), refill), scope)
+  })
 
   const openPatiently: Effect.Effect<Session, SqlError, Scope.Scope> = Effect.suspend(() =>
     Effect.catch(attempts, (failure) => {
-      if (mustFail()) return Effect.fail(core.unavailableError(failure, failure.breakerOpen, "connect"))
-      return Effect.andThen(pause, openPatiently)
+      if (mustFail()) {
+        const error = core.unavailableError(failure, failure.breakerOpen, "connect")
+        return Effect.andThen(refillLater, Effect.fail(error))
+      }
+      return Effect.andThen(isNeeded() ? pause : park, openPatiently)
     })
   )
 
@@ -120,6 +151,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     if (!core.sessions.delete(connection)) return
     core.counters.closed[connection.closing ?? (core.closed ? "shutdown" : "lost")]++
     core.fork(Effect.andThen(slots.release(1), core.retire(connection, core.closed ? "shutdown" : "lost")))
+    core.changed()
   }
 
   const register = (session: Session): Effect.Effect<PooledConnection> =>

@@ -14,7 +14,7 @@ import * as Pool from "effect/Pool"
 import { SqlError } from "effect/sql/SqlError"
 import type { Connector } from "./connector.ts"
 import { CurrentDeadline } from "./currentDeadline.ts"
-import { Deadlines, type Entry } from "./deadlines.ts"
+import { Deadlines } from "./deadlines.ts"
 import { monotonicMs } from "./monotonic.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 import {
@@ -29,6 +29,7 @@ import {
 } from "./poolError.ts"
 import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
+import { Ticket } from "./ticket.ts"
 
 /** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
 export const cancelGraceMs = 250
@@ -43,26 +44,6 @@ export interface ConnectFailure {
   readonly cause: SqlError | undefined
 }
 
-/** One caller's way through the pool. */
-export interface Ticket {
-  readonly startedAt: number
-  readonly deadlineAt: number | undefined
-  /** Whether the caller has its connection for itself. */
-  readonly exclusive: boolean
-  connection: PooledConnection | undefined
-  /** When it got its connection. */
-  acquiredAt: number
-  /** Its statement is on its way to the server or back. */
-  running: boolean
-  /** Its fiber has ended. */
-  over: boolean
-  /** Its place among the statements of a shared connection. */
-  sequence: number
-  entry: Entry | undefined
-  /** Ends the wait with this error. */
-  fail: (error: SqlError) => void
-}
-
 export class PoolCore {
   readonly settings: Settings
   readonly connector: Connector
@@ -73,8 +54,8 @@ export class PoolCore {
   /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
   readonly sessions = new Set<PooledConnection>()
   readonly waiting = new Set<Ticket>()
-  /** Callbacks of openings that pause, called when somebody starts to wait. */
-  readonly onDemand = new Set<() => void>()
+  /** Callbacks of openings that pause, called when somebody starts to wait or a connection is lost. */
+  readonly onChange = new Set<() => void>()
   pool!: Pool.Pool<PooledConnection, SqlError>
   opening = 0
   closed = false
@@ -111,6 +92,12 @@ export class PoolCore {
 
   stats(): PoolStats {
     return this.counters.snapshot(this.occupancy())
+  }
+
+  /** Tells openings that pause to look again. */
+  changed(): void {
+    // A copy: an opening that is woken and fails at once pauses again.
+    for (const wake of [...this.onChange]) wake()
   }
 
   /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
@@ -157,7 +144,7 @@ export class PoolCore {
     next: () => Effect.Effect<A, E, R>
   ): Effect.Effect<A | Retry, E, R> {
     ticket.connection = connection
-    const now = this.now()
+    const now = this.waiting.has(ticket) ? this.now() : ticket.startedAt
     if (!connection.isUsable(now)) {
       const reason = now >= connection.expiresAt ? "lifetime" : "lost"
       return Effect.as(this.retire(connection, reason), Retry)
@@ -202,18 +189,8 @@ export class PoolCore {
   newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean): Ticket {
     const startedAt = this.now()
     const own = this.settings.deadlineMs
-    return {
-      startedAt,
-      deadlineAt: fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own),
-      exclusive,
-      connection: undefined,
-      acquiredAt: 0,
-      running: false,
-      over: false,
-      sequence: 0,
-      entry: undefined,
-      fail: () => {}
-    }
+    const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
+    return new Ticket(startedAt, deadlineAt, exclusive)
   }
 
   /**
@@ -257,11 +234,11 @@ export class PoolCore {
         this.abandon(ticket)
         child.interruptUnsafe()
       }
-      ticket.fail = (error) => {
+      ticket.whenFailed((error) => {
         if (settled) return
         leave()
         resume(Effect.fail(error))
-      }
+      })
       start()
       if (!settled && !ticket.running) this.wait(ticket)
       return Effect.callback<void>((left) => {
@@ -270,11 +247,6 @@ export class PoolCore {
         child.addObserver(() => left(Effect.void))
       })
     })
-  }
-
-  /** A deadline already passed is not worth a connection. */
-  isOverdue(ticket: Ticket): boolean {
-    return ticket.deadlineAt !== undefined && ticket.startedAt >= ticket.deadlineAt
   }
 
   queryTimeout(ticket: Ticket): SqlError {
@@ -298,7 +270,7 @@ export class PoolCore {
     const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
     const until = Math.min(acquireAt, ticket.deadlineAt ?? Infinity)
     ticket.entry = this.deadlines.add(until, () => ticket.fail(this.gaveUp(ticket)))
-    for (const wake of this.onDemand) wake()
+    this.changed()
   }
 
   private stopWaiting(ticket: Ticket): void {
@@ -330,7 +302,7 @@ export class PoolCore {
     ticket.running = false
     connection.leases--
     const now = this.now()
-    if (ticket.acquiredAt !== 0) this.counters.use.record(now - ticket.acquiredAt)
+    if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
     if (left) return
     connection.lastUsedAt = now
     if (!ticket.exclusive) {
@@ -367,6 +339,7 @@ export class PoolCore {
     const { progress, session } = connection
     if (progress.cancelling) return
     progress.cancelling = true
+    const until = progress.stuckUntil
     const elapsed = Effect.sync(() => this.now() - progress.movedAt)
     const connector = this.connector
     const cancel = Effect.gen(function* () {
@@ -381,7 +354,8 @@ export class PoolCore {
         onFailure: () => session.destroy(),
         onSuccess: () => {
           progress.cancelling = false
-          progress.settle()
+          progress.answer(until, this.now())
+          if (progress.isStuck) this.cancelShared(connection)
         }
       })
     )

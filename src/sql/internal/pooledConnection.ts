@@ -90,9 +90,11 @@ export class Progress {
     if (sequence > this.done) this.abandoned.add(sequence)
   }
 
-  /** Forgets those that nobody waits for; the server said that they are over. */
-  settle(): void {
-    this.abandoned.clear()
+  /** The last of those in a row that the server has to get through before the next that somebody waits for. */
+  get stuckUntil(): number {
+    let sequence = this.done
+    while (this.abandoned.has(sequence + 1)) sequence++
+    return sequence
   }
 
   /** Whether nobody waits any more for the statement that the server works on. */
