@@ -10,6 +10,7 @@ import { clean } from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import { Effects, effectsOf, leftovers } from "./sessionState.ts"
+import type { Ticket } from "./ticket.ts"
 
 /** Statements that a session has to be put back after. */
 const disturbing = leftovers | Effects.begins
@@ -54,13 +55,12 @@ export const make = (core: PoolCore): Borrower => {
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
       if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
-      const begin = (connection: PooledConnection) => {
+      const attempt = () => Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
+      const begin = (ticket: Ticket, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)
         return f(sharedOf(connection))
       }
-      const attempt = () =>
-        Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, () => begin(connection)))
-      return core.bounded<A, E | SqlError, R>({ fiber, ticket, attempt })
+      return ticket.run<A, E | SqlError, R>({ attempt })
     })
 }

@@ -1,7 +1,7 @@
 /**
  * Deadlines of many operations at the price of one timer.
  *
- * An operation registers a moment and a callback and takes it back when it is done, which nearly all do long before.
+ * An operation registers itself with a moment and takes itself back when it is done, which nearly all do long before.
  * A timer for each would cost more than the query it guards, so moments are rounded up to `resolutionMs` and kept in
  * buckets, and one fiber sleeps until the first of them.
  */
@@ -14,16 +14,15 @@ import { monotonicMs } from "./monotonic.ts"
 /** How late a deadline may fire, in milliseconds. */
 export const resolutionMs = 5
 
-/** A registered deadline. */
-export interface Entry {
-  readonly bucket: number
-  readonly onExpire: () => void
+/** Something that has a deadline. */
+export interface Expirable {
+  readonly expire: () => void
 }
 
 export class Deadlines {
   private readonly clock: Clock.Clock
   private readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
-  private readonly buckets = new Map<number, Set<Entry>>()
+  private readonly buckets = new Map<number, Set<Expirable>>()
   private sleeper: Fiber.Fiber<void> | undefined
   private wakesAt = Infinity
   private closed = false
@@ -33,25 +32,24 @@ export class Deadlines {
     this.fork = fork
   }
 
-  /** Calls back once the monotonic clock has reached `atMs`, unless it is removed before. */
-  add(atMs: number, onExpire: () => void): Entry {
+  /** Lets it expire once the monotonic clock has reached `atMs`, and gives the bucket to remove it from before. */
+  add(atMs: number, target: Expirable): number {
     const bucket = Math.ceil(atMs / resolutionMs)
-    const entry: Entry = { bucket, onExpire }
-    const entries = this.buckets.get(bucket)
-    if (entries === undefined) this.buckets.set(bucket, new Set([entry]))
-    else entries.add(entry)
+    const targets = this.buckets.get(bucket)
+    if (targets === undefined) this.buckets.set(bucket, new Set([target]))
+    else targets.add(target)
     if (bucket < this.wakesAt) this.sleepUntil(bucket)
-    return entry
+    return bucket
   }
 
-  remove(entry: Entry): void {
-    const entries = this.buckets.get(entry.bucket)
-    if (entries === undefined) return
-    entries.delete(entry)
-    if (entries.size === 0) this.buckets.delete(entry.bucket)
+  remove(bucket: number, target: Expirable): void {
+    const targets = this.buckets.get(bucket)
+    if (targets === undefined) return
+    targets.delete(target)
+    if (targets.size === 0) this.buckets.delete(bucket)
   }
 
-  /** Forgets all entries; nothing fires any more. */
+  /** Forgets everything; nothing expires any more. */
   close(): void {
     this.closed = true
     this.buckets.clear()
@@ -63,26 +61,23 @@ export class Deadlines {
     this.sleeper?.interruptUnsafe()
     this.wakesAt = bucket
     const ms = Math.max(0, bucket * resolutionMs - monotonicMs(this.clock))
-    this.sleeper = this.fork(
-      Effect.andThen(
-        this.clock.sleep(Duration.millis(ms)),
-        Effect.sync(() => this.wake())
-      )
-    )
+    const wake = Effect.sync(() => this.wake())
+    this.sleeper = this.fork(Effect.andThen(this.clock.sleep(Duration.millis(ms)), wake))
   }
 
   private wake(): void {
     this.wakesAt = Infinity
     this.sleeper = undefined
     const now = monotonicMs(this.clock)
-    const due: Array<Entry> = []
-    for (const [bucket, entries] of this.buckets) {
+    const due: Array<readonly [number, Set<Expirable>]> = []
+    for (const [bucket, targets] of this.buckets) {
       if (bucket * resolutionMs > now) continue
       this.buckets.delete(bucket)
-      due.push(...entries)
+      due.push([bucket, targets])
     }
-    due.sort((a, b) => a.bucket - b.bucket)
-    for (const entry of due) entry.onExpire()
+    for (const [, targets] of due.toSorted(([a], [b]) => a - b)) {
+      for (const target of targets) target.expire()
+    }
     let next = Infinity
     for (const bucket of this.buckets.keys()) next = Math.min(next, bucket)
     if (next < this.wakesAt) this.sleepUntil(next)

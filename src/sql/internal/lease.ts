@@ -10,9 +10,9 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Holder from "./holder.ts"
-import { cancelGraceMs, type PoolCore, Retry } from "./poolCore.ts"
+import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
-import type { Ticket } from "./ticket.ts"
+import { Retry, type Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -97,7 +97,7 @@ export class Lease extends StatementConnection {
     ticket.connection = connection
     connection.sending(effects)
     core.startRunning(ticket)
-    const run = core.bounded<A, SqlError, never>({ fiber, ticket, attempt: () => effect(this.pinned) })
+    const run = ticket.run<A, SqlError, never>({ attempt: () => effect(this.pinned) })
     return Effect.onExit(run, (exit) =>
       Effect.sync(() => {
         connection.answered(effects)
@@ -132,15 +132,18 @@ export class Lease extends StatementConnection {
     const { connection, core } = this
     return Effect.asVoid(
       Effect.acquireRelease(
-        Effect.sync(() =>
-          core.deadlines.add(deadlineAt, () => {
-            this.doomed = core.queryTimeout(ticket)
-            core.fork(core.retire(connection, "cancelled"))
-            core.fork(this.pinned.interrupt)
-            core.deadlines.add(core.now() + cancelGraceMs, connection.session.destroy)
-          })
-        ),
-        (entry) => Effect.sync(() => core.deadlines.remove(entry))
+        Effect.sync(() => {
+          const target = {
+            expire: () => {
+              this.doomed = core.queryTimeout(ticket)
+              core.fork(core.retire(connection, "cancelled"))
+              core.fork(this.pinned.interrupt)
+              core.deadlines.add(core.now() + cancelGraceMs, { expire: connection.session.destroy })
+            }
+          }
+          return { bucket: core.deadlines.add(deadlineAt, target), target }
+        }),
+        ({ bucket, target }) => Effect.sync(() => core.deadlines.remove(bucket, target))
       )
     )
   }
@@ -191,7 +194,7 @@ export const take = (
           )
         )
       }
-      return restore(core.bounded({ fiber, ticket, attempt, discard: (lease) => core.fork(lease.release) })).pipe(
+      return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
         Effect.tap((lease) => {
           if (options.reportLongHold) lease.connection.holder = Holder.make(fiber, core.now())
           return Effect.addFinalizer(() => lease.release)

@@ -1,9 +1,5 @@
 /**
- * The pool itself: `effect/Pool` with what it knows about each connection, and one way to run something bounded on it.
- *
- * Everything a caller asks for runs in a fiber of its own, which costs less than a timer and can be left behind: at
- * the deadline the caller is answered at once, while the fiber cancels its statement in the server, gives the
- * connection back or, when the network is gone, has it destroyed under it.
+ * The pool itself: `effect/Pool` with what it knows about each connection, each caller and itself.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -29,14 +25,10 @@ import {
 } from "./poolError.ts"
 import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
-import { Ticket } from "./ticket.ts"
+import { Retry, Ticket } from "./ticket.ts"
 
 /** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
 export const cancelGraceMs = 250
-
-/** An attempt that met a broken connection and should be made again with another. */
-export const Retry: unique symbol = Symbol("athena-hooks/sql/ConnectionPool/Retry")
-export type Retry = typeof Retry
 
 /** The last failure to connect, kept for callers who run out of time while the pool still tries. */
 export interface ConnectFailure {
@@ -111,8 +103,9 @@ export class PoolCore {
   /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
   guard<A, E, R>(connection: PooledConnection, ms: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
-      const entry = this.deadlines.add(this.now() + ms, connection.session.destroy)
-      return Effect.onExit(effect, () => Effect.sync(() => this.deadlines.remove(entry)))
+      const target = { expire: connection.session.destroy }
+      const bucket = this.deadlines.add(this.now() + ms, target)
+      return Effect.onExit(effect, () => Effect.sync(() => this.deadlines.remove(bucket, target)))
     })
   }
 
@@ -141,23 +134,24 @@ export class PoolCore {
   whenGood<A, E, R>(
     ticket: Ticket,
     connection: PooledConnection,
-    next: () => Effect.Effect<A, E, R>
+    next: (ticket: Ticket, connection: PooledConnection) => Effect.Effect<A, E, R>
   ): Effect.Effect<A | Retry, E, R> {
     ticket.connection = connection
-    const now = this.waiting.has(ticket) ? this.now() : ticket.startedAt
+    const now = ticket.waiting ? this.now() : ticket.startedAt
     if (!connection.isUsable(now)) {
       const reason = now >= connection.expiresAt ? "lifetime" : "lost"
       return Effect.as(this.retire(connection, reason), Retry)
     }
-    if (now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0) return next()
+    const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
+    if (seen) return next(ticket, connection)
     return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
-      good ? next() : Effect.succeed(Retry)
+      good ? next(ticket, connection) : Effect.succeed(Retry)
     )
   }
 
   /** The caller has its connection: the wait is over. */
   granted(ticket: Ticket): void {
-    const waitedMs = this.waiting.has(ticket) ? this.now() - ticket.startedAt : 0
+    const waitedMs = ticket.waiting ? this.now() - ticket.startedAt : 0
     ticket.acquiredAt = ticket.startedAt + waitedMs
     this.stopWaiting(ticket)
     this.counters.acquire.record(waitedMs)
@@ -170,9 +164,7 @@ export class PoolCore {
     ticket.running = true
     connection.leases++
     if (!ticket.exclusive) ticket.sequence = connection.progress.send()
-    if (ticket.deadlineAt !== undefined) {
-      ticket.entry = this.deadlines.add(ticket.deadlineAt, () => ticket.fail(this.queryTimeout(ticket)))
-    }
+    if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
 
   /** Whether a caller may come in at all. */
@@ -190,63 +182,7 @@ export class PoolCore {
     const startedAt = this.now()
     const own = this.settings.deadlineMs
     const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
-    return new Ticket(startedAt, deadlineAt, exclusive)
-  }
-
-  /**
-   * Runs `attempt` in a fiber of its own until it is done, the ticket's time is up, or the caller is interrupted.
-   * `discard` takes back a result that came too late.
-   */
-  bounded<A, E, R>(options: {
-    readonly fiber: Fiber.Fiber<unknown, unknown>
-    readonly ticket: Ticket
-    readonly attempt: () => Effect.Effect<A | Retry, E, R>
-    readonly discard?: ((value: A) => void) | undefined
-  }): Effect.Effect<A, E | SqlError, R> {
-    return Effect.callback<A, E | SqlError, R>((resume) => {
-      const { attempt, discard, fiber, ticket } = options
-      const fork = Effect.runForkWith(fiber.context)
-      let settled = false
-      let child: Fiber.Fiber<A | Retry, E>
-      const onExit = (exit: Exit.Exit<A | Retry, E>) => {
-        ticket.over = true
-        if (ticket.running) this.finish(ticket, exit, settled)
-        if (settled) {
-          if (Exit.isSuccess(exit) && exit.value !== Retry) discard?.(exit.value)
-          return
-        }
-        if (Exit.isSuccess(exit) && exit.value === Retry) {
-          ticket.connection = undefined
-          return start()
-        }
-        settled = true
-        this.stopWaiting(ticket)
-        resume(Exit.isSuccess(exit) ? (exit as Exit.Success<A>) : Effect.failCause(this.explain(exit.cause)))
-      }
-      const start = () => {
-        ticket.over = false
-        child = fork(attempt() as Effect.Effect<A | Retry, E>)
-        child.addObserver(onExit)
-      }
-      const leave = () => {
-        settled = true
-        this.stopWaiting(ticket)
-        this.abandon(ticket)
-        child.interruptUnsafe()
-      }
-      ticket.whenFailed((error) => {
-        if (settled) return
-        leave()
-        resume(Effect.fail(error))
-      })
-      start()
-      if (!settled && !ticket.running) this.wait(ticket)
-      return Effect.callback<void>((left) => {
-        if (settled) return left(Effect.void)
-        leave()
-        child.addObserver(() => left(Effect.void))
-      })
-    })
+    return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
   queryTimeout(ticket: Ticket): SqlError {
@@ -265,22 +201,25 @@ export class PoolCore {
     )
   }
 
-  private wait(ticket: Ticket): void {
+  /** The caller has to wait for a connection. */
+  wait(ticket: Ticket): void {
+    ticket.waiting = true
     this.waiting.add(ticket)
     const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
-    const until = Math.min(acquireAt, ticket.deadlineAt ?? Infinity)
-    ticket.entry = this.deadlines.add(until, () => ticket.fail(this.gaveUp(ticket)))
+    ticket.bucket = this.deadlines.add(Math.min(acquireAt, ticket.deadlineAt ?? Infinity), ticket)
     this.changed()
   }
 
-  private stopWaiting(ticket: Ticket): void {
-    if (ticket.entry !== undefined) this.deadlines.remove(ticket.entry)
-    ticket.entry = undefined
+  stopWaiting(ticket: Ticket): void {
+    if (ticket.bucket !== 0) this.deadlines.remove(ticket.bucket, ticket)
+    ticket.bucket = 0
+    if (!ticket.waiting) return
+    ticket.waiting = false
     this.waiting.delete(ticket)
   }
 
   /** Why a caller got no connection in time: they were all out, or there were none to be had. */
-  private gaveUp(ticket: Ticket): SqlError {
+  gaveUp(ticket: Ticket): SqlError {
     const { inUse, max, opening } = this.occupancy()
     const failure = this.lastFailure
     if (inUse >= max || (failure === undefined && opening === 0)) {
@@ -297,7 +236,7 @@ export class PoolCore {
   }
 
   /** The ticket's fiber has ended: its connection answered or broke. */
-  private finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+  finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
     const connection = ticket.connection!
     ticket.running = false
     connection.leases--
@@ -313,7 +252,7 @@ export class PoolCore {
   }
 
   /** The caller is gone and its statement may still run. */
-  private abandon(ticket: Ticket): void {
+  abandon(ticket: Ticket): void {
     const connection = ticket.connection
     if (connection === undefined) return
     if (this.settings.concurrency > 1 && !ticket.running) return
@@ -324,8 +263,10 @@ export class PoolCore {
       return
     }
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
-    this.deadlines.add(this.now() + cancelGraceMs, () => {
-      if (!ticket.over) connection.session.destroy()
+    this.deadlines.add(this.now() + cancelGraceMs, {
+      expire: () => {
+        if (!ticket.over) connection.session.destroy()
+      }
     })
     this.fork(this.retire(connection, "cancelled"))
   }
@@ -362,7 +303,7 @@ export class PoolCore {
   }
 
   /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
-  private explain<E>(cause: Cause.Cause<E>): Cause.Cause<E | SqlError> {
+  explain<E>(cause: Cause.Cause<E>): Cause.Cause<E | SqlError> {
     if (this.closed && Cause.hasInterruptsOnly(cause)) return Cause.fail(this.closedError())
     return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error) : error))
   }
