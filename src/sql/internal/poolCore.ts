@@ -89,7 +89,8 @@ export class PoolCore {
   /** Tells openings that pause to look again. */
   changed(): void {
     // A copy: an opening that is woken and fails at once pauses again.
-    for (const wake of [...this.onChange]) wake()
+    const wakes = Array.from(this.onChange)
+    for (const wake of wakes) wake()
   }
 
   /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
