@@ -55,12 +55,12 @@ export const make = (core: PoolCore): Borrower => {
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
       if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
-      const attempt = () => Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
       const begin = (ticket: Ticket, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)
         return f(sharedOf(connection))
       }
+      const attempt = Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
       return ticket.run<A, E | SqlError, R>({ attempt })
     })
 }

@@ -97,7 +97,7 @@ export class Lease extends StatementConnection {
     ticket.connection = connection
     connection.sending(effects)
     core.startRunning(ticket)
-    const run = ticket.run<A, SqlError, never>({ attempt: () => effect(this.pinned) })
+    const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
     return Effect.onExit(run, (exit) =>
       Effect.sync(() => {
         connection.answered(effects)
@@ -179,7 +179,7 @@ export const take = (
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, true)
-      const attempt = () => {
+      const attempt = Effect.suspend(() => {
         const scope = Scope.makeUnsafe()
         const taken = Effect.flatMap(Pool.get(core.pool), (connection) =>
           core.whenGood(ticket, connection, () => pin(core, connection, scope))
@@ -193,7 +193,7 @@ export const take = (
             })
           )
         )
-      }
+      })
       return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
         Effect.tap((lease) => {
           if (options.reportLongHold) lease.connection.holder = Holder.make(fiber, core.now())

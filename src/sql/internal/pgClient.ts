@@ -30,7 +30,7 @@ const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
     (result as { readonly command: string }).command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
   )
 
-/** Listens on a connection of its own. Unsubscribing waits for the server, but not for one that is gone. */
+/** Listens on a connection of its own. Subscribing and unsubscribing wait for the server, but not for one that is gone. */
 const listen = (core: PoolCore, channel: string) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -39,9 +39,12 @@ const listen = (core: PoolCore, channel: string) =>
       yield* Effect.addFinalizer(() =>
         core.guard(lease.connection, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
       )
-      return yield* restore(Scope.provide(lease.pinned.listen(channel), scope)).pipe(
-        Effect.mapError((error) => core.explainError(error))
+      const subscribed = core.guard(
+        lease.connection,
+        core.settings.acquireTimeoutMs,
+        Scope.provide(lease.pinned.listen(channel), scope)
       )
+      return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error))
     })
   )
 

@@ -19,9 +19,10 @@ import type { PooledConnection } from "./pooledConnection.ts"
 export const Retry: unique symbol = Symbol("athena-hooks/sql/ConnectionPool/Retry")
 export type Retry = typeof Retry
 
-/** What a ticket runs; made anew for each attempt. */
+/** What a ticket runs. */
 export interface Work<A, E, R> {
-  readonly attempt: () => Effect.Effect<A | Retry, E, R>
+  /** Run again, for another connection, as long as it ends in `Retry`. */
+  readonly attempt: Effect.Effect<A | Retry, E, R>
   /** Takes back a result that came too late. */
   readonly discard?: ((value: A) => void) | undefined
 }
@@ -104,7 +105,7 @@ export class Ticket implements Expirable {
 
   private start(): void {
     this.over = false
-    const child = Effect.runForkWith(this.fiber.context)(this.work!.attempt() as Effect.Effect<unknown, unknown>)
+    const child = Effect.runForkWith(this.fiber.context)(this.work!.attempt as Effect.Effect<unknown, unknown>)
     this.child = child
     child.addObserver((exit) => this.ended(exit))
   }
@@ -122,6 +123,7 @@ export class Ticket implements Expirable {
       return this.start()
     }
     this.settled = true
+    if (this.waiting && Exit.isFailure(exit)) this.core.counters.unavailable++
     this.core.stopWaiting(this)
     this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.core.explain(exit.cause)))
   }
