@@ -147,6 +147,33 @@ it.live("others on a shared connection go on when one of them is cancelled", () 
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
 )
 
+it.live("a deadline that passes in a transaction is an error of the transaction, wherever it passes", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE never_kept (id int)`
+    const insert = sql`INSERT INTO never_kept VALUES (1)`
+    const limited = <A, E>(program: Effect.Effect<A, E>) =>
+      insert.pipe(
+        Effect.andThen(program),
+        sql.withTransaction,
+        ConnectionPool.withDeadline("150 millis"),
+        Effect.flip,
+        Effect.map((error) => Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason._tag)
+      )
+    const idle = Effect.sleep("300 millis")
+    assert.strictEqual(yield* limited(Effect.andThen(idle, insert)), "QueryTimeout")
+    assert.strictEqual(yield* limited(idle), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(Effect.andThen(insert, idle))), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(Effect.andThen(idle, insert))), "QueryTimeout")
+    const mark = "late_in_transaction"
+    const late = sql`SELECT pg_sleep(60) /* ${sql.literal(mark)} */`
+    assert.strictEqual(yield* limited(late), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(late)), "QueryTimeout")
+    yield* eventuallyIn(mark, 0)
+    assert.deepStrictEqual(yield* sql`SELECT * FROM never_kept`, [])
+  }).pipe(Effect.provide(layerPool()))
+)
+
 it.live("a late savepoint does not cost the transaction around it its answer", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

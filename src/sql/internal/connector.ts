@@ -99,13 +99,7 @@ export const make = (options: {
 
   const preferred = target === "preferPrimary" || target === "preferStandby"
   return {
-    open: preferred
-      ? Effect.catchIf(
-          round(recovery),
-          () => true,
-          () => round(undefined)
-        )
-      : round(recovery),
+    open: preferred ? Effect.catch(round(recovery), () => round(undefined)) : round(recovery),
     openBeside: (session) => PgSession.open(config, session.address, timeoutMs)
   }
 }

@@ -4,7 +4,6 @@
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
@@ -49,6 +48,7 @@ export class Lease extends StatementConnection {
   private readonly acquiredAt: number
   /** A statement was left behind on it, so it is of no use to its holder any more. */
   private doomed: SqlError | undefined
+  private leftBehind: Effect.Effect<void> = Effect.void
 
   constructor(options: {
     readonly core: PoolCore
@@ -74,26 +74,38 @@ export class Lease extends StatementConnection {
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const effects = effectsOf(sql)
-    const run = Effect.withFiber((fiber) => this.send(effects, effect, fiber))
-    // Rolling back on a session that broke has already happened, in the server.
-    return (effects & Effects.rollsBack) === 0
-      ? run
-      : Effect.catchIf(
-          run,
-          () => !this.isAlive,
-          () => Effect.succeed([] as A)
-        )
+    if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
+    return Effect.withFiber((fiber) => {
+      const ticket = this.core.newTicket(fiber, true)
+      return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
+    })
+  }
+
+  /**
+   * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
+   * after the caller's, and a session that breaks meanwhile has done what they ask.
+   */
+  private unwind<A>(
+    effects: number,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const { connection, core } = this
+    const run = Effect.withFiber((fiber) => this.send(core.newTicketWithout(fiber), effects, effect))
+    return core.guard(connection, core.settings.validationTimeoutMs, run).pipe(
+      Effect.catchIf(
+        () => !this.isAlive,
+        () => Effect.succeed([] as A)
+      )
+    )
   }
 
   private send<A>(
+    ticket: Ticket,
     effects: number,
-    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>,
-    fiber: Fiber.Fiber<unknown, unknown>
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const { connection, core } = this
     if (this.doomed !== undefined) return Effect.fail(this.doomed)
-    const ticket = core.newTicket(fiber, true)
-    if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
     ticket.connection = connection
     connection.sending(effects)
     core.startRunning(ticket)
@@ -101,10 +113,16 @@ export class Lease extends StatementConnection {
     return Effect.onExit(run, (exit) =>
       Effect.sync(() => {
         connection.answered(effects)
-        // Left behind: its answer may still come, so nothing else may be sent.
-        if (!ticket.over) this.doomed = leftBehind(core, exit)
+        if (!ticket.over) this.leaveBehind(ticket, exit)
       })
     )
+  }
+
+  /** A statement whose answer may still come, so nothing else may be sent. */
+  private leaveBehind(ticket: Ticket, exit: Exit.Exit<unknown, SqlError>): void {
+    const failure = Exit.findErrorOption(exit)
+    this.leftBehind = ticket.ending
+    this.doomed = failure._tag === "Some" ? failure.value : this.core.unavailableError(interrupted, false, "query")
   }
 
   override executeStream(
@@ -156,15 +174,11 @@ export class Lease extends StatementConnection {
     connection.lastUsedAt = core.now()
     core.counters.use.record(core.now() - this.acquiredAt)
     if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), Scope.close(scope, Exit.void))
-    const close = Effect.andThen(core.retire(connection, "cancelled"), Scope.close(scope, Exit.void))
-    core.fork(core.guard(connection, cancelGraceMs, close))
+    // Letting go any earlier would end the session before the statement is cancelled in the server.
+    const close = Effect.andThen(this.leftBehind, Scope.close(scope, Exit.void))
+    core.fork(Effect.andThen(core.retire(connection, "cancelled"), core.guard(connection, cancelGraceMs, close)))
     return Effect.void
   })
-}
-
-const leftBehind = (core: PoolCore, exit: Exit.Exit<unknown, SqlError>): SqlError => {
-  const failure = Exit.findErrorOption(exit)
-  return failure._tag === "Some" ? failure.value : core.unavailableError(interrupted, false, "query")
 }
 
 const interrupted = { problem: "lost", cause: undefined } as const

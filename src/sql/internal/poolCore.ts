@@ -186,6 +186,11 @@ export class PoolCore {
     return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
+  /** A ticket that runs until it is answered. */
+  newTicketWithout(fiber: Fiber.Fiber<unknown, unknown>): Ticket {
+    return new Ticket(this, fiber, this.now(), undefined, true)
+  }
+
   queryTimeout(ticket: Ticket): SqlError {
     this.counters.timedOut++
     return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - ticket.startedAt }), "query")

@@ -12,8 +12,8 @@ export const Effects = {
   begins: 1,
   /** Ends a transaction. */
   ends: 2,
-  /** Rolls back, wholly or to a savepoint. */
-  rollsBack: 4,
+  /** Rolls back or lets go of a savepoint: on a session that is gone, both have happened already. */
+  unwinds: 4,
   settings: 8,
   advisoryLocks: 16,
   temporary: 32,
@@ -44,8 +44,8 @@ const rollbackEffects = (sql: string): number =>
   /^rollback\s+prepared\b/i.test(sql)
     ? Effects.none
     : /^rollback\s+(?:work\s+|transaction\s+)?to\b/i.test(sql)
-      ? Effects.rollsBack
-      : Effects.rollsBack | Effects.ends
+      ? Effects.unwinds
+      : Effects.unwinds | Effects.ends
 
 const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
 
@@ -63,11 +63,12 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   create: createEffects,
   rollback: rollbackEffects,
   prepare: prepareEffects,
+  release: () => Effects.unwinds,
   begin: () => Effects.begins,
   start: () => Effects.begins,
   commit: (sql) => (/^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends),
   end: () => Effects.ends,
-  abort: () => Effects.rollsBack | Effects.ends,
+  abort: () => Effects.unwinds | Effects.ends,
   listen: () => Effects.channels,
   declare: () => Effects.cursors,
   do: () => Effects.settings,

@@ -139,6 +139,11 @@ export class Ticket implements Expirable {
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
     this.leave()
+    return this.ending
+  }
+
+  /** Waits until its fiber has ended. */
+  get ending(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       this.child!.addObserver(() => resume(Effect.void))
     })
