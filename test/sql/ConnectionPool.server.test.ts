@@ -65,7 +65,7 @@ it.live("sessions killed while idle are replaced before anybody notices", () =>
 )
 
 for (const multiplex of [false, true]) {
-  it.live(`sessions killed at random under load: every call answers or says lost, multiplex ${multiplex}`, () =>
+  it.live(`sessions killed at random under load: every call answers or says unavailable, multiplex ${multiplex}`, () =>
     run(
       Effect.gen(function* () {
         const server = yield* PrivatePostgres.make()
@@ -93,7 +93,8 @@ for (const multiplex of [false, true]) {
             continue
           }
           const error = Option.getOrThrow(Exit.findErrorOption(exit))
-          assert.strictEqual(problemOf(error), "lost")
+          // The session was killed under the call, or before it was even open.
+          assert.include(["lost", "unreachable", "notReady"], problemOf(error))
         }
         assert.isAtLeast(answered, 1)
         yield* eventually(sql`SELECT 1`)
