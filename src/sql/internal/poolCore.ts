@@ -88,6 +88,7 @@ export class PoolCore {
 
   /** Tells openings that pause to look again. */
   changed(): void {
+    if (this.onChange.size === 0) return
     // A copy: an opening that is woken and fails at once pauses again.
     const wakes = Array.from(this.onChange)
     for (const wake of wakes) wake()
