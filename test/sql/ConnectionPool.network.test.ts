@@ -221,37 +221,38 @@ it.live("a transaction over a black hole fails typed at its deadline and is roll
   )
 )
 
-it.live("shutdown over a black hole is bounded and leaves no socket behind", () =>
-  run(
-    Effect.gen(function* () {
-      const server = inject("postgres")
-      const proxy = yield* FaultProxy.make(server)
-      const sockets: Array<net.Socket> = []
-      yield* Effect.gen(function* () {
-        const { client: sql } = yield* ConnectionPool.make({
-          stream: () => {
-            const socket = net.connect({ host: proxy.host, port: proxy.port })
-            sockets.push(socket)
-            return socket
-          },
-          username: server.username,
-          password: Redacted.make(server.password),
-          database: "postgres",
-          drainTimeout: "100 millis"
-        })
-        yield* sql`SELECT 1`
-        yield* Effect.forkDetach(Effect.ignore(sql`SELECT pg_sleep(30)`))
-        yield* Effect.forkScoped(Effect.ignore(sql.withTransaction(sql`SELECT pg_sleep(30)`)))
-        yield* Effect.yieldNow
-        yield* proxy.set({ _tag: "blackHole" })
-      }).pipe(Effect.scoped)
-      assert.isAtLeast(sockets.length, 1)
-      yield* eventually(
-        Effect.suspend(() => (sockets.every((socket) => socket.closed) ? Effect.void : Effect.fail("open")))
-      )
-    })
+for (const busy of both) {
+  it.live(`shutdown over a black hole is bounded and leaves no socket behind, busy ${busy}`, () =>
+    run(
+      Effect.gen(function* () {
+        const server = inject("postgres")
+        const proxy = yield* FaultProxy.make(server)
+        const sockets: Array<net.Socket> = []
+        yield* Effect.gen(function* () {
+          const { client: sql } = yield* ConnectionPool.make({
+            stream: () => {
+              const socket = net.connect({ host: proxy.host, port: proxy.port })
+              sockets.push(socket)
+              return socket
+            },
+            username: server.username,
+            password: Redacted.make(server.password),
+            database: "postgres",
+            drainTimeout: "100 millis"
+          })
+          yield* Effect.forEach([1, 2, 3], () => sql`SELECT pg_sleep(0.1)`, { concurrency: 3 })
+          if (busy) yield* Effect.forkDetach(Effect.ignore(sql`SELECT pg_sleep(30)`))
+          yield* Effect.yieldNow
+          yield* proxy.set({ _tag: "blackHole" })
+        }).pipe(Effect.scoped)
+        assert.isAtLeast(sockets.length, 3)
+        yield* eventually(
+          Effect.suspend(() => (sockets.every((socket) => socket.closed) ? Effect.void : Effect.fail("open")))
+        )
+      })
+    )
   )
-)
+}
 
 it.live("a server that closes slowly does not hold up shutdown", () =>
   run(

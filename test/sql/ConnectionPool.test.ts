@@ -262,6 +262,27 @@ it.effect("tries to connect three times with growing pauses, then says that noth
   )
 )
 
+it.effect("tries a wrong password once, and one that is made anew for each try again", () =>
+  scoped(
+    Effect.gen(function* () {
+      const tries = (password: NonNullable<Options["password"]>) =>
+        Effect.gen(function* () {
+          const database = FakeSessions.make()
+          database.refusing = FakeSessions.wrongPassword()
+          const { run } = yield* setup({ minConnections: 0, password }, database)
+          const caller = yield* Effect.forkChild(Effect.flip(run("a")))
+          yield* settle
+          yield* advance(1_000)
+          const reason = reasonOf(yield* Fiber.join(caller))
+          assert.isTrue(reason._tag === "DatabaseUnavailable" && reason.problem === "authentication")
+          return database.asked
+        })
+      assert.strictEqual(yield* tries(Redacted.make("fixed")), 1)
+      assert.strictEqual(yield* tries(Effect.succeed(Redacted.make("rotated"))), 3)
+    })
+  )
+)
+
 it.effect("stops trying after five failures in a row and starts again after a pause", () =>
   scoped(
     Effect.gen(function* () {
@@ -334,6 +355,56 @@ it.effect("one deadline holds for the wait and the statement together", () =>
       yield* settle
       yield* advance(40)
       assert.strictEqual(reasonOf(yield* Fiber.join(late))._tag, "QueryTimeout")
+    })
+  )
+)
+
+it.effect("a connection whose statement was cancelled is not used again", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run, stats } = yield* setup({ maxConnections: 1 })
+      const caller = yield* Effect.forkChild(run("sleep 5000"))
+      yield* settle
+      yield* Fiber.interrupt(caller)
+      yield* run("next")
+      assert.deepStrictEqual(
+        database.sessions.map((session) => session.statements),
+        [["sleep 5000"], ["next"]]
+      )
+      assert.strictEqual(stats().closed.cancelled, 1)
+    })
+  )
+)
+
+it.effect("a connection whose statement can't be cancelled is ended, and its place taken only then", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run } = yield* setup({ maxConnections: 1 })
+      database.cancelMs = 60_000
+      const late = run("sleep 60000").pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
+      const caller = yield* Effect.forkChild(late)
+      yield* advance(100)
+      assert.strictEqual(reasonOf(yield* Fiber.join(caller))._tag, "QueryTimeout")
+      const next = yield* Effect.forkChild(run("next"))
+      yield* advance(200)
+      assert.strictEqual(database.sessions.length, 1)
+      yield* advance(50)
+      yield* Fiber.join(next)
+      assert.isFalse(database.sessions[0]!.isOpen)
+    })
+  )
+)
+
+it.effect("an interrupted caller does not wait for a server that is silent", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run } = yield* setup()
+      database.cancelMs = 60_000
+      const caller = yield* Effect.forkChild(run("sleep 60000"))
+      yield* settle
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* advance(250)
+      yield* Fiber.join(leaving)
     })
   )
 )
@@ -581,6 +652,7 @@ it.effect.each(Array.from({ length: 60 }, (_, index) => 1_000 + index))(
           breakerPause: 100,
           connectRetries: 1
         })
+        database.cancelMs = yield* Random.nextIntBetween(0, 300)
         const history: Array<string> = []
         const callers: Array<Fiber.Fiber<unknown, unknown>> = []
         let ended = 0

@@ -3,7 +3,7 @@
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
-import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { AuthenticationError, ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Connector } from "../../src/sql/internal/connector.ts"
 import type { Session } from "../../src/sql/internal/pgSession.ts"
 
@@ -32,6 +32,8 @@ export interface FakeDatabase {
   refusing: SqlError | undefined
   /** Gives no answer any more to anything. */
   silent: boolean
+  /** How long it takes to cancel a statement, in milliseconds. */
+  cancelMs: number
   /** What was found wrong: two callers on one session, a statement on one that is closed. */
   readonly violations: Array<string>
 }
@@ -43,6 +45,11 @@ export const refused = (): SqlError =>
       message: "refused",
       operation: "connect"
     })
+  })
+
+export const wrongPassword = (): SqlError =>
+  new SqlError({
+    reason: new AuthenticationError({ cause: new Error("wrong"), message: "wrong", operation: "connect" })
   })
 
 const lost = (): SqlError =>
@@ -65,6 +72,7 @@ export const make = (): FakeDatabase => {
     connectMs: 0,
     refusing: undefined,
     silent: false,
+    cancelMs: 0,
     violations: []
   }
 
@@ -80,7 +88,13 @@ export const make = (): FakeDatabase => {
         closing.add(onClose)
         return Effect.sync(() => closing.delete(onClose))
       })
-      const work = durationOf(sql) === 0 && !database.silent ? Effect.void : Effect.raceFirst(answer, broken)
+      const cancelled = Effect.suspend(() =>
+        Effect.ignore(Effect.raceFirst(Effect.delay(Effect.void, database.cancelMs), broken))
+      )
+      const work =
+        durationOf(sql) === 0 && !database.silent
+          ? Effect.void
+          : Effect.onInterrupt(Effect.raceFirst(answer, broken), () => cancelled)
       return Effect.onExit(work, () => Effect.sync(() => session.running--))
     })
 

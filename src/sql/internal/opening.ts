@@ -183,8 +183,10 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
 
   /** Lets an idle connection stand for a new one when those who waited have been served meanwhile. */
   const spare = (pool: Pool.Pool<PooledConnection, SqlError>) => {
-    const { availableHead, invalidated, items } = pool.state
-    if (core.waiting.size > 0 || items.size - invalidated.size < settings.min) return undefined
+    const { availableHead, invalidated, items, usage } = pool.state
+    // Those that are closed when they come back are in use but do not count as open; the pool would ask for ever.
+    const wanted = Math.max(settings.min, Math.ceil(usage / settings.concurrency))
+    if (core.waiting.size > 0 || items.size - invalidated.size < wanted) return undefined
     return availableHead?.exit._tag === "Success" ? availableHead : undefined
   }
 
