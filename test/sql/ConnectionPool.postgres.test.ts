@@ -18,6 +18,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { inject } from "vitest"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
+import { cancelStatement } from "../../src/sql/internal/poolCore.ts"
 import * as Postgres from "../utils/Postgres.ts"
 
 const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
@@ -171,6 +172,45 @@ it.live("a deadline that passes in a transaction is an error of the transaction,
     assert.strictEqual(yield* limited(sql.withTransaction(late)), "QueryTimeout")
     yield* eventuallyIn(mark, 0)
     assert.deepStrictEqual(yield* sql`SELECT * FROM never_kept`, [])
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("a session killed in an idle transaction is lost, and not an error of the statement", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const kill = (pid: number) =>
+      Effect.gen(function* () {
+        const admin = yield* SqlClient.SqlClient
+        yield* admin`SELECT pg_terminate_backend(${pid}::int)`
+        const rows = yield* admin`SELECT 1 FROM pg_stat_activity WHERE pid = ${pid}::int`
+        if (rows.length > 0) return yield* Effect.fail("still there")
+      }).pipe(
+        Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
+        Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
+      )
+    const error = yield* Effect.gen(function* () {
+      const rows = yield* sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`
+      yield* kill(rows[0]!.pid)
+      yield* sql`SELECT 1`
+    }).pipe(sql.withTransaction, Effect.flip)
+    const reason = Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason
+    assert.isTrue(reason._tag === "DatabaseUnavailable" && reason.problem === "lost")
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("a cancel from beside only hits what has run for long enough", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const mark = "cancelled_from_beside"
+    const running = yield* Effect.forkChild(Effect.flip(sql`SELECT pg_sleep(60) /* ${sql.literal(mark)} */`))
+    yield* eventuallyIn(mark, 1)
+    const found = yield* sql<{ pid: number }>`SELECT pid FROM pg_stat_activity
+      WHERE state = 'active' AND query LIKE ${`%${mark}%`} AND pid <> pg_backend_pid()`
+    const pid = found[0]!.pid
+    assert.deepStrictEqual(yield* sql.unsafe(cancelStatement, [pid, 60_000]), [])
+    assert.strictEqual((yield* sql.unsafe(cancelStatement, [pid, 0.5])).length, 1)
+    const error = (yield* Fiber.join(running)) as SqlError
+    assert.strictEqual(error.reason._tag, "StatementTimeoutError")
   }).pipe(Effect.provide(layerPool()))
 )
 

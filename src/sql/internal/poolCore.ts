@@ -332,6 +332,7 @@ export class PoolCore {
   }
 }
 
-const cancelStatement =
+/** Cancels what a session runs for longer than the given milliseconds, and nothing that began later. */
+export const cancelStatement =
   "SELECT pg_cancel_backend(pid) FROM pg_stat_activity " +
   "WHERE pid = $1 AND state = 'active' AND clock_timestamp() - query_start >= $2 * interval '1 millisecond'"
