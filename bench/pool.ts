@@ -6,6 +6,7 @@ import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -140,7 +141,7 @@ const sides = {
     const sql = postgres({ ...address(port), password, max: maxConnections })
     return byPromises(
       (n) => sql`SELECT ${n}::int AS n`,
-      () => sql.end()
+      () => sql.end({ timeout: 1 })
     )
   }
 }
@@ -160,7 +161,7 @@ const throughput = async (options: {
     perSecond(options.total, await side.run(options.total, options.concurrency))
   const samples = await Row.interleave({
     rounds: 9,
-    warmup: 3,
+    warmup: 5,
     ours: sample(options.ours),
     rival: sample(options.rival)
   })
@@ -281,10 +282,13 @@ const spikeSides = {
     const sql = postgres({ ...address(port), password, max: callers })
     return byPromises(
       () => sql`SELECT pg_sleep(0.002)`,
-      () => sql.end()
+      () => sql.end({ timeout: 1 })
     )
   }
 }
+
+/** How long a caller waits for an answer before it asks again, in milliseconds. */
+const patienceMs = 1_000
 
 /** The slowest percent of calls, in milliseconds, while a session is killed every second; a failed call is tried on. */
 const killed = async (port: number, row: string, rival: (port: number) => Side): Promise<Row.Row> => {
@@ -309,11 +313,12 @@ const killed = async (port: number, row: string, rival: (port: number) => Side):
         times.push(
           await timed(async () => {
             for (;;) {
-              const done = await side.run(1, 1).then(
+              const answered = side.run(1, 1).then(
                 () => true,
                 () => false
               )
-              if (done) return
+              // Some calls are never answered.
+              if (await Promise.race([answered, delay(patienceMs, false, { ref: false })])) return
             }
           })
         )
@@ -334,7 +339,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
   const { port } = server
   try {
     yield await acquireRelease(port)
-    const many = { total: 10_000, concurrency: callers }
+    const many = { total: 20_000, concurrency: callers }
     const multiplexed = () => sides.ours(port, { multiplex: true })
     yield await throughput({
       ...many,

@@ -88,9 +88,7 @@ export const make = (): FakeDatabase => {
         closing.add(onClose)
         return Effect.sync(() => closing.delete(onClose))
       })
-      const cancelled = Effect.suspend(() =>
-        Effect.ignore(Effect.raceFirst(Effect.delay(Effect.void, database.cancelMs), broken))
-      )
+      const cancelled = Effect.suspend(() => Effect.ignore(Effect.timeoutOption(broken, database.cancelMs)))
       const work =
         durationOf(sql) === 0 && !database.silent
           ? Effect.void
