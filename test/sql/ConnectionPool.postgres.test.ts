@@ -175,19 +175,21 @@ it.live("a deadline that passes in a transaction is an error of the transaction,
   }).pipe(Effect.provide(layerPool()))
 )
 
+/** Kills a session and waits until it is gone. */
+const kill = (pid: number) =>
+  Effect.gen(function* () {
+    const admin = yield* SqlClient.SqlClient
+    yield* admin`SELECT pg_terminate_backend(${pid}::int)`
+    const rows = yield* admin`SELECT 1 FROM pg_stat_activity WHERE pid = ${pid}::int`
+    if (rows.length > 0) return yield* Effect.fail("still there")
+  }).pipe(
+    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
+    Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
+  )
+
 it.live("a session killed in an idle transaction is lost, and not an error of the statement", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const kill = (pid: number) =>
-      Effect.gen(function* () {
-        const admin = yield* SqlClient.SqlClient
-        yield* admin`SELECT pg_terminate_backend(${pid}::int)`
-        const rows = yield* admin`SELECT 1 FROM pg_stat_activity WHERE pid = ${pid}::int`
-        if (rows.length > 0) return yield* Effect.fail("still there")
-      }).pipe(
-        Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
-        Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
-      )
     const error = yield* Effect.gen(function* () {
       const rows = yield* sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`
       yield* kill(rows[0]!.pid)

@@ -262,21 +262,23 @@ it.effect("tries to connect three times with growing pauses, then says that noth
   )
 )
 
+/** How often a pool with this password tries to connect to a server that does not take it. */
+const tries = (password: NonNullable<Options["password"]>) =>
+  Effect.gen(function* () {
+    const database = FakeSessions.make()
+    database.refusing = FakeSessions.wrongPassword()
+    const { run } = yield* setup({ minConnections: 0, password }, database)
+    const caller = yield* Effect.forkChild(Effect.flip(run("a")))
+    yield* settle
+    yield* advance(1_000)
+    const reason = reasonOf(yield* Fiber.join(caller))
+    assert.isTrue(reason._tag === "DatabaseUnavailable" && reason.problem === "authentication")
+    return database.asked
+  })
+
 it.effect("tries a wrong password once, and one that is made anew for each try again", () =>
   scoped(
     Effect.gen(function* () {
-      const tries = (password: NonNullable<Options["password"]>) =>
-        Effect.gen(function* () {
-          const database = FakeSessions.make()
-          database.refusing = FakeSessions.wrongPassword()
-          const { run } = yield* setup({ minConnections: 0, password }, database)
-          const caller = yield* Effect.forkChild(Effect.flip(run("a")))
-          yield* settle
-          yield* advance(1_000)
-          const reason = reasonOf(yield* Fiber.join(caller))
-          assert.isTrue(reason._tag === "DatabaseUnavailable" && reason.problem === "authentication")
-          return database.asked
-        })
       assert.strictEqual(yield* tries(Redacted.make("fixed")), 1)
       assert.strictEqual(yield* tries(Effect.succeed(Redacted.make("rotated"))), 3)
     })

@@ -2,7 +2,6 @@
  * The pool's numbers as OpenTelemetry's `db.client.connection.*` metrics, read when they are asked for and never
  * written, so that they cost a query nothing.
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
@@ -34,7 +33,7 @@ const histogramState = (histogram: Histogram): Metric.HistogramState => {
 /** Registers the metrics until the scope closes. */
 export const register = (core: PoolCore): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const context = Context.omit()((yield* Effect.context<never>()) as Context.Context<never>)
+    const context = yield* Effect.context<never>()
     const registrations: Array<Metric.Registration> = []
     const pool = { "db.client.connection.pool.name": core.settings.name }
 
