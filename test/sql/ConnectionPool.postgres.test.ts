@@ -25,7 +25,14 @@ const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
   Layer.unwrap(
     Effect.map(Postgres.createDatabase, (database) => {
       const server = inject("postgres")
-      return ConnectionPool.layer({ ...server, password: Redacted.make(server.password), database, ...options })
+      return ConnectionPool.layer({
+        ...server,
+        password: Redacted.make(server.password),
+        database,
+        // A busy machine must not turn a late statement into a late ping.
+        validationWindow: "1 minute",
+        ...options
+      })
     })
   )
 
@@ -82,7 +89,8 @@ for (const multiplex of [false, true]) {
 it.live("a statement past its deadline fails and is cancelled in the server", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const error = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("50 millis"), Effect.flip)
+    yield* sql`SELECT 1`
+    const error = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
     const reason = Option.getOrThrow(ConnectionPool.fromSqlError(error as never)).reason
     assert.strictEqual(reason._tag, "QueryTimeout")
     assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
@@ -109,6 +117,7 @@ for (const multiplex of [false, true]) {
   it.live(`a statement that is late or interrupted does not go on in the server, multiplex ${multiplex}`, () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
+      yield* sql`SELECT 1`
       const late = `late_${multiplex}`
       yield* sql`SELECT pg_sleep(60) /* ${sql.literal(late)} */`.pipe(
         ConnectionPool.withDeadline("100 millis"),
@@ -128,6 +137,7 @@ for (const multiplex of [false, true]) {
 it.live("others on a shared connection go on when one of them is cancelled", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
     const slow = yield* sql`SELECT pg_sleep(60)`.pipe(
       ConnectionPool.withDeadline("150 millis"),
       Effect.flip,
@@ -157,11 +167,11 @@ it.live("a deadline that passes in a transaction is an error of the transaction,
       insert.pipe(
         Effect.andThen(program),
         sql.withTransaction,
-        ConnectionPool.withDeadline("150 millis"),
+        ConnectionPool.withDeadline("800 millis"),
         Effect.flip,
         Effect.map((error) => Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason._tag)
       )
-    const idle = Effect.sleep("300 millis")
+    const idle = Effect.sleep("1 second")
     assert.strictEqual(yield* limited(Effect.andThen(idle, insert)), "QueryTimeout")
     assert.strictEqual(yield* limited(idle), "QueryTimeout")
     assert.strictEqual(yield* limited(sql.withTransaction(Effect.andThen(insert, idle))), "QueryTimeout")

@@ -290,10 +290,11 @@ export class PoolCore {
     const until = progress.stuckUntil
     const elapsed = Effect.sync(() => this.now() - progress.movedAt)
     const connector = this.connector
+    const patienceMs = this.settings.validationTimeoutMs
     const cancel = Effect.gen(function* () {
       const beside = yield* connector.openBeside(session)
       // An answer that does not come in time ends this session too, and with it the wait for it.
-      yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), cancelGraceMs))
+      yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), patienceMs))
       yield* beside.connection.queryValues(cancelStatement, [session.connection.processId, yield* elapsed])
     })
     this.fork(
