@@ -1,0 +1,299 @@
+/**
+ * A Postgres connection pool that answers in time: with a connection, or with the reason why not.
+ *
+ * It provides the `PgClient` and `SqlClient` of a program, over `@effect/sql-pg`'s own connections. A program that
+ * runs on `PgClient.layer` runs on it unchanged. What it adds are bounds: on the wait for a connection, on connecting,
+ * on a statement and on shutdown; connections that are checked before they are handed out and put back in order
+ * before the next; and errors that tell an exhausted pool from a database out of reach and from a slow query.
+ *
+ * @since 0.1.0
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import type * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Connector from "./internal/connector.ts"
+import { CurrentDeadline } from "./internal/currentDeadline.ts"
+import { monotonicMs } from "./internal/monotonic.ts"
+import * as PgPoolClient from "./internal/pgClient.ts"
+import type { PoolStats } from "./internal/poolError.ts"
+import * as PoolLifecycle from "./internal/poolLifecycle.ts"
+import * as PoolSettings from "./internal/poolSettings.ts"
+
+export type { Target } from "./internal/connector.ts"
+export {
+  AcquireTimes,
+  ClosedConnections,
+  DatabaseProblem,
+  DatabaseUnavailable,
+  fromSqlError,
+  PoolClosed,
+  PoolError,
+  PoolExhausted,
+  PoolStats,
+  QueryTimeout
+} from "./internal/poolError.ts"
+export {
+  defaultAcquireTimeout,
+  defaultBreakerFailures,
+  defaultBreakerPause,
+  defaultConnectBackoff,
+  defaultConnectRetries,
+  defaultConnectTimeout,
+  defaultDrainTimeout,
+  defaultIdleTimeout,
+  defaultKeepaliveInterval,
+  defaultLifetimeJitter,
+  defaultLongHold,
+  defaultMaxConnections,
+  defaultMaxLifetime,
+  defaultMaxWaiters,
+  defaultMinConnections,
+  defaultMultiplexConcurrency,
+  defaultSlowAcquire,
+  defaultTcpKeepAlive,
+  defaultValidationTimeout,
+  defaultValidationWindow
+} from "./internal/poolSettings.ts"
+
+/**
+ * A server of several. The port is 5432 when absent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Host {
+  readonly host: string
+  readonly port?: number | undefined
+}
+
+/**
+ * Options of the pool, beside those of `@effect/sql-pg`'s client, which mean here what they mean there. Times are
+ * `Duration.Input`; where `Duration.infinity` is allowed it turns the feature off.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
+  /** Names the pool in metrics and logs. `athena` when absent. */
+  readonly name?: string | undefined
+  /**
+   * Several servers instead of `host` and `port`, tried in order beginning with the one that worked last. At least
+   * one.
+   */
+  readonly hosts?: ReadonlyArray<Host> | undefined
+  /** Which of the servers to use. `any` when absent. */
+  readonly target?: Connector.Target | undefined
+  /** Connections kept open when nothing runs; lost ones are replaced. From 0 to `maxConnections`; 1 when absent. */
+  readonly minConnections?: number | undefined
+  /** Connections open at the same time at most, those being opened included. From 1 to 1,000; 3 when absent. */
+  readonly maxConnections?: number | undefined
+  /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
+  readonly acquireTimeout?: Duration.Input | undefined
+  /** How many callers may wait; one more is turned away at once. From 0 to 1,000,000; 1,000 when absent. */
+  readonly maxWaiters?: number | undefined
+  /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** How old a connection may get. From 100 ms, or infinite; 30 minutes when absent. */
+  readonly maxLifetime?: Duration.Input | undefined
+  /**
+   * By what share at most each connection's lifetime is shortened at random, so that they do not all end at once.
+   * From 0 to 1; 0.1 when absent.
+   */
+  readonly lifetimeJitter?: number | undefined
+  /**
+   * How long after its last answer a connection is handed out without a ping. From 0, or infinite to never ping before
+   * a borrow; 500 milliseconds when absent.
+   */
+  readonly validationWindow?: Duration.Input | undefined
+  /**
+   * How long a ping, or putting a session back in order, may take before the connection counts as broken. From 10 ms
+   * up to `acquireTimeout`; 1 second when absent.
+   */
+  readonly validationTimeout?: Duration.Input | undefined
+  /** How often an idle connection is pinged. From 50 ms and below `maxLifetime`, or infinite; 2 minutes when absent. */
+  readonly keepaliveInterval?: Duration.Input | undefined
+  /** Idle time of a TCP connection before the operating system probes it. From 1 second; 30 seconds when absent. */
+  readonly keepAlive?: Duration.Input | undefined
+  /**
+   * How long opening a connection may take, password, TLS and login included; with several hosts for a round over all
+   * of them. From 50 ms, finite; 5 seconds when absent.
+   */
+  readonly connectTimeout?: Duration.Input | undefined
+  /** How often a failed connect is tried again before somebody hears of it. From 0 to 100; 2 when absent. */
+  readonly connectRetries?: number | undefined
+  /** The pause before the first retry; it doubles and is jittered. From 1 ms; 100 milliseconds when absent. */
+  readonly connectBackoff?: Duration.Input | undefined
+  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1; 5 when absent. */
+  readonly breakerFailures?: number | undefined
+  /** How long the pool stops trying then, and how often it tries to refill itself. From 10 ms; 1 second when absent. */
+  readonly breakerPause?: Duration.Input | undefined
+  /**
+   * How long each operation may take, from the wait for a connection to its answer, however the network is. A
+   * statement that is late is cancelled in the server. From 1 ms; no deadline when absent. `withDeadline` sets one for
+   * a part of a program and goes before this one.
+   */
+  readonly deadline?: Duration.Input | undefined
+  /** How long one caller may hold a connection before a warning says who. From 100 ms, or infinite; 30 s when absent. */
+  readonly longHold?: Duration.Input | undefined
+  /** How long a caller may wait for a connection before a warning. Up to `acquireTimeout`, or infinite; 1 s when absent. */
+  readonly slowAcquire?: Duration.Input | undefined
+  /** How long shutdown waits for connections in use before it ends them. From 0, finite; 5 seconds when absent. */
+  readonly drainTimeout?: Duration.Input | undefined
+}
+
+/**
+ * The pool of a program.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ConnectionPool extends Context.Service<
+  ConnectionPool,
+  {
+    /** The client that runs on the pool; the same that the Layer provides as `PgClient` and `SqlClient`. */
+    readonly client: PgClient.PgClient
+    /** The pool's state now. */
+    readonly stats: Effect.Effect<PoolStats>
+  }
+>()("athena-hooks/sql/ConnectionPool") {}
+
+/**
+ * Opens a pool for the lifetime of the scope. It does not wait for a connection: a database that is down shows when
+ * the first statement runs.
+ *
+ * Fails with `SqlError`, reason `UnknownError`, when an option is wrong; the message names it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (
+  options: ConnectionPoolOptions
+) => Effect.Effect<ConnectionPool["Service"], SqlError, Scope.Scope | Reactivity.Reactivity> = Effect.fnUntraced(
+  function* (options: ConnectionPoolOptions) {
+    const settings = yield* PoolSettings.resolve(options)
+    const config = PoolSettings.clientConfig(options)
+    const connector = Connector.make({
+      config: { client: config, keepAliveMs: settings.tcpKeepAliveMs },
+      addresses: settings.addresses,
+      target: settings.target,
+      connectTimeoutMs: settings.connectTimeoutMs
+    })
+    const core = yield* PoolLifecycle.make(settings, connector)
+    const client = yield* PgPoolClient.make(core, config)
+    return ConnectionPool.of({ client, stats: Effect.sync(() => core.stats()) })
+  }
+)
+
+/**
+ * Provides the pool and, on it, the `PgClient` and `SqlClient` of a program.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as Effect from "effect/Effect"
+ * import * as Redacted from "effect/Redacted"
+ * import * as SqlClient from "effect/sql/SqlClient"
+ *
+ * const Database = ConnectionPool.layer({
+ *   url: Redacted.make("postgres://athena@localhost/athena"),
+ *   maxConnections: 10,
+ *   deadline: "2 seconds"
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`SELECT 1 AS one`
+ * }).pipe(Effect.provide(Database))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: ConnectionPoolOptions
+): Layer.Layer<ConnectionPool | PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
+  Layer.effectContext(
+    Effect.map(make(options), (pool) =>
+      Context.make(ConnectionPool, pool).pipe(
+        Context.add(PgClient.PgClient, pool.client),
+        Context.add(SqlClient.SqlClient, pool.client)
+      )
+    )
+  ).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * Provides the pool with its options read from `Config`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as Config from "effect/Config"
+ *
+ * const Database = ConnectionPool.layerConfig({ url: Config.Redacted("DATABASE_URL") })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<ConnectionPoolOptions>
+): Layer.Layer<ConnectionPool | PgClient.PgClient | SqlClient.SqlClient, Config.ConfigError | SqlError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(config), layer))
+
+/**
+ * Gives all database operations of an effect one deadline together, counted from its start: the wait for a connection,
+ * every statement, and the way to the server and back. When it passes, the operation that runs fails with
+ * `PoolExhausted` or `DatabaseUnavailable` where it had no connection yet and with `QueryTimeout` where it had, and its
+ * statement is cancelled in the server. A deadline that is set around stays in force where it is earlier.
+ *
+ * A statement fails at the deadline, to the resolution of 5 ms, also when the network is dead. A stream fails at most
+ * 250 ms later, for it is given the time to hear of the cancel.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as SqlClient from "effect/sql/SqlClient"
+ * import * as Effect from "effect/Effect"
+ *
+ * const recent = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`SELECT id FROM events ORDER BY id DESC LIMIT 10`
+ * }).pipe(ConnectionPool.withDeadline("200 millis"))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withDeadline: {
+  (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const at = monotonicMs(fiber.getRef(Clock.Clock)) + Duration.toMillis(Duration.fromInputUnsafe(duration))
+    const outer = fiber.getRef(CurrentDeadline)
+    return Effect.provideService(self, CurrentDeadline, outer === undefined ? at : Math.min(at, outer))
+  })
+)
+
+/**
+ * Reads the state of the program's pool.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const stats: Effect.Effect<PoolStats, never, ConnectionPool> = Effect.flatMap(
+  ConnectionPool,
+  (pool) => pool.stats
+)

@@ -1,0 +1,231 @@
+/**
+ * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
+ */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pool from "effect/Pool"
+import * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import * as Holder from "./holder.ts"
+import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
+import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import { Retry, type Ticket } from "./ticket.ts"
+import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
+
+type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+
+/** Puts a session back in order before somebody else gets it; one that can't be is retired. */
+export const clean = (
+  core: PoolCore,
+  connection: PooledConnection,
+  pinned: PgConnection.PgConnection
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (connection.isClean || connection.closing !== undefined) return Effect.void
+    if ((connection.left & Effects.unknown) !== 0) return core.retire(connection, "dirty")
+    const statements = resetStatements(connection)
+    return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
+      (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
+      Effect.matchEffect({
+        onFailure: () => core.retire(connection, "dirty"),
+        onSuccess: () =>
+          Effect.sync(() => {
+            connection.left = Effects.none
+            connection.inTransaction = false
+          })
+      })
+    )
+  })
+
+/** The connection as `SqlClient` sees it while a caller holds it alone. */
+export class Lease extends StatementConnection {
+  readonly connection: PooledConnection
+  readonly pinned: PgConnection.PgConnection
+  private readonly core: PoolCore
+  private readonly scope: Scope.Closeable
+  private readonly acquiredAt: number
+  /** A statement was left behind on it, so it is of no use to its holder any more. */
+  private doomed: SqlError | undefined
+  private leftBehind: Effect.Effect<void> = Effect.void
+
+  constructor(options: {
+    readonly core: PoolCore
+    readonly connection: PooledConnection
+    readonly pinned: PgConnection.PgConnection
+    readonly scope: Scope.Closeable
+  }) {
+    super((sql, effect) => this.runStatement(sql, effect))
+    this.core = options.core
+    this.connection = options.connection
+    this.pinned = options.pinned
+    this.scope = options.scope
+    this.acquiredAt = options.core.now()
+  }
+
+  /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
+  get isAlive(): boolean {
+    return this.doomed === undefined && this.connection.session.isOpen()
+  }
+
+  private runStatement<A>(
+    sql: string,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const effects = effectsOf(sql)
+    if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
+    return Effect.withFiber((fiber) => {
+      const ticket = this.core.newTicket(fiber, true)
+      return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
+    })
+  }
+
+  /**
+   * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
+   * after the caller's, and a session that breaks meanwhile has done what they ask.
+   */
+  private unwind<A>(
+    effects: number,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const { connection, core } = this
+    const run = Effect.withFiber((fiber) => this.send(core.newTicketWithout(fiber), effects, effect))
+    return core.guard(connection, core.settings.validationTimeoutMs, run).pipe(
+      Effect.catchIf(
+        () => !this.isAlive,
+        () => Effect.succeed([] as A)
+      )
+    )
+  }
+
+  private send<A>(
+    ticket: Ticket,
+    effects: number,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const { connection, core } = this
+    if (this.doomed !== undefined) return Effect.fail(this.doomed)
+    ticket.connection = connection
+    connection.sending(effects)
+    core.startRunning(ticket)
+    const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
+    return Effect.onExit(run, (exit) =>
+      Effect.sync(() => {
+        connection.answered(effects)
+        if (!ticket.over) this.leaveBehind(ticket, exit)
+      })
+    )
+  }
+
+  /** A statement whose answer may still come, so nothing else may be sent. */
+  private leaveBehind(ticket: Ticket, exit: Exit.Exit<unknown, SqlError>): void {
+    const failure = Exit.findErrorOption(exit)
+    this.leftBehind = ticket.ending
+    this.doomed = failure._tag === "Some" ? failure.value : this.core.unavailableError(interrupted, false, "query")
+  }
+
+  override executeStream(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    transformRows: TransformRows
+  ): Stream.Stream<any, SqlError> {
+    const { core } = this
+    const rows = Stream.unwrap(
+      Effect.withFiber((fiber) => {
+        this.connection.sending(effectsOf(sql))
+        return Effect.as(this.limitStream(core.newTicket(fiber, true)), this.pinned.stream(sql, params))
+      })
+    )
+    const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error))
+    return transformRows === undefined
+      ? explained
+      : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
+  }
+
+  /** Ends a stream at its deadline: cancels it in the server and, without an answer, ends the session. */
+  private limitStream(ticket: Ticket): Effect.Effect<void, never, Scope.Scope> {
+    const { deadlineAt } = ticket
+    if (deadlineAt === undefined) return Effect.void
+    const { connection, core } = this
+    return Effect.asVoid(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const target = {
+            expire: () => {
+              this.doomed = core.queryTimeout(ticket)
+              core.fork(core.retire(connection, "cancelled"))
+              core.fork(this.pinned.interrupt)
+              core.deadlines.add(core.now() + cancelGraceMs, { expire: connection.session.destroy })
+            }
+          }
+          return { bucket: core.deadlines.add(deadlineAt, target), target }
+        }),
+        ({ bucket, target }) => Effect.sync(() => core.deadlines.remove(bucket, target))
+      )
+    )
+  }
+
+  /** Gives the connection back in order. What hangs on it is not waited for. */
+  readonly release: Effect.Effect<void> = Effect.suspend(() => {
+    const { connection, core, pinned, scope } = this
+    connection.leases--
+    connection.holder = undefined
+    connection.lastUsedAt = core.now()
+    core.counters.use.record(core.now() - this.acquiredAt)
+    if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), Scope.close(scope, Exit.void))
+    // Letting go any earlier would end the session before the statement is cancelled in the server.
+    const close = Effect.andThen(this.leftBehind, Scope.close(scope, Exit.void))
+    core.fork(Effect.andThen(core.retire(connection, "cancelled"), core.guard(connection, cancelGraceMs, close)))
+    return Effect.void
+  })
+}
+
+const interrupted = { problem: "lost", cause: undefined } as const
+
+/** Takes a connection for one caller alone until the scope closes. */
+export const take = (
+  core: PoolCore,
+  options: { readonly reportLongHold: boolean }
+): Effect.Effect<Lease, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber((fiber) => {
+      const refused = core.refusal()
+      if (refused !== undefined) return Effect.fail(refused)
+      const ticket = core.newTicket(fiber, true)
+      const attempt = Effect.suspend(() => {
+        const scope = Scope.makeUnsafe()
+        const taken = Effect.flatMap(Pool.get(core.pool), (connection) =>
+          core.whenGood(ticket, connection, () => pin(core, connection, scope))
+        )
+        return Effect.onExit(Scope.provide(taken, scope), (exit) =>
+          Exit.isSuccess(exit) && exit.value !== Retry ? Effect.void : Scope.close(scope, exit)
+        ).pipe(
+          Effect.tap((lease) =>
+            Effect.sync(() => {
+              if (lease !== Retry) core.granted(ticket)
+            })
+          )
+        )
+      })
+      return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
+        Effect.tap((lease) => {
+          if (options.reportLongHold) lease.connection.holder = Holder.make(fiber, core.now())
+          return Effect.addFinalizer(() => lease.release)
+        })
+      )
+    })
+  )
+
+const pin = (
+  core: PoolCore,
+  connection: PooledConnection,
+  scope: Scope.Closeable
+): Effect.Effect<Lease, never, Scope.Scope> =>
+  Effect.andThen(
+    Pool.reserve(core.pool, connection),
+    Effect.map(connection.session.connection.pin, (pinned) => {
+      connection.leases++
+      return new Lease({ core, connection, pinned, scope })
+    })
+  )

@@ -1,0 +1,86 @@
+/**
+ * The driver's client over connections of this pool.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Connection } from "effect/sql/SqlConnection"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
+import * as Borrow from "./borrow.ts"
+import * as Lease from "./lease.ts"
+import type { PoolCore } from "./poolCore.ts"
+
+/** The fragment that the driver's compiler knows as JSON. */
+const pgJson = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
+
+const rolledBack = new SqlError({
+  reason: new UnknownError({
+    cause: new Error("COMMIT of an aborted transaction"),
+    message: "ConnectionPool: the transaction had failed before and was rolled back instead of committed",
+    operation: "commit"
+  })
+})
+
+/** A server answers the `COMMIT` of a failed transaction with `ROLLBACK` and no error. */
+const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
+  Effect.flatMap(connection.executeRaw("COMMIT", []), (result) =>
+    (result as { readonly command: string }).command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
+  )
+
+/** Listens on a connection of its own. Subscribing and unsubscribing wait for the server, but not for one that is gone. */
+const listen = (core: PoolCore, channel: string) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const lease = yield* restore(Lease.take(core, { reportLongHold: false }))
+      const scope = yield* Scope.make()
+      yield* Effect.addFinalizer(() =>
+        core.guard(lease.connection, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
+      )
+      const subscribed = core.guard(
+        lease.connection,
+        core.settings.acquireTimeoutMs,
+        Scope.provide(lease.pinned.listen(channel), scope)
+      )
+      return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error))
+    })
+  )
+
+export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClient.PgClientConfig) {
+  const compiler = PgClient.makeCompiler(config.transformQueryNames, config.transformJson)
+  const transformRows =
+    config.transformResultNames === undefined
+      ? undefined
+      : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array
+  const exclusive = Lease.take(core, { reportLongHold: true })
+  const address = core.settings.addresses[0]!
+  const client = yield* SqlClient.make({
+    // Streams, transactions and reservations; single statements borrow.
+    acquirer: exclusive,
+    transactionAcquirer: exclusive,
+    borrower: Borrow.make(core),
+    compiler,
+    driver: "pg",
+    prepareTransactionControls: true,
+    commit,
+    isTransaction: (connection) => connection instanceof Lease.Lease && connection.isAlive,
+    releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
+    spanAttributes: [
+      ...Object.entries(config.spanAttributes ?? {}),
+      ["db.system.name", "postgresql"],
+      ["db.namespace", config.database ?? config.username ?? "postgres"],
+      ["server.address", address.host],
+      ["server.port", address.port]
+    ],
+    transformRows
+  })
+  return Object.assign(client, {
+    [PgClient.TypeId]: PgClient.TypeId,
+    config,
+    json: (value: unknown) => Statement.fragment([pgJson(value)]),
+    listen: (channel: string) => listen(core, channel),
+    notify: (channel: string, payload: string) => Effect.asVoid(client`SELECT pg_notify(${channel}, ${payload})`)
+  }) satisfies PgClient.PgClient
+})

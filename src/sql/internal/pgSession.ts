@@ -1,0 +1,121 @@
+/**
+ * One Postgres session over a socket of our own.
+ *
+ * The protocol is `@effect/sql-pg`'s. The socket is made here, because only its owner can end it at a moment of its
+ * choosing: a session over a dead network neither answers nor closes, and a polite goodbye to it would keep the
+ * process alive until TCP gives up.
+ */
+import * as net from "node:net"
+import type { Duplex } from "node:stream"
+import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+
+/** An open session and the two things that a pool must know and do about it. */
+export interface Session {
+  readonly connection: PgConnection.PgConnection
+  readonly address: Address
+  readonly isOpen: () => boolean
+  /** Calls back once, when the session is over for whatever reason. */
+  readonly onClosed: (listener: () => void) => void
+  /** Ends the session at once, without a word to the server. Whatever runs on it fails. */
+  readonly destroy: () => void
+}
+
+/** Where a server listens: a TCP address or the path of a Unix socket. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly path: string | undefined
+}
+
+/** How long a goodbye may take before the socket is ended without the server's. */
+const lingerMs = 250
+
+/** The sockets of one session: its own first, then those of its cancel requests. */
+class Sockets {
+  private readonly open: () => Duplex
+  private readonly sockets = new Set<Duplex>()
+  main: Duplex | undefined
+
+  constructor(open: () => Duplex) {
+    this.open = open
+  }
+
+  readonly next = (): Duplex => {
+    const socket = this.open()
+    this.main ??= socket
+    this.sockets.add(socket)
+    socket.once("close", () => this.sockets.delete(socket))
+    // A late error of a socket nobody reads any more must not end the process.
+    socket.on("error", () => {})
+    return socket
+  }
+
+  destroy(): void {
+    for (const socket of this.sockets) socket.destroy()
+  }
+
+  /** Waits until all are closed, but not for a peer that is gone. */
+  readonly linger: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const waiting = new Set(this.sockets)
+    if (waiting.size === 0) return resume(Effect.void)
+    for (const socket of waiting) {
+      socket.once("close", () => {
+        waiting.delete(socket)
+        if (waiting.size === 0) resume(Effect.void)
+      })
+    }
+  }).pipe(Effect.timeoutOption(lingerMs), Effect.andThen(Effect.sync(() => this.destroy())))
+}
+
+const connectSocket = (address: Address, keepAliveMs: number): net.Socket =>
+  address.path === undefined
+    ? net.connect({
+        host: address.host,
+        port: address.port,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: keepAliveMs
+      })
+    : net.connect({ path: address.path })
+
+/** What opening a session needs beside its address. */
+export interface SessionConfig {
+  readonly client: PgClient.PgClientConfig
+  readonly keepAliveMs: number
+}
+
+/** Opens a session within `timeoutMs`; it ends with the scope. */
+export const open = (
+  config: SessionConfig,
+  address: Address,
+  timeoutMs: number
+): Effect.Effect<Session, SqlError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const sockets = yield* Effect.acquireRelease(
+      Effect.sync(() => new Sockets(config.client.stream ?? (() => connectSocket(address, config.keepAliveMs)))),
+      // Nobody should wait for the goodbye, least of all a caller who hands a broken connection back.
+      (sockets) => Effect.forkDetach(sockets.linger)
+    )
+    const connection = yield* PgConnection.make({
+      ...config.client,
+      host: address.host,
+      port: address.port,
+      connectTimeout: timeoutMs,
+      stream: sockets.next
+    })
+    const socket = sockets.main!
+    return {
+      connection,
+      address,
+      isOpen: () => !socket.destroyed && socket.readable,
+      onClosed: (listener) => {
+        if (socket.closed) listener()
+        else socket.once("close", listener)
+      },
+      destroy: () => sockets.destroy()
+    }
+  })

@@ -1,0 +1,339 @@
+/**
+ * The pool itself: `effect/Pool` with what it knows about each connection, each caller and itself.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Pool from "effect/Pool"
+import { SqlError } from "effect/sql/SqlError"
+import type { Connector } from "./connector.ts"
+import { CurrentDeadline } from "./currentDeadline.ts"
+import { Deadlines } from "./deadlines.ts"
+import { monotonicMs } from "./monotonic.ts"
+import type { PooledConnection } from "./pooledConnection.ts"
+import {
+  type DatabaseProblem,
+  DatabaseUnavailable,
+  isConnectionLoss,
+  PoolClosed,
+  PoolExhausted,
+  type PoolStats,
+  QueryTimeout,
+  toSqlError
+} from "./poolError.ts"
+import type { Settings } from "./poolSettings.ts"
+import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
+import { Retry, Ticket } from "./ticket.ts"
+
+/** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
+export const cancelGraceMs = 250
+
+/** The last failure to connect, kept for callers who run out of time while the pool still tries. */
+export interface ConnectFailure {
+  readonly problem: DatabaseProblem
+  readonly cause: SqlError | undefined
+}
+
+export class PoolCore {
+  readonly settings: Settings
+  readonly connector: Connector
+  readonly clock: Clock.Clock
+  readonly deadlines: Deadlines
+  readonly counters = new Counters()
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
+  readonly sessions = new Set<PooledConnection>()
+  readonly waiting = new Set<Ticket>()
+  /** Callbacks of openings that pause, called when somebody starts to wait or a connection is lost. */
+  readonly onChange = new Set<() => void>()
+  pool!: Pool.Pool<PooledConnection, SqlError>
+  opening = 0
+  closed = false
+  lastFailure: ConnectFailure | undefined
+
+  constructor(options: {
+    readonly settings: Settings
+    readonly connector: Connector
+    readonly clock: Clock.Clock
+    readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  }) {
+    this.settings = options.settings
+    this.connector = options.connector
+    this.clock = options.clock
+    this.fork = options.fork
+    this.deadlines = new Deadlines(options.clock, options.fork)
+  }
+
+  now(): number {
+    return monotonicMs(this.clock)
+  }
+
+  occupancy(): Occupancy {
+    let idle = 0
+    let inUse = 0
+    for (const item of this.pool.state.items) {
+      if (item.exit._tag === "Failure" || !item.exit.value.session.isOpen()) continue
+      if (item.refCount > 0) inUse++
+      else idle++
+    }
+    const { max, min } = this.settings
+    return { idle, inUse, opening: this.opening, waiting: this.waiting.size, min, max }
+  }
+
+  stats(): PoolStats {
+    return this.counters.snapshot(this.occupancy())
+  }
+
+  /** Tells openings that pause to look again. */
+  changed(): void {
+    if (this.onChange.size === 0) return
+    // A copy: an opening that is woken and fails at once pauses again.
+    const wakes = Array.from(this.onChange)
+    for (const wake of wakes) wake()
+  }
+
+  /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
+  retire(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      connection.closing ??= reason
+      return Pool.invalidate(this.pool, connection)
+    })
+  }
+
+  /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
+  guard<A, E, R>(connection: PooledConnection, ms: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      const target = { expire: connection.session.destroy }
+      const bucket = this.deadlines.add(this.now() + ms, target)
+      return Effect.onExit(effect, () => Effect.sync(() => this.deadlines.remove(bucket, target)))
+    })
+  }
+
+  /** Whether a connection still answers. One that does not is retired. */
+  ping(connection: PooledConnection): Effect.Effect<boolean> {
+    return this.guard(
+      connection,
+      this.settings.validationTimeoutMs,
+      connection.session.connection.queryValues("SELECT 1")
+    ).pipe(
+      Effect.matchEffect({
+        onFailure: () => Effect.as(this.retire(connection, "validation"), false),
+        onSuccess: () =>
+          Effect.sync(() => {
+            connection.lastSeenAt = this.now()
+            return true
+          })
+      })
+    )
+  }
+
+  /**
+   * Goes on with a connection just taken from the pool if it is good; otherwise retires it and asks for another try.
+   * It counts as good without a ping for a while after its last answer, and while others wait for answers on it.
+   */
+  whenGood<A, E, R>(
+    ticket: Ticket,
+    connection: PooledConnection,
+    next: (ticket: Ticket, connection: PooledConnection) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A | Retry, E, R> {
+    ticket.connection = connection
+    const now = ticket.waiting ? this.now() : ticket.startedAt
+    if (!connection.isUsable(now)) {
+      const reason = now >= connection.expiresAt ? "lifetime" : "lost"
+      return Effect.as(this.retire(connection, reason), Retry)
+    }
+    const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
+    if (seen) return next(ticket, connection)
+    return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
+      good ? next(ticket, connection) : Effect.succeed(Retry)
+    )
+  }
+
+  /** The caller has its connection: the wait is over. */
+  granted(ticket: Ticket): void {
+    const waitedMs = ticket.waiting ? this.now() - ticket.startedAt : 0
+    ticket.acquiredAt = ticket.startedAt + waitedMs
+    this.stopWaiting(ticket)
+    this.counters.acquire.record(waitedMs)
+    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(waitedMs)
+  }
+
+  /** The statement is about to be sent; from now on its deadline means that it was too slow. */
+  startRunning(ticket: Ticket): void {
+    const connection = ticket.connection!
+    ticket.running = true
+    connection.leases++
+    if (!ticket.exclusive) ticket.sequence = connection.progress.send()
+    if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
+  }
+
+  /** Whether a caller may come in at all. */
+  refusal(): SqlError | undefined {
+    if (this.closed) return this.closedError()
+    if (this.waiting.size < this.settings.maxWaiters) return undefined
+    const head = this.pool.state.availableHead
+    if (this.waiting.size === 0 && head?.exit._tag === "Success") return undefined
+    this.counters.exhausted++
+    return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
+  }
+
+  /** A deadline of the fiber goes before that of the pool, which is for each operation anew. */
+  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean): Ticket {
+    const startedAt = this.now()
+    const own = this.settings.deadlineMs
+    const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
+    return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
+  }
+
+  /** A ticket that runs until it is answered. */
+  newTicketWithout(fiber: Fiber.Fiber<unknown, unknown>): Ticket {
+    return new Ticket(this, fiber, this.now(), undefined, true)
+  }
+
+  queryTimeout(ticket: Ticket): SqlError {
+    this.counters.timedOut++
+    return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - ticket.startedAt }), "query")
+  }
+
+  closedError(cause?: SqlError): SqlError {
+    return toSqlError(new PoolClosed({ stats: this.stats(), cause }), "acquire")
+  }
+
+  unavailableError(failure: ConnectFailure, breakerOpen: boolean, operation: string): SqlError {
+    return toSqlError(
+      new DatabaseUnavailable({ stats: this.stats(), cause: failure.cause, problem: failure.problem, breakerOpen }),
+      operation
+    )
+  }
+
+  /** The caller has to wait for a connection. */
+  wait(ticket: Ticket): void {
+    ticket.waiting = true
+    this.waiting.add(ticket)
+    const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
+    ticket.bucket = this.deadlines.add(Math.min(acquireAt, ticket.deadlineAt ?? Infinity), ticket)
+    this.changed()
+  }
+
+  stopWaiting(ticket: Ticket): void {
+    if (ticket.bucket !== 0) this.deadlines.remove(ticket.bucket, ticket)
+    ticket.bucket = 0
+    if (!ticket.waiting) return
+    ticket.waiting = false
+    this.waiting.delete(ticket)
+  }
+
+  /** Why a caller got no connection in time: they were all out, or there were none to be had. */
+  gaveUp(ticket: Ticket): SqlError {
+    const { inUse, max, opening } = this.occupancy()
+    const failure = this.lastFailure
+    if (inUse >= max || (failure === undefined && opening === 0)) {
+      this.counters.exhausted++
+      const waitedMs = this.now() - ticket.startedAt
+      return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs }), "acquire")
+    }
+    this.counters.unavailable++
+    if (failure !== undefined) return this.unavailableError(failure, false, "acquire")
+    return toSqlError(
+      new DatabaseUnavailable({ stats: this.stats(), problem: "unreachable", breakerOpen: false }),
+      "acquire"
+    )
+  }
+
+  /** The ticket's fiber has ended: its connection answered or broke. */
+  finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+    const connection = ticket.connection!
+    ticket.running = false
+    connection.leases--
+    const now = this.now()
+    if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
+    if (left) return
+    connection.lastUsedAt = now
+    if (!ticket.exclusive) {
+      connection.progress.answer(ticket.sequence, now)
+      if (connection.progress.isStuck) this.cancelShared(connection)
+    }
+    if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+  }
+
+  /** The caller is gone and its statement may still run. */
+  abandon(ticket: Ticket): void {
+    const connection = ticket.connection
+    if (connection === undefined) return
+    if (this.settings.concurrency > 1 && !ticket.running) return
+    if (!ticket.exclusive) {
+      connection.progress.abandon(ticket.sequence)
+      connection.progress.movedAt = Math.max(connection.progress.movedAt, this.now())
+      if (connection.progress.isStuck) this.cancelShared(connection)
+      return
+    }
+    // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
+    this.deadlines.add(this.now() + cancelGraceMs, {
+      expire: () => {
+        if (!ticket.over) connection.session.destroy()
+      }
+    })
+    this.fork(this.retire(connection, "cancelled"))
+  }
+
+  /**
+   * Cancels the statement that a shared connection is stuck on. The session itself can't tell whose statement a
+   * cancel would hit, so another session asks for it, and only for a statement that runs since before the server
+   * last answered: a later one belongs to somebody else.
+   */
+  private cancelShared(connection: PooledConnection): void {
+    const { progress, session } = connection
+    if (progress.cancelling) return
+    progress.cancelling = true
+    const until = progress.stuckUntil
+    const elapsed = Effect.sync(() => this.now() - progress.movedAt)
+    const connector = this.connector
+    const patienceMs = this.settings.validationTimeoutMs
+    const cancel = Effect.gen(function* () {
+      const beside = yield* connector.openBeside(session)
+      // An answer that does not come in time ends this session too, and with it the wait for it.
+      yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), patienceMs))
+      yield* beside.connection.queryValues(cancelStatement, [session.connection.processId, yield* elapsed])
+    })
+    this.fork(
+      Effect.match(Effect.scoped(cancel), {
+        // The server can't be reached, so the session that waits for it is of no use either.
+        onFailure: () => session.destroy(),
+        onSuccess: () => {
+          progress.cancelling = false
+          progress.answer(until, this.now())
+          if (progress.isStuck) this.cancelShared(connection)
+        }
+      })
+    )
+  }
+
+  /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
+  explain<E>(cause: Cause.Cause<E>): Cause.Cause<E | SqlError> {
+    if (this.closed && Cause.hasInterruptsOnly(cause)) return Cause.fail(this.closedError())
+    return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error) : error))
+  }
+
+  explainError(error: SqlError): SqlError {
+    if (!isConnectionLoss(error)) return error
+    if (this.closed) return this.closedError(error)
+    const failure = { problem: "lost", cause: error } as const
+    return this.unavailableError(failure, false, error.reason.operation ?? "query")
+  }
+
+  private warnSlowAcquire(waitedMs: number): void {
+    const { inUse, max, opening, waiting } = this.occupancy()
+    this.fork(
+      Effect.logWarning("ConnectionPool: slow acquire").pipe(
+        Effect.annotateLogs({ pool: this.settings.name, waitedMs: Math.round(waitedMs), inUse, max, opening, waiting })
+      )
+    )
+  }
+}
+
+/** Cancels what a session runs for longer than the given milliseconds, and nothing that began later. */
+export const cancelStatement =
+  "SELECT pg_cancel_backend(pid) FROM pg_stat_activity " +
+  "WHERE pid = $1 AND state = 'active' AND clock_timestamp() - query_start >= $2 * interval '1 millisecond'"

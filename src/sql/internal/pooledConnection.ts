@@ -1,0 +1,157 @@
+/**
+ * A session while it belongs to the pool: when it was used, what was left behind in it, and how far its statements
+ * have come.
+ */
+import * as Effect from "effect/Effect"
+import type { Connection } from "effect/sql/SqlConnection"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import type { Session } from "./pgSession.ts"
+import type { CloseReason } from "./poolStats.ts"
+import { Effects, leftovers } from "./sessionState.ts"
+
+export class PooledConnection {
+  readonly session: Session
+  /** Monotonic milliseconds after which it is not handed out any more. */
+  readonly expiresAt: number
+  /** When it last answered a statement of a caller, or was opened. */
+  lastUsedAt: number
+  /** When it last answered anything, pings included. */
+  lastSeenAt: number
+  /** Why the pool closed it or is about to; absent while it is good. */
+  closing: CloseReason | undefined
+  /** Callers that hold it now. */
+  leases = 0
+  /** Who holds it alone, for the report of long holds. */
+  holder: Holder | undefined
+  /** Bits of what statements left behind in the session. */
+  left: number = Effects.none
+  inTransaction = false
+  readonly progress = new Progress()
+
+  constructor(session: Session, now: number, lifetimeMs: number) {
+    this.session = session
+    this.expiresAt = now + lifetimeMs
+    this.lastUsedAt = now
+    this.lastSeenAt = now
+  }
+
+  isUsable(now: number): boolean {
+    return this.closing === undefined && now < this.expiresAt && this.session.isOpen()
+  }
+
+  /** Notes what a statement does to the session before it is sent, for it may take effect though it fails. */
+  sending(effects: number): void {
+    this.left |= effects & leftovers
+    if ((effects & Effects.begins) !== 0) this.inTransaction = true
+  }
+
+  /** Notes that a statement was answered, with success or with an error. */
+  answered(effects: number): void {
+    if ((effects & Effects.ends) !== 0) this.inTransaction = false
+  }
+
+  get isClean(): boolean {
+    return !this.inTransaction && this.left === Effects.none
+  }
+}
+
+/** Who holds a connection alone since when. */
+export interface Holder {
+  readonly since: number
+  readonly describe: () => string
+  reported: boolean
+}
+
+/**
+ * How far the statements of a shared connection have come. They are answered in the order they were sent, so an
+ * answer says that all before it are done, also those whose caller is gone.
+ */
+export class Progress {
+  private sent = 0
+  private done = 0
+  private readonly abandoned = new Set<number>()
+  /** When a statement was last answered, in monotonic milliseconds. */
+  movedAt = 0
+  cancelling = false
+
+  send(): number {
+    return ++this.sent
+  }
+
+  answer(sequence: number, now: number): void {
+    this.movedAt = now
+    if (sequence > this.done) this.done = sequence
+    for (const gone of this.abandoned) if (gone <= this.done) this.abandoned.delete(gone)
+  }
+
+  abandon(sequence: number): void {
+    if (sequence > this.done) this.abandoned.add(sequence)
+  }
+
+  /** The last of those in a row that the server has to get through before the next that somebody waits for. */
+  get stuckUntil(): number {
+    let sequence = this.done
+    while (this.abandoned.has(sequence + 1)) sequence++
+    return sequence
+  }
+
+  /** Whether nobody waits any more for the statement that the server works on. */
+  get isStuck(): boolean {
+    return this.abandoned.has(this.done + 1)
+  }
+}
+
+type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+
+/** Runs one statement on a session; `effect` sends it. */
+export type Run = <A>(
+  sql: string,
+  effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+) => Effect.Effect<A, SqlError>
+
+/** What `SqlClient` asks of a connection, over a way to run one statement. */
+export class StatementConnection implements Connection {
+  protected readonly run: Run
+
+  constructor(run: Run) {
+    this.run = run
+  }
+
+  execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
+    return this.rows(sql, params, transformRows, true)
+  }
+
+  executeUnprepared(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
+    return this.rows(sql, params, transformRows, false)
+  }
+
+  executeRaw(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> {
+    return this.run(sql, (connection) => connection.query(sql, params))
+  }
+
+  executeValues(sql: string, params: ReadonlyArray<unknown>) {
+    return this.run(sql, (connection) => connection.queryValues(sql, params))
+  }
+
+  executeValuesUnprepared(sql: string, params: ReadonlyArray<unknown>) {
+    return this.run(sql, (connection) => connection.queryValues(sql, params, false))
+  }
+
+  executeStream(
+    _sql: string,
+    _params: ReadonlyArray<unknown>,
+    _transformRows: TransformRows
+  ): Stream.Stream<any, SqlError> {
+    return Stream.die(new Error("ConnectionPool: a stream needs a connection of its own"))
+  }
+
+  private rows(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows, prepare: boolean) {
+    return this.run(sql, (connection) =>
+      Effect.map(connection.query(sql, params, prepare), (result) =>
+        transformRows === undefined ? result.rows : transformRows(result.rows)
+      )
+    )
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What a statement leaves behind in its session, read from its text.
+ *
+ * The extended protocol carries one statement at a time, so the first keyword decides for all but the functions that
+ * change a session from inside a query. A function of the user's own that changes settings can't be seen from here.
+ */
+
+/** Bits of what a statement does to its session. */
+export const Effects = {
+  none: 0,
+  /** Opens a transaction. */
+  begins: 1,
+  /** Ends a transaction. */
+  ends: 2,
+  /** Rolls back or lets go of a savepoint: on a session that is gone, both have happened already. */
+  unwinds: 4,
+  settings: 8,
+  advisoryLocks: 16,
+  temporary: 32,
+  cursors: 64,
+  channels: 128,
+  /** Leaves something that can't be named and put back. */
+  unknown: 256
+} as const
+
+/** The bits that must be put back before somebody else gets the session. */
+export const leftovers =
+  Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels | Effects.unknown
+
+const leading = /^(?:\s+|--[^\n]*\n|\/\*[\s\S]*?\*\/)+/
+
+const queryEffects = (sql: string): number =>
+  (/\bset_config\s*\(/i.test(sql) ? Effects.settings : 0) |
+  (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? Effects.advisoryLocks : 0) |
+  (/\binto\s+(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : 0)
+
+const setEffects = (sql: string): number =>
+  /^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings
+
+const createEffects = (sql: string): number =>
+  /^create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : Effects.none
+
+const rollbackEffects = (sql: string): number =>
+  /^rollback\s+prepared\b/i.test(sql)
+    ? Effects.none
+    : /^rollback\s+(?:work\s+|transaction\s+)?to\b/i.test(sql)
+      ? Effects.unwinds
+      : Effects.unwinds | Effects.ends
+
+const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
+
+const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
+  select: queryEffects,
+  with: queryEffects,
+  values: queryEffects,
+  insert: queryEffects,
+  update: queryEffects,
+  delete: queryEffects,
+  merge: queryEffects,
+  explain: queryEffects,
+  set: setEffects,
+  reset: () => Effects.settings,
+  create: createEffects,
+  rollback: rollbackEffects,
+  prepare: prepareEffects,
+  release: () => Effects.unwinds,
+  begin: () => Effects.begins,
+  start: () => Effects.begins,
+  commit: (sql) => (/^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends),
+  end: () => Effects.ends,
+  abort: () => Effects.unwinds | Effects.ends,
+  listen: () => Effects.channels,
+  declare: () => Effects.cursors,
+  do: () => Effects.settings,
+  call: () => Effects.settings,
+  execute: () => Effects.unknown,
+  load: () => Effects.unknown,
+  discard: () => Effects.unknown
+}
+
+const classify = (text: string): number => {
+  const sql = text.replace(leading, "")
+  const keyword = /^[a-z]+/i.exec(sql)?.[0].toLowerCase()
+  return keyword === undefined || !Object.hasOwn(byKeyword, keyword) ? Effects.none : byKeyword[keyword]!(sql)
+}
+
+/** How many statement texts are remembered with their effects. */
+const cacheCapacity = 1_000
+
+/** The longest text that is remembered, in UTF-16 units; longer ones are mostly made once, for one bulk write. */
+const cachedLength = 4_096
+
+const cache = new Map<string, number>()
+
+/** The effects of a statement. Texts repeat, so they are remembered. */
+export const effectsOf = (sql: string): number => {
+  const known = cache.get(sql)
+  if (known !== undefined) return known
+  const effects = classify(sql)
+  if (sql.length > cachedLength) return effects
+  if (cache.size >= cacheCapacity) cache.clear()
+  cache.set(sql, effects)
+  return effects
+}
+
+/** The statements that put a session back, given what was left behind. An open transaction goes first. */
+export const resetStatements = (state: { readonly inTransaction: boolean; readonly left: number }): Array<string> => {
+  const statements: Array<string> = []
+  if (state.inTransaction) statements.push("ROLLBACK")
+  if ((state.left & Effects.cursors) !== 0) statements.push("CLOSE ALL")
+  if ((state.left & Effects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
+  if ((state.left & Effects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
+  if ((state.left & Effects.channels) !== 0) statements.push("UNLISTEN *")
+  if ((state.left & Effects.temporary) !== 0) statements.push("DISCARD TEMP")
+  return statements
+}

@@ -1,0 +1,302 @@
+/**
+ * The pool on a healthy server: what runs on the driver's own pool runs here.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { assert, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import { inject } from "vitest"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
+import { cancelStatement } from "../../src/sql/internal/poolCore.ts"
+import * as Postgres from "../utils/Postgres.ts"
+
+const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
+  Layer.unwrap(
+    Effect.map(Postgres.createDatabase, (database) => {
+      const server = inject("postgres")
+      return ConnectionPool.layer({
+        ...server,
+        password: Redacted.make(server.password),
+        database,
+        // A busy machine must not turn a late statement into a late ping.
+        validationWindow: "1 minute",
+        ...options
+      })
+    })
+  )
+
+for (const multiplex of [false, true]) {
+  it.live(`runs queries, transactions, savepoints, streams and listeners, multiplex ${multiplex}`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const pg = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE notes (id int PRIMARY KEY, body jsonb)`
+      yield* Effect.forEach(
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        (id) => sql`INSERT INTO notes VALUES (${id}, ${pg.json({ id })})`,
+        {
+          concurrency: "unbounded"
+        }
+      )
+      assert.strictEqual((yield* sql`SELECT * FROM notes`).length, 8)
+
+      const failed = yield* sql`INSERT INTO notes VALUES (9, '{}')`.pipe(
+        Effect.andThen(Effect.fail("no" as const)),
+        sql.withTransaction,
+        Effect.exit
+      )
+      assert.isTrue(Exit.isFailure(failed))
+      yield* Effect.gen(function* () {
+        yield* sql`INSERT INTO notes VALUES (10, '{}')`
+        yield* sql`INSERT INTO notes VALUES (10, '{}')`.pipe(sql.withTransaction, Effect.ignore)
+        yield* sql`INSERT INTO notes VALUES (11, '{}')`
+      }).pipe(sql.withTransaction)
+      const ids = yield* sql<{ id: number }>`SELECT id FROM notes WHERE id > 8 ORDER BY id`
+      assert.deepStrictEqual(
+        ids.map((row) => row.id),
+        [10, 11]
+      )
+
+      const streamed = yield* sql`SELECT * FROM generate_series(1, 5000) AS n`.stream.pipe(Stream.runCollect)
+      assert.strictEqual(streamed.length, 5000)
+
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const queue = yield* pg.listen("news")
+          yield* pg.notify("news", "hello")
+          assert.strictEqual((yield* Queue.take(queue)).payload, "hello")
+        })
+      )
+      const stats = yield* ConnectionPool.stats
+      assert.strictEqual(stats.inUse, 0)
+      assert.strictEqual(stats.waiting, 0)
+      assert.isAtMost(stats.total, 3)
+    }).pipe(Effect.provide(layerPool({ multiplex })))
+  )
+}
+
+it.live("a statement past its deadline fails and is cancelled in the server", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const error = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
+    const reason = Option.getOrThrow(ConnectionPool.fromSqlError(error as never)).reason
+    assert.strictEqual(reason._tag, "QueryTimeout")
+    assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+  }).pipe(Effect.provide(layerPool()))
+)
+
+/** What runs in the server with this mark in its text, but for the asking itself. */
+const runningInServer = (mark: string) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) =>
+      sql`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE ${`%${mark}%`} AND pid <> pg_backend_pid()`
+  )
+
+const eventuallyIn = (mark: string, count: number) =>
+  Effect.flatMap(runningInServer(mark), (rows) =>
+    rows.length === count ? Effect.void : Effect.fail(`${rows.length} running`)
+  ).pipe(
+    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
+    Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
+  )
+
+for (const multiplex of [false, true]) {
+  it.live(`a statement that is late or interrupted does not go on in the server, multiplex ${multiplex}`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`SELECT 1`
+      const late = `late_${multiplex}`
+      yield* sql`SELECT pg_sleep(60) /* ${sql.literal(late)} */`.pipe(
+        ConnectionPool.withDeadline("100 millis"),
+        Effect.flip
+      )
+      yield* eventuallyIn(late, 0)
+      const left = `left_${multiplex}`
+      const running = yield* Effect.forkChild(sql`SELECT pg_sleep(60) /* ${sql.literal(left)} */`)
+      yield* eventuallyIn(left, 1)
+      yield* Fiber.interrupt(running)
+      yield* eventuallyIn(left, 0)
+      assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+    }).pipe(Effect.provide(layerPool({ multiplex })))
+  )
+}
+
+it.live("others on a shared connection go on when one of them is cancelled", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const slow = yield* sql`SELECT pg_sleep(60)`.pipe(
+      ConnectionPool.withDeadline("150 millis"),
+      Effect.flip,
+      Effect.forkChild
+    )
+    yield* Effect.yieldNow
+    const behind = yield* Effect.forEach([1, 2, 3, 4], (n) =>
+      Effect.forkChild(sql<{ n: number }>`SELECT ${n}::int AS n, pg_sleep(0.05)`)
+    )
+    assert.isTrue(Option.isSome(ConnectionPool.fromSqlError((yield* Fiber.join(slow)) as SqlError)))
+    const rows = yield* Effect.forEach(behind, Fiber.join)
+    assert.deepStrictEqual(
+      rows.map((row) => row[0]!.n),
+      [1, 2, 3, 4]
+    )
+    const stats = yield* ConnectionPool.stats
+    assert.strictEqual(stats.created, 1)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
+)
+
+it.live("a deadline that passes in a transaction is an error of the transaction, wherever it passes", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE never_kept (id int)`
+    const insert = sql`INSERT INTO never_kept VALUES (1)`
+    const limited = <A, E>(program: Effect.Effect<A, E>) =>
+      insert.pipe(
+        Effect.andThen(program),
+        sql.withTransaction,
+        ConnectionPool.withDeadline("800 millis"),
+        Effect.flip,
+        Effect.map((error) => Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason._tag)
+      )
+    const idle = Effect.sleep("1 second")
+    assert.strictEqual(yield* limited(Effect.andThen(idle, insert)), "QueryTimeout")
+    assert.strictEqual(yield* limited(idle), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(Effect.andThen(insert, idle))), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(Effect.andThen(idle, insert))), "QueryTimeout")
+    const mark = "late_in_transaction"
+    const late = sql`SELECT pg_sleep(60) /* ${sql.literal(mark)} */`
+    assert.strictEqual(yield* limited(late), "QueryTimeout")
+    assert.strictEqual(yield* limited(sql.withTransaction(late)), "QueryTimeout")
+    yield* eventuallyIn(mark, 0)
+    assert.deepStrictEqual(yield* sql`SELECT * FROM never_kept`, [])
+  }).pipe(Effect.provide(layerPool()))
+)
+
+/** Kills a session and waits until it is gone. */
+const kill = (pid: number) =>
+  Effect.gen(function* () {
+    const admin = yield* SqlClient.SqlClient
+    yield* admin`SELECT pg_terminate_backend(${pid}::int)`
+    const rows = yield* admin`SELECT 1 FROM pg_stat_activity WHERE pid = ${pid}::int`
+    if (rows.length > 0) return yield* Effect.fail("still there")
+  }).pipe(
+    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "15 seconds" }))),
+    Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
+  )
+
+it.live("a session killed in an idle transaction is lost, and not an error of the statement", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const error = yield* Effect.gen(function* () {
+      const rows = yield* sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`
+      yield* kill(rows[0]!.pid)
+      yield* sql`SELECT 1`
+    }).pipe(sql.withTransaction, Effect.flip)
+    const reason = Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason
+    assert.isTrue(reason._tag === "DatabaseUnavailable" && reason.problem === "lost")
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("a cancel from beside only hits what has run for long enough", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const mark = "cancelled_from_beside"
+    const running = yield* Effect.forkChild(Effect.flip(sql`SELECT pg_sleep(60) /* ${sql.literal(mark)} */`))
+    yield* eventuallyIn(mark, 1)
+    const found = yield* sql<{ pid: number }>`SELECT pid FROM pg_stat_activity
+      WHERE state = 'active' AND query LIKE ${`%${mark}%`} AND pid <> pg_backend_pid()`
+    const pid = found[0]!.pid
+    assert.deepStrictEqual(yield* sql.unsafe(cancelStatement, [pid, 60_000]), [])
+    assert.strictEqual((yield* sql.unsafe(cancelStatement, [pid, 0.5])).length, 1)
+    const error = (yield* Fiber.join(running)) as SqlError
+    assert.strictEqual(error.reason._tag, "StatementTimeoutError")
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("a late savepoint does not cost the transaction around it its answer", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE kept (id int)`
+    yield* Effect.gen(function* () {
+      yield* sql`INSERT INTO kept VALUES (1)`
+      yield* sql`INSERT INTO kept SELECT 2 FROM pg_sleep(60)`.pipe(
+        sql.withTransaction,
+        Effect.timeoutOption("100 millis")
+      )
+      yield* sql`INSERT INTO kept VALUES (3)`
+    }).pipe(sql.withTransaction)
+    assert.deepStrictEqual(yield* sql`SELECT id FROM kept ORDER BY id`, [{ id: 1 }, { id: 3 }])
+  }).pipe(Effect.provide(layerPool()))
+)
+
+for (const multiplex of [false, true]) {
+  it.live(`nothing that a caller changes reaches the next, multiplex ${multiplex}`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const setting = sql<{ search_path: string }>`SHOW search_path`
+      const before = yield* setting
+      yield* sql`SET search_path = 'elsewhere'`
+      assert.deepStrictEqual(yield* setting, before)
+      yield* sql`SELECT set_config('search_path', 'elsewhere', false)`
+      assert.deepStrictEqual(yield* setting, before)
+      yield* sql`BEGIN`
+      yield* sql`CREATE TABLE left_open (id int)`
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (connection) =>
+          Effect.gen(function* () {
+            yield* connection.execute("BEGIN", [], undefined)
+            yield* connection.execute("CREATE TABLE forgotten (id int)", [], undefined)
+            yield* connection.execute("SELECT pg_advisory_lock(7)", [], undefined)
+          })
+        )
+      )
+      const tables = yield* sql`SELECT relname FROM pg_class WHERE relname = 'forgotten'`
+      assert.deepStrictEqual(tables, [])
+      const locks = yield* sql`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database())`
+      assert.deepStrictEqual(locks, [])
+    }).pipe(Effect.provide(layerPool({ multiplex, maxConnections: 1 })))
+  )
+}
+
+it.live("an error of the database stays what it was", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE once (id int PRIMARY KEY)`
+    yield* sql`INSERT INTO once VALUES (1)`
+    const error = (yield* Effect.flip(sql`INSERT INTO once VALUES (1)`)) as SqlError
+    assert.strictEqual(error.reason._tag, "UniqueViolation")
+    assert.isTrue(Option.isNone(ConnectionPool.fromSqlError(error)))
+  }).pipe(Effect.provide(layerPool()))
+)
+
+it.live("its options come from the configuration too", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+    assert.strictEqual((yield* ConnectionPool.stats).max, 2)
+  }).pipe(
+    Effect.provide(
+      Layer.suspend(() => {
+        const { host, password, port, username } = inject("postgres")
+        const url = `postgres://${username}:${password}@${host}:${port}/postgres`
+        return ConnectionPool.layerConfig({ url: Config.Redacted("URL"), maxConnections: Config.Int("MAX") }).pipe(
+          Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ URL: url, MAX: "2" })))
+        )
+      })
+    )
+  )
+)

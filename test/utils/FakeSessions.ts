@@ -1,0 +1,154 @@
+/**
+ * A database without a network or a server, for the pool's logic on virtual time.
+ */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import { AuthenticationError, ConnectionError, SqlError } from "effect/sql/SqlError"
+import type { Connector } from "../../src/sql/internal/connector.ts"
+import type { Session } from "../../src/sql/internal/pgSession.ts"
+
+/** A session as the database sees it. */
+export interface FakeSession {
+  readonly id: number
+  readonly statements: Array<string>
+  /** Statements that run on it now. */
+  running: number
+  isOpen: boolean
+  /** Ends it as the network or the server would. */
+  readonly kill: () => void
+}
+
+export interface FakeDatabase {
+  readonly connector: Connector
+  readonly sessions: ReadonlyArray<FakeSession>
+  readonly openSessions: () => Array<FakeSession>
+  /** Sessions that are being opened now. */
+  opening: number
+  /** Sessions asked for since the start. */
+  asked: number
+  /** How long it takes to open one, in milliseconds. */
+  connectMs: number
+  /** Fails every attempt to open one, with this. */
+  refusing: SqlError | undefined
+  /** Gives no answer any more to anything. */
+  silent: boolean
+  /** How long it takes to cancel a statement, in milliseconds. */
+  cancelMs: number
+  /** What was found wrong: two callers on one session, a statement on one that is closed. */
+  readonly violations: Array<string>
+}
+
+export const refused = (): SqlError =>
+  new SqlError({
+    reason: new ConnectionError({
+      cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }),
+      message: "refused",
+      operation: "connect"
+    })
+  })
+
+export const wrongPassword = (): SqlError =>
+  new SqlError({
+    reason: new AuthenticationError({ cause: new Error("wrong"), message: "wrong", operation: "connect" })
+  })
+
+const lost = (): SqlError =>
+  new SqlError({ reason: new ConnectionError({ cause: new Error("lost"), message: "lost", operation: "query" }) })
+
+/** Statements are `sleep N`, which take N milliseconds, or anything else, which takes none. */
+const durationOf = (sql: string): number => Number(/^sleep (\d+)$/.exec(sql)?.[1] ?? 0)
+
+export const make = (): FakeDatabase => {
+  const sessions: Array<FakeSession> = []
+  const database: FakeDatabase = {
+    connector: {
+      open: Effect.suspend(() => openSession),
+      openBeside: () => openSession
+    },
+    sessions,
+    openSessions: () => sessions.filter((session) => session.isOpen),
+    opening: 0,
+    asked: 0,
+    connectMs: 0,
+    refusing: undefined,
+    silent: false,
+    cancelMs: 0,
+    violations: []
+  }
+
+  const query = (session: FakeSession, closing: Set<() => void>, sql: string) =>
+    Effect.suspend(() => {
+      if (!session.isOpen) return Effect.fail(lost())
+      session.statements.push(sql)
+      session.running++
+      if (session.running > 1) database.violations.push(`session ${session.id} runs ${session.running} statements`)
+      const answer = database.silent ? Effect.never : Effect.delay(Effect.void, durationOf(sql))
+      const broken = Effect.callback<never, SqlError>((resume) => {
+        const onClose = () => resume(Effect.fail(lost()))
+        closing.add(onClose)
+        return Effect.sync(() => closing.delete(onClose))
+      })
+      const cancelled = Effect.suspend(() => Effect.ignore(Effect.timeoutOption(broken, database.cancelMs)))
+      const work =
+        durationOf(sql) === 0 && !database.silent
+          ? Effect.void
+          : Effect.onInterrupt(Effect.raceFirst(answer, broken), () => cancelled)
+      return Effect.onExit(work, () => Effect.sync(() => session.running--))
+    })
+
+  const makeSession = (): { readonly session: Session; readonly close: () => void } => {
+    const closing = new Set<() => void>()
+    const listeners = new Set<() => void>()
+    const close = () => {
+      if (!fake.isOpen) return
+      fake.isOpen = false
+      for (const listener of [...closing, ...listeners]) listener()
+    }
+    const fake: FakeSession = { id: sessions.length, statements: [], running: 0, isOpen: true, kill: close }
+    sessions.push(fake)
+    const run = (sql: string) => query(fake, closing, sql)
+    const connection = {
+      processId: fake.id,
+      query: (sql: string) =>
+        Effect.as(run(sql), { command: "SELECT", rowCount: 1, oid: null, rows: [{ id: fake.id }], fields: [] }),
+      queryValues: (sql: string) => Effect.as(run(sql), [[fake.id]]),
+      interrupt: Effect.void,
+      get pin() {
+        return Effect.succeed(connection)
+      }
+    } as unknown as PgConnection.PgConnection
+    return {
+      session: {
+        connection,
+        address: { host: "fake", port: 1, path: undefined },
+        isOpen: () => fake.isOpen,
+        onClosed: (listener) => {
+          if (fake.isOpen) listeners.add(listener)
+          else listener()
+        },
+        destroy: close
+      },
+      close
+    }
+  }
+
+  const openSession = Effect.acquireRelease(
+    Effect.suspend(() => {
+      database.asked++
+      database.opening++
+      const work = database.silent ? Effect.never : Effect.delay(Effect.void, database.connectMs)
+      return work.pipe(
+        Effect.andThen(
+          Effect.suspend(() =>
+            database.refusing === undefined ? Effect.sync(makeSession) : Effect.fail(database.refusing)
+          )
+        ),
+        Effect.onExit(() => Effect.sync(() => database.opening--))
+      )
+    }),
+    ({ close }) => Effect.sync(close),
+    { interruptible: true }
+  ).pipe(Effect.map(({ session }) => session))
+
+  return database
+}
