@@ -169,32 +169,29 @@ const embedded = (home: string, options: DatabaseOptions) =>
     })
   )
 
-/** The driver is loaded only where it is needed: most hooks use the embedded database. */
+/** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
 const postgres = (url: Redacted.Redacted, options: DatabaseOptions) =>
   Layer.unwrap(
     Effect.tryPromise({
-      try: () => import("@effect/sql-pg/PgClient"),
+      try: () => import("./ConnectionPool.ts"),
       catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
     }).pipe(
-      Effect.map((PgClient) => {
-        const { hostname, pathname, port } = new URL(Redacted.value(url))
-        return PgClient.layer({
+      Effect.map((ConnectionPool) => {
+        const timeout = options.timeout ?? ConnectionPool.defaultAcquireTimeout
+        return ConnectionPool.layer({
           url,
           applicationName: "athena-hooks",
-          connectTimeout: options.timeout ?? "5 seconds",
-          maxConnections: 3,
-          spanAttributes: {
-            "server.address": hostname,
-            "server.port": port === "" ? 5432 : Number(port),
-            "db.namespace": decodeURIComponent(pathname.slice(1))
-          }
+          acquireTimeout: timeout,
+          connectTimeout: timeout,
+          // A program that asks once, such as a hook, has no use for a connection that is kept.
+          minConnections: 0
         })
       })
     )
   )
 
 /**
- * Provides the database of some settings.
+ * Provides the database of some settings. With Postgres its `ConnectionPool` is in the context as well.
  *
  * @category layers
  * @since 0.1.0

@@ -7,6 +7,8 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Cli from "../utils/Cli.ts"
 import * as Postgres from "../utils/Postgres.ts"
@@ -171,10 +173,21 @@ describe("athena", () => {
       const url = (pass: string, name: string, where = port) =>
         `postgres://${username}:${pass}@${host}:${where}/${name}`
 
-      assert.isTrue((yield* doctor(at(url(password, database)))).healthy)
+      const { checks, healthy } = yield* doctor(at(url(password, database)))
+      assert.isTrue(healthy)
+      assert.include(JSON.stringify(checks), "at most 3")
+      yield* Postgres.layerDatabase("postgres").pipe(
+        Layer.build,
+        Effect.flatMap(
+          (context) =>
+            Context.get(context, SqlClient.SqlClient)`CREATE ROLE no_slots LOGIN CONNECTION LIMIT 0 PASSWORD 'no-slots'`
+        )
+      )
+      const noSlots = `postgres://no_slots:no-slots@${host}:${port}/${database}`
+      assert.include((yield* doctor(at(noSlots))).failed, "noSlots")
       assert.include((yield* doctor(at("mysql://localhost/x"))).failed, "settings: ATHENA_DATABASE_URL")
       assert.include((yield* doctor(at(url("wrong-password-1", database)))).failed, "refused the user or the password")
-      assert.include((yield* doctor(at(url(password, database, 1)))).failed, "can't be reached")
+      assert.include((yield* doctor(at(url(password, database, 1)))).failed, "refused")
       assert.include((yield* doctor(at(url(password, "no_such_database")))).failed, "no_such_database")
       const said = yield* Cli.run(["doctor"], at(url("wrong-password-1", database)))
       assert.notInclude(said.stdout + said.stderr, "wrong-password-1")

@@ -1,7 +1,10 @@
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { inject } from "vitest"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
@@ -13,3 +16,16 @@ const sqlite = Layer.unwrap(
 
 suite("SQLite", MemoryBridge.layerSql.pipe(Layer.provideMerge(sqlite)))
 suite("Postgres", MemoryBridge.layerSql.pipe(Layer.provideMerge(Postgres.layerFresh)))
+
+for (const multiplex of [false, true]) {
+  const pool = Layer.unwrap(
+    Effect.map(Postgres.createDatabase, (database) => {
+      const server = inject("postgres")
+      return ConnectionPool.layer({ ...server, password: Redacted.make(server.password), database, multiplex })
+    })
+  )
+  suite(
+    `Postgres through the pool${multiplex ? ", multiplexed" : ""}`,
+    MemoryBridge.layerSql.pipe(Layer.provideMerge(pool))
+  )
+}

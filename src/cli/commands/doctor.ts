@@ -143,10 +143,18 @@ const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = 
   Unexpected: "check that the database exists, and that it is one of athena-hooks or of Athena"
 }
 
-/** What the database itself said, for a person; drivers put no parameter into it. */
+/** An error and what is inside it, outermost first. */
+const layersOf = (error: unknown): ReadonlyArray<Error> => {
+  if (!(error instanceof Error)) return []
+  const reason = "reason" in error ? error.reason : undefined
+  const inner = typeof reason === "object" && reason !== null && "cause" in reason ? reason.cause : error.cause
+  return [error, ...layersOf(inner)]
+}
+
+/** What the pool and the database themselves said, for a person; neither puts a parameter or a password into it. */
 const said = (error: SqlError): string => {
-  const cause = error.reason.cause
-  return cause instanceof Error ? cause.message : (error.reason.message ?? "")
+  const [, ...inner] = layersOf(error)
+  return [...new Set(inner.map((layer) => layer.message))].filter((message) => message !== "").join(": ")
 }
 
 const asCheck = (name: string) => (error: SqlError) => {
@@ -156,14 +164,36 @@ const asCheck = (name: string) => (error: SqlError) => {
 
 const named = <R>(name: string, check: Effect.Effect<Check, SqlError, R>) => Effect.catch(check, asCheck(name))
 
+const checkOpen = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`SELECT 1`
+  return ok("open", "the database answers")
+})
+
+/** The pool that the connection came from; the embedded database has none. */
+const checkPool = Effect.gen(function* () {
+  const ConnectionPool = yield* Effect.promise(() => import("../../sql/ConnectionPool.ts"))
+  const pool = yield* Effect.serviceOption(ConnectionPool.ConnectionPool)
+  if (pool._tag === "None") return []
+  const { acquire, idle, inUse, max, waiting } = yield* pool.value.stats
+  const state = `${inUse} in use, ${idle} idle, ${waiting} waiting, at most ${max}`
+  return [ok("pool", `${state}; a connection took up to ${acquire.max.toFixed(0)} ms`)]
+})
+
+const checkOpened = (settings: Database.Settings) =>
+  Effect.gen(function* () {
+    const open = yield* checkOpen
+    const checks = yield* Effect.all([
+      named("schema", checkVersion),
+      ...(settings._tag === "Embedded" ? [named("integrity", checkIntegrity)] : []),
+      named("write", checkWrite),
+      named("content", checkContent)
+    ])
+    return [open, ...checks, ...(yield* checkPool)]
+  })
+
 const checkDatabase = (settings: Database.Settings) =>
-  Effect.all([
-    named("schema", checkVersion),
-    ...(settings._tag === "Embedded" ? [named("integrity", checkIntegrity)] : []),
-    named("write", checkWrite),
-    named("content", checkContent)
-  ]).pipe(
-    Effect.map((checks) => [ok("open", "the database opens"), ...checks]),
+  checkOpened(settings).pipe(
     Effect.provide(Database.layer(settings)),
     Effect.catch((error) => Effect.map(asCheck("open")(error), (check) => [check])),
     Effect.timeoutOrElse({
