@@ -23,6 +23,7 @@ interface Check {
   readonly name: string
   readonly status: string
   readonly detail: string
+  readonly advice?: string
 }
 
 const doctor = (options: Cli.RunOptions) =>
@@ -30,7 +31,11 @@ const doctor = (options: Cli.RunOptions) =>
     const { checks, healthy } = JSON.parse(result.stdout) as { healthy: boolean; checks: ReadonlyArray<Check> }
     assert.strictEqual(result.code, healthy ? 0 : 1)
     const failed = checks.filter((check) => check.status !== "ok")
-    return { healthy, checks, failed: failed.map((check) => `${check.name}: ${check.detail}`).join("\n") }
+    return {
+      healthy,
+      checks,
+      failed: failed.map((check) => `${check.name}: ${check.detail} -> ${check.advice}`).join("\n")
+    }
   })
 
 describe("athena", () => {
@@ -184,10 +189,10 @@ describe("athena", () => {
         )
       )
       const noSlots = `postgres://no_slots:no-slots@${host}:${port}/${database}`
-      assert.include((yield* doctor(at(noSlots))).failed, "noSlots")
+      assert.include((yield* doctor(at(noSlots))).failed, "no free connection for this user")
       assert.include((yield* doctor(at("mysql://localhost/x"))).failed, "settings: ATHENA_DATABASE_URL")
       assert.include((yield* doctor(at(url("wrong-password-1", database)))).failed, "refused the user or the password")
-      assert.include((yield* doctor(at(url(password, database, 1)))).failed, "refused")
+      assert.include((yield* doctor(at(url(password, database, 1)))).failed, "start the server")
       assert.include((yield* doctor(at(url(password, "no_such_database")))).failed, "no_such_database")
       const said = yield* Cli.run(["doctor"], at(url("wrong-password-1", database)))
       assert.notInclude(said.stdout + said.stderr, "wrong-password-1")

@@ -12,6 +12,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Command from "effect/cli/Command"
 import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
+import type { DatabaseProblem } from "../../sql/ConnectionPool.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Migrations from "../../sql/Migrations.ts"
 import * as Output from "../Output.ts"
@@ -157,9 +158,34 @@ const said = (error: SqlError): string => {
   return [...new Set(inner.map((layer) => layer.message))].filter((message) => message !== "").join(": ")
 }
 
+/** What to do where no connection to Postgres could be had. */
+const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> = {
+  exhausted: "all connections of the pool are out: see what holds them",
+  refused: "nothing listens there: start the server, or correct the address",
+  unreachable: "no answer from there: check the address, the network, and whether the server wants TLS",
+  authentication: advice.AccessDenied,
+  noSlots: "the server has no free connection for this user: close some, or raise its limit",
+  notReady: "the server is starting or stopping: try again",
+  noMatch: "none of the servers has the role that was asked for",
+  lost: "the connection broke: try again",
+  rejected: "check that the database exists, and that the user may connect to it"
+}
+
+/** The pool's own reason is more exact than the kind of error it travels as. */
+const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
+  Effect.gen(function* () {
+    const { fromSqlError } = yield* Effect.promise(() => import("../../sql/ConnectionPool.ts"))
+    const pool = fromSqlError(error)
+    if (pool._tag === "None") return otherwise
+    const { reason } = pool.value
+    if (reason._tag === "DatabaseUnavailable") return connectionAdvice[reason.problem]
+    return reason._tag === "PoolExhausted" ? connectionAdvice.exhausted : otherwise
+  })
+
 const asCheck = (name: string) => (error: SqlError) => {
   const reason = MemoryError.reasonFromSqlError(error)
-  return Effect.succeed(failed(name, `${reason.message} (${said(error)})`.replace(/\s+/g, " "), advice[reason._tag]))
+  const detail = `${reason.message} (${said(error)})`.replace(/\s+/g, " ")
+  return Effect.map(adviceOn(error, advice[reason._tag]), (advice) => failed(name, detail, advice))
 }
 
 const named = <R>(name: string, check: Effect.Effect<Check, SqlError, R>) => Effect.catch(check, asCheck(name))
