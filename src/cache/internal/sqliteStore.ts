@@ -152,6 +152,60 @@ const forgetOtherBoot = (connection: Connection, now: number): Effect.Effect<voi
 
 const sizeOf = (item: NewEntry): number => Buffer.byteLength(item.value) + item.key.length + item.query.length
 
+const endLapsed = (connection: Connection, now: number) =>
+  connection.execute("DELETE FROM intent WHERE expires_at <= ?", [now], undefined)
+
+/** Reads, and reads again where an announcement had outlived its writer. */
+const reading = <Row extends StampRow>(
+  connection: Connection,
+  now: number,
+  read: Effect.Effect<ReadonlyArray<Row>, SqlError>
+): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
+  Effect.flatMap(read, (rows) =>
+    rows.some((row) => row.lapsed === 1) ? Effect.andThen(endLapsed(connection, now), read) : Effect.succeed(rows)
+  )
+
+const found = (row: EntryRow): Found => ({
+  stamp: row.written === 1 ? undefined : row.stamp,
+  entry:
+    row.value === null
+      ? undefined
+      : {
+          value: row.value,
+          stamp: row.entry_stamp,
+          storedAt: row.stored_at,
+          freshUntil: row.fresh_until,
+          expiresAt: row.expires_at
+        }
+})
+
+const store = (connection: Connection, settings: Settings, item: NewEntry) => {
+  const watched = JSON.stringify(item.watched)
+  const size = sizeOf(item)
+  return connection
+    .execute(
+      upsertEntry,
+      [
+        item.key,
+        item.query,
+        item.value,
+        item.stamp,
+        item.storedAt,
+        item.freshUntil,
+        item.expiresAt,
+        size,
+        watched,
+        item.stamp,
+        watched,
+        size,
+        settings.maxBytes,
+        settings.maxEntries
+      ],
+      undefined
+    )
+    .pipe(Effect.map((rows) => rows.length > 0))
+}
+
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
     const layerScope = yield* Effect.scope
@@ -159,6 +213,9 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     let opened: Opened | undefined
     let opens = 0
     let setsSinceCleaning = 0
+    // SQLite tells of the writes of other connections only, and several caches may share this one.
+    let writes = 0
+    let seen = { version: 0, ordinal: 0, writes: 0, generation: 0 }
 
     const openOnce = (now: number): Effect.Effect<Opened, SqlError> =>
       Effect.gen(function* () {
@@ -237,32 +294,11 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
         Effect.catchDefect((cause) => Effect.fail(new CacheStoreError({ operation, cause })))
       )
 
-    const endLapsed = (connection: Connection, now: number) =>
-      connection.execute("DELETE FROM intent WHERE expires_at <= ?", [now], undefined)
-
-    /** Reads, and reads again where an announcement had outlived its writer. */
-    const reading = <Row extends StampRow>(
-      connection: Connection,
-      now: number,
-      read: Effect.Effect<ReadonlyArray<Row>, SqlError>
-    ): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
-      Effect.flatMap(read, (rows) =>
-        rows.some((row) => row.lapsed === 1) ? Effect.andThen(endLapsed(connection, now), read) : Effect.succeed(rows)
-      )
-
-    const found = (row: EntryRow): Found => ({
-      stamp: row.written === 1 ? undefined : row.stamp,
-      entry:
-        row.value === null
-          ? undefined
-          : {
-              value: row.value,
-              stamp: row.entry_stamp,
-              storedAt: row.stored_at,
-              freshUntil: row.fresh_until,
-              expiresAt: row.expires_at
-            }
-    })
+    const writing: typeof using = (operation, use) =>
+      using(operation, (connection, opened) => {
+        writes++
+        return use(connection, opened)
+      })
 
     const clean = (connection: Connection, now: number, room: number) =>
       Effect.gen(function* () {
@@ -294,40 +330,16 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
         yield* connection.execute("DELETE FROM version WHERE version <= (SELECT floor FROM store)", [], undefined)
       })
 
-    const store = (connection: Connection, item: Parameters<CacheStoreShape["set"]>[0]) => {
-      const watched = JSON.stringify(item.watched)
-      const size = sizeOf(item)
-      return connection
-        .execute(
-          upsertEntry,
-          [
-            item.key,
-            item.query,
-            item.value,
-            item.stamp,
-            item.storedAt,
-            item.freshUntil,
-            item.expiresAt,
-            size,
-            watched,
-            item.stamp,
-            watched,
-            size,
-            settings.maxBytes,
-            settings.maxEntries
-          ],
-          undefined
-        )
-        .pipe(Effect.map((rows) => rows.length > 0))
-    }
-
     return {
       shared: true,
       generation: using("generation", (connection, { ordinal }) =>
-        Effect.map(
-          connection.execute("PRAGMA data_version", [], undefined),
-          (rows) => ordinal * 2 ** 32 + (rows[0] as { data_version: number }).data_version
-        )
+        Effect.map(connection.execute("PRAGMA data_version", [], undefined), (rows) => {
+          const { data_version } = rows[0] as { data_version: number }
+          if (data_version !== seen.version || ordinal !== seen.ordinal || writes !== seen.writes) {
+            seen = { version: data_version, ordinal, writes, generation: seen.generation + 1 }
+          }
+          return seen.generation
+        })
       ),
       stamp: (watched, now) =>
         using("stamp", (connection) => {
@@ -365,7 +377,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
             const size = sizeOf(item)
             if (size > settings.maxBytes) return false
             if (++setsSinceCleaning >= 256) yield* clean(connection, item.storedAt, 0)
-            if (yield* store(connection, item)) return true
+            if (yield* store(connection, settings, item)) return true
             const full = yield* connection.execute(
               "SELECT 1 FROM store WHERE bytes + ? > ? OR entries >= ?",
               [size, settings.maxBytes, settings.maxEntries],
@@ -373,7 +385,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
             )
             if (full.length === 0) return false
             yield* clean(connection, item.storedAt, size)
-            return yield* store(connection, item)
+            return yield* store(connection, settings, item)
           })
         ),
       expire: (key, now) =>
@@ -387,11 +399,11 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
           )
         ),
       announce: (id, changed, until) =>
-        using("announce", (connection) =>
+        writing("announce", (connection) =>
           Effect.asVoid(connection.execute(insertIntents, [id, until, JSON.stringify(changed)], undefined))
         ),
       resolve: (id, changed, outcome, until) =>
-        using("resolve", (connection) =>
+        writing("resolve", (connection) =>
           outcome === "rolledBack"
             ? Effect.asVoid(connection.execute("UPDATE intent SET rolled_back = 1 WHERE id = ?", [id], undefined))
             : Effect.gen(function* () {
@@ -400,7 +412,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
                 yield* connection.execute("DELETE FROM intent WHERE id = ?", [id], undefined)
               })
         ),
-      clear: using("clear", (connection) =>
+      clear: writing("clear", (connection) =>
         Effect.gen(function* () {
           yield* connection.execute("UPDATE store SET sequence = sequence + 1, floor = sequence + 1", [], undefined)
           yield* connection.execute("DELETE FROM entry", [], undefined)
