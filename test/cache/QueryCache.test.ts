@@ -51,6 +51,7 @@ const setup = Effect.gen(function* () {
 
 for (const [name, store] of stores) {
   describe(`QueryCache with ${name}`, () => {
+    // oxlint-disable-next-line unicorn/consistent-function-scoping
     const test = (what: string, body: Effect.Effect<void, unknown, Kit.Services | Scope.Scope>, options = {}) =>
       it.effect(what, () => Effect.provide(body, Kit.layer(options, store)))
 

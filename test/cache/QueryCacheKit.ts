@@ -67,7 +67,7 @@ export const queries = (control: Control) => ({
       const sql = yield* SqlClient.SqlClient
       yield* sql`INSERT INTO prices VALUES (${shop}, ${price})
         ON CONFLICT (shop) DO UPDATE SET price = excluded.price`
-      if (price < 0) yield* failure
+      if (price < 0) return yield* failure
     })
   })
 })

@@ -32,7 +32,7 @@ export const make = (): Fences => {
     for (const key of changed) {
       const found = watchers.get(key)
       // A copy: whoever is told of a change takes itself out.
-      if (found !== undefined) for (const watcher of [...found]) use(watcher)
+      if (found !== undefined) for (const watcher of Array.from(found)) use(watcher)
     }
   }
 

@@ -43,7 +43,7 @@ export const make = (options: {
           })
         ),
         breaker.execute({ key: "store" }),
-        Effect.map(Option.some),
+        Effect.asSome,
         Effect.tap(() =>
           Effect.sync(() => {
             healthy = true
