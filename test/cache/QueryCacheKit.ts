@@ -94,14 +94,17 @@ export const layer = (
   )
 
 /** Another cache over the same database, as another process would have one. */
-export const another = (options: QueryCache.QueryCacheOptions = {}) =>
+export const another = (options: QueryCache.QueryCacheOptions = {}, ownStore?: Layer.Layer<CacheStore.CacheStore>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const store = yield* CacheStore.CacheStore
+    const shared = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
     const context = yield* Layer.build(
       Layer.fresh(QueryCache.layer({ jitter: 0, ...options })).pipe(
         Layer.provide(Layer.fresh(QueryExecutor.layer)),
-        Layer.provide([Layer.succeed(SqlClient.SqlClient, sql), Layer.succeed(CacheStore.CacheStore, store)])
+        Layer.provide([
+          Layer.succeed(SqlClient.SqlClient, sql),
+          ownStore === undefined ? shared : Layer.fresh(ownStore)
+        ])
       )
     )
     return {
