@@ -118,8 +118,11 @@ export interface Stats {
 export interface CacheStoreShape {
   /** Whether others than this process may write to the store, so that what is in memory must be checked against it. */
   readonly shared: boolean
-  /** A number that differs from the last one whenever somebody else may have written since. Cheap. */
-  readonly generation: Effect.Effect<number, CacheStoreError>
+  /**
+   * A number that differs from the last one whenever anything may have been written since; `undefined` where that can't
+   * be told. Asked at every hit in memory of a shared store: it answers at once and does not throw.
+   */
+  readonly generation: () => number | undefined
   /** The stamp of what is watched; `undefined` while any of it is announced as being written. */
   readonly stamp: (watched: ReadonlyArray<string>, now: number) => Effect.Effect<string | undefined, CacheStoreError>
   /** The entry and the stamp, read in the same instant. */
@@ -268,7 +271,7 @@ export const layerMemory = (options: Bounds = {}): Layer.Layer<CacheStore> =>
  */
 export const layerNoop: Layer.Layer<CacheStore> = Layer.succeed(CacheStore, {
   shared: false,
-  generation: Effect.succeed(0),
+  generation: () => 0,
   stamp: () => Effect.succeed(""),
   get: () => Effect.succeed({ entry: undefined, stamp: "" }),
   getMany: (requests) => Effect.succeed(requests.map(() => ({ entry: undefined, stamp: "" }))),

@@ -91,7 +91,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
 
     return {
       shared: true,
-      generation: Effect.sync(() => generation),
+      generation: () => generation,
       stamp: (watched, now) => Effect.sync(() => stampOf(watched, now)),
       get: (key, watched, now) => Effect.sync(() => read(key, watched, now)),
       getMany: (requests, now) => Effect.sync(() => requests.map(({ key, watched }) => read(key, watched, now))),

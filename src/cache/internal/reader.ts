@@ -251,14 +251,13 @@ export const make = (
       Effect.gen(function* (): Effect.fn.Return<Probe> {
         const now = yield* Clock.currentTimeMillis
         // The generation before the stamp: should another process write between the two, the stamp is read again.
-        const generation = store.shared ? yield* guard.run("generation", store.generation) : Option.some(0)
-        const found = Option.isNone(generation)
-          ? Option.none<Found>()
-          : storeKey === undefined || anew
+        const generation = store.generation() ?? NaN
+        const found =
+          storeKey === undefined || anew
             ? Option.map(yield* guard.run("stamp", store.stamp(watched, now)), (stamp) => ({ entry: undefined, stamp }))
             : yield* guard.run("get", store.get(storeKey, watched, now))
-        if (Option.isNone(generation) || Option.isNone(found)) {
-          return { why: "unavailable", storeKey, generation: 0, stamp: undefined, candidate: undefined }
+        if (Option.isNone(found)) {
+          return { why: "unavailable", storeKey, generation, stamp: undefined, candidate: undefined }
         }
         const stamp = found.value.stamp
         const entry = inMemory(asked.key, now)
@@ -279,7 +278,7 @@ export const make = (
               : there
                 ? "changed"
                 : "miss"
-        return { why, storeKey, generation: generation.value, stamp, candidate }
+        return { why, storeKey, generation, stamp, candidate }
       })
 
     const load = <I, A>({ input, plan, query }: Asked<I, A>): Effect.Effect<A, QueryError> =>
@@ -492,13 +491,12 @@ export const make = (
     const checked = <I, A>(asked: Asked<I, A>, entry: Entry): Effect.Effect<boolean> =>
       Effect.gen(function* () {
         if (!guard.healthy()) return false
-        const generation = yield* Effect.option(store.generation)
-        if (Option.isNone(generation)) return false
-        if (generation.value !== entry.generation) {
+        const generation = store.generation()
+        if (generation === undefined || generation !== entry.generation) {
           const now = yield* Clock.currentTimeMillis
           const stamp = yield* guard.run("stamp", store.stamp(entry.watched, now))
           if (Option.isNone(stamp) || stamp.value !== entry.stamp) return false
-          entry.generation = generation.value
+          entry.generation = generation ?? NaN
         }
         return entry.blocked === 0 && memory.get(asked.key) === entry
       })

@@ -332,15 +332,16 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
 
     return {
       shared: true,
-      generation: using("generation", (connection, { ordinal }) =>
-        Effect.map(connection.execute("PRAGMA data_version", [], undefined), (rows) => {
-          const { data_version } = rows[0] as { data_version: number }
-          if (data_version !== seen.version || ordinal !== seen.ordinal || writes !== seen.writes) {
-            seen = { version: data_version, ordinal, writes, generation: seen.generation + 1 }
-          }
-          return seen.generation
-        })
-      ),
+      generation: () => {
+        if (opened === undefined || opened.inode !== inodeOf(settings.filename)) return undefined
+        const rows = Effect.runSyncExit(opened.connection.execute("PRAGMA data_version", [], undefined))
+        if (Exit.isFailure(rows)) return undefined
+        const { data_version } = rows.value[0] as { data_version: number }
+        if (data_version !== seen.version || opened.ordinal !== seen.ordinal || writes !== seen.writes) {
+          seen = { version: data_version, ordinal: opened.ordinal, writes, generation: seen.generation + 1 }
+        }
+        return seen.generation
+      },
       stamp: (watched, now) =>
         using("stamp", (connection) => {
           const keys = JSON.stringify(watched)
