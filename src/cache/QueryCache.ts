@@ -13,9 +13,11 @@
  * whole: its changes count when it commits, and not at all when it rolls back; reads inside it go to the database.
  *
  * A store that is away, slow or damaged never fails a read. While a shared store can't be asked, what others have
- * changed can't be known, so nothing is served from memory either: reads go to the database.
+ * changed can't be known, so nothing is served from memory either: reads go to the database, and those who ask for the
+ * same thing at the same time still share one load.
  *
- * Results are shared between those who ask: treat them as immutable.
+ * Results are shared between those who ask: treat them as immutable. A query is known in memory by its value, so make it
+ * once, at the top of a module, and not at each read.
  *
  * @since 0.1.0
  */

@@ -140,18 +140,18 @@ describe("a store that", () => {
   }
 })
 
-describe("a store file that", () => {
-  const withFile = (what: string, body: (filename: string) => Effect.Effect<void, unknown, Kit.Services>) =>
-    it.live(what, () =>
-      Effect.flatMap(TempFolder.make, (folder) => {
-        const filename = path.join(folder, "cache.db")
-        return Effect.provide(
-          body(filename),
-          Kit.layer({ storePause: "10 millis" }, CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" }))
-        )
-      })
-    )
+const withFile = (what: string, body: (filename: string) => Effect.Effect<void, unknown, Kit.Services>) =>
+  it.live(what, () =>
+    Effect.flatMap(TempFolder.make, (folder) => {
+      const filename = path.join(folder, "cache.db")
+      return Effect.provide(
+        body(filename),
+        Kit.layer({ storePause: "10 millis" }, CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" }))
+      )
+    })
+  )
 
+describe("a store file that", () => {
   withFile("is a folder: reads and writes go to the database", (filename) =>
     Effect.gen(function* () {
       fs.mkdirSync(filename)

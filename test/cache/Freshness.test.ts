@@ -42,6 +42,10 @@ const startProcess = (filename: string) =>
     return { ...(yield* Kit.another({ announcementLease: "1 second" }, store)), state }
   })
 
+/** A killed process commits nothing any more. */
+const alive = (state: { readonly killed: boolean }) =>
+  Effect.suspend(() => (state.killed ? Effect.fail(Kit.failure) : Effect.void))
+
 const interleave = (seed: number) =>
   Effect.gen(function* () {
     const generator = Generator.make(seed)
@@ -51,9 +55,6 @@ const interleave = (seed: number) =>
     const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.tap(effect, () => pause(generator.int(12)))
     const price = Query.make({ ...base.price, run: (input) => slowly(base.price.run(input)) })
     const total = Query.make({ ...base.total, run: (input) => slowly(base.total.run(input)) })
-    /** A killed process commits nothing any more. */
-    const alive = (state: { readonly killed: boolean }) =>
-      Effect.suspend(() => (state.killed ? Effect.fail(Kit.failure) : Effect.void))
     const increment = (state: { readonly killed: boolean }) =>
       Mutation.make({
         ...base.set,

@@ -1,7 +1,11 @@
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+import * as QueryCache from "../../src/cache/QueryCache.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
+import * as MemorySchema from "../../src/memory/MemorySchema.ts"
+import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
@@ -12,4 +16,14 @@ const sqlite = Layer.unwrap(
 )
 
 suite("SQLite", MemoryBridge.layerSql.pipe(Layer.provideMerge(sqlite)))
+
+/** The suite also changes tables by statements of its own, which no cache can see: those tests would need to tell it. */
+const cached = MemoryBridge.layer.pipe(
+  Layer.provide(QueryCache.layer()),
+  Layer.provide(CacheStore.layerMemory()),
+  Layer.provide(QueryExecutor.layer),
+  Layer.provideMerge(Layer.effectDiscard(MemorySchema.migrate).pipe(Layer.provideMerge(sqlite)))
+)
+suite("SQLite, cached", cached)
+
 suite("Postgres", MemoryBridge.layerSql.pipe(Layer.provideMerge(Postgres.layerFresh)))

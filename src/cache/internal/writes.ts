@@ -69,8 +69,13 @@ export const make = (options: {
 
     const until = Effect.map(Clock.currentTimeMillis, (now) => now + leaseMs)
 
+    const announceOnce = (write: Write) =>
+      Effect.flatMap(until, (until) =>
+        write.ended ? Effect.succeedNone : guard.run("announce", store.announce(write.id, write.changed, until))
+      )
+
     const announce = (write: Write): Effect.Effect<void> =>
-      Effect.flatMap(until, (until) => guard.run("announce", store.announce(write.id, write.changed, until))).pipe(
+      announceOnce(write).pipe(
         // A write can wait a little where a read can't: unannounced, other processes may miss it.
         Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
         Effect.timeoutOption(options.announceWithin),
@@ -138,7 +143,7 @@ export const make = (options: {
       )
     )
 
-    const prolong = Effect.suspend(() => Effect.forEach([...open.values()], announce, { discard: true }))
+    const prolong = Effect.suspend(() => Effect.forEach([...open.values()], announceOnce, { discard: true }))
 
     yield* pay.pipe(Effect.delay("1 second"), Effect.repeat(Schedule.forever), Effect.forkScoped)
     yield* settle.pipe(
