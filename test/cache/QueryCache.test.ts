@@ -1,15 +1,18 @@
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
+import * as Tracer from "effect/Tracer"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
 import { canonical } from "../../src/cache/internal/canonical.ts"
 import { fingerprint } from "../../src/cache/internal/fingerprint.ts"
@@ -410,6 +413,54 @@ describe("QueryCache with a shared store", () => {
       })
     )
   }
+})
+
+describe("metrics and spans", () => {
+  it.effect("count by query name, time the loads, and go with the cache", () =>
+    Effect.gen(function* () {
+      const registry = yield* Metric.MetricRegistry
+      const context = Context.make(Metric.MetricRegistry, registry)
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const shown = () =>
+        Object.fromEntries(
+          Metric.snapshotUnsafe(context).map(({ attributes, id, state }) => [
+            attributes === undefined ? id : `${id} ${attributes["query"]}`,
+            "count" in state ? state.count : "value" in state ? state.value : undefined
+          ])
+        )
+      yield* Effect.gen(function* () {
+        const { price } = yield* setup
+        yield* price(1)
+        yield* price(1)
+        yield* price(1)
+        yield* price(2)
+      }).pipe(Effect.provide(Kit.layer()), Effect.provideService(Tracer.Tracer, tracer))
+      assert.strictEqual(shown()["athena_cache_memory_hits_total price"], undefined)
+      yield* Effect.gen(function* () {
+        const { price } = yield* setup
+        yield* price(1)
+        yield* price(1)
+        yield* price(1)
+        yield* price(2)
+        const now = shown()
+        assert.strictEqual(now["athena_cache_memory_hits_total price"], 2)
+        assert.strictEqual(now["athena_cache_loads_total price"], 2)
+        assert.strictEqual(now["athena_cache_memory_entries"], 2)
+        assert.strictEqual(now["athena_cache_load price"], 4)
+      }).pipe(Effect.provide(Kit.layer()))
+      const loads = spans.filter(
+        ({ attributes, name }) => name === "QueryCache.load" && attributes.get("query.name") === "price"
+      )
+      assert.strictEqual(loads.length, 2)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
 })
 
 describe("keys", () => {

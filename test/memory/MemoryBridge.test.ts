@@ -17,7 +17,6 @@ const sqlite = Layer.unwrap(
 
 suite("SQLite", MemoryBridge.layerSql.pipe(Layer.provideMerge(sqlite)))
 
-/** The suite also changes tables by statements of its own, which no cache can see: those tests would need to tell it. */
 const cached = MemoryBridge.layer.pipe(
   Layer.provide(QueryCache.layer()),
   Layer.provide(CacheStore.layerMemory()),

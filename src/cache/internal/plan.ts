@@ -71,7 +71,7 @@ export interface Plans {
   readonly counters: ReadonlyMap<string, Counters>
 }
 
-export const make = (options: QueryCacheOptions): Plans => {
+export const make = (options: QueryCacheOptions, named: (name: string, counters: Counters) => void): Plans => {
   const plans = new WeakMap<object, Plan<any, any>>()
   const byName = new Map<string, Counters>()
   let ordinals = 0
@@ -79,7 +79,10 @@ export const make = (options: QueryCacheOptions): Plans => {
   const countersOf = (name: string): Counters => {
     const label = byName.has(name) || byName.size < maxNames ? name : "(others)"
     let found = byName.get(label)
-    if (found === undefined) byName.set(label, (found = counters()))
+    if (found === undefined) {
+      byName.set(label, (found = counters()))
+      named(label, found)
+    }
     return found
   }
 

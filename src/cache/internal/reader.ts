@@ -6,6 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
@@ -18,6 +19,7 @@ import type { Level, QueryCache, QueryCacheOptions, Traced, Why } from "../Query
 import * as Fences from "./fences.ts"
 import * as Flight from "./flight.ts"
 import * as Guard from "./guard.ts"
+import * as Metrics from "./metrics.ts"
 import * as Plan from "./plan.ts"
 import * as Sieve from "./sieve.ts"
 import * as Size from "./size.ts"
@@ -183,10 +185,16 @@ export const make = (
       lease: settings.lease,
       announceWithin: settings.announceWithin
     })
-    const plans = Plan.make(options)
+    const metrics = yield* Metrics.make
+    const plans = Plan.make(options, metrics.counters)
     const memory = Sieve.make<Entry>(settings.memoryEntries, settings.memoryBytes)
     const flights = new Map<string, Flight.Flight>()
     let evictions = 0
+    metrics.gauge("athena_cache_memory_entries", "Results in memory", memory.count)
+    metrics.gauge("athena_cache_memory_bytes", "Bytes of results in memory, about", memory.bytes)
+    metrics.gauge("athena_cache_memory_evictions", "Results that had to go for others", () => evictions)
+    metrics.gauge("athena_cache_store_failures", "Operations of the store that failed", guard.failures)
+    metrics.gauge("athena_cache_owed", "Changes that the store has not been told of", writes.owed)
 
     const drop = (entry: Entry): void => {
       if (memory.remove(entry)) fences.remove(entry)
@@ -294,6 +302,7 @@ export const make = (
             plan.counters.loadFailures++
           })
         ),
+        Effect.trackDuration(Metric.withAttributes(Metrics.loadTime, { query: plan.name })),
         Effect.withSpan("QueryCache.load", { attributes: { "query.name": plan.name } })
       )
 
