@@ -9,6 +9,7 @@ import { DatabaseSync } from "node:sqlite"
 import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -35,6 +36,9 @@ export const query = Query.make({
   run: () => Effect.succeed(items)
 })
 
+/** Holds what the caches run in the background. */
+const scope = Scope.makeUnsafe()
+
 const executorOf = (store: Layer.Layer<CacheStore.CacheStore>, options: QueryCache.QueryCacheOptions = {}) =>
   Effect.runSync(
     Effect.map(
@@ -43,7 +47,7 @@ const executorOf = (store: Layer.Layer<CacheStore.CacheStore>, options: QueryCac
           Layer.provide(store),
           Layer.provide(QueryExecutor.layerTest({ "bench.items": () => items }))
         )
-      ).pipe(Scope.provide(Scope.makeUnsafe())),
+      ).pipe(Scope.provide(scope)),
       (context) => Context.get(context, QueryExecutor.QueryExecutor)
     )
   )
@@ -214,6 +218,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
     })
     yield* rates()
   } finally {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
     fs.rmSync(folder, { recursive: true, force: true })
   }
 }
