@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Activation from "./memory/Activation.ts"
+export * as CacheStore from "./cache/CacheStore.ts"
 export * as ClaudeCode from "./hooks/ClaudeCode.ts"
 export * as ContextText from "./hooks/ContextText.ts"
 export * as Database from "./sql/Database.ts"
@@ -22,6 +23,7 @@ export * as Migrations from "./sql/Migrations.ts"
 export * as Mutation from "./query/Mutation.ts"
 export * as Project from "./memory/Project.ts"
 export * as Query from "./query/Query.ts"
+export * as QueryCache from "./cache/QueryCache.ts"
 export * as QueryExecutor from "./query/QueryExecutor.ts"
 export * as Redaction from "./hooks/Redaction.ts"
 export * as Relevance from "./memory/Relevance.ts"

@@ -1,0 +1,277 @@
+/**
+ * A cache between a program and its database: a middleware over `QueryExecutor`, and a service to steer it by.
+ *
+ * Results are kept in two levels, in the memory of the process and in a `CacheStore`, which may be a file that all
+ * processes of a host share. Queries say what they read and mutations what they change, and that is all the cache
+ * needs to keep two promises:
+ *
+ * - once a mutation has committed, no read that starts afterwards gets what was there before, in this process or, with
+ *   a shared store, in another one, also when the writer was killed between its commit and anything that follows it;
+ * - a load that ran while a mutation committed is kept nowhere.
+ *
+ * Mutations are seen when they run through the middleware. A transaction that the caller opens around them counts as a
+ * whole: its changes count when it commits, and not at all when it rolls back; reads inside it go to the database.
+ *
+ * A store that is away, slow or damaged never fails a read. While a shared store can't be asked, what others have
+ * changed can't be known, so nothing is served from memory either: reads go to the database, and those who ask for the
+ * same thing at the same time still share one load.
+ *
+ * Results are shared between those who ask: treat them as immutable. A query is known in memory by its value, so make it
+ * once, at the top of a module, and not at each read.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { Dependency } from "../query/Dependency.ts"
+import type { Query, QueryError } from "../query/Query.ts"
+import { QueryExecutor } from "../query/QueryExecutor.ts"
+import type * as CacheStore from "./CacheStore.ts"
+import * as Reader from "./internal/reader.ts"
+
+/**
+ * How results of one query are kept. What is absent is as the options of the cache say.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy {
+  /** How long a result is fresh, at most, in either level; goes before `Query.timeToLive`. Zero: never cached. */
+  readonly timeToLive?: Duration.Input | undefined
+  /** How long this result is fresh, at most; `undefined` leaves it to the other limits, zero keeps it nowhere. */
+  readonly timeToLiveOf?: ((result: any, input: any) => Duration.Input | undefined) | undefined
+  /** Names to invalidate results by, beside what they were read from. */
+  readonly tags?: ((input: any) => ReadonlyArray<string>) | undefined
+  readonly grace?: Duration.Input | undefined
+  readonly softLimit?: Duration.Input | undefined
+  readonly hardLimit?: Duration.Input | undefined
+  readonly backoff?: Duration.Input | undefined
+  readonly eager?: number | undefined
+}
+
+/**
+ * Options of the cache. Numbers out of their bounds are moved to the nearest bound.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface QueryCacheOptions {
+  /** How long a result is fresh in memory. Up to 400 days; 5 minutes when absent. */
+  readonly memoryTimeToLive?: Duration.Input | undefined
+  /** How many results are kept in memory. From 1 to 1,000,000; 1,000 when absent. */
+  readonly memoryEntries?: number | undefined
+  /** How many bytes of results are kept in memory, about. From 1 KiB to 4 GiB; 32 MiB when absent. */
+  readonly memoryBytes?: number | undefined
+  /** How long a result is fresh in the store. Up to 400 days; 1 hour when absent. */
+  readonly storeTimeToLive?: Duration.Input | undefined
+  /** The part of a time to live that is taken off by chance, so that entries do not end together. 0 to 0.9; 0.1. */
+  readonly jitter?: number | undefined
+  /** How long one operation of the store may take. From 1 millisecond to 10 seconds; 50 milliseconds when absent. */
+  readonly storeLimit?: Duration.Input | undefined
+  /** After how many failures in a row the store is left alone. From 1; 3 when absent. */
+  readonly storeFailures?: number | undefined
+  /** For how long it is then left alone. From 1 millisecond; 5 seconds when absent. */
+  readonly storePause?: Duration.Input | undefined
+  /**
+   * How long a mutation waits for the store to take its announcement. Unannounced, it is carried out all the same, and
+   * other processes may serve what it replaced until the store hears of it. Up to 1 minute; 500 milliseconds.
+   */
+  readonly announceWithin?: Duration.Input | undefined
+  /**
+   * How long an announcement stands without word from its writer, after which it counts as a change: what a kill of a
+   * writer keeps from being cached. It is renewed while the writer lives. From 1 second to 1 hour; 30 seconds.
+   */
+  readonly announcementLease?: Duration.Input | undefined
+  /**
+   * How long a result is kept after it is no longer fresh, to be served where the database is slow or fails. It is never
+   * served once what it was read from has changed. None when absent.
+   */
+  readonly grace?: Duration.Input | undefined
+  /**
+   * How long a reader waits for the database where there is a stale result within its grace: that is then served, and
+   * the load goes on. Zero serves it at once. No limit when absent.
+   */
+  readonly softLimit?: Duration.Input | undefined
+  /** How long the database may take for a query, which then fails with `StatementTimeoutError`. No limit when absent. */
+  readonly hardLimit?: Duration.Input | undefined
+  /** How long a stale result is served without asking again after the database has failed. 10 seconds when absent. */
+  readonly backoff?: Duration.Input | undefined
+  /**
+   * The part of its time to live after which a result that is asked for is loaded again in the background. From 0.01 to
+   * 1, which is never; 1 when absent.
+   */
+  readonly eager?: number | undefined
+  /** What goes for single queries, by their names. */
+  readonly policies?: Readonly<Record<string, Policy>> | undefined
+}
+
+/**
+ * Where a result came from.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Level = "memory" | "store" | "source"
+
+/**
+ * Why a result came from where it did.
+ *
+ * - `hit`: it was there and fresh
+ * - `miss`: it was nowhere
+ * - `expired`: it was there and no longer fresh
+ * - `changed`: it was there, and what it was read from has changed since
+ * - `written`: what it is read from is being written at this moment
+ * - `transaction`: the reader is in a transaction
+ * - `uncached`: the query is not cached, or its input has no key
+ * - `unavailable`: the store could not be asked
+ * - `refreshed`: it was asked for anew
+ * - `late`, `failed`: it is stale, and the database was late, or failed
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Why =
+  | "hit"
+  | "miss"
+  | "expired"
+  | "changed"
+  | "written"
+  | "transaction"
+  | "uncached"
+  | "unavailable"
+  | "refreshed"
+  | "late"
+  | "failed"
+
+/**
+ * A result, and how it came about.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Traced<out A> {
+  readonly value: A
+  readonly level: Level
+  /** How long ago it was loaded, in milliseconds. */
+  readonly age: number
+  /** Whether its time to live is over. What it was read from has not changed for all that. */
+  readonly stale: boolean
+  /** Whether another reader's load served this one. */
+  readonly coalesced: boolean
+  readonly why: Why
+}
+
+/**
+ * What the cache did with one query.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface QueryStats {
+  readonly memoryHits: number
+  readonly storeHits: number
+  /** Reads that were in neither level. */
+  readonly misses: number
+  readonly loads: number
+  readonly loadFailures: number
+  /** Reads that another one's load served. */
+  readonly coalesced: number
+  /** Reads that got a result past its time to live. */
+  readonly stale: number
+  /** Loads that were not kept, because something was written meanwhile or the store could not be asked. */
+  readonly refused: number
+  /** Reads that went by the cache: in a transaction, of an uncached query, or of what was being written. */
+  readonly bypassed: number
+}
+
+/**
+ * What the cache holds and did since it was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly memory: { readonly entries: number; readonly bytes: number; readonly evictions: number }
+  /** `undefined` where the store could not be asked. */
+  readonly store: CacheStore.Stats | undefined
+  readonly storeFailures: number
+  /** Changes that the store has not been told of yet. */
+  readonly owed: number
+  /** By name, for the first 1,000 names; the rest together as `(others)`. */
+  readonly queries: Readonly<Record<string, QueryStats>>
+}
+
+/**
+ * Service to look into the cache and to steer it. Reading and writing go through `QueryExecutor`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class QueryCache extends Context.Service<
+  QueryCache,
+  {
+    /** As `QueryExecutor.query`, and tells how the result came about. */
+    readonly get: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<Traced<A>, QueryError>
+    /** Loads the result anew and keeps it. */
+    readonly refresh: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
+    /** Drops one result, here and for all who share the store. */
+    readonly invalidate: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<void>
+    /** Drops what was read from these: for writes that do not run through the middleware. */
+    readonly invalidateDependencies: (dependencies: ReadonlyArray<Dependency>) => Effect.Effect<void>
+    /** Drops what has one of these tags. */
+    readonly invalidateTags: (tags: ReadonlyArray<string>) => Effect.Effect<void>
+    /** Ends the time to live of one result, which is kept for its grace. */
+    readonly expire: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<void>
+    /** Drops everything, here and in the store. */
+    readonly clear: Effect.Effect<void>
+    readonly stats: Effect.Effect<Stats>
+  }
+>()("athena-hooks/cache/QueryCache") {}
+
+/**
+ * Constructs the middleware and its service.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (
+  options?: QueryCacheOptions
+) => Effect.Effect<
+  { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] },
+  never,
+  QueryExecutor | CacheStore.CacheStore | Scope.Scope
+> = (options = {}) => Reader.make(options)
+
+/**
+ * Provides the middleware, as the `QueryExecutor`, and its service. Below it goes the executor that asks the database.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as CacheStore from "athena-hooks/cache/CacheStore"
+ * import * as QueryCache from "athena-hooks/cache/QueryCache"
+ * import * as QueryExecutor from "athena-hooks/query/QueryExecutor"
+ * import * as Sqlite from "athena-hooks/sql/Sqlite"
+ * import * as Layer from "effect/Layer"
+ *
+ * const Cached = QueryCache.layer({ grace: "10 minutes", softLimit: "200 millis" }).pipe(
+ *   Layer.provide(CacheStore.layerSqlite({ filename: "cache.db" })),
+ *   Layer.provide(QueryExecutor.layer),
+ *   Layer.provide(Sqlite.layer({ filename: "memory.db" }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: QueryCacheOptions = {}
+): Layer.Layer<QueryExecutor | QueryCache, never, QueryExecutor | CacheStore.CacheStore> =>
+  Layer.effectContext(
+    Effect.map(make(options), ({ cache, executor }) =>
+      Context.make(QueryExecutor, executor).pipe(Context.add(QueryCache, cache))
+    )
+  )

@@ -1,0 +1,61 @@
+/**
+ * Keeps a store from ever failing or holding up the cache: every operation has a limit, and after some failures in a
+ * row the store is left alone for a while.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import type * as Scope from "effect/Scope"
+import { CacheStoreError } from "../CacheStore.ts"
+
+export interface Guard {
+  /** The answer of the store, or none. */
+  readonly run: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
+  /** Whether the last operation went well. */
+  readonly healthy: () => boolean
+  readonly failures: () => number
+}
+
+export const make = (options: {
+  readonly limit: Duration.Input
+  readonly failures: number
+  readonly openFor: Duration.Input
+}): Effect.Effect<Guard, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const breaker = yield* CircuitBreaker.make({
+      tripPolicy: CircuitBreaker.consecutive(options.failures),
+      openDuration: options.openFor
+    })
+    let healthy = true
+    let failures = 0
+
+    const run: Guard["run"] = (operation, effect) =>
+      effect.pipe(
+        Effect.timeoutOrElse({
+          duration: options.limit,
+          orElse: () => Effect.fail(new CacheStoreError({ operation, cause: new Error("over the limit") }))
+        }),
+        Effect.catchDefect((cause) => Effect.fail(new CacheStoreError({ operation, cause }))),
+        Effect.tapError(() =>
+          Effect.sync(() => {
+            failures++
+          })
+        ),
+        breaker.execute({ key: "store" }),
+        Effect.asSome,
+        Effect.tap(() =>
+          Effect.sync(() => {
+            healthy = true
+          })
+        ),
+        Effect.catch(() =>
+          Effect.sync(() => {
+            healthy = false
+            return Option.none()
+          })
+        )
+      )
+
+    return { run, healthy: () => healthy, failures: () => failures }
+  }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))

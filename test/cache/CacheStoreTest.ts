@@ -1,0 +1,232 @@
+/**
+ * What every `CacheStore` that keeps something must do. Give it a Layer of an empty store with `bounds`; each test
+ * builds its own.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+
+export const bounds: CacheStore.Bounds = { maxBytes: 4_096, maxEntries: 20, maxEntryBytes: 1_024, maxVersions: 8 }
+
+const later = 1_000_000
+
+const entry = (key: string, more?: Partial<CacheStore.NewEntry>): CacheStore.NewEntry => ({
+  key,
+  query: "test",
+  value: `value of ${key}`,
+  watched: ["a"],
+  stamp: "",
+  storedAt: 1_000,
+  freshUntil: later,
+  expiresAt: later * 2,
+  ...more
+})
+
+/** Stores under the stamp of now. */
+const put = (key: string, more?: Partial<CacheStore.NewEntry>) =>
+  Effect.gen(function* () {
+    const store = yield* CacheStore.CacheStore
+    const item = entry(key, more)
+    const stamp = yield* store.stamp(item.watched, item.storedAt)
+    return stamp !== undefined && (yield* store.set({ ...item, stamp }))
+  })
+
+/** What a reader may use: an entry whose stamp is the stamp of now. */
+const good = (key: string, watched: ReadonlyArray<string> = ["a"], now = 2_000) =>
+  Effect.gen(function* () {
+    const store = yield* CacheStore.CacheStore
+    const { entry, stamp } = yield* store.get(key, watched, now)
+    return entry !== undefined && entry.stamp === stamp ? entry.value : undefined
+  })
+
+const change = (...changed: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const store = yield* CacheStore.CacheStore
+    yield* store.announce("change", changed, later)
+    yield* store.resolve("change", changed, "changed", later)
+  })
+
+export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore, E>): void => {
+  const test = (what: string, body: Effect.Effect<void, unknown, CacheStore.CacheStore>) =>
+    it.effect(what, () => Effect.provide(body, layer))
+
+  describe(`CacheStore: ${name}`, () => {
+    test(
+      "finds what was stored, with its times",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        assert.isTrue(yield* put("k", { value: "größer 🎉 \u0000 end" }))
+        const { entry } = yield* store.get("k", ["a"], 2_000)
+        assert.strictEqual(entry?.value, "größer 🎉 \u0000 end")
+        assert.deepStrictEqual([entry?.storedAt, entry?.freshUntil, entry?.expiresAt], [1_000, later, later * 2])
+        assert.strictEqual((yield* store.get("other", ["a"], 2_000)).entry, undefined)
+      })
+    )
+
+    test(
+      "answers many keys in the order of the requests",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("one")
+        yield* put("two", { watched: ["b"] })
+        const found = yield* store.getMany(
+          [
+            { key: "two", watched: ["b"] },
+            { key: "none", watched: ["c"] },
+            { key: "one", watched: ["a"] }
+          ],
+          2_000
+        )
+        assert.deepStrictEqual(
+          found.map(({ entry }) => entry?.value),
+          ["value of two", undefined, "value of one"]
+        )
+        assert.strictEqual(found[0]!.entry!.stamp, found[0]!.stamp)
+        assert.deepStrictEqual(yield* store.getMany([], 2_000), [])
+      })
+    )
+
+    test(
+      "a change makes the entries that watch it bad, and no others",
+      Effect.gen(function* () {
+        yield* put("a")
+        yield* put("b", { watched: ["b", "x"] })
+        yield* change("x", "y")
+        assert.strictEqual(yield* good("a"), "value of a")
+        assert.strictEqual(yield* good("b", ["b", "x"]), undefined)
+        assert.isTrue(yield* put("b", { watched: ["b", "x"] }))
+        assert.strictEqual(yield* good("b", ["b", "x"]), "value of b")
+      })
+    )
+
+    test(
+      "refuses what was read before a change",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        const stamp = (yield* store.stamp(["a"], 1_000))!
+        yield* change("a")
+        assert.isFalse(yield* store.set(entry("k", { stamp })))
+        assert.strictEqual(yield* good("k"), undefined)
+      })
+    )
+
+    test(
+      "nothing is good or kept while it is announced, and all is as before after a rollback",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("k")
+        const stamp = (yield* store.stamp(["a"], 1_000))!
+        yield* store.announce("w", ["a", "z"], later)
+        assert.strictEqual(yield* store.stamp(["a"], 2_000), undefined)
+        assert.strictEqual(yield* good("k"), undefined)
+        assert.isFalse(yield* store.set(entry("k", { stamp })))
+        assert.isDefined(yield* store.stamp(["b"], 2_000))
+        yield* store.resolve("w", ["a", "z"], "rolledBack", later)
+        assert.strictEqual(yield* store.stamp(["a"], 2_000), stamp)
+        assert.strictEqual(yield* good("k"), "value of k")
+      })
+    )
+
+    test(
+      "an announcement that lapses counts as a change, and can be prolonged",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("k")
+        yield* store.announce("w", ["a"], 5_000)
+        yield* store.announce("w", ["a"], 9_000)
+        assert.strictEqual(yield* store.stamp(["a"], 8_999), undefined)
+        assert.isDefined(yield* store.stamp(["a"], 9_000))
+        assert.strictEqual(yield* good("k", ["a"], 9_000), undefined)
+        assert.strictEqual((yield* store.stats).intents, 0)
+      })
+    )
+
+    test(
+      "a change that comes after its announcement lapsed still counts",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* store.announce("w", ["a"], 5_000)
+        yield* store.clean(6_000)
+        assert.isTrue(yield* put("k"))
+        yield* store.resolve("w", ["a"], "changed", later)
+        assert.strictEqual(yield* good("k"), undefined)
+      })
+    )
+
+    test(
+      "two announcements of one thing end one by one",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* store.announce("one", ["a"], later)
+        yield* store.announce("two", ["a"], later)
+        yield* store.resolve("one", ["a"], "changed", later)
+        assert.strictEqual(yield* store.stamp(["a"], 2_000), undefined)
+        yield* store.resolve("two", ["a"], "rolledBack", later)
+        assert.isDefined(yield* store.stamp(["a"], 2_000))
+      })
+    )
+
+    test(
+      "what expires stays and is stale; what is cleared is gone, and a load under way is refused",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("k")
+        const stamp = (yield* store.stamp(["a"], 1_000))!
+        yield* store.expire("k", 3_000)
+        assert.strictEqual((yield* store.get("k", ["a"], 3_000)).entry?.freshUntil, 3_000)
+        yield* store.clear
+        assert.strictEqual((yield* store.get("k", ["a"], 3_000)).entry, undefined)
+        assert.isFalse(yield* store.set(entry("k", { stamp })))
+        assert.deepStrictEqual((({ bytes, entries }) => ({ bytes, entries }))(yield* store.stats), {
+          bytes: 0,
+          entries: 0
+        })
+      })
+    )
+
+    test(
+      "stays within its bounds: the oldest entries go first",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        for (let i = 0; i < 100; i++) assert.isTrue(yield* put(`k${i}`, { storedAt: 1_000 + i }))
+        const byCount = yield* store.stats
+        assert.isAtMost(byCount.entries, bounds.maxEntries!)
+        assert.strictEqual(yield* good("k99"), "value of k99")
+        for (let i = 0; i < 20; i++) {
+          assert.isTrue(yield* put(`l${i}`, { value: "x".repeat(1_000), storedAt: 2_000 + i }))
+          assert.isAtMost((yield* store.stats).bytes, bounds.maxBytes!)
+        }
+        assert.isFalse(yield* put("huge", { value: "x".repeat(1_025) }))
+        assert.strictEqual(yield* good("k99"), undefined)
+      })
+    )
+
+    test(
+      "removes what has expired when it cleans",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("k", { freshUntil: 4_000, expiresAt: 5_000 })
+        yield* put("l")
+        yield* store.clean(5_000)
+        assert.strictEqual((yield* store.stats).entries, 1)
+        assert.strictEqual(yield* good("l"), "value of l")
+      })
+    )
+
+    test(
+      "forgets old versions without making an old entry good again",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        yield* put("k")
+        const stamp = (yield* store.stamp(["a"], 1_000))!
+        yield* change("a")
+        for (let i = 0; i < 50; i++) yield* change(`other${i}`)
+        yield* store.clean(2_000)
+        assert.isAtMost((yield* store.stats).versions, bounds.maxVersions!)
+        assert.notStrictEqual(yield* store.stamp(["a"], 2_000), stamp)
+        assert.strictEqual(yield* good("k"), undefined)
+      })
+    )
+  })
+}
