@@ -20,6 +20,13 @@ const sources = [
 fs.rmSync(folder, { recursive: true, force: true })
 fs.mkdirSync(folder, { recursive: true })
 
+// A figure that was to be filled in and was not.
+const placeholder = /^[A-Z]+(?:_[A-Z]+)+$/m
+if (placeholder.test(fs.readFileSync(path.join(root, "README.md"), "utf8"))) {
+  console.error("README.md has a placeholder")
+  process.exit(1)
+}
+
 let count = 0
 for (const source of sources) {
   const text = fs.readFileSync(path.join(root, source), "utf8")
