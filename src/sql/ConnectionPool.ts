@@ -140,6 +140,9 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
    * How long each operation may take, from the wait for a connection to its answer, however the network is. A
    * statement that is late is cancelled in the server. From 1 ms; no deadline when absent. `withDeadline` sets one for
    * a part of a program and goes before this one.
+   *
+   * Without either, the statements of a transaction's own still end, for they can't be interrupted: `BEGIN` and
+   * `SAVEPOINT` fail with `QueryTimeout` after `acquireTimeout`, and `COMMIT` after six times that.
    */
   readonly deadline?: Duration.Input | undefined
   /** How long one caller may hold a connection before a warning says who. From 100 ms, or infinite; 30 s when absent. */

@@ -76,9 +76,19 @@ export class Lease extends StatementConnection {
     const effects = effectsOf(sql)
     if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
     return Effect.withFiber((fiber) => {
-      const ticket = this.core.newTicket(fiber, true)
+      const ticket = this.core.newTicket(fiber, true, this.controlBound(effects))
       return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
     })
+  }
+
+  /**
+   * How long a statement that controls a transaction may take where no deadline says so: `SqlClient` sends it
+   * uninterruptibly, so nothing else would end it on a dead network. All others can be interrupted.
+   */
+  private controlBound(effects: number): number | undefined {
+    const { acquireTimeoutMs } = this.core.settings
+    if ((effects & (Effects.begins | Effects.marks)) !== 0) return acquireTimeoutMs
+    return (effects & Effects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
   }
 
   /**
@@ -180,6 +190,9 @@ export class Lease extends StatementConnection {
     return Effect.void
   })
 }
+
+/** How many acquire timeouts a `COMMIT` may take: it may have deferred constraints to check and much to write. */
+const commitAcquireTimeouts = 6
 
 const interrupted = { problem: "lost", cause: undefined } as const
 

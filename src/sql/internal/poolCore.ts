@@ -179,10 +179,13 @@ export class PoolCore {
     return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
   }
 
-  /** A deadline of the fiber goes before that of the pool, which is for each operation anew. */
-  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean): Ticket {
+  /**
+   * A deadline of the fiber goes before that of the pool, which is for each operation anew; `boundMs` holds where
+   * there is neither.
+   */
+  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): Ticket {
     const startedAt = this.now()
-    const own = this.settings.deadlineMs
+    const own = this.settings.deadlineMs ?? boundMs
     const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
     return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
   }

@@ -20,7 +20,9 @@ export const Effects = {
   cursors: 64,
   channels: 128,
   /** Leaves something that can't be named and put back. */
-  unknown: 256
+  unknown: 256,
+  /** Sets a savepoint. */
+  marks: 512
 } as const
 
 /** The bits that must be put back before somebody else gets the session. */
@@ -66,6 +68,7 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   release: () => Effects.unwinds,
   begin: () => Effects.begins,
   start: () => Effects.begins,
+  savepoint: () => Effects.marks,
   commit: (sql) => (/^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends),
   end: () => Effects.ends,
   abort: () => Effects.unwinds | Effects.ends,
