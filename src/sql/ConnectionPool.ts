@@ -98,7 +98,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly maxConnections?: number | undefined
   /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
   readonly acquireTimeout?: Duration.Input | undefined
-  /** How many callers may wait; one more is turned away at once. From 0 to 1,000,000; 1,000 when absent. */
+  /**
+   * How many callers may wait beside those for whom a connection can still be opened; one more is turned away at once.
+   * From 0 to 1,000,000; 1,000 when absent.
+   */
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
   readonly idleTimeout?: Duration.Input | undefined
