@@ -300,3 +300,51 @@ it.live("its options come from the configuration too", () =>
     )
   )
 )
+
+for (const chain of ["COMMIT AND CHAIN", "END AND CHAIN", "ROLLBACK AND CHAIN", "ABORT AND CHAIN"]) {
+  it.live(`the transaction that ${chain} begins is not left to the next caller`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE chained (id int)`
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (connection) =>
+          Effect.andThen(connection.execute("BEGIN", [], undefined), connection.execute(chain, [], undefined))
+        )
+      )
+      const [before] = yield* sql<{ id: string }>`INSERT INTO chained VALUES (1) RETURNING pg_current_xact_id() AS id`
+      const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+      assert.notStrictEqual(after!.id, before!.id)
+    }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+  )
+}
+
+it.live("a COMMIT that the server refuses leaves no transaction to the next caller", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* Effect.scoped(
+      Effect.flatMap(sql.reserve, (connection) =>
+        Effect.andThen(
+          connection.execute("BEGIN", [], undefined),
+          Effect.ignore(connection.execute("COMMIT PLEASE", [], undefined))
+        )
+      )
+    )
+    const [before] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+    const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+    assert.notStrictEqual(after!.id, before!.id)
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
+it.live("what a DO block leaves in its session is put back", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.unsafe(
+      "DO $$ BEGIN PERFORM pg_advisory_lock(1); CREATE TEMP TABLE mine (id int); EXECUTE 'LISTEN news'; END $$"
+    )
+    const [left] = yield* sql<{ locks: number; tables: number; channels: number }>`SELECT
+      (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+      (SELECT count(*)::int FROM pg_class WHERE relname = 'mine') AS tables,
+      (SELECT count(*)::int FROM pg_listening_channels()) AS channels`
+    assert.deepStrictEqual(left, { locks: 0, tables: 0, channels: 0 })
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)

@@ -122,7 +122,7 @@ export class Lease extends StatementConnection {
     const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
     return Effect.onExit(run, (exit) =>
       Effect.sync(() => {
-        connection.answered(effects)
+        if (Exit.isSuccess(exit)) connection.succeeded(effects)
         if (!ticket.over) this.leaveBehind(ticket, exit)
       })
     )

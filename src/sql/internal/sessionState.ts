@@ -42,12 +42,24 @@ const setEffects = (sql: string): number =>
 const createEffects = (sql: string): number =>
   /^create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : Effects.none
 
-const rollbackEffects = (sql: string): number =>
-  /^rollback\s+prepared\b/i.test(sql)
+/** `AND CHAIN` ends a transaction and begins the next. */
+const chains = (sql: string): boolean => /\band\s+chain\b/i.test(sql)
+
+const commitEffects = (sql: string): number =>
+  chains(sql) ? Effects.begins : /^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends
+
+const rollbackEffects = (sql: string): number => {
+  if (chains(sql)) return Effects.begins
+  return /^rollback\s+prepared\b/i.test(sql)
     ? Effects.none
     : /^rollback\s+(?:work\s+|transaction\s+)?to\b/i.test(sql)
       ? Effects.unwinds
       : Effects.unwinds | Effects.ends
+}
+
+/** What code in the server can leave behind: its text, or that of a procedure, says nothing certain. */
+const procedureEffects =
+  Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels
 
 const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
 
@@ -69,13 +81,13 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   begin: () => Effects.begins,
   start: () => Effects.begins,
   savepoint: () => Effects.marks,
-  commit: (sql) => (/^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends),
-  end: () => Effects.ends,
-  abort: () => Effects.unwinds | Effects.ends,
+  commit: commitEffects,
+  end: commitEffects,
+  abort: rollbackEffects,
   listen: () => Effects.channels,
   declare: () => Effects.cursors,
-  do: () => Effects.settings,
-  call: () => Effects.settings,
+  do: () => procedureEffects,
+  call: () => procedureEffects,
   execute: () => Effects.unknown,
   load: () => Effects.unknown,
   discard: () => Effects.unknown
