@@ -348,3 +348,23 @@ it.live("what a DO block leaves in its session is put back", () =>
     assert.deepStrictEqual(left, { locks: 0, tables: 0, channels: 0 })
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )
+
+/** What a client says to a name that is no channel's, and delivers of a transaction that is rolled back. */
+const notified = Effect.gen(function* () {
+  const pg = yield* PgClient.PgClient
+  const queue = yield* pg.listen("news")
+  const rolledBack = Effect.andThen(pg.notify("news", "told"), Effect.fail("no" as const))
+  yield* Effect.flip(pg.withTransaction(rolledBack))
+  yield* pg.notify("news", "last")
+  const first = yield* Queue.take(queue)
+  const error = yield* Effect.flip(pg.notify("n".repeat(64), "x"))
+  return [first.payload, error.message, error.reason._tag]
+}).pipe(Effect.scoped)
+
+it.live("notifies as the driver's own client does, in a transaction and with a name too long", () =>
+  Effect.gen(function* () {
+    const expected = yield* Effect.provide(notified, Postgres.layerFresh)
+    assert.deepStrictEqual(yield* Effect.provide(notified, layerPool()), expected)
+    assert.strictEqual(expected[0], "told")
+  })
+)
