@@ -15,6 +15,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as PgPoolClient from "../../src/sql/internal/pgClient.ts"
@@ -450,6 +451,38 @@ it.effect("an interrupted caller does not wait for a server that is silent", () 
       const leaving = yield* Effect.forkChild(Fiber.interrupt(caller))
       yield* advance(250)
       yield* Fiber.join(leaving)
+    })
+  )
+)
+
+it.effect("a stream that is interrupted does not wait for a server that is silent", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, sql, stats } = yield* setup()
+      database.cancelMs = 60_000
+      const caller = yield* Effect.forkChild(Stream.runDrain(sql.unsafe("rows").stream))
+      yield* settle
+      yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* advance(250)
+      const ended = caller.pollUnsafe()
+      yield* advance(60_000)
+      assert.isDefined(ended)
+      assert.strictEqual(stats().closed.cancelled, 1)
+    })
+  )
+)
+
+it.effect("a stream that is interrupted and ends in time keeps its connection", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, sql, stats } = yield* setup()
+      database.cancelMs = 100
+      const caller = yield* Effect.forkChild(Stream.runDrain(sql.unsafe("rows").stream))
+      yield* settle
+      yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* advance(1_000)
+      assert.strictEqual(stats().idle, 1)
+      assert.strictEqual(database.sessions.length, 1)
     })
   )
 )

@@ -2,6 +2,7 @@
  * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pool from "effect/Pool"
@@ -144,7 +145,10 @@ export class Lease extends StatementConnection {
     const rows = Stream.unwrap(
       Effect.withFiber((fiber) => {
         this.connection.sending(effectsOf(sql))
-        return Effect.as(this.limitStream(core.newTicket(fiber, true)), this.pinned.stream(sql, params))
+        return Effect.as(
+          this.limitStream(core.newTicket(fiber, true)),
+          this.limitLeaving(this.pinned.stream(sql, params))
+        )
       })
     )
     const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error))
@@ -172,6 +176,33 @@ export class Lease extends StatementConnection {
           return { bucket: core.deadlines.add(deadlineAt, target), target }
         }),
         ({ bucket, target }) => Effect.sync(() => core.deadlines.remove(bucket, target))
+      )
+    )
+  }
+
+  /**
+   * Ends the session when a stream that is left early does not come to its end in the server: the driver waits for
+   * seconds. The scope runs its finalizers from the last to the first, so the driver's is between the two here.
+   */
+  private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
+    const { connection, core } = this
+    const target = {
+      expire: () => {
+        core.fork(core.retire(connection, "cancelled"))
+        connection.session.destroy()
+      }
+    }
+    let bucket = 0
+    const arm = Effect.sync(() => {
+      bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
+    })
+    const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
+    return Stream.fromChannel(
+      Channel.fromTransform((upstream, scope) =>
+        Effect.andThen(
+          Scope.addFinalizer(scope, disarm),
+          Effect.tap(Channel.toTransform(Stream.toChannel(rows))(upstream, scope), () => Scope.addFinalizer(scope, arm))
+        )
       )
     )
   }
