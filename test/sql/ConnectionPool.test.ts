@@ -455,6 +455,21 @@ it.effect("an interrupted caller does not wait for a server that is silent", () 
   )
 )
 
+it.effect("a deadline that has passed before is one that passed without a connection, whatever is asked for", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run, sql } = yield* setup({ minConnections: 1 })
+      yield* settle
+      const late = [run("x"), sql.withTransaction(run("x")), Stream.runDrain(sql.unsafe("x").stream)]
+      for (const operation of late) {
+        const reason = reasonOf(yield* Effect.flip(operation).pipe(ConnectionPool.withDeadline(0)))
+        assert.strictEqual(reason._tag, "PoolExhausted")
+      }
+      assert.deepStrictEqual(database.sessions[0]!.statements, [])
+    })
+  )
+)
+
 it.effect("a stream that is interrupted does not wait for a server that is silent", () =>
   scoped(
     Effect.gen(function* () {

@@ -237,6 +237,7 @@ export const take = (
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, true)
+      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
       const attempt = Effect.suspend(() => {
         const scope = Scope.makeUnsafe()
         const taken = Effect.flatMap(Pool.get(core.pool), (connection) =>
