@@ -470,6 +470,27 @@ it.effect("a deadline that has passed before is one that passed without a connec
   )
 )
 
+it.effect("a rollback past the deadline has the time of a cancel", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run, sql } = yield* setup({ validationTimeout: "1 second" })
+      yield* run("x")
+      const goSilent = Effect.sync(() => {
+        database.silent = true
+      })
+      const transaction = Effect.andThen(Effect.sleep(200), Effect.andThen(goSilent, Effect.fail("no" as const)))
+      const limited = sql.withTransaction(transaction).pipe(ConnectionPool.withDeadline("200 millis"), Effect.flip)
+      const caller = yield* Effect.forkChild(limited)
+      yield* settle
+      yield* advance(200)
+      yield* advance(250)
+      const ended = caller.pollUnsafe()
+      yield* advance(60_000)
+      assert.isDefined(ended)
+    })
+  )
+)
+
 it.effect("a stream that is interrupted does not wait for a server that is silent", () =>
   scoped(
     Effect.gen(function* () {

@@ -5,6 +5,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
@@ -94,20 +95,31 @@ export class Lease extends StatementConnection {
 
   /**
    * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
-   * after the caller's, and a session that breaks meanwhile has done what they ask.
+   * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
+   * cancel.
    */
   private unwind<A>(
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const { connection, core } = this
-    const run = Effect.withFiber((fiber) => this.send(core.newTicketWithout(fiber), effects, effect))
-    return core.guard(connection, core.settings.validationTimeoutMs, run).pipe(
+    const run = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
+      const sent = this.send<A>(core.newTicketWithout(fiber), effects, effect)
+      return core.guard(connection, this.unwindBound(fiber), sent)
+    })
+    return run.pipe(
       Effect.catchIf(
         () => !this.isAlive,
         () => Effect.succeed([] as A)
       )
     )
+  }
+
+  private unwindBound(fiber: Fiber.Fiber<unknown, unknown>): number {
+    const { core } = this
+    const { deadlineAt, startedAt } = core.newTicket(fiber, true)
+    const left = deadlineAt === undefined ? Infinity : deadlineAt - startedAt
+    return Math.min(core.settings.validationTimeoutMs, Math.max(cancelGraceMs, left))
   }
 
   private send<A>(
