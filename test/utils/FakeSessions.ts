@@ -61,6 +61,14 @@ const lost = (): SqlError =>
 /** Statements are `sleep N`, which take N milliseconds, or anything else, which takes none. */
 const durationOf = (sql: string): number => Number(/^sleep (\d+)$/.exec(sql)?.[1] ?? 0)
 
+/** Waits until a session is closed. */
+const untilClosed = (closing: Set<() => void>) =>
+  Effect.callback<never, SqlError>((resume) => {
+    const onClose = () => resume(Effect.fail(lost()))
+    closing.add(onClose)
+    return Effect.sync(() => closing.delete(onClose))
+  })
+
 export const make = (): FakeDatabase => {
   const sessions: Array<FakeSession> = []
   const database: FakeDatabase = {
@@ -78,13 +86,6 @@ export const make = (): FakeDatabase => {
     cancelMs: 0,
     violations: []
   }
-
-  const untilClosed = (closing: Set<() => void>) =>
-    Effect.callback<never, SqlError>((resume) => {
-      const onClose = () => resume(Effect.fail(lost()))
-      closing.add(onClose)
-      return Effect.sync(() => closing.delete(onClose))
-    })
 
   const cancelling = (closing: Set<() => void>) =>
     Effect.suspend(() => Effect.ignore(Effect.timeoutOption(untilClosed(closing), database.cancelMs)))
