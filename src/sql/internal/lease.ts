@@ -12,6 +12,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Holder from "./holder.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
+import { isConnectionLoss } from "./poolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import { Retry, type Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
@@ -31,7 +32,7 @@ export const clean = (
     return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
       (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
       Effect.matchEffect({
-        onFailure: () => core.retire(connection, "dirty"),
+        onFailure: (error) => core.retire(connection, isConnectionLoss(error) ? "lost" : "dirty"),
         onSuccess: () =>
           Effect.sync(() => {
             connection.left = Effects.none
