@@ -98,7 +98,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly maxConnections?: number | undefined
   /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
   readonly acquireTimeout?: Duration.Input | undefined
-  /** How many callers may wait; one more is turned away at once. From 0 to 1,000,000; 1,000 when absent. */
+  /**
+   * How many callers may wait beside those for whom a connection can still be opened; one more is turned away at once.
+   * From 0 to 1,000,000; 1,000 when absent.
+   */
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
   readonly idleTimeout?: Duration.Input | undefined
@@ -140,6 +143,9 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
    * How long each operation may take, from the wait for a connection to its answer, however the network is. A
    * statement that is late is cancelled in the server. From 1 ms; no deadline when absent. `withDeadline` sets one for
    * a part of a program and goes before this one.
+   *
+   * Without either, the statements of a transaction's own still end, for they can't be interrupted: `BEGIN` and
+   * `SAVEPOINT` fail with `QueryTimeout` after `acquireTimeout`, and `COMMIT` after six times that.
    */
   readonly deadline?: Duration.Input | undefined
   /** How long one caller may hold a connection before a warning says who. From 100 ms, or infinite; 30 s when absent. */

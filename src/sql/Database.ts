@@ -136,7 +136,10 @@ const unavailable = (cause: unknown, message: string): SqlError =>
  * @since 0.1.0
  */
 export interface DatabaseOptions {
-  /** How long to wait for another process's lock (embedded) or for a connection (Postgres). 5 seconds when absent. */
+  /**
+   * How long to wait for another process's lock (embedded) or for a connection (Postgres); 5 seconds when absent. When
+   * given, each operation on Postgres ends within it as well.
+   */
   readonly timeout?: Duration.Input | undefined
 }
 
@@ -183,6 +186,8 @@ const postgres = (url: Redacted.Redacted, options: DatabaseOptions) =>
           applicationName: "athena-hooks",
           acquireTimeout: timeout,
           connectTimeout: timeout,
+          // A migration may take its time; whoever sets a time has no more than that for any operation.
+          deadline: options.timeout,
           // A program that asks once, such as a hook, has no use for a connection that is kept.
           minConnections: 0
         })

@@ -224,6 +224,38 @@ it.live("a transaction over a black hole fails typed at its deadline and is roll
   )
 )
 
+it.live("a black hole before BEGIN, SAVEPOINT or COMMIT ends a transaction that has no deadline", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
+      const blackHole = proxy.set({ _tag: "blackHole" })
+      const dead = [
+        Effect.andThen(blackHole, sql.withTransaction(sql`SELECT 2`)),
+        sql.withTransaction(Effect.andThen(blackHole, sql.withTransaction(sql`SELECT 2`))),
+        sql.withTransaction(Effect.andThen(sql`SELECT 2`, blackHole))
+      ]
+      for (const transaction of dead) {
+        yield* eventually(sql`SELECT 1`)
+        const error = yield* Effect.flip(transaction)
+        assert.strictEqual(reasonOf(error)._tag, "QueryTimeout")
+        yield* proxy.set({ _tag: "pass" })
+      }
+    })
+  )
+)
+
+it.live("a caller who is interrupted while BEGIN is on its way waits no longer than the acquire timeout", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "blackHole" })
+      const late = yield* Effect.timeoutOption(Effect.ignore(sql.withTransaction(sql`SELECT 2`)), "50 millis")
+      assert.isTrue(Option.isNone(late))
+    })
+  )
+)
+
 for (const busy of both) {
   it.live(`shutdown over a black hole is bounded and leaves no socket behind, busy ${busy}`, () =>
     run(

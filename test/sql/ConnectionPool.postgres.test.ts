@@ -300,3 +300,71 @@ it.live("its options come from the configuration too", () =>
     )
   )
 )
+
+for (const chain of ["COMMIT AND CHAIN", "END AND CHAIN", "ROLLBACK AND CHAIN", "ABORT AND CHAIN"]) {
+  it.live(`the transaction that ${chain} begins is not left to the next caller`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE chained (id int)`
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (connection) =>
+          Effect.andThen(connection.execute("BEGIN", [], undefined), connection.execute(chain, [], undefined))
+        )
+      )
+      const [before] = yield* sql<{ id: string }>`INSERT INTO chained VALUES (1) RETURNING pg_current_xact_id() AS id`
+      const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+      assert.notStrictEqual(after!.id, before!.id)
+    }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+  )
+}
+
+it.live("a COMMIT that the server refuses leaves no transaction to the next caller", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* Effect.scoped(
+      Effect.flatMap(sql.reserve, (connection) =>
+        Effect.andThen(
+          connection.execute("BEGIN", [], undefined),
+          Effect.ignore(connection.execute("COMMIT PLEASE", [], undefined))
+        )
+      )
+    )
+    const [before] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+    const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+    assert.notStrictEqual(after!.id, before!.id)
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
+it.live("what a DO block leaves in its session is put back", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.unsafe(
+      "DO $$ BEGIN PERFORM pg_advisory_lock(1); CREATE TEMP TABLE mine (id int); EXECUTE 'LISTEN news'; END $$"
+    )
+    const [left] = yield* sql<{ locks: number; tables: number; channels: number }>`SELECT
+      (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+      (SELECT count(*)::int FROM pg_class WHERE relname = 'mine') AS tables,
+      (SELECT count(*)::int FROM pg_listening_channels()) AS channels`
+    assert.deepStrictEqual(left, { locks: 0, tables: 0, channels: 0 })
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
+/** What a client says to a name that is no channel's, and delivers of a transaction that is rolled back. */
+const notified = Effect.gen(function* () {
+  const pg = yield* PgClient.PgClient
+  const queue = yield* pg.listen("news")
+  const rolledBack = Effect.andThen(pg.notify("news", "told"), Effect.fail("no" as const))
+  yield* Effect.flip(pg.withTransaction(rolledBack))
+  yield* pg.notify("news", "last")
+  const first = yield* Queue.take(queue)
+  const error = yield* Effect.flip(pg.notify("n".repeat(64), "x"))
+  return [first.payload, error.message, error.reason._tag]
+}).pipe(Effect.scoped)
+
+it.live("notifies as the driver's own client does, in a transaction and with a name too long", () =>
+  Effect.gen(function* () {
+    const expected = yield* Effect.provide(notified, Postgres.layerFresh)
+    assert.deepStrictEqual(yield* Effect.provide(notified, layerPool()), expected)
+    assert.strictEqual(expected[0], "told")
+  })
+)

@@ -2,8 +2,11 @@
  * A database without a network or a server, for the pool's logic on virtual time.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
 import { AuthenticationError, ConnectionError, SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
 import type { Connector } from "../../src/sql/internal/connector.ts"
 import type { Session } from "../../src/sql/internal/pgSession.ts"
 
@@ -58,6 +61,14 @@ const lost = (): SqlError =>
 /** Statements are `sleep N`, which take N milliseconds, or anything else, which takes none. */
 const durationOf = (sql: string): number => Number(/^sleep (\d+)$/.exec(sql)?.[1] ?? 0)
 
+/** Waits until a session is closed. */
+const untilClosed = (closing: Set<() => void>) =>
+  Effect.callback<never, SqlError>((resume) => {
+    const onClose = () => resume(Effect.fail(lost()))
+    closing.add(onClose)
+    return Effect.sync(() => closing.delete(onClose))
+  })
+
 export const make = (): FakeDatabase => {
   const sessions: Array<FakeSession> = []
   const database: FakeDatabase = {
@@ -76,6 +87,9 @@ export const make = (): FakeDatabase => {
     violations: []
   }
 
+  const cancelling = (closing: Set<() => void>) =>
+    Effect.suspend(() => Effect.ignore(Effect.timeoutOption(untilClosed(closing), database.cancelMs)))
+
   const query = (session: FakeSession, closing: Set<() => void>, sql: string) =>
     Effect.suspend(() => {
       if (!session.isOpen) return Effect.fail(lost())
@@ -83,12 +97,8 @@ export const make = (): FakeDatabase => {
       session.running++
       if (session.running > 1) database.violations.push(`session ${session.id} runs ${session.running} statements`)
       const answer = database.silent ? Effect.never : Effect.delay(Effect.void, durationOf(sql))
-      const broken = Effect.callback<never, SqlError>((resume) => {
-        const onClose = () => resume(Effect.fail(lost()))
-        closing.add(onClose)
-        return Effect.sync(() => closing.delete(onClose))
-      })
-      const cancelled = Effect.suspend(() => Effect.ignore(Effect.timeoutOption(broken, database.cancelMs)))
+      const broken = untilClosed(closing)
+      const cancelled = cancelling(closing)
       const work =
         durationOf(sql) === 0 && !database.silent
           ? Effect.void
@@ -112,6 +122,11 @@ export const make = (): FakeDatabase => {
       query: (sql: string) =>
         Effect.as(run(sql), { command: "SELECT", rowCount: 1, oid: null, rows: [{ id: fake.id }], fields: [] }),
       queryValues: (sql: string) => Effect.as(run(sql), [[fake.id]]),
+      // Like the driver's, one that is left waits for the server to end it.
+      stream: () =>
+        Stream.fromChannel(
+          Channel.fromTransform((_, scope) => Effect.as(Scope.addFinalizer(scope, cancelling(closing)), Effect.never))
+        ),
       interrupt: Effect.void,
       get pin() {
         return Effect.succeed(connection)

@@ -2,14 +2,17 @@
  * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Holder from "./holder.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
+import { isConnectionLoss } from "./poolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import { Retry, type Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
@@ -29,7 +32,7 @@ export const clean = (
     return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
       (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
       Effect.matchEffect({
-        onFailure: () => core.retire(connection, "dirty"),
+        onFailure: (error) => core.retire(connection, isConnectionLoss(error) ? "lost" : "dirty"),
         onSuccess: () =>
           Effect.sync(() => {
             connection.left = Effects.none
@@ -76,27 +79,48 @@ export class Lease extends StatementConnection {
     const effects = effectsOf(sql)
     if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
     return Effect.withFiber((fiber) => {
-      const ticket = this.core.newTicket(fiber, true)
+      const ticket = this.core.newTicket(fiber, true, this.controlBound(effects))
       return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
     })
   }
 
   /**
+   * How long a statement that controls a transaction may take where no deadline says so: `SqlClient` sends it
+   * uninterruptibly, so nothing else would end it on a dead network. All others can be interrupted.
+   */
+  private controlBound(effects: number): number | undefined {
+    const { acquireTimeoutMs } = this.core.settings
+    if ((effects & (Effects.begins | Effects.marks)) !== 0) return acquireTimeoutMs
+    return (effects & Effects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
+  }
+
+  /**
    * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
-   * after the caller's, and a session that breaks meanwhile has done what they ask.
+   * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
+   * cancel.
    */
   private unwind<A>(
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const { connection, core } = this
-    const run = Effect.withFiber((fiber) => this.send(core.newTicketWithout(fiber), effects, effect))
-    return core.guard(connection, core.settings.validationTimeoutMs, run).pipe(
+    const run = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
+      const sent = this.send<A>(core.newTicketWithout(fiber), effects, effect)
+      return core.guard(connection, this.unwindBound(fiber), sent)
+    })
+    return run.pipe(
       Effect.catchIf(
         () => !this.isAlive,
         () => Effect.succeed([] as A)
       )
     )
+  }
+
+  private unwindBound(fiber: Fiber.Fiber<unknown, unknown>): number {
+    const { core } = this
+    const { deadlineAt, startedAt } = core.newTicket(fiber, true)
+    const left = deadlineAt === undefined ? Infinity : deadlineAt - startedAt
+    return Math.min(core.settings.validationTimeoutMs, Math.max(cancelGraceMs, left))
   }
 
   private send<A>(
@@ -112,7 +136,7 @@ export class Lease extends StatementConnection {
     const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
     return Effect.onExit(run, (exit) =>
       Effect.sync(() => {
-        connection.answered(effects)
+        if (Exit.isSuccess(exit)) connection.succeeded(effects)
         if (!ticket.over) this.leaveBehind(ticket, exit)
       })
     )
@@ -134,7 +158,10 @@ export class Lease extends StatementConnection {
     const rows = Stream.unwrap(
       Effect.withFiber((fiber) => {
         this.connection.sending(effectsOf(sql))
-        return Effect.as(this.limitStream(core.newTicket(fiber, true)), this.pinned.stream(sql, params))
+        return Effect.as(
+          this.limitStream(core.newTicket(fiber, true)),
+          this.limitLeaving(this.pinned.stream(sql, params))
+        )
       })
     )
     const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error))
@@ -166,6 +193,33 @@ export class Lease extends StatementConnection {
     )
   }
 
+  /**
+   * Ends the session when a stream that is left early does not come to its end in the server: the driver waits for
+   * seconds. The scope runs its finalizers from the last to the first, so the driver's is between the two here.
+   */
+  private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
+    const { connection, core } = this
+    const target = {
+      expire: () => {
+        core.fork(core.retire(connection, "cancelled"))
+        connection.session.destroy()
+      }
+    }
+    let bucket = 0
+    const arm = Effect.sync(() => {
+      bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
+    })
+    const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
+    return Stream.fromChannel(
+      Channel.fromTransform((upstream, scope) =>
+        Effect.andThen(
+          Scope.addFinalizer(scope, disarm),
+          Effect.tap(Channel.toTransform(Stream.toChannel(rows))(upstream, scope), () => Scope.addFinalizer(scope, arm))
+        )
+      )
+    )
+  }
+
   /** Gives the connection back in order. What hangs on it is not waited for. */
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
@@ -181,6 +235,9 @@ export class Lease extends StatementConnection {
   })
 }
 
+/** How many acquire timeouts a `COMMIT` may take: it may have deferred constraints to check and much to write. */
+const commitAcquireTimeouts = 6
+
 const interrupted = { problem: "lost", cause: undefined } as const
 
 /** Takes a connection for one caller alone until the scope closes. */
@@ -193,6 +250,7 @@ export const take = (
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, true)
+      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
       const attempt = Effect.suspend(() => {
         const scope = Scope.makeUnsafe()
         const taken = Effect.flatMap(Pool.get(core.pool), (connection) =>

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { Connection } from "effect/sql/SqlConnection"
+import type { Borrower, Connection } from "effect/sql/SqlConnection"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 import * as Borrow from "./borrow.ts"
@@ -48,6 +48,23 @@ const listen = (core: PoolCore, channel: string) =>
     })
   )
 
+const utf8 = new TextEncoder()
+
+/** The server says nothing of a name that is too long for a channel; the driver does, with the same words. */
+const channelError = (channel: string): SqlError | undefined => {
+  if (utf8.encode(channel).byteLength <= 63) return undefined
+  const message = "PostgreSQL channel names must not exceed 63 UTF-8 bytes"
+  return new SqlError({ reason: new UnknownError({ cause: new Error(message), message, operation: "notify" }) })
+}
+
+/** Notifies at once, in a transaction too: what a caller tells others does not wait for its commit, nor go with it. */
+const notify = (borrower: Borrower, channel: string, payload: string): Effect.Effect<void, SqlError> => {
+  const invalid = channelError(channel)
+  return invalid === undefined
+    ? Effect.asVoid(borrower((connection) => connection.executeRaw("SELECT pg_notify($1, $2)", [channel, payload])))
+    : Effect.fail(invalid)
+}
+
 export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClient.PgClientConfig) {
   const compiler = PgClient.makeCompiler(config.transformQueryNames, config.transformJson)
   const transformRows =
@@ -55,12 +72,13 @@ export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClien
       ? undefined
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array
   const exclusive = Lease.take(core, { reportLongHold: true })
+  const borrower = Borrow.make(core)
   const address = core.settings.addresses[0]!
   const client = yield* SqlClient.make({
     // Streams, transactions and reservations; single statements borrow.
     acquirer: exclusive,
     transactionAcquirer: exclusive,
-    borrower: Borrow.make(core),
+    borrower,
     compiler,
     driver: "pg",
     prepareTransactionControls: true,
@@ -81,6 +99,6 @@ export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClien
     config,
     json: (value: unknown) => Statement.fragment([pgJson(value)]),
     listen: (channel: string) => listen(core, channel),
-    notify: (channel: string, payload: string) => Effect.asVoid(client`SELECT pg_notify(${channel}, ${payload})`)
+    notify: (channel: string, payload: string) => notify(borrower, channel, payload)
   }) satisfies PgClient.PgClient
 })

@@ -169,20 +169,32 @@ export class PoolCore {
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
 
-  /** Whether a caller may come in at all. */
+  /**
+   * Whether a caller may come in at all. Those for whom a connection can still be opened do not count as waiters: an
+   * empty pool would turn everybody away for ever where nobody may wait.
+   */
   refusal(): SqlError | undefined {
     if (this.closed) return this.closedError()
-    if (this.waiting.size < this.settings.maxWaiters) return undefined
+    const { max, maxWaiters } = this.settings
+    if (this.waiting.size < maxWaiters + max - this.sessions.size) return undefined
     const head = this.pool.state.availableHead
     if (this.waiting.size === 0 && head?.exit._tag === "Success") return undefined
-    this.counters.exhausted++
-    return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
+    const failure = this.lastFailure
+    if (failure === undefined || this.occupancy().inUse >= max) {
+      this.counters.exhausted++
+      return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
+    }
+    this.counters.unavailable++
+    return this.unavailableError(failure, false, "acquire")
   }
 
-  /** A deadline of the fiber goes before that of the pool, which is for each operation anew. */
-  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean): Ticket {
+  /**
+   * A deadline of the fiber goes before that of the pool, which is for each operation anew; `boundMs` holds where
+   * there is neither.
+   */
+  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): Ticket {
     const startedAt = this.now()
-    const own = this.settings.deadlineMs
+    const own = this.settings.deadlineMs ?? boundMs
     const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
     return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
   }

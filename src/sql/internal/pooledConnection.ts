@@ -47,8 +47,8 @@ export class PooledConnection {
     if ((effects & Effects.begins) !== 0) this.inTransaction = true
   }
 
-  /** Notes that a statement was answered, with success or with an error. */
-  answered(effects: number): void {
+  /** Notes that a statement succeeded. One that failed to end a transaction may have left it open. */
+  succeeded(effects: number): void {
     if ((effects & Effects.ends) !== 0) this.inTransaction = false
   }
 

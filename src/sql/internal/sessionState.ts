@@ -20,7 +20,9 @@ export const Effects = {
   cursors: 64,
   channels: 128,
   /** Leaves something that can't be named and put back. */
-  unknown: 256
+  unknown: 256,
+  /** Sets a savepoint. */
+  marks: 512
 } as const
 
 /** The bits that must be put back before somebody else gets the session. */
@@ -40,12 +42,24 @@ const setEffects = (sql: string): number =>
 const createEffects = (sql: string): number =>
   /^create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : Effects.none
 
-const rollbackEffects = (sql: string): number =>
-  /^rollback\s+prepared\b/i.test(sql)
+/** `AND CHAIN` ends a transaction and begins the next. */
+const chains = (sql: string): boolean => /\band\s+chain\b/i.test(sql)
+
+const commitEffects = (sql: string): number =>
+  chains(sql) ? Effects.begins : /^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends
+
+const rollbackEffects = (sql: string): number => {
+  if (chains(sql)) return Effects.begins
+  return /^rollback\s+prepared\b/i.test(sql)
     ? Effects.none
     : /^rollback\s+(?:work\s+|transaction\s+)?to\b/i.test(sql)
       ? Effects.unwinds
       : Effects.unwinds | Effects.ends
+}
+
+/** What code in the server can leave behind: its text, or that of a procedure, says nothing certain. */
+const procedureEffects =
+  Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels
 
 const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
 
@@ -66,13 +80,14 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   release: () => Effects.unwinds,
   begin: () => Effects.begins,
   start: () => Effects.begins,
-  commit: (sql) => (/^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends),
-  end: () => Effects.ends,
-  abort: () => Effects.unwinds | Effects.ends,
+  savepoint: () => Effects.marks,
+  commit: commitEffects,
+  end: commitEffects,
+  abort: rollbackEffects,
   listen: () => Effects.channels,
   declare: () => Effects.cursors,
-  do: () => Effects.settings,
-  call: () => Effects.settings,
+  do: () => procedureEffects,
+  call: () => procedureEffects,
   execute: () => Effects.unknown,
   load: () => Effects.unknown,
   discard: () => Effects.unknown
