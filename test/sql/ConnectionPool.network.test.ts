@@ -176,6 +176,24 @@ it.live("the pool refills itself to its minimum once the server is back, with no
   )
 )
 
+it.live("a late statement on a slow line costs nobody else on its connection an answer", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ multiplex: true, maxConnections: 4, acquireTimeout: "5 seconds" })
+      yield* proxy.set({ _tag: "latency", ms: 40 })
+      for (const ms of [230, 240, 250, 260, 275]) {
+        yield* sql`SELECT 1`
+        // By the deadline the server may have gone on to the neighbour without the pool having heard of it.
+        const late = Effect.exit(sql`SELECT pg_sleep(0.2)`.pipe(ConnectionPool.withDeadline(ms)))
+        const first = yield* Effect.forkChild(late)
+        yield* Effect.yieldNow
+        assert.strictEqual((yield* sql`SELECT 1, pg_sleep(1)`).length, 1)
+        yield* Fiber.await(first)
+      }
+    })
+  )
+)
+
 it.live("a slow and a narrow line only take longer", () =>
   run(
     Effect.gen(function* () {

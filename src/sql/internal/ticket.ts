@@ -43,8 +43,6 @@ export class Ticket implements Expirable {
   running = false
   /** Its fiber has ended. */
   over = false
-  /** Its place among the statements of a shared connection. */
-  sequence = 0
   /** Where its deadline is kept; 0 for none. */
   bucket = 0
   /** The caller was answered or is gone. */
@@ -135,11 +133,14 @@ export class Ticket implements Expirable {
     this.child!.interruptUnsafe()
   }
 
-  /** The caller is interrupted, and waits until nothing of its work runs any more. */
+  /**
+   * The caller is interrupted, and waits until nothing of its work runs any more; on a shared connection, where that
+   * can take as long as others wait for answers, it does not.
+   */
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
     this.leave()
-    return this.ending
+    return this.exclusive ? this.ending : Effect.void
   }
 
   /** Waits until its fiber has ended. */
