@@ -28,7 +28,10 @@ import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
 import { Retry, Ticket } from "./ticket.ts"
 
-/** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
+/**
+ * How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. On a slow line the
+ * cancel itself arrives later.
+ */
 export const cancelGraceMs = 250
 
 /** The pause between two tries to end a deserted session, in milliseconds. */
@@ -314,7 +317,7 @@ export class PoolCore {
     return Effect.suspend(() => {
       if (connection.kept) return Effect.void
       connection.kept = true
-      return Effect.callback<void>((resume) => connection.session.onClosed(() => resume(Effect.void)))
+      return connection.closed
     })
   }
 

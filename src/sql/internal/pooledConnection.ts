@@ -36,6 +36,11 @@ export class PooledConnection {
   /** Somebody who left it sees to it that the pool does not close it before it is ended. */
   kept = false
 
+  /** Waits until its session is over. */
+  readonly closed: Effect.Effect<void> = Effect.callback<void>((resume) =>
+    this.session.onClosed(() => resume(Effect.void))
+  )
+
   constructor(session: Session, now: number, lifetimeMs: number) {
     this.session = session
     this.expiresAt = now + lifetimeMs

@@ -134,13 +134,15 @@ export class Ticket implements Expirable {
   }
 
   /**
-   * The caller is interrupted, and waits until nothing of its work runs any more; on a shared connection, where that
-   * can take as long as others wait for answers, it does not.
+   * The caller is interrupted, and waits until nothing of its work runs any more or its session was ended under it; on
+   * a shared connection, where that can take as long as others wait for answers, it does not.
    */
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
     this.leave()
-    return this.exclusive ? this.ending : Effect.void
+    if (!this.exclusive) return Effect.void
+    const { connection } = this
+    return connection === undefined ? this.ending : Effect.raceFirst(this.ending, connection.closed)
   }
 
   /** Waits until its fiber has ended. */
