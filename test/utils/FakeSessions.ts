@@ -64,6 +64,13 @@ const lost = (): SqlError =>
 /** Statements are `sleep N`, which take N milliseconds, or anything else, which takes none. */
 const durationOf = (sql: string): number => Number(/^sleep (\d+)$/.exec(sql)?.[1] ?? 0)
 
+const whenBroken = (closing: Set<() => void>) =>
+  Effect.callback<never, SqlError>((resume) => {
+    const onClose = () => resume(Effect.fail(lost()))
+    closing.add(onClose)
+    return Effect.sync(() => closing.delete(onClose))
+  })
+
 /** Where statements share a session, the server answers them in the order they were sent and none can be taken back. */
 export const make = (options: { readonly multiplex?: boolean } = {}): FakeDatabase => {
   const sessions: Array<FakeSession> = []
@@ -82,13 +89,6 @@ export const make = (options: { readonly multiplex?: boolean } = {}): FakeDataba
     cancelMs: 0,
     violations: []
   }
-
-  const whenBroken = (closing: Set<() => void>) =>
-    Effect.callback<never, SqlError>((resume) => {
-      const onClose = () => resume(Effect.fail(lost()))
-      closing.add(onClose)
-      return Effect.sync(() => closing.delete(onClose))
-    })
 
   const queryShared = (session: FakeSession, closing: Set<() => void>, sql: string) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
