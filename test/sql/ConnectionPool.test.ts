@@ -430,6 +430,25 @@ it.effect("a server that is full hurts nobody who shares a connection with a lat
   )
 )
 
+it.effect("a transaction is not begun on a shared connection that ends for a late statement", () =>
+  scoped(
+    Effect.gen(function* () {
+      const shared = FakeSessions.make({ multiplex: true })
+      const { database, run, sql } = yield* setup({ multiplex: true, maxConnections: 1 }, shared)
+      yield* settle
+      const late = yield* Effect.forkChild(
+        Effect.flip(run("sleep 500").pipe(ConnectionPool.withDeadline("100 millis")))
+      )
+      yield* settle
+      const transaction = yield* Effect.forkChild(sql.withTransaction(run("inside")))
+      yield* advance(100)
+      yield* Fiber.join(late)
+      yield* Fiber.join(transaction)
+      assert.deepStrictEqual(database.openSessions()[0]!.statements, ["BEGIN", "inside", "COMMIT"])
+    })
+  )
+)
+
 it.effect("an interrupted caller does not wait for a server that is silent", () =>
   scoped(
     Effect.gen(function* () {

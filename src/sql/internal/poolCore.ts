@@ -258,10 +258,7 @@ export class PoolCore {
     if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
     if (left) return
     connection.lastUsedAt = now
-    if (!ticket.exclusive) {
-      connection.waitedFor--
-      this.endIfDeserted(connection)
-    }
+    if (!ticket.exclusive) this.waitsNoMore(connection)
     if (Exit.isSuccess(exit)) connection.lastSeenAt = now
   }
 
@@ -287,8 +284,13 @@ export class PoolCore {
    */
   private leaveShared(connection: PooledConnection): void {
     connection.abandoned = true
-    connection.waitedFor--
     this.fork(this.retire(connection, "cancelled"))
+    this.waitsNoMore(connection)
+  }
+
+  /** One caller less waits for an answer on the connection. */
+  waitsNoMore(connection: PooledConnection): void {
+    connection.waitedFor--
     this.endIfDeserted(connection)
   }
 

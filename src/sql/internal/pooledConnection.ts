@@ -27,7 +27,7 @@ export class PooledConnection {
   /** Bits of what statements left behind in the session. */
   left: number = Effects.none
   inTransaction = false
-  /** Statements on it, while it is shared, whose callers still wait. */
+  /** Callers that wait for an answer on it, or hold it alone. */
   waitedFor = 0
   /** A caller left a statement on it while it was shared, so it ends as soon as nobody waits. */
   abandoned = false
