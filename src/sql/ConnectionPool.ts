@@ -94,7 +94,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly target?: Connector.Target | undefined
   /** Connections kept open when nothing runs; lost ones are replaced. From 0 to `maxConnections`; 1 when absent. */
   readonly minConnections?: number | undefined
-  /** Connections open at the same time at most, those being opened included. From 1 to 1,000; 3 when absent. */
+  /**
+   * Connections open at the same time at most, those being opened included. From 1 to 1,000; 3 when absent. With
+   * `multiplex` one more may be open beside a connection for as long as it takes to end that one.
+   */
   readonly maxConnections?: number | undefined
   /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
   readonly acquireTimeout?: Duration.Input | undefined
@@ -141,7 +144,7 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly breakerPause?: Duration.Input | undefined
   /**
    * How long each operation may take, from the wait for a connection to its answer, however the network is. A
-   * statement that is late is cancelled in the server. From 1 ms; no deadline when absent. `withDeadline` sets one for
+   * statement that is late is cancelled in the server, see `withDeadline`. From 1 ms; no deadline when absent. `withDeadline` sets one for
    * a part of a program and goes before this one.
    *
    * Without either, the statements of a transaction's own still end, for they can't be interrupted: `BEGIN` and
@@ -262,6 +265,11 @@ export const layerConfig = (
  * every statement, and the way to the server and back. When it passes, the operation that runs fails with
  * `PoolExhausted` or `DatabaseUnavailable` where it had no connection yet and with `QueryTimeout` where it had, and its
  * statement is cancelled in the server. A deadline that is set around stays in force where it is earlier.
+ *
+ * With `multiplex` nothing is cancelled while another caller waits for an answer on the same connection, for the cancel
+ * could hit that caller's statement. The connection takes no new callers, and the server ends it together with the late
+ * statement as soon as nobody waits on it any more. Those behind a late statement wait for it, so give all operations of
+ * a pool that multiplexes a deadline.
  *
  * A statement fails at the deadline, to the resolution of 5 ms, also when the network is dead. A stream fails at most
  * 250 ms later, for it is given the time to hear of the cancel.

@@ -176,6 +176,63 @@ it.live("the pool refills itself to its minimum once the server is back, with no
   )
 )
 
+it.live("a late statement on a slow line costs nobody else on its connection an answer", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ multiplex: true, maxConnections: 4, acquireTimeout: "5 seconds" })
+      yield* proxy.set({ _tag: "latency", ms: 40 })
+      for (const ms of [230, 240, 250, 260, 275]) {
+        yield* sql`SELECT 1`
+        // By the deadline the server may have gone on to the neighbour without the pool having heard of it.
+        const late = Effect.exit(sql`SELECT pg_sleep(0.2)`.pipe(ConnectionPool.withDeadline(ms)))
+        const first = yield* Effect.forkChild(late)
+        yield* Effect.yieldNow
+        assert.strictEqual((yield* sql`SELECT 1, pg_sleep(1)`).length, 1)
+        yield* Fiber.await(first)
+      }
+    })
+  )
+)
+
+/** A socket that sends everything a while later, and what waits to be sent not at all once it is ended. */
+const slowSocket = (address: { readonly host: string; readonly port: number }, ms: number): net.Socket => {
+  const socket = net.connect(address.port, address.host)
+  const write = socket._write.bind(socket)
+  return Object.assign(socket, {
+    _writev: null,
+    _write: (chunk: Buffer, encoding: BufferEncoding, sent: (error?: Error | null) => void) => {
+      setTimeout(() => (socket.destroyed ? sent() : write(chunk, encoding, sent)), ms)
+    }
+  })
+}
+
+it.live("a late statement is cancelled in the server though the line is slower than the pool is patient", () =>
+  run(
+    Effect.gen(function* () {
+      const { sql: direct } = yield* setup()
+      const { pool, sql } = yield* setup({
+        stream: () => slowSocket(inject("postgres"), 300),
+        connectTimeout: "5 seconds",
+        acquireTimeout: "10 seconds"
+      })
+      const running = direct`SELECT 1 FROM pg_stat_activity
+        WHERE state = 'active' AND query LIKE '%slow_line%' AND pid <> pg_backend_pid()`
+      const expect = (count: number) =>
+        Effect.flatMap(running, (rows) => (rows.length === count ? Effect.void : Effect.fail("not yet")))
+      yield* sql`SELECT 1`
+      const late = yield* sql`SELECT pg_sleep(60) /* slow_line */`.pipe(
+        ConnectionPool.withDeadline("1 second"),
+        Effect.flip,
+        Effect.forkChild
+      )
+      yield* eventually(expect(1))
+      assert.strictEqual(reasonOf(yield* Fiber.join(late))._tag, "QueryTimeout")
+      yield* eventually(expect(0))
+      assert.strictEqual((yield* pool.stats).closed.cancelled, 1)
+    })
+  )
+)
+
 it.live("a slow and a narrow line only take longer", () =>
   run(
     Effect.gen(function* () {

@@ -18,7 +18,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { inject } from "vitest"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
-import { cancelStatement } from "../../src/sql/internal/poolCore.ts"
+import { terminateStatement } from "../../src/sql/internal/poolCore.ts"
 import * as Postgres from "../utils/Postgres.ts"
 
 const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
@@ -134,11 +134,11 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.live("others on a shared connection go on when one of them is cancelled", () =>
+it.live("others on a shared connection get their answers though one of them is late", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
-    const slow = yield* sql`SELECT pg_sleep(60)`.pipe(
+    const slow = yield* sql`SELECT pg_sleep(0.5)`.pipe(
       ConnectionPool.withDeadline("150 millis"),
       Effect.flip,
       Effect.forkChild
@@ -153,9 +153,38 @@ it.live("others on a shared connection go on when one of them is cancelled", () 
       rows.map((row) => row[0]!.n),
       [1, 2, 3, 4]
     )
-    const stats = yield* ConnectionPool.stats
-    assert.strictEqual(stats.created, 1)
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
+)
+
+it.live("of many late statements on a shared connection none goes on in the server", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const mark = sql.literal("many_late")
+    const late = sql`SELECT pg_sleep(60) /* ${mark} */`.pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
+    yield* Effect.forEach([1, 2, 3, 4, 5], () => late, { concurrency: 5 })
+    // With one connection allowed, this runs once the last of them is gone.
+    yield* sql`SELECT 1`.pipe(ConnectionPool.withDeadline("10 seconds"))
+    yield* eventuallyIn("many_late", 0)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1, acquireTimeout: "10 seconds" })))
+)
+
+it.live("a statement that can't be sent says nothing about those before it", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const late = yield* sql`SELECT pg_sleep(60) /* late_before_unsent */`.pipe(
+      ConnectionPool.withDeadline("300 millis"),
+      Effect.flip,
+      Effect.forkChild
+    )
+    yield* eventuallyIn("late_before_unsent", 1)
+    const unsent = yield* Effect.flip(sql`SELECT ${{ toJSON: () => assert.fail("unsendable") } as never}`)
+    assert.include(String(unsent.reason.message), "encode")
+    yield* Fiber.join(late)
+    yield* sql`SELECT 1`.pipe(ConnectionPool.withDeadline("10 seconds"))
+    yield* eventuallyIn("late_before_unsent", 0)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1, acquireTimeout: "10 seconds" })))
 )
 
 it.live("a deadline that passes in a transaction is an error of the transaction, wherever it passes", () =>
@@ -210,19 +239,20 @@ it.live("a session killed in an idle transaction is lost, and not an error of th
   }).pipe(Effect.provide(layerPool()))
 )
 
-it.live("a cancel from beside only hits what has run for long enough", () =>
+it.live("an end from beside only hits a session of the same program", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const mark = "cancelled_from_beside"
+    const mark = "ended_from_beside"
     const running = yield* Effect.forkChild(Effect.flip(sql`SELECT pg_sleep(60) /* ${sql.literal(mark)} */`))
     yield* eventuallyIn(mark, 1)
     const found = yield* sql<{ pid: number }>`SELECT pid FROM pg_stat_activity
       WHERE state = 'active' AND query LIKE ${`%${mark}%`} AND pid <> pg_backend_pid()`
-    const pid = found[0]!.pid
-    assert.deepStrictEqual(yield* sql.unsafe(cancelStatement, [pid, 60_000]), [])
-    assert.strictEqual((yield* sql.unsafe(cancelStatement, [pid, 0.5])).length, 1)
-    const error = (yield* Fiber.join(running)) as SqlError
-    assert.strictEqual(error.reason._tag, "StatementTimeoutError")
+    const end = sql.unsafe(terminateStatement, [found[0]!.pid])
+    const other = Effect.andThen(sql`SET LOCAL application_name = 'other'`, end)
+    assert.deepStrictEqual(yield* sql.withTransaction(other), [])
+    assert.strictEqual((yield* end).length, 1)
+    const reason = Option.getOrThrow(ConnectionPool.fromSqlError((yield* Fiber.join(running)) as SqlError)).reason
+    assert.strictEqual(reason._tag === "DatabaseUnavailable" && reason.problem, "lost")
   }).pipe(Effect.provide(layerPool()))
 )
 

@@ -441,6 +441,58 @@ it.effect("a connection whose statement can't be cancelled is ended, and its pla
   )
 )
 
+it.effect("a server that is full hurts nobody who shares a connection with a late statement", () =>
+  scoped(
+    Effect.gen(function* () {
+      const shared = FakeSessions.make({ multiplex: true })
+      const { database, run, stats } = yield* setup({ multiplex: true, maxConnections: 1 }, shared)
+      yield* settle
+      const late = run("sleep 200").pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
+      const first = yield* Effect.forkChild(late)
+      const neighbour = yield* Effect.forkChild(run("sleep 1000"))
+      yield* settle
+      database.refusing = FakeSessions.refused()
+      yield* advance(100)
+      assert.strictEqual(reasonOf(yield* Fiber.join(first))._tag, "QueryTimeout")
+      const next = yield* Effect.forkChild(run("next"))
+      yield* advance(1_100)
+      yield* Fiber.join(neighbour)
+      assert.isTrue(database.sessions[0]!.isOpen)
+      database.refusing = undefined
+      yield* advance(100)
+      yield* Fiber.join(next)
+      assert.deepStrictEqual(
+        database.sessions.map((session) => [session.isOpen, session.beside]),
+        [
+          [false, false],
+          [false, true],
+          [true, false]
+        ]
+      )
+      assert.strictEqual(stats().closed.cancelled, 1)
+    })
+  )
+)
+
+it.effect("a transaction is not begun on a shared connection that ends for a late statement", () =>
+  scoped(
+    Effect.gen(function* () {
+      const shared = FakeSessions.make({ multiplex: true })
+      const { database, run, sql } = yield* setup({ multiplex: true, maxConnections: 1 }, shared)
+      yield* settle
+      const late = yield* Effect.forkChild(
+        Effect.flip(run("sleep 500").pipe(ConnectionPool.withDeadline("100 millis")))
+      )
+      yield* settle
+      const transaction = yield* Effect.forkChild(sql.withTransaction(run("inside")))
+      yield* advance(100)
+      yield* Fiber.join(late)
+      yield* Fiber.join(transaction)
+      assert.deepStrictEqual(database.openSessions()[0]!.statements, ["BEGIN", "inside", "COMMIT"])
+    })
+  )
+)
+
 it.effect("an interrupted caller does not wait for a server that is silent", () =>
   scoped(
     Effect.gen(function* () {

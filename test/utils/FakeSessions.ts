@@ -3,17 +3,23 @@
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { AuthenticationError, ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type { Connector } from "../../src/sql/internal/connector.ts"
 import type { Session } from "../../src/sql/internal/pgSession.ts"
+import { terminateStatement } from "../../src/sql/internal/poolCore.ts"
 
 /** A session as the database sees it. */
 export interface FakeSession {
   readonly id: number
   readonly statements: Array<string>
+  /** When the server is through with all that was sent to it, where statements share the session. */
+  freeAt: number
+  /** It was opened beside another, and is none of the pool's own. */
+  readonly beside: boolean
   /** Statements that run on it now. */
   running: number
   isOpen: boolean
@@ -69,12 +75,13 @@ const untilClosed = (closing: Set<() => void>) =>
     return Effect.sync(() => closing.delete(onClose))
   })
 
-export const make = (): FakeDatabase => {
+/** Where statements share a session, the server answers them in the order they were sent and none can be taken back. */
+export const make = (options: { readonly multiplex?: boolean } = {}): FakeDatabase => {
   const sessions: Array<FakeSession> = []
   const database: FakeDatabase = {
     connector: {
-      open: Effect.suspend(() => openSession),
-      openBeside: () => openSession
+      open: Effect.suspend(() => openSession(false)),
+      openBeside: () => openSession(true)
     },
     sessions,
     openSessions: () => sessions.filter((session) => session.isOpen),
@@ -90,10 +97,18 @@ export const make = (): FakeDatabase => {
   const cancelling = (closing: Set<() => void>) =>
     Effect.suspend(() => Effect.ignore(Effect.timeoutOption(untilClosed(closing), database.cancelMs)))
 
+  const queryShared = (session: FakeSession, closing: Set<() => void>, sql: string) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      session.freeAt = database.silent ? Infinity : Math.max(now, session.freeAt) + durationOf(sql)
+      const answer = session.freeAt === Infinity ? Effect.never : Effect.sleep(session.freeAt - now)
+      return Effect.raceFirst(answer, untilClosed(closing))
+    })
+
   const query = (session: FakeSession, closing: Set<() => void>, sql: string) =>
     Effect.suspend(() => {
       if (!session.isOpen) return Effect.fail(lost())
       session.statements.push(sql)
+      if (options.multiplex) return queryShared(session, closing, sql)
       session.running++
       if (session.running > 1) database.violations.push(`session ${session.id} runs ${session.running} statements`)
       const answer = database.silent ? Effect.never : Effect.delay(Effect.void, durationOf(sql))
@@ -106,7 +121,7 @@ export const make = (): FakeDatabase => {
       return Effect.onExit(work, () => Effect.sync(() => session.running--))
     })
 
-  const makeSession = (): { readonly session: Session; readonly close: () => void } => {
+  const makeSession = (beside: boolean): { readonly session: Session; readonly close: () => void } => {
     const closing = new Set<() => void>()
     const listeners = new Set<() => void>()
     const close = () => {
@@ -114,14 +129,19 @@ export const make = (): FakeDatabase => {
       fake.isOpen = false
       for (const listener of [...closing, ...listeners]) listener()
     }
-    const fake: FakeSession = { id: sessions.length, statements: [], running: 0, isOpen: true, kill: close }
+    const id = sessions.length
+    const fake: FakeSession = { id, beside, statements: [], freeAt: 0, running: 0, isOpen: true, kill: close }
     sessions.push(fake)
     const run = (sql: string) => query(fake, closing, sql)
     const connection = {
       processId: fake.id,
       query: (sql: string) =>
         Effect.as(run(sql), { command: "SELECT", rowCount: 1, oid: null, rows: [{ id: fake.id }], fields: [] }),
-      queryValues: (sql: string) => Effect.as(run(sql), [[fake.id]]),
+      queryValues: (sql: string, params: ReadonlyArray<unknown> = []) =>
+        Effect.map(run(sql), () => {
+          if (sql === terminateStatement) sessions[Number(params[0])]!.kill()
+          return [[fake.id]]
+        }),
       // Like the driver's, one that is left waits for the server to end it.
       stream: () =>
         Stream.fromChannel(
@@ -129,7 +149,10 @@ export const make = (): FakeDatabase => {
         ),
       interrupt: Effect.void,
       get pin() {
-        return Effect.succeed(connection)
+        // As the driver does it, this waits for all that was sent before and can't be interrupted.
+        const idle = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Math.max(0, fake.freeAt - now)))
+        const drained = Effect.ignore(Effect.raceFirst(idle, untilClosed(closing)))
+        return options.multiplex ? Effect.uninterruptible(Effect.as(drained, connection)) : Effect.succeed(connection)
       }
     } as unknown as PgConnection.PgConnection
     return {
@@ -147,23 +170,24 @@ export const make = (): FakeDatabase => {
     }
   }
 
-  const openSession = Effect.acquireRelease(
-    Effect.suspend(() => {
-      database.asked++
-      database.opening++
-      const work = database.silent ? Effect.never : Effect.delay(Effect.void, database.connectMs)
-      return work.pipe(
-        Effect.andThen(
-          Effect.suspend(() =>
-            database.refusing === undefined ? Effect.sync(makeSession) : Effect.fail(database.refusing)
-          )
-        ),
-        Effect.onExit(() => Effect.sync(() => database.opening--))
-      )
-    }),
-    ({ close }) => Effect.sync(close),
-    { interruptible: true }
-  ).pipe(Effect.map(({ session }) => session))
+  const openSession = (beside: boolean) =>
+    Effect.acquireRelease(
+      Effect.suspend(() => {
+        database.asked++
+        database.opening++
+        const work = database.silent ? Effect.never : Effect.delay(Effect.void, database.connectMs)
+        return work.pipe(
+          Effect.andThen(
+            Effect.suspend(() =>
+              database.refusing === undefined ? Effect.sync(() => makeSession(beside)) : Effect.fail(database.refusing)
+            )
+          ),
+          Effect.onExit(() => Effect.sync(() => database.opening--))
+        )
+      }),
+      ({ close }) => Effect.sync(close),
+      { interruptible: true }
+    ).pipe(Effect.map(({ session }) => session))
 
   return database
 }

@@ -58,7 +58,8 @@ export const make = (core: PoolCore): Borrower => {
       const begin = (ticket: Ticket, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)
-        return f(sharedOf(connection))
+        const running = f(sharedOf(connection))
+        return exclusive ? running : Effect.onInterrupt(running, () => core.keepUntilEnded(connection))
       }
       const attempt = Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
       return ticket.run<A, E | SqlError, R>({ attempt })

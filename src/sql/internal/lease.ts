@@ -224,6 +224,7 @@ export class Lease extends StatementConnection {
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
     connection.leases--
+    core.waitsNoMore(connection)
     connection.holder = undefined
     connection.lastUsedAt = core.now()
     core.counters.use.record(core.now() - this.acquiredAt)
@@ -279,11 +280,14 @@ const pin = (
   core: PoolCore,
   connection: PooledConnection,
   scope: Scope.Closeable
-): Effect.Effect<Lease, never, Scope.Scope> =>
+): Effect.Effect<Lease | Retry, never, Scope.Scope> =>
   Effect.andThen(
     Pool.reserve(core.pool, connection),
-    Effect.map(connection.session.connection.pin, (pinned) => {
+    Effect.map(connection.session.connection.pin, (pinned): Lease | Retry => {
+      // While this waited for those who shared it, one of them left a statement on it: its session is about to end.
+      if (connection.abandoned) return Retry
       connection.leases++
+      connection.waitedFor++
       return new Lease({ core, connection, pinned, scope })
     })
   )

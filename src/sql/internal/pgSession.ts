@@ -20,7 +20,10 @@ export interface Session {
   readonly isOpen: () => boolean
   /** Calls back once, when the session is over for whatever reason. */
   readonly onClosed: (listener: () => void) => void
-  /** Ends the session at once, without a word to the server. Whatever runs on it fails. */
+  /**
+   * Ends the session at once, without a word to the server. Whatever runs on it fails; a cancel request that was begun
+   * still goes out.
+   */
   readonly destroy: () => void
 }
 
@@ -34,10 +37,13 @@ export interface Address {
 /** How long a goodbye may take before the socket is ended without the server's. */
 const lingerMs = 250
 
-/** The sockets of one session: its own first, then those of its cancel requests. */
+/**
+ * The sockets of one session: its own first, then those of its cancel requests. Only its own is ended from here: a
+ * cancel request on a slow line is still on its way when the session has been given up, and the driver ends it itself
+ * within 5 seconds.
+ */
 class Sockets {
   private readonly open: () => Duplex
-  private readonly sockets = new Set<Duplex>()
   main: Duplex | undefined
 
   constructor(open: () => Duplex) {
@@ -47,27 +53,20 @@ class Sockets {
   readonly next = (): Duplex => {
     const socket = this.open()
     this.main ??= socket
-    this.sockets.add(socket)
-    socket.once("close", () => this.sockets.delete(socket))
     // A late error of a socket nobody reads any more must not end the process.
     socket.on("error", () => {})
     return socket
   }
 
   destroy(): void {
-    for (const socket of this.sockets) socket.destroy()
+    this.main?.destroy()
   }
 
-  /** Waits until all are closed, but not for a peer that is gone. */
+  /** Waits until the session's own is closed, but not for a peer that is gone. */
   readonly linger: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    const waiting = new Set(this.sockets)
-    if (waiting.size === 0) return resume(Effect.void)
-    for (const socket of waiting) {
-      socket.once("close", () => {
-        waiting.delete(socket)
-        if (waiting.size === 0) resume(Effect.void)
-      })
-    }
+    const { main } = this
+    if (main === undefined || main.closed) return resume(Effect.void)
+    main.once("close", () => resume(Effect.void))
   }).pipe(Effect.timeoutOption(lingerMs), Effect.andThen(Effect.sync(() => this.destroy())))
 }
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Pool from "effect/Pool"
+import * as Schedule from "effect/Schedule"
 import { SqlError } from "effect/sql/SqlError"
 import type { Connector } from "./connector.ts"
 import { CurrentDeadline } from "./currentDeadline.ts"
@@ -27,8 +28,14 @@ import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
 import { Retry, Ticket } from "./ticket.ts"
 
-/** How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. */
+/**
+ * How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. On a slow line the
+ * cancel itself arrives later.
+ */
 export const cancelGraceMs = 250
+
+/** The pause between two tries to end a deserted session, in milliseconds. */
+const besidePauseMs = 100
 
 /** The last failure to connect, kept for callers who run out of time while the pool still tries. */
 export interface ConnectFailure {
@@ -165,7 +172,7 @@ export class PoolCore {
     const connection = ticket.connection!
     ticket.running = true
     connection.leases++
-    if (!ticket.exclusive) ticket.sequence = connection.progress.send()
+    if (!ticket.exclusive) connection.waitedFor++
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
 
@@ -263,10 +270,7 @@ export class PoolCore {
     if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
     if (left) return
     connection.lastUsedAt = now
-    if (!ticket.exclusive) {
-      connection.progress.answer(ticket.sequence, now)
-      if (connection.progress.isStuck) this.cancelShared(connection)
-    }
+    if (!ticket.exclusive) this.waitsNoMore(connection)
     if (Exit.isSuccess(exit)) connection.lastSeenAt = now
   }
 
@@ -275,12 +279,7 @@ export class PoolCore {
     const connection = ticket.connection
     if (connection === undefined) return
     if (this.settings.concurrency > 1 && !ticket.running) return
-    if (!ticket.exclusive) {
-      connection.progress.abandon(ticket.sequence)
-      connection.progress.movedAt = Math.max(connection.progress.movedAt, this.now())
-      if (connection.progress.isStuck) this.cancelShared(connection)
-      return
-    }
+    if (!ticket.exclusive) return this.leaveShared(connection)
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
     this.deadlines.add(this.now() + cancelGraceMs, {
       expire: () => {
@@ -291,35 +290,49 @@ export class PoolCore {
   }
 
   /**
-   * Cancels the statement that a shared connection is stuck on. The session itself can't tell whose statement a
-   * cancel would hit, so another session asks for it, and only for a statement that runs since before the server
-   * last answered: a later one belongs to somebody else.
+   * Somebody left a statement on a shared connection. A cancel ends whatever the server runs when it arrives, which may
+   * be another caller's statement; so nobody new is let in, and once nobody waits for an answer any more the server is
+   * told to end the session with all that is left on it.
    */
-  private cancelShared(connection: PooledConnection): void {
-    const { progress, session } = connection
-    if (progress.cancelling) return
-    progress.cancelling = true
-    const until = progress.stuckUntil
-    const elapsed = Effect.sync(() => this.now() - progress.movedAt)
-    const connector = this.connector
+  private leaveShared(connection: PooledConnection): void {
+    connection.abandoned = true
+    this.fork(this.retire(connection, "cancelled"))
+    this.waitsNoMore(connection)
+  }
+
+  /** One caller less waits for an answer on the connection. */
+  waitsNoMore(connection: PooledConnection): void {
+    connection.waitedFor--
+    this.endIfDeserted(connection)
+  }
+
+  private endIfDeserted(connection: PooledConnection): void {
+    if (!connection.abandoned || connection.waitedFor > 0 || connection.ending) return
+    connection.ending = true
+    const { session } = connection
     const patienceMs = this.settings.validationTimeoutMs
-    const cancel = Effect.gen(function* () {
-      const beside = yield* connector.openBeside(session)
+    const terminate = Effect.gen({ self: this }, function* () {
+      const beside = yield* this.connector.openBeside(session)
       // An answer that does not come in time ends this session too, and with it the wait for it.
       yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), patienceMs))
-      yield* beside.connection.queryValues(cancelStatement, [session.connection.processId, yield* elapsed])
+      yield* beside.connection.queryValues(terminateStatement, [session.connection.processId])
     })
-    this.fork(
-      Effect.match(Effect.scoped(cancel), {
-        // The server can't be reached, so the session that waits for it is of no use either.
-        onFailure: () => session.destroy(),
-        onSuccess: () => {
-          progress.cancelling = false
-          progress.answer(until, this.now())
-          if (progress.isStuck) this.cancelShared(connection)
-        }
-      })
-    )
+    // A server that is full may have a slot a moment later.
+    const patiently = Schedule.spaced(besidePauseMs).pipe(Schedule.upTo({ duration: patienceMs }))
+    const ended = Effect.retry(Effect.scoped(terminate), patiently)
+    this.fork(Effect.ensuring(Effect.ignore(ended), Effect.sync(session.destroy)))
+  }
+
+  /**
+   * Keeps a deserted session in the pool's hands until it is ended, or its process id could be another's by then. The
+   * first who leaves it does that.
+   */
+  keepUntilEnded(connection: PooledConnection): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (connection.kept) return Effect.void
+      connection.kept = true
+      return connection.closed
+    })
   }
 
   /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
@@ -345,7 +358,7 @@ export class PoolCore {
   }
 }
 
-/** Cancels what a session runs for longer than the given milliseconds, and nothing that began later. */
-export const cancelStatement =
-  "SELECT pg_cancel_backend(pid) FROM pg_stat_activity " +
-  "WHERE pid = $1 AND state = 'active' AND clock_timestamp() - query_start >= $2 * interval '1 millisecond'"
+/** Ends a session of the same program, with whatever it runs. */
+export const terminateStatement =
+  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = session_user " +
+  "AND datname = current_database() AND application_name = current_setting('application_name')"

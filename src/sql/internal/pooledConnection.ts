@@ -1,6 +1,5 @@
 /**
- * A session while it belongs to the pool: when it was used, what was left behind in it, and how far its statements
- * have come.
+ * A session while it belongs to the pool: when it was used, what was left behind in it, and who waits for it.
  */
 import * as Effect from "effect/Effect"
 import type { Connection } from "effect/sql/SqlConnection"
@@ -28,7 +27,19 @@ export class PooledConnection {
   /** Bits of what statements left behind in the session. */
   left: number = Effects.none
   inTransaction = false
-  readonly progress = new Progress()
+  /** Callers that wait for an answer on it, or hold it alone. */
+  waitedFor = 0
+  /** A caller left a statement on it while it was shared, so it ends as soon as nobody waits. */
+  abandoned = false
+  /** Its end was asked for. */
+  ending = false
+  /** Somebody who left it sees to it that the pool does not close it before it is ended. */
+  kept = false
+
+  /** Waits until its session is over. */
+  readonly closed: Effect.Effect<void> = Effect.callback<void>((resume) =>
+    this.session.onClosed(() => resume(Effect.void))
+  )
 
   constructor(session: Session, now: number, lifetimeMs: number) {
     this.session = session
@@ -62,45 +73,6 @@ export interface Holder {
   readonly since: number
   readonly describe: () => string
   reported: boolean
-}
-
-/**
- * How far the statements of a shared connection have come. They are answered in the order they were sent, so an
- * answer says that all before it are done, also those whose caller is gone.
- */
-export class Progress {
-  private sent = 0
-  private done = 0
-  private readonly abandoned = new Set<number>()
-  /** When a statement was last answered, in monotonic milliseconds. */
-  movedAt = 0
-  cancelling = false
-
-  send(): number {
-    return ++this.sent
-  }
-
-  answer(sequence: number, now: number): void {
-    this.movedAt = now
-    if (sequence > this.done) this.done = sequence
-    for (const gone of this.abandoned) if (gone <= this.done) this.abandoned.delete(gone)
-  }
-
-  abandon(sequence: number): void {
-    if (sequence > this.done) this.abandoned.add(sequence)
-  }
-
-  /** The last of those in a row that the server has to get through before the next that somebody waits for. */
-  get stuckUntil(): number {
-    let sequence = this.done
-    while (this.abandoned.has(sequence + 1)) sequence++
-    return sequence
-  }
-
-  /** Whether nobody waits any more for the statement that the server works on. */
-  get isStuck(): boolean {
-    return this.abandoned.has(this.done + 1)
-  }
 }
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined

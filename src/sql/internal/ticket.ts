@@ -43,8 +43,6 @@ export class Ticket implements Expirable {
   running = false
   /** Its fiber has ended. */
   over = false
-  /** Its place among the statements of a shared connection. */
-  sequence = 0
   /** Where its deadline is kept; 0 for none. */
   bucket = 0
   /** The caller was answered or is gone. */
@@ -135,11 +133,16 @@ export class Ticket implements Expirable {
     this.child!.interruptUnsafe()
   }
 
-  /** The caller is interrupted, and waits until nothing of its work runs any more. */
+  /**
+   * The caller is interrupted, and waits until nothing of its work runs any more or its session was ended under it; on
+   * a shared connection, where that can take as long as others wait for answers, it does not.
+   */
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
     this.leave()
-    return this.ending
+    if (!this.exclusive) return Effect.void
+    const { connection } = this
+    return connection === undefined ? this.ending : Effect.raceFirst(this.ending, connection.closed)
   }
 
   /** Waits until its fiber has ended. */
