@@ -341,8 +341,10 @@ for (const chain of ["COMMIT AND CHAIN", "END AND CHAIN", "ROLLBACK AND CHAIN", 
           Effect.andThen(connection.execute("BEGIN", [], undefined), connection.execute(chain, [], undefined))
         )
       )
-      const [before] = yield* sql<{ id: string }>`INSERT INTO chained VALUES (1) RETURNING pg_current_xact_id() AS id`
-      const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+      const [before] = yield* sql<{
+        id: string
+      }>`INSERT INTO chained VALUES (1) RETURNING pg_current_xact_id()::text AS id`
+      const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id()::text AS id`
       assert.notStrictEqual(after!.id, before!.id)
     }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
   )
@@ -359,8 +361,8 @@ it.live("a COMMIT that the server refuses leaves no transaction to the next call
         )
       )
     )
-    const [before] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
-    const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id() AS id`
+    const [before] = yield* sql<{ id: string }>`SELECT pg_current_xact_id()::text AS id`
+    const [after] = yield* sql<{ id: string }>`SELECT pg_current_xact_id()::text AS id`
     assert.notStrictEqual(after!.id, before!.id)
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )

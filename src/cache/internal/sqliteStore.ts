@@ -11,6 +11,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Connection } from "effect/sql/SqlConnection"
@@ -106,8 +107,12 @@ const isDamaged = (error: unknown): boolean => {
   return typeof cause?.errcode === "number" && damagedCodes.has(cause.errcode & 0xff)
 }
 
-const inodeOf = (filename: string): number | undefined =>
-  filename === ":memory:" ? undefined : fs.statSync(filename, { throwIfNoEntry: false })?.ino
+/** What the name stands for now; `-1` where that can't be seen, which no file has. */
+const inodeOf = (filename: string): number | undefined => {
+  if (filename === ":memory:") return undefined
+  const stats = Result.try(() => fs.statSync(filename, { throwIfNoEntry: false }))
+  return Result.isSuccess(stats) ? stats.success?.ino : -1
+}
 
 /** Renames the file and its log, so that nothing is lost that someone may want to look at. */
 const setAside = (filename: string, now: number): Effect.Effect<void> =>

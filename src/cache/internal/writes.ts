@@ -112,6 +112,13 @@ export const make = (options: {
         })
       }).pipe(Effect.uninterruptible)
 
+    /** The transaction of a mutation has committed, whatever it was taken for before. */
+    const committed = (write: Write): Effect.Effect<void> =>
+      Effect.suspend(() => (write.ended ? invalidate(write.changed) : end(write, "changed")))
+
+    const invalidate = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.suspend(() => end(begin(changed), "changed")).pipe(Effect.uninterruptible)
+
     const pay = Effect.suspend(() =>
       Effect.forEach(
         [...owed],
@@ -145,6 +152,7 @@ export const make = (options: {
 
     const prolong = Effect.suspend(() => Effect.forEach([...open.values()], announceOnce, { discard: true }))
 
+    yield* Effect.addFinalizer(() => pay)
     yield* pay.pipe(Effect.delay("1 second"), Effect.repeat(Schedule.forever), Effect.forkScoped)
     yield* settle.pipe(
       Effect.andThen(endSilent),
@@ -170,7 +178,7 @@ export const make = (options: {
                 .afterCommit(Effect.void)
                 .pipe(Effect.provideContext(context), Effect.exit, Effect.map(Exit.isFailure))
             }
-            yield* sql.afterCommit(end(write, "changed"))
+            yield* sql.afterCommit(committed(write))
           }
           return yield* Effect.onExit(mutation.run(input), (exit) =>
             Effect.sync(() => {
@@ -209,7 +217,7 @@ export const make = (options: {
 
     return {
       mutate,
-      invalidate: (changed) => Effect.suspend(() => end(begin(changed), "changed")).pipe(Effect.uninterruptible),
+      invalidate,
       settle,
       owed: () => owed.size
     }
