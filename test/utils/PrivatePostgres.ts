@@ -3,12 +3,12 @@
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as path from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import EmbeddedPostgres from "./EmbeddedPostgres.ts"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { freePort } from "./freePort.ts"
 import * as TempFolder from "./TempFolder.ts"
 
 export interface PrivatePostgres {
@@ -28,14 +28,6 @@ export interface PrivatePostgres {
 
 const username = "postgres"
 const password = "first-password"
-
-const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
-  const server = net.createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 /** The server's own process and those of its sessions. */
 const processesOf = (dataFolder: string): Array<number> => {
@@ -67,7 +59,7 @@ interface Options {
 
 const over = (dataFolder: string, options: Options): Effect.Effect<PrivatePostgres, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const port = yield* freePort
+    const port = yield* Effect.promise(freePort)
     const postgres = new EmbeddedPostgres({
       databaseDir: dataFolder,
       port,

@@ -5,10 +5,10 @@
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import EmbeddedPostgres from "./EmbeddedPostgres.ts"
+import { freePort } from "./freePort.ts"
 import type { TestProject } from "vitest/node"
 
 export interface PostgresServer {
@@ -23,16 +23,6 @@ declare module "vitest" {
     postgres: PostgresServer
   }
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 
 /** Ends the server where the run breaks off before it could. */
 const endWithProcess = (dataFolder: string) => {
