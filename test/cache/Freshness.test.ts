@@ -118,6 +118,7 @@ const interleave = (seed: number) =>
         yield* pause(generator.int(3))
       }
     })
+    yield* Effect.forkChild(Effect.forever(Effect.andThen(pause(20), TestClock.adjust("1 millis"))))
     yield* Effect.all(
       Array.from({ length: 6 }, () => worker),
       { concurrency: "unbounded", discard: true }

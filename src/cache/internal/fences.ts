@@ -22,11 +22,16 @@ export interface Fences {
   readonly change: (changed: ReadonlyArray<string>) => void
   /** Takes an announcement back. */
   readonly end: (changed: ReadonlyArray<string>) => void
+  /** Holds everything for being written, until it is taken back as often. */
+  readonly suspend: () => void
+  readonly resume: () => void
+  readonly isSuspended: () => boolean
 }
 
 export const make = (): Fences => {
   const watchers = new Map<string, Set<Watcher>>()
   const pending = new Map<string, number>()
+  let suspended = 0
 
   const eachWatcher = (changed: ReadonlyArray<string>, use: (watcher: Watcher) => void): void => {
     for (const key of changed) {
@@ -51,7 +56,7 @@ export const make = (): Fences => {
         if (found?.delete(watcher) === true && found.size === 0) watchers.delete(key)
       }
     },
-    isPending: (watched) => pending.size > 0 && watched.some((key) => pending.has(key)),
+    isPending: (watched) => suspended > 0 || (pending.size > 0 && watched.some((key) => pending.has(key))),
     announce: (changed) => {
       for (const key of changed) pending.set(key, (pending.get(key) ?? 0) + 1)
       eachWatcher(changed, (watcher) => {
@@ -69,6 +74,14 @@ export const make = (): Fences => {
       eachWatcher(changed, (watcher) => {
         watcher.blocked--
       })
-    }
+    },
+    suspend: () => {
+      suspended++
+      for (const found of watchers.values()) for (const watcher of found) watcher.announced()
+    },
+    resume: () => {
+      suspended--
+    },
+    isSuspended: () => suspended > 0
   }
 }

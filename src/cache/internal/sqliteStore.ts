@@ -38,10 +38,13 @@ const schema = [
   `CREATE TABLE intent (id TEXT NOT NULL, dependency TEXT NOT NULL, expires_at INTEGER NOT NULL,
     rolled_back INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, dependency)) WITHOUT ROWID`,
   `CREATE INDEX intent_by_dependency ON intent (dependency)`,
+  `CREATE TABLE claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID`,
   `CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
-    UPDATE store SET bytes = bytes + NEW.size, entries = entries + 1; END`,
+    UPDATE store SET bytes = bytes + NEW.size, entries = entries + 1;
+    DELETE FROM claim WHERE key = NEW.key; END`,
   `CREATE TRIGGER entry_changed AFTER UPDATE OF size ON entry BEGIN
-    UPDATE store SET bytes = bytes + NEW.size - OLD.size; END`,
+    UPDATE store SET bytes = bytes + NEW.size - OLD.size;
+    DELETE FROM claim WHERE key = NEW.key; END`,
   `CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
     UPDATE store SET bytes = bytes - OLD.size, entries = entries - 1; END`,
   // An intent that ends in any way but a known rollback may have been committed.
@@ -68,6 +71,10 @@ const upsertEntry = `INSERT INTO entry (key, query, value, stamp, stored_at, fre
   RETURNING 1 AS stored`
 const insertIntents = `INSERT INTO intent (id, dependency, expires_at) SELECT ?, value, ? FROM json_each(?)
   WHERE true ON CONFLICT (id, dependency) DO UPDATE SET expires_at = excluded.expires_at`
+const insertClaim = `INSERT INTO claim (key, owner, expires_at) VALUES (?, ?, ?)
+  ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+  WHERE expires_at <= ? OR owner = excluded.owner
+  RETURNING 1 AS claimed`
 
 interface StampRow {
   readonly stamp: string
@@ -309,6 +316,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       Effect.gen(function* () {
         setsSinceCleaning = 0
         yield* connection.execute("DELETE FROM entry WHERE expires_at <= ?", [now], undefined)
+        yield* connection.execute("DELETE FROM claim WHERE expires_at <= ?", [now], undefined)
         yield* endLapsed(connection, now)
         for (let round = 0; round < 50; round++) {
           const rows = yield* connection.execute("SELECT bytes, entries FROM store", [], undefined)
@@ -403,6 +411,14 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
               undefined
             )
           )
+        ),
+      claim: (key, owner, now, until) =>
+        using("claim", (connection) =>
+          Effect.map(connection.execute(insertClaim, [key, owner, until, now], undefined), (rows) => rows.length > 0)
+        ),
+      release: (key, owner) =>
+        using("release", (connection) =>
+          Effect.asVoid(connection.execute("DELETE FROM claim WHERE key = ? AND owner = ?", [key, owner], undefined))
         ),
       announce: (id, changed, until) =>
         writing("announce", (connection) =>
