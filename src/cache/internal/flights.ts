@@ -38,6 +38,8 @@ export interface Manner {
   readonly background?: boolean
   /** Nobody has asked for it: it is loaded ahead. */
   readonly ahead?: boolean
+  /** Others who waited for the last load will want this one. */
+  readonly shared?: boolean
   /** What the store was found to hold, by somebody who asked it for many things at once. */
   readonly answer?: Effect.Effect<Probe.Answer> | undefined
 }
@@ -310,6 +312,7 @@ export const make = (options: {
     const fly = <I, A>(asked: Plan.Asked<I, A>, flight: Flight.Flight, manner: Manner) =>
       Effect.gen(function* (): Effect.fn.Return<void, QueryError> {
         const { plan } = asked
+        if (manner.shared === true) yield* Effect.yieldNow
         const first = flight.undisturbed ? yield* probe(asked, flight, manner) : written
         if (first.why === "hit" && first.candidate !== undefined) {
           return yield* serveFound(asked, flight, first, first.candidate, manner, false)
@@ -432,7 +435,7 @@ export const make = (options: {
         }
         if (order > current.began) current.joined++
         return Effect.flatMap(Flight.waiting(current, awaited(asked, current, order), leave), ({ good, traced }) => {
-          if (!good) return result(asked, order)
+          if (!good) return result(asked, order, { shared: true })
           asked.plan.counters.coalesced++
           return Effect.succeed({ ...traced, coalesced: true } as Traced<A>)
         })

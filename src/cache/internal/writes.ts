@@ -72,7 +72,6 @@ export const make = (options: {
     const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
     const open = new Map<string, Write>()
     const debt = Debt.make(fences)
-    const scope = yield* Effect.scope
     let count = 0
     let unheardAt = -Infinity
 
@@ -107,10 +106,13 @@ export const make = (options: {
       return write
     }
 
-    /** In a fiber of its own, so that its limit holds where the caller can't be interrupted. */
+    /**
+     * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that
+     * it is still told when the scope closes.
+     */
     const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
       tell.pipe(
-        Effect.forkIn(scope, { startImmediately: true }),
+        Effect.forkDetach({ startImmediately: true }),
         Effect.flatMap(Fiber.await),
         Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
       )
@@ -181,7 +183,7 @@ export const make = (options: {
 
     yield* Effect.addFinalizer(() =>
       LastWait.within(
-        settings.announceWithin,
+        Duration.max(settings.announceWithin, settings.storeLimit),
         Effect.repeat(pay, { until: () => Effect.sync(() => debt.owed().what === "nothing"), times: lastTries - 1 })
       )
     )
