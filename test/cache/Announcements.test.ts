@@ -156,6 +156,7 @@ describe("what the store could not be told", () => {
       control.afterRead = gate.wait
       const readers = yield* Effect.forkChild(Effect.all([get, get, get], { concurrency: "unbounded" }))
       yield* gate.reached
+      yield* Effect.yieldNow.pipe(Effect.repeat({ times: 20 }))
       yield* gate.open
       for (const { level, value } of yield* Fiber.join(readers)) assert.deepStrictEqual([value, level], [10, "source"])
       assert.strictEqual(control.loads, 2)
