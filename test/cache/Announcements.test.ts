@@ -95,6 +95,23 @@ describe("an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({}, busy)))
   )
 
+  it.effect("and its end get through while readers leave the store alone", () => {
+    let away = true
+    const unreadable = changedStore((store) => ({
+      get: (...args) => (away ? broken : store.get(...args)),
+      generation: () => (away ? undefined : store.generation())
+    }))
+    return Effect.gen(function* () {
+      const { cache, get, set } = yield* services
+      const store = yield* CacheStore.CacheStore
+      for (let i = 0; i < 4; i++) yield* get
+      away = false
+      yield* set(10)
+      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
+    }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, unreadable)))
+  })
+
   it.live("gets through to a file that another process has locked for a while", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
@@ -273,6 +290,30 @@ describe("a transaction that lasts longer than an announcement", () => {
     )
   }
 
+  it.effect("counts when it commits, though it was taken for ended because nothing is traced", () =>
+    Effect.gen(function* () {
+      const { get, set } = yield* services
+      const sql = yield* SqlClient.SqlClient
+      const reader = yield* Kit.another()
+      const gate = yield* Kit.gate
+      const store = yield* CacheStore.CacheStore
+      const transaction = yield* Effect.forkChild(
+        sql
+          .withTransaction(Effect.andThen(sql.withTransaction(set(10)), gate.wait))
+          .pipe(Effect.withTracerEnabled(false))
+      )
+      yield* gate.reached
+      yield* TestClock.adjust("5 seconds")
+      const stamp = yield* store.stamp(["any:prices"], 5_000)
+      assert.isDefined(stamp)
+      yield* gate.open
+      yield* Fiber.join(transaction)
+      assert.notStrictEqual(yield* store.stamp(["any:prices"], 5_000), stamp)
+      assert.strictEqual((yield* get).value, 10)
+      assert.strictEqual((yield* reader.cache.get(price, { shop: 1 })).value, 10)
+    }).pipe(Effect.provide(Kit.layer({ announcementLease: "1 second" }, CacheStore.layerMemory())))
+  )
+
   it.effect("and was rolled back, is over when its readers come", () =>
     Effect.gen(function* () {
       const { cache, get, set } = yield* services
@@ -332,6 +373,20 @@ describe("caches over different databases", () => {
       assert.strictEqual((yield* get(two)).value, 3)
       yield* Context.get(two, QueryCache).invalidateDependencies([Dependency.make("prices")])
       assert.deepInclude(yield* get(one), { value: 1, level: "memory" })
+    }).pipe(Effect.provide(CacheStore.layerMemory()))
+  )
+
+  it.effect("do not take each other's results", () =>
+    Effect.gen(function* () {
+      const store = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
+      const [one, two] = [
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "one" }, store))),
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "two" }, store)))
+      ]
+      yield* Context.get(two, SqlClient.SqlClient)`INSERT INTO prices VALUES (1, 2)`
+      const get = (context: typeof one) => Context.get(context, QueryCache).get(price, { shop: 1 })
+      assert.strictEqual((yield* get(one)).value, null)
+      assert.strictEqual((yield* get(two)).value, 2)
     }).pipe(Effect.provide(CacheStore.layerMemory()))
   )
 

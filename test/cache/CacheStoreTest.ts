@@ -203,6 +203,29 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
+      "gives a claim to one owner at a time, until it is given up, over, or the entry is there",
+      Effect.gen(function* () {
+        const store = yield* CacheStore.CacheStore
+        const claims = (owner: string, now: number) => store.claim("k", owner, now, now + 1_000)
+        assert.isTrue(yield* claims("one", 1_000))
+        assert.isTrue(yield* claims("one", 1_500))
+        assert.isFalse(yield* claims("two", 2_499))
+        assert.isTrue(yield* store.claim("another", "two", 2_000, 3_000))
+        assert.isTrue(yield* claims("two", 2_500))
+        yield* store.release("k", "one")
+        assert.isFalse(yield* claims("three", 2_600))
+        yield* store.release("k", "two")
+        assert.isTrue(yield* claims("three", 2_600))
+        yield* put("k")
+        assert.isTrue(yield* claims("four", 2_600))
+        yield* put("k")
+        assert.isTrue(yield* claims("five", 2_600))
+        yield* store.clean(3_600)
+        assert.isTrue(yield* claims("six", 3_000))
+      })
+    )
+
+    test(
       "removes what has expired when it cleans",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore

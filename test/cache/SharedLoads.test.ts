@@ -221,6 +221,28 @@ describe("a stale result", () => {
   )
 })
 
+describe("a reader that joins while the store takes what was loaded", () => {
+  it.effect("is not served by it once another process has written", () =>
+    Effect.gen(function* () {
+      const store = yield* CacheStore.CacheStore
+      const gate = yield* Kit.gate
+      const slow = Layer.succeed(CacheStore.CacheStore, {
+        ...store,
+        set: (...args: Parameters<typeof store.set>) => Effect.tap(store.set(...args), () => gate.wait)
+      })
+      const { queries } = yield* setup
+      const [one, other] = [yield* Kit.another({}, slow), yield* Kit.another()]
+      const get = one.cache.get(queries.price, { shop: 1 })
+      assert.strictEqual((yield* get).value, null)
+      yield* gate.reached
+      yield* other.executor.mutate(queries.set, { shop: 1, price: 10 })
+      const late = yield* begin(get)
+      yield* gate.open
+      assert.strictEqual((yield* Fiber.join(late)).value, 10)
+    }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+  )
+})
+
 describe("processes of one host", () => {
   const two = Effect.gen(function* () {
     const all = yield* setup

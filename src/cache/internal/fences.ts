@@ -16,6 +16,8 @@ export interface Watcher {
 export interface Fences {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
+  /** Whether anything is being written. */
+  readonly isAnyPending: () => boolean
   readonly isPending: (watched: ReadonlyArray<string>) => boolean
   readonly announce: (changed: ReadonlyArray<string>) => void
   /** Tells the watchers of a change. The announcement stays. */
@@ -56,6 +58,7 @@ export const make = (): Fences => {
         if (found?.delete(watcher) === true && found.size === 0) watchers.delete(key)
       }
     },
+    isAnyPending: () => suspended > 0 || pending.size > 0,
     isPending: (watched) => suspended > 0 || (pending.size > 0 && watched.some((key) => pending.has(key))),
     announce: (changed) => {
       for (const key of changed) pending.set(key, (pending.get(key) ?? 0) + 1)

@@ -15,6 +15,8 @@ import type { Watcher } from "./fences.ts"
 
 export interface Flight extends Watcher {
   readonly key: string
+  /** The key in the store, where there is a store that is shared and the result can have one. */
+  readonly storeKey: string | undefined
   /** Its place in the order of reads and loads. */
   readonly began: number
   /** Nothing that is watched was being written in this process when it began, or has been since. */
@@ -34,6 +36,7 @@ export interface Flight extends Watcher {
 
 export const make = (options: {
   readonly key: string
+  readonly storeKey: string | undefined
   readonly watched: ReadonlyArray<string>
   readonly began: number
   readonly background: boolean
@@ -41,6 +44,7 @@ export const make = (options: {
 }): Flight => {
   const flight: Flight = {
     key: options.key,
+    storeKey: options.storeKey,
     watched: options.watched,
     began: options.began,
     blocked: 0,

@@ -114,7 +114,7 @@ export const make = (options: {
 
     const probe = <I, A>(asked: Plan.Asked<I, A>, flight: Flight.Flight, manner: Manner): Effect.Effect<Probe.Probed> =>
       Effect.gen(function* () {
-        const storeKey = storeKeyOf(asked)
+        const { storeKey } = flight
         const answer = yield* store.shared
           ? (manner.answer ?? Probe.ask(store, guard, manner.anew === true ? undefined : storeKey, flight.watched))
           : Effect.succeed(Probe.nothing)
@@ -354,9 +354,11 @@ export const make = (options: {
 
     const takeOff = <I, A>(asked: Plan.Asked<I, A>, manner: Manner): Effect.Effect<Flight.Flight> =>
       Effect.suspend(() => {
+        const storeKey = storeKeyOf(asked)
         const flight = Flight.make({
           key: asked.key,
-          watched: Plan.watchedBy(watch, asked, storeKeyOf(asked)),
+          storeKey,
+          watched: Plan.watchedBy(watch, asked, storeKey),
           began: ++places,
           background: manner.background ?? false,
           disturbed: disturb

@@ -77,8 +77,6 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
         : undefined
     },
     keep: (key, watched, candidate, keeping) => {
-      // What is being written is not kept, not even for the moment.
-      if (fences.isPending(watched)) return
       const entry: Entry = {
         key,
         watched,

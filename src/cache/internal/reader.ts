@@ -83,7 +83,7 @@ export const make = (options: {
 
     /** What is taken for being written may have been rolled back since. */
     const settled = <I, A>(asked: Plan.Asked<I, A>): Effect.Effect<void> =>
-      fences.isPending(Plan.watchedBy(watch, asked, undefined)) ? writes.settle : Effect.void
+      fences.isAnyPending() && fences.isPending(Plan.watchedBy(watch, asked, undefined)) ? writes.settle : Effect.void
 
     const byLoad = <I, A>(asked: Plan.Asked<I, A>, order: number, manner?: Manner) =>
       Effect.andThen(

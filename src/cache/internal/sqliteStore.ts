@@ -105,7 +105,8 @@ export interface Settings {
 
 /** A connection with its prepared statements. SQLite answers on the spot, so nothing here waits. */
 interface Connection {
-  readonly rows: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => ReadonlyArray<Row>
+  /** The first row. */
+  readonly row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => Row | undefined
   readonly run: (sql: string, ...params: ReadonlyArray<SQLInputValue>) => void
   /** Several statements that see the same state. */
   readonly together: <A>(read: () => A) => A
@@ -125,8 +126,8 @@ const connectionOf = (database: DatabaseSync): Connection => {
     return found
   }
   return {
-    rows: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) =>
-      statement(sql).all(...params) as unknown as ReadonlyArray<Row>,
+    row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) =>
+      statement(sql).get(...params) as unknown as Row | undefined,
     run: (sql, ...params) => void statement(sql).run(...params),
     together: (read) => {
       database.exec("BEGIN")
@@ -182,8 +183,7 @@ const bootTolerance = 60_000
 const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
 const prepareTables = (connection: Connection, now: number): void => {
-  const isMade = () =>
-    connection.rows<{ user_version: number }>("PRAGMA user_version")[0]?.user_version === schemaVersion
+  const isMade = () => connection.row<{ user_version: number }>("PRAGMA user_version")?.user_version === schemaVersion
   if (isMade()) return
   connection.run("BEGIN IMMEDIATE")
   try {
@@ -200,7 +200,7 @@ const prepareTables = (connection: Connection, now: number): void => {
 }
 
 const forgetOtherBoot = (connection: Connection, now: number): void => {
-  const boot = connection.rows<{ boot: number }>("SELECT boot FROM store")[0]!.boot
+  const boot = connection.row<{ boot: number }>("SELECT boot FROM store")!.boot
   if (Math.abs(boot - bootTime(now)) <= bootTolerance) return
   connection.run(
     "UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE abs(boot - ?) > ?",
@@ -217,10 +217,10 @@ const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Connectio
   const connection = connectionOf(new DatabaseSync(filename, { timeout: busyTimeoutMs }))
   try {
     // Switching needs the file to itself, and SQLite does not wait for that: see `open`.
-    if (connection.rows<{ journal_mode: string }>("PRAGMA journal_mode")[0]?.journal_mode === "delete") {
-      connection.rows("PRAGMA journal_mode = WAL")
+    if (connection.row<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode === "delete") {
+      connection.row("PRAGMA journal_mode = WAL")
     }
-    connection.rows(`PRAGMA journal_size_limit = ${journalSizeLimit}`)
+    connection.row(`PRAGMA journal_size_limit = ${journalSizeLimit}`)
     // A commit survives a kill, not a power loss; nothing here survives a start of the machine anyway.
     connection.run("PRAGMA synchronous = OFF")
     prepareTables(connection, now)
@@ -247,13 +247,13 @@ const reading = <Row extends StampRow>(connection: Connection, now: number, read
 
 const readStamp = (connection: Connection, watched: ReadonlyArray<string>, now: number): string | undefined => {
   const keys = JSON.stringify(watched)
-  const row = reading(connection, now, () => connection.rows<StampRow>(selectStamp, keys, keys, keys, now)[0]!)
+  const row = reading(connection, now, () => connection.row<StampRow>(selectStamp, keys, keys, keys, now)!)
   return row.written === 1 ? undefined : row.stamp
 }
 
 const readEntry = (connection: Connection, { key, watched }: Wanted, now: number): Found => {
   const keys = JSON.stringify(watched)
-  return found(reading(connection, now, () => connection.rows<EntryRow>(selectEntry, keys, keys, keys, now, key)[0]!))
+  return found(reading(connection, now, () => connection.row<EntryRow>(selectEntry, keys, keys, keys, now, key)!))
 }
 
 const found = (row: EntryRow): Found => ({
@@ -272,7 +272,7 @@ const found = (row: EntryRow): Found => ({
 
 const insert = (connection: Connection, settings: Settings, item: NewEntry, size: number): boolean => {
   const watched = JSON.stringify(item.watched)
-  const rows = connection.rows(
+  const stored = connection.row(
     upsertEntry,
     item.key,
     item.query,
@@ -289,7 +289,7 @@ const insert = (connection: Connection, settings: Settings, item: NewEntry, size
     settings.maxBytes,
     settings.maxEntries
   )
-  return rows.length > 0
+  return stored !== undefined
 }
 
 const clean = (connection: Connection, settings: Settings, now: number, room: number): void => {
@@ -297,9 +297,7 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
   connection.run("DELETE FROM claim WHERE expires_at <= ?", now)
   endLapsed(connection, now)
   for (let round = 0; round < 50; round++) {
-    const { bytes, entries } = connection.rows<{ bytes: number; entries: number }>(
-      "SELECT bytes, entries FROM store"
-    )[0]!
+    const { bytes, entries } = connection.row<{ bytes: number; entries: number }>("SELECT bytes, entries FROM store")!
     if (bytes <= Math.min(settings.maxBytes * 0.9, settings.maxBytes - room) && entries <= settings.maxEntries * 0.9) {
       break
     }
@@ -409,9 +407,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       generation: () => {
         const connection = current()
         if (connection === undefined) return undefined
-        const version = Result.try(
-          () => connection.rows<{ data_version: number }>("PRAGMA data_version")[0]!.data_version
-        )
+        const version = Result.try(() => connection.row<{ data_version: number }>("PRAGMA data_version")!.data_version)
         if (Result.isFailure(version)) return undefined
         if (version.success !== seen.version || connection.ordinal !== seen.ordinal || writes !== seen.writes) {
           seen = { version: version.success, ordinal: connection.ordinal, writes, generation: seen.generation + 1 }
@@ -434,13 +430,13 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
             clean(connection, settings, item.storedAt, 0)
           }
           if (insert(connection, settings, item, size)) return true
-          const full = connection.rows(
+          const full = connection.row(
             "SELECT 1 FROM store WHERE bytes + ? > ? OR entries >= ?",
             size,
             settings.maxBytes,
             settings.maxEntries
           )
-          if (full.length === 0) return false
+          if (full === undefined) return false
           clean(connection, settings, item.storedAt, size)
           return insert(connection, settings, item, size)
         }),
@@ -449,7 +445,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
           connection.run("UPDATE entry SET fresh_until = ? WHERE key = ? AND fresh_until > ?", now, key, now)
         ),
       claim: (key, owner, now, until) =>
-        using("claim", (connection) => connection.rows(insertClaim, key, owner, until, now).length > 0),
+        using("claim", (connection) => connection.row(insertClaim, key, owner, until, now) !== undefined),
       release: (key, owner) =>
         using("release", (connection) => connection.run("DELETE FROM claim WHERE key = ? AND owner = ?", key, owner)),
       announce: (id, changed, until) =>
@@ -467,10 +463,10 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       }),
       clean: (now) => using("clean", (connection) => clean(connection, settings, now, 0)),
       stats: using("stats", (connection) => ({
-        ...connection.rows<Stats>(
+        ...connection.row<Stats>(
           `SELECT entries, bytes, (SELECT count(*) FROM version) AS versions,
             (SELECT count(*) FROM intent) AS intents FROM store`
-        )[0]!
+        )!
       }))
     }
   })

@@ -55,11 +55,7 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
         while (known.storeKey !== undefined && isWorthIt(plan, known)) {
           const claimed = yield* claim(known.storeKey)
           if (Option.isNone(claimed)) break
-          if (claimed.value) {
-            // Whoever had the turn before has stored what it loaded before it gave the turn away.
-            if (waited) known = yield* again
-            return { probed: known, taken: true, waited }
-          }
+          if (claimed.value) return { probed: known, taken: true, waited }
           waited = true
           yield* Effect.sleep(pause)
           pause = Math.min(pause * 2, longestPause)
