@@ -30,6 +30,7 @@ import type { Dependency } from "../query/Dependency.ts"
 import type { Query, QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import type * as CacheStore from "./CacheStore.ts"
+import { ChangeFeed } from "./ChangeFeed.ts"
 import * as Middleware from "./internal/middleware.ts"
 
 /**
@@ -294,19 +295,21 @@ export class QueryCache extends Context.Service<
   }
 >()("athena-hooks/cache/QueryCache") {}
 
+type Made = { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] }
+
 /**
- * Constructs the middleware and its service.
+ * Constructs the middleware and its service; with a feed, as `layerFeed` provides it.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make: (
-  options?: QueryCacheOptions
-) => Effect.Effect<
-  { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] },
-  never,
-  QueryExecutor | CacheStore.CacheStore | Scope.Scope
-> = (options = {}) => Middleware.make(options)
+export const make = (
+  options: QueryCacheOptions = {},
+  feed?: ChangeFeed["Service"]
+): Effect.Effect<Made, never, QueryExecutor | CacheStore.CacheStore | Scope.Scope> => Middleware.make(options, feed)
+
+const contextOf = ({ cache, executor }: Made): Context.Context<QueryExecutor | QueryCache> =>
+  Context.make(QueryExecutor, executor).pipe(Context.add(QueryCache, cache))
 
 /**
  * Provides the middleware, as the `QueryExecutor`, and its service. Below it goes the executor that asks the database.
@@ -333,8 +336,22 @@ export const make: (
 export const layer = (
   options: QueryCacheOptions = {}
 ): Layer.Layer<QueryExecutor | QueryCache, never, QueryExecutor | CacheStore.CacheStore> =>
+  Layer.effectContext(Effect.map(make(options), contextOf))
+
+/**
+ * As `layer`, for a database that other hosts write to as well: mutations tell them in their own transactions what they
+ * change, and what they tell is dropped here. While the feed is down nothing is served from the cache, and when it is up
+ * again everything is loaded anew. See `PostgresChangeFeed` for the bound, and an example.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFeed = (
+  options: QueryCacheOptions = {}
+): Layer.Layer<QueryExecutor | QueryCache, never, QueryExecutor | CacheStore.CacheStore | ChangeFeed> =>
   Layer.effectContext(
-    Effect.map(make(options), ({ cache, executor }) =>
-      Context.make(QueryExecutor, executor).pipe(Context.add(QueryCache, cache))
+    Effect.map(
+      Effect.flatMap(ChangeFeed, (feed) => make(options, feed)),
+      contextOf
     )
   )

@@ -8,8 +8,10 @@ import type * as Scope from "effect/Scope"
 import type { Query } from "../../query/Query.ts"
 import { QueryExecutor } from "../../query/QueryExecutor.ts"
 import { CacheStore } from "../CacheStore.ts"
+import type { Change, ChangeFeed } from "../ChangeFeed.ts"
 import type { QueryCache, QueryCacheOptions } from "../QueryCache.ts"
 import * as Fences from "./fences.ts"
+import * as Following from "./following.ts"
 import * as Flights from "./flights.ts"
 import * as Guard from "./guard.ts"
 import * as MemoryLevel from "./memoryLevel.ts"
@@ -22,7 +24,8 @@ import * as Writes from "./writes.ts"
 
 /** The middleware and its service, over the executor and the store of the context. */
 export const make = (
-  options: QueryCacheOptions
+  options: QueryCacheOptions,
+  feed: ChangeFeed["Service"] | undefined
 ): Effect.Effect<
   { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] },
   never,
@@ -37,10 +40,10 @@ export const make = (
       failures: settings.storeFailures,
       openFor: settings.storePause
     })
-    const watch = Watch.make(settings.namespace)
+    const watch = Watch.make(settings.namespace, feed !== undefined)
     const fences = Fences.make()
     const memory = MemoryLevel.make(settings.memoryEntries, settings.memoryBytes, fences)
-    const writes = yield* Writes.make({ store, guard, fences, watch, settings })
+    const writes = yield* Writes.make({ store, feed, guard, fences, watch, settings })
     const metrics = yield* Metrics.make
     const plans = Plan.make(options, metrics.counters)
     const flights = yield* Flights.make({ executor, store, guard, fences, memory, watch, settings })
@@ -56,6 +59,7 @@ export const make = (
       watch,
       settings
     })
+    if (feed !== undefined) yield* Following.follow({ feed, fences, watch, writes })
     metrics.gauge("athena_cache_memory_entries", "Results in memory", memory.entries)
     metrics.gauge("athena_cache_memory_bytes", "Bytes of results in memory, about", memory.bytes)
     metrics.gauge("athena_cache_memory_evictions", "Results that had to go for others", memory.evictions)
@@ -72,6 +76,10 @@ export const make = (
       return { key: asked.key, storeKey, watchKey: watch.entry(storeKey ?? asked.key) }
     }
 
+    /** Tells the other hosts too, as far as they can be reached. */
+    const publish = (change: Change): Effect.Effect<void> =>
+      feed === undefined ? Effect.void : Effect.ignore(feed.publish(change))
+
     const cache: QueryCache["Service"] = {
       get: reader.get,
       getMany: reader.getMany,
@@ -82,8 +90,14 @@ export const make = (
           const entry = entryOf(query, input)
           return entry === undefined ? Effect.void : writes.invalidate([entry.watchKey])
         }),
-      invalidateDependencies: (dependencies) => Effect.suspend(() => writes.invalidate(watch.changed(dependencies))),
-      invalidateTags: (tags) => Effect.suspend(() => writes.invalidate(tags.map(watch.tag))),
+      invalidateDependencies: (dependencies) =>
+        Effect.suspend(() => writes.invalidate(watch.changed(dependencies))).pipe(
+          Effect.andThen(publish({ dependencies, tags: [] }))
+        ),
+      invalidateTags: (tags) =>
+        Effect.suspend(() => writes.invalidate(tags.map(watch.tag))).pipe(
+          Effect.andThen(publish({ dependencies: [], tags }))
+        ),
       expire: (query, input) =>
         Effect.gen(function* () {
           const entry = entryOf(query, input)

@@ -91,6 +91,7 @@ export const watchedBy = <I, A>(
   { input, key, plan, query }: Asked<I, A>,
   storeKey: string | undefined
 ) => [
+  ...watch.always,
   watch.entry(storeKey ?? key),
   ...watch.watched(query.dependencies(input)),
   ...(plan.tags?.(input) ?? []).map(watch.tag)

@@ -9,6 +9,8 @@
 import * as Dependency from "../../query/Dependency.ts"
 
 export interface Watch {
+  /** What every result watches: nothing, or what stands for all that other hosts may change unheard. */
+  readonly always: ReadonlyArray<string>
   /** What to watch for results that were read from these. */
   readonly watched: (dependencies: ReadonlyArray<Dependency.Dependency>) => Array<string>
   /** What is changed by a write to these. */
@@ -19,12 +21,13 @@ export interface Watch {
   readonly tag: (tag: string) => string
 }
 
-export const make = (namespace: string): Watch => {
+export const make = (namespace: string, follows: boolean): Watch => {
   const prefix = namespace === "" ? "" : `${JSON.stringify(namespace)} `
   const scope = (dependency: Dependency.Dependency): string => `${prefix}scope:${Dependency.toKey(dependency)}`
   const table = (name: string): string => `${prefix}table:${name}`
   const any = (name: string): string => `${prefix}any:${name}`
   return {
+    always: follows ? [`${prefix}hosts`] : [],
     watched: (dependencies) =>
       dependencies.flatMap((dependency) =>
         dependency.scope === undefined ? [any(dependency.table)] : [scope(dependency), table(dependency.table)]

@@ -17,6 +17,7 @@ import type { Mutation } from "../../query/Mutation.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
+import type { ChangeFeed } from "../ChangeFeed.ts"
 import * as Debt from "./debt.ts"
 import type { Fences } from "./fences.ts"
 import type { Guard } from "./guard.ts"
@@ -60,13 +61,14 @@ const lastTries = 5
 
 export const make = (options: {
   readonly store: CacheStoreShape
+  readonly feed: ChangeFeed["Service"] | undefined
   readonly guard: Guard
   readonly fences: Fences
   readonly watch: Watch
   readonly settings: Settings
 }): Effect.Effect<Writes, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { fences, guard, settings, store, watch } = options
+    const { feed, fences, guard, settings, store, watch } = options
     const leaseMs = Duration.toMillis(settings.lease)
     const pauseMs = Duration.toMillis(settings.storePause)
     const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
@@ -212,7 +214,11 @@ export const make = (options: {
             if (caller !== undefined) write.outer = Transaction.outer(sql, caller)
             yield* sql.afterCommit(committed(write))
           }
-          return yield* Effect.onExit(mutation.run(input), (exit) =>
+          const run =
+            feed === undefined
+              ? mutation.run(input)
+              : Effect.tap(mutation.run(input), () => feed.publish({ dependencies: mutation.changes(input), tags: [] }))
+          return yield* Effect.onExit(run, (exit) =>
             Effect.sync(() => {
               write.ran = exit
             })
