@@ -328,17 +328,17 @@ describe("a transaction that lasts longer than an announcement", () => {
   )
 })
 
-describe("a mutation", () => {
-  const faulty = (input: Schema.Codec<any, unknown>) =>
-    Mutation.make({
-      ...set,
-      name: "faulty",
-      input,
-      changes: () => {
-        throw new Error("no changes")
-      }
-    })
+const faulty = (input: Schema.Codec<any, unknown>) =>
+  Mutation.make({
+    ...set,
+    name: "faulty",
+    input,
+    changes: () => {
+      throw new Error("no changes")
+    }
+  })
 
+describe("a mutation", () => {
   it.effect("whose changes can't be named writes nothing, and says so", () =>
     Effect.gen(function* () {
       const { executor, get } = yield* services

@@ -316,6 +316,8 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
   connection.run("DELETE FROM version WHERE version <= (SELECT floor FROM store)")
 }
 
+const attempt = <A>(body: () => A): Effect.Effect<A, unknown> => Effect.try({ try: body, catch: (error) => error })
+
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
     const opening = yield* Semaphore.make(1)
@@ -334,8 +336,6 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     }
 
     yield* Effect.addFinalizer(() => Effect.sync(close))
-
-    const attempt = <A>(body: () => A): Effect.Effect<A, unknown> => Effect.try({ try: body, catch: (error) => error })
 
     const openOnce = (now: number): Effect.Effect<Opened, unknown> =>
       attempt(() => ({ ...openFile(settings, now), inode: inodeOf(settings.filename), ordinal: ++opens })).pipe(

@@ -59,6 +59,23 @@ export interface Writes {
 /** How often a scope that closes tells the store what it owes it. */
 const lastTries = 5
 
+/**
+ * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that
+ * it is still told when the scope closes.
+ */
+const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
+  tell.pipe(
+    Effect.forkDetach({ startImmediately: true }),
+    Effect.flatMap(Fiber.await),
+    Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
+  )
+
+/** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
+const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
+  ...mutation,
+  run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
+})
+
 export const make = (options: {
   readonly store: CacheStoreShape
   readonly feed: ChangeFeed["Service"] | undefined
@@ -107,17 +124,6 @@ export const make = (options: {
       fences.announce(changed)
       return write
     }
-
-    /**
-     * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that
-     * it is still told when the scope closes.
-     */
-    const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
-      tell.pipe(
-        Effect.forkDetach({ startImmediately: true }),
-        Effect.flatMap(Fiber.await),
-        Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
-      )
 
     const tellStore = (id: string, changed: ReadonlyArray<string>, outcome: Outcome): Effect.Effect<boolean> =>
       inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
@@ -236,12 +242,6 @@ export const make = (options: {
       if (Exit.isFailure(exit)) return end(write, outcomeOfFailure(write))
       return write.enlisted && nested ? Effect.void : end(write, "changed")
     }
-
-    /** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
-    const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
-      ...mutation,
-      run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
-    })
 
     const mutate: Writes["mutate"] = (executor, mutation, input) =>
       Effect.contextWith((context: Context.Context<never>) => {
