@@ -192,7 +192,7 @@ export const make = (options: {
         // The reader need not wait for the store.
         land(flight, source(value, probed.why))
         const joined = flight.joined
-        const stored = yield* store
+        const stored = yield* store()
         yield* verify(flight, probed.stamp, () => stored && flight.joined === joined)
         return stored
       })

@@ -43,7 +43,7 @@ export interface Keeping {
     probed: Probed,
     value: A,
     ahead: boolean
-  ) => Effect.Effect<Effect.Effect<boolean>>
+  ) => Effect.Effect<() => Effect.Effect<boolean>>
 }
 
 const eagerAt = <I, A>(plan: Plan<I, A>, now: number, freshUntil: number): number =>
@@ -57,7 +57,7 @@ const ownTimeToLive = <I, A>({ input, plan }: Asked<I, A>, value: A): number => 
   return own.success === undefined ? Infinity : Duration.toMillis(own.success)
 }
 
-const notStored = Effect.succeed(false)
+const notStored = () => Effect.succeed(false)
 
 export const make = (options: {
   readonly store: CacheStoreShape
@@ -137,7 +137,7 @@ export const make = (options: {
         }
         return text === undefined || storeKey === undefined
           ? notStored
-          : put(asked, flight, storeKey, stamp, text, storeMs)
+          : () => put(asked, flight, storeKey, stamp, text, storeMs)
       })
   }
 }

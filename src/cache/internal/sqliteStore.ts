@@ -147,8 +147,8 @@ const damagedCodes = new Set([11, 26])
 
 const hasCode =
   (codes: ReadonlySet<number>) =>
-  (error: unknown): boolean => {
-    const code = (error as { readonly errcode?: unknown } | undefined)?.errcode
+  ({ cause }: CacheStoreError): boolean => {
+    const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
     return typeof code === "number" && codes.has(code & 0xff)
   }
 
@@ -316,7 +316,8 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
   connection.run("DELETE FROM version WHERE version <= (SELECT floor FROM store)")
 }
 
-const attempt = <A>(body: () => A): Effect.Effect<A, unknown> => Effect.try({ try: body, catch: (error) => error })
+const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheStoreError> =>
+  Effect.try({ try: body, catch: (cause) => new CacheStoreError({ operation, cause }) })
 
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -337,8 +338,8 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
 
     yield* Effect.addFinalizer(() => Effect.sync(close))
 
-    const openOnce = (now: number): Effect.Effect<Opened, unknown> =>
-      attempt(() => ({ ...openFile(settings, now), inode: inodeOf(settings.filename), ordinal: ++opens })).pipe(
+    const openOnce = (now: number): Effect.Effect<Opened, CacheStoreError> =>
+      attempt("open", () => ({ ...openFile(settings, now), inode: inodeOf(settings.filename), ordinal: ++opens })).pipe(
         Effect.retry({
           while: isLocked,
           schedule: Schedule.exponential(2, 1.5).pipe(
@@ -367,7 +368,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       opened !== undefined && opened.inode === inodeOf(settings.filename) ? opened : undefined
 
     /** The connection to the file that has the name now: it may have been set aside since it was opened. */
-    const connect: Effect.Effect<Opened, unknown> = Effect.suspend(() => {
+    const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
       const found = current()
       if (found !== undefined) return Effect.succeed(found)
       return opening.withPermit(
@@ -391,9 +392,8 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     )
 
     const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
-      Effect.flatMap(connect, (connection) => attempt(() => use(connection))).pipe(
-        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void)),
-        Effect.mapError((cause) => new CacheStoreError({ operation, cause }))
+      Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection))).pipe(
+        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void))
       )
 
     const writing: typeof using = (operation, use) =>
