@@ -249,7 +249,7 @@ export interface Read {
  * import * as QueryCache from "athena-hooks/cache/QueryCache"
  * import * as Goals from "athena-hooks/memory/queries/Goals"
  *
- * const goals = QueryCache.read(Goals.active, { projectId: 1 })
+ * const goals = QueryCache.read(Goals.withStatus, { projectId: 1, statuses: ["active"], limit: 5 })
  * ```
  *
  * @category constructors
