@@ -110,9 +110,10 @@ const draw = (panels: ReadonlyArray<readonly [string, ReadonlyArray<Curve>]>): s
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`,
     `  font-family="sans-serif" font-size="11" fill="#888">`,
-    "<title>Hits by the entries that a memory has room for</title>",
+    "<title>Hits of four eviction policies by the entries there is room for</title>",
     ...panels.map(([title, curves], at) => drawPanel(title, curves, at)),
     ...legend,
+    `<text x="${width - panel.gap}" y="${height - 12}" text-anchor="end">hits by the entries there is room for</text>`,
     "</svg>",
     ""
   ].join("\n")

@@ -19,7 +19,10 @@ import type { Report, Work } from "./workingProcess.ts"
 const shops = 200
 
 const openCache = (filename: string) =>
-  Kit.layer({ storePause: "10 millis" }, CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" }))
+  Kit.layer(
+    { storePause: "10 millis", announceWithin: "50 millis" },
+    CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" })
+  )
 
 const entriesIn = (filename: string): number => {
   const db = new DatabaseSync(filename)
