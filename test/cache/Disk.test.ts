@@ -151,7 +151,7 @@ describe("a full disk", () => {
   /** A small disk of its own, where this user may have one; the test above needs none. */
   const smallDisk = Effect.acquireRelease(
     Effect.map(TempFolder.make, (folder) => {
-      const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", folder]).status === 0
+      const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).status === 0
       return mounted ? folder : undefined
     }),
     (folder) => Effect.sync(() => folder !== undefined && spawnSync("umount", [folder]))
