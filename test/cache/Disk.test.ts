@@ -134,7 +134,7 @@ describe("a full disk", () => {
       const cache = path.join(folder, "cache.db")
       const work: Work = { database, cache, shops, reads: 1_000, writeEvery: 100, seed: 1, patienceMs: 50 }
       const worker = yield* Worker.start(path.join(import.meta.dirname, "workingProcess.ts"), [JSON.stringify(work)], {
-        shell: "ulimit -f 256"
+        shell: "ulimit -f 512"
       })
       yield* worker.begin
       const output = yield* worker.ended
