@@ -6,8 +6,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
+import { bounds, suite } from "../../src/testing/CacheStoreSuite.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
-import { bounds, suite } from "./CacheStoreTest.ts"
 
 const inFolder = Layer.unwrap(
   Effect.map(TempFolder.make, (folder) =>
