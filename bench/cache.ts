@@ -15,6 +15,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { LRUCache } from "lru-cache"
 import * as CacheStore from "../src/cache/CacheStore.ts"
+import type { QueryCache } from "../src/cache/QueryCache.ts"
 import { QueryExecutor } from "../src/query/QueryExecutor.ts"
 import databaseRows from "./cacheDatabase.ts"
 import * as Items from "./cacheItems.ts"
@@ -132,7 +133,27 @@ const inMemory = async function* (): AsyncGenerator<Row.Row> {
   for (const [name, rival] of Object.entries(others)) {
     yield await compare(`load and keep in memory / set, ${name.replace(".get", ".set")}`, set, rival.set)
   }
-  // Reads of many keys at once, beside as many reads one by one, have their place here.
+}
+
+/** Reads of a hundred keys: at once, and one after the other. The time is that of the hundred. */
+const atOnce = async function* (): AsyncGenerator<Row.Row> {
+  const inputs = Array.from({ length: keys }, (_, projectId) => ({ projectId }))
+  const many = (cache: QueryCache["Service"]) => Effect.asVoid(cache.getMany(query, inputs))
+  const each = (cache: QueryCache["Service"]) =>
+    Effect.forEach(inputs, (input) => cache.get(query, input), { discard: true })
+  const filled = CacheStore.layerSqlite({ filename: path.join(folder, "many.db") })
+  for (const [where, store, options] of [
+    ["in memory", CacheStore.layerNoop, {}],
+    ["in the file", filled, { memoryTimeToLive: 0 }]
+  ] as const) {
+    const { cache } = await Items.cacheOver(store, options)
+    await Effect.runPromise(each(cache))
+    yield await compare(
+      `${keys} reads at once / one by one, hits ${where}`,
+      perOperation(20, () => many(cache)),
+      perOperation(20, () => each(cache))
+    )
+  }
 }
 
 /** The keys of the entries in the file, for a raw read beside ours. */
@@ -265,6 +286,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
   let files = 0
   try {
     yield* inMemory()
+    yield* atOnce()
     yield* inFile()
     yield* fresh()
     yield* missRows()

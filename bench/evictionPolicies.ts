@@ -2,19 +2,18 @@
  * What stays in a full memory, by four policies: the one of the cache, and three it was chosen beside. Each is a function
  * that is told of an access and says whether it was a hit.
  */
-import * as Sieve from "../src/cache/internal/sieve.ts"
+import * as Eviction from "../src/cache/internal/eviction.ts"
 import { fnv1a } from "../src/internal/fnv1a.ts"
 
 export type Policy = (room: number) => (key: string) => boolean
 
-/** The policy of the cache itself. */
-const sieve: Policy = (room) => {
-  interface Node extends Sieve.Node {}
-  const kept = Sieve.make<Node>(room, Infinity)
+/** The policy of the cache itself, S3-FIFO. */
+const own: Policy = (room) => {
+  const kept = Eviction.make<Eviction.Node>(room, Infinity)
   return (key) => {
     const found = kept.get(key)
-    if (found !== undefined) found.used = true
-    else kept.set({ key, size: 1, used: false, newer: undefined, older: undefined })
+    if (found === undefined) kept.set({ key, size: 1, uses: 0 })
+    else if (found.uses < Eviction.maxUses) found.uses++
     return found !== undefined
   }
 }
@@ -31,47 +30,46 @@ const lru: Policy = (room) => {
   }
 }
 
-/** Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023: a tenth is for what was seen once. */
-const s3Fifo: Policy = (room) => {
-  const smallRoom = Math.max(1, Math.round(room / 10))
-  const small = new Map<string, number>()
-  const main = new Map<string, number>()
-  const ghost = new Set<string>()
-
-  const evictMain = () => {
-    for (;;) {
-      const key = oldest(main)
-      const uses = main.get(key)!
-      main.delete(key)
-      if (uses === 0) return
-      main.set(key, uses - 1)
-    }
+/** Zhang et al., "SIEVE is simpler than LRU", NSDI 2024: a hand goes from the oldest to the newest and spares what was used. */
+const sieve: Policy = (room) => {
+  interface Node {
+    readonly key: string
+    used: boolean
+    newer: Node | undefined
+    older: Node | undefined
   }
-  const evictSmall = () => {
-    const key = oldest(small)
-    const uses = small.get(key)!
-    small.delete(key)
-    if (uses > 0) {
-      main.set(key, 0)
-      if (main.size > room - smallRoom) evictMain()
-      return
+  const nodes = new Map<string, Node>()
+  let newest: Node | undefined
+  let oldestNode: Node | undefined
+  let hand: Node | undefined
+
+  const evict = () => {
+    let node = hand ?? oldestNode
+    while (node?.used === true) {
+      node.used = false
+      node = node.newer ?? oldestNode
     }
-    ghost.add(key)
-    if (ghost.size > room) ghost.delete(oldest(ghost))
+    if (node === undefined) return
+    hand = node.newer
+    nodes.delete(node.key)
+    if (node.newer === undefined) newest = node.older
+    else node.newer.older = node.older
+    if (node.older === undefined) oldestNode = node.newer
+    else node.older.newer = node.newer
   }
 
   return (key) => {
-    const queue = small.has(key) ? small : main.has(key) ? main : undefined
-    if (queue !== undefined) {
-      queue.set(key, Math.min(3, queue.get(key)! + 1))
+    const found = nodes.get(key)
+    if (found !== undefined) {
+      found.used = true
       return true
     }
-    while (small.size + main.size >= room) {
-      if (small.size >= smallRoom || main.size === 0) evictSmall()
-      else evictMain()
-    }
-    if (ghost.delete(key)) main.set(key, 0)
-    else small.set(key, 0)
+    if (nodes.size >= room) evict()
+    const node: Node = { key, used: false, newer: undefined, older: newest }
+    if (newest !== undefined) newest.newer = node
+    newest = node
+    oldestNode ??= node
+    nodes.set(key, node)
     return false
   }
 }
@@ -154,4 +152,4 @@ const wTinyLfu: Policy = (room) => {
   }
 }
 
-export const policies = { SIEVE: sieve, LRU: lru, "S3-FIFO": s3Fifo, "W-TinyLFU": wTinyLfu }
+export const policies = { "S3-FIFO": own, LRU: lru, SIEVE: sieve, "W-TinyLFU": wTinyLfu }

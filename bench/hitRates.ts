@@ -60,9 +60,9 @@ interface Curve {
 }
 
 const colours: Readonly<Record<Name, string>> = {
-  SIEVE: "#c0392b",
+  "S3-FIFO": "#c0392b",
   LRU: "#7f8c8d",
-  "S3-FIFO": "#2980b9",
+  SIEVE: "#2980b9",
   "W-TinyLFU": "#27ae60"
 }
 
@@ -83,7 +83,7 @@ const drawPanel = (title: string, curves: ReadonlyArray<Curve>, at: number): str
   )
   const lines = curves.map(({ name, rates }) => {
     const points = rates.map((rate, i) => `${x(rooms[i]!).toFixed(1)},${y(rate).toFixed(1)}`).join(" ")
-    const width = name === "SIEVE" ? 2.5 : 1.5
+    const width = name === "S3-FIFO" ? 2.5 : 1.5
     return `<polyline points="${points}" fill="none" stroke="${colours[name]}" stroke-width="${width}"/>`
   })
   const left = panel.left + at * (panel.width + panel.gap)

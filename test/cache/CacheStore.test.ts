@@ -82,6 +82,22 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
+  it.effect("opens the file again when its log was taken away under it", () =>
+    Effect.gen(function* () {
+      const filename = path.join(yield* TempFolder.make, "cache.db")
+      const open = Effect.map(Layer.build(Layer.fresh(CacheStore.layerSqlite({ filename }))), (context) =>
+        Context.get(context, CacheStore.CacheStore)
+      )
+      const one = yield* open
+      const before = yield* one.stamp(["a"], 1_000)
+      fs.rmSync(`${filename}-wal`)
+      const other = yield* open
+      yield* other.resolve("change", ["a"], "changed", 2_000)
+      assert.strictEqual(yield* one.stamp(["a"], 1_000), yield* other.stamp(["a"], 1_000))
+      assert.notStrictEqual(yield* one.stamp(["a"], 1_000), before)
+    })
+  )
+
   it.effect("fails, and leaves everything as it is, where there is a folder, no folder or other tables", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make

@@ -37,6 +37,12 @@ class Own implements CacheStore.CacheStoreShape {
   get expire() {
     return this.#store.expire
   }
+  get claim() {
+    return this.#store.claim
+  }
+  get release() {
+    return this.#store.release
+  }
   get announce() {
     return this.#store.announce
   }

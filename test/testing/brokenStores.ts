@@ -41,6 +41,8 @@ broken("mixes up many keys", ({ getMany }) => ({
 broken("loses characters", ({ set }) => ({
   set: (entry) => set({ ...entry, value: Buffer.from(entry.value, "latin1").toString("latin1") })
 }))
+broken("gives a claim to everybody", () => ({ claim: () => Effect.succeed(true) }))
+broken("never gives a claim back", () => ({ release: () => Effect.void }))
 broken("does not expire", () => ({ expire: () => Effect.void }))
 broken("clears nothing", () => ({ clear: Effect.void }))
 broken("cleans nothing", () => ({ clean: () => Effect.void }))

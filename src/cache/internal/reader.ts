@@ -12,6 +12,7 @@ import type { Query, QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Read, Traced, Why } from "../QueryCache.ts"
+import * as Eviction from "./eviction.ts"
 import type { Fences } from "./fences.ts"
 import type { Flights, Manner } from "./flights.ts"
 import type { Guard } from "./guard.ts"
@@ -115,7 +116,7 @@ export const make = (options: {
       })
 
     const use = (entry: Entry, counters: Plan.Counters): void => {
-      entry.used = true
+      if (entry.uses < Eviction.maxUses) entry.uses++
       counters.memoryHits++
       if (!entry.ahead) return
       entry.ahead = false

@@ -114,7 +114,7 @@ interface Connection {
 }
 
 interface Opened extends Connection {
-  readonly inode: number | undefined
+  readonly identity: string | undefined
   readonly ordinal: number
 }
 
@@ -141,26 +141,33 @@ const connectionOf = (database: DatabaseSync): Connection => {
   }
 }
 
-/** SQLite's own codes for a locked file, a damaged one, and one that is no database. */
-const lockedCodes = new Set([5, 6])
-const damagedCodes = new Set([11, 26])
-
-const hasCode =
-  (codes: ReadonlySet<number>) =>
-  ({ cause }: CacheStoreError): boolean => {
-    const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
-    return typeof code === "number" && codes.has(code & 0xff)
-  }
-
-const isLocked = hasCode(lockedCodes)
-const isDamaged = hasCode(damagedCodes)
-
-/** What the name stands for now; `-1` where that can't be seen, which no file has. */
-const inodeOf = (filename: string): number | undefined => {
-  if (filename === ":memory:") return undefined
-  const stats = Result.try(() => fs.statSync(filename, { throwIfNoEntry: false }))
-  return Result.isSuccess(stats) ? stats.success?.ino : -1
+const codeOf = ({ cause }: CacheStoreError): number => {
+  const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
+  return typeof code === "number" ? code : 0
 }
+
+/** SQLite's own codes, whose lowest byte is the kind. */
+const busy = 5
+const locked = 6
+const damaged = 11
+const noDatabase = 26
+/** The file, or its log, is shorter than it says itself. */
+const shortRead = 522
+
+const isLocked = (error: CacheStoreError): boolean => [busy, locked].includes(codeOf(error) & 0xff)
+const isDamaged = (error: CacheStoreError): boolean =>
+  [damaged, noDatabase].includes(codeOf(error) & 0xff) || codeOf(error) === shortRead
+
+const inodeOf = (path: string): number | undefined => fs.statSync(path, { throwIfNoEntry: false })?.ino
+
+/**
+ * What the name stands for now, the log included: a connection goes on with a file that was taken away, and with a log
+ * that was, and sees nothing of what others write. `undefined` where it can't be seen.
+ */
+const identityOf = (filename: string): string | undefined =>
+  filename === ":memory:"
+    ? filename
+    : Result.getOrUndefined(Result.try(() => `${inodeOf(filename)}/${inodeOf(`${filename}-wal`)}`))
 
 /** Renames the file and its log, so that nothing is lost that someone may want to look at. */
 const setAside = (filename: string, now: number): Effect.Effect<void> =>
@@ -339,7 +346,11 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     yield* Effect.addFinalizer(() => Effect.sync(close))
 
     const openOnce = (now: number): Effect.Effect<Opened, CacheStoreError> =>
-      attempt("open", () => ({ ...openFile(settings, now), inode: inodeOf(settings.filename), ordinal: ++opens })).pipe(
+      attempt("open", () => ({
+        ...openFile(settings, now),
+        identity: identityOf(settings.filename),
+        ordinal: ++opens
+      })).pipe(
         Effect.retry({
           while: isLocked,
           schedule: Schedule.exponential(2, 1.5).pipe(
@@ -351,12 +362,12 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
 
     const open = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      const before = inodeOf(settings.filename)
+      const before = identityOf(settings.filename)
       opened = yield* openOnce(now).pipe(
         Effect.catchIf(isDamaged, () =>
           Effect.gen(function* () {
             // Only the file that was found damaged: another process may have made a new one since.
-            if (inodeOf(settings.filename) === before) yield* setAside(settings.filename, now)
+            if (identityOf(settings.filename) === before) yield* setAside(settings.filename, now)
             return yield* openOnce(now)
           })
         )
@@ -365,7 +376,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     })
 
     const current = (): Opened | undefined =>
-      opened !== undefined && opened.inode === inodeOf(settings.filename) ? opened : undefined
+      opened?.identity !== undefined && opened.identity === identityOf(settings.filename) ? opened : undefined
 
     /** The connection to the file that has the name now: it may have been set aside since it was opened. */
     const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
@@ -385,7 +396,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       Effect.gen(function* () {
         const damaged = opened
         close()
-        if (damaged?.inode !== undefined && damaged.inode === inodeOf(settings.filename)) {
+        if (damaged?.identity !== undefined && damaged.identity === identityOf(settings.filename)) {
           yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
         }
       })
