@@ -32,21 +32,24 @@ const frameNames = (frame: Frame): Array<string> => {
   return names
 }
 
+/** What a fiber says of where it is. */
+const describe = (id: number, span: Tracer.AnySpan | undefined, frame: Frame): string => {
+  const spans = spanNames(span)
+  const frames = frameNames(frame)
+  const where = [
+    ...(spans.length > 0 ? [`span ${spans.join(" > ")}`] : []),
+    ...(frames.length > 0 ? [`at ${frames.join(", ")}`] : [])
+  ]
+  return [`fiber #${id}`, ...where].join(", ")
+}
+
+/** Where a fiber is that waits for an answer. */
+export const describeWaiting = (fiber: Fiber.Fiber<unknown, unknown>): string =>
+  describe(fiber.id, fiber.cache.span, fiber.cache.stackFrame)
+
 /** Keeps two references and reads them only when a report is due, so that it costs nothing to take a connection. */
-export const make = (fiber: Fiber.Fiber<unknown, unknown>, since: number): Holder => {
+export const make = (fiber: Fiber.Fiber<unknown, unknown>, acquiredAt: number): Holder => {
   const { span, stackFrame } = fiber.cache
   const id = fiber.id
-  return {
-    since,
-    reported: false,
-    describe: () => {
-      const spans = spanNames(span)
-      const frames = frameNames(stackFrame)
-      const where = [
-        ...(spans.length > 0 ? [`span ${spans.join(" > ")}`] : []),
-        ...(frames.length > 0 ? [`at ${frames.join(", ")}`] : [])
-      ]
-      return [`fiber #${id}`, ...where].join(", ")
-    }
-  }
+  return { acquiredAt, reported: false, describe: () => describe(id, span, stackFrame) }
 }

@@ -6,24 +6,31 @@ import * as Effect from "effect/Effect"
 import type * as Pool from "effect/Pool"
 import type { SqlError } from "effect/sql/SqlError"
 import type { PoolCore } from "./poolCore.ts"
-import type { PooledConnection } from "./pooledConnection.ts"
+import type { Holder, PooledConnection } from "./pooledConnection.ts"
 
 type Item = Pool.PoolItem<PooledConnection, SqlError>
 
 /** The shortest sleep between two rounds, in milliseconds. */
 const shortestMs = 5
 
-const reportHold = (core: PoolCore, heldMs: number, describe: () => string): Effect.Effect<void> =>
-  Effect.logWarning("ConnectionPool: connection held for long").pipe(
-    Effect.annotateLogs({ pool: core.settings.name, heldMs: Math.round(heldMs), takenBy: describe() })
-  )
+const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    holder.reported = true
+    return Effect.logWarning("ConnectionPool: connection held for long").pipe(
+      Effect.annotateLogs({
+        pool: core.settings.name,
+        heldMs: Math.round(now - holder.acquiredAt),
+        takenBy: holder.describe()
+      })
+    )
+  })
 
 /** Looks after one connection in use. */
 const checkHeld = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
-  const holder = connection.holder
-  if (holder === undefined || holder.reported || now - holder.since < core.settings.longHoldMs) return Effect.void
-  holder.reported = true
-  return reportHold(core, now - holder.since, holder.describe)
+  const late = Array.from(connection.holders).filter(
+    (holder) => !holder.reported && now - holder.acquiredAt >= core.settings.longHoldMs
+  )
+  return Effect.forEach(late, (holder) => reportHold(core, holder, now), { discard: true })
 }
 
 /** Looks after one idle connection; `spare` says whether the pool has more than it must keep. */
@@ -69,8 +76,9 @@ const nextDue = (core: PoolCore): number => {
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
-    const { holder } = connection
-    if (holder !== undefined && !holder.reported) due = Math.min(due, holder.since + longHoldMs - now)
+    for (const holder of connection.holders) {
+      if (!holder.reported) due = Math.min(due, holder.acquiredAt + longHoldMs - now)
+    }
     if (item.refCount > 0) continue
     due = Math.min(due, connection.expiresAt - now, connection.lastSeenAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)

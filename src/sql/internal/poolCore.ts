@@ -105,6 +105,7 @@ export class PoolCore {
   retire(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       connection.closing ??= reason
+      connection.released()
       return Pool.invalidate(this.pool, connection)
     })
   }
@@ -120,11 +121,20 @@ export class PoolCore {
 
   /** Whether a connection still answers. One that does not is retired. */
   ping(connection: PooledConnection): Effect.Effect<boolean> {
-    return this.guard(
-      connection,
-      this.settings.validationTimeoutMs,
-      connection.session.connection.queryValues("SELECT 1")
-    ).pipe(
+    return Effect.suspend(() => {
+      connection.pings++
+      return this.guard(
+        connection,
+        this.settings.validationTimeoutMs,
+        connection.session.connection.queryValues("SELECT 1")
+      )
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          connection.pings--
+          connection.released()
+        })
+      ),
       Effect.matchEffect({
         onFailure: () => Effect.as(this.retire(connection, "validation"), false),
         onSuccess: () =>
@@ -153,8 +163,9 @@ export class PoolCore {
     }
     const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
     if (seen) return next(ticket, connection)
+    // Meanwhile another may have asked for it alone.
     return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
-      good ? next(ticket, connection) : Effect.succeed(Retry)
+      good && !connection.claimed ? next(ticket, connection) : Effect.succeed(Retry)
     )
   }
 
@@ -164,7 +175,7 @@ export class PoolCore {
     ticket.acquiredAt = ticket.startedAt + waitedMs
     this.stopWaiting(ticket)
     this.counters.acquire.record(waitedMs)
-    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(waitedMs)
+    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(ticket, waitedMs)
   }
 
   /** The statement is about to be sent; from now on its deadline means that it was too slow. */
@@ -172,6 +183,7 @@ export class PoolCore {
     const connection = ticket.connection!
     ticket.running = true
     connection.leases++
+    if (ticket.acquiredAt >= 0) connection.holders.add(ticket)
     if (!ticket.exclusive) connection.waitedFor++
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
@@ -264,20 +276,26 @@ export class PoolCore {
   /** The ticket's fiber has ended: its connection answered or broke. */
   finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
     const connection = ticket.connection!
+    const now = this.now()
     ticket.running = false
     connection.leases--
-    const now = this.now()
-    if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
-    if (left) return
-    connection.lastUsedAt = now
-    if (!ticket.exclusive) this.waitsNoMore(connection)
-    if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+    if (ticket.acquiredAt >= 0) {
+      connection.holders.delete(ticket)
+      this.counters.use.record(now - ticket.acquiredAt)
+    }
+    if (!left) {
+      connection.lastUsedAt = now
+      if (!ticket.exclusive) this.waitsNoMore(connection)
+      if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+    }
+    connection.released()
   }
 
   /** The caller is gone and its statement may still run. */
   abandon(ticket: Ticket): void {
     const connection = ticket.connection
     if (connection === undefined) return
+    connection.holders.delete(ticket)
     if (this.settings.concurrency > 1 && !ticket.running) return
     if (!ticket.exclusive) return this.leaveShared(connection)
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
@@ -348,11 +366,17 @@ export class PoolCore {
     return this.unavailableError(failure, false, error.reason.operation ?? "query")
   }
 
-  private warnSlowAcquire(waitedMs: number): void {
+  private warnSlowAcquire(ticket: Ticket, waitedMs: number): void {
     const { inUse, max, opening, waiting } = this.occupancy()
+    const state = { inUse, max, opening, waiting }
     this.fork(
       Effect.logWarning("ConnectionPool: slow acquire").pipe(
-        Effect.annotateLogs({ pool: this.settings.name, waitedMs: Math.round(waitedMs), inUse, max, opening, waiting })
+        Effect.annotateLogs({
+          pool: this.settings.name,
+          waitedMs: Math.round(waitedMs),
+          askedBy: ticket.describe(),
+          ...state
+        })
       )
     )
   }
