@@ -53,6 +53,7 @@ it.effect("a transaction is not begun on a shared connection that ends for a lat
       const transaction = yield* Effect.forkChild(sql.withTransaction(run("inside")))
       yield* advance(100)
       yield* Fiber.join(late)
+      yield* advance(10)
       yield* Fiber.join(transaction)
       assert.deepStrictEqual(database.openSessions()[0]!.statements, ["BEGIN", "inside", "COMMIT"])
     })

@@ -26,14 +26,12 @@ export interface FakeSession {
   readonly statements: Array<string>
   /** What the server has to do yet, in order. */
   readonly pending: Set<Pending>
-  /** When somebody last had an answer. */
-  answeredAt: number
+  /** Until when somebody waited for an answer. */
+  awaitedUntil: number
   /** Somebody has it alone. */
   pinned: boolean
   /** It was opened beside another, and is none of the pool's own. */
   readonly beside: boolean
-  /** Statements that run on it now. */
-  running: number
   isOpen: boolean
   /** Ends it as the network or the server would. */
   readonly kill: () => void
@@ -43,7 +41,7 @@ export interface FakeDatabase {
   readonly connector: Connector
   readonly sessions: ReadonlyArray<FakeSession>
   readonly openSessions: () => Array<FakeSession>
-  /** Sessions that are being opened now. */
+  /** Sessions of the pool's own that are being opened now. */
   opening: number
   /** Sessions asked for since the start. */
   asked: number
@@ -55,6 +53,8 @@ export interface FakeDatabase {
   silent: boolean
   /** How long it takes to cancel a statement, in milliseconds. */
   cancelMs: number
+  /** How long an answer on a shared session is on its way, in milliseconds. */
+  answerMs: number
   /** What was found wrong: two callers on one session, a session ended while somebody else waits for its answer. */
   readonly violations: Array<string>
   /**
@@ -108,11 +108,12 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
     refusing: undefined,
     silent: false,
     cancelMs: 0,
+    answerMs: 0,
     violations: [],
     desertedMs: (now) =>
-      database.openSessions().flatMap(({ answeredAt, pending }) => {
-        const left = Array.from(pending).flatMap(({ leftAt }) => (leftAt === undefined ? [] : [leftAt]))
-        return left.length === 0 || left.length < pending.size ? [] : [now - Math.max(answeredAt, ...left)]
+      database.openSessions().flatMap(({ awaitedUntil, pending }) => {
+        const deserted = pending.size > 0 && Array.from(pending).every(({ leftAt }) => leftAt !== undefined)
+        return deserted ? [now - awaitedUntil] : []
       })
   }
 
@@ -126,33 +127,39 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
       const startsAt = Math.max(now, ...Array.from(session.pending, ({ endsAt }) => endsAt))
       const endsAt = database.silent ? Infinity : startsAt + durationOf(sql)
       const statement: Pending = { sql, endsAt, leftAt: undefined }
-      if (endsAt <= now) return Effect.void
+      if (endsAt + database.answerMs <= now) return Effect.void
       session.pending.add(statement)
       const answered = Effect.sync(() => {
         session.pending.delete(statement)
-        session.answeredAt = endsAt
+        session.awaitedUntil = endsAt + database.answerMs
       })
-      const answer = endsAt === Infinity ? Effect.never : Effect.delay(answered, endsAt - now)
+      const answer = endsAt === Infinity ? Effect.never : Effect.delay(answered, endsAt + database.answerMs - now)
       const left = Effect.flatMap(Clock.currentTimeMillis, (leftAt) => {
         statement.leftAt = leftAt
+        session.awaitedUntil = leftAt
         const ended = Effect.sync(() => session.pending.delete(statement))
-        return Effect.forkDetach(endsAt === Infinity ? Effect.never : Effect.delay(ended, endsAt - leftAt))
+        return Effect.forkDetach(endsAt === Infinity ? Effect.never : Effect.delay(ended, Math.max(0, endsAt - leftAt)))
       })
       return Effect.onInterrupt(Effect.raceFirst(answer, untilClosed(closing)), () => left)
     })
 
   const queryAlone = (session: FakeSession, closing: Set<() => void>, sql: string) =>
-    Effect.suspend(() => {
-      session.running++
-      if (session.running > 1) database.violations.push(`session ${session.id} runs ${session.running} statements`)
-      const answer = database.silent ? Effect.never : Effect.delay(Effect.void, durationOf(sql))
-      const broken = untilClosed(closing)
-      const cancelled = cancelling(closing)
-      const work =
-        durationOf(sql) === 0 && !database.silent
-          ? Effect.void
-          : Effect.onInterrupt(Effect.raceFirst(answer, broken), () => cancelled)
-      return Effect.onExit(work, () => Effect.sync(() => session.running--))
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const statement: Pending = { sql, endsAt: now + durationOf(sql), leftAt: undefined }
+      if (Array.from(session.pending).some(({ endsAt }) => endsAt > now))
+        database.violations.push(`session ${session.id} runs two statements at once`)
+      if (statement.endsAt <= now && !database.silent) return Effect.void
+      session.pending.add(statement)
+      const answer = database.silent ? Effect.never : Effect.sleep(statement.endsAt - now)
+      const left = Effect.flatMap(Clock.currentTimeMillis, (leftAt) => {
+        statement.leftAt = leftAt
+        session.awaitedUntil = leftAt
+        return cancelling(closing)
+      })
+      return Effect.raceFirst(answer, untilClosed(closing)).pipe(
+        Effect.onInterrupt(() => left),
+        Effect.ensuring(Effect.sync(() => session.pending.delete(statement)))
+      )
     })
 
   const query = (session: FakeSession, closing: Set<() => void>, sql: string, shared: boolean) =>
@@ -184,9 +191,8 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
       beside,
       statements: [],
       pending: new Set(),
-      answeredAt: 0,
+      awaitedUntil: 0,
       pinned: false,
-      running: 0,
       isOpen: true,
       kill
     }
@@ -252,15 +258,21 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
     Effect.acquireRelease(
       Effect.suspend(() => {
         database.asked++
-        database.opening++
-        const work = database.silent ? Effect.never : Effect.delay(Effect.void, database.connectMs)
+        if (!beside) database.opening++
+        const work = database.silent
+          ? Effect.never
+          : Effect.delay(Effect.void, Math.max(beside ? 1 : 0, database.connectMs))
         return work.pipe(
           Effect.andThen(
             Effect.suspend(() =>
               database.refusing === undefined ? Effect.sync(() => makeSession(beside)) : Effect.fail(database.refusing)
             )
           ),
-          Effect.onExit(() => Effect.sync(() => database.opening--))
+          Effect.onExit(() =>
+            Effect.sync(() => {
+              if (!beside) database.opening--
+            })
+          )
         )
       }),
       ({ close }) => Effect.sync(close),
