@@ -82,8 +82,11 @@ export interface Host {
  * @category models
  * @since 0.1.0
  */
-export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
-  /** Names the pool in metrics and logs. `athena` when absent. */
+export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
+  /**
+   * Names the pool in metrics and logs. `host:port/database` of its first server when absent. A pool whose name another
+   * of the program has gets `#2` and so on behind it.
+   */
   readonly name?: string | undefined
   /**
    * Several servers instead of `host` and `port`, tried in order beginning with the one that worked last. At least
@@ -108,7 +111,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
   readonly idleTimeout?: Duration.Input | undefined
-  /** How old a connection may get. From 100 ms, or infinite; 30 minutes when absent. */
+  /**
+   * How old a connection may get. From 100 ms, or infinite; 30 minutes when absent. The driver's `connectionTTL` is
+   * taken for it where only that is given.
+   */
   readonly maxLifetime?: Duration.Input | undefined
   /**
    * By what share at most each connection's lifetime is shortened at random, so that they do not all end at once.
@@ -130,8 +136,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   /** Idle time of a TCP connection before the operating system probes it. From 1 second; 30 seconds when absent. */
   readonly keepAlive?: Duration.Input | undefined
   /**
-   * How long opening a connection may take, password, TLS and login included; with several hosts for a round over all
-   * of them. From 50 ms, finite; 5 seconds when absent.
+   * How long opening a connection may take, password, TLS and login included. With several hosts it is the time for all
+   * of them together, the question for their role included: each gets an equal share of what those before it have left,
+   * and a preferred role one share more, for the server that is taken when none has it. From 50 ms, finite; when absent
+   * `connect_timeout` of the URL, in seconds from 1, or else 5 seconds.
    */
   readonly connectTimeout?: Duration.Input | undefined
   /** How often a failed connect is tried again before somebody hears of it. From 0 to 100; 2 when absent. */

@@ -179,19 +179,18 @@ const postgres = (url: Redacted.Redacted, options: DatabaseOptions) =>
       try: () => import("./ConnectionPool.ts"),
       catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
     }).pipe(
-      Effect.map((ConnectionPool) => {
-        const timeout = options.timeout ?? ConnectionPool.defaultAcquireTimeout
-        return ConnectionPool.layer({
+      Effect.map((ConnectionPool) =>
+        ConnectionPool.layer({
           url,
           applicationName: "athena-hooks",
-          acquireTimeout: timeout,
-          connectTimeout: timeout,
+          acquireTimeout: options.timeout,
+          connectTimeout: options.timeout,
           // A migration may take its time; whoever sets a time has no more than that for any operation.
           deadline: options.timeout,
           // A program that asks once, such as a hook, has no use for a connection that is kept.
           minConnections: 0
         })
-      })
+      )
     )
   )
 

@@ -9,6 +9,7 @@ import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Stream from "effect/Stream"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import type * as FakePool from "../utils/FakePool.ts"
 import { advance, make as setup, type Options, scoped, settle } from "../utils/FakePool.ts"
 
@@ -80,35 +81,82 @@ it.effect.each(held)("reports %s that takes long, once, with where it was begun"
   ).pipe(Effect.provide(layer))
 })
 
+/** The metrics of pools as they stand, by pool, name, and state or reason. */
+const published = Effect.map(Metric.snapshot, (all) => {
+  const pools: Record<string, Record<string, number | bigint | undefined>> = {}
+  for (const { attributes, id, state } of all) {
+    const pool = attributes?.["db.client.connection.pool.name"]
+    if (pool === undefined) continue
+    const kind = attributes?.["db.client.connection.state"] ?? attributes?.["db.client.connection.close_reason"]
+    const seen = state as { readonly value?: number; readonly count?: number }
+    pools[pool] ??= {}
+    pools[pool][[id.replace("db.client.connection.", ""), ...(kind === undefined ? [] : [kind])].join(":")] =
+      seen.value ?? seen.count
+  }
+  return pools
+})
+
 it.effect("publishes itself as metrics until it is closed", () =>
   Effect.gen(function* () {
-    const values = Effect.map(Metric.snapshot, (all) =>
-      Object.fromEntries(
-        all
-          .filter((metric) => metric.attributes?.["db.client.connection.pool.name"] === "shown")
-          .map((metric) => {
-            const state = metric.state as { readonly value?: number; readonly count?: number }
-            const kind = metric.attributes?.["db.client.connection.state"]
-            return [kind === undefined ? metric.id : `${metric.id}:${kind}`, state.value ?? state.count]
-          })
-      )
-    )
     yield* scoped(
       Effect.gen(function* () {
         const { run, sql } = yield* setup({ name: "shown", maxConnections: 2 })
         yield* run("a")
         yield* sql.reserve
-        const seen = yield* values
-        assert.strictEqual(seen["db.client.connection.count:used"], 1)
-        assert.strictEqual(seen["db.client.connection.count:idle"], 0)
-        assert.strictEqual(seen["db.client.connection.max"], 2)
-        assert.strictEqual(seen["db.client.connection.pending_requests"], 0)
-        assert.strictEqual(seen["db.client.connection.timeouts"], 0)
-        assert.strictEqual(seen["db.client.connection.wait_time"], 2)
-        assert.strictEqual(seen["db.client.connection.use_time"], 1)
-        assert.strictEqual(seen["db.client.connection.create_time"], 1)
+        yield* Effect.forkChild(run("sleep 1000").pipe(ConnectionPool.withDeadline("100 millis"), Effect.ignore))
+        yield* settle
+        yield* Effect.forkChild(Effect.ignore(run("waits")))
+        yield* settle
+        const { shown } = yield* published
+        assert.deepInclude(shown, {
+          "count:used": 2,
+          "count:idle": 0,
+          max: 2,
+          "idle.max": 2,
+          "idle.min": 1,
+          pending_requests: 1,
+          created: 2,
+          create_time: 2,
+          wait_time: 3,
+          use_time: 1,
+          timeouts: 0
+        })
+        yield* advance(1_000)
+        const later = (yield* published)["shown"]
+        assert.deepInclude(later, {
+          pending_requests: 0,
+          created: 3,
+          query_timeouts: 1,
+          "closed:cancelled": 1,
+          "closed:idle": 0,
+          use_time: 3
+        })
       })
     )
-    assert.deepStrictEqual(yield* values, {})
+    assert.deepStrictEqual(yield* published, {})
+  }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+)
+
+it.effect("two pools of the same database are told apart, and each takes its own metrics away", () =>
+  Effect.gen(function* () {
+    const options: Options = { database: "orders" }
+    yield* scoped(
+      Effect.gen(function* () {
+        const first = yield* setup({ ...options, maxConnections: 2 })
+        yield* scoped(
+          Effect.gen(function* () {
+            const second = yield* setup({ ...options, maxConnections: 7 })
+            yield* second.run("a")
+            yield* second.sql.reserve
+            const pools = yield* published
+            assert.deepInclude(pools["fake:5432/orders"], { max: 2, "count:used": 0 })
+            assert.deepInclude(pools["fake:5432/orders#2"], { max: 7, "count:used": 1 })
+          })
+        )
+        yield* first.run("b")
+        assert.deepStrictEqual(Object.keys(yield* published), ["fake:5432/orders"])
+      })
+    )
+    assert.deepStrictEqual(yield* published, {})
   }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
 )

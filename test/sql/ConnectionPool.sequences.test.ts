@@ -60,7 +60,7 @@ it.effect.each(sequences)(
           multiplex,
           multiplexConcurrency: 4
         })
-        database.cancelMs = yield* Random.nextIntBetween(0, 300)
+        database.cancelMs = yield* Random.nextIntBetween(0, 600)
         database.answerMs = yield* Random.nextIntBetween(0, 30)
         const history: Array<string> = []
         const callers: Array<Fiber.Fiber<unknown, unknown>> = []

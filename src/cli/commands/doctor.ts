@@ -164,6 +164,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
   refused: "nothing listens there: start the server, or correct the address",
   unreachable: "no answer from there: check the address, the network, and whether the server wants TLS",
   authentication: advice.AccessDenied,
+  tls: "correct sslmode in ATHENA_DATABASE_URL, or have the server's certificate trusted (NODE_EXTRA_CA_CERTS)",
   noSlots: "the server has no free connection for this user: close some, or raise its limit",
   notReady: "the server is starting or stopping: try again",
   noMatch: "none of the servers has the role that was asked for",

@@ -83,7 +83,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     )
 
   const isWorthRetrying = (failure: Attempt): boolean => {
-    if (failure.breakerOpen || failure.problem === "rejected") return false
+    if (failure.breakerOpen || failure.problem === "rejected" || failure.problem === "tls") return false
     // A password that is made anew for each try may be right the next time.
     return failure.problem !== "authentication" || settings.rotatesPassword
   }

@@ -37,7 +37,9 @@ const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =
 export const make = Effect.fnUntraced(function* (settings: Settings, connector: Connector) {
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
-  const core = new PoolCore({ settings, connector, clock, fork: Effect.runForkWith(context) })
+  const name = yield* PoolMetrics.uniqueName(settings.name)
+  const fork = Effect.runForkWith(context)
+  const core = new PoolCore({ settings: { ...settings, name }, connector, clock, fork })
   const scope = yield* Scope.make()
   yield* Effect.addFinalizer(() => shutdown(core, scope))
   const opening = yield* Scope.provide(Opening.make(core), scope)
