@@ -5,6 +5,7 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
@@ -176,4 +177,26 @@ it.effect("the earlier of two deadlines holds, and the pool's own is for each st
       assert.strictEqual(reasonOf(yield* Fiber.join(own))._tag, "QueryTimeout")
     })
   )
+)
+
+it.effect("shutdown does not wait for the cancel of a statement whose session is over", () =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const { database, run } = yield* Scope.provide(setup({ minConnections: 0, drainTimeout: "1 hour" }), scope)
+    database.cancelMs = 30 * 60_000
+    const late = yield* run("sleep 60000").pipe(
+      ConnectionPool.withDeadline("100 millis"),
+      Effect.flip,
+      Effect.forkChild
+    )
+    yield* settle
+    yield* advance(100)
+    assert.strictEqual(reasonOf(yield* Fiber.join(late))._tag, "QueryTimeout")
+    const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+    yield* settle
+    assert.isUndefined(closing.pollUnsafe())
+    yield* advance(250)
+    assert.isDefined(closing.pollUnsafe())
+    assert.deepStrictEqual(database.openSessions(), [])
+  }).pipe(Effect.provide(Reactivity.layer))
 )

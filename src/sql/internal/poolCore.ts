@@ -53,8 +53,8 @@ export class PoolCore {
   /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
   readonly sessions = new Set<PooledConnection>()
   readonly waiting = new Set<Ticket>()
-  /** Callbacks of openings that pause, called when somebody starts to wait or a connection is lost. */
-  readonly onChange = new Set<() => void>()
+  /** Called when somebody starts to wait or a connection is lost. */
+  private readonly onChange = new Set<() => void>()
   pool!: Pool.Pool<PooledConnection, SqlError>
   opening = 0
   closed = false
@@ -93,12 +93,24 @@ export class PoolCore {
     return this.counters.snapshot(this.occupancy())
   }
 
-  /** Tells openings that pause to look again. */
+  /** Tells those who wait in `until` to look again. */
   changed(): void {
     if (this.onChange.size === 0) return
     // A copy: an opening that is woken and fails at once pauses again.
-    const wakes = Array.from(this.onChange)
-    for (const wake of wakes) wake()
+    for (const wake of Array.from(this.onChange)) wake()
+  }
+
+  /** Waits until a change after which the condition holds: somebody starts to wait, or a connection is lost. */
+  until(condition: () => boolean): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const wake = () => {
+        if (!condition()) return
+        this.onChange.delete(wake)
+        resume(Effect.void)
+      }
+      this.onChange.add(wake)
+      return Effect.sync(() => this.onChange.delete(wake))
+    })
   }
 
   /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
