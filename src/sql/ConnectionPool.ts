@@ -279,6 +279,9 @@ export const layerConfig = (
  * statement as soon as nobody waits on it any more. Those behind a late statement wait for it, so give all operations of
  * a pool that multiplexes a deadline.
  *
+ * A transaction, a stream, a listener and a reservation need a connection alone. With `multiplex` they wait until those
+ * who share one are done, or for another where the pool may open one; that wait ends like any other for a connection.
+ *
  * A statement fails at the deadline, to the resolution of 5 ms, also when the network is dead. A stream fails at most
  * 250 ms later, for it is given the time to hear of the cancel.
  *

@@ -77,9 +77,11 @@ describe("Database", () => {
   it.live("makes the folder of the embedded one for its owner alone", () =>
     Effect.gen(function* () {
       const home = path.join(yield* TempFolder.make, "deep", "home")
-      const rows = yield* SqlClient.SqlClient.use((sql) => sql`SELECT 1 AS one`).pipe(
-        Effect.provide(Database.layer({ _tag: "Embedded", home }).pipe(Layer.provide(NodeServices.layer)))
-      )
+      const [rows, stats] = yield* Effect.all([
+        SqlClient.SqlClient.use((sql) => sql`SELECT 1 AS one`),
+        Database.Database.use((database) => database.poolStats)
+      ]).pipe(Effect.provide(Database.layer({ _tag: "Embedded", home }).pipe(Layer.provide(NodeServices.layer))))
+      assert.isTrue(Option.isNone(stats))
       assert.strictEqual(rows.length, 1)
       assert.strictEqual(fs.statSync(home).mode & 0o777, 0o700)
       assert.isTrue(fs.existsSync(path.join(home, Database.filename)))
@@ -96,6 +98,8 @@ describe("Database", () => {
       yield* Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         yield* sql`SELECT 1`.pipe(Effect.retry(Schedule.recurs(20)))
+        const stats = yield* Database.Database.use((database) => database.poolStats)
+        assert.strictEqual(Option.getOrThrow(stats).total, 1)
         yield* proxy.set({ _tag: "blackHole" })
         assert.strictEqual(reasonOf(yield* Effect.flip(sql`SELECT 2`)), "QueryTimeout")
         assert.strictEqual(reasonOf(yield* Effect.flip(sql`SELECT 3`)), "DatabaseUnavailable")

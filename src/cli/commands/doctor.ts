@@ -197,12 +197,11 @@ const checkOpen = Effect.gen(function* () {
   return ok("open", "the database answers")
 })
 
-/** The pool that the connection came from; the embedded database has none. */
 const checkPool = Effect.gen(function* () {
-  const ConnectionPool = yield* Effect.promise(() => import("../../sql/ConnectionPool.ts"))
-  const pool = yield* Effect.serviceOption(ConnectionPool.ConnectionPool)
-  if (pool._tag === "None") return []
-  const { acquire, idle, inUse, max, waiting } = yield* pool.value.stats
+  const { poolStats } = yield* Database.Database
+  const stats = yield* poolStats
+  if (stats._tag === "None") return []
+  const { acquire, idle, inUse, max, waiting } = stats.value
   const state = `${inUse} in use, ${idle} idle, ${waiting} waiting, at most ${max}`
   return [ok("pool", `${state}; a connection took up to ${acquire.max.toFixed(0)} ms`)]
 })

@@ -33,6 +33,8 @@ const reserve = (core: PoolCore, connection: PooledConnection): Effect.Effect<vo
     )
   )
 
+const isAlone = ({ connection }: Claimed): boolean => connection.isFree && connection.staysOpen
+
 /** Those that a caller has asked to have alone; it gets the first that is. */
 export class Claim {
   private readonly core: PoolCore
@@ -44,48 +46,59 @@ export class Claim {
     this.ticket = ticket
   }
 
-  /** Waits, interruptibly, until the caller has one connection alone. It holds the others no longer. */
-  readonly take: Effect.Effect<Claimed, SqlError> = Effect.suspend(() => Effect.andThen(this.another, this.choose))
+  /** Waits, interruptibly, until the caller has one connection alone, and gives back the others. */
+  take(): Effect.Effect<Claimed, SqlError> {
+    return Effect.flatMap(this.another(), (claimed) => (isAlone(claimed) ? Effect.succeed(claimed) : this.choose()))
+  }
 
   /** Gives back all that is claimed. */
-  readonly release: Effect.Effect<void> = Effect.suspend(() => this.drop(this.claimed))
+  release(): Effect.Effect<void> {
+    return this.drop(this.claimed)
+  }
 
   /** Claims one more, a new one where the pool may still grow: one that is claimed counts as full there. */
-  private readonly another: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+  private another(): Effect.Effect<Claimed, SqlError> {
     const { core, ticket } = this
     const scope = Scope.makeUnsafe()
     const good = Effect.flatMap(Pool.get(core.pool), (connection) =>
-      core.whenGood(ticket, connection, () => Effect.as(reserve(core, connection), connection))
+      core.whenGood(ticket, connection, () => this.reserve({ connection, scope }))
     )
-    return Effect.onExit(Scope.provide(good, scope), (exit) => {
+    const tried = Effect.onExit(Scope.provide(good, scope), (exit) => {
       if (Exit.isFailure(exit) || exit.value === Retry) return Scope.close(scope, exit)
-      this.claimed.add({ connection: exit.value, scope })
+      this.claimed.add(exit.value)
       return Effect.void
-    }).pipe(Effect.flatMap((connection) => (connection === Retry ? this.another : Effect.void)))
-  })
+    })
+    return Effect.flatMap(tried, (claimed) => (claimed === Retry ? this.another() : Effect.succeed(claimed)))
+  }
 
-  private readonly choose: Effect.Effect<Claimed, SqlError> = Effect.suspend(() => {
-    const all = Array.from(this.claimed)
-    const free = all.find(({ connection }) => connection.isFree && connection.staysOpen)
-    if (free !== undefined) {
-      this.claimed.delete(free)
-      return Effect.as(this.release, free)
-    }
-    const ending = all.filter(({ connection }) => !connection.staysOpen)
-    const more = ending.length < all.length ? this.wait : this.another
-    return Effect.andThen(Effect.andThen(this.drop(ending), more), this.choose)
-  })
+  private reserve(claimed: Claimed): Effect.Effect<Claimed, never, Scope.Scope> {
+    const { core } = this
+    return core.settings.concurrency === 1
+      ? Effect.succeed(claimed)
+      : Effect.as(reserve(core, claimed.connection), claimed)
+  }
+
+  private choose(): Effect.Effect<Claimed, SqlError> {
+    return Effect.suspend(() => {
+      const all = Array.from(this.claimed)
+      const alone = all.find(isAlone)
+      if (alone !== undefined) {
+        return Effect.as(this.drop(all.filter((claimed) => claimed !== alone)), alone)
+      }
+      const ending = all.filter(({ connection }) => !connection.staysOpen)
+      const more = ending.length < all.length ? this.wait() : this.another()
+      return this.drop(ending).pipe(Effect.andThen(more), Effect.andThen(this.choose()))
+    })
+  }
 
   /** Waits until one of them may be free; an attempt to get another that fails is no reason to give up these. */
-  private readonly wait: Effect.Effect<void> = Effect.suspend(() => {
+  private wait(): Effect.Effect<unknown> {
     const { concurrency, max } = this.core.settings
     const freed = Effect.raceAllFirst(Array.from(this.claimed, ({ connection }) => connection.free))
     if (concurrency === 1 || this.claimed.size >= max) return freed
-    return Effect.raceFirst(
-      freed,
-      Effect.catch(this.another, () => Effect.never)
-    )
-  })
+    const another = Effect.catch(this.another(), () => Effect.never)
+    return Effect.raceFirst(freed, another)
+  }
 
   private drop(dropped: Iterable<Claimed>): Effect.Effect<void> {
     return Effect.forEach(

@@ -268,8 +268,8 @@ export const take = (
       const attempt = Effect.suspend(() => {
         const claim = new Claim(core, ticket)
         return Effect.onExit(
-          Effect.flatMap(claim.take, (claimed) => pin(core, claimed)),
-          (exit) => (Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : claim.release)
+          Effect.flatMap(claim.take(), (claimed) => pin(core, claimed)),
+          (exit) => (Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : claim.release())
         )
       })
       return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
