@@ -1,10 +1,40 @@
 /**
- * Says where a program was when it took a connection.
+ * Knows who holds a connection, and where that program was when it took it.
  */
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import type { Holder } from "./pooledConnection.ts"
+
+/** Who holds a connection, and since when in monotonic milliseconds. */
+export interface Holder {
+  readonly acquiredAt: number
+  /** Where the program was when it took the connection. */
+  readonly describe: () => string
+  reported: boolean
+}
+
+/** Those who hold a connection. A set would cost several times as much for every statement. */
+export class Holders {
+  private readonly slots: Array<Holder | undefined> = []
+  private readonly empty: Array<number> = []
+
+  /** Adds one, and gives the slot to remove it from. */
+  add(holder: Holder): number {
+    const slot = this.empty.pop() ?? this.slots.length
+    this.slots[slot] = holder
+    return slot
+  }
+
+  remove(slot: number): void {
+    this.slots[slot] = undefined
+    this.empty.push(slot)
+  }
+
+  /** Those who are not reported yet. */
+  get unreported(): Array<Holder> {
+    return this.slots.filter((holder) => holder !== undefined).filter(({ reported }) => !reported)
+  }
+}
 
 /** Spans and frames named at most. */
 const depth = 8

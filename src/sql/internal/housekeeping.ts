@@ -5,8 +5,9 @@
 import * as Effect from "effect/Effect"
 import type * as Pool from "effect/Pool"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Holder } from "./holder.ts"
 import type { PoolCore } from "./poolCore.ts"
-import type { Holder, PooledConnection } from "./pooledConnection.ts"
+import type { PooledConnection } from "./pooledConnection.ts"
 
 type Item = Pool.PoolItem<PooledConnection, SqlError>
 
@@ -27,9 +28,8 @@ const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<
 
 /** Looks after one connection in use. */
 const checkHeld = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
-  const late = Array.from(connection.holders).filter(
-    (holder) => !holder.reported && now - holder.acquiredAt >= core.settings.longHoldMs
-  )
+  const { longHoldMs } = core.settings
+  const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= longHoldMs)
   return Effect.forEach(late, (holder) => reportHold(core, holder, now), { discard: true })
 }
 
@@ -76,9 +76,7 @@ const nextDue = (core: PoolCore): number => {
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
-    for (const holder of connection.holders) {
-      if (!holder.reported) due = Math.min(due, holder.acquiredAt + longHoldMs - now)
-    }
+    for (const { acquiredAt } of connection.holders.unreported) due = Math.min(due, acquiredAt + longHoldMs - now)
     if (item.refCount > 0) continue
     due = Math.min(due, connection.expiresAt - now, connection.lastSeenAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)

@@ -13,7 +13,7 @@ import { Claim, type Claimed } from "./claim.ts"
 import * as Holder from "./holder.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
 import { isConnectionLoss } from "./poolError.ts"
-import { type Holder as Holding, type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import type { Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
 
@@ -52,7 +52,8 @@ export class Lease extends StatementConnection {
   /** A statement was left behind on it, so it is of no use to its holder any more. */
   private doomed: SqlError | undefined
   private leftBehind: Effect.Effect<void> = Effect.void
-  private holding: Holding | undefined
+  /** Where it is among those who hold its connection; negative where it is not reported. */
+  private slot = -1
 
   constructor(options: {
     readonly core: PoolCore
@@ -70,8 +71,7 @@ export class Lease extends StatementConnection {
 
   /** Has it reported when it is held for long, with where the fiber is now. */
   heldBy(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.holding = Holder.make(fiber, this.acquiredAt)
-    this.connection.holders.add(this.holding)
+    this.slot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
   }
 
   /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
@@ -231,7 +231,7 @@ export class Lease extends StatementConnection {
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
     const now = core.now()
-    if (this.holding !== undefined) connection.holders.delete(this.holding)
+    if (this.slot >= 0) connection.holders.remove(this.slot)
     connection.lastUsedAt = now
     core.waitsNoMore(connection)
     core.counters.use.record(now - this.acquiredAt)

@@ -195,7 +195,7 @@ export class PoolCore {
     const connection = ticket.connection!
     ticket.running = true
     connection.leases++
-    if (ticket.acquiredAt >= 0) connection.holders.add(ticket)
+    if (ticket.acquiredAt >= 0) ticket.slot = connection.holders.add(ticket)
     if (!ticket.exclusive) connection.waitedFor++
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
@@ -291,10 +291,8 @@ export class PoolCore {
     const now = this.now()
     ticket.running = false
     connection.leases--
-    if (ticket.acquiredAt >= 0) {
-      connection.holders.delete(ticket)
-      this.counters.use.record(now - ticket.acquiredAt)
-    }
+    if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
+    this.holdsNoMore(ticket, connection)
     if (!left) {
       connection.lastUsedAt = now
       if (!ticket.exclusive) this.waitsNoMore(connection)
@@ -303,11 +301,16 @@ export class PoolCore {
     connection.released()
   }
 
+  private holdsNoMore(ticket: Ticket, connection: PooledConnection): void {
+    if (ticket.slot >= 0) connection.holders.remove(ticket.slot)
+    ticket.slot = -1
+  }
+
   /** The caller is gone and its statement may still run. */
   abandon(ticket: Ticket): void {
     const connection = ticket.connection
     if (connection === undefined) return
-    connection.holders.delete(ticket)
+    this.holdsNoMore(ticket, connection)
     if (this.settings.concurrency > 1 && !ticket.running) return
     if (!ticket.exclusive) return this.leaveShared(connection)
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.

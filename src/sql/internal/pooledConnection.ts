@@ -6,6 +6,7 @@ import type { Connection } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import { Holders } from "./holder.ts"
 import type { Session } from "./pgSession.ts"
 import type { CloseReason } from "./poolStats.ts"
 import { Effects, leftovers } from "./sessionState.ts"
@@ -27,7 +28,7 @@ export class PooledConnection {
   /** One caller has it alone, or waits until the others are done to have it so. */
   claimed = false
   /** Who holds it, for the report of long holds. */
-  readonly holders = new Set<Holder>()
+  readonly holders = new Holders()
   /** Bits of what statements left behind in the session. */
   left: number = Effects.none
   inTransaction = false
@@ -101,14 +102,6 @@ export class PooledConnection {
   get isClean(): boolean {
     return !this.inTransaction && this.left === Effects.none
   }
-}
-
-/** Who holds a connection, and since when in monotonic milliseconds. */
-export interface Holder {
-  readonly acquiredAt: number
-  /** Where the program was when it took the connection. */
-  readonly describe: () => string
-  reported: boolean
 }
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined

@@ -13,8 +13,8 @@ import type * as Fiber from "effect/Fiber"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Expirable } from "./deadlines.ts"
 import type { PoolCore } from "./poolCore.ts"
-import { describeWaiting } from "./holder.ts"
-import type { Holder, PooledConnection } from "./pooledConnection.ts"
+import { describeWaiting, type Holder } from "./holder.ts"
+import type { PooledConnection } from "./pooledConnection.ts"
 
 /** An attempt that met a broken connection and should be made again with another. */
 export const Retry: unique symbol = Symbol("athena-hooks/sql/ConnectionPool/Retry")
@@ -42,6 +42,8 @@ export class Ticket implements Expirable, Holder {
   waiting = false
   /** Its statement is on its way to the server or back. */
   running = false
+  /** Where it is among those who hold its connection; negative where it is not. */
+  slot = -1
   /** Its long hold was told. */
   reported = false
   /** Its fiber has ended. */
