@@ -24,6 +24,8 @@ const settings = (env: Readonly<Record<string, string>>) =>
 const url = (env: Readonly<Record<string, string>>) =>
   Effect.map(settings(env), (found) => (found._tag === "Postgres" ? Redacted.value(found.url) : found.home))
 
+const reasonOf = (error: SqlError) => Option.getOrThrow(ConnectionPool.fromSqlError(error)).reason._tag
+
 describe("Database", () => {
   it.effect("is the embedded one in ATHENA_HOME, else in the folder of the user", () =>
     Effect.gen(function* () {
@@ -94,7 +96,6 @@ describe("Database", () => {
       const proxy = yield* FaultProxy.make({ port })
       const url = Redacted.make(`postgres://${username}:${password}@${proxy.host}:${proxy.port}/postgres`)
       const database = Database.layer({ _tag: "Postgres", url }, { timeout: "300 millis" })
-      const reasonOf = (error: SqlError) => Option.getOrThrow(ConnectionPool.fromSqlError(error)).reason._tag
       yield* Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         yield* sql`SELECT 1`.pipe(Effect.retry(Schedule.recurs(20)))
