@@ -154,7 +154,8 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
       const left = Effect.flatMap(Clock.currentTimeMillis, (leftAt) => {
         statement.leftAt = leftAt
         session.awaitedUntil = leftAt
-        return cancelling(closing)
+        // As the driver does it, this waits for the cancel also where the session is over before.
+        return Effect.sleep(database.cancelMs)
       })
       return Effect.raceFirst(answer, untilClosed(closing)).pipe(
         Effect.onInterrupt(() => left),
