@@ -82,7 +82,8 @@ const written: Probe.Probed = {
   storeKey: undefined,
   generation: NaN,
   stamp: undefined,
-  candidate: undefined
+  candidate: undefined,
+  old: undefined
 }
 
 export const make = (options: {
@@ -205,16 +206,25 @@ export const make = (options: {
         if (first.why === "hit" && first.candidate !== undefined) {
           return yield* serveFound(asked, flight, first, first.candidate, manner, false)
         }
-        const old = first.candidate
-        Deferred.doneUnsafe(flight.stale, Effect.succeed(plan.graceMs === 0 ? undefined : old))
+        Deferred.doneUnsafe(flight.stale, Effect.succeed(plan.graceMs === 0 ? undefined : first.old))
+        yield* Source.limited(plan, byTurns(asked, flight, first, manner))
+      })
+
+    /** Loads when it is this process's turn, or takes what another one has loaded meanwhile. */
+    const byTurns = <I, A>(
+      asked: Plan.Asked<I, A>,
+      flight: Flight.Flight,
+      first: Probe.Probed,
+      manner: Manner
+    ): Effect.Effect<void, QueryError> =>
+      Effect.gen(function* () {
+        const { plan } = asked
         const { probed, taken, waited } = yield* turns.take(plan, first, probe(asked, flight, {}))
         if (probed.why === "hit" && probed.candidate !== undefined) {
-          yield* serveFound(asked, flight, probed, probed.candidate, manner, waited)
-          if (taken) yield* turns.done(probed.storeKey)
-          return
+          return yield* serveFound(asked, flight, probed, probed.candidate, manner, waited)
         }
         plan.counters.misses++
-        const stale = plan.graceMs === 0 ? undefined : probed.candidate
+        const stale = plan.graceMs === 0 ? undefined : probed.old
         yield* Source.load(executor, asked).pipe(
           Effect.tapError(() => (stale === undefined ? Effect.void : keeping.backOff(asked, flight, probed, stale))),
           Effect.flatMap((value) => landLoaded(asked, flight, probed, value, manner)),
@@ -227,10 +237,17 @@ export const make = (options: {
     /** Ends a load that is nobody's any more and has no limit of its own. */
     const limitBackground = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
       plan.hardMs === Plan.unlimited
-        ? Effect.sync(() => {
-            flight.background = false
-            Flight.takeDown(flight, leave)
-          }).pipe(Effect.delay(backgroundLimit), Effect.forkIn(scope), Effect.asVoid)
+        ? Deferred.await(flight.verified).pipe(
+            Effect.timeoutOption(backgroundLimit),
+            Effect.andThen(
+              Effect.sync(() => {
+                flight.background = false
+                Flight.takeDown(flight, leave)
+              })
+            ),
+            Effect.forkIn(scope),
+            Effect.asVoid
+          )
         : Effect.void
 
     const goOn = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
@@ -282,13 +299,13 @@ export const make = (options: {
       )
 
     /** Waits for a load, or takes the stale result where there is one and the load is late or fails. */
-    const awaited = <I, A>({ plan }: Plan.Asked<I, A>, flight: Flight.Flight, order: number) => {
+    const awaited = <I, A>({ plan }: Plan.Asked<I, A>, flight: Flight.Flight, order: number, acceptsStale: boolean) => {
       const landed = Effect.flatMap(Deferred.await(flight.landed), (traced) =>
         order < flight.began
           ? Effect.succeed({ traced, good: true })
           : Effect.map(Deferred.await(flight.verified), (good) => ({ traced, good }))
       )
-      if (plan.graceMs === 0) return landed
+      if (plan.graceMs === 0 || !acceptsStale) return landed
       return Effect.flatMap(Deferred.await(flight.stale), (candidate) => {
         if (candidate === undefined) return landed
         const servable = isServable(flight, candidate)
@@ -313,16 +330,19 @@ export const make = (options: {
           // Nothing can come between taking off and waiting: a load that nobody waits for would go on.
           return Effect.uninterruptibleMask((restore) =>
             Effect.flatMap(takeOff(asked, manner), (flight) =>
-              Flight.waiting(flight, restore(awaited(asked, flight, order)), leave)
+              Flight.waiting(flight, restore(awaited(asked, flight, order, manner.anew !== true)), leave)
             )
           ).pipe(Effect.map(({ traced }) => traced as Traced<A>))
         }
         if (order > current.began) current.joined++
-        return Effect.flatMap(Flight.waiting(current, awaited(asked, current, order), leave), ({ good, traced }) => {
-          if (!good) return result(asked, order, { shared: true })
-          asked.plan.counters.coalesced++
-          return Effect.succeed({ ...traced, coalesced: true } as Traced<A>)
-        })
+        return Effect.flatMap(
+          Flight.waiting(current, awaited(asked, current, order, true), leave),
+          ({ good, traced }) => {
+            if (!good) return result(asked, order, { shared: true })
+            asked.plan.counters.coalesced++
+            return Effect.succeed({ ...traced, coalesced: true } as Traced<A>)
+          }
+        )
       })
 
     return {

@@ -87,7 +87,7 @@ export const make = (options: {
         freshUntil,
         expiresAt
       }
-      const stored = yield* guard.run("set", store.set(entry))
+      const stored = yield* guard.put("set", store.set(entry))
       return Option.isSome(stored) && stored.value
     })
 

@@ -84,7 +84,9 @@ export const make = (options: {
 
     /** What is taken for being written may have been rolled back since. */
     const settled = <I, A>(asked: Plan.Asked<I, A>): Effect.Effect<void> =>
-      fences.isAnyPending() && fences.isPending(Plan.watchedBy(watch, asked, undefined)) ? writes.settle : Effect.void
+      fences.isAnyPending()
+        ? writes.settle(Plan.watchedBy(watch, asked, store.shared ? asked.plan.storeKey(asked.key) : undefined))
+        : Effect.void
 
     const byLoad = <I, A>(asked: Plan.Asked<I, A>, order: number, manner?: Manner) =>
       Effect.andThen(
@@ -271,7 +273,7 @@ export const make = (options: {
         const asked = Transaction.isOpen(fiber.context) ? undefined : plans.asked(query, input)
         return Effect.map(
           asked === undefined
-            ? around(query, input, "uncached")
+            ? around(query, input, Transaction.isOpen(fiber.context) ? "transaction" : "uncached")
             : Effect.suspend(() => byLoad(asked, flights.order(), { anew: true })),
           valueOf
         )
