@@ -86,8 +86,15 @@ export const outer = (sql: SqlClient.SqlClient, caller: Context.Context<never>):
   }
 }
 
-/** The client of the context, where it has opened a transaction there. */
-export const clientOf = (context: Context.Context<never>): SqlClient.SqlClient | undefined => {
-  const sql = Context.getOrUndefined(context, SqlClient.SqlClient)
-  return sql !== undefined && Context.getOrUndefined(context, sql.transactionService) !== undefined ? sql : undefined
+/** The client that has a transaction open in the context: the one of the context, or one of these. */
+export const clientOf = (
+  context: Context.Context<never>,
+  others: Iterable<SqlClient.SqlClient>
+): SqlClient.SqlClient | undefined => {
+  if (!isOpen(context)) return undefined
+  const own = Context.getOrUndefined(context, SqlClient.SqlClient)
+  for (const sql of own === undefined ? others : [own, ...others]) {
+    if (Context.getOrUndefined(context, sql.transactionService) !== undefined) return sql
+  }
+  return undefined
 }

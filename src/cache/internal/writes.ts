@@ -31,8 +31,8 @@ export interface Writes {
     input: I
   ) => Effect.Effect<A, QueryError>
   /**
-   * Makes everything that depends on these out of date, here and for all who share the store; in a transaction, when it
-   * commits.
+   * Makes everything that depends on these out of date, here and for all who share the store; in a transaction of a
+   * client that is known, when it commits.
    */
   readonly invalidate: (changed: ReadonlyArray<string>) => Effect.Effect<void>
   /** As `invalidate`, for what has been committed elsewhere: at once here, and behind for the store. */
@@ -47,6 +47,9 @@ export interface Writes {
 
 /** A mutation that takes longer is announced again before it commits: the store may have been replaced meanwhile. */
 const longMs = 100
+
+/** How many clients are remembered; more than one is rare. */
+const maxClients = 16
 
 /** After so many leases a transaction of which nothing can be told counts as ended, and its mutations as changes. */
 const mostLeases = 20
@@ -76,6 +79,8 @@ export const make = (options: {
     const leaseMs = Duration.toMillis(settings.lease)
     const pauseMs = Duration.toMillis(settings.storePause)
     const open = OpenWrites.make(fences)
+    /** The clients that mutations have run on: a transaction of one of them may be open where it is not in the context. */
+    const clients = new Set<SqlClient.SqlClient>()
     const teller = yield* Teller.make({ store, guard, fences, settings })
     let unheardAt = -Infinity
 
@@ -184,6 +189,7 @@ export const make = (options: {
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         if (!Transaction.isOpen(yield* Effect.context<never>())) return
+        if (clients.size < maxClients) clients.add(sql)
         write.enlisted = true
         write.outer = Transaction.outer(sql, caller)
         yield* sql.afterCommit(committed(write))
@@ -239,7 +245,7 @@ export const make = (options: {
 
     const invalidate: Writes["invalidate"] = (changed) =>
       Effect.contextWith((caller: Context.Context<never>) => {
-        const sql = Transaction.clientOf(caller)
+        const sql = Transaction.clientOf(caller, clients)
         if (sql === undefined) return invalidateNow(changed)
         return Effect.gen(function* () {
           const write = yield* begin(changed)
