@@ -1,0 +1,314 @@
+/**
+ * Measures calls: what is read when one begins and when it ends, and what that costs.
+ *
+ * Wall time is read on every call. Readings that are dear are taken on some calls only: each operation earns a part of
+ * its own time, the process a part of the time that has passed, and a sample is taken while both can pay for it. What a
+ * sample costs is measured when it is taken.
+ */
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import * as Histogram from "./histogram.ts"
+import { Meter } from "./meter.ts"
+import { type Kind, type Operation, Operations, type Outcome, Sampled } from "./operations.ts"
+import type { CpuTime, Readings } from "./readings.ts"
+import { Repeats } from "./repeats.ts"
+import { type Frame, Slices } from "./slices.ts"
+import { Stacks } from "./stacks.ts"
+import { type Settings as StatementSettings, Statements } from "./statements.ts"
+
+export type Level = "wall" | "standard" | "deep"
+
+export interface Settings extends StatementSettings {
+  readonly level: Level
+  readonly maxNames: number
+  readonly maxStacks: number
+  /** The part of the time that samples may cost. */
+  readonly budget: number
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+interface Sample {
+  readonly cpu: CpuTime
+  readonly memory: number
+  readonly peak: boolean
+  /** Whether nothing else was open when it began, and how many calls had begun by then, of any kind and outermost. */
+  readonly alone: boolean
+  readonly begun: number
+  readonly outermost: number
+  /** What the readings cost so far, in milliseconds. */
+  readonly cost: number
+}
+
+export interface Call {
+  readonly operation: Operation
+  readonly started: number
+  readonly sample: Sample | undefined
+  readonly frame: Frame | undefined
+  /** What keeping the books took at its beginning, in milliseconds, where that was timed. */
+  readonly books: number | undefined
+}
+
+/** The first so many calls, and then each so many, are timed for what keeping the books takes. */
+const timedEvery = 16
+
+/** However short an operation is, each so many calls one is sampled. */
+const sampledEvery = 1_024
+
+/** What samples may cost before any time has passed, in milliseconds. */
+const allowanceMs = 1
+
+export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
+  if (exit._tag === "Success") return "success"
+  let outcome: Outcome = "interrupted"
+  for (const reason of exit.cause.reasons) {
+    if (reason._tag === "Die") return "defect"
+    if (reason._tag === "Fail") outcome = "failure"
+  }
+  return outcome
+}
+
+export class Recorder {
+  readonly settings: Settings
+  readonly readings: Readings
+  readonly operations: Operations
+  readonly statements: Statements
+  readonly stacks: Stacks
+  readonly slices: Slices
+  private readonly repeats: Repeats
+  private readonly tracers = new WeakMap<Tracer.Tracer, Tracer.Tracer>()
+  private readonly ours = new WeakSet<Tracer.Tracer>()
+  private readonly isStandard: boolean
+  readonly isDeep: boolean
+  /** When it began: milliseconds since 1970, and as its own clock and the CPU time of the process say. */
+  startedAt: number
+  started = 0
+  startedCpu = 0
+  /** Calls that are open, that have begun, and of the latter those with no other around them. */
+  private open = 0
+  private begun = 0
+  private outermost = 0
+  /** What keeping the books costs, as far as that can be seen from inside. */
+  readonly books = new Meter(timedEvery)
+  /** Samples, and what they cost in milliseconds. */
+  samples = 0
+  sampling = 0
+  /** What went wrong in the profiler itself. */
+  failures = 0
+
+  constructor(settings: Settings, readings: Readings, startedAt: number) {
+    this.startedAt = startedAt
+    this.settings = settings
+    this.readings = readings
+    this.operations = new Operations(settings.maxNames)
+    this.statements = new Statements(settings)
+    this.stacks = new Stacks(settings.maxStacks)
+    this.slices = new Slices(readings, this.stacks)
+    this.repeats = new Repeats(settings.repeats)
+    this.isStandard = settings.level !== "wall"
+    this.isDeep = settings.level === "deep"
+    this.begin()
+  }
+
+  private begin(): void {
+    this.started = this.readings.now()
+    this.startedCpu = this.cpu()
+  }
+
+  /** CPU time of the process, where it matters and can be had. */
+  cpu(): number {
+    if (!this.isDeep) return 0
+    try {
+      const { system, user } = this.readings.cpu()
+      return user + system
+    } catch {
+      this.failures++
+      return 0
+    }
+  }
+
+  /** Begins a call; nothing where that went wrong. With a fiber, at the level `deep`, the fiber works for it at once. */
+  enter(kind: Kind, name: string, fiber: AnyFiber | undefined): Call | undefined {
+    try {
+      return this.start(this.operations.get(kind, name), fiber, true)
+    } catch {
+      this.failures++
+      return undefined
+    }
+  }
+
+  private start(operation: Operation, fiber: AnyFiber | undefined, atOnce: boolean): Call {
+    const timed = this.books.next()
+    const entered = timed ? this.readings.now() : 0
+    const sample = this.isStandard && this.canSample(operation) ? this.sample() : undefined
+    let frame: Frame | undefined
+    if (this.isDeep && fiber !== undefined) {
+      frame = atOnce ? this.slices.enter(operation, fiber) : this.slices.open(operation, fiber)
+      if (frame.parent === undefined) this.outermost++
+    }
+    this.begun++
+    this.open++
+    if (++operation.open > operation.openMost) operation.openMost = operation.open
+    const started = this.readings.now()
+    const books = timed ? started - entered - (sample?.cost ?? 0) : undefined
+    return { operation, started, sample, frame, books }
+  }
+
+  /** Ends a call. */
+  exit(
+    call: Call,
+    exit: Exit.Exit<unknown, unknown>,
+    fiber: AnyFiber | undefined,
+    ended: number = this.readings.now()
+  ): void {
+    try {
+      const { frame, operation } = call
+      const wall = ended - call.started
+      if (frame !== undefined && fiber !== undefined) this.slices.exit(frame, fiber)
+      const cost = call.sample === undefined ? 0 : this.evaluate(call, call.sample)
+      this.open--
+      operation.open--
+      operation.outcomes[outcomeOf(exit)]++
+      Histogram.record(operation.wall, wall)
+      if (frame !== undefined) this.slices.close(frame, wall)
+      if (this.isStandard) {
+        const earned = wall * this.settings.budget - this.books.each
+        operation.credit = Math.min(0, operation.credit + earned - cost - (call.sample?.cost ?? 0))
+      }
+      if (call.books !== undefined) this.books.add(call.books + this.readings.now() - ended - cost)
+    } catch {
+      this.failures++
+    }
+  }
+
+  private canSample(operation: Operation): boolean {
+    if (operation.credit < 0 && operation.wall.count % sampledEvery !== 0) return false
+    return this.sampling <= allowanceMs + this.settings.budget * (this.readings.now() - this.started)
+  }
+
+  private sample(): Sample {
+    const before = this.readings.now()
+    const alone = this.open === 0
+    const peak = this.isDeep && alone && this.readings.peak?.reset() === true
+    const memory = this.readings.memory()
+    const cpu = this.readings.cpu()
+    const cost = this.readings.now() - before
+    return { cpu, memory, peak, alone, begun: this.begun, outermost: this.outermost, cost }
+  }
+
+  /** Takes the second reading of a sample and gives what that cost, in milliseconds. */
+  private evaluate(call: Call, sample: Sample): number {
+    const before = this.readings.now()
+    const { system, user } = this.readings.cpu()
+    const memory = this.readings.memory() - sample.memory
+    const sampled = (call.operation.sampled ??= new Sampled())
+    sampled.samples++
+    sampled.user += user - sample.cpu.user
+    sampled.system += system - sample.cpu.system
+    if (sample.alone && this.begun === sample.begun + 1) {
+      sampled.alone++
+      sampled.aloneCpu += user + system - sample.cpu.user - sample.cpu.system
+    }
+    if (memory < 0) sampled.memoryInvalid++
+    else {
+      sampled.memorySamples++
+      sampled.memory += memory
+      if (memory > sampled.memoryMost) sampled.memoryMost = memory
+    }
+    if (sample.peak && this.outermost === sample.outermost + 1) {
+      sampled.peaks++
+      sampled.peak = Math.max(sampled.peak, this.readings.peak!.read())
+    }
+    const cost = this.readings.now() - before
+    this.samples++
+    this.sampling += sample.cost + cost
+    return cost
+  }
+
+  /** Counts a query under the span that it runs in. */
+  repeat(kind: Kind, name: string, parent: Tracer.AnySpan | undefined): void {
+    try {
+      this.repeats.count(this.operations.get(kind, name), parent, this.readings.now())
+    } catch {
+      this.failures++
+    }
+  }
+
+  /** The same tracer, whose spans are profiled as well. */
+  tracer(inner: Tracer.Tracer): Tracer.Tracer {
+    if (this.ours.has(inner)) return inner
+    const known = this.tracers.get(inner)
+    if (known !== undefined) return known
+    const tracer: Tracer.Tracer = {
+      span: (options) => this.watch(inner.span(options)),
+      ...(this.isDeep
+        ? { context: this.slices.hook(inner.context) }
+        : inner.context === undefined
+          ? {}
+          : { context: inner.context })
+    }
+    this.tracers.set(inner, tracer)
+    this.ours.add(tracer)
+    return tracer
+  }
+
+  /** Has the end of a span end a call as well. */
+  private watch(span: Tracer.Span): Tracer.Span {
+    try {
+      const fiber = this.isDeep ? Fiber.getCurrent() : undefined
+      const call = this.start(this.operations.get("span", span.name), fiber, false)
+      if (call.frame !== undefined) this.slices.link(span, call.frame)
+      const end = span.end
+      let open = true
+      span.end = (endTime, exit) => {
+        const ended = this.readings.now()
+        end.call(span, endTime, exit)
+        if (open) this.finish(span, call, exit, ended)
+        open = false
+      }
+    } catch {
+      this.failures++
+    }
+    return span
+  }
+
+  private finish(span: Tracer.Span, call: Call, exit: Exit.Exit<unknown, unknown>, now: number): void {
+    try {
+      this.exit(call, exit, this.isDeep ? Fiber.getCurrent() : undefined, now)
+      const text = span.attributes.get("db.query.text")
+      if (typeof text !== "string") return
+      const waited = span.attributes.get("db.client.connection.wait_time_ms")
+      const { status } = span
+      // The wait is counted from the span's own start, which was before the profiler began to look.
+      const before =
+        status._tag === "Ended" ? Number(status.endTime - status.startTime) / 1e6 - (now - call.started) : 0
+      this.statements.record({
+        text,
+        system: String(span.attributes.get("db.system.name") ?? "sql"),
+        ms: now - call.started,
+        waitMs: typeof waited === "number" ? Math.max(0, waited - Math.max(0, before)) : undefined,
+        exit,
+        outcome: outcomeOf(exit),
+        parent: Option.getOrUndefined(span.parent),
+        now,
+        at: this.startedAt + now - this.started
+      })
+    } catch {
+      this.failures++
+    }
+  }
+
+  /** Forgets everything. Calls that are open are not counted when they end. */
+  reset(): void {
+    this.operations.clear()
+    this.statements.clear()
+    this.stacks.clear()
+    this.startedAt += this.readings.now() - this.started
+    this.begin()
+    this.books.clear()
+    this.samples = this.sampling = this.failures = 0
+    this.slices.clear()
+  }
+}
