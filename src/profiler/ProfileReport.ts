@@ -77,6 +77,12 @@ export type Outcomes = typeof Outcomes.Type
 export const Cpu = Schema.Struct({ samples: count, user: amount, system: amount, alone: count, aloneTotal: amount })
 
 /**
+ * @category models
+ * @since 0.1.0
+ */
+export type Cpu = typeof Cpu.Type
+
+/**
  * Memory of the **process**: by how much its used heap grew during sampled calls. Samples in which it shrank, because
  * garbage was collected, are `invalid` and not among the others; one in which it grew all the same tells too little.
  * Buffers are not on the heap.
@@ -97,6 +103,12 @@ export const Memory = Schema.Struct({
 })
 
 /**
+ * @category models
+ * @since 0.1.0
+ */
+export type Memory = typeof Memory.Type
+
+/**
  * The operation's own time on the thread, from the slices that its fibers held it for. `active` and `waiting` are per call,
  * together with what the call called and forked; `self` and `selfCpu` are totals without that. `cpu` of the process is
  * taken at each end of a slice: it is less than the time where the system took the thread away, and more where other
@@ -112,6 +124,12 @@ export const Thread = Schema.Struct({
   selfCpu: amount,
   activeCpu: amount
 })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Thread = typeof Thread.Type
 
 /**
  * One operation.
@@ -240,6 +258,12 @@ export const Cost = Schema.Struct({
   /** What went wrong in the profiler itself, and was not counted. */
   failures: count
 })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Cost = typeof Cost.Type
 
 /**
  * A report.

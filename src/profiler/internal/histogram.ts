@@ -27,7 +27,8 @@ const indexOf = (value: number): number => {
   return Math.min((words[upper]! >>> 15) - offset, bucketCount - 1)
 }
 
-const middleOf = (index: number): number =>
+/** The value that stands for a bucket. */
+export const middle = (index: number): number =>
   2 ** (smallestPower + Math.floor(index / bucketsPerPower)) * (1 + ((index % bucketsPerPower) + 0.5) / bucketsPerPower)
 
 /** What of a histogram is written down: buckets that are not empty, by their index, which never changes its meaning. */
@@ -86,15 +87,15 @@ const add = (self: Histogram, index: number, count: number): void => {
   self.buckets[index - self.from]! += count
 }
 
-/** Records one value. A negative one, and what is no number, counts as zero. */
-export const record = (self: Histogram, value: number): void => {
+/** Records a value, once or so many times. A negative one, and what is no number, counts as zero. */
+export const record = (self: Histogram, value: number, times = 1): void => {
   const known = value > 0 ? Math.min(value, Number.MAX_VALUE) : 0
-  self.count++
-  self.sum += known
+  self.count += times
+  self.sum += known * times
   if (known < self.min) self.min = known
   if (known > self.max) self.max = known
-  if (known < smallest) self.zeros++
-  else add(self, indexOf(known), 1)
+  if (known < smallest) self.zeros += times
+  else add(self, indexOf(known), times)
 }
 
 /** Adds what another one has recorded. */
@@ -139,7 +140,7 @@ export const estimate = (self: Histogram, quantile: number): number => {
   if (rank <= seen) return 0
   for (let at = 0; at < self.buckets.length; at++) {
     seen += self.buckets[at]!
-    if (seen >= rank) return Math.min(self.max, Math.max(self.min, middleOf(self.from + at)))
+    if (seen >= rank) return Math.min(self.max, Math.max(self.min, middle(self.from + at)))
   }
   return self.max
 }
@@ -149,7 +150,7 @@ export const cumulative = (self: Histogram, bounds: ReadonlyArray<number>): Read
   bounds.map((bound) => {
     let count = bound >= 0 ? self.zeros : 0
     for (let at = 0; at < self.buckets.length; at++) {
-      if (middleOf(self.from + at) <= bound) count += self.buckets[at]!
+      if (middle(self.from + at) <= bound) count += self.buckets[at]!
     }
     return bound >= self.max ? self.count : count
   })
