@@ -24,8 +24,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Sqlite from "../sql/Sqlite.ts"
 import * as Report from "./ProfileReport.ts"
 import { Profiler } from "./Profiler.ts"
-import { calibrate } from "./internal/calibration.ts"
 import * as Store from "./internal/historyStore.ts"
+import * as Line from "./internal/line.ts"
 import { CurrentReadings } from "./internal/readings.ts"
 import * as Spool from "./internal/spool.ts"
 
@@ -150,14 +150,6 @@ const withDatabase = <A>(
     Effect.mapError((cause) => new ProfileHistoryError({ cause }))
   )
 
-/** The line of a process: what is worth keeping of its report. */
-const lineOf = (report: Report.ProfileReport, session: string | undefined, kernel: number): string =>
-  JSON.stringify({
-    session: session ?? "",
-    kernel,
-    report: { ...report, slow: [], measured: [], stacks: [] }
-  } satisfies Store.Line)
-
 /**
  * Constructs the service.
  *
@@ -183,8 +175,8 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
     return ProfileHistory.of({
       record: (report, session) =>
         Effect.sync(() => {
-          if (!Spool.append(settings.folder, lineOf(report, session, calibrate(readings.now)))) lost++
-        }).pipe(Effect.catchDefect(() => Effect.sync(() => void lost++))),
+          if (!Line.write(settings.folder, report, session, readings.now)) lost++
+        }),
       read: (filter = {}) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           withDatabase(settings, (sql) => Effect.andThen(merge(sql, now), Store.read(sql, filter)))

@@ -219,12 +219,20 @@ export const Slow = Schema.Struct({
 export const Measured = Schema.Struct({
   name: Schema.String,
   attributes: Schema.Record(Schema.String, Schema.String),
+  /** Several processes' counts and histograms are added up; of their gauges the highest is kept. */
+  type: Schema.Literals(["count", "gauge", "histogram"]),
   /** A count or a gauge; of a histogram, its count. */
   value: amount,
   /** Of a histogram. */
   sum: Schema.NullOr(amount),
   max: Schema.NullOr(amount)
 })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Measured = typeof Measured.Type
 
 /**
  * Operations from the outermost to the innermost, and how long the innermost itself was on the thread.

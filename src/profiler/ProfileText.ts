@@ -291,10 +291,10 @@ const measured = (report: Report.ProfileReport, settings: Settings): ReadonlyArr
     ]
   )
 
-const cost = ({ cost, to, from }: Report.ProfileReport, { style }: Settings): ReadonlyArray<string> => [
+const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArray<string> => [
   "",
   style.bold("What the profiling cost"),
-  `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of ${Units.ms(to - from)}: books ${Units.ms(cost.books)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
+  `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of the time: books ${Units.ms(cost.books)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
   style.dim(
     cost.primitives > 0
       ? `  measured from inside; beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 20 ns each`

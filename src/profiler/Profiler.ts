@@ -77,6 +77,8 @@ export class Profiler extends Context.Service<
   {
     /** The same effect, whose runs are measured under a name. */
     readonly track: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Counts a successful call that something else has timed. */
+    readonly record: (name: string, wall: Duration.Input) => Effect.Effect<void>
     /** What has been measured since the profiler was made, or reset. */
     readonly report: Effect.Effect<ProfileReport>
     /** Forgets what has been measured. */
@@ -161,6 +163,7 @@ export const make: (options?: ProfilerOptions) => Effect.Effect<Profiler["Servic
   const track = tracking(recorder)
   const profiler = Profiler.of({
     track: (name) => track("operation", name),
+    record: (name, wall) => Effect.sync(() => recorder.record("operation", name, wall)),
     report: Effect.contextWith((context: Context.Context<never>) =>
       Effect.sync(() => Snapshot.make(recorder, context))
     ),
@@ -239,6 +242,7 @@ const nothing = (at: number): ProfileReport => ({
  */
 export const layerNoop: Layer.Layer<Profiler> = Layer.succeed(Profiler, {
   track: () => (effect) => effect,
+  record: () => Effect.void,
   report: Effect.map(Clock.currentTimeMillis, nothing),
   reset: Effect.void,
   tracer: (tracer) => tracer,

@@ -104,6 +104,21 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
+ * The folder of the embedded database, and of what else is kept on this machine.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const folder: Effect.Effect<string, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const home = yield* optional("ATHENA_HOME")
+  if (home !== "") return path.resolve(home)
+  const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
+  if (userHome !== "") return path.join(userHome, ".athena")
+  return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+})
+
+/**
  * Reads the settings from the configuration. A variable is read only when those before it do not decide.
  *
  * @category config
@@ -117,12 +132,7 @@ export const settings: Effect.Effect<Settings, InvalidSettings | Config.ConfigEr
     if (host !== "") {
       return yield* postgresUrl(yield* urlOfHost(host), "ATHENA_POSTGRES_HOST must be a host name or an address")
     }
-    const path = yield* Path.Path
-    const home = yield* optional("ATHENA_HOME")
-    if (home !== "") return { _tag: "Embedded", home: path.resolve(home) }
-    const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
-    if (userHome !== "") return { _tag: "Embedded", home: path.join(userHome, ".athena") }
-    return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+    return { _tag: "Embedded", home: yield* folder }
   }
 )
 

@@ -9,18 +9,16 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Filter, History } from "../ProfileHistory.ts"
 import * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
+import type { Line } from "./line.ts"
 import * as Merge from "./merge.ts"
 import { distribution } from "./snapshot.ts"
 import type { Taken } from "./spool.ts"
 
-const Line = Schema.Struct({
+const LineSchema = Schema.Struct({
   session: Schema.String,
-  /** How long the calibration kernel took, in milliseconds. */
   kernel: Schema.Finite,
   report: Report.ProfileReport
 })
-
-export type Line = typeof Line.Type
 
 const Encoded = Schema.Struct({
   count: Schema.Int,
@@ -41,12 +39,13 @@ const Processes = Schema.Struct({
   to: Schema.Finite,
   elapsed: Schema.Finite,
   overflowed: Schema.Int,
+  measured: Schema.Array(Report.Measured),
   cost: Report.Cost
 })
 
 type Processes = typeof Processes.Type
 
-const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(Line))
+const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(LineSchema))
 const decodeProcesses = Schema.decodeUnknownOption(Schema.fromJsonString(Processes))
 const decodeOperation = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Operation))
 const decodeStatement = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Statement))
@@ -146,6 +145,7 @@ const processOf = ({ kernel, report }: Line): Processes => ({
   to: report.to,
   elapsed: report.to - report.from,
   overflowed: report.overflowed,
+  measured: report.measured.filter(({ value }) => value !== 0),
   cost: report.cost
 })
 
@@ -173,6 +173,7 @@ const brokenAt = (at: number, broken: number): Processes => ({
   to: at,
   elapsed: 0,
   overflowed: 0,
+  measured: [],
   cost: noCost
 })
 
@@ -185,6 +186,7 @@ const processes = (a: Processes, b: Processes): Processes => ({
   to: Math.max(a.to, b.to),
   elapsed: a.elapsed + b.elapsed,
   overflowed: a.overflowed + b.overflowed,
+  measured: Merge.measureds(a.measured, b.measured),
   cost: Merge.costs(a.cost, b.cost, a.elapsed + b.elapsed)
 })
 
@@ -298,7 +300,7 @@ const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): R
   evicted: { statements: 0, calls: 0 },
   slow: [],
   slowDropped: 0,
-  measured: [],
+  measured: all?.measured ?? [],
   stacks: [],
   cost: all?.cost ?? noCost
 })

@@ -76,6 +76,30 @@ export const statements = (a: Report.Statement, b: Report.Statement): Report.Sta
   plan: b.plan ?? a.plan
 })
 
+const measured = (a: Report.Measured, b: Report.Measured): Report.Measured => ({
+  ...a,
+  value: a.type === "gauge" ? Math.max(a.value, b.value) : a.value + b.value,
+  sum: either(a.sum, b.sum, (a, b) => a + b),
+  max: either(a.max, b.max, Math.max)
+})
+
+/** How many numbers of other Layers are kept of several processes. */
+const maxMeasured = 200
+
+export const measureds = (
+  a: ReadonlyArray<Report.Measured>,
+  b: ReadonlyArray<Report.Measured>
+): ReadonlyArray<Report.Measured> => {
+  const all = new Map<string, Report.Measured>()
+  for (const one of [...a, ...b]) {
+    const key = JSON.stringify([one.type, one.name, one.attributes])
+    const known = all.get(key)
+    if (known !== undefined) all.set(key, measured(known, one))
+    else if (all.size < maxMeasured) all.set(key, one)
+  }
+  return [...all.values()]
+}
+
 export const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.Cost => {
   const total = a.total + b.total
   return {

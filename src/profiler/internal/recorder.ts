@@ -5,6 +5,7 @@
  * its own time, the process a part of the time that has passed, and a sample is taken while both can pay for it. What a
  * sample costs is measured when it is taken.
  */
+import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -225,6 +226,18 @@ export class Recorder {
     this.samples++
     this.sampling += sample.cost + cost
     return cost
+  }
+
+  /** Counts a call that was timed by something else. */
+  record(kind: Kind, name: string, wall: Duration.Input): void {
+    try {
+      const operation = this.operations.get(kind, name)
+      Histogram.record(operation.wall, Duration.toMillis(Duration.fromInputUnsafe(wall)))
+      operation.outcomes.success++
+      operation.openMost = Math.max(1, operation.openMost)
+    } catch {
+      this.failures++
+    }
   }
 
   /** Counts a query under the span that it runs in. */

@@ -98,22 +98,22 @@ const measured = (context: Context.Context<never>): Report.ProfileReport["measur
   Metric.snapshotUnsafe(context)
     .filter((metric) => isShown(metric.id))
     .slice(0, maxMeasured)
-    .map((metric) => {
+    .map((metric): Report.Measured => {
       const common = { name: metric.id, attributes: { ...metric.attributes } }
       switch (metric.type) {
         case "Counter":
-          return { ...common, value: Number(metric.state.count), sum: null, max: null }
+          return { ...common, type: "count", value: Number(metric.state.count), sum: null, max: null }
         case "Gauge":
-          return { ...common, value: Number(metric.state.value), sum: null, max: null }
+          return { ...common, type: "gauge", value: Number(metric.state.value), sum: null, max: null }
         case "Histogram":
         case "Summary": {
           const { count, max, sum } = metric.state
-          return { ...common, value: count, sum, max: count === 0 ? 0 : max }
+          return { ...common, type: "histogram", value: count, sum, max: count === 0 ? 0 : max }
         }
         case "Frequency": {
           let value = 0
           for (const occurrences of metric.state.occurrences.values()) value += occurrences
-          return { ...common, value, sum: null, max: null }
+          return { ...common, type: "count", value, sum: null, max: null }
         }
       }
     })
