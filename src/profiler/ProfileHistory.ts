@@ -50,7 +50,10 @@ export class ProfileHistoryError extends Schema.TaggedError<ProfileHistoryError>
  * @since 0.1.0
  */
 export interface ProfileHistoryOptions {
-  /** The folder of `profile.db` and of the lines that are not merged yet, at most 2 MiB. It must exist. */
+  /**
+   * The folder of `profile.db` and of the lines that are not merged yet, at most 2 MiB. Where it does not exist nothing is
+   * recorded, and there is nothing to read.
+   */
   readonly folder: string
   /** How long a row is kept. From 1 hour; 30 days when absent. */
   readonly maxAge?: Duration.Input | undefined
@@ -179,7 +182,9 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
         }),
       read: (filter = {}) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          withDatabase(settings, (sql) => Effect.andThen(merge(sql, now), Store.read(sql, filter)))
+          !Spool.exists(settings.folder)
+            ? Effect.succeed(Store.nothing)
+            : withDatabase(settings, (sql) => Effect.andThen(merge(sql, now), Store.read(sql, filter)))
         ),
       lost: Effect.sync(() => lost)
     })

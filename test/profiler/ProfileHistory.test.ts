@@ -170,6 +170,8 @@ describe("ProfileHistory", () => {
       const history = yield* open(folder)
       yield* history.record(yield* measure({ a: [1] }))
       assert.strictEqual(yield* history.lost, 1)
+      assert.deepStrictEqual(counts(yield* history.read()), {})
+      fs.mkdirSync(path.join(folder, "profile.db"), { recursive: true })
       const error = yield* Effect.flip(history.read())
       assert.strictEqual(error._tag, "ProfileHistoryError")
       assert.include(error.message, "move profile.db")

@@ -62,10 +62,22 @@ const isNoValue = (text: string): boolean => /^(?:\s|\[|\?|\$\d|[:@]\w)/.test(te
 export const isParameterised = (statement: string): boolean =>
   statement.length <= maxStatementLength && [...statement.matchAll(token)].every(([text]) => isNoValue(text))
 
+/** The statement with a parameter for each value, and how many parameters it has; for Postgres they are numbered. */
+export const withParameters = (statement: string, system: string): readonly [text: string, count: number] => {
+  const numbered = system === "postgresql"
+  let count = numbered ? Math.max(0, ...[...statement.matchAll(/\$(\d+)/g)].map(([, digits]) => Number(digits))) : 0
+  const text = statement.slice(0, maxStatementLength).replace(token, (found) => {
+    const shown = placeholder(found)
+    if (shown !== "?") return shown
+    if (/^\$\d/.test(found)) return found
+    count++
+    return numbered ? `$${count}` : "?"
+  })
+  return [text, count]
+}
+
 /** Whether a statement only reads, as far as its words tell. */
 export const isRead = (fingerprint: string): boolean =>
   /^\s*(?:select|with|values)\b/i.test(fingerprint) &&
-  !/\b(?:insert|update|delete|merge|into|replace|call|do|for\s+(?:no\s+key\s+)?update|for\s+(?:key\s+)?share|nextval|setval|pg_\w+)\b/i.test(
-    fingerprint
-  ) &&
+  !/\b(?:(?:insert|update|delete|merge|into|replace|call|do|share|nextval|setval)\b|pg_\w+\s*\()/i.test(fingerprint) &&
   !fingerprint.includes(";")

@@ -314,6 +314,20 @@ export const medianOf = (report: Report.ProfileReport, what: string): number => 
   return (operation ?? statement)?.wall.p50 ?? 0
 }
 
+const historyOf = (all: Processes | undefined, sessions: number, found: ReadonlyArray<Measured>): History => ({
+  processes: all?.processes ?? 0,
+  sessions,
+  broken: all?.broken ?? 0,
+  kernel: distribution(Histogram.decode(all?.kernel ?? noTimes)),
+  relative: Object.fromEntries(
+    found.map(({ kind, name, relative }) => [labelOf(kind, name), distribution(Histogram.decode(relative))])
+  ),
+  report: reportOf(all, found)
+})
+
+/** The history of no process. */
+export const nothing: History = historyOf(undefined, 0, [])
+
 export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<History, SqlError> =>
   Effect.gen(function* () {
     const from = hourOf(filter.since ?? 0)
@@ -337,15 +351,9 @@ export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<Hi
       const one = Option.getOrUndefined(decodeProcesses(body))
       if (one !== undefined) all = all === undefined ? one : processes(all, one)
     }
-    const found = [...measured.values()].map((row) => row.value)
-    return {
-      processes: all?.processes ?? 0,
-      sessions: new Set(processRows.map((row) => row.session)).size,
-      broken: all?.broken ?? 0,
-      kernel: distribution(Histogram.decode(all?.kernel ?? noTimes)),
-      relative: Object.fromEntries(
-        found.map(({ kind, name, relative }) => [labelOf(kind, name), distribution(Histogram.decode(relative))])
-      ),
-      report: reportOf(all, found)
-    }
+    return historyOf(
+      all,
+      new Set(processRows.map((row) => row.session)).size,
+      [...measured.values()].map((row) => row.value)
+    )
   })

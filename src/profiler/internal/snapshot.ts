@@ -118,7 +118,9 @@ const measured = (context: Context.Context<never>): Report.ProfileReport["measur
       }
     })
 
-const cost = (recorder: Recorder, elapsed: number): Report.ProfileReport["cost"] => {
+/** What the profiling itself cost until now. */
+export const cost = (recorder: Recorder): Report.Cost => {
+  const elapsed = recorder.readings.now() - recorder.started
   const { failures, samples, sampling, slices } = recorder
   const books = recorder.books.total
   const changes = slices.changes.total
@@ -165,6 +167,6 @@ export const make = (recorder: Recorder, context: Context.Context<never>): Repor
       .all()
       .filter((stack) => stack.self > 0)
       .map((stack) => ({ path: Stacks.path(stack), self: stack.self })),
-    cost: cost(recorder, elapsed)
+    cost: cost(recorder)
   }
 }

@@ -22,6 +22,9 @@ const taken = /^profile\.taken-.*\.jsonl$/
 /** A taken file that is older was left behind by a reader that was killed, in milliseconds. */
 const abandonedMs = 60_000
 
+/** Whether there is a folder to write to and to read from. */
+export const exists = (folder: string): boolean => fs.existsSync(folder)
+
 /** Appends a line, and says whether that went well. */
 export const append = (folder: string, line: string): boolean => {
   const file = `${folder}/${name}`

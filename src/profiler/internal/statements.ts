@@ -30,13 +30,14 @@ export class Statement implements Repeated {
   readonly fingerprint: string
   /** `db.system.name`. */
   readonly system: string
-  /** Its text, where that holds no value. */
-  readonly text: string | undefined
+  /** Its text with parameters for values, and how many they are. */
+  readonly text: string
+  readonly parameters: number
 
-  constructor(fingerprint: string, system: string, text: string | undefined) {
+  constructor(fingerprint: string, system: string, text: string) {
     this.fingerprint = fingerprint
     this.system = system
-    this.text = text
+    ;[this.text, this.parameters] = Fingerprint.withParameters(text, system)
   }
 }
 
@@ -127,7 +128,7 @@ export class Statements {
     let statement = this.table.get(key)
     if (statement === undefined) {
       if (this.table.size >= this.settings.maxStatements) this.evict()
-      statement = new Statement(fingerprint, system, parameterised ? text : undefined)
+      statement = new Statement(fingerprint, system, text)
       this.table.set(key, statement)
     }
     if (parameterised) {
