@@ -19,7 +19,6 @@ import { Profiler } from "./Profiler.ts"
 import * as Histogram from "./internal/histogram.ts"
 import type { Operation, Outcome } from "./internal/operations.ts"
 import * as Recorders from "./internal/recorders.ts"
-import * as Snapshot from "./internal/snapshot.ts"
 
 /** Upper bounds of the buckets, in seconds: from a tenth of a millisecond to a minute. */
 const boundaries = [
@@ -87,9 +86,14 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
       }
     }
 
-    show(Metric.gauge("athena_profiler_cost_seconds", { description: "What the profiling itself cost" }), () => ({
-      value: Snapshot.cost(recorder).total / 1_000
-    }))
+    show(
+      Metric.gauge("athena_profiler_cost_seconds", {
+        description: "What the profiling itself cost, less what the run loop did for it"
+      }),
+      () => ({
+        value: recorder.seenCost / 1_000
+      })
+    )
     const stop = recorder.operations.observe(showOperation)
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

@@ -294,12 +294,10 @@ const measured = (report: Report.ProfileReport, settings: Settings): ReadonlyArr
 const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArray<string> => [
   "",
   style.bold("What the profiling cost"),
-  `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of the time: books ${Units.ms(cost.books)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
-  style.dim(
-    cost.primitives > 0
-      ? `  measured from inside; beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 20 ns each`
-      : "  measured from inside, without what the run loop does for it"
-  ),
+  `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of the time: books ${Units.ms(cost.books)}, run loop ${Units.ms(cost.runLoop)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
+  ...(cost.primitives > 0
+    ? [style.dim(`  beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 20 ns each`)]
+    : []),
   ...(cost.failures > 0 ? [style.bold(`  the profiler failed ${Units.count(cost.failures)} times`)] : [])
 ]
 

@@ -132,6 +132,33 @@ const tracking = (recorder: Recorder) => {
 
 type Tracking = ReturnType<typeof tracking>
 
+/** How many calls are made to see what one costs. */
+const trials = 200
+
+const timeOf = (recorder: Recorder, effect: Effect.Effect<void>): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    const started = recorder.readings.now()
+    for (let i = 0; i < trials; i++) yield* effect
+    return recorder.readings.now() - started
+  })
+
+/**
+ * What the run loop does for a call can't be seen from inside of it: so some calls of nothing are timed from outside, with a
+ * recorder of their own, when somebody wants to know. In milliseconds a call.
+ */
+const unseenCost = (recorder: Recorder): Effect.Effect<number> =>
+  Effect.suspend(() => {
+    const scratch = new Recorder(recorder.settings, recorder.readings, 0)
+    const tracked = tracking(scratch)("operation", "trial")(Effect.void)
+    return Effect.gen(function* () {
+      yield* timeOf(recorder, tracked)
+      scratch.reset()
+      const bare = yield* timeOf(recorder, Effect.void)
+      const profiled = yield* timeOf(recorder, tracked)
+      return Math.max(0, (profiled - bare - scratch.seenCost) / trials)
+    })
+  })
+
 /** Measures a query or a mutation, and counts it under the span that it runs in. */
 const counting =
   (recorder: Recorder, track: Tracking) =>
@@ -155,25 +182,30 @@ const executor =
  * @category constructors
  * @since 0.1.0
  */
-export const make: (options?: ProfilerOptions) => Effect.Effect<Profiler["Service"]> = Effect.fnUntraced(function* (
-  options = {}
-) {
-  const settings = yield* Settings.resolve(options)
-  const recorder = new Recorder(settings, yield* CurrentReadings, yield* Clock.currentTimeMillis)
-  const track = tracking(recorder)
-  const profiler = Profiler.of({
-    track: (name) => track("operation", name),
-    record: (name, wall) => Effect.sync(() => recorder.record("operation", name, wall)),
-    report: Effect.contextWith((context: Context.Context<never>) =>
-      Effect.sync(() => Snapshot.make(recorder, context))
-    ),
-    reset: Effect.sync(() => recorder.reset()),
-    tracer: (tracer) => recorder.tracer(tracer),
-    executor: executor(counting(recorder, track))
+export const make = (options: ProfilerOptions = {}): Effect.Effect<Profiler["Service"]> =>
+  Effect.withFiber((fiber) => {
+    const settings = Settings.resolve(options)
+    const recorder = new Recorder(
+      settings,
+      fiber.getRef(CurrentReadings),
+      fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    )
+    const track = tracking(recorder)
+    const profiler = Profiler.of({
+      track: (name) => track("operation", name),
+      record: (name, wall) => Effect.sync(() => recorder.record("operation", name, wall)),
+      report: Effect.flatMap(unseenCost(recorder), (unseen) =>
+        Effect.contextWith((context: Context.Context<never>) =>
+          Effect.sync(() => Snapshot.make(recorder, context, unseen))
+        )
+      ),
+      reset: Effect.sync(() => recorder.reset()),
+      tracer: (tracer) => recorder.tracer(tracer),
+      executor: executor(counting(recorder, track))
+    })
+    Recorders.set(profiler, recorder)
+    return Effect.succeed(profiler)
   })
-  Recorders.set(profiler, recorder)
-  return profiler
-})
 
 /**
  * Provides a profiler.
@@ -223,6 +255,7 @@ const nothing = (at: number): ProfileReport => ({
   stacks: [],
   cost: {
     books: 0,
+    runLoop: 0,
     samples: 0,
     sampleCount: 0,
     slices: 0,

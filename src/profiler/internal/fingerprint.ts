@@ -29,7 +29,10 @@ const tokens = [
   /\s+/
 ]
 
-const token = new RegExp(tokens.map((part) => `(?:${part.source})`).join("|"), "g")
+let known: RegExp | undefined
+
+/** Made when the first statement comes, which a program without a database waits for in vain. */
+const token = (): RegExp => (known ??= new RegExp(tokens.map((part) => `(?:${part.source})`).join("|"), "g"))
 
 /** What in quotes is taken for a name: a word of up to 40 letters, with four digits at most, unlike keys and tokens. */
 const isName = (text: string): boolean =>
@@ -51,7 +54,7 @@ const collapse = (text: string): string =>
 
 /** The statement without its values. */
 export const fingerprint = (statement: string): string => {
-  const masked = statement.slice(0, maxStatementLength).replace(token, placeholder)
+  const masked = statement.slice(0, maxStatementLength).replace(token(), placeholder)
   const text = collapse(masked).replace(/\s+/g, " ").replace(/;\s*$/, "").trim()
   return text.length > maxFingerprintLength ? `${text.slice(0, maxFingerprintLength - 1)}…` : text
 }
@@ -60,13 +63,13 @@ const isNoValue = (text: string): boolean => /^(?:\s|\[|\?|\$\d|[:@]\w)/.test(te
 
 /** Whether all values of a statement are parameters, so that its text holds none. */
 export const isParameterised = (statement: string): boolean =>
-  statement.length <= maxStatementLength && [...statement.matchAll(token)].every(([text]) => isNoValue(text))
+  statement.length <= maxStatementLength && [...statement.matchAll(token())].every(([text]) => isNoValue(text))
 
 /** The statement with a parameter for each value, and how many parameters it has; for Postgres they are numbered. */
 export const withParameters = (statement: string, system: string): readonly [text: string, count: number] => {
   const numbered = system === "postgresql"
   let count = numbered ? Math.max(0, ...[...statement.matchAll(/\$(\d+)/g)].map(([, digits]) => Number(digits))) : 0
-  const text = statement.slice(0, maxStatementLength).replace(token, (found) => {
+  const text = statement.slice(0, maxStatementLength).replace(token(), (found) => {
     const shown = placeholder(found)
     if (shown !== "?") return shown
     if (/^\$\d/.test(found)) return found

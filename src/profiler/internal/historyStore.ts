@@ -151,6 +151,7 @@ const processOf = ({ kernel, report }: Line): Processes => ({
 
 const noCost: Report.Cost = {
   books: 0,
+  runLoop: 0,
   samples: 0,
   sampleCount: 0,
   slices: 0,

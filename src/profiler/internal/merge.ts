@@ -104,6 +104,7 @@ export const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.C
   const total = a.total + b.total
   return {
     books: a.books + b.books,
+    runLoop: a.runLoop + b.runLoop,
     samples: a.samples + b.samples,
     sampleCount: a.sampleCount + b.sampleCount,
     slices: a.slices + b.slices,

@@ -4,8 +4,7 @@
  * What is dear is kept off the hot path: `process.memoryUsage()` takes microseconds, and `process.threadCpuUsage()` moves
  * in steps of the kernel's tick, so that its percentiles below 20 ms are fiction.
  */
-import * as fs from "node:fs"
-import * as v8 from "node:v8"
+import type * as NodeV8 from "node:v8"
 import * as Context from "effect/Context"
 
 export interface CpuTime {
@@ -32,12 +31,15 @@ const cpu = (): CpuTime => {
 /** Writing 5 resets the process's own mark of its highest resident memory (Linux, proc(5)). */
 const resetPeak = (): boolean => {
   try {
-    fs.writeFileSync("/proc/self/clear_refs", "5")
+    process.getBuiltinModule("node:fs").writeFileSync("/proc/self/clear_refs", "5")
     return true
   } catch {
     return false
   }
 }
+
+/** Loaded when it is needed, and without `import`: that takes milliseconds, for all the parts of it that nobody uses. */
+let v8: typeof NodeV8 | undefined
 
 let known: Readings | undefined
 
@@ -47,7 +49,7 @@ export const ofProcess = (): Readings =>
     now: () => performance.now(),
     cpu,
     // Not what was allocated in all: Node.js 26 counts that twice, the more the more often it is read.
-    memory: () => v8.getHeapStatistics().used_heap_size,
+    memory: () => (v8 ??= process.getBuiltinModule("node:v8")).getHeapStatistics().used_heap_size,
     peak:
       process.platform === "linux"
         ? { reset: resetPeak, read: () => process.resourceUsage().maxRSS * 1_024 }

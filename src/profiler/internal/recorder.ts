@@ -118,6 +118,11 @@ export class Recorder {
     this.startedCpu = this.cpu()
   }
 
+  /** What it has cost until now as far as that can be seen from inside, in milliseconds. */
+  get seenCost(): number {
+    return this.books.total + this.sampling + this.slices.changes.total
+  }
+
   /** CPU time of the process, where it matters and can be had. */
   cpu(): number {
     if (!this.isDeep) return 0

@@ -2,7 +2,6 @@
  * The profiler's options with their defaults and bounds, checked once.
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type { ProfilerOptions } from "../Profiler.ts"
 import type { Settings } from "./recorder.ts"
 
@@ -31,7 +30,8 @@ const level = (value: ProfilerOptions["level"] = "standard"): Settings["level"] 
   throw new InvalidOption(`Profiler: level is ${String(value)}; give one of ${levels.join(", ")}`)
 }
 
-const read = (options: ProfilerOptions): Settings => ({
+/** Throws where an option is wrong, with a message that names it. */
+export const resolve = (options: ProfilerOptions): Settings => ({
   level: level(options.level),
   budget: number("budget", options.budget ?? 0.01, 0, 1),
   maxNames: whole("maxNames", options.maxNames ?? 500, 1, 100_000),
@@ -41,6 +41,3 @@ const read = (options: ProfilerOptions): Settings => ({
   maxSlow: whole("maxSlow", options.maxSlow ?? 100, 0, 10_000),
   repeats: whole("repeats", options.repeats ?? 10, 2, 1_000_000)
 })
-
-/** Options that are wrong are a defect that names the option. */
-export const resolve = (options: ProfilerOptions): Effect.Effect<Settings> => Effect.sync(() => read(options))

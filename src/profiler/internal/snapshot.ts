@@ -118,18 +118,18 @@ const measured = (context: Context.Context<never>): Report.ProfileReport["measur
       }
     })
 
-/** What the profiling itself cost until now. */
-export const cost = (recorder: Recorder): Report.Cost => {
+/** What the profiling itself cost until now, where a call costs so much more than can be seen from inside. */
+export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
   const elapsed = recorder.readings.now() - recorder.started
-  const { failures, samples, sampling, slices } = recorder
-  const books = recorder.books.total
-  const changes = slices.changes.total
-  const total = books + sampling + changes
+  const { books, failures, samples, sampling, seenCost, slices } = recorder
+  const runLoop = books.count * unseen
+  const total = seenCost + runLoop
   return {
-    books,
+    books: books.total,
+    runLoop,
     samples: sampling,
     sampleCount: samples,
-    slices: changes,
+    slices: slices.changes.total,
     sliceCount: slices.changes.count,
     primitives: slices.primitives,
     total,
@@ -141,7 +141,7 @@ export const cost = (recorder: Recorder): Report.Cost => {
 const byTotal = <A extends { readonly wall: Histogram.Histogram }>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
   all.filter((one) => one.wall.count > 0).toSorted((a, b) => b.wall.sum - a.wall.sum)
 
-export const make = (recorder: Recorder, context: Context.Context<never>): Report.ProfileReport => {
+export const make = (recorder: Recorder, context: Context.Context<never>, unseen: number): Report.ProfileReport => {
   const elapsed = recorder.readings.now() - recorder.started
   const { operations, settings, slices, statements } = recorder
   return {
@@ -167,6 +167,6 @@ export const make = (recorder: Recorder, context: Context.Context<never>): Repor
       .all()
       .filter((stack) => stack.self > 0)
       .map((stack) => ({ path: Stacks.path(stack), self: stack.self })),
-    cost: cost(recorder)
+    cost: cost(recorder, unseen)
   }
 }
