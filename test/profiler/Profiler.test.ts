@@ -265,6 +265,35 @@ describe("Profiler", () => {
       )
     )
 
+    it.effect("charges operations within spans, and spans within operations, each its own", () =>
+      Effect.suspend(() => {
+        const virtual = Virtual.make()
+        const { busy } = virtual
+        const turn = (ms: number) => Effect.andThen(busy(ms), Effect.yieldNow)
+        return Effect.gen(function* () {
+          const within = turn(4).pipe(Effect.andThen(busy(4)), Profiler.track("track in span"))
+          yield* turn(2).pipe(
+            Effect.andThen(within),
+            Effect.andThen(turn(2)),
+            Effect.withSpan("span in track"),
+            (span) => Effect.andThen(turn(1), Effect.andThen(span, turn(1))).pipe(Profiler.track("track"))
+          )
+          const report = yield* Profiler.report
+          const self = ["track", "span in track", "track in span"].map((name) => find(report, name).thread!.self)
+          assert.deepStrictEqual(self, [2, 4, 8])
+          const active = ["track", "span in track"].map((name) => find(report, name).thread!.active.sum)
+          assert.deepStrictEqual(active, [14, 12])
+        }).pipe(
+          Effect.provide(
+            Layer.provideMerge(
+              Profiler.layerTracer,
+              Profiler.layer({ level: "deep" }).pipe(Layer.provide(Virtual.layer(virtual)))
+            )
+          )
+        )
+      })
+    )
+
     it.effect("charges nobody with what comes right after a call, in the same turn of the run loop", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {

@@ -133,6 +133,7 @@ describe("the plans of slow statements", () => {
       const report = yield* planned((sql) => [
         sql`CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT)`,
         sql`INSERT INTO tasks (title) VALUES (${"ghp_secret"})`,
+        sql`UPDATE tasks SET title = ${"ghp_secret"} WHERE id = ${1}`,
         sql`SELECT * FROM tasks WHERE id = ${1} AND title <> 'ghp_secret' LIMIT 5`,
         sql`SELECT * FROM tasks WHERE id = ${2} AND title <> 'ghp_other' LIMIT 7`
       ])
@@ -140,10 +141,11 @@ describe("the plans of slow statements", () => {
       assert.sameDeepMembers(plans, [
         ["CREATE", null],
         ["INSERT", null],
+        ["UPDATE", null],
         ["SELECT", ["SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"]]
       ])
       assert.notInclude(JSON.stringify(report), "ghp_")
-      assert.strictEqual(report.operations.find(({ name }) => name === "sqlite")!.wall.count, 4, "the plan is no span")
+      assert.strictEqual(report.operations.find(({ name }) => name === "sqlite")!.wall.count, 5, "the plan is no span")
     }).pipe(
       Effect.provide(
         withPlans.pipe(
