@@ -251,7 +251,7 @@ export const Stack = Schema.Struct({ path: Schema.Array(Schema.String), self: am
 export const Cost = Schema.Struct({
   /** Keeping the books: measured on one call in 16. */
   books: amount,
-  /** What the run loop did for the calls: measured on 200 calls of nothing when the report was made. */
+  /** What the run loop did for the calls: measured on 50 calls of nothing when the report was made. */
   runLoop: amount,
   /** The readings of samples: measured on each. */
   samples: amount,
@@ -259,7 +259,7 @@ export const Cost = Schema.Struct({
   /** Changing who holds the thread: measured on one change in 64. */
   slices: amount,
   sliceCount: count,
-  /** Primitives that passed the hook of the level `deep`; about 20 ns each, which is not in `total`. */
+  /** Primitives that passed the hook of the level `deep`; about 25 ns each, which is not in `total`. */
   primitives: count,
   total: amount,
   /** Of the time that has passed. */

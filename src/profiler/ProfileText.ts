@@ -296,7 +296,7 @@ const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArra
   style.bold("What the profiling cost"),
   `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of the time: books ${Units.ms(cost.books)}, run loop ${Units.ms(cost.runLoop)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
   ...(cost.primitives > 0
-    ? [style.dim(`  beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 20 ns each`)]
+    ? [style.dim(`  beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 25 ns each`)]
     : []),
   ...(cost.failures > 0 ? [style.bold(`  the profiler failed ${Units.count(cost.failures)} times`)] : [])
 ]

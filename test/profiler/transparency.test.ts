@@ -288,4 +288,20 @@ describe("a program that is profiled", () => {
       assert.deepStrictEqual(profiled.report!.operations, [])
     })
   )
+
+  it.effect("goes on where a tracer's spans can't be changed", () =>
+    Effect.gen(function* () {
+      const frozen: Tracer.Tracer = {
+        span: (options) => Object.freeze(Object.assign(new Tracer.NativeSpan(options), { end: () => undefined }))
+      }
+      const profiled = Layer.provideMerge(Profiler.layerTracer, Profiler.layer({ level: "deep" }))
+      const report = yield* Effect.withSpan(Effect.succeed(1), "frozen").pipe(
+        Effect.andThen(Profiler.report),
+        Effect.provide(profiled),
+        Effect.provideService(Tracer.Tracer, frozen)
+      )
+      assert.deepStrictEqual(report.operations, [])
+      assert.strictEqual(report.cost.failures, 1)
+    })
+  )
 })

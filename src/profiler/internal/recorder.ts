@@ -272,20 +272,20 @@ export class Recorder {
     return tracer
   }
 
-  /** Has the end of a span end a call as well. */
+  /** Has the end of a span end a call as well. A span that can't be changed is not profiled. */
   private watch(span: Tracer.Span): Tracer.Span {
+    let call: Call | undefined
     try {
-      const fiber = this.isDeep ? Fiber.getCurrent() : undefined
-      const call = this.start(this.operations.get("span", span.name), fiber, false)
-      if (call.frame !== undefined) this.slices.link(span, call.frame)
       const end = span.end
-      let open = true
       span.end = (endTime, exit) => {
         const ended = this.readings.now()
         end.call(span, endTime, exit)
-        if (open) this.finish(span, call, exit, ended)
-        open = false
+        if (call !== undefined) this.finish(span, call, exit, ended)
+        call = undefined
       }
+      const fiber = this.isDeep ? Fiber.getCurrent() : undefined
+      call = this.start(this.operations.get("span", span.name), fiber, false)
+      if (call.frame !== undefined) this.slices.link(span, call.frame)
     } catch {
       this.failures++
     }
