@@ -181,6 +181,9 @@ export const Statement = Schema.Struct({
   counted: count,
   rows: count,
   rowsMost: count,
+  /** Of one execution in 16, the size of its rows together, in bytes, estimated from the first 10 rows. */
+  sized: count,
+  bytes: amount,
   slow: count,
   repeatedUnder: count,
   repeatedMost: count,

@@ -206,7 +206,7 @@ const statements = (report: Report.ProfileReport, settings: Settings): ReadonlyA
   ...section(
     settings,
     "Statements",
-    ["without their values; wait: for a connection, on average"],
+    ["without their values; on average: wait for a connection, rows, and about how many bytes they have"],
     report.statements.toSorted(orders[settings.sort]),
     [
       text("statement", ({ fingerprint }) => fingerprint),
@@ -217,6 +217,7 @@ const statements = (report: Report.ProfileReport, settings: Settings): ReadonlyA
       figure("max", ({ wall }) => ms(wall.max)),
       figure("wait", ({ wait }) => (wait.count === 0 ? "-" : ms(wait.mean))),
       figure("rows", ({ counted, rows }) => (counted === 0 ? "-" : Units.amount(rows / counted))),
+      figure("bytes", ({ bytes, sized }) => (sized === 0 ? "-" : Units.bytes(bytes / sized))),
       figure("failed", (one) => Units.count(bad(one.outcomes)))
     ]
   ),

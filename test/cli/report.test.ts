@@ -174,4 +174,20 @@ describe("athena report", () => {
       assert.include(refused.stderr, "move profile.db")
     })
   )
+
+  it.live("loses no hook of many that end while it reads", () =>
+    Effect.gen(function* () {
+      const scratch = yield* Cli.scratch
+      const use = { tool_name: "Bash", tool_input: { command: "ls" }, tool_response: {} }
+      const hooks = Array.from({ length: 16 }, (_, i) =>
+        hook(scratch, "wall", "s-1", "PostToolUse", { tool_use_id: `t-${i}`, ...use })
+      )
+      const reports = Array.from({ length: 4 }, () => report(scratch))
+      yield* hook(scratch, "wall", "s-1", "SessionStart", { source: "startup" })
+      yield* Effect.all([...hooks.slice(0, 8), ...reports, ...hooks.slice(8)], { concurrency: 4 })
+      const found = yield* report(scratch)
+      assert.deepInclude(found, { processes: 17, broken: 0 })
+      assert.strictEqual(wall(found, "hook ToolUse").count, 16)
+    })
+  )
 })

@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -109,6 +111,35 @@ describe("Profiler", () => {
         assert.strictEqual(report.cost.failures, 0)
       })
     )
+  )
+
+  it.effect("counts what something else has timed", () =>
+    profiled({}, () =>
+      Effect.gen(function* () {
+        const profiler = yield* Profiler.Profiler
+        yield* profiler.record("elsewhere", "3 seconds")
+        yield* profiler.record("elsewhere", 500)
+        const { outcomes, wall } = find(yield* Profiler.report, "elsewhere")
+        assert.deepInclude(wall, { count: 2, sum: 3_500, max: 3_000 })
+        assert.strictEqual(outcomes.success, 2)
+      })
+    )
+  )
+
+  it.effect("reads its options from the configuration", () =>
+    Effect.gen(function* () {
+      const options = { level: Config.Literals(["wall", "standard", "deep"], "LEVEL"), maxNames: Config.Int("NAMES") }
+      const layer = Profiler.layerConfig(options).pipe(
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ LEVEL: "deep", NAMES: 1 })))
+      )
+      const report = yield* Profiler.track(Effect.void, "a").pipe(
+        Effect.andThen(Profiler.track(Effect.void, "b")),
+        Effect.andThen(Profiler.report),
+        Effect.provide(layer)
+      )
+      assert.strictEqual(report.level, "deep")
+      assert.strictEqual(report.overflowed, 1)
+    })
   )
 
   it.effect("names the option that is wrong", () =>

@@ -57,6 +57,15 @@ const database = Layer.effectDiscard(SqlClient.SqlClient.use((sql) => sql`CREATE
   Layer.provideMerge(Sqlite.layer({ filename: ":memory:" }))
 )
 
+/** A statement with this result. */
+const answered = (rows: ReadonlyArray<unknown>) =>
+  Effect.useSpan("db", (span) =>
+    Effect.sync(() => {
+      span.attribute("db.query.text", "SELECT a, b, c, d FROM t")
+      return rows
+    })
+  )
+
 describe("the profiler of queries", () => {
   it.effect("tells the wait for a connection from the rest, and counts rows and outcomes", () =>
     profiled({}, (virtual) =>
@@ -80,6 +89,18 @@ describe("the profiler of queries", () => {
         assert.strictEqual(found!.wall.sum, 30)
         assert.deepInclude(found!.wait, { count: 2, sum: 4, max: 4 })
         assert.deepInclude(found!.execution, { count: 2, sum: 16, max: 10 })
+      })
+    )
+  )
+
+  it.effect("estimates how large results are, of one in 16, from their first rows", () =>
+    profiled({}, () =>
+      Effect.gen(function* () {
+        const row = { a: "four", b: 1, c: new Uint8Array(20), d: null }
+        yield* answered(Array.from({ length: 100 }, (_, at) => (at < 10 ? row : null)))
+        for (let i = 0; i < 15; i++) yield* answered([])
+        yield* answered([[row.a], [row.b]])
+        assert.deepInclude((yield* Profiler.report).statements[0], { counted: 17, sized: 2, bytes: 3_200 + 12 })
       })
     )
   )

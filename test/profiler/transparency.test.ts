@@ -269,16 +269,17 @@ describe("a program that is profiled", () => {
     )
   }
 
-  it.effect("is the same where the profiler itself breaks", () =>
-    Effect.gen(function* () {
-      const bare = yield* observe(undefined)
-      const ofNoUse = Profiler.layer({ level: "standard", budget: 1 })
-      const profiled = yield* observe(ofNoUse, broken)
-      assert.deepStrictEqual(profiled.notes, bare.notes)
-      assert.deepStrictEqual(profiled.spans, bare.spans)
-      assert.isAbove(profiled.report!.cost.failures, 10)
-    })
-  )
+  for (const level of ["standard", "deep"] as const) {
+    it.effect(`is the same where the profiler itself breaks: ${level}`, () =>
+      Effect.gen(function* () {
+        const bare = yield* observe(undefined)
+        const profiled = yield* observe(Profiler.layer({ level, budget: 1 }), broken)
+        assert.deepStrictEqual(profiled.notes, bare.notes)
+        assert.deepStrictEqual(profiled.spans, bare.spans)
+        assert.isAbove(profiled.report!.cost.failures, 10)
+      })
+    )
+  }
 
   it.effect("is the same with the profiler that does nothing", () =>
     Effect.gen(function* () {

@@ -70,6 +70,8 @@ export const statements = (a: Report.Statement, b: Report.Statement): Report.Sta
   counted: a.counted + b.counted,
   rows: a.rows + b.rows,
   rowsMost: Math.max(a.rowsMost, b.rowsMost),
+  sized: a.sized + b.sized,
+  bytes: a.bytes + b.bytes,
   slow: a.slow + b.slow,
   repeatedUnder: a.repeatedUnder + b.repeatedUnder,
   repeatedMost: Math.max(a.repeatedMost, b.repeatedMost),

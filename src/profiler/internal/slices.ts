@@ -86,6 +86,8 @@ export class Slices {
   /** CPU time charged to anyone, in milliseconds. */
   charged = 0
   primitives = 0
+  /** Changes whose time could not be read. */
+  failures = 0
   readonly changes = new Meter(timedEvery)
 
   constructor(readings: Readings, stacks: Stacks) {
@@ -95,15 +97,24 @@ export class Slices {
 
   /** Charges what has passed to the operation on the thread, and puts another one there; `undefined`: none. */
   private change(fiber: AnyFiber | undefined, frame: Frame | undefined): void {
+    try {
+      this.read()
+    } catch {
+      // The run loop would take it for a defect of the program.
+      this.failures++
+    }
+    this.fiber = fiber
+    this.frame = frame
+  }
+
+  private read(): void {
     const now = this.readings.now()
     const { system, user } = this.readings.cpu()
     const cpu = user + system
     if (this.fiber !== undefined) this.charge(openOne(this.frame), now - this.since, cpu - this.sinceCpu)
-    this.fiber = fiber
-    this.frame = frame
     this.since = now
     this.sinceCpu = cpu
-    // A switch is about as long as two readings of the clock are apart that have one of the CPU between them.
+    // A change is about as long as two readings of the clock are apart that have one of the CPU between them.
     if (this.changes.next()) this.changes.add(this.readings.now() - now)
   }
 
@@ -242,7 +253,7 @@ export class Slices {
   }
 
   clear(): void {
-    this.unowned = this.unownedCpu = this.charged = this.primitives = 0
+    this.unowned = this.unownedCpu = this.charged = this.primitives = this.failures = 0
     this.changes.clear()
   }
 }

@@ -71,6 +71,8 @@ const statement = (self: Statements.Statement): Report.Statement => ({
   counted: self.counted,
   rows: self.rows,
   rowsMost: self.rowsMost,
+  sized: self.sized,
+  bytes: self.bytes,
   slow: self.slow,
   repeatedUnder: self.repeatedUnder,
   repeatedMost: self.repeatedMost,
@@ -134,7 +136,7 @@ export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
     primitives: slices.primitives,
     total,
     part: elapsed > 0 ? total / elapsed : 0,
-    failures
+    failures: failures + slices.failures
   }
 }
 

@@ -7,6 +7,7 @@ import * as Fingerprint from "./fingerprint.ts"
 import * as Histogram from "./histogram.ts"
 import type { Outcome } from "./operations.ts"
 import { Repeats, type Repeated } from "./repeats.ts"
+import * as Size from "./size.ts"
 
 export class Statement implements Repeated {
   readonly outcomes: Record<Outcome, number> = { success: 0, failure: 0, defect: 0, interrupted: 0 }
@@ -18,6 +19,9 @@ export class Statement implements Repeated {
   counted = 0
   rows = 0
   rowsMost = 0
+  /** Executions whose rows' size was estimated, and that size in bytes. */
+  sized = 0
+  bytes = 0
   slow = 0
   repeatedUnder = 0
   repeatedMost = 0
@@ -78,6 +82,9 @@ export interface Execution {
 const outlierFactor = 4
 const outlierMs = 10
 
+/** The size of the rows is estimated for the first execution and then for each so many. */
+const sizedEvery = 16
+
 const rowsOf = (exit: Exit.Exit<unknown, unknown>): number | undefined =>
   exit._tag === "Success" && Array.isArray(exit.value) ? exit.value.length : undefined
 
@@ -115,6 +122,10 @@ export class Statements {
       statement.counted++
       statement.rows += rows
       if (rows > statement.rowsMost) statement.rowsMost = rows
+      if ((statement.counted - 1) % sizedEvery === 0) {
+        statement.sized++
+        statement.bytes += Size.ofRows((exit as Exit.Success<ReadonlyArray<unknown>>).value)
+      }
     }
     this.repeats.count(statement, parent, now)
   }

@@ -23,12 +23,13 @@ export const ms = (value: number): string =>
       ])
 
 export const bytes = (value: number): string =>
-  scaled(value, [
-    [2 ** 30, "GiB"],
-    [2 ** 20, "MiB"],
-    [2 ** 10, "KiB"],
-    [1, "B"]
-  ])
+  value < 2 ** 10
+    ? `${value.toFixed(0)} B`
+    : scaled(value, [
+        [2 ** 30, "GiB"],
+        [2 ** 20, "MiB"],
+        [2 ** 10, "KiB"]
+      ])
 
 /** A whole number, with a comma at every thousand. */
 export const count = (value: number): string => value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ",")
