@@ -32,7 +32,7 @@ export interface TextOptions {
   readonly sort?: Sort | undefined
   /** Whether colours are used, as terminals understand them; `false` when absent. */
   readonly colors?: boolean | undefined
-  /** How wide a line may be, in characters; names and statements are cut to it. From 60; 120 when absent. */
+  /** How wide a table may be, in characters; names and statements are cut for it. From 60; 120 when absent. */
   readonly width?: number | undefined
 }
 
@@ -181,12 +181,13 @@ const resources = (report: Report.ProfileReport, settings: Settings): ReadonlyAr
   )
   const user = rows.reduce((sum, { cpu }) => sum + cpu.user, 0)
   const system = rows.reduce((sum, { cpu }) => sum + cpu.system, 0)
-  const split = user + system === 0 ? "" : `; ${Units.percent(user / (user + system))} of the CPU time was user time`
+  const split = user + system === 0 ? [] : [`${Units.percent(user / (user + system))} of the CPU time was user time`]
   return section(
     settings,
     "CPU and memory, sampled",
     [
-      `of the whole process while a sampled call was open; alone: while nothing else was${split}`,
+      "of the whole process while a sampled call was open; alone: while nothing else was",
+      ...split,
       "heap: by how much it grew; samples in which it shrank, because garbage was collected, are left out"
     ],
     rows.toSorted((a, b) => b.cpu.user + b.cpu.system - a.cpu.user - a.cpu.system),
