@@ -276,7 +276,10 @@ describe("a program that is profiled", () => {
         const profiled = yield* observe(Profiler.layer({ level, budget: 1 }), broken)
         assert.deepStrictEqual(profiled.notes, bare.notes)
         assert.deepStrictEqual(profiled.spans, bare.spans)
-        assert.isAbove(profiled.report!.cost.failures, 10)
+        const { cost, operations } = profiled.report!
+        assert.isAbove(cost.failures, 10)
+        assert.isAbove(operations.length, 30)
+        assert.isTrue(operations.every(({ cpu }) => cpu === null))
       })
     )
   }

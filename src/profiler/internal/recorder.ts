@@ -93,9 +93,10 @@ export class Recorder {
   private outermost = 0
   /** What keeping the books costs, as far as that can be seen from inside. */
   readonly books = new Meter(timedEvery)
-  /** Samples, and what they cost in milliseconds. */
+  /** Samples, and what they cost in milliseconds; what the first reading ever cost, for what it has to load. */
   samples = 0
   sampling = 0
+  warming: number | undefined = undefined
   /** What went wrong in the profiler itself. */
   failures = 0
 
@@ -120,7 +121,7 @@ export class Recorder {
 
   /** What it has cost until now as far as that can be seen from inside, in milliseconds. */
   get seenCost(): number {
-    return this.books.total + this.sampling + this.slices.changes.total
+    return this.books.total + this.sampling + (this.warming ?? 0) + this.slices.changes.total
   }
 
   /** CPU time of the process, where it matters and can be had. */
@@ -147,8 +148,9 @@ export class Recorder {
 
   private start(operation: Operation, fiber: AnyFiber | undefined, atOnce: boolean): Call {
     const timed = this.books.next()
+    const warmed = this.warming !== undefined
     const entered = timed ? this.readings.now() : 0
-    const sample = this.isStandard && this.canSample(operation) ? this.sample() : undefined
+    const sample = this.isStandard && this.canSample(operation) ? this.attempt(() => this.sample()) : undefined
     let frame: Frame | undefined
     if (this.isDeep && fiber !== undefined) {
       frame = atOnce ? this.slices.enter(operation, fiber) : this.slices.open(operation, fiber)
@@ -158,7 +160,7 @@ export class Recorder {
     this.open++
     if (++operation.open > operation.openMost) operation.openMost = operation.open
     const started = this.readings.now()
-    const books = timed ? started - entered - (sample?.cost ?? 0) : undefined
+    const books = timed ? started - entered - (sample?.cost ?? 0) - (warmed ? 0 : (this.warming ?? 0)) : undefined
     return { operation, started, sample, frame, books }
   }
 
@@ -173,7 +175,8 @@ export class Recorder {
       const { frame, operation } = call
       const wall = ended - call.started
       if (frame !== undefined && fiber !== undefined) this.slices.exit(frame, fiber)
-      const cost = call.sample === undefined ? 0 : this.evaluate(call, call.sample)
+      const { sample } = call
+      const cost = sample === undefined ? 0 : (this.attempt(() => this.evaluate(call, sample)) ?? 0)
       this.open--
       operation.open--
       operation.outcomes[outcomeOf(exit)]++
@@ -194,7 +197,27 @@ export class Recorder {
     return this.sampling <= allowanceMs + this.settings.budget * (this.readings.now() - this.started)
   }
 
+  /** A reading that fails leaves out the sample, not the call. */
+  private attempt<A>(read: () => A): A | undefined {
+    try {
+      return read()
+    } catch {
+      this.failures++
+      return undefined
+    }
+  }
+
+  /** The first reading loads what it needs: that happens once, and is no reason to take no samples for long. */
+  private warm(): void {
+    const before = this.readings.now()
+    this.warming = 0
+    this.readings.memory()
+    this.readings.cpu()
+    this.warming = this.readings.now() - before
+  }
+
   private sample(): Sample {
+    if (this.warming === undefined) this.warm()
     const before = this.readings.now()
     const alone = this.open === 0
     const peak = this.isDeep && alone && this.readings.peak?.reset() === true
@@ -326,6 +349,7 @@ export class Recorder {
     this.startedAt += this.readings.now() - this.started
     this.begin()
     this.books.clear()
+    if (this.warming !== undefined) this.warming = 0
     this.samples = this.sampling = this.failures = 0
     this.slices.clear()
   }

@@ -129,7 +129,7 @@ export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
   return {
     books: books.total,
     runLoop,
-    samples: sampling,
+    samples: sampling + (recorder.warming ?? 0),
     sampleCount: samples,
     slices: slices.changes.total,
     sliceCount: slices.changes.count,
