@@ -26,6 +26,7 @@ import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import type { ProfileReport } from "./ProfileReport.ts"
+import { emptyReport } from "./internal/emptyReport.ts"
 import type { Kind } from "./internal/operations.ts"
 import { CurrentReadings } from "./internal/readings.ts"
 import { Recorder } from "./internal/recorder.ts"
@@ -149,7 +150,8 @@ const timeOf = (recorder: Recorder, effect: Effect.Effect<void>, times: number):
  */
 const unseenCost = (recorder: Recorder): Effect.Effect<number> =>
   Effect.suspend(() => {
-    const scratch = new Recorder(recorder.settings, recorder.readings, 0)
+    // The mark of the highest memory is that of the process, and may be in use.
+    const scratch = new Recorder(recorder.settings, { ...recorder.readings, peak: undefined }, 0)
     const tracked = tracking(scratch)("operation", "trial")(Effect.void)
     return Effect.gen(function* () {
       yield* timeOf(recorder, tracked, warmUp)
@@ -239,35 +241,6 @@ export const layer = (options: ProfilerOptions = {}): Layer.Layer<Profiler> => L
 export const layerConfig = (config: Config.Wrap<ProfilerOptions>): Layer.Layer<Profiler, Config.ConfigError> =>
   Layer.unwrap(Effect.map(Config.unwrap(config), layer))
 
-const nothing = (at: number): ProfileReport => ({
-  version: 1,
-  level: "wall",
-  from: at,
-  to: at,
-  budget: 0,
-  operations: [],
-  overflowed: 0,
-  unowned: null,
-  statements: [],
-  evicted: { statements: 0, calls: 0 },
-  slow: [],
-  slowDropped: 0,
-  measured: [],
-  stacks: [],
-  cost: {
-    books: 0,
-    runLoop: 0,
-    samples: 0,
-    sampleCount: 0,
-    slices: 0,
-    sliceCount: 0,
-    primitives: 0,
-    total: 0,
-    part: 0,
-    failures: 0
-  }
-})
-
 /**
  * Provides a profiler that measures nothing and costs nothing.
  *
@@ -277,7 +250,7 @@ const nothing = (at: number): ProfileReport => ({
 export const layerNoop: Layer.Layer<Profiler> = Layer.succeed(Profiler, {
   track: () => (effect) => effect,
   record: () => Effect.void,
-  report: Effect.map(Clock.currentTimeMillis, nothing),
+  report: Effect.map(Clock.currentTimeMillis, (now) => ({ ...emptyReport, from: now, to: now })),
   reset: Effect.void,
   tracer: (tracer) => tracer,
   executor: (executor) => executor

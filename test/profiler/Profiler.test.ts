@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type { Operation, ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
+import { CurrentFrame } from "../../src/profiler/internal/slices.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
 const find = (report: ProfileReport, name: string): Operation => {
@@ -363,6 +365,34 @@ describe("Profiler", () => {
           assert.strictEqual(find(report, "promise").thread!.active.sum, 0)
           assert.strictEqual(find(report, "promise").thread!.waiting.sum, 9)
           assert.deepStrictEqual(report.unowned, { fibers: 70, elsewhere: 9 })
+        })
+      )
+    )
+
+    it.effect("keeps no call in memory that is over, in a chain of calls that outlive each other", () =>
+      profiled({ level: "deep" }, (virtual) =>
+        Effect.gen(function* () {
+          const profiler = yield* Profiler.Profiler
+          const done = yield* Deferred.make<number>()
+          /** Each call ends when the one that it has started has started the next. */
+          const relay = (left: number, started: Deferred.Deferred<void>): Effect.Effect<void> =>
+            profiler.track("relay")(
+              Effect.gen(function* () {
+                yield* Deferred.succeed(started, undefined)
+                yield* virtual.busy(1)
+                if (left > 0) {
+                  const next = yield* Deferred.make<void>()
+                  yield* Effect.forkDetach(relay(left - 1, next))
+                  return yield* Deferred.await(next)
+                }
+                let length = 0
+                for (let frame = yield* CurrentFrame; frame !== undefined; frame = frame.parent) length++
+                yield* Deferred.succeed(done, length)
+              })
+            )
+          yield* relay(500, yield* Deferred.make<void>())
+          assert.isAtMost(yield* Deferred.await(done), 4)
+          assert.strictEqual(find(yield* Profiler.report, "relay").thread!.self, 501)
         })
       )
     )

@@ -46,7 +46,7 @@ const program = Effect.gen(function* () {
     Profiler.track("succeeds"),
     Effect.withSpan("span", { attributes: { token: secret, [secret]: 1 } })
   )
-  yield* Effect.fail(new Error(secret)).pipe(Profiler.track("fails"), Effect.ignore)
+  yield* Effect.fail(secret).pipe(Profiler.track("fails"), Effect.ignore)
   yield* Effect.die(secret).pipe(Profiler.track("dies"), Effect.exit)
   yield* Effect.annotateCurrentSpan("token", secret).pipe(Effect.withSpan("annotated"))
 })

@@ -8,6 +8,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Filter, History } from "../ProfileHistory.ts"
 import * as Report from "../ProfileReport.ts"
+import { emptyReport, noCost } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
 import type { Line } from "./line.ts"
 import * as Merge from "./merge.ts"
@@ -149,19 +150,6 @@ const processOf = ({ kernel, report }: Line): Processes => ({
   cost: report.cost
 })
 
-const noCost: Report.Cost = {
-  books: 0,
-  runLoop: 0,
-  samples: 0,
-  sampleCount: 0,
-  slices: 0,
-  sliceCount: 0,
-  primitives: 0,
-  total: 0,
-  part: 0,
-  failures: 0
-}
-
 const noTimes = Histogram.encode(Histogram.make())
 
 /** Lines of which nothing is known but that there were some. */
@@ -289,21 +277,19 @@ const byTotal = <A extends { readonly wall: Report.Distribution }>(all: Readonly
   all.toSorted((a, b) => b.wall.sum - a.wall.sum)
 
 const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): Report.ProfileReport => ({
-  version: Report.version,
-  level: all?.level ?? "wall",
-  from: all?.from ?? 0,
-  to: all?.to ?? 0,
-  budget: 0,
+  ...emptyReport,
+  ...(all === undefined
+    ? {}
+    : {
+        level: all.level,
+        from: all.from,
+        to: all.to,
+        overflowed: all.overflowed,
+        measured: all.measured,
+        cost: all.cost
+      }),
   operations: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [] : [body]))),
-  overflowed: all?.overflowed ?? 0,
-  unowned: null,
-  statements: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [body] : []))),
-  evicted: { statements: 0, calls: 0 },
-  slow: [],
-  slowDropped: 0,
-  measured: all?.measured ?? [],
-  stacks: [],
-  cost: all?.cost ?? noCost
+  statements: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [body] : [])))
 })
 
 const labelOf = (kind: string, name: string): string => `${kind} ${name}`

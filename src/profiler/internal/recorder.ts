@@ -197,8 +197,8 @@ export class Recorder {
     return this.sampling <= allowanceMs + this.settings.budget * (this.readings.now() - this.started)
   }
 
-  /** A reading that fails leaves out the sample, not the call. */
-  private attempt<A>(read: () => A): A | undefined {
+  /** What fails is left out, such as a sample whose reading fails, and not the call. */
+  attempt<A>(read: () => A): A | undefined {
     try {
       return read()
     } catch {

@@ -20,7 +20,7 @@ import type { Stack, Stacks } from "./stacks.ts"
 /** One call of an operation. */
 export class Frame {
   readonly operation: Operation
-  readonly parent: Frame | undefined
+  parent: Frame | undefined
   readonly stack: Stack
   readonly depth: number
   open = true
@@ -213,6 +213,8 @@ export class Slices {
   open(operation: Operation, fiber: AnyFiber | undefined): Frame {
     operation.sliced ??= new Sliced()
     const parent = fiber === undefined ? undefined : this.frameOf(fiber)
+    // A call that outlives what called it, and whose own calls outlive it, must not keep all of them in memory.
+    if (parent !== undefined) parent.parent = openOne(parent.parent)
     return new Frame(operation, parent, this.stacks.child(parent?.stack, operation.name))
   }
 
@@ -250,6 +252,11 @@ export class Slices {
     sliced.activeCpu += frame.selfCpu + frame.innerCpu
     Histogram.record(sliced.active, active)
     Histogram.record(sliced.waiting, Math.max(0, wall - active))
+  }
+
+  /** Charges what has passed since the last change, for a report that is made in the middle of a slice. */
+  settle(): void {
+    this.change(this.fiber, this.frame)
   }
 
   clear(): void {

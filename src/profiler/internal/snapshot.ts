@@ -96,7 +96,7 @@ const isShown = (id: string): boolean =>
 /** How many numbers of others a report has at most. */
 const maxMeasured = 500
 
-const measured = (context: Context.Context<never>): Report.ProfileReport["measured"] =>
+const measured = (context: Context.Context<never>): ReadonlyArray<Report.Measured> =>
   Metric.snapshotUnsafe(context)
     .filter((metric) => isShown(metric.id))
     .slice(0, maxMeasured)
@@ -144,6 +144,7 @@ const byTotal = <A extends { readonly wall: Histogram.Histogram }>(all: Readonly
   all.filter((one) => one.wall.count > 0).toSorted((a, b) => b.wall.sum - a.wall.sum)
 
 export const make = (recorder: Recorder, context: Context.Context<never>, unseen: number): Report.ProfileReport => {
+  if (recorder.isDeep) recorder.slices.settle()
   const elapsed = recorder.readings.now() - recorder.started
   const { operations, settings, slices, statements } = recorder
   return {
@@ -164,7 +165,7 @@ export const make = (recorder: Recorder, context: Context.Context<never>, unseen
     evicted: { statements: statements.evicted, calls: statements.evictedCalls },
     slow: statements.slow.map(slow),
     slowDropped: statements.slowDropped,
-    measured: measured(context),
+    measured: recorder.attempt(() => measured(context)) ?? [],
     stacks: recorder.stacks
       .all()
       .filter((stack) => stack.self > 0)
