@@ -7,9 +7,9 @@
  *
  * | level | measures | a call costs about |
  * |---|---|---|
- * | `wall` | wall time of every call | 0.4 us |
+ * | `wall` | wall time of every call | 0.3 us |
  * | `standard` | also CPU time and memory of the process, on sampled calls | 0.4 us; samples 1 % of the time at most |
- * | `deep` | also how long each operation's own fibers held the thread, and waited; peak memory on Linux | 5 us, and 25 ns a primitive |
+ * | `deep` | also how long each operation's own fibers held the thread, and waited; peak memory on Linux | 3 us, and 25 ns a primitive |
  *
  * It never changes a result and never fails: whatever goes wrong in it is counted and leaves out a measurement. It keeps
  * no argument, no result and no parameter; of a statement it keeps the text without values.

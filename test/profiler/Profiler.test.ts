@@ -198,9 +198,45 @@ describe("Profiler", () => {
           // A sample has two readings, so one call in two is what 1 % of 1 ms pays for.
           assert.isAtLeast(cpu!.samples, 900)
           assert.isAtMost(cpu!.samples, 1_060)
-          assert.isAtMost(report.cost.samples, 0.01 * (report.to - report.from) + 1 + 0.03)
-          assert.closeTo(report.cost.samples, cpu!.samples * 0.02 + 0.01, 1e-6)
+          assert.isAtMost(report.cost.samples, 0.01 * (report.to - report.from) + 1 + 0.04)
+          assert.closeTo(report.cost.samples, cpu!.samples * 0.02 + 0.02, 1e-6)
         }).pipe(Effect.provide(Profiler.layer().pipe(Layer.provide(Virtual.layer(dear)))))
+      })
+    )
+
+    it.effect("keeps the process to the budget too, however many operations are open at the same time", () =>
+      Effect.gen(function* () {
+        const virtual = Virtual.make()
+        const dear = { ...virtual, cpu: () => (virtual.work(0.05), virtual.cpu()) }
+        yield* Effect.gen(function* () {
+          for (let round = 0; round < 10; round++) {
+            const gate = yield* Latch.make()
+            const fibers = yield* Effect.forEach(Array.from({ length: 200 }), (_, i) =>
+              Effect.forkChild(Profiler.track(gate.await, `work ${i}`), { startImmediately: true })
+            )
+            yield* virtual.pass(100)
+            yield* gate.open
+            yield* Fiber.joinAll(fibers)
+          }
+          const report = yield* Profiler.report
+          assert.isAbove(report.cost.sampleCount, 10)
+          assert.isAtMost(report.cost.samples, 0.01 * (report.to - report.from) + 1 + 0.2)
+        }).pipe(Effect.provide(Profiler.layer().pipe(Layer.provide(Virtual.layer(dear)))))
+      })
+    )
+
+    it.effect("goes on sampling when one sample was held up by something else", () =>
+      Effect.gen(function* () {
+        const virtual = Virtual.make()
+        let readings = 0
+        /** The system takes the thread away in the middle of one of them. */
+        const heldUp = { ...virtual, cpu: () => (virtual.work(++readings === 7 ? 500 : 0.01), virtual.cpu()) }
+        yield* Effect.gen(function* () {
+          for (let i = 0; i < 100; i++) yield* Profiler.track(virtual.busy(10), "work")
+          const report = yield* Profiler.report
+          assert.isAtLeast(find(report, "work").cpu!.samples, 90)
+          assert.isAtLeast(report.cost.samples, 500)
+        }).pipe(Effect.provide(Profiler.layer().pipe(Layer.provide(Virtual.layer(heldUp)))))
       })
     )
 

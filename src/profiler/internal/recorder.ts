@@ -1,9 +1,5 @@
 /**
  * Measures calls: what is read when one begins and when it ends, and what that costs.
- *
- * Wall time is read on every call. Readings that are dear are taken on some calls only: each operation earns a part of
- * its own time, the process a part of the time that has passed, and a sample is taken while both can pay for it. What a
- * sample costs is measured when it is taken.
  */
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
@@ -12,9 +8,10 @@ import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as Histogram from "./histogram.ts"
 import { Meter } from "./meter.ts"
-import { type Kind, type Operation, Operations, type Outcome, Sampled } from "./operations.ts"
-import type { CpuTime, Readings } from "./readings.ts"
+import { type Kind, type Operation, Operations, type Outcome } from "./operations.ts"
+import type { Readings } from "./readings.ts"
 import { Repeats } from "./repeats.ts"
+import { type Calls, type Sample, Sampler } from "./sampler.ts"
 import { type Frame, Slices } from "./slices.ts"
 import { Stacks } from "./stacks.ts"
 import { type Settings as StatementSettings, Statements } from "./statements.ts"
@@ -31,18 +28,6 @@ export interface Settings extends StatementSettings {
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-interface Sample {
-  readonly cpu: CpuTime
-  readonly memory: number
-  readonly peak: boolean
-  /** Whether nothing else was open when it began, and how many calls had begun by then, of any kind and outermost. */
-  readonly alone: boolean
-  readonly begun: number
-  readonly outermost: number
-  /** What the readings cost so far, in milliseconds. */
-  readonly cost: number
-}
-
 export interface Call {
   readonly operation: Operation
   readonly started: number
@@ -54,12 +39,6 @@ export interface Call {
 
 /** The first so many calls, and then each so many, are timed for what keeping the books takes. */
 const timedEvery = 16
-
-/** However short an operation is, each so many calls one is sampled. */
-const sampledEvery = 1_024
-
-/** What samples may cost before any time has passed, in milliseconds. */
-const allowanceMs = 1
 
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   if (exit._tag === "Success") return "success"
@@ -93,10 +72,7 @@ export class Recorder {
   private outermost = 0
   /** What keeping the books costs, as far as that can be seen from inside. */
   readonly books = new Meter(timedEvery)
-  /** Samples, and what they cost in milliseconds; what the first reading ever cost, for what it has to load. */
-  samples = 0
-  sampling = 0
-  warming: number | undefined = undefined
+  readonly sampler: Sampler
   /** What went wrong in the profiler itself. */
   failures = 0
 
@@ -111,6 +87,7 @@ export class Recorder {
     this.repeats = new Repeats(settings.repeats)
     this.isStandard = settings.level !== "wall"
     this.isDeep = settings.level === "deep"
+    this.sampler = new Sampler(readings, settings.budget, this.isDeep)
     this.begin()
   }
 
@@ -121,7 +98,7 @@ export class Recorder {
 
   /** What it has cost until now as far as that can be seen from inside, in milliseconds. */
   get seenCost(): number {
-    return this.books.total + this.sampling + (this.warming ?? 0) + this.slices.changes.total
+    return this.books.total + this.sampler.cost + this.slices.changes.total
   }
 
   /** CPU time of the process, where it matters and can be had. */
@@ -148,9 +125,9 @@ export class Recorder {
 
   private start(operation: Operation, fiber: AnyFiber | undefined, atOnce: boolean): Call {
     const timed = this.books.next()
-    const warmed = this.warming !== undefined
     const entered = timed ? this.readings.now() : 0
-    const sample = this.isStandard && this.canSample(operation) ? this.attempt(() => this.sample()) : undefined
+    const spent = this.sampler.cost
+    const sample = this.isStandard ? this.sample(operation) : undefined
     let frame: Frame | undefined
     if (this.isDeep && fiber !== undefined) {
       frame = atOnce ? this.slices.enter(operation, fiber) : this.slices.open(operation, fiber)
@@ -160,8 +137,17 @@ export class Recorder {
     this.open++
     if (++operation.open > operation.openMost) operation.openMost = operation.open
     const started = this.readings.now()
-    const books = timed ? started - entered - (sample?.cost ?? 0) - (warmed ? 0 : (this.warming ?? 0)) : undefined
+    const books = timed ? started - entered - (this.sampler.cost - spent) : undefined
     return { operation, started, sample, frame, books }
+  }
+
+  private sample(operation: Operation): Sample | undefined {
+    if (!this.sampler.canPay(operation, this.readings.now() - this.started)) return undefined
+    return this.attempt(() => this.sampler.begin(operation, this.calls))
+  }
+
+  private get calls(): Calls {
+    return { open: this.open, begun: this.begun, outermost: this.outermost }
   }
 
   /** Ends a call. */
@@ -172,29 +158,22 @@ export class Recorder {
     ended: number = this.readings.now()
   ): void {
     try {
-      const { frame, operation } = call
+      const { frame, operation, sample } = call
+      const spent = this.sampler.cost
       const wall = ended - call.started
       if (frame !== undefined && fiber !== undefined) this.slices.exit(frame, fiber)
-      const { sample } = call
-      const cost = sample === undefined ? 0 : (this.attempt(() => this.evaluate(call, sample)) ?? 0)
+      if (sample !== undefined) this.attempt(() => this.sampler.end(operation, sample, this.calls))
+      if (this.isStandard) this.sampler.earn(operation, wall, this.books.each)
       this.open--
       operation.open--
       operation.outcomes[outcomeOf(exit)]++
       Histogram.record(operation.wall, wall)
       if (frame !== undefined) this.slices.close(frame, wall)
-      if (this.isStandard) {
-        const earned = wall * this.settings.budget - this.books.each
-        operation.credit = Math.min(0, operation.credit + earned - cost - (call.sample?.cost ?? 0))
-      }
-      if (call.books !== undefined) this.books.add(call.books + this.readings.now() - ended - cost)
+      if (call.books === undefined) return
+      this.books.add(call.books + this.readings.now() - ended - (this.sampler.cost - spent))
     } catch {
       this.failures++
     }
-  }
-
-  private canSample(operation: Operation): boolean {
-    if (operation.credit < 0 && operation.wall.count % sampledEvery !== 0) return false
-    return this.sampling <= allowanceMs + this.settings.budget * (this.readings.now() - this.started)
   }
 
   /** What fails is left out, such as a sample whose reading fails, and not the call. */
@@ -205,55 +184,6 @@ export class Recorder {
       this.failures++
       return undefined
     }
-  }
-
-  /** The first reading loads what it needs: that happens once, and is no reason to take no samples for long. */
-  private warm(): void {
-    const before = this.readings.now()
-    this.warming = 0
-    this.readings.memory()
-    this.readings.cpu()
-    this.warming = this.readings.now() - before
-  }
-
-  private sample(): Sample {
-    if (this.warming === undefined) this.warm()
-    const before = this.readings.now()
-    const alone = this.open === 0
-    const peak = this.isDeep && alone && this.readings.peak?.reset() === true
-    const memory = this.readings.memory()
-    const cpu = this.readings.cpu()
-    const cost = this.readings.now() - before
-    return { cpu, memory, peak, alone, begun: this.begun, outermost: this.outermost, cost }
-  }
-
-  /** Takes the second reading of a sample and gives what that cost, in milliseconds. */
-  private evaluate(call: Call, sample: Sample): number {
-    const before = this.readings.now()
-    const { system, user } = this.readings.cpu()
-    const memory = this.readings.memory() - sample.memory
-    const sampled = (call.operation.sampled ??= new Sampled())
-    sampled.samples++
-    sampled.user += user - sample.cpu.user
-    sampled.system += system - sample.cpu.system
-    if (sample.alone && this.begun === sample.begun + 1) {
-      sampled.alone++
-      sampled.aloneCpu += user + system - sample.cpu.user - sample.cpu.system
-    }
-    if (memory < 0) sampled.memoryInvalid++
-    else {
-      sampled.memorySamples++
-      sampled.memory += memory
-      if (memory > sampled.memoryMost) sampled.memoryMost = memory
-    }
-    if (sample.peak && this.outermost === sample.outermost + 1) {
-      sampled.peaks++
-      sampled.peak = Math.max(sampled.peak, this.readings.peak!.read())
-    }
-    const cost = this.readings.now() - before
-    this.samples++
-    this.sampling += sample.cost + cost
-    return cost
   }
 
   /** Counts a call that was timed by something else. */
@@ -349,8 +279,8 @@ export class Recorder {
     this.startedAt += this.readings.now() - this.started
     this.begin()
     this.books.clear()
-    if (this.warming !== undefined) this.warming = 0
-    this.samples = this.sampling = this.failures = 0
+    this.sampler.clear()
+    this.failures = 0
     this.slices.clear()
   }
 }

@@ -123,14 +123,14 @@ const measured = (context: Context.Context<never>): ReadonlyArray<Report.Measure
 /** What the profiling itself cost until now, where a call costs so much more than can be seen from inside. */
 export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
   const elapsed = recorder.readings.now() - recorder.started
-  const { books, failures, samples, sampling, seenCost, slices } = recorder
+  const { books, failures, sampler, seenCost, slices } = recorder
   const runLoop = books.count * unseen
   const total = seenCost + runLoop
   return {
     books: books.total,
     runLoop,
-    samples: sampling + (recorder.warming ?? 0),
-    sampleCount: samples,
+    samples: sampler.cost,
+    sampleCount: sampler.count,
     slices: slices.changes.total,
     sliceCount: slices.changes.count,
     primitives: slices.primitives,
