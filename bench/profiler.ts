@@ -20,6 +20,9 @@ type Level = NonNullable<Profiler.ProfilerOptions["level"]>
 
 const body = Effect.sync(() => 1)
 
+v8.setFlagsFromString("--expose-gc")
+const collect = vm.runInNewContext("gc") as () => void
+
 /** Nanoseconds of one run, in a loop of many. */
 const each = (count: number, effect: Effect.Effect<unknown>) => async (): Promise<number> => {
   const loop = Effect.gen(function* () {
@@ -108,8 +111,6 @@ async function* part(): AsyncGenerator<Row.Row> {
 
 /** What a million calls of ten names leave on the heap. */
 const memory = async (): Promise<Row.Row> => {
-  v8.setFlagsFromString("--expose-gc")
-  const collect = vm.runInNewContext("gc") as () => void
   const { track } = profiler("standard")
   const names = Array.from({ length: 10 }, (_, i) => track(`work ${i}`)(body))
   const calls = (count: number) =>
@@ -260,6 +261,29 @@ const attribution = async (): Promise<Row.Row> => {
   })
 }
 
+/** How far an operation's peak of resident memory lies over what was resident before, beside the buffer that it makes. */
+const peak = async (): Promise<Row.Row> => {
+  const mebibytes = 128
+  const buffer = Effect.sync(() => Buffer.alloc(mebibytes * 2 ** 20, 1).length)
+  const over: Array<number> = []
+  for (let i = 0; i < 5; i++) {
+    const made = profiler("deep")
+    await Effect.runPromise(made.track("warm")(Effect.void))
+    collect()
+    const before = process.memoryUsage.rss()
+    await Effect.runPromise(made.track("work")(buffer))
+    const work = Effect.runSync(made.report).operations.find(({ name }) => name === "work")
+    over.push(((work?.memory?.peak ?? Number.NaN) - before) / 2 ** 20)
+  }
+  return Row.make({
+    bench: "profiler",
+    row: "peak of an operation over what was resident / its buffer",
+    ours: over,
+    rival: [mebibytes],
+    unit: "MiB"
+  })
+}
+
 /** What the profiler says it cost, beside what it cost. */
 const selfCost = async (): Promise<Row.Row> => {
   const count = 100_000
@@ -289,6 +313,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
   yield* part()
   yield await selfCost()
   yield await memory()
+  yield await peak()
   yield* startUp()
   yield await accuracy()
   yield await attribution()
