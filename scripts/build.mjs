@@ -61,14 +61,17 @@ const digest = (...files) =>
 /** Each without what it does not need: the driver of Postgres, the profiler. */
 const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant) => `cli/hook${variant}.cjs`)
 
+/** What a hook on the embedded database has no use for. */
+const ofServers = ["*/ConnectionPool.ts", "*/SharedCache.ts"]
+
 await Promise.all([
   bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {
     format: "esm",
     external: ["effect/*"]
   }),
-  command("hook", "hook.cjs", ["*/ConnectionPool.ts"]),
+  command("hook", "hook.cjs", ofServers),
   command("hook", "hook-postgres.cjs"),
-  command("hookProfiled", "hook-profiled.cjs", ["*/ConnectionPool.ts"]),
+  command("hookProfiled", "hook-profiled.cjs", ofServers),
   command("hookProfiled", "hook-profiled-postgres.cjs"),
   command("main", "main.cjs")
 ])

@@ -5,6 +5,8 @@
  */
 export * as Activation from "./memory/Activation.ts"
 export * as CacheStore from "./cache/CacheStore.ts"
+export * as CachedMemory from "./memory/CachedMemory.ts"
+export * as ChangeFeed from "./cache/ChangeFeed.ts"
 export * as ClaudeCode from "./hooks/ClaudeCode.ts"
 export * as ContextText from "./hooks/ContextText.ts"
 export * as Database from "./sql/Database.ts"

@@ -151,9 +151,17 @@ export interface CacheStoreShape {
     outcome: "changed" | "rolledBack",
     until: number
   ) => Effect.Effect<void, CacheStoreError>
+  /**
+   * Whether this owner may load the entry now. It may where nobody else has claimed it, until a time at most; an entry
+   * that is stored under the key, by whomever, ends the claim. A claim saves work and guards nothing: what may be stored
+   * is for the stamp to say.
+   */
+  readonly claim: (key: string, owner: string, now: number, until: number) => Effect.Effect<boolean, CacheStoreError>
+  /** Gives up a claim of this owner. */
+  readonly release: (key: string, owner: string) => Effect.Effect<void, CacheStoreError>
   /** Removes all entries; a result that is being loaded is not stored any more. */
   readonly clear: Effect.Effect<void, CacheStoreError>
-  /** Removes what has expired and what is over the bounds, and ends announcements that have lapsed. */
+  /** Removes what has expired and what is over the bounds, and ends announcements and claims that have lapsed. */
   readonly clean: (now: number) => Effect.Effect<void, CacheStoreError>
   readonly stats: Effect.Effect<Stats, CacheStoreError>
 }
@@ -277,6 +285,8 @@ export const layerNoop: Layer.Layer<CacheStore> = Layer.succeed(CacheStore, {
   getMany: (requests) => Effect.succeed(requests.map(() => ({ entry: undefined, stamp: "" }))),
   set: () => Effect.succeed(false),
   expire: () => Effect.void,
+  claim: () => Effect.succeed(true),
+  release: () => Effect.void,
   announce: () => Effect.void,
   resolve: () => Effect.void,
   clear: Effect.void,

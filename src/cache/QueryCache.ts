@@ -30,7 +30,8 @@ import type { Dependency } from "../query/Dependency.ts"
 import type { Query, QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import type * as CacheStore from "./CacheStore.ts"
-import * as Reader from "./internal/reader.ts"
+import { ChangeFeed } from "./ChangeFeed.ts"
+import * as Middleware from "./internal/middleware.ts"
 
 /**
  * How results of one query are kept. What is absent is as the options of the cache say.
@@ -59,6 +60,17 @@ export interface Policy {
  * @since 0.1.0
  */
 export interface QueryCacheOptions {
+  /**
+   * Names the database that the results are of, for example its URL without the password. Caches over different
+   * databases that share a store must have different namespaces: they would read each other's results otherwise. Empty
+   * when absent.
+   */
+  readonly namespace?: string | undefined
+  /**
+   * Names what the queries mean, where that changes and their Schemas do not: results that were stored under another
+   * version are not read. Their invalidation is common to all versions. Empty when absent.
+   */
+  readonly version?: string | undefined
   /** How long a result is fresh in memory. Up to 400 days; 5 minutes when absent. */
   readonly memoryTimeToLive?: Duration.Input | undefined
   /** How many results are kept in memory. From 1 to 1,000,000; 1,000 when absent. */
@@ -86,13 +98,24 @@ export interface QueryCacheOptions {
    */
   readonly announcementLease?: Duration.Input | undefined
   /**
+   * How long a load of one process keeps other processes of the host from loading the same: they wait for the row it
+   * stores, and when the time is over the next one loads. For loads that take 5 milliseconds or more, as far as is
+   * known. Up to 1 minute, zero is never; 1 second when absent.
+   */
+  readonly loadLease?: Duration.Input | undefined
+  /**
+   * Whether to learn which reads follow which, and to load the next one before it is asked for: what came after a read
+   * at least twice and every second time. Remembers 512 reads, loads at most 8 ahead at once. `false` when absent.
+   */
+  readonly predict?: boolean | undefined
+  /**
    * How long a result is kept after it is no longer fresh, to be served where the database is slow or fails. It is never
    * served once what it was read from has changed. None when absent.
    */
   readonly grace?: Duration.Input | undefined
   /**
    * How long a reader waits for the database where there is a stale result within its grace: that is then served, and
-   * the load goes on. Zero serves it at once. No limit when absent.
+   * the load goes on, for at most 30 seconds or its hard limit. Zero serves it at once. No limit when absent.
    */
   readonly softLimit?: Duration.Input | undefined
   /** How long the database may take for a query, which then fails with `StatementTimeoutError`. No limit when absent. */
@@ -100,8 +123,8 @@ export interface QueryCacheOptions {
   /** How long a stale result is served without asking again after the database has failed. 10 seconds when absent. */
   readonly backoff?: Duration.Input | undefined
   /**
-   * The part of its time to live after which a result that is asked for is loaded again in the background. From 0.01 to
-   * 1, which is never; 1 when absent.
+   * The part of its time to live after which a result that is asked for is loaded again in the background, unless the
+   * store has a newer one. From 0.01 to 1, which is never; 1 when absent.
    */
   readonly eager?: number | undefined
   /** What goes for single queries, by their names. */
@@ -183,7 +206,7 @@ export interface QueryStats {
   readonly stale: number
   /** Loads that were not kept, because something was written meanwhile or the store could not be asked. */
   readonly refused: number
-  /** Reads that went by the cache: in a transaction, of an uncached query, or of what was being written. */
+  /** Reads that went by the cache: in a transaction, or of an uncached query. */
   readonly bypassed: number
 }
 
@@ -198,11 +221,41 @@ export interface Stats {
   /** `undefined` where the store could not be asked. */
   readonly store: CacheStore.Stats | undefined
   readonly storeFailures: number
-  /** Changes that the store has not been told of yet. */
+  /** Changed things that the store has not been told of yet; 10,000 stands for everything. */
   readonly owed: number
+  /** What was loaded ahead because it was expected to be read next. */
+  readonly ahead: { readonly loaded: number; readonly useful: number; readonly wasted: number }
   /** By name, for the first 1,000 names; the rest together as `(others)`. */
   readonly queries: Readonly<Record<string, QueryStats>>
 }
+
+/**
+ * A query and its input: a read that can be asked for later.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Read {
+  readonly query: Query<any, any>
+  readonly input: unknown
+}
+
+/**
+ * Constructs a `Read`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as QueryCache from "athena-hooks/cache/QueryCache"
+ * import * as Goals from "athena-hooks/memory/queries/Goals"
+ *
+ * const goals = QueryCache.read(Goals.withStatus, { projectId: 1, statuses: ["active"], limit: 5 })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = <I, A>(query: Query<I, A>, input: I): Read => ({ query, input })
 
 /**
  * Service to look into the cache and to steer it. Reading and writing go through `QueryExecutor`.
@@ -215,6 +268,17 @@ export class QueryCache extends Context.Service<
   {
     /** As `QueryExecutor.query`, and tells how the result came about. */
     readonly get: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<Traced<A>, QueryError>
+    /**
+     * As `get` for each input, in their order: one read of the store and at most 100 loads at once. The loads begin
+     * together, so that a query that asks through a `RequestResolver` asks the database once for all. Fails with the
+     * first failure.
+     */
+    readonly getMany: <I, A>(
+      query: Query<I, A>,
+      inputs: ReadonlyArray<I>
+    ) => Effect.Effect<ReadonlyArray<Traced<A>>, QueryError>
+    /** Loads what is not there or not fresh, four at a time. What fails is counted and left out. */
+    readonly warm: (reads: ReadonlyArray<Read>) => Effect.Effect<void>
     /** Loads the result anew and keeps it. */
     readonly refresh: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
     /** Drops one result, here and for all who share the store. */
@@ -231,19 +295,21 @@ export class QueryCache extends Context.Service<
   }
 >()("athena-hooks/cache/QueryCache") {}
 
+type Made = { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] }
+
 /**
- * Constructs the middleware and its service.
+ * Constructs the middleware and its service; with a feed, as `layerFeed` provides it.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make: (
-  options?: QueryCacheOptions
-) => Effect.Effect<
-  { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] },
-  never,
-  QueryExecutor | CacheStore.CacheStore | Scope.Scope
-> = (options = {}) => Reader.make(options)
+export const make = (
+  options: QueryCacheOptions = {},
+  feed?: ChangeFeed["Service"]
+): Effect.Effect<Made, never, QueryExecutor | CacheStore.CacheStore | Scope.Scope> => Middleware.make(options, feed)
+
+const contextOf = ({ cache, executor }: Made): Context.Context<QueryExecutor | QueryCache> =>
+  Context.make(QueryExecutor, executor).pipe(Context.add(QueryCache, cache))
 
 /**
  * Provides the middleware, as the `QueryExecutor`, and its service. Below it goes the executor that asks the database.
@@ -270,8 +336,22 @@ export const make: (
 export const layer = (
   options: QueryCacheOptions = {}
 ): Layer.Layer<QueryExecutor | QueryCache, never, QueryExecutor | CacheStore.CacheStore> =>
+  Layer.effectContext(Effect.map(make(options), contextOf))
+
+/**
+ * As `layer`, for a database that other hosts write to as well: mutations tell them in their own transactions what they
+ * change, and what they tell is dropped here. While the feed is down nothing is served from the cache, and when it is up
+ * again everything is loaded anew. See `PostgresChangeFeed` for the bound, and an example.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFeed = (
+  options: QueryCacheOptions = {}
+): Layer.Layer<QueryExecutor | QueryCache, never, QueryExecutor | CacheStore.CacheStore | ChangeFeed> =>
   Layer.effectContext(
-    Effect.map(make(options), ({ cache, executor }) =>
-      Context.make(QueryExecutor, executor).pipe(Context.add(QueryCache, cache))
+    Effect.map(
+      Effect.flatMap(ChangeFeed, (feed) => make(options, feed)),
+      contextOf
     )
   )

@@ -7,9 +7,10 @@ import * as Path from "effect/Path"
 import * as Repository from "../hooks/Repository.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as Database from "../sql/Database.ts"
+import { memoryLayer } from "./MemoryLayer.ts"
 
 /** The memory that the configuration names. */
-export const layer = MemoryBridge.layerSql.pipe(Layer.provide(Database.layerConfig()))
+export const layer = Layer.unwrap(Effect.map(Database.settings, (settings) => memoryLayer(settings)))
 
 /** The project of the current folder, made on first sight. */
 export const currentProject = Effect.gen(function* () {

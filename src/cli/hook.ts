@@ -12,10 +12,10 @@ import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as HookRunner from "../hooks/HookRunner.ts"
-import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
+import { memoryLayer } from "./MemoryLayer.ts"
 
 const fs = process.getBuiltinModule("node:fs")
 
@@ -51,10 +51,7 @@ const leftOpen =
 const memory = (deadline: Duration.Duration) =>
   Layer.unwrap(
     Effect.map(Database.settings, (settings) =>
-      MemoryBridge.layerSql.pipe(
-        Layer.provide(Database.layer(settings, { timeout: Duration.times(deadline, 2 / 3) })),
-        leftOpen(settings)
-      )
+      memoryLayer(settings, { timeout: Duration.times(deadline, 2 / 3) }).pipe(leftOpen(settings))
     )
   )
 

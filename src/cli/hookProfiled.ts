@@ -27,7 +27,7 @@ const record = (body: string) =>
   Effect.gen(function* () {
     const profiler = yield* Profiler.Profiler
     yield* profiler.record("hook process", performance.now())
-    Line.write(yield* Database.folder, yield* profiler.report, yield* sessionOf(body), () => performance.now())
+    Line.write(yield* Database.home, yield* profiler.report, yield* sessionOf(body), () => performance.now())
   }).pipe(Effect.ignoreCause)
 
 const profiled: Hook.Around = (hook, body) =>

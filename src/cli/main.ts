@@ -7,6 +7,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as MemoryError from "../memory/MemoryError.ts"
+import { cache } from "./commands/cache.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { goals } from "./commands/goals.ts"
@@ -20,7 +21,7 @@ declare const __ATHENA_VERSION__: string
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, migrate, doctor, report])
+  Command.withSubcommands([hook, demo, search, goals, remember, migrate, cache, doctor, report])
 )
 
 const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"

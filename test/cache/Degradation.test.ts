@@ -115,7 +115,7 @@ describe("a store that", () => {
         yield* get
         fault.current = effect
         yield* inTime(set(10), 1_000)
-        assert.strictEqual((yield* cache.stats).owed, 1)
+        assert.strictEqual((yield* cache.stats).owed, 2)
         fault.current = undefined
         // Not told yet: this process knows, and does not believe the store.
         assert.strictEqual((yield* inTime(get, 120)).value, 10)

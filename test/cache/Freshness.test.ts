@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -22,9 +23,16 @@ const shops = 3
 
 const pause = (turns: number) => Effect.yieldNow.pipe(Effect.repeat({ times: turns }))
 
-/** A process: a cache over a store of its own on the shared file, which can be killed at the end of its commits. */
-const startProcess = (filename: string) =>
+/**
+ * A process: a cache over a store of its own on the shared file, which can be killed at the end of its commits. It has a
+ * connection of its own, so that it reads beside the open transactions of others, or shares one.
+ */
+const startProcess = (filename: string, database: string | undefined) =>
   Effect.gen(function* () {
+    const sql =
+      database === undefined
+        ? yield* SqlClient.SqlClient
+        : Context.get(yield* Layer.build(Layer.fresh(Kit.database(database, 0))), SqlClient.SqlClient)
     const state = { killed: false, killAtResolve: false }
     const store = Layer.effect(
       CacheStore.CacheStore,
@@ -39,18 +47,20 @@ const startProcess = (filename: string) =>
           })
       }))
     ).pipe(Layer.provide(CacheStore.layerSqlite({ filename })))
-    return { ...(yield* Kit.another({ announcementLease: "1 second" }, store)), state }
+    return { ...(yield* Kit.another({ announcementLease: "1 second" }, store, sql)), state, sql }
   })
 
 /** A killed process commits nothing any more. */
 const alive = (state: { readonly killed: boolean }) =>
   Effect.suspend(() => (state.killed ? Effect.fail(Kit.failure) : Effect.void))
 
-const interleave = (seed: number) =>
+const interleave = (seed: number, ownConnections: boolean) =>
   Effect.gen(function* () {
     const generator = Generator.make(seed)
-    const filename = path.join(yield* TempFolder.make, "cache.db")
-    const sql = yield* SqlClient.SqlClient
+    const folder = yield* TempFolder.make
+    const filename = path.join(folder, "cache.db")
+    const database = ownConnections ? path.join(folder, "source.db") : undefined
+    const start = startProcess(filename, database)
     const base = Kit.queries(Kit.control())
     const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.tap(effect, () => pause(generator.int(12)))
     const price = Query.make({ ...base.price, run: (input) => slowly(base.price.run(input)) })
@@ -59,18 +69,19 @@ const interleave = (seed: number) =>
       Mutation.make({
         ...base.set,
         run: Effect.fnUntraced(function* ({ price, shop }) {
+          const sql = yield* SqlClient.SqlClient
           yield* sql`INSERT INTO prices VALUES (${shop}, 1) ON CONFLICT (shop) DO UPDATE SET price = price + 1`
           yield* pause(generator.int(6))
           if (price < 0) return yield* Kit.failure
           yield* alive(state)
         })
       })
-    const processes = [yield* startProcess(filename), yield* startProcess(filename)]
+    const processes = [yield* start, yield* start]
     const late: Array<string> = []
 
     const write = Effect.suspend(() => {
       const at = generator.int(processes.length)
-      const { executor, state } = processes[at]!
+      const { executor, sql, state } = processes[at]!
       const mutate = executor.mutate(increment(state), {
         shop: generator.int(shops),
         price: generator.chance(0.2) ? -1 : 0
@@ -91,7 +102,7 @@ const interleave = (seed: number) =>
     })
 
     const read = Effect.suspend(() => {
-      const { executor, state } = processes[generator.int(processes.length)]!
+      const { executor, sql, state } = processes[generator.int(processes.length)]!
       if (state.killed) return Effect.void
       const shop = generator.int(shops)
       const all = generator.chance(0.3)
@@ -106,7 +117,7 @@ const interleave = (seed: number) =>
 
     const restart = Effect.gen(function* () {
       for (const [at, process] of processes.entries()) {
-        if (process.state.killed) processes[at] = yield* startProcess(filename)
+        if (process.state.killed) processes[at] = yield* start
       }
       if (generator.chance(0.5)) yield* TestClock.adjust("700 millis")
     })
@@ -118,6 +129,7 @@ const interleave = (seed: number) =>
         yield* pause(generator.int(3))
       }
     })
+    yield* Effect.forkChild(Effect.forever(Effect.andThen(pause(20), TestClock.adjust("1 millis"))))
     yield* Effect.all(
       Array.from({ length: 6 }, () => worker),
       { concurrency: "unbounded", discard: true }
@@ -144,9 +156,13 @@ const moments = [
 
 describe("freshness", () => {
   const first = Math.floor(performance.timeOrigin) % 1_000_000
-  for (let seed = first; seed < first + 12; seed++) {
-    it.effect(`holds for readers, writers, slow loads, rollbacks and killed processes: seed ${seed}`, () =>
-      Effect.provide(interleave(seed), Kit.layer())
+  // More of them by `FRESHNESS_SEEDS=1000`.
+  const count = Number(process.env["FRESHNESS_SEEDS"] ?? 20)
+  for (let seed = first; seed < first + count; seed++) {
+    const own = seed % 2 === 0
+    const where = own ? "each on its connection" : "on one connection"
+    it.effect(`holds for readers, writers, slow loads, rollbacks and killed processes, ${where}: seed ${seed}`, () =>
+      Effect.provide(interleave(seed, own), Kit.layer())
     )
   }
 

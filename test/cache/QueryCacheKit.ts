@@ -72,12 +72,12 @@ export const queries = (control: Control) => ({
   })
 })
 
-export const database = (filename = ":memory:"): Layer.Layer<SqlClient.SqlClient, SqlError> =>
+export const database = (filename = ":memory:", busyTimeout = 5_000): Layer.Layer<SqlClient.SqlClient, SqlError> =>
   Layer.effectDiscard(
     SqlClient.SqlClient.use(
       (sql) => sql`CREATE TABLE IF NOT EXISTS prices (shop INTEGER PRIMARY KEY, price INTEGER NOT NULL)`
     )
-  ).pipe(Layer.provideMerge(Sqlite.layer({ filename })))
+  ).pipe(Layer.provideMerge(Sqlite.layer({ filename, busyTimeout })))
 
 export type Services = QueryExecutor.QueryExecutor | QueryCache.QueryCache | SqlClient.SqlClient | CacheStore.CacheStore
 
@@ -93,10 +93,14 @@ export const layer = (
     Layer.provideMerge(database(filename))
   )
 
-/** Another cache over the same database, as another process would have one. */
-export const another = (options: QueryCache.QueryCacheOptions = {}, ownStore?: Layer.Layer<CacheStore.CacheStore>) =>
+/** Another cache over the same database, as another process would have one; on a connection of its own where given. */
+export const another = (
+  options: QueryCache.QueryCacheOptions = {},
+  ownStore?: Layer.Layer<CacheStore.CacheStore>,
+  connection?: SqlClient.SqlClient
+) =>
   Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
+    const sql = connection ?? (yield* SqlClient.SqlClient)
     const shared = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
     const context = yield* Layer.build(
       Layer.fresh(QueryCache.layer({ jitter: 0, ...options })).pipe(

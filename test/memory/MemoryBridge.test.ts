@@ -3,12 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { inject } from "vitest"
+import * as CachedMemory from "../../src/memory/CachedMemory.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
-import * as QueryCache from "../../src/cache/QueryCache.ts"
-import * as MemorySchema from "../../src/memory/MemorySchema.ts"
-import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
@@ -20,13 +18,13 @@ const sqlite = Layer.unwrap(
 
 suite("SQLite", MemoryBridge.layerSql.pipe(Layer.provideMerge(sqlite)))
 
-const cached = MemoryBridge.layer.pipe(
-  Layer.provide(QueryCache.layer()),
-  Layer.provide(CacheStore.layerMemory()),
-  Layer.provide(QueryExecutor.layer),
-  Layer.provideMerge(Layer.effectDiscard(MemorySchema.migrate).pipe(Layer.provideMerge(sqlite)))
+suite("SQLite, cached", CachedMemory.layer().pipe(Layer.provide(CacheStore.layerMemory()), Layer.provideMerge(sqlite)))
+
+const cacheFile = Layer.unwrap(
+  Effect.map(TempFolder.make, (folder) => CacheStore.layerSqlite({ filename: path.join(folder, "cache.db") }))
 )
-suite("SQLite, cached", cached)
+
+suite("Postgres, cached", CachedMemory.layer().pipe(Layer.provide(cacheFile), Layer.provideMerge(Postgres.layerFresh)))
 
 suite("Postgres", MemoryBridge.layerSql.pipe(Layer.provideMerge(Postgres.layerFresh)))
 

@@ -16,17 +16,24 @@ export interface Watcher {
 export interface Fences {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
+  /** Whether anything is being written. */
+  readonly isAnyPending: () => boolean
   readonly isPending: (watched: ReadonlyArray<string>) => boolean
   readonly announce: (changed: ReadonlyArray<string>) => void
   /** Tells the watchers of a change. The announcement stays. */
   readonly change: (changed: ReadonlyArray<string>) => void
   /** Takes an announcement back. */
   readonly end: (changed: ReadonlyArray<string>) => void
+  /** Holds everything for being written, until it is taken back as often. */
+  readonly suspend: () => void
+  readonly resume: () => void
+  readonly isSuspended: () => boolean
 }
 
 export const make = (): Fences => {
   const watchers = new Map<string, Set<Watcher>>()
   const pending = new Map<string, number>()
+  let suspended = 0
 
   const eachWatcher = (changed: ReadonlyArray<string>, use: (watcher: Watcher) => void): void => {
     for (const key of changed) {
@@ -51,7 +58,8 @@ export const make = (): Fences => {
         if (found?.delete(watcher) === true && found.size === 0) watchers.delete(key)
       }
     },
-    isPending: (watched) => pending.size > 0 && watched.some((key) => pending.has(key)),
+    isAnyPending: () => suspended > 0 || pending.size > 0,
+    isPending: (watched) => suspended > 0 || (pending.size > 0 && watched.some((key) => pending.has(key))),
     announce: (changed) => {
       for (const key of changed) pending.set(key, (pending.get(key) ?? 0) + 1)
       eachWatcher(changed, (watcher) => {
@@ -69,6 +77,14 @@ export const make = (): Fences => {
       eachWatcher(changed, (watcher) => {
         watcher.blocked--
       })
-    }
+    },
+    suspend: () => {
+      suspended++
+      for (const found of watchers.values()) for (const watcher of found) watcher.announced()
+    },
+    resume: () => {
+      suspended--
+    },
+    isSuspended: () => suspended > 0
   }
 }

@@ -2,7 +2,7 @@
  * The key of an entry in the second level: a hash over the name of the query, its input, and the shape of its result
  * as the program that asks knows it. A program whose Schema differs therefore never reads what another one stored.
  */
-import { createHash } from "node:crypto"
+import { hash as digest } from "node:crypto"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaRepresentation from "effect/SchemaRepresentation"
@@ -13,15 +13,14 @@ const plain = (_key: string, value: unknown): unknown =>
 const describe = (schema: Schema.Top): string =>
   JSON.stringify(SchemaRepresentation.toRepresentation(schema.ast), plain)
 
+/** SHA-256 over all parts, which can't run into each other. */
+export const hash = (...parts: ReadonlyArray<string>): string => digest("sha256", JSON.stringify(parts), "base64url")
+
 /**
- * A text that changes when the Schema does: its types, its checks, its encoded side and what its transformations expect.
+ * A hash that changes when the Schema does: its types, its checks, its encoded side and what its transformations expect.
  * `undefined` where the Schema can't be described; results of such a query stay in memory.
  */
 export const fingerprint = (schema: Schema.Codec<any, unknown>): string | undefined =>
   Result.getOrUndefined(
-    Result.try(() => `${describe(schema)}\n${describe(Schema.toEncoded(Schema.toCodecJson(schema)))}`)
+    Result.try(() => hash(describe(schema), describe(Schema.toEncoded(Schema.toCodecJson(schema)))))
   )
-
-/** SHA-256 over all parts, which can't run into each other. */
-export const hash = (...parts: ReadonlyArray<string>): string =>
-  createHash("sha256").update(JSON.stringify(parts)).digest("base64url")

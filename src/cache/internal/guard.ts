@@ -1,6 +1,6 @@
 /**
  * Keeps a store from ever failing or holding up the cache: every operation has a limit, and after some failures in a
- * row the store is left alone for a while.
+ * row readers leave the store alone for a while.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,12 @@ import { CacheStoreError } from "../CacheStore.ts"
 export interface Guard {
   /** The answer of the store, or none. */
   readonly run: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
-  /** Whether the last operation went well. */
+  /**
+   * As `run`, also while readers leave the store alone: for what writers have to say, where a store that is only busy
+   * must not be given up, and whose failures say nothing about reading.
+   */
+  readonly insist: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
+  /** Whether the last operation of a reader went well. */
   readonly healthy: () => boolean
   readonly failures: () => number
 }
@@ -30,7 +35,7 @@ export const make = (options: {
     let healthy = true
     let failures = 0
 
-    const run: Guard["run"] = (operation, effect) =>
+    const limited = <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) =>
       effect.pipe(
         Effect.timeoutOrElse({
           duration: options.limit,
@@ -41,21 +46,26 @@ export const make = (options: {
           Effect.sync(() => {
             failures++
           })
-        ),
+        )
+      )
+
+    const run: Guard["run"] = (operation, effect) =>
+      limited(operation, effect).pipe(
         breaker.execute({ key: "store" }),
-        Effect.asSome,
-        Effect.tap(() =>
+        Effect.option,
+        Effect.tap((answer) =>
           Effect.sync(() => {
-            healthy = true
-          })
-        ),
-        Effect.catch(() =>
-          Effect.sync(() => {
-            healthy = false
-            return Option.none()
+            healthy = Option.isSome(answer)
           })
         )
       )
 
-    return { run, healthy: () => healthy, failures: () => failures }
+    const insist: Guard["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
+
+    return {
+      run,
+      insist,
+      healthy: () => healthy,
+      failures: () => failures
+    }
   }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))

@@ -25,6 +25,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
     const entries = new Map<string, Kept>()
     const versions = new Map<string, number>()
     const intents = new Map<string, Intent>()
+    const claims = new Map<string, { readonly owner: string; readonly until: number }>()
     let sequence = 0
     let floor = 0
     let bytes = 0
@@ -70,6 +71,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
     const clean = (now: number): void => {
       endLapsed(now)
       for (const [key, entry] of entries) if (entry.expiresAt <= now) drop(key)
+      for (const [key, claim] of claims) if (claim.until <= now) claims.delete(key)
     }
 
     const set: CacheStoreShape["set"] = (item) =>
@@ -85,6 +87,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
         const { expiresAt, freshUntil, stamp, storedAt, value } = item
         entries.set(item.key, { value, stamp, storedAt, freshUntil, expiresAt, size })
         bytes += size
+        claims.delete(item.key)
         generation++
         return true
       })
@@ -100,6 +103,17 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
         Effect.sync(() => {
           const entry = entries.get(key)
           if (entry !== undefined && entry.freshUntil > now) entries.set(key, { ...entry, freshUntil: now })
+        }),
+      claim: (key, owner, now, until) =>
+        Effect.sync(() => {
+          const claim = claims.get(key)
+          if (claim !== undefined && claim.owner !== owner && claim.until > now) return false
+          claims.set(key, { owner, until })
+          return true
+        }),
+      release: (key, owner) =>
+        Effect.sync(() => {
+          if (claims.get(key)?.owner === owner) claims.delete(key)
         }),
       announce: (id, changed, until) =>
         Effect.sync(() => {

@@ -2,11 +2,13 @@
  * What the cache has worked out about a query, once.
  */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Query } from "../../query/Query.ts"
 import type { Policy, QueryCacheOptions } from "../QueryCache.ts"
 import * as Canonical from "./canonical.ts"
 import * as Fingerprint from "./fingerprint.ts"
+import type { Watch } from "./watch.ts"
 
 export interface Counters {
   memoryHits: number
@@ -34,12 +36,22 @@ export interface Plan<I, A> {
   readonly ofResult: ((result: any, input: any) => Duration.Input | undefined) | undefined
   readonly tags: ((input: any) => ReadonlyArray<string>) | undefined
   readonly counters: Counters
+  /** How long a load takes, about, in milliseconds; `undefined` while none is known. */
+  loadMs: number | undefined
   /** The key in memory; `undefined` where the input has none. */
   readonly key: (input: I) => string | undefined
   /** The key in the store; `undefined` where the result can't be told from another one's. */
   readonly storeKey: (key: string) => string | undefined
   readonly encode: (result: A) => string | undefined
   readonly decode: (text: string) => A
+}
+
+/** One read: the query, its input, and its key in memory. */
+export interface Asked<I, A> {
+  readonly plan: Plan<I, A>
+  readonly query: Query<I, A>
+  readonly input: I
+  readonly key: string
 }
 
 /** As long as anything may be kept, and as good as no limit, in milliseconds. */
@@ -68,8 +80,24 @@ export const maxNames = 1_000
 
 export interface Plans {
   readonly of: <I, A>(query: Query<I, A>) => Plan<I, A>
+  /** `undefined` where a result of this input is not cached: it has no key, or no dependencies that can be named. */
+  readonly asked: <I, A>(query: Query<I, A>, input: I) => Asked<I, A> | undefined
   readonly counters: ReadonlyMap<string, Counters>
 }
+
+/** What a result watches: the entry itself, what it is read from, and its tags. */
+export const watchedBy = <I, A>(
+  watch: Watch,
+  { input, key, plan, query }: Asked<I, A>,
+  storeKey: string | undefined
+) => [
+  ...watch.always,
+  watch.entry(storeKey ?? key),
+  ...watch.watched(query.dependencies(input)),
+  ...(plan.tags?.(input) ?? []).map(watch.tag)
+]
+
+const orUndefined = <A>(attempt: () => A | undefined): A | undefined => Result.getOrUndefined(Result.try(attempt))
 
 export const make = (options: QueryCacheOptions, named: (name: string, counters: Counters) => void): Plans => {
   const plans = new WeakMap<object, Plan<any, any>>()
@@ -112,19 +140,23 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
       ofResult: policy.timeToLiveOf,
       tags: policy.tags,
       counters: countersOf(query.name),
-      key: (input) => {
-        const plain = Canonical.canonical(input)
-        if (plain !== undefined) return `${ordinal}|${plain}`
-        const encoded = Canonical.canonical(encodeInput(input))
-        return encoded === undefined ? undefined : `${ordinal}!${encoded}`
-      },
+      loadMs: undefined,
+      key: (input) =>
+        orUndefined(() => {
+          const plain = Canonical.canonical(input)
+          if (plain !== undefined) return `${ordinal}|${plain}`
+          const encoded = Canonical.canonical(encodeInput(input))
+          return encoded === undefined ? undefined : `${ordinal}!${encoded}`
+        }),
       storeKey: (key) => {
         if (!shaped) {
           shape = Fingerprint.fingerprint(query.result)
           shaped = true
         }
         const at = String(ordinal).length
-        return shape === undefined ? undefined : Fingerprint.hash(query.name, shape, key.slice(at))
+        return shape === undefined
+          ? undefined
+          : Fingerprint.hash(options.namespace ?? "", options.version ?? "", query.name, shape, key.slice(at))
       },
       encode: (result) => {
         encode ??= Schema.encodeSync(codec)
@@ -137,11 +169,25 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
     }
   }
 
+  const of: Plans["of"] = (query) => {
+    let plan = plans.get(query)
+    if (plan === undefined) plans.set(query, (plan = make(query)))
+    return plan
+  }
+
   return {
-    of: (query) => {
-      let plan = plans.get(query)
-      if (plan === undefined) plans.set(query, (plan = make(query)))
-      return plan
+    of,
+    asked: (query, input) => {
+      const plan = of(query)
+      const key = plan.cached ? plan.key(input) : undefined
+      if (key === undefined) return undefined
+      // Whoever can't name what it reads is not to be kept: the executor refuses it, or it is loaded each time.
+      const named = orUndefined(() => {
+        query.dependencies(input)
+        plan.tags?.(input)
+        return true
+      })
+      return named === undefined ? undefined : { plan, query, input, key }
     },
     counters: byName
   }

@@ -6,18 +6,22 @@
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { Connection } from "effect/sql/SqlConnection"
-import { SqlError } from "effect/sql/SqlError"
-import * as Sqlite from "../../sql/Sqlite.ts"
-import { CacheStoreError, type CacheStoreShape, type Found, type NewEntry, type Stats } from "../CacheStore.ts"
+import {
+  CacheStoreError,
+  type CacheStoreShape,
+  type Found,
+  type NewEntry,
+  type Stats,
+  type Wanted
+} from "../CacheStore.ts"
 
 /** The version of the tables, kept in the file's `user_version`. */
 const schemaVersion = 1
@@ -38,10 +42,13 @@ const schema = [
   `CREATE TABLE intent (id TEXT NOT NULL, dependency TEXT NOT NULL, expires_at INTEGER NOT NULL,
     rolled_back INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, dependency)) WITHOUT ROWID`,
   `CREATE INDEX intent_by_dependency ON intent (dependency)`,
+  `CREATE TABLE claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID`,
   `CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
-    UPDATE store SET bytes = bytes + NEW.size, entries = entries + 1; END`,
+    UPDATE store SET bytes = bytes + NEW.size, entries = entries + 1;
+    DELETE FROM claim WHERE key = NEW.key; END`,
   `CREATE TRIGGER entry_changed AFTER UPDATE OF size ON entry BEGIN
-    UPDATE store SET bytes = bytes + NEW.size - OLD.size; END`,
+    UPDATE store SET bytes = bytes + NEW.size - OLD.size;
+    DELETE FROM claim WHERE key = NEW.key; END`,
   `CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
     UPDATE store SET bytes = bytes - OLD.size, entries = entries - 1; END`,
   // An intent that ends in any way but a known rollback may have been committed.
@@ -68,6 +75,10 @@ const upsertEntry = `INSERT INTO entry (key, query, value, stamp, stored_at, fre
   RETURNING 1 AS stored`
 const insertIntents = `INSERT INTO intent (id, dependency, expires_at) SELECT ?, value, ? FROM json_each(?)
   WHERE true ON CONFLICT (id, dependency) DO UPDATE SET expires_at = excluded.expires_at`
+const insertClaim = `INSERT INTO claim (key, owner, expires_at) VALUES (?, ?, ?)
+  ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+  WHERE expires_at <= ? OR owner = excluded.owner
+  RETURNING 1 AS claimed`
 
 interface StampRow {
   readonly stamp: string
@@ -92,27 +103,71 @@ export interface Settings {
   readonly maxVersions: number
 }
 
-interface Opened {
-  readonly connection: Connection
-  readonly scope: Scope.Closeable
-  readonly inode: number | undefined
+/** A connection with its prepared statements. SQLite answers on the spot, so nothing here waits. */
+interface Connection {
+  /** The first row. */
+  readonly row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => Row | undefined
+  readonly run: (sql: string, ...params: ReadonlyArray<SQLInputValue>) => void
+  /** Several statements that see the same state. */
+  readonly together: <A>(read: () => A) => A
+  readonly close: () => void
+}
+
+interface Opened extends Connection {
+  readonly identity: string | undefined
   readonly ordinal: number
 }
 
-/** SQLite's own codes for a damaged file and for a file that is no database. */
-const damagedCodes = new Set([11, 26])
-
-const isDamaged = (error: unknown): boolean => {
-  const cause = error instanceof SqlError ? (error.reason.cause as { errcode?: unknown } | undefined) : undefined
-  return typeof cause?.errcode === "number" && damagedCodes.has(cause.errcode & 0xff)
+const connectionOf = (database: DatabaseSync): Connection => {
+  const prepared = new Map<string, StatementSync>()
+  const statement = (sql: string): StatementSync => {
+    let found = prepared.get(sql)
+    if (found === undefined) prepared.set(sql, (found = database.prepare(sql)))
+    return found
+  }
+  return {
+    row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) =>
+      statement(sql).get(...params) as unknown as Row | undefined,
+    run: (sql, ...params) => void statement(sql).run(...params),
+    together: (read) => {
+      database.exec("BEGIN")
+      try {
+        return read()
+      } finally {
+        database.exec("COMMIT")
+      }
+    },
+    close: () => database.close()
+  }
 }
 
-/** What the name stands for now; `-1` where that can't be seen, which no file has. */
-const inodeOf = (filename: string): number | undefined => {
-  if (filename === ":memory:") return undefined
-  const stats = Result.try(() => fs.statSync(filename, { throwIfNoEntry: false }))
-  return Result.isSuccess(stats) ? stats.success?.ino : -1
+const codeOf = ({ cause }: CacheStoreError): number => {
+  const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
+  return typeof code === "number" ? code : 0
 }
+
+/** SQLite's own codes, whose lowest byte is the kind. */
+const busy = 5
+const locked = 6
+const damaged = 11
+const noDatabase = 26
+/** The file, or its log, is shorter than it says itself. */
+const shortRead = 522
+
+const isLocked = (error: CacheStoreError): boolean => [busy, locked].includes(codeOf(error) & 0xff)
+const isDamaged = (error: CacheStoreError): boolean =>
+  [damaged, noDatabase].includes(codeOf(error) & 0xff) || codeOf(error) === shortRead
+
+const inodeOf = (path: string): number | undefined => fs.statSync(path, { throwIfNoEntry: false })?.ino
+
+/**
+ * What the name stands for now, the log included: a connection goes on with a file that was taken away, and with a log
+ * that was, and sees nothing of what others write. `undefined` where it can't be seen.
+ */
+const identityOf = (filename: string): string | undefined =>
+  filename === ":memory:"
+    ? filename
+    : Result.getOrUndefined(Result.try(() => `${inodeOf(filename)}/${inodeOf(`${filename}-wal`)}`))
 
 /** Renames the file and its log, so that nothing is lost that someone may want to look at. */
 const setAside = (filename: string, now: number): Effect.Effect<void> =>
@@ -126,49 +181,87 @@ const setAside = (filename: string, now: number): Effect.Effect<void> =>
 /** When the machine started. A power loss may take the last announcements with it, so nothing survives a start. */
 const bootTime = (now: number): number => now - Math.round(os.uptime() * 1_000)
 
+/** The largest write-ahead log that is kept between checkpoints, in bytes: 4 MiB. */
+const journalSizeLimit = 4 * 1024 * 1024
+
 /** How far two readings of the same start may be apart, in milliseconds. */
 const bootTolerance = 60_000
 
 const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
-const prepare = (sql: Effect.Success<ReturnType<typeof Sqlite.make>>, now: number): Effect.Effect<void, SqlError> =>
-  Effect.gen(function* () {
-    const version = yield* sql.unsafe<{ user_version: number }>("PRAGMA user_version")
-    if (version[0]?.user_version === schemaVersion) return
-    yield* sql.withTransaction(
-      Effect.gen(function* () {
-        const again = yield* sql.unsafe<{ user_version: number }>("PRAGMA user_version")
-        if (again[0]?.user_version === schemaVersion) return
-        for (const statement of schema) yield* sql.unsafe(statement)
-        yield* sql.unsafe("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", [randomId(), bootTime(now)])
-        yield* sql.unsafe(`PRAGMA user_version = ${schemaVersion}`)
-      })
-    )
-  })
+const prepareTables = (connection: Connection, now: number): void => {
+  const isMade = () => connection.row<{ user_version: number }>("PRAGMA user_version")?.user_version === schemaVersion
+  if (isMade()) return
+  connection.run("BEGIN IMMEDIATE")
+  try {
+    if (!isMade()) {
+      for (const statement of schema) connection.run(statement)
+      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), bootTime(now))
+      connection.run(`PRAGMA user_version = ${schemaVersion}`)
+    }
+    connection.run("COMMIT")
+  } catch (error) {
+    connection.run("ROLLBACK")
+    throw error
+  }
+}
 
-const forgetOtherBoot = (connection: Connection, now: number): Effect.Effect<void, SqlError> =>
-  Effect.asVoid(
-    connection.execute(
-      `UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE abs(boot - ?) > ?`,
-      [bootTime(now), bootTime(now), bootTolerance],
-      undefined
-    )
+const forgetOtherBoot = (connection: Connection, now: number): void => {
+  const boot = connection.row<{ boot: number }>("SELECT boot FROM store")!.boot
+  if (Math.abs(boot - bootTime(now)) <= bootTolerance) return
+  connection.run(
+    "UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE abs(boot - ?) > ?",
+    bootTime(now),
+    bootTime(now),
+    bootTolerance
   )
+}
+
+/** Opens the file, made where there is none for its owner alone. What SQLite throws is thrown. */
+const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Connection => {
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+  if (filename !== ":memory:") fs.closeSync(fs.openSync(filename, "a", 0o600))
+  const connection = connectionOf(new DatabaseSync(filename, { timeout: busyTimeoutMs }))
+  try {
+    // Switching needs the file to itself, and SQLite does not wait for that: see `open`.
+    if (connection.row<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode === "delete") {
+      connection.row("PRAGMA journal_mode = WAL")
+    }
+    connection.row(`PRAGMA journal_size_limit = ${journalSizeLimit}`)
+    // A commit survives a kill, not a power loss; nothing here survives a start of the machine anyway.
+    connection.run("PRAGMA synchronous = OFF")
+    prepareTables(connection, now)
+    forgetOtherBoot(connection, now)
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
 
 const sizeOf = (item: NewEntry): number => Buffer.byteLength(item.value) + item.key.length + item.query.length
 
-const endLapsed = (connection: Connection, now: number) =>
-  connection.execute("DELETE FROM intent WHERE expires_at <= ?", [now], undefined)
+const endLapsed = (connection: Connection, now: number): void =>
+  connection.run("DELETE FROM intent WHERE expires_at <= ?", now)
 
 /** Reads, and reads again where an announcement had outlived its writer. */
-const reading = <Row extends StampRow>(
-  connection: Connection,
-  now: number,
-  read: Effect.Effect<ReadonlyArray<Row>, SqlError>
-): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
-  Effect.flatMap(read, (rows) =>
-    rows.some((row) => row.lapsed === 1) ? Effect.andThen(endLapsed(connection, now), read) : Effect.succeed(rows)
-  )
+const reading = <Row extends StampRow>(connection: Connection, now: number, read: () => Row): Row => {
+  const row = read()
+  if (row.lapsed === 0) return row
+  endLapsed(connection, now)
+  return read()
+}
+
+const readStamp = (connection: Connection, watched: ReadonlyArray<string>, now: number): string | undefined => {
+  const keys = JSON.stringify(watched)
+  const row = reading(connection, now, () => connection.row<StampRow>(selectStamp, keys, keys, keys, now)!)
+  return row.written === 1 ? undefined : row.stamp
+}
+
+const readEntry = (connection: Connection, { key, watched }: Wanted, now: number): Found => {
+  const keys = JSON.stringify(watched)
+  return found(reading(connection, now, () => connection.row<EntryRow>(selectEntry, keys, keys, keys, now, key)!))
+}
 
 const found = (row: EntryRow): Found => ({
   stamp: row.written === 1 ? undefined : row.stamp,
@@ -184,36 +277,57 @@ const found = (row: EntryRow): Found => ({
         }
 })
 
-const store = (connection: Connection, settings: Settings, item: NewEntry) => {
+const insert = (connection: Connection, settings: Settings, item: NewEntry, size: number): boolean => {
   const watched = JSON.stringify(item.watched)
-  const size = sizeOf(item)
-  return connection
-    .execute(
-      upsertEntry,
-      [
-        item.key,
-        item.query,
-        item.value,
-        item.stamp,
-        item.storedAt,
-        item.freshUntil,
-        item.expiresAt,
-        size,
-        watched,
-        item.stamp,
-        watched,
-        size,
-        settings.maxBytes,
-        settings.maxEntries
-      ],
-      undefined
-    )
-    .pipe(Effect.map((rows) => rows.length > 0))
+  const stored = connection.row(
+    upsertEntry,
+    item.key,
+    item.query,
+    item.value,
+    item.stamp,
+    item.storedAt,
+    item.freshUntil,
+    item.expiresAt,
+    size,
+    watched,
+    item.stamp,
+    watched,
+    size,
+    settings.maxBytes,
+    settings.maxEntries
+  )
+  return stored !== undefined
 }
+
+const clean = (connection: Connection, settings: Settings, now: number, room: number): void => {
+  connection.run("DELETE FROM entry WHERE expires_at <= ?", now)
+  connection.run("DELETE FROM claim WHERE expires_at <= ?", now)
+  endLapsed(connection, now)
+  for (let round = 0; round < 50; round++) {
+    const { bytes, entries } = connection.row<{ bytes: number; entries: number }>("SELECT bytes, entries FROM store")!
+    if (bytes <= Math.min(settings.maxBytes * 0.9, settings.maxBytes - room) && entries <= settings.maxEntries * 0.9) {
+      break
+    }
+    // The oldest tenth: order of storing, so that a read never has to write.
+    connection.run(
+      "DELETE FROM entry WHERE key IN (SELECT key FROM entry ORDER BY stored_at LIMIT ?)",
+      Math.max(1, Math.ceil(entries / 10))
+    )
+  }
+  // Forgotten versions raise the floor that stands for them, which only ever makes entries invalid.
+  connection.run(
+    `UPDATE store SET floor = max(floor, coalesce(
+      (SELECT version FROM version ORDER BY version DESC LIMIT 1 OFFSET ?), 0))`,
+    settings.maxVersions
+  )
+  connection.run("DELETE FROM version WHERE version <= (SELECT floor FROM store)")
+}
+
+const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheStoreError> =>
+  Effect.try({ try: body, catch: (cause) => new CacheStoreError({ operation, cause }) })
 
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const layerScope = yield* Effect.scope
     const opening = yield* Semaphore.make(1)
     let opened: Opened | undefined
     let opens = 0
@@ -222,219 +336,148 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     let writes = 0
     let seen = { version: 0, ordinal: 0, writes: 0, generation: 0 }
 
-    const openOnce = (now: number): Effect.Effect<Opened, SqlError> =>
-      Effect.gen(function* () {
-        const scope = yield* Scope.fork(layerScope)
-        return yield* Effect.gen(function* () {
-          const sql = yield* Sqlite.make({ filename: settings.filename, busyTimeout: settings.busyTimeoutMs })
-          yield* prepare(sql, now)
-          // The store is the only user of this client: it keeps its connection and spares a lookup an operation.
-          const connection = yield* sql.reserve
-          const boot = yield* connection.execute("SELECT boot FROM store", [], undefined)
-          if (Math.abs((boot[0] as { boot: number }).boot - bootTime(now)) > bootTolerance) {
-            yield* forgetOtherBoot(connection, now)
-          }
-          return { connection, scope, inode: inodeOf(settings.filename), ordinal: ++opens }
-        }).pipe(
-          Effect.provide(Reactivity.layer),
-          Scope.provide(scope),
-          Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, Exit.void) : Effect.void))
-        )
-      })
+    const close = (): void => {
+      const last = opened
+      opened = undefined
+      // A connection that can't be closed is of no more use than one that is.
+      void Result.try(() => last?.close())
+    }
+
+    yield* Effect.addFinalizer(() => Effect.sync(close))
+
+    const openOnce = (now: number): Effect.Effect<Opened, CacheStoreError> =>
+      attempt("open", () => ({
+        ...openFile(settings, now),
+        identity: identityOf(settings.filename),
+        ordinal: ++opens
+      })).pipe(
+        Effect.retry({
+          while: isLocked,
+          schedule: Schedule.exponential(2, 1.5).pipe(
+            Schedule.jittered,
+            Schedule.upTo({ duration: settings.busyTimeoutMs })
+          )
+        })
+      )
 
     const open = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      const before = inodeOf(settings.filename)
-      const found = yield* openOnce(now).pipe(
+      const before = identityOf(settings.filename)
+      opened = yield* openOnce(now).pipe(
         Effect.catchIf(isDamaged, () =>
           Effect.gen(function* () {
             // Only the file that was found damaged: another process may have made a new one since.
-            if (inodeOf(settings.filename) === before) yield* setAside(settings.filename, now)
+            if (identityOf(settings.filename) === before) yield* setAside(settings.filename, now)
             return yield* openOnce(now)
           })
         )
       )
-      opened = found
-      return found
+      return opened
     })
 
-    const close = Effect.suspend(() => {
-      const last = opened
-      opened = undefined
-      return last === undefined ? Effect.void : Scope.close(last.scope, Exit.void)
-    })
+    const current = (): Opened | undefined =>
+      opened?.identity !== undefined && opened.identity === identityOf(settings.filename) ? opened : undefined
 
     /** The connection to the file that has the name now: it may have been set aside since it was opened. */
-    const connect: Effect.Effect<Opened, SqlError> = Effect.suspend(() =>
-      opened !== undefined && opened.inode === inodeOf(settings.filename)
-        ? Effect.succeed(opened)
-        : opening.withPermit(
-            Effect.suspend(() =>
-              opened !== undefined && opened.inode === inodeOf(settings.filename)
-                ? Effect.succeed(opened)
-                : Effect.andThen(close, open)
-            )
-          )
+    const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
+      const found = current()
+      if (found !== undefined) return Effect.succeed(found)
+      return opening.withPermit(
+        Effect.suspend(() => {
+          const again = current()
+          if (again !== undefined) return Effect.succeed(again)
+          close()
+          return open
+        })
+      )
+    })
+
+    const leaveDamaged = opening.withPermit(
+      Effect.gen(function* () {
+        const damaged = opened
+        close()
+        if (damaged?.identity !== undefined && damaged.identity === identityOf(settings.filename)) {
+          yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
+        }
+      })
     )
 
-    const using = <A>(
-      operation: string,
-      use: (connection: Connection, opened: Opened) => Effect.Effect<A, SqlError>
-    ): Effect.Effect<A, CacheStoreError> =>
-      Effect.flatMap(connect, (opened) => use(opened.connection, opened)).pipe(
-        Effect.tapError((error) =>
-          isDamaged(error)
-            ? opening.withPermit(
-                Effect.gen(function* () {
-                  const damaged = opened
-                  yield* close
-                  if (damaged?.inode !== undefined && damaged.inode === inodeOf(settings.filename)) {
-                    yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
-                  }
-                })
-              )
-            : Effect.void
-        ),
-        Effect.mapError((cause) => new CacheStoreError({ operation, cause })),
-        Effect.catchDefect((cause) => Effect.fail(new CacheStoreError({ operation, cause })))
+    const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
+      Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection))).pipe(
+        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void))
       )
 
     const writing: typeof using = (operation, use) =>
-      using(operation, (connection, opened) => {
+      using(operation, (connection) => {
         writes++
-        return use(connection, opened)
-      })
-
-    const clean = (connection: Connection, now: number, room: number) =>
-      Effect.gen(function* () {
-        setsSinceCleaning = 0
-        yield* connection.execute("DELETE FROM entry WHERE expires_at <= ?", [now], undefined)
-        yield* endLapsed(connection, now)
-        for (let round = 0; round < 50; round++) {
-          const rows = yield* connection.execute("SELECT bytes, entries FROM store", [], undefined)
-          const { bytes, entries } = rows[0] as { bytes: number; entries: number }
-          if (
-            bytes <= Math.min(settings.maxBytes * 0.9, settings.maxBytes - room) &&
-            entries <= settings.maxEntries * 0.9
-          )
-            break
-          // The oldest tenth: order of storing, so that a read never has to write.
-          yield* connection.execute(
-            "DELETE FROM entry WHERE key IN (SELECT key FROM entry ORDER BY stored_at LIMIT ?)",
-            [Math.max(1, Math.ceil(entries / 10))],
-            undefined
-          )
-        }
-        // Forgotten versions raise the floor that stands for them, which only ever makes entries invalid.
-        yield* connection.execute(
-          `UPDATE store SET floor = max(floor, coalesce(
-            (SELECT version FROM version ORDER BY version DESC LIMIT 1 OFFSET ?), 0))`,
-          [settings.maxVersions],
-          undefined
-        )
-        yield* connection.execute("DELETE FROM version WHERE version <= (SELECT floor FROM store)", [], undefined)
+        return use(connection)
       })
 
     return {
       shared: true,
       generation: () => {
-        if (opened === undefined || opened.inode !== inodeOf(settings.filename)) return undefined
-        const rows = Effect.runSyncExit(opened.connection.execute("PRAGMA data_version", [], undefined))
-        if (Exit.isFailure(rows)) return undefined
-        const { data_version } = rows.value[0] as { data_version: number }
-        if (data_version !== seen.version || opened.ordinal !== seen.ordinal || writes !== seen.writes) {
-          seen = { version: data_version, ordinal: opened.ordinal, writes, generation: seen.generation + 1 }
+        const connection = current()
+        if (connection === undefined) return undefined
+        const version = Result.try(() => connection.row<{ data_version: number }>("PRAGMA data_version")!.data_version)
+        if (Result.isFailure(version)) return undefined
+        if (version.success !== seen.version || connection.ordinal !== seen.ordinal || writes !== seen.writes) {
+          seen = { version: version.success, ordinal: connection.ordinal, writes, generation: seen.generation + 1 }
         }
         return seen.generation
       },
-      stamp: (watched, now) =>
-        using("stamp", (connection) => {
-          const keys = JSON.stringify(watched)
-          const read = connection.execute(selectStamp, [keys, keys, keys, now], undefined)
-          return Effect.map(reading<StampRow>(connection, now, read), ([row]) =>
-            row === undefined || row.written === 1 ? undefined : row.stamp
-          )
-        }),
-      get: (key, watched, now) =>
-        using("get", (connection) => {
-          const keys = JSON.stringify(watched)
-          const read = connection.execute(selectEntry, [keys, keys, keys, now, key], undefined)
-          return Effect.map(reading<EntryRow>(connection, now, read), (rows) => found(rows[0]!))
-        }),
+      stamp: (watched, now) => using("stamp", (connection) => readStamp(connection, watched, now)),
+      get: (key, watched, now) => using("get", (connection) => readEntry(connection, { key, watched }, now)),
       getMany: (requests, now) =>
         using("getMany", (connection) => {
-          if (requests.length === 0) return Effect.succeed([])
-          const params = requests.flatMap(({ key, watched }) => {
-            const keys = JSON.stringify(watched)
-            return [keys, keys, keys, now, key]
-          })
-          const one = `SELECT * FROM (${selectEntry})`
-          const read = connection.execute(
-            Array.from({ length: requests.length }, () => one).join(" UNION ALL "),
-            params,
-            undefined
-          )
-          return Effect.map(reading<EntryRow>(connection, now, read), (rows) => rows.map(found))
+          const read = () => requests.map((request) => readEntry(connection, request, now))
+          return requests.length > 1 ? connection.together(read) : read()
         }),
       set: (item) =>
-        using("set", (connection) =>
-          Effect.gen(function* () {
-            if (Buffer.byteLength(item.value) > settings.maxEntryBytes) return false
-            const size = sizeOf(item)
-            if (size > settings.maxBytes) return false
-            if (++setsSinceCleaning >= 256) yield* clean(connection, item.storedAt, 0)
-            if (yield* store(connection, settings, item)) return true
-            const full = yield* connection.execute(
-              "SELECT 1 FROM store WHERE bytes + ? > ? OR entries >= ?",
-              [size, settings.maxBytes, settings.maxEntries],
-              undefined
-            )
-            if (full.length === 0) return false
-            yield* clean(connection, item.storedAt, size)
-            return yield* store(connection, settings, item)
-          })
-        ),
+        using("set", (connection) => {
+          const size = sizeOf(item)
+          if (Buffer.byteLength(item.value) > settings.maxEntryBytes || size > settings.maxBytes) return false
+          if (++setsSinceCleaning >= 256) {
+            setsSinceCleaning = 0
+            clean(connection, settings, item.storedAt, 0)
+          }
+          if (insert(connection, settings, item, size)) return true
+          const full = connection.row(
+            "SELECT 1 FROM store WHERE bytes + ? > ? OR entries >= ?",
+            size,
+            settings.maxBytes,
+            settings.maxEntries
+          )
+          if (full === undefined) return false
+          clean(connection, settings, item.storedAt, size)
+          return insert(connection, settings, item, size)
+        }),
       expire: (key, now) =>
         using("expire", (connection) =>
-          Effect.asVoid(
-            connection.execute(
-              "UPDATE entry SET fresh_until = ? WHERE key = ? AND fresh_until > ?",
-              [now, key, now],
-              undefined
-            )
-          )
+          connection.run("UPDATE entry SET fresh_until = ? WHERE key = ? AND fresh_until > ?", now, key, now)
         ),
+      claim: (key, owner, now, until) =>
+        using("claim", (connection) => connection.row(insertClaim, key, owner, until, now) !== undefined),
+      release: (key, owner) =>
+        using("release", (connection) => connection.run("DELETE FROM claim WHERE key = ? AND owner = ?", key, owner)),
       announce: (id, changed, until) =>
-        writing("announce", (connection) =>
-          Effect.asVoid(connection.execute(insertIntents, [id, until, JSON.stringify(changed)], undefined))
-        ),
+        writing("announce", (connection) => connection.run(insertIntents, id, until, JSON.stringify(changed))),
       resolve: (id, changed, outcome, until) =>
-        writing("resolve", (connection) =>
-          outcome === "rolledBack"
-            ? Effect.asVoid(connection.execute("UPDATE intent SET rolled_back = 1 WHERE id = ?", [id], undefined))
-            : Effect.gen(function* () {
-                // Announced again first: it may have lapsed, or the file may be another one by now.
-                yield* connection.execute(insertIntents, [id, until, JSON.stringify(changed)], undefined)
-                yield* connection.execute("DELETE FROM intent WHERE id = ?", [id], undefined)
-              })
-        ),
-      clear: writing("clear", (connection) =>
-        Effect.gen(function* () {
-          yield* connection.execute("UPDATE store SET sequence = sequence + 1, floor = sequence + 1", [], undefined)
-          yield* connection.execute("DELETE FROM entry", [], undefined)
-        })
-      ),
-      clean: (now) => using("clean", (connection) => clean(connection, now, 0)),
-      stats: using("stats", (connection) =>
-        Effect.map(
-          connection.execute(
-            `SELECT entries, bytes, (SELECT count(*) FROM version) AS versions,
-              (SELECT count(*) FROM intent) AS intents FROM store`,
-            [],
-            undefined
-          ),
-          (rows) => ({ ...(rows[0] as Stats) })
-        )
-      )
+        writing("resolve", (connection) => {
+          if (outcome === "rolledBack") return connection.run("UPDATE intent SET rolled_back = 1 WHERE id = ?", id)
+          // Announced again first: it may have lapsed, or the file may be another one by now.
+          connection.run(insertIntents, id, until, JSON.stringify(changed))
+          connection.run("DELETE FROM intent WHERE id = ?", id)
+        }),
+      clear: writing("clear", (connection) => {
+        connection.run("UPDATE store SET sequence = sequence + 1, floor = sequence + 1")
+        connection.run("DELETE FROM entry")
+      }),
+      clean: (now) => using("clean", (connection) => clean(connection, settings, now, 0)),
+      stats: using("stats", (connection) => ({
+        ...connection.row<Stats>(
+          `SELECT entries, bytes, (SELECT count(*) FROM version) AS versions,
+            (SELECT count(*) FROM intent) AS intents FROM store`
+        )!
+      }))
     }
   })

@@ -2,7 +2,8 @@
  * The mutations that are under way: announced before they can commit, and ended once it is known how they did.
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,16 +13,18 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Tracer from "effect/Tracer"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import type { Mutation } from "../../query/Mutation.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
+import type { ChangeFeed } from "../ChangeFeed.ts"
+import * as Debt from "./debt.ts"
 import type { Fences } from "./fences.ts"
 import type { Guard } from "./guard.ts"
+import * as LastWait from "./lastWait.ts"
+import type { Settings } from "./settings.ts"
 import * as Transaction from "./transaction.ts"
-import * as Watch from "./watch.ts"
+import type { Watch } from "./watch.ts"
 
 type Outcome = "changed" | "rolledBack"
 
@@ -34,7 +37,7 @@ interface Write {
   /** How the program of the mutation ended, where it ran. */
   ran: Exit.Exit<unknown, unknown> | undefined
   /** The transaction that the mutation is a part of, where the caller opened one around it. */
-  outer: { readonly span: Tracer.AnySpan | undefined; readonly hasEnded: Effect.Effect<boolean> } | undefined
+  outer: Transaction.Outer | undefined
 }
 
 export interface Writes {
@@ -45,58 +48,87 @@ export interface Writes {
   ) => Effect.Effect<A, QueryError>
   /** Makes everything that depends on these out of date, here and for all who share the store. */
   readonly invalidate: (changed: ReadonlyArray<string>) => Effect.Effect<void>
+  /** Removes everything from the store. */
+  readonly clear: Effect.Effect<void>
   /** Ends the announcements of transactions that are known to have been rolled back. */
   readonly settle: Effect.Effect<void>
-  /** How many changes the store has not been told of. */
+  /** How many changed things the store has not been told of. */
   readonly owed: () => number
 }
 
+/** How often a scope that closes tells the store what it owes it. */
+const lastTries = 5
+
+/**
+ * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that
+ * it is still told when the scope closes.
+ */
+const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
+  tell.pipe(
+    Effect.forkDetach({ startImmediately: true }),
+    Effect.flatMap(Fiber.await),
+    Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
+  )
+
+/** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
+const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
+  ...mutation,
+  run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
+})
+
 export const make = (options: {
   readonly store: CacheStoreShape
+  readonly feed: ChangeFeed["Service"] | undefined
   readonly guard: Guard
   readonly fences: Fences
-  readonly lease: Duration.Duration
-  readonly announceWithin: Duration.Duration
+  readonly watch: Watch
+  readonly settings: Settings
 }): Effect.Effect<Writes, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { fences, guard, store } = options
-    const leaseMs = Duration.toMillis(options.lease)
+    const { feed, fences, guard, settings, store, watch } = options
+    const leaseMs = Duration.toMillis(settings.lease)
+    const pauseMs = Duration.toMillis(settings.storePause)
     const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
     const open = new Map<string, Write>()
-    const owed = new Map<string, ReadonlyArray<string>>()
-    const scope = yield* Effect.scope
+    const debt = Debt.make(fences)
     let count = 0
+    let unheardAt = -Infinity
 
+    const nextId = (): string => `${writer}-${++count}`
     const until = Effect.map(Clock.currentTimeMillis, (now) => now + leaseMs)
 
     const announceOnce = (write: Write) =>
       Effect.flatMap(until, (until) =>
-        write.ended ? Effect.succeedNone : guard.run("announce", store.announce(write.id, write.changed, until))
+        write.ended ? Effect.succeedNone : guard.insist("announce", store.announce(write.id, write.changed, until))
       )
 
-    const announce = (write: Write): Effect.Effect<void> =>
+    /** A write can wait a little where a read can't: unannounced, other processes may miss it. */
+    const announcePatiently = (write: Write) =>
       announceOnce(write).pipe(
-        // A write can wait a little where a read can't: unannounced, other processes may miss it.
         Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
-        Effect.timeoutOption(options.announceWithin),
-        Effect.asVoid
+        Effect.timeoutOption(settings.announceWithin),
+        Effect.map(Option.flatten)
       )
+
+    /** Waits for the store, but not again and again for one that has not answered lately. */
+    const announce = (write: Write): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const patient = (yield* Clock.currentTimeMillis) - unheardAt >= pauseMs
+        const told = yield* patient ? announcePatiently(write) : announceOnce(write)
+        unheardAt = Option.isSome(told) ? -Infinity : yield* Clock.currentTimeMillis
+      })
 
     const begin = (changed: ReadonlyArray<string>): Write => {
-      const id = `${writer}-${++count}`
-      const write: Write = { id, changed, ended: false, enlisted: false, ran: undefined, outer: undefined }
-      open.set(id, write)
+      const write: Write = { id: nextId(), changed, ended: false, enlisted: false, ran: undefined, outer: undefined }
+      open.set(write.id, write)
       fences.announce(changed)
       return write
     }
 
-    /** In a fiber of its own, so that its limit holds where the caller can't be interrupted. */
-    const tellStore = (id: string, changed: ReadonlyArray<string>, outcome: Outcome) =>
-      Effect.flatMap(until, (until) => guard.run("resolve", store.resolve(id, changed, outcome, until))).pipe(
-        Effect.forkIn(scope, { startImmediately: true }),
-        Effect.flatMap(Fiber.await),
-        Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
-      )
+    const tellStore = (id: string, changed: ReadonlyArray<string>, outcome: Outcome): Effect.Effect<boolean> =>
+      inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
+
+    const clearStore = inTime(Effect.suspend(() => guard.insist("clear", store.clear)))
 
     const end = (write: Write, outcome: Outcome): Effect.Effect<void> =>
       Effect.suspend(() => {
@@ -107,33 +139,38 @@ export const make = (options: {
         if (outcome === "changed") fences.change(write.changed)
         return Effect.map(tellStore(write.id, write.changed, outcome), (told) => {
           // Untold, the change stays announced in this process until the store knows of it.
-          if (!told && outcome === "changed") owed.set(write.id, write.changed)
-          else fences.end(write.changed)
+          if (!told && outcome === "changed") debt.add(write.changed)
+          fences.end(write.changed)
         })
       }).pipe(Effect.uninterruptible)
+
+    const invalidate = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.suspend(() => end(begin(changed), "changed")).pipe(Effect.uninterruptible)
 
     /** The transaction of a mutation has committed, whatever it was taken for before. */
     const committed = (write: Write): Effect.Effect<void> =>
       Effect.suspend(() => (write.ended ? invalidate(write.changed) : end(write, "changed")))
 
-    const invalidate = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.suspend(() => end(begin(changed), "changed")).pipe(Effect.uninterruptible)
+    const clear = Effect.map(clearStore, (told) => {
+      if (!told) debt.addAll()
+    }).pipe(Effect.uninterruptible)
 
-    const pay = Effect.suspend(() =>
-      Effect.forEach(
-        [...owed],
-        ([id, changed]) =>
-          Effect.map(tellStore(id, changed, "changed"), (told) => {
-            if (told && owed.delete(id)) fences.end(changed)
-          }),
-        { discard: true }
-      )
-    )
+    const pay = Effect.suspend(() => {
+      const owed = debt.owed()
+      if (owed.what === "nothing") return Effect.void
+      const tell = owed.what === "everything" ? clearStore : tellStore(nextId(), owed.what, "changed")
+      return Effect.map(tell, (told) => {
+        if (told) debt.paid(owed)
+      })
+    })
 
     const settle = Effect.suspend(() =>
       Effect.forEach(
-        [...open.values()].filter((write) => write.outer !== undefined && Transaction.wasRolledBack(write.outer.span)),
-        (write) => end(write, "rolledBack"),
+        [...open.values()],
+        (write) =>
+          write.outer === undefined
+            ? Effect.void
+            : Effect.flatMap(write.outer.wasRolledBack, (is) => (is ? end(write, "rolledBack") : Effect.void)),
         { discard: true }
       )
     )
@@ -152,7 +189,12 @@ export const make = (options: {
 
     const prolong = Effect.suspend(() => Effect.forEach([...open.values()], announceOnce, { discard: true }))
 
-    yield* Effect.addFinalizer(() => pay)
+    yield* Effect.addFinalizer(() =>
+      LastWait.within(
+        Duration.max(settings.announceWithin, settings.storeLimit),
+        Effect.repeat(pay, { until: () => Effect.sync(() => debt.owed().what === "nothing"), times: lastTries - 1 })
+      )
+    )
     yield* pay.pipe(Effect.delay("1 second"), Effect.repeat(Schedule.forever), Effect.forkScoped)
     yield* settle.pipe(
       Effect.andThen(endSilent),
@@ -163,7 +205,11 @@ export const make = (options: {
     )
 
     /** The mutation, telling of its transaction when that commits. */
-    const told = <I, A>(mutation: Mutation<I, A>, write: Write): Mutation<I, A> => ({
+    const told = <I, A>(
+      mutation: Mutation<I, A>,
+      write: Write,
+      caller: Context.Context<never> | undefined
+    ): Mutation<I, A> => ({
       ...mutation,
       run: (input) =>
         Effect.gen(function* () {
@@ -171,16 +217,14 @@ export const make = (options: {
           const context = yield* Effect.context<never>()
           if (Transaction.isOpen(context)) {
             write.enlisted = true
-            write.outer = {
-              span: Context.getOrUndefined(context, Tracer.ParentSpan),
-              // Registering with a transaction that is over is a defect: the only question it answers.
-              hasEnded: sql
-                .afterCommit(Effect.void)
-                .pipe(Effect.provideContext(context), Effect.exit, Effect.map(Exit.isFailure))
-            }
+            if (caller !== undefined) write.outer = Transaction.outer(sql, caller)
             yield* sql.afterCommit(committed(write))
           }
-          return yield* Effect.onExit(mutation.run(input), (exit) =>
+          const run =
+            feed === undefined
+              ? mutation.run(input)
+              : Effect.tap(mutation.run(input), () => feed.publish({ dependencies: mutation.changes(input), tags: [] }))
+          return yield* Effect.onExit(run, (exit) =>
             Effect.sync(() => {
               write.ran = exit
             })
@@ -204,21 +248,16 @@ export const make = (options: {
         const nested = Transaction.isOpen(context)
         return Effect.uninterruptibleMask((restore) =>
           Effect.suspend(() => {
-            const changes = Result.try(() => Watch.changed(mutation.changes(input)))
-            // An input that has no changes to name is the executor's to refuse.
-            if (Result.isFailure(changes)) return restore(executor.mutate(mutation, input))
+            const changes = Result.try(() => watch.changed(mutation.changes(input)))
+            if (Result.isFailure(changes)) return restore(executor.mutate(unnamed(mutation, changes.failure), input))
             const write = begin(changes.success)
-            return restore(Effect.andThen(announce(write), executor.mutate(told(mutation, write), input))).pipe(
+            const writing = told(mutation, write, nested ? context : undefined)
+            return restore(Effect.andThen(announce(write), executor.mutate(writing, input))).pipe(
               Effect.onExit((exit) => settled(write, nested, exit))
             )
           })
         )
       })
 
-    return {
-      mutate,
-      invalidate,
-      settle,
-      owed: () => owed.size
-    }
+    return { mutate, invalidate, clear, settle, owed: debt.size }
   })

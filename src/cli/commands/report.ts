@@ -80,7 +80,7 @@ const lines = (history: ProfileHistory.History, options: ProfileText.TextOptions
 
 const isColored = Effect.sync(() => process.stdout.isTTY && !process.env["NO_COLOR"])
 
-const history = Layer.unwrap(Effect.map(Database.folder, (folder) => ProfileHistory.layer({ folder })))
+const history = Layer.unwrap(Effect.map(Database.home, (folder) => ProfileHistory.layer({ folder })))
 
 export const report = Command.make(
   "report",

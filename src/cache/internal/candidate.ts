@@ -1,0 +1,25 @@
+/**
+ * A result that is there, with what must be known before it may be served.
+ */
+import type { Level, Traced, Why } from "../QueryCache.ts"
+
+export interface Candidate {
+  readonly value: unknown
+  readonly level: Level
+  /** The state of what was read, from before the source was asked. */
+  readonly stamp: string
+  readonly storedAt: number
+  readonly freshUntil: number
+  readonly expiresAt: number
+  /** Bytes, about. */
+  readonly size: number
+}
+
+export const serve = (candidate: Candidate, now: number, why: Why): Traced<unknown> => ({
+  value: candidate.value,
+  level: candidate.level,
+  age: Math.max(0, now - candidate.storedAt),
+  stale: now >= candidate.freshUntil,
+  coalesced: false,
+  why
+})

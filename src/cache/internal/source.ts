@@ -1,0 +1,49 @@
+/**
+ * The database behind the cache, asked once at a time for a result: by one fiber of a process, and where it takes
+ * long by one process of a host.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import { SqlError, StatementTimeoutError } from "effect/sql/SqlError"
+import type { QueryError } from "../../query/Query.ts"
+import type { QueryExecutor } from "../../query/QueryExecutor.ts"
+import * as Metrics from "./metrics.ts"
+import * as Plan from "./plan.ts"
+
+const tooSlow = (name: string): SqlError =>
+  new SqlError({
+    reason: new StatementTimeoutError({
+      cause: new Error("over the hard limit of the cache"),
+      message: `${name} took longer than its hard limit`,
+      operation: "query"
+    })
+  })
+
+/** The weight of the latest load in the average. */
+const latest = 0.25
+
+/** Loads, counts, times, and ends what is over the hard limit. */
+export const load = <I, A>(
+  executor: QueryExecutor["Service"],
+  { input, plan, query }: Plan.Asked<I, A>
+): Effect.Effect<A, QueryError> =>
+  Effect.gen(function* () {
+    plan.counters.loads++
+    const began = yield* Clock.currentTimeMillis
+    const run = executor.query(query, input)
+    const value = yield* plan.hardMs === Plan.unlimited
+      ? run
+      : Effect.timeoutOrElse(run, { duration: plan.hardMs, orElse: () => Effect.fail(tooSlow(plan.name)) })
+    const took = (yield* Clock.currentTimeMillis) - began
+    plan.loadMs = plan.loadMs === undefined ? took : plan.loadMs * (1 - latest) + took * latest
+    return value
+  }).pipe(
+    Effect.tapCause(() =>
+      Effect.sync(() => {
+        plan.counters.loadFailures++
+      })
+    ),
+    Effect.trackDuration(Metric.withAttributes(Metrics.loadTime, { query: plan.name })),
+    Effect.withSpan("QueryCache.load", { attributes: { "query.name": plan.name } })
+  )

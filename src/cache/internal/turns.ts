@@ -1,0 +1,70 @@
+/**
+ * Taking turns with the other processes of the host: where one of them is loading a result, the others wait for the
+ * row it stores.
+ */
+import * as Clock from "effect/Clock"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { CacheStoreShape } from "../CacheStore.ts"
+import type { Guard } from "./guard.ts"
+import type { Plan } from "./plan.ts"
+import type { Probed } from "./probe.ts"
+
+/** What a load takes at least, in milliseconds, for others to wait for it: less than they lose by looking for its end. */
+const worthWhile = 5
+
+/** How long a process that waits does nothing, in milliseconds: at first, and at most. */
+const firstPause = 2
+const longestPause = 25
+
+export interface Turns {
+  /**
+   * Waits until this process may load, or until there is nothing to load any more. Answers what is known by then, and
+   * whether others are kept from loading until `done`.
+   */
+  readonly take: (
+    plan: Plan<any, any>,
+    probed: Probed,
+    again: Effect.Effect<Probed>
+  ) => Effect.Effect<{ readonly probed: Probed; readonly taken: boolean; readonly waited: boolean }>
+  readonly done: (storeKey: string | undefined) => Effect.Effect<void>
+}
+
+export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Turns => {
+  const owner = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
+
+  const claim = (storeKey: string): Effect.Effect<Option.Option<boolean>> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      guard.run("claim", store.claim(storeKey, owner, now, now + leaseMs))
+    )
+
+  const isWorthIt = (plan: Plan<any, any>, { stamp, storeKey, why }: Probed): boolean =>
+    leaseMs > 0 &&
+    storeKey !== undefined &&
+    stamp !== undefined &&
+    why !== "refreshed" &&
+    (plan.loadMs === undefined || plan.loadMs >= worthWhile)
+
+  return {
+    take: (plan, probed, again) =>
+      Effect.gen(function* () {
+        let known = probed
+        let pause = firstPause
+        let waited = false
+        while (known.storeKey !== undefined && isWorthIt(plan, known)) {
+          const claimed = yield* claim(known.storeKey)
+          if (Option.isNone(claimed)) break
+          if (claimed.value) return { probed: known, taken: true, waited }
+          waited = true
+          yield* Effect.sleep(pause)
+          pause = Math.min(pause * 2, longestPause)
+          known = yield* again
+          if (known.why === "hit") break
+        }
+        return { probed: known, taken: false, waited }
+      }),
+    done: (storeKey) =>
+      storeKey === undefined ? Effect.void : Effect.asVoid(guard.run("release", store.release(storeKey, owner)))
+  }
+}

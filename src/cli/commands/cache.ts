@@ -1,0 +1,92 @@
+/**
+ * `athena cache`: the cache that the processes of this host share before a Postgres server.
+ */
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as QueryCache from "../../cache/QueryCache.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Memory from "../Memory.ts"
+import { sharedCache } from "../MemoryLayer.ts"
+import * as Output from "../Output.ts"
+import * as SharedCache from "../SharedCache.ts"
+
+const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
+
+/** Runs with the cache, or says that there is none. */
+const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const shared = yield* sharedCache(yield* Database.settings)
+    return yield* shared === undefined
+      ? Output.print(json, { used: false }, [none])
+      : Effect.provide(use, SharedCache.layer(shared.settings, shared.home, {}))
+  })
+
+const megabytes = (bytes: number): string => `${(bytes / (1024 * 1024)).toFixed(1)} MB`
+
+const stats = Command.make(
+  "stats",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    yield* withCache(
+      json,
+      Effect.gen(function* () {
+        const { store } = yield* (yield* QueryCache.QueryCache).stats
+        yield* Output.print(
+          json,
+          { used: true, store: store ?? null },
+          store === undefined
+            ? ["the file of the cache could not be read; it is made anew when it is damaged"]
+            : [
+                `results            ${store.entries}, ${megabytes(store.bytes)}`,
+                `changed things     ${store.versions}`,
+                `writes under way   ${store.intents}`
+              ]
+        )
+      })
+    )
+  })
+).pipe(Command.withDescription("Show how full the cache is"))
+
+const clear = Command.make(
+  "clear",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    yield* withCache(
+      json,
+      Effect.gen(function* () {
+        yield* (yield* QueryCache.QueryCache).clear
+        yield* Output.print(json, { used: true, cleared: true }, ["the cache is empty"])
+      })
+    )
+  })
+).pipe(Command.withDescription("Remove everything from the cache, for all processes"))
+
+const warm = Command.make(
+  "warm",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    yield* withCache(
+      json,
+      Effect.gen(function* () {
+        const memory = yield* MemoryBridge
+        const project = yield* Memory.currentProject
+        yield* Effect.all(
+          [
+            memory.getActiveMemories(project.id, { worktreePath: project.worktreePath }),
+            memory.getActiveGoals(project.id)
+          ],
+          { concurrency: "unbounded", discard: true }
+        )
+        yield* Output.print(json, { used: true, project: project.name }, [
+          `what the next session of ${project.name} begins with is in the cache`
+        ])
+      })
+    )
+  })
+).pipe(Command.withDescription("Load what the next session in the current project begins with"))
+
+export const cache = Command.make("cache").pipe(
+  Command.withDescription("Look into the cache before a Postgres server, clear it or warm it"),
+  Command.withSubcommands([stats, clear, warm])
+)

@@ -1,0 +1,67 @@
+/**
+ * The memory with a `QueryCache` between its verbs and the database.
+ *
+ * What is read again is answered from memory or from the store; what is recorded drops what it touches, in the project
+ * it was recorded for, and nothing else. It is for a database that takes time to answer, such as a Postgres server, and
+ * for a process that lasts; the embedded database answers about as fast as a store in a file does.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { CacheStore } from "../cache/CacheStore.ts"
+import * as QueryCache from "../cache/QueryCache.ts"
+import * as QueryExecutor from "../query/QueryExecutor.ts"
+import * as MemoryBridge from "./MemoryBridge.ts"
+import * as MemoryError from "./MemoryError.ts"
+import * as MemorySchema from "./MemorySchema.ts"
+
+/**
+ * Counts the changes of what the memory's queries mean, where their Schemas do not change: part of every key.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const version = "1"
+
+/**
+ * Provides the memory, and the cache under it, with the tables made or brought up to date. Give the cache a `namespace`
+ * where its store may be used for several databases.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as CacheStore from "athena-hooks/cache/CacheStore"
+ * import * as CachedMemory from "athena-hooks/memory/CachedMemory"
+ * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as Layer from "effect/Layer"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * const Memory = CachedMemory.layer({ namespace: "db.example/athena" }).pipe(
+ *   Layer.provide(CacheStore.layerSqlite({ filename: "cache.db" })),
+ *   Layer.provide(ConnectionPool.layer({ url: Redacted.make("postgres://athena@db.example/athena") }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: QueryCache.QueryCacheOptions = {}
+): Layer.Layer<
+  MemoryBridge.MemoryBridge | QueryCache.QueryCache,
+  MemoryError.MemoryError,
+  SqlClient.SqlClient | CacheStore
+> =>
+  Layer.unwrap(
+    MemorySchema.migrate.pipe(
+      Effect.mapError((error) => MemoryError.from("open", error)),
+      Effect.as(
+        MemoryBridge.layer.pipe(
+          Layer.provideMerge(QueryCache.layer({ version, ...options })),
+          Layer.provide(QueryExecutor.layer)
+        )
+      )
+    )
+  )

@@ -1,0 +1,439 @@
+/**
+ * What a writer tells the store, and when: before it commits, while a transaction lasts, and what it could not tell.
+ */
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as TestClock from "effect/testing/TestClock"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+import * as Debt from "../../src/cache/internal/debt.ts"
+import * as Fences from "../../src/cache/internal/fences.ts"
+import { QueryCache, type QueryCacheOptions } from "../../src/cache/QueryCache.ts"
+import * as Dependency from "../../src/query/Dependency.ts"
+import * as Mutation from "../../src/query/Mutation.ts"
+import { QueryExecutor } from "../../src/query/QueryExecutor.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+import * as Kit from "./QueryCacheKit.ts"
+
+const { price, set } = Kit.queries(Kit.control())
+
+const broken = Effect.fail(new CacheStore.CacheStoreError({ operation: "test", cause: new Error("away") }))
+
+type Store = CacheStore.CacheStoreShape
+
+const changedStore = (change: (store: Store) => Partial<Store>) =>
+  Layer.effect(
+    CacheStore.CacheStore,
+    Effect.map(CacheStore.CacheStore, (store) => ({ ...store, ...change(store) }))
+  ).pipe(Layer.provide(CacheStore.layerMemory()))
+
+const services = Effect.gen(function* () {
+  const executor = yield* QueryExecutor
+  const cache = yield* QueryCache
+  return {
+    executor,
+    cache,
+    get: cache.get(price, { shop: 1 }),
+    set: (value: number) => executor.mutate(set, { shop: 1, price: value })
+  }
+})
+
+const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, longest: number) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    let passed = 0
+    for (; passed < longest && fiber.pollUnsafe() === undefined; passed += 10) yield* TestClock.adjust("10 millis")
+    assert.isDefined(fiber.pollUnsafe(), `not done within ${longest} ms`)
+    yield* Fiber.join(fiber)
+    return passed
+  })
+
+describe("an announcement", () => {
+  let failing = 0
+  let tries = 0
+  const busy = changedStore((store) => ({
+    announce: (...args) => {
+      tries++
+      return failing-- > 0 ? broken : store.announce(...args)
+    },
+    resolve: (...args) => (failing > 0 ? broken : store.resolve(...args))
+  }))
+
+  it.effect("is tried for longer than readers are patient with a store that is busy", () =>
+    Effect.gen(function* () {
+      const { cache, set } = yield* services
+      const store = yield* CacheStore.CacheStore
+      failing = 15
+      tries = 0
+      const writer = yield* Effect.forkChild(set(10))
+      yield* TestClock.adjust("310 millis")
+      yield* Fiber.join(writer)
+      assert.strictEqual(tries, 16)
+      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.strictEqual((yield* store.stats).intents, 0)
+      assert.isAbove((yield* store.stats).versions, 0)
+    }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, busy)))
+  )
+
+  it.effect("is waited for once in a while, not again and again", () =>
+    Effect.gen(function* () {
+      const { set } = yield* services
+      failing = Infinity
+      assert.isAtLeast(yield* inTime(set(1), 1_000), 490)
+      assert.isAtMost(yield* inTime(set(2), 1_000), 10)
+      yield* TestClock.adjust("5 seconds")
+      assert.isAtLeast(yield* inTime(set(3), 1_000), 490)
+      failing = 0
+    }).pipe(Effect.provide(Kit.layer({}, busy)))
+  )
+
+  it.effect("and its end get through while readers leave the store alone", () => {
+    let away = true
+    const unreadable = changedStore((store) => ({
+      get: (...args) => (away ? broken : store.get(...args)),
+      generation: () => (away ? undefined : store.generation())
+    }))
+    return Effect.gen(function* () {
+      const { cache, get, set } = yield* services
+      const store = yield* CacheStore.CacheStore
+      for (let i = 0; i < 4; i++) yield* get
+      away = false
+      yield* set(10)
+      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
+    }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, unreadable)))
+  })
+
+  it.live("gets through to a file that another process has locked for a while", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const filename = path.join(folder, "cache.db")
+      yield* Effect.gen(function* () {
+        const { get, set } = yield* services
+        const other = yield* Kit.another({}, CacheStore.layerSqlite({ filename }))
+        yield* other.cache.get(price, { shop: 1 })
+        const lock = new DatabaseSync(filename)
+        lock.exec("BEGIN IMMEDIATE")
+        const writer = yield* Effect.forkChild(set(10), { startImmediately: true })
+        // Longer than three of its attempts, after which readers would leave the store alone.
+        yield* Effect.sleep("200 millis")
+        lock.exec("ROLLBACK")
+        lock.close()
+        yield* Fiber.join(writer)
+        assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).value, 10)
+        assert.strictEqual((yield* get).value, 10)
+      }).pipe(
+        Effect.provide(
+          Kit.layer({ announceWithin: "10 seconds" }, CacheStore.layerSqlite({ filename, busyTimeout: "20 millis" }))
+        )
+      )
+    })
+  )
+})
+
+describe("what the store could not be told", () => {
+  it.effect("is told when the cache is closed", () =>
+    Effect.gen(function* () {
+      let failing = true
+      const scope = yield* Scope.make()
+      const context = yield* Layer.build(
+        Kit.layer(
+          { announceWithin: 0 },
+          changedStore((store) => ({
+            announce: () => broken,
+            resolve: (...args) => (failing ? broken : store.resolve(...args))
+          }))
+        )
+      ).pipe(Scope.provide(scope))
+      const store = Context.get(context, CacheStore.CacheStore)
+      yield* Context.get(context, QueryExecutor).mutate(set, { shop: 1, price: 10 })
+      assert.strictEqual((yield* store.stats).versions, 0)
+      failing = false
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* store.stats).versions, 2)
+    })
+  )
+
+  it.effect("is counted as being written, and readers share their loads meanwhile", () =>
+    Effect.gen(function* () {
+      const { cache, set } = yield* services
+      const control = Kit.control()
+      const gate = yield* Kit.gate
+      const get = cache.get(Kit.queries(control).price, { shop: 1 })
+      yield* set(10)
+      assert.strictEqual((yield* cache.stats).owed, 2)
+      control.afterRead = gate.wait
+      const readers = yield* Effect.forkChild(Effect.all([get, get, get], { concurrency: "unbounded" }))
+      yield* gate.reached
+      yield* Effect.yieldNow.pipe(Effect.repeat({ times: 20 }))
+      yield* gate.open
+      for (const { level, value } of yield* Fiber.join(readers)) assert.deepStrictEqual([value, level], [10, "source"])
+      assert.strictEqual(control.loads, 2)
+    }).pipe(
+      Effect.provide(
+        Kit.layer(
+          { announceWithin: 0 },
+          changedStore(() => ({ announce: () => broken, resolve: () => broken }))
+        )
+      )
+    )
+  )
+
+  it.effect("is owed: a clear, and an end of a time to live", () => {
+    let failing = true
+    return Effect.gen(function* () {
+      const { cache, get } = yield* services
+      yield* get
+      yield* cache.clear
+      assert.strictEqual((yield* cache.stats).owed, 10_000)
+      assert.strictEqual((yield* get).level, "source")
+      assert.strictEqual((yield* get).level, "source")
+      failing = false
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* cache.stats).owed, 0)
+      yield* get
+      assert.strictEqual((yield* get).level, "memory")
+      failing = true
+      const other = yield* Kit.another()
+      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).level, "store")
+      yield* cache.expire(price, { shop: 1 })
+      failing = false
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).level, "source")
+    }).pipe(
+      Effect.provide(
+        Kit.layer(
+          {},
+          changedStore((store) => ({
+            clear: Effect.suspend(() => (failing ? broken : store.clear)),
+            expire: (...args) => (failing ? broken : store.expire(...args))
+          }))
+        )
+      )
+    )
+  })
+
+  it("is remembered by name up to a bound, and then as everything", () => {
+    const fences = Fences.make()
+    const debt = Debt.make(fences)
+    debt.add(["a", "b"])
+    debt.add(["b", "c"])
+    assert.strictEqual(debt.size(), 3)
+    assert.isTrue(fences.isPending(["b"]))
+    const owed = debt.owed()
+    // Changed again after the store was asked to hear of it.
+    debt.add(["b"])
+    debt.paid(owed)
+    assert.deepStrictEqual([fences.isPending(["a"]), fences.isPending(["b"])], [false, true])
+    debt.add(Array.from({ length: 10_000 }, (_, i) => `key ${i}`))
+    assert.strictEqual(debt.owed().what, "everything")
+    assert.isTrue(fences.isPending(["anything"]))
+    const all = debt.owed()
+    debt.add(["d"])
+    debt.paid(all)
+    assert.isTrue(fences.isSuspended())
+    debt.paid(debt.owed())
+    assert.deepStrictEqual([fences.isSuspended(), fences.isPending(["b"]), debt.size()], [false, false, 0])
+  })
+})
+
+describe("a transaction that lasts longer than an announcement", () => {
+  for (const [name, around] of [
+    ["one level", <A, E, R>(_: SqlClient.SqlClient, effect: Effect.Effect<A, E, R>) => effect],
+    [
+      "in a savepoint that ends",
+      <A, E, R>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E, R>) => sql.withTransaction(effect)
+    ]
+  ] as const) {
+    it.effect(`${name}: others keep nothing meanwhile, also when its process is killed at the commit`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const [database, cache] = [path.join(folder, "source.db"), path.join(folder, "cache.db")]
+        let killed = false
+        const mortal = Layer.effect(
+          CacheStore.CacheStore,
+          Effect.map(CacheStore.CacheStore, (store) => ({
+            ...store,
+            announce: (...args: Parameters<typeof store.announce>) => (killed ? Effect.void : store.announce(...args)),
+            resolve: (...args: Parameters<typeof store.resolve>) => (killed ? Effect.void : store.resolve(...args))
+          }))
+        ).pipe(Layer.provide(CacheStore.layerSqlite({ filename: cache })))
+        const options: QueryCacheOptions = { announcementLease: "1 second" }
+        const writer = yield* Layer.build(Layer.fresh(Kit.layer(options, mortal, database)))
+        const reader = yield* Layer.build(
+          Layer.fresh(Kit.layer(options, CacheStore.layerSqlite({ filename: cache }), database))
+        )
+        const sql = Context.get(writer, SqlClient.SqlClient)
+        const gate = yield* Kit.gate
+        const write = Context.get(writer, QueryExecutor).mutate(set, { shop: 1, price: 10 })
+        const transaction = yield* Effect.forkChild(sql.withTransaction(Effect.andThen(around(sql, write), gate.wait)))
+        yield* gate.reached
+        yield* TestClock.adjust("5 seconds")
+        const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
+        assert.deepInclude(yield* get, { value: null, why: "written" })
+        killed = true
+        yield* gate.open
+        yield* Fiber.join(transaction)
+        assert.strictEqual((yield* get).value, 10)
+        yield* TestClock.adjust("2 seconds")
+        yield* get
+        assert.deepInclude(yield* get, { value: 10, level: "memory" })
+      })
+    )
+  }
+
+  it.effect("counts when it commits, though it was taken for ended because nothing is traced", () =>
+    Effect.gen(function* () {
+      const { get, set } = yield* services
+      const sql = yield* SqlClient.SqlClient
+      const reader = yield* Kit.another()
+      const gate = yield* Kit.gate
+      const store = yield* CacheStore.CacheStore
+      const transaction = yield* Effect.forkChild(
+        sql
+          .withTransaction(Effect.andThen(sql.withTransaction(set(10)), gate.wait))
+          .pipe(Effect.withTracerEnabled(false))
+      )
+      yield* gate.reached
+      yield* TestClock.adjust("5 seconds")
+      const stamp = yield* store.stamp(["any:prices"], 5_000)
+      assert.isDefined(stamp)
+      yield* gate.open
+      yield* Fiber.join(transaction)
+      assert.notStrictEqual(yield* store.stamp(["any:prices"], 5_000), stamp)
+      assert.strictEqual((yield* get).value, 10)
+      assert.strictEqual((yield* reader.cache.get(price, { shop: 1 })).value, 10)
+    }).pipe(Effect.provide(Kit.layer({ announcementLease: "1 second" }, CacheStore.layerMemory())))
+  )
+
+  it.effect("and was rolled back, is over when its readers come", () =>
+    Effect.gen(function* () {
+      const { cache, get, set } = yield* services
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* CacheStore.CacheStore
+      yield* get
+      yield* Effect.flip(sql.withTransaction(Effect.andThen(set(10), Effect.fail("no"))))
+      assert.deepInclude(yield* get, { value: null, level: "memory" })
+      assert.strictEqual((yield* store.stats).intents, 0)
+      assert.strictEqual((yield* cache.stats).queries["price"]!.loads, 1)
+    }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+  )
+})
+
+const faulty = (input: Schema.Codec<any, unknown>) =>
+  Mutation.make({
+    ...set,
+    name: "faulty",
+    input,
+    changes: () => {
+      throw new Error("no changes")
+    }
+  })
+
+describe("a mutation", () => {
+  it.effect("whose changes can't be named writes nothing, and says so", () =>
+    Effect.gen(function* () {
+      const { executor, get } = yield* services
+      const exit = yield* Effect.exit(executor.mutate(faulty(set.input), { shop: 1, price: 10 }))
+      assert.isTrue(Exit.hasDies(exit))
+      assert.include(String(Exit.isFailure(exit) && exit.cause), "changes(input) threw")
+      assert.strictEqual((yield* get).value, null)
+      assert.isTrue(
+        Schema.isSchemaError(yield* Effect.flip(executor.mutate(faulty(Schema.String), { shop: 1, price: 10 })))
+      )
+    }).pipe(Effect.provide(Kit.layer()))
+  )
+})
+
+describe("caches over different databases", () => {
+  it.effect("share a store by their namespaces, and invalidate their own alone", () =>
+    Effect.gen(function* () {
+      const store = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
+      const [one, two] = [
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "one" }, store))),
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "two" }, store)))
+      ]
+      const write = (context: typeof one, value: number) =>
+        Context.get(context, QueryExecutor).mutate(set, { shop: 1, price: value })
+      const get = (context: typeof one) => Context.get(context, QueryCache).get(price, { shop: 1 })
+      yield* write(one, 1)
+      yield* write(two, 2)
+      assert.strictEqual((yield* get(one)).value, 1)
+      assert.strictEqual((yield* get(two)).value, 2)
+      yield* write(two, 3)
+      assert.deepInclude(yield* get(one), { value: 1, level: "memory" })
+      assert.strictEqual((yield* get(two)).value, 3)
+      yield* Context.get(two, QueryCache).invalidateDependencies([Dependency.make("prices")])
+      assert.deepInclude(yield* get(one), { value: 1, level: "memory" })
+    }).pipe(Effect.provide(CacheStore.layerMemory()))
+  )
+
+  it.effect("do not take each other's results", () =>
+    Effect.gen(function* () {
+      const store = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
+      const [one, two] = [
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "one" }, store))),
+        yield* Layer.build(Layer.fresh(Kit.layer({ namespace: "two" }, store)))
+      ]
+      yield* Context.get(two, SqlClient.SqlClient)`INSERT INTO prices VALUES (1, 2)`
+      const get = (context: typeof one) => Context.get(context, QueryCache).get(price, { shop: 1 })
+      assert.strictEqual((yield* get(one)).value, null)
+      assert.strictEqual((yield* get(two)).value, 2)
+    }).pipe(Effect.provide(CacheStore.layerMemory()))
+  )
+
+  it.effect("read nothing that another version of the program stored, and hear of each other's writes", () =>
+    Effect.gen(function* () {
+      const control = Kit.control()
+      const { price } = Kit.queries(control)
+      const [old, current] = [yield* Kit.another({ version: "1" }), yield* Kit.another({ version: "2" })]
+      yield* old.cache.get(price, { shop: 1 })
+      yield* current.cache.get(price, { shop: 1 })
+      assert.strictEqual(control.loads, 2)
+      yield* current.executor.mutate(set, { shop: 1, price: 10 })
+      assert.strictEqual((yield* old.cache.get(price, { shop: 1 })).value, 10)
+    }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+  )
+})
+
+describe("a read", () => {
+  it.effect("whose input has no key is answered by the database", () =>
+    Effect.gen(function* () {
+      const { executor } = yield* services
+      const input = {
+        get shop(): number {
+          if (new Error().stack!.includes("canonical")) throw new Error("not now")
+          return 1
+        }
+      }
+      assert.strictEqual(yield* executor.query(price, input), null)
+    }).pipe(Effect.provide(Kit.layer()))
+  )
+
+  it.effect("does not fail where a store can't tell its generation", () =>
+    Effect.gen(function* () {
+      const { get } = yield* services
+      yield* get
+      assert.deepInclude(yield* get, { value: null, level: "memory" })
+    }).pipe(
+      Effect.provide(
+        Kit.layer(
+          {},
+          changedStore(() => ({
+            generation: () => {
+              throw new Error("no generation")
+            }
+          }))
+        )
+      )
+    )
+  )
+})
