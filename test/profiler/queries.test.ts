@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as QueryCache from "../../src/cache/QueryCache.ts"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as ProfileReport from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
+import { KeepingRegistry } from "../../src/profiler/internal/keepingRegistry.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
@@ -231,6 +233,27 @@ describe("the profiler of queries", () => {
           )
         )
       )
+  )
+
+  it.effect("tells what a Layer has counted that is closed when the report is made", () =>
+    Effect.gen(function* () {
+      const cached = QueryCache.layer().pipe(
+        Layer.provide(CacheStore.layerNoop),
+        Layer.provide(QueryExecutor.layer),
+        Layer.provide(database)
+      )
+      const reads = QueryExecutor.QueryExecutor.use((executor) =>
+        Effect.forEach([1, 1, 1], (than) => executor.query(above, { than }))
+      )
+      yield* Effect.provide(reads, cached)
+      yield* Effect.provide(reads, cached)
+      const report = yield* Profiler.report
+      const hits = report.measured.filter(({ name }) => name === "athena_cache_memory_hits_total")
+      assert.deepStrictEqual(
+        hits.map(({ attributes, value }) => [attributes["query"], value]),
+        [["numbers.above", 2]]
+      )
+    }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()))
   )
 
   it.effect("finds the same query many times under one span", () =>
