@@ -14,13 +14,14 @@ import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
+import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
 
 declare const __ATHENA_VERSION__: string
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, migrate, cache, doctor])
+  Command.withSubcommands([hook, demo, search, goals, remember, migrate, cache, doctor, report])
 )
 
 const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"
