@@ -187,15 +187,17 @@ export class Front<T> {
   /** Writes the next group, or passes the barrier that stands before it. */
   private next(): Effect.Effect<Blocked | undefined> {
     const group: Array<Entry<T>> = []
+    const passed: Array<() => void> = []
     let taken = 0
     for (; taken < this.queue.length && group.length < this.groupSize; taken++) {
       const entry = this.queue[taken]!
       if (typeof entry === "function") {
         if (group.length > 0) break
-        entry()
+        passed.push(entry)
       } else if (!entry.done) group.push(entry)
     }
     this.queue.splice(0, taken)
+    for (const pass of passed) pass()
     if (group.length === 0) return Effect.undefined
     return Effect.map(this.write(group), (blocked) =>
       blocked !== undefined && this.putBack(group, blocked) ? blocked : undefined

@@ -376,7 +376,7 @@ export class SpoolFile {
         for (const row of events) this.write(row)
         const aside = this.prepare(
           `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM dead WHERE id = ?1 AND kind = ?6)`
         )
         for (const row of dead) {
           aside.run(row.id, row.session, row.recordedAt, row.payload, checksum(row), row.kind, row.reason, row.diedAt)
