@@ -3,6 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
@@ -95,6 +96,8 @@ export class Drainer<Event> {
   private rowsSince = 0
   private bytesSince = 0
   private urgent = 0
+  /** The last row that was delivered while the spool could not be written. */
+  private unsettled = 0
   private backoffMs: number
 
   constructor(options: DrainerOptions<Event>) {
@@ -153,7 +156,11 @@ export class Drainer<Event> {
       const { leaseMs } = this.options.settings
       const now = yield* Clock.currentTimeMillis
       const got = this.options.spool.use((file) => file.acquire(this.token, now, leaseMs))
-      if (Result.isFailure(got)) return { _tag: "fault", fault: got.failure } satisfies Pass
+      if (Result.isFailure(got)) {
+        if (got.failure.kind === "full") yield* this.deliverUnsettled(this.options.target)
+        return { _tag: "fault", fault: got.failure } satisfies Pass
+      }
+      this.unsettled = 0
       if (!got.success) return { _tag: "busy" } satisfies Pass
       const whole = this.options.spool.check()
       if (Result.isFailure(whole)) return { _tag: "fault", fault: whole.failure } satisfies Pass
@@ -245,6 +252,26 @@ export class Drainer<Event> {
         this.adapt(ms)
         if (after >= last.success) return { _tag: "drained" } satisfies Pass
         if (paced) yield* this.rest(ms)
+      }
+    })
+  }
+
+  /**
+   * On a disk that is full nothing can be written, not even that an event is delivered; but it can be delivered. It is
+   * delivered again once the disk has room, which changes nothing.
+   */
+  private deliverUnsettled(target: Target<Event>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      for (;;) {
+        const read = this.options.spool.use((file) =>
+          file.read(this.unsettled, this.batch, this.options.settings.maxBatchBytes)
+        )
+        if (Result.isFailure(read) || read.success.length === 0) return
+        const result = outcome<SpooledEvent<Event>>()
+        const away = yield* Effect.exit(deliver(target, this.decode(read.success).events, result))
+        for (const { id } of result.delivered) this.tell(id)
+        if (Exit.isFailure(away) || result.held.size > 0) return
+        this.unsettled = read.success.at(-1)!.sequence
       }
     })
   }
