@@ -9,6 +9,7 @@ import * as Command from "effect/cli/Command"
 import * as MemoryError from "../memory/MemoryError.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
+import { events } from "./commands/events.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { migrate } from "./commands/migrate.ts"
@@ -19,7 +20,7 @@ declare const __ATHENA_VERSION__: string
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, migrate, doctor])
+  Command.withSubcommands([hook, demo, search, goals, remember, events, migrate, doctor])
 )
 
 const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"

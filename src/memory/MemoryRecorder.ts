@@ -60,11 +60,16 @@ const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEve
   for (const { project, sessionId } of events) {
     if (typeof project !== "number" && !places.has(sessionId)) places.set(sessionId, project)
   }
-  const sessions = yield* Effect.forEach(places, ([id, place]) =>
-    SessionQueries.open.run({
-      id: storable(id),
-      project: { path: storable(place.project.path), name: storable(place.project.name) },
-      worktreePath: storable(place.worktreePath)
+  const sessions = yield* Effect.forEach(
+    places,
+    Effect.fnUntraced(function* ([id, place]) {
+      const known = yield* SessionQueries.byId.run({ sessionId: storable(id) })
+      if (known !== null) return known
+      return yield* SessionQueries.open.run({
+        id: storable(id),
+        project: { path: storable(place.project.path), name: storable(place.project.name) },
+        worktreePath: storable(place.worktreePath)
+      })
     })
   )
   return new Map([...places.keys()].map((id, index) => [id, sessions[index]!]))

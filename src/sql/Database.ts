@@ -104,6 +104,22 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
+ * The folder of what is kept on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. It
+ * may not exist yet, see `makeFolder`.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const home: Effect.Effect<string, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const home = yield* optional("ATHENA_HOME")
+  if (home !== "") return path.resolve(home)
+  const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
+  if (userHome !== "") return path.join(userHome, ".athena")
+  return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+})
+
+/**
  * Reads the settings from the configuration. A variable is read only when those before it do not decide.
  *
  * @category config
@@ -117,12 +133,7 @@ export const settings: Effect.Effect<Settings, InvalidSettings | Config.ConfigEr
     if (host !== "") {
       return yield* postgresUrl(yield* urlOfHost(host), "ATHENA_POSTGRES_HOST must be a host name or an address")
     }
-    const path = yield* Path.Path
-    const home = yield* optional("ATHENA_HOME")
-    if (home !== "") return { _tag: "Embedded", home: path.resolve(home) }
-    const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
-    if (userHome !== "") return { _tag: "Embedded", home: path.join(userHome, ".athena") }
-    return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+    return { _tag: "Embedded", home: yield* home }
   }
 )
 
@@ -146,8 +157,11 @@ export interface DatabaseOptions {
 /**
  * Makes a folder, and those above it, for their owner alone. One after the other: where a folder can't be made for no
  * reason that it understands, Node.js tries for ever to make all of them.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
-const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+export const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path

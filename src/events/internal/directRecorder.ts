@@ -18,11 +18,12 @@ import {
 } from "../EventRecorderError.ts"
 import { deliver, type Deliverable, outcome, type Target } from "./delivery.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, type Entry, Front, maxGroup, type Write } from "./front.ts"
+import { accept, closing, type Entry, Front, type Write } from "./front.ts"
 import * as Metrics from "./metrics.ts"
 import * as Settings from "./settings.ts"
 
-const chunk = 1_000
+/** Events that are put in line at once: the rest of a long list waits until they are stored. */
+const chunk = 10_000
 
 interface Counters {
   delivered: number
@@ -80,7 +81,7 @@ export const make = <Event>(
     const target: Target<Event> = { executor, mutation: definition.target, timeoutMs: settings.deliverTimeoutMs }
     const front = new Front<Deliverable<Event>>(
       settings,
-      Math.min(maxGroup, settings.maxBatchSize),
+      settings.maxBatchSize,
       clock,
       writeTo(target, counters),
       () => {}

@@ -237,7 +237,7 @@ export class Drainer<Event> {
         const now = yield* Clock.currentTimeMillis
         const from = after
         const read = this.options.spool.use((file) =>
-          file.renew(this.token, now, leaseMs) ? file.read(from, this.batch, maxBatchBytes) : undefined
+          file.renew(this.token, now, leaseMs) ? file.read(from, this.size(paced), maxBatchBytes) : undefined
         )
         if (Result.isFailure(read)) return { _tag: "fault", fault: read.failure } satisfies Pass
         if (read.success === undefined) return { _tag: "busy" } satisfies Pass
@@ -382,21 +382,33 @@ export class Drainer<Event> {
     )
   )
 
+  /** In the background batches stay small: to read one holds the thread, and others of this process wait for it. */
+  private size(paced: boolean): number {
+    const { batchSize } = this.options.settings
+    return paced && !this.isHurried() ? Math.min(this.batch, batchSize) : this.batch
+  }
+
+  /** Whether somebody waits, or the spool gets full. */
+  private isHurried(): boolean {
+    if (this.urgent > 0 || this.waiters.size > 0) return true
+    return (
+      Result.getOrElse(
+        this.options.spool.use((file) => file.fill()),
+        () => 1
+      ) > 0.5
+    )
+  }
+
   private adapt(ms: number): void {
     const { maxBatchSize } = this.options.settings
     if (ms > slowMs) this.batch = Math.max(minBatch, this.batch >> 1)
     else if (ms < fastMs) this.batch = Math.min(maxBatchSize, this.batch * 2)
   }
 
-  /** Leaves the database to others for a while, unless somebody waits or the spool gets full. */
+  /** Leaves the database to others for a while. */
   private rest(ms: number): Effect.Effect<void> {
     const { pace } = this.options.settings
     const pause = Math.min(maxPaceMs, (ms * (1 - pace)) / pace)
-    if (pause < 1 || this.urgent > 0 || this.waiters.size > 0) return Effect.void
-    const fill = Result.getOrElse(
-      this.options.spool.use((file) => file.fill()),
-      () => 1
-    )
-    return fill > 0.5 ? Effect.void : Effect.sleep(pause)
+    return pause < 1 || this.isHurried() ? Effect.void : Effect.sleep(pause)
   }
 }
