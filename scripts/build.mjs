@@ -63,7 +63,7 @@ await Promise.all([
     format: "esm",
     external: ["effect/*"]
   }),
-  command("hook", "hook.cjs", ["*/ConnectionPool.ts"]),
+  command("hook", "hook.cjs", ["*/ConnectionPool.ts", "*/hookSpool.ts"]),
   command("hook", "hook-postgres.cjs"),
   command("main", "main.cjs")
 ])

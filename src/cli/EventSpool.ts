@@ -4,14 +4,24 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
 import * as EventRecorder from "../events/EventRecorder.ts"
+import { fnv1a } from "../internal/fnv1a.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import * as Database from "../sql/Database.ts"
 
-/** Path of the spool. */
+/** Which database it is, whoever logs in to it: events that wait for one shall not end up in another. */
+const databaseOf = (url: Redacted.Redacted): string => {
+  const { hostname, pathname, port } = new URL(Redacted.value(url))
+  return `${hostname}:${port || 5432}${pathname}`
+}
+
+/** Path of the spool: one for each database. */
 export const filename = Effect.gen(function* () {
   const path = yield* Path.Path
-  return path.join(yield* Database.home, "events.spool")
+  const settings = yield* Database.settings
+  const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(databaseOf(settings.url))}`
+  return path.join(yield* Database.home, `${name}.spool`)
 })
 
 const inHome = <A, E, R>(layer: (filename: string) => Layer.Layer<A, E, R>) =>

@@ -47,14 +47,19 @@ const leftOpen =
     )
 
 /** Waiting for a lock holds the thread, so it must end before the deadline does. */
+const embedded = (settings: Database.Settings, timeout: Duration.Duration) =>
+  MemoryBridge.layerSql.pipe(Layer.provide(Database.layer(settings, { timeout })), leftOpen(settings))
+
+/** What is in the embedded database is safe; what goes to another host is kept on this one first. */
 const memory = (deadline: Duration.Duration) =>
   Layer.unwrap(
-    Effect.map(Database.settings, (settings) =>
-      MemoryBridge.layerSql.pipe(
-        Layer.provide(Database.layer(settings, { timeout: Duration.times(deadline, 2 / 3) })),
-        leftOpen(settings)
-      )
-    )
+    Effect.gen(function* () {
+      const settings = yield* Database.settings
+      const timeout = Duration.times(deadline, 2 / 3)
+      if (settings._tag === "Embedded") return embedded(settings, timeout)
+      const HookSpool = yield* Effect.promise(() => import("./hookSpool.ts"))
+      return HookSpool.layer(Database.layer(settings, { timeout }), deadline)
+    })
   )
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
