@@ -66,7 +66,7 @@ const entries = (count: number) => Array.from({ length: count }, entry)
 
 /** Something open for the time of a row. */
 const open = async <S>(layer: Layer.Layer<S, unknown>) => {
-  const scope = Effect.runSync(Scope.make())
+  const scope = Scope.makeUnsafe()
   const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
   const run = <A, E>(effect: Effect.Effect<A, E, S>) => Effect.runPromise(Effect.provide(effect, context))
   return { context, run, close: () => Effect.runPromise(Scope.close(scope, Exit.void)) }

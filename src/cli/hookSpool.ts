@@ -78,7 +78,7 @@ const sink = (deadline: Duration.Duration) =>
         Effect.forEach(events, stamp).pipe(
           Effect.flatMap((stamped) => recorder.recordAll(stamped)),
           Effect.as(true),
-          Effect.catch(() => Effect.succeed(false))
+          Effect.orElseSucceed(() => false)
         )
       const settle = Effect.gen(function* () {
         const stats = yield* Effect.option(recorder.stats)

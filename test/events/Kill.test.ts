@@ -164,7 +164,7 @@ const harness = (postgres: Effect.Effect<Orders["postgres"], unknown>) =>
 describe("killed processes lose nothing that was acknowledged", () => {
   const timeout = { timeout: 60_000 + rounds * 10_000 }
 
-  it.live("with a SQLite database", () => harness(Effect.succeed(undefined)), timeout)
+  it.live("with a SQLite database", () => harness(Effect.undefined), timeout)
 
   it.live(
     "with a Postgres database",
