@@ -11,6 +11,7 @@ import { ConnectionError, ConstraintError, SqlError, UnknownError } from "effect
 import * as TestClock from "effect/testing/TestClock"
 import * as EventRecorder from "../../src/events/EventRecorder.ts"
 import type { EventRecorderError } from "../../src/events/EventRecorderError.ts"
+import { Moments } from "../../src/events/internal/moments.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Kit from "./RecorderKit.ts"
@@ -76,19 +77,22 @@ describe("EventRecorder", () => {
   )
 
   it.effect("writes what gathers in one group, and delivers it in one batch", () =>
-    withRecorder({ drain: false }, (recorder, folder) =>
-      Effect.gen(function* () {
-        yield* Effect.forEach(
-          Array.from({ length: 50 }, (_, n) => n),
-          (n) => recorder.record(Kit.tick(n)),
-          { concurrency: 50 }
-        )
-        const flushed = yield* recorder.flush()
-        assert.deepStrictEqual(flushed, { delivered: 50, dead: 0, left: 0 })
-        assert.strictEqual(Kit.control.batches.length, 1)
-        assert.strictEqual((yield* storedIn(folder)).length, 50)
-      })
-    )
+    Effect.suspend(() => {
+      let groups = 0
+      return withRecorder({ drain: false }, (recorder, folder) =>
+        Effect.gen(function* () {
+          const numbers = (from: number) => Array.from({ length: 50 }, (_, n) => from + n)
+          yield* Effect.forEach(numbers(0), (n) => recorder.record(Kit.tick(n)), { concurrency: 50 })
+          assert.strictEqual(groups, 1)
+          assert.deepStrictEqual(yield* recorder.flush(), { delivered: 50, dead: 0, left: 0 })
+          yield* recorder.recordAll(numbers(50).map((n) => Kit.tick(n)))
+          assert.strictEqual(groups, 2)
+          yield* recorder.flush()
+          assert.strictEqual(Kit.control.batches.length, 2)
+          assert.strictEqual((yield* storedIn(folder)).length, 100)
+        })
+      ).pipe(Effect.provideService(Moments, (moment) => void (moment === "before append" && groups++)))
+    })
   )
 
   it.effect("flushes when there are enough, and after the interval when there are not", () =>

@@ -12,8 +12,9 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as TestClock from "effect/testing/TestClock"
-import type * as EventRecorder from "../../src/events/EventRecorder.ts"
+import * as EventRecorder from "../../src/events/EventRecorder.ts"
 import type { EventRecorderError } from "../../src/events/EventRecorderError.ts"
+import { carve } from "../../src/events/internal/carve.ts"
 import { Spool } from "../../src/events/internal/spool.ts"
 import { checksum, type Row, SpoolFile, type SpoolSettings } from "../../src/events/internal/spoolFile.ts"
 import * as Generator from "../utils/Generator.ts"
@@ -331,6 +332,35 @@ describe("the lease", () => {
   )
 })
 
+describe("the file of a spool", () => {
+  it.effect("is its owner's alone, and so are those beside it", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      const recorder = yield* build(folder, { drain: false })
+      yield* recorder.record(Kit.tick(1))
+      for (const name of fs.readdirSync(folder).filter((name) => /spool(-wal|-shm)?$/.test(name))) {
+        assert.strictEqual(fs.statSync(path.join(folder, name)).mode & 0o777, 0o600, name)
+      }
+    })
+  )
+
+  it.effect("that took the place of another says nothing of events that are not in it", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      // It has no database of its own, and sees only what becomes of the file.
+      const context = yield* Layer.build(EventRecorder.layerSpool(Kit.Ticks, { filename: Kit.spoolOf(folder) }))
+      const recorder = Context.get(context, Kit.Ticks)
+      const waiting = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1), { ack: "committed" })))
+      yield* TestClock.adjust("1 second")
+      for (const suffix of ["-wal", "-shm", ""]) fs.rmSync(Kit.spoolOf(folder) + suffix)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "DeadlineExceeded")
+    })
+  )
+})
+
 describe("a damaged spool", () => {
   it.effect("gives every row back where only what leads to them is damaged", () =>
     Effect.gen(function* () {
@@ -372,6 +402,24 @@ describe("a damaged spool", () => {
         idsOf(spool),
         numbers(0, 20).map((n) => `s-${n}`)
       )
+    })
+  )
+
+  it.effect("takes an older image of a page whose newest one is damaged", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const file = new SpoolFile(settings(folder), "e", () => {})
+      file.append(numbers(0, 5).map((n) => row(n)))
+      const before = fs.statSync(`${Kit.spoolOf(folder)}-wal`).size
+      file.append(numbers(5, 7).map((n) => row(n)))
+      const log = fs.readFileSync(`${Kit.spoolOf(folder)}-wal`)
+      file.close()
+      const idsIn = (log: Buffer) => carve(Buffer.alloc(0), log, 1).events.map(({ id }) => id)
+      const all = numbers(0, 7).map((n) => `s-${n}`)
+      assert.deepStrictEqual(idsIn(log), all)
+      // The page of the second commit, all but what its rows are.
+      log.fill(0xee, before + 24, before + 24 + 100)
+      assert.deepStrictEqual(idsIn(log), all.slice(0, 5))
     })
   )
 

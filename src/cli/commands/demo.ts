@@ -14,6 +14,7 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
+import * as Events from "../demo/events.ts"
 import * as Session from "../demo/session.ts"
 
 interface Scratch {
@@ -154,8 +155,11 @@ const demonstrate = Effect.gen(function* () {
   yield* Console.log(`\n  ${expected} events told = ${events.length} events stored`)
   yield* showTimes([first, second])
 
+  const path = yield* Path.Path
+  const arrived = yield* Events.demonstrate(path.join(scratch.home, "events.spool"), scratch.project, database)
+
   const leaked = events.some((event) => event.content.includes("ghp_"))
-  return [...first, ...second].every((ran) => ran.exitCode === 0) && events.length === expected && !leaked
+  return [...first, ...second].every((ran) => ran.exitCode === 0) && events.length === expected && arrived && !leaked
 }).pipe(Effect.scoped)
 
 export const demo = Command.make(

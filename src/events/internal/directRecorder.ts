@@ -38,16 +38,22 @@ const writeTo =
   <Event>(target: Target<Event>, counters: Counters): Write<Deliverable<Event>> =>
   (group) =>
     Effect.gen(function* () {
-      const callers = Map.groupBy(group, ({ value }) => value.id)
-      const items = [...callers.values()].map(([first]) => first!.value)
+      const callers = new Map<string, Entry<Deliverable<Event>>>()
+      const repeated: Array<Entry<Deliverable<Event>>> = []
+      for (const entry of group) {
+        if (callers.has(entry.value.id)) repeated.push(entry)
+        else callers.set(entry.value.id, entry)
+      }
+      const items = Array.from(callers.values(), ({ value }) => value)
       const result = outcome<Deliverable<Event>>()
       const away = yield* deliver(target, items, result).pipe(
         Effect.withSpan("EventRecorder.deliver", { attributes: { events: items.length } }),
         Effect.trackDuration(Metrics.deliveryTime),
         Effect.match({ onSuccess: () => undefined, onFailure: ({ code }) => code })
       )
-      const tell = (item: Deliverable<Event>, reason?: EventRecorderErrorReason) => {
-        for (const caller of callers.get(item.id) as ReadonlyArray<Entry<Deliverable<Event>>>) caller.resume(reason)
+      const tell = ({ id }: Deliverable<Event>, reason?: EventRecorderErrorReason) => {
+        callers.get(id)!.resume(reason)
+        for (const entry of repeated) if (entry.value.id === id) entry.resume(reason)
       }
       for (const item of result.delivered) tell(item)
       for (const { code, item } of result.refused) {

@@ -73,8 +73,11 @@ export interface DrainerOptions<Event> {
 /** Somebody who wants to know when an event is stored. */
 export interface Waiter {
   readonly tell: (reason?: EventRecorderErrorReason) => void
-  /** Whether the event is in the spool: before that, not to find it there means nothing. */
-  spooled: boolean
+  /**
+   * The file that the event was written into. Not to find it there means that it was delivered; not to find it before, or in
+   * a file that took the place of a damaged one, means nothing.
+   */
+  epoch: string | undefined
 }
 
 /** The longest pause between two attempts while somebody waits for one. */
@@ -211,8 +214,9 @@ export class Drainer<Event> {
   private readonly watchOthers: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     yield* Effect.sleep(watchMs)
     for (const [id, waiters] of this.waiters) {
-      if (![...waiters].every(({ spooled }) => spooled)) continue
-      const found = this.options.spool.use((file) => file.find(id))
+      const found = this.options.spool.use((file) =>
+        [...waiters].every(({ epoch }) => epoch === file.epoch) ? file.find(id) : "waiting"
+      )
       if (Result.isFailure(found)) break
       if (found.success === "gone") this.tell(id)
       if (found.success === "dead") this.tell(id, new Poisoned({ code: "set aside" }))
@@ -236,8 +240,11 @@ export class Drainer<Event> {
       for (let after = 0; ;) {
         const now = yield* Clock.currentTimeMillis
         const from = after
+        // The lease was just taken when the first batch is read.
         const read = this.options.spool.use((file) =>
-          file.renew(this.token, now, leaseMs) ? file.read(from, this.size(paced), maxBatchBytes) : undefined
+          from === 0 || file.renew(this.token, now, leaseMs)
+            ? file.read(from, this.size(paced), maxBatchBytes)
+            : undefined
         )
         if (Result.isFailure(read)) return { _tag: "fault", fault: read.failure } satisfies Pass
         if (read.success === undefined) return { _tag: "busy" } satisfies Pass

@@ -131,6 +131,11 @@ export class Spool {
     if (total > 0 && Result.isSuccess(this.use((file) => file.countDropped(total)))) this.dropsUncounted = 0
   }
 
+  /** Tells the file that is open now from others that had or will have its name. */
+  get epoch(): string | undefined {
+    return this.opened?.epoch
+  }
+
   /** Drops that the file does not know of. */
   get uncounted(): number {
     return this.dropsUncounted
@@ -162,6 +167,8 @@ export class Spool {
     return exclusively(filename, busyTimeoutMs, () => {
       // SQLite would forget the log of an empty file.
       if (sizeOf(filename) === 0 && sizeOf(`${filename}-wal`) > 0) throw new Damage("the log has no file")
+      // Events are nobody else's business. Where this fails, the opening says why.
+      Result.try(() => fs.closeSync(fs.openSync(filename, "a", 0o600)))
       const file = new SpoolFile(this.settings, randomId(), this.moment)
       this.opened = file
       // What can't be saved now is saved another time.

@@ -313,30 +313,45 @@ export class SpoolFile {
 
   /** Does what came out of a delivery, all or nothing; nothing, and `false`, where the lease is another's by now. */
   settle(token: string, settlement: Settlement, now: number): boolean {
-    return this.withReserve(() =>
-      this.transaction(() => {
-        const { dead, delivered, failed } = settlement
-        const damaged = dead.filter(({ kind }) => kind === "damaged").length
-        const held = this.prepare(
-          `UPDATE spool SET delivered = delivered + ?2, poisoned = poisoned + ?3, damaged = damaged + ?4
-            WHERE lease_token = ?1`
-        ).run(token, delivered.length, dead.length - damaged, damaged)
-        if (held.changes !== 1) return false
-        for (const { kind, reason, sequence } of dead) {
-          this.prepare(
-            `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
-              SELECT id, session, recorded_at, payload, checksum, ?, ?, ? FROM event WHERE sequence = ?`
-          ).run(kind, reason, now, sequence)
-        }
-        const remove = this.prepare("DELETE FROM event WHERE sequence IN (SELECT value FROM json_each(?))")
-        remove.run(JSON.stringify([...delivered, ...dead.map(({ sequence }) => sequence)]))
-        this.moment("inside settle")
-        this.prepare("UPDATE event SET attempts = attempts + 1 WHERE sequence IN (SELECT value FROM json_each(?))").run(
-          JSON.stringify(failed)
-        )
-        return true
-      })
-    )
+    const settle = () => this.transaction(() => this.settleRows(token, settlement, now))
+    // To remove rows takes no room; to move them does.
+    return settlement.dead.length === 0 ? settle() : this.withReserve(settle)
+  }
+
+  private settleRows(token: string, { dead, delivered, failed }: Settlement, now: number): boolean {
+    const damaged = dead.filter(({ kind }) => kind === "damaged").length
+    const held = this.prepare(
+      `UPDATE spool SET delivered = delivered + ?2, poisoned = poisoned + ?3, damaged = damaged + ?4
+        WHERE lease_token = ?1`
+    ).run(token, delivered.length, dead.length - damaged, damaged)
+    if (held.changes !== 1) return false
+    for (const { kind, reason, sequence } of dead) {
+      this.prepare(
+        `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
+          SELECT id, session, recorded_at, payload, checksum, ?, ?, ? FROM event WHERE sequence = ?`
+      ).run(kind, reason, now, sequence)
+    }
+    this.remove([...delivered, ...dead.map(({ sequence }) => sequence)])
+    this.moment("inside settle")
+    if (failed.length > 0) {
+      this.prepare("UPDATE event SET attempts = attempts + 1 WHERE sequence IN (SELECT value FROM json_each(?))").run(
+        JSON.stringify(failed)
+      )
+    }
+    return true
+  }
+
+  /** Mostly they are all that were read, and without a gap. */
+  private remove(sequences: ReadonlyArray<number>): void {
+    const [first, last] = [sequences[0], sequences.at(-1)]
+    if (first === undefined || last === undefined) return
+    if (sequences.every((sequence, index) => sequence === first + index)) {
+      this.prepare("DELETE FROM event WHERE sequence BETWEEN ? AND ?").run(first, last)
+    } else {
+      this.prepare("DELETE FROM event WHERE sequence IN (SELECT value FROM json_each(?))").run(
+        JSON.stringify(sequences)
+      )
+    }
   }
 
   countDropped(count: number): void {

@@ -121,7 +121,7 @@ export const make = <Event>(
                 failure ??= reason
                 if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
               },
-              spooled: false
+              epoch: undefined
             }
             waiters.push(waiter)
             drainer.watch(id, waiter)
@@ -132,7 +132,7 @@ export const make = <Event>(
         })
         const written = spooled(rows, withinMs, (index) => {
           inSpool++
-          waiters[index]!.spooled = true
+          waiters[index]!.epoch = spool.epoch
         })
         // What can't be written is not waited for; what is stored need not be written.
         return Effect.all([stored, written], { concurrency: 2, discard: true }).pipe(
