@@ -35,6 +35,8 @@ const withRecorder = <A, E>(
 
 const storedIn = (folder: string) => Kit.storedNumbers.pipe(Effect.provide(Kit.database(folder)))
 
+const fifty = (from: number) => Array.from({ length: 50 }, (_, n) => from + n)
+
 const heap = (): number => {
   globalThis.gc?.()
   return process.memoryUsage().heapUsed
@@ -81,11 +83,10 @@ describe("EventRecorder", () => {
       let groups = 0
       return withRecorder({ drain: false }, (recorder, folder) =>
         Effect.gen(function* () {
-          const numbers = (from: number) => Array.from({ length: 50 }, (_, n) => from + n)
-          yield* Effect.forEach(numbers(0), (n) => recorder.record(Kit.tick(n)), { concurrency: 50 })
+          yield* Effect.forEach(fifty(0), (n) => recorder.record(Kit.tick(n)), { concurrency: 50 })
           assert.strictEqual(groups, 1)
           assert.deepStrictEqual(yield* recorder.flush(), { delivered: 50, dead: 0, left: 0 })
-          yield* recorder.recordAll(numbers(50).map((n) => Kit.tick(n)))
+          yield* recorder.recordAll(fifty(50).map((n) => Kit.tick(n)))
           assert.strictEqual(groups, 2)
           yield* recorder.flush()
           assert.strictEqual(Kit.control.batches.length, 2)

@@ -98,6 +98,9 @@ const pair = Effect.gen(function* () {
   return { one, two }
 })
 
+/** The ids of the rows that are to be had of a log alone. */
+const idsIn = (log: Buffer) => carve(Buffer.alloc(0), log, 1).events.map(({ id }) => id)
+
 describe("a spool that is full", () => {
   it.effect("fails the newcomer at once where it is told to", () =>
     Effect.gen(function* () {
@@ -414,7 +417,6 @@ describe("a damaged spool", () => {
       file.append(numbers(5, 7).map((n) => row(n)))
       const log = fs.readFileSync(`${Kit.spoolOf(folder)}-wal`)
       file.close()
-      const idsIn = (log: Buffer) => carve(Buffer.alloc(0), log, 1).events.map(({ id }) => id)
       const all = numbers(0, 7).map((n) => `s-${n}`)
       assert.deepStrictEqual(idsIn(log), all)
       // The page of the second commit, all but what its rows are.
