@@ -1,6 +1,7 @@
 /**
  * `athena events`, on a spool that another process filled.
  */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -14,7 +15,7 @@ const json = (result: Cli.Result): any => {
 }
 
 /** One event that the database takes, and one of a project that does not exist. */
-const fill = (home: string, project: string) =>
+const fill = (filename: string, project: string) =>
   Effect.gen(function* () {
     const place = { project: { path: project, name: "shop" }, worktreePath: project }
     const known = { sessionId: "s-1", type: "note" }
@@ -23,11 +24,7 @@ const fill = (home: string, project: string) =>
       yield* MemoryRecorder.stamp({ ...known, key: "good", content: "It works", place }),
       yield* MemoryRecorder.stamp({ ...known, key: "bad", content: "secret", projectId: 4711 })
     ])
-  }).pipe(
-    Effect.provide(
-      EventRecorder.layerSpool(MemoryRecorder.MemoryRecorder, { filename: path.join(home, "events.spool") })
-    )
-  )
+  }).pipe(Effect.provide(EventRecorder.layerSpool(MemoryRecorder.MemoryRecorder, { filename })))
 
 describe("athena events", () => {
   it.live("says what waits, brings it in, and shows, retries and drops what was refused", () =>
@@ -36,7 +33,7 @@ describe("athena events", () => {
       const events = (...args: ReadonlyArray<string>) => Cli.run(["events", ...args], { env, cwd: project })
 
       assert.include((yield* events("stats")).stdout, "waiting    0 events")
-      yield* fill(home, project)
+      yield* fill(path.join(home, "events.spool"), project)
       assert.match((yield* events("stats")).stdout, /waiting {4}2 events, the oldest for /)
       assert.deepStrictEqual(json(yield* events("flush", "--json")), { delivered: 1, dead: 1, left: 0 })
 
@@ -56,9 +53,10 @@ describe("athena events", () => {
   it.live("fails in one line where the database is away, and keeps what waits", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
-      yield* Cli.run(["events", "stats"], { env })
-      yield* fill(home, project)
       const away = { ...env, ATHENA_DATABASE_URL: "postgres://127.0.0.1:1/none" }
+      yield* Cli.run(["events", "stats"], { env: away })
+      const [spool] = fs.readdirSync(home).filter((name) => name.endsWith(".spool"))
+      yield* fill(path.join(home, spool!), project)
       const result = yield* Cli.run(["events", "flush"], { env: away })
       assert.strictEqual(result.code, 1)
       assert.match(result.stderr, /^athena: [^\n]+\n$/)
