@@ -55,7 +55,7 @@ describe("athena events", () => {
       const { env, home, project } = yield* Cli.scratch
       const away = { ...env, ATHENA_DATABASE_URL: "postgres://127.0.0.1:1/none" }
       yield* Cli.run(["events", "stats"], { env: away })
-      const [spool] = fs.readdirSync(home).filter((name) => name.endsWith(".spool"))
+      const spool = fs.readdirSync(home).find((name) => name.endsWith(".spool"))
       yield* fill(path.join(home, spool!), project)
       const result = yield* Cli.run(["events", "flush"], { env: away })
       assert.strictEqual(result.code, 1)

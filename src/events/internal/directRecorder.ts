@@ -4,7 +4,6 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { Definition, DirectOptions, EventRecorder, RecordOptions } from "../EventRecorder.ts"
@@ -96,28 +95,13 @@ export const make = <Event>(
     const fail = (operation: string) => (reason: EventRecorderErrorReason) =>
       new EventRecorderError({ recorder, operation, reason })
 
-    const stored = (items: ReadonlyArray<Deliverable<Event>>, withinMs: number) =>
-      Effect.callback<void, EventRecorderErrorReason>((resume) => {
-        let missing = items.length
-        let failure: EventRecorderErrorReason | undefined
-        const entries = items.map((item) =>
-          front.add(item, withinMs, (reason) => {
-            failure ??= reason
-            if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
-          })
-        )
-        return Effect.sync(() => {
-          for (const entry of entries) if (entry !== undefined) entry.done = true
-        })
-      })
-
     const submit = (items: ReadonlyArray<Deliverable<Event>>, options: RecordOptions | undefined) => {
       const withinMs = options?.within === undefined ? settings.deadlineMs : Duration.toMillis(options.within)
-      if (options?.ack !== "accepted") return stored(items, withinMs)
+      if (options?.ack !== "accepted") return front.put(items, withinMs)
       return Effect.suspend(() => {
         const refused = accept(front, items, settings)
         if (refused.reason !== undefined) return Effect.fail(refused.reason)
-        return refused.rows.length === 0 ? Effect.void : stored(refused.rows, withinMs)
+        return refused.rows.length === 0 ? Effect.void : front.put(refused.rows, withinMs)
       })
     }
 
@@ -125,9 +109,7 @@ export const make = <Event>(
       (operation: string) =>
       (events: ReadonlyArray<Event>, options?: RecordOptions): Effect.Effect<void, EventRecorderError> =>
         Effect.gen(function* () {
-          const items = yield* Encoding.all(events, (event) =>
-            Result.map(encoding.identify(event), (identity) => ({ ...identity, event }))
-          )
+          const items = yield* Encoding.all(events, encoding.identify)
           for (let at = 0; at < items.length; at += chunk) yield* submit(items.slice(at, at + chunk), options)
         }).pipe(Effect.mapError(fail(operation)))
 

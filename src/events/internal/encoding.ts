@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Definition } from "../EventRecorder.ts"
 import { InvalidEvent } from "../EventRecorderError.ts"
+import type { Deliverable } from "./delivery.ts"
 import type { Row } from "./spoolFile.ts"
 
 const maxIdLength = 1_024
@@ -14,7 +15,7 @@ export interface Encoding<Event> {
   readonly encode: (event: Event, now: number) => Result.Result<Row, InvalidEvent>
   readonly decode: (payload: string) => Event | undefined
   /** As `encode`, where the event itself is what is needed. */
-  readonly identify: (event: Event) => Result.Result<{ readonly id: string; readonly session: string }, InvalidEvent>
+  readonly identify: (event: Event) => Result.Result<Deliverable<Event>, InvalidEvent>
 }
 
 const invalid = (detail: string) => Result.fail(new InvalidEvent({ detail }))
@@ -33,7 +34,7 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
   const identify: Encoding<Event>["identify"] = (event) => {
     const id = definition.id(event)
     return id.length > 0 && id.length <= maxIdLength
-      ? Result.succeed({ id, session: definition.order(event) })
+      ? Result.succeed({ id, session: definition.order(event), event })
       : invalid(`the id of an event must have 1 to ${maxIdLength} characters; this one has ${id.length}`)
   }
 

@@ -23,16 +23,46 @@ export interface Blocked {
   readonly detail: string
 }
 
-export interface Entry<T> {
-  readonly value: T
-  /** Whether its caller was told `accepted` already: it has nobody to fail to. */
+/** Who hears of some entries. */
+interface Owner {
+  /** Whether it was told `accepted` already: then it has nobody to fail to. */
   readonly acknowledged: boolean
+  /** Whether it has given up. */
+  gone: boolean
+  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined) => void
+}
+
+/** An event in line. */
+export class Entry<T> {
+  readonly value: T
   /** When its caller stops waiting, in monotonic milliseconds. */
   readonly deadline: number
-  /** Tells its caller, and counts it as done. */
-  readonly resume: (reason?: EventRecorderErrorReason) => void
-  /** Written, failed, or given up by its caller. */
-  done: boolean
+  private readonly owner: Owner
+  private readonly index: number
+  private settled = false
+
+  constructor(value: T, deadline: number, owner: Owner, index: number) {
+    this.value = value
+    this.deadline = deadline
+    this.owner = owner
+    this.index = index
+  }
+
+  get acknowledged(): boolean {
+    return this.owner.acknowledged
+  }
+
+  /** Whether it was written, failed, or was given up by its caller. */
+  get done(): boolean {
+    return this.settled || this.owner.gone
+  }
+
+  /** Tells its caller that it was written, or why not. */
+  resume(reason?: EventRecorderErrorReason): void {
+    if (this.done) return
+    this.settled = true
+    this.owner.settle(this.index, reason)
+  }
 }
 
 /** Writes a group: resumes the entries that it is done with, and says why there are others. */
@@ -68,6 +98,14 @@ export class Front<T> {
   private readonly write: Write<T>
   private readonly onDrop: (count: number) => void
   private readonly queue: Array<Entry<T> | (() => void)> = []
+  private readonly acceptance: Owner = {
+    acknowledged: true,
+    gone: false,
+    settle: (_, reason) => {
+      this.accepted--
+      if (reason !== undefined) this.drop(1)
+    }
+  }
   private readonly wake = Latch.makeUnsafe()
   private readonly room = Latch.makeUnsafe()
 
@@ -90,44 +128,43 @@ export class Front<T> {
     return this.queue.length
   }
 
-  /** Puts an event in line; it resumes when the event was written, or will not be. */
-  add(value: T, withinMs: number, resume: (reason?: EventRecorderErrorReason) => void): Entry<T> | undefined {
-    if (this.closed) {
-      resume(new Closed())
-      return undefined
-    }
-    const entry: Entry<T> = {
-      value,
-      acknowledged: false,
-      deadline: monotonicMs(this.clock) + withinMs,
-      resume: (reason) => {
-        if (entry.done) return
-        entry.done = true
-        resume(reason)
-      },
-      done: false
-    }
-    this.enqueue(entry)
-    return entry
+  /**
+   * Puts events in line, and ends when all of them are done with: well, or with why one of them was not written. Says of
+   * each when it was written.
+   */
+  put(
+    values: ReadonlyArray<T>,
+    withinMs: number,
+    onWritten?: (index: number) => void
+  ): Effect.Effect<void, EventRecorderErrorReason> {
+    return Effect.callback((resume) => {
+      if (this.closed) return resume(Effect.fail(new Closed()))
+      let missing = values.length
+      let failure: EventRecorderErrorReason | undefined
+      const owner: Owner = {
+        acknowledged: false,
+        gone: false,
+        settle: (index, reason) => {
+          if (reason === undefined) onWritten?.(index)
+          failure ??= reason
+          if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
+        }
+      }
+      const deadline = monotonicMs(this.clock) + withinMs
+      for (let index = 0; index < values.length; index++) {
+        this.enqueue(new Entry(values[index]!, deadline, owner, index))
+      }
+      return Effect.sync(() => {
+        owner.gone = true
+      })
+    })
   }
 
   /** Takes an event into memory where there is room; `false` where there is none. */
   accept(value: T): boolean {
     if (this.accepted >= this.settings.maxWaiting) return false
     this.accepted++
-    const entry: Entry<T> = {
-      value,
-      acknowledged: true,
-      deadline: Number.POSITIVE_INFINITY,
-      resume: (reason) => {
-        if (entry.done) return
-        entry.done = true
-        this.accepted--
-        if (reason !== undefined) this.drop(1)
-      },
-      done: false
-    }
-    this.enqueue(entry)
+    this.enqueue(new Entry(value, Number.POSITIVE_INFINITY, this.acceptance, 0))
     return true
   }
 

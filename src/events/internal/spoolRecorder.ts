@@ -90,23 +90,6 @@ export const make = <Event>(
         Effect.fromResult(Result.mapError(spool.use(run), (fault) => fail(operation)(reasonOf(fault))))
       )
 
-    /** Resumes when all rows are in the spool, or one can't be. */
-    const spooled = (rows: ReadonlyArray<Row>, withinMs: number, onSpooled: (index: number) => void) =>
-      Effect.callback<void, EventRecorderErrorReason>((resume) => {
-        let missing = rows.length
-        let failure: EventRecorderErrorReason | undefined
-        const entries = rows.map((row, index) =>
-          front.add(row, withinMs, (reason) => {
-            if (reason === undefined) onSpooled(index)
-            failure ??= reason
-            if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
-          })
-        )
-        return Effect.sync(() => {
-          for (const entry of entries) if (entry !== undefined) entry.done = true
-        })
-      })
-
     /** Resumes when all rows are in the database, or set aside. */
     const committed = (rows: ReadonlyArray<Row>, withinMs: number) =>
       Effect.suspend(() => {
@@ -130,7 +113,7 @@ export const make = <Event>(
         const unwatch = Effect.sync(() => {
           for (const [index, waiter] of waiters.entries()) drainer.unwatch(rows[index]!.id, waiter)
         })
-        const written = spooled(rows, withinMs, (index) => {
+        const written = front.put(rows, withinMs, (index) => {
           inSpool++
           waiters[index]!.epoch = spool.epoch
         })
@@ -160,10 +143,10 @@ export const make = <Event>(
           return Effect.suspend(() => {
             const refused = accept(front, rows, settings)
             if (refused.reason !== undefined) return Effect.fail(refused.reason)
-            return refused.rows.length === 0 ? Effect.void : spooled(refused.rows, withinMs, () => {})
+            return refused.rows.length === 0 ? Effect.void : front.put(refused.rows, withinMs)
           })
         case "spooled":
-          return spooled(rows, withinMs, () => {})
+          return front.put(rows, withinMs)
         case "committed":
           return committed(rows, withinMs)
       }
