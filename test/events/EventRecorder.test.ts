@@ -6,12 +6,17 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { ConnectionError, ConstraintError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as TestClock from "effect/testing/TestClock"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+import * as QueryCache from "../../src/cache/QueryCache.ts"
 import * as EventRecorder from "../../src/events/EventRecorder.ts"
 import type { EventRecorderError } from "../../src/events/EventRecorderError.ts"
 import { Moments } from "../../src/events/internal/moments.ts"
+import * as Dependency from "../../src/query/Dependency.ts"
+import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Kit from "./RecorderKit.ts"
@@ -378,6 +383,35 @@ describe("EventRecorder", () => {
         assert.isTrue(numbers.every((n, index) => n === index))
       })
     )
+  )
+
+  it.effect("drops from a cache what a batch makes out of date, when it is committed", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      const count = Query.make({
+        name: "ticks.count",
+        input: Schema.Struct({}),
+        result: Schema.Int,
+        dependencies: () => [Dependency.make("ticks")],
+        run: () => Effect.map(Kit.stored, (rows) => rows.length)
+      })
+      const layer = EventRecorder.layer(Kit.Ticks, { filename: Kit.spoolOf(folder), drain: false }).pipe(
+        Layer.provideMerge(QueryCache.layer()),
+        Layer.provide(CacheStore.layerMemory()),
+        Layer.provide(QueryExecutor.layer),
+        Layer.provideMerge(Kit.database(folder))
+      )
+      yield* Effect.gen(function* () {
+        const executor = yield* QueryExecutor.QueryExecutor
+        const recorder = yield* Kit.Ticks
+        assert.strictEqual(yield* executor.query(count, {}), 0)
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2)])
+        assert.strictEqual(yield* executor.query(count, {}), 0)
+        yield* recorder.flush()
+        assert.strictEqual(yield* executor.query(count, {}), 2)
+      }).pipe(Effect.provide(layer))
+    })
   )
 
   it.effect("counts in metrics, by recorder", () =>
