@@ -62,7 +62,7 @@ const digest = (...files) =>
 const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant) => `cli/hook${variant}.cjs`)
 
 /** What a hook on the embedded database has no use for. */
-const ofServers = ["*/ConnectionPool.ts", "*/SharedCache.ts"]
+const ofServers = ["*/ConnectionPool.ts", "*/hookSpool.ts"]
 
 await Promise.all([
   bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {

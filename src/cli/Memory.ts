@@ -6,11 +6,28 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Repository from "../hooks/Repository.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
+import * as MemoryError from "../memory/MemoryError.ts"
+import * as MemorySchema from "../memory/MemorySchema.ts"
+import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import { memoryLayer } from "./MemoryLayer.ts"
+import * as SharedCache from "./SharedCache.ts"
+
+/** The executor of a database, with its tables made or brought up to date. */
+export const database = (settings: Database.Settings) =>
+  Layer.unwrap(
+    MemorySchema.migrate.pipe(
+      Effect.mapError((error) => MemoryError.from("open", error)),
+      Effect.as(QueryExecutor.layer)
+    )
+  ).pipe(Layer.provide(Database.layer(settings)))
+
+/** The executor of the database that the configuration names, with the cache before it where one is used. */
+export const executor = Layer.unwrap(
+  Effect.map(Database.settings, (settings) => SharedCache.layer(settings).pipe(Layer.provide(database(settings))))
+)
 
 /** The memory that the configuration names. */
-export const layer = Layer.unwrap(Effect.map(Database.settings, (settings) => memoryLayer(settings)))
+export const layer = MemoryBridge.layer.pipe(Layer.provide(executor))
 
 /** The project of the current folder, made on first sight. */
 export const currentProject = Effect.gen(function* () {

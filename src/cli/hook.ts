@@ -6,16 +6,18 @@ import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
 import * as HookRunner from "../hooks/HookRunner.ts"
+import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
-import { memoryLayer } from "./MemoryLayer.ts"
 
 const fs = process.getBuiltinModule("node:fs")
 
@@ -48,10 +50,25 @@ const leftOpen =
     )
 
 /** Waiting for a lock holds the thread, so it must end before the deadline does. */
-const memory = (deadline: Duration.Duration) =>
+const embedded = (settings: Database.Settings, timeout: Duration.Duration) =>
+  MemoryBridge.layerSql.pipe(Layer.provide(Database.layer(settings, { timeout })), leftOpen(settings))
+
+type HookMemory = Layer.Layer<
+  MemoryBridge.MemoryBridge,
+  MemoryError.MemoryError | SqlError | Database.InvalidSettings | Config.ConfigError,
+  FileSystem.FileSystem | Path.Path
+>
+
+/** What is in the embedded database is safe; what goes to another host is kept on this one first. */
+const memory = (deadline: Duration.Duration): HookMemory =>
   Layer.unwrap(
-    Effect.map(Database.settings, (settings) =>
-      memoryLayer(settings, { timeout: Duration.times(deadline, 2 / 3) }).pipe(leftOpen(settings))
+    Effect.flatMap(Database.settings, (settings): Effect.Effect<HookMemory> =>
+      settings._tag === "Embedded"
+        ? Effect.succeed(embedded(settings, Duration.times(deadline, 2 / 3)))
+        : Effect.map(
+            Effect.promise(() => import("./hookSpool.ts")),
+            (HookSpool) => HookSpool.layer(settings, deadline)
+          )
     )
   )
 

@@ -10,6 +10,7 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import { cache } from "./commands/cache.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
+import { events } from "./commands/events.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { migrate } from "./commands/migrate.ts"
@@ -21,7 +22,7 @@ declare const __ATHENA_VERSION__: string
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, migrate, cache, doctor, report])
+  Command.withSubcommands([hook, demo, search, goals, remember, events, cache, migrate, doctor, report])
 )
 
 const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"

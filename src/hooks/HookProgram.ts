@@ -19,6 +19,7 @@ import type { MemoryEvent } from "../memory/MemoryEvent.ts"
 import * as Relevance from "../memory/Relevance.ts"
 import type { Session } from "../memory/Session.ts"
 import * as ContextText from "./ContextText.ts"
+import { EventSink } from "./EventSink.ts"
 import type { Answer, Compaction, HookEvent, Prompt, SessionEnd, SessionStart, ToolCall, ToolUse } from "./HookEvent.ts"
 import * as HookOutput from "./HookOutput.ts"
 import * as Redaction from "./Redaction.ts"
@@ -109,6 +110,35 @@ const common = (event: HookEvent, current: Session) => ({
 const record = (event: MemoryEvent): Effect.Effect<void, MemoryError, MemoryBridge> =>
   event.content === "" ? Effect.void : MemoryBridge.use((memory) => Effect.asVoid(memory.recordEvent(event)))
 
+/** What an event is about; where it happened is known from the hook's own. */
+type Draft = Omit<MemoryEvent, "projectId" | "sessionId" | "cwd" | "worktreePath">
+
+/** Whether the events are kept on this host, where there is something that keeps them. */
+const isKept = (
+  event: HookEvent,
+  options: HookOptions,
+  drafts: ReadonlyArray<Draft>
+): Effect.Effect<boolean, Repository.FolderNotFound, Requirements> =>
+  Effect.gen(function* () {
+    const sink = yield* EventSink
+    if (sink === undefined) return false
+    const place = yield* Repository.find(options.projectFolder ?? event.cwd)
+    return yield* sink.keep(
+      drafts
+        .filter(({ content }) => content !== "")
+        .map((draft) => ({ ...draft, sessionId: event.sessionId, cwd: event.cwd, place }))
+    )
+  })
+
+/** Records an event that nothing is answered to. */
+const recordOne = (event: HookEvent, options: HookOptions, draft: Draft) =>
+  Effect.gen(function* () {
+    if (yield* isKept(event, options, [draft])) return HookOutput.empty
+    const current = yield* session(event, options)
+    yield* record({ ...common(event, current), ...draft })
+    return HookOutput.empty
+  })
+
 /** Remembers what a session was told. Where that can't be done, it is told all the same, and may be told again. */
 const remember = (sessionId: string, memoryIds: ReadonlyArray<number>) =>
   memoryIds.length === 0
@@ -190,18 +220,22 @@ const promptKey = (event: Prompt): string | undefined =>
 /** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
-    const current = yield* session(event, options)
     const content = storedText(event.text)
-    const notice = yield* record({
-      ...common(event, current),
+    const draft: Draft = {
       key: promptKey(event),
       type: event.fromPerson ? "user_question" : "notification",
       content,
       importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
-    }).pipe(
-      Effect.as(undefined),
-      Effect.catch((error) => Effect.succeed(`the prompt was not recorded: ${error.message}`))
-    )
+    }
+    const kept = yield* isKept(event, options, [draft])
+    if (kept && !event.fromPerson) return HookOutput.empty
+    const current = yield* session(event, options)
+    const notice = kept
+      ? undefined
+      : yield* record({ ...common(event, current), ...draft }).pipe(
+          Effect.as(undefined),
+          Effect.catch((error) => Effect.succeed(`the prompt was not recorded: ${error.message}`))
+        )
     if (!event.fromPerson) return { ...HookOutput.empty, notice }
     const { output, told } = yield* remind(event, current, options)
     // What kept the prompt from being recorded, such as a lock, is not waited for a second time.
@@ -216,64 +250,50 @@ const toolContent = (call: ToolCall): string => {
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
+    const drafts = event.calls.slice(0, 1_000).map((call): Draft => ({
+      key: key(event, "tool", call.id),
+      type: "tool_execution",
+      content: toolContent(call),
+      outcome: call.outcome,
+      durationMs: call.durationMs,
+      files: call.files.slice(0, 100),
+      filesChanged: call.changes && call.outcome === "success" ? call.files.length : 0,
+      importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
+    }))
+    if (yield* isKept(event, options, drafts)) return HookOutput.empty
     const memory = yield* MemoryBridge
     const current = yield* session(event, options)
-    yield* memory.recordEvents(
-      event.calls.slice(0, 1_000).map((call) => ({
-        ...common(event, current),
-        key: key(event, "tool", call.id),
-        type: "tool_execution",
-        content: toolContent(call),
-        outcome: call.outcome,
-        durationMs: call.durationMs,
-        files: call.files.slice(0, 100),
-        filesChanged: call.changes && call.outcome === "success" ? call.files.length : 0,
-        importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
-      }))
-    )
+    yield* memory.recordEvents(drafts.map((draft) => ({ ...common(event, current), ...draft })))
     return HookOutput.empty
   })
 
-const answer = (event: Answer, options: HookOptions) =>
-  Effect.gen(function* () {
-    const current = yield* session(event, options)
-    const content = storedText(event.text)
-    const helper = event.helperId !== undefined
-    yield* record({
-      ...common(event, current),
-      key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
-      type: helper ? "subagent_message" : "assistant_message",
-      content,
-      importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
-    })
-    return HookOutput.empty
+const answer = (event: Answer, options: HookOptions) => {
+  const content = storedText(event.text)
+  const helper = event.helperId !== undefined
+  return recordOne(event, options, {
+    key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
+    type: helper ? "subagent_message" : "assistant_message",
+    content,
+    importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
   })
+}
 
-const compaction = (event: Compaction, options: HookOptions) =>
-  Effect.gen(function* () {
-    const current = yield* session(event, options)
-    const done = event.summary !== undefined
-    yield* record({
-      ...common(event, current),
-      key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
-      type: "compaction",
-      content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
-      importance: done ? 0.8 : 0.2
-    })
-    return HookOutput.empty
+const compaction = (event: Compaction, options: HookOptions) => {
+  const done = event.summary !== undefined
+  return recordOne(event, options, {
+    key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
+    type: "compaction",
+    content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
+    importance: done ? 0.8 : 0.2
   })
+}
 
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
-  Effect.gen(function* () {
-    const current = yield* session(event, options)
-    yield* record({
-      ...common(event, current),
-      key: key(event, "end", event.promptId),
-      type: "session_end",
-      content: `session ended (${event.reason.slice(0, 100)})`,
-      importance: 0.2
-    })
-    return HookOutput.empty
+  recordOne(event, options, {
+    key: key(event, "end", event.promptId),
+    type: "session_end",
+    content: `session ended (${event.reason.slice(0, 100)})`,
+    importance: 0.2
   })
 
 /**

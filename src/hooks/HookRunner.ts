@@ -15,7 +15,9 @@ import type * as Path from "effect/Path"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
+import { EventSink } from "./EventSink.ts"
 import type { HookEvent } from "./HookEvent.ts"
+import type { HookOutput } from "./HookOutput.ts"
 import * as HookProgram from "./HookProgram.ts"
 
 /**
@@ -97,11 +99,20 @@ const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> 
 const failOpen = (event: RunResult["event"]) => (cause: Cause.Cause<unknown>) =>
   Effect.succeed(nothing(event, MemoryError.describe(Cause.squash(cause))))
 
+/** The answer is known; what is left of the time is for the events that wait. */
+const settled = (output: HookOutput): Effect.Effect<HookOutput> =>
+  Effect.flatMap(EventSink, (sink) =>
+    sink === undefined
+      ? Effect.succeed(output)
+      : Effect.map(sink.settle, (notice) => ({ ...output, notice: output.notice ?? notice }))
+  )
+
 const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
     if (event._tag === "Ignored") return { event: event._tag, answer: "{}", notices: [] }
     const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
     const output = yield* HookProgram.handle(event, options).pipe(
+      Effect.flatMap(settled),
       Effect.provide(options.memory(deadline)),
       Effect.timeoutOption(deadline)
     )

@@ -27,6 +27,17 @@ import * as MemorySchema from "./MemorySchema.ts"
 export const version = "1"
 
 /**
+ * Provides the cache as a middleware for the queries of the memory: `QueryCache.layer` with their version.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const middleware = (
+  options: QueryCache.QueryCacheOptions = {}
+): Layer.Layer<QueryExecutor.QueryExecutor | QueryCache.QueryCache, never, QueryExecutor.QueryExecutor | CacheStore> =>
+  QueryCache.layer({ ...options, version: [version, options.version ?? ""].join("/") })
+
+/**
  * Provides the memory, and the cache under it, with the tables made or brought up to date. Give the cache a `namespace`
  * where its store may be used for several databases.
  *
@@ -58,11 +69,6 @@ export const layer = (
   Layer.unwrap(
     MemorySchema.migrate.pipe(
       Effect.mapError((error) => MemoryError.from("open", error)),
-      Effect.as(
-        MemoryBridge.layer.pipe(
-          Layer.provideMerge(QueryCache.layer({ ...options, version: [version, options.version ?? ""].join("/") })),
-          Layer.provide(QueryExecutor.layer)
-        )
-      )
+      Effect.as(MemoryBridge.layer.pipe(Layer.provideMerge(middleware(options)), Layer.provide(QueryExecutor.layer)))
     )
   )

@@ -106,7 +106,8 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
- * Reads the folder of the memory from the configuration: where the embedded database is, and the cache before a server.
+ * The folder of what is kept on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. It
+ * may not exist yet, see `makeFolder`.
  *
  * @category config
  * @since 0.1.0
@@ -158,8 +159,11 @@ export interface DatabaseOptions {
 /**
  * Makes a folder, and those above it, for their owner alone. One after the other: where a folder can't be made for no
  * reason that it understands, Node.js tries for ever to make all of them.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
-const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+export const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path

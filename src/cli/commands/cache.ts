@@ -2,12 +2,12 @@
  * `athena cache`: the cache that the processes of this host share before a Postgres server.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Command from "effect/cli/Command"
 import * as QueryCache from "../../cache/QueryCache.ts"
-import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../Memory.ts"
-import { sharedCache } from "../MemoryLayer.ts"
 import * as Output from "../Output.ts"
 import * as SharedCache from "../SharedCache.ts"
 
@@ -16,10 +16,14 @@ const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a P
 /** Runs with the cache, or says that there is none. */
 const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const shared = yield* sharedCache(yield* Database.settings)
-    return yield* shared === undefined
-      ? Output.print(json, { used: false }, [none])
-      : Effect.provide(use, SharedCache.layer(shared.settings, shared.filename, {}))
+    const settings = yield* Database.settings
+    const file = yield* SharedCache.file(settings)
+    if (settings._tag === "Embedded" || file === undefined) return yield* Output.print(json, { used: false }, [none])
+    const memory = MemoryBridge.layer.pipe(
+      Layer.provideMerge(SharedCache.middleware(settings, file)),
+      Layer.provide(Memory.database(settings))
+    )
+    return yield* Effect.provide(use, memory)
   })
 
 const megabytes = (bytes: number): string => `${(bytes / (1024 * 1024)).toFixed(1)} MB`
@@ -69,7 +73,7 @@ const warm = Command.make(
     yield* withCache(
       json,
       Effect.gen(function* () {
-        const memory = yield* MemoryBridge
+        const memory = yield* MemoryBridge.MemoryBridge
         const project = yield* Memory.currentProject
         yield* Effect.all(
           [

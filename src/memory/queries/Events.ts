@@ -7,6 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
@@ -78,6 +79,15 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
       FROM json_each(${rows}) WHERE true
       ON CONFLICT (event_key) DO NOTHING RETURNING event_key`
   })
+
+/**
+ * Stores the events that are not stored yet. For use inside a mutation.
+ *
+ * @category programs
+ * @since 0.1.0
+ */
+export const insertAll = (events: ReadonlyArray<StampedEvent>): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(insert(sql, JSON.stringify(events.map(toRow)))))
 
 /**
  * Stores the events that are not stored yet, 1 to `maxBatch`, all or none. The answers have the order of the events.

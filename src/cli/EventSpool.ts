@@ -1,0 +1,35 @@
+/**
+ * The spool of this host, in which events wait while a Postgres database is away.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as EventRecorder from "../events/EventRecorder.ts"
+import { fnv1a } from "../internal/fnv1a.ts"
+import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
+import * as Database from "../sql/Database.ts"
+import { serverName } from "./serverName.ts"
+
+/** Path of the spool: one for each database, so that events that wait for one do not end up in another. */
+export const filename = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const settings = yield* Database.settings
+  const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(serverName(settings))}`
+  return path.join(yield* Database.home, `${name}.spool`)
+})
+
+const inHome = <A, E, R>(layer: (filename: string) => Layer.Layer<A, E, R>) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      yield* Database.makeFolder(yield* Database.home)
+      return layer(yield* filename)
+    })
+  )
+
+/** The recorder that writes into the spool and has no database. */
+export const layer = (options: EventRecorder.DirectOptions = {}) =>
+  inHome((filename) => EventRecorder.layerSpool(MemoryRecorder, { ...options, filename }))
+
+/** The recorder that brings what is in the spool into the database when it is told to. */
+export const layerDraining = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
+  inHome((filename) => EventRecorder.layer(MemoryRecorder, { ...options, filename, drain: false }))

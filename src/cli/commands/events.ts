@@ -1,0 +1,116 @@
+/**
+ * `athena events`: the events that wait on this host for the database, and those that it refused.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import type { DeadEvent, Stats } from "../../events/EventRecorder.ts"
+import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
+import * as EventSpool from "../EventSpool.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+
+const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
+
+const statsLines = (stats: Stats, now: number): ReadonlyArray<string> => {
+  const age = stats.oldest === undefined ? undefined : Duration.millis(now - DateTime.toEpochMillis(stats.oldest))
+  return [
+    `waiting    ${plural(stats.spooled)}${age === undefined ? "" : `, the oldest for ${Duration.format(age)}`}`,
+    `delivered  ${plural(stats.delivered)}`,
+    `dropped    ${plural(stats.dropped)}${stats.dropped === 0 ? "" : ": there was no room for them"}`,
+    `dead       ${plural(stats.dead)}${stats.dead === 0 ? "" : ": athena events dead"}`,
+    `damaged    ${plural(stats.damaged)}`
+  ]
+}
+
+const stats = Command.make(
+  "stats",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    const stats = yield* MemoryRecorder.use((recorder) => recorder.stats)
+    const oldest = stats.oldest === undefined ? undefined : DateTime.formatIso(stats.oldest)
+    yield* Output.print(json, { ...stats, oldest }, statsLines(stats, yield* Clock.currentTimeMillis))
+  })
+).pipe(Command.withDescription("How many events wait, were delivered, dropped or set aside"))
+
+const flush = Command.make(
+  "flush",
+  {
+    within: Flag.Int("within").pipe(Flag.withDescription("For how many seconds at most"), Flag.withDefault(60)),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ json, within }) {
+    const flushed = yield* MemoryRecorder.use((recorder) => recorder.flush({ within: Duration.seconds(within) }))
+    yield* Output.print(json, flushed, [
+      `delivered ${plural(flushed.delivered)}, set aside ${plural(flushed.dead)}, ${plural(flushed.left)} left`
+    ])
+  })
+).pipe(
+  Command.withDescription("Bring the events that wait into the database now"),
+  Command.provide(EventSpool.layerDraining().pipe(Layer.provide(Memory.executor)))
+)
+
+const deadLine = (event: DeadEvent): string =>
+  `${event.id}  ${DateTime.formatIso(event.diedAt)}  ${event.kind}: ${event.reason}`
+
+const listing = {
+  limit: Flag.Int("limit").pipe(Flag.withDescription("How many at most"), Flag.withDefault(100)),
+  json: Output.json.pipe(Flag.withDescription("Print JSON, with the events themselves"))
+}
+
+const showDead = Effect.fnUntraced(function* ({ json, limit }: { readonly json: boolean; readonly limit: number }) {
+  const dead = yield* MemoryRecorder.use((recorder) => recorder.dead.list(limit))
+  const printable = dead.map((event) => ({
+    ...event,
+    recordedAt: DateTime.formatIso(event.recordedAt),
+    diedAt: DateTime.formatIso(event.diedAt)
+  }))
+  yield* Output.print(json, printable, dead.length === 0 ? ["no event was set aside"] : dead.map(deadLine))
+})
+
+const list = Command.make("list", listing, showDead).pipe(
+  Command.withDescription("List the events that the database refused")
+)
+
+const ids = Argument.String("id").pipe(
+  Argument.withDescription("Of which events; of all when absent"),
+  Argument.atLeast(0)
+)
+
+const retry = Command.make(
+  "retry",
+  { ids, json: Output.json },
+  Effect.fnUntraced(function* ({ ids, json }) {
+    const retried = yield* MemoryRecorder.use((recorder) => recorder.dead.retry(ids.length === 0 ? undefined : ids))
+    yield* Output.print(json, { retried }, [`${plural(retried)} back in line: athena events flush`])
+  })
+).pipe(Command.withDescription("Put events that were set aside back in line"))
+
+const drop = Command.make(
+  "drop",
+  {
+    ids: ids.pipe(Argument.withDescription("Which events")),
+    all: Flag.Boolean("all").pipe(Flag.withDescription("All of them"), Flag.withDefault(false)),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ all, ids, json }) {
+    const dropped = yield* MemoryRecorder.use((recorder) => recorder.dead.drop(all ? undefined : ids))
+    yield* Output.print(json, { dropped }, [`${plural(dropped)} dropped for good`])
+  })
+).pipe(Command.withDescription("Remove events that were set aside for good: those named, or --all"))
+
+const dead = Command.make("dead", listing, showDead).pipe(
+  Command.withDescription("The events that the database refused"),
+  Command.withSubcommands([list, retry, drop])
+)
+
+export const events = Command.make("events").pipe(
+  Command.withDescription("The events that wait on this host for the database"),
+  Command.withSubcommands([stats, flush, dead]),
+  Command.provide(EventSpool.layer())
+)

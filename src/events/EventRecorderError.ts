@@ -1,0 +1,220 @@
+/**
+ * The one error of an event recorder, with reasons to branch on. None of them holds an event or a part of one.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+const id = "athena-hooks/events/EventRecorderError"
+
+/**
+ * An option of a recorder is out of its bounds. `detail` names it and says what is allowed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>(`${id}/InvalidOption`)("InvalidOption", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * An event does not fit its schema, has no usable id, or is too large. It was not recorded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidEvent extends Schema.TaggedError<InvalidEvent>(`${id}/InvalidEvent`)("InvalidEvent", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * There is no room: the spool has its bound of rows or bytes, the disk is full, or too many events wait in memory. The
+ * event was not recorded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SpoolFull extends Schema.TaggedError<SpoolFull>(`${id}/SpoolFull`)("SpoolFull", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `there is no room for the event: ${this.detail}; it was not recorded. Bring the database back, look at the dead events, or raise the bounds`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * There was no room, and the policy is `dropNewest`. The event was not recorded, and is counted as dropped.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Dropped extends Schema.TaggedError<Dropped>(`${id}/Dropped`)("Dropped", { detail: Schema.String }) {
+  override get message(): string {
+    return `the event was dropped and counted: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The acknowledgement did not come in time. With `reached: "spooled"` the event is safe and will arrive; with `"none"`
+ * it was not recorded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>(`${id}/DeadlineExceeded`)(
+  "DeadlineExceeded",
+  {
+    reached: Schema.Literals(["none", "spooled"]),
+    detail: Schema.String
+  }
+) {
+  override get message(): string {
+    return this.reached === "spooled"
+      ? `the event is in the spool and will be stored later: ${this.detail}`
+      : `the event was not recorded in time: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The recorder is shut down. The event was not recorded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Closed extends Schema.TaggedError<Closed>(`${id}/Closed`)("Closed", {}) {
+  override get message(): string {
+    return "the recorder is shut down; the event was not recorded"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The database refuses this event and would refuse it again. With a spool it was set aside, see `dead`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Poisoned extends Schema.TaggedError<Poisoned>(`${id}/Poisoned`)("Poisoned", {
+  /** What kind of refusal, for example `ConstraintError 23503`. */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `the database refuses the event (${this.code}); it is not stored`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The spool can't be opened, read or written, or stays locked.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SpoolUnavailable extends Schema.TaggedError<SpoolUnavailable>(`${id}/SpoolUnavailable`)(
+  "SpoolUnavailable",
+  { detail: Schema.String }
+) {
+  override get message(): string {
+    return `the spool can't be used: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The database does not take events now. What is in the spool stays there.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class TargetUnavailable extends Schema.TaggedError<TargetUnavailable>(`${id}/TargetUnavailable`)(
+  "TargetUnavailable",
+  {
+    /** What kind of failure, for example `ConnectionError`. */
+    code: Schema.String
+  }
+) {
+  override get message(): string {
+    return `the database does not take events now (${this.code})`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * Why a recorder could not do what it was asked.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export type EventRecorderErrorReason =
+  | InvalidOption
+  | InvalidEvent
+  | SpoolFull
+  | Dropped
+  | DeadlineExceeded
+  | Closed
+  | Poisoned
+  | SpoolUnavailable
+  | TargetUnavailable
+
+/**
+ * What every operation of a recorder fails with. Branch with `Effect.catchReason("EventRecorderError", "SpoolFull", ...)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EventRecorderError extends Schema.TaggedError<EventRecorderError>(id)("EventRecorderError", {
+  /** The name of the recorder. */
+  recorder: Schema.String,
+  /** The operation that failed, for example `record`. */
+  operation: Schema.String,
+  reason: Schema.Union([
+    InvalidOption,
+    InvalidEvent,
+    SpoolFull,
+    Dropped,
+    DeadlineExceeded,
+    Closed,
+    Poisoned,
+    SpoolUnavailable,
+    TargetUnavailable
+  ])
+}) {
+  override get message(): string {
+    return `${this.recorder}.${this.operation}: ${this.reason.message}`
+  }
+  /** Whether the same call can succeed later. */
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}

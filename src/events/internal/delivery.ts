@@ -1,0 +1,130 @@
+/**
+ * Hands a batch to the database in one transaction, and finds the events in it that the database refuses.
+ */
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Mutation } from "../../query/Mutation.ts"
+import type { QueryError } from "../../query/Query.ts"
+import type { QueryExecutor } from "../../query/QueryExecutor.ts"
+import * as Fault from "./fault.ts"
+
+/** The database takes nothing now; the events that are in no list of the outcome wait. */
+export class Away extends Data.TaggedError("Away")<{ readonly code: string }> {}
+
+export interface Deliverable<Event> {
+  readonly id: string
+  readonly session: string
+  readonly event: Event
+}
+
+/** What became of each event of a batch, filled in as it becomes known. */
+export interface Outcome<Item> {
+  readonly delivered: Array<Item>
+  /** What the database refuses. */
+  readonly refused: Array<{ readonly item: Item; readonly code: string }>
+  /** What failed for an unknown reason, while neighbours may have gone through. */
+  readonly failed: Array<{ readonly item: Item; readonly code: string }>
+  /** Sessions of which an event failed: what follows in them waits, so that their order is kept. */
+  readonly held: Set<string>
+}
+
+export const outcome = <Item>(held: Set<string> = new Set()): Outcome<Item> => ({
+  delivered: [],
+  refused: [],
+  failed: [],
+  held
+})
+
+/** Single events that may fail for an unknown reason with none going through, before the last one is asked. */
+const failuresBeforeProbe = 8
+
+export interface Target<Event> {
+  readonly executor: QueryExecutor["Service"]
+  readonly mutation: Mutation<ReadonlyArray<Event>, any>
+  readonly timeoutMs: number
+}
+
+/**
+ * Waits for an end until the time is up, and no longer: a database that does not answer does not answer to a
+ * cancellation either. It is interrupted all the same; what it does later changes nothing, for ids are stored once.
+ */
+const bounded = <A>(effect: Effect.Effect<A, QueryError>, ms: number): Effect.Effect<Exit.Exit<A, QueryError>, Away> =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkDetach(effect)
+    const giveUp = Effect.sync(() => fiber.interruptUnsafe())
+    const exit = yield* Fiber.await(fiber).pipe(
+      Effect.timeoutOption(ms),
+      Effect.onInterrupt(() => giveUp)
+    )
+    if (Option.isSome(exit)) return exit.value
+    yield* giveUp
+    return yield* new Away({ code: "timeout" })
+  })
+
+/** Delivers events in order. */
+export const deliver = <Event, Item extends Deliverable<Event>>(
+  target: Target<Event>,
+  items: ReadonlyArray<Item>,
+  into: Outcome<Item>
+): Effect.Effect<void, Away> => {
+  let probed = false
+
+  const attempt = (batch: ReadonlyArray<Item>): Effect.Effect<Fault.Fault | undefined, Away> =>
+    bounded(
+      target.executor.mutate(
+        target.mutation,
+        batch.map(({ event }) => event)
+      ),
+      target.timeoutMs
+    ).pipe(
+      Effect.flatMap((exit) => {
+        if (Exit.isSuccess(exit)) return Effect.undefined
+        if (Cause.hasInterruptsOnly(exit.cause)) return Effect.fail(new Away({ code: "interrupted" }))
+        const fault = Fault.of(exit.cause)
+        return fault.kind === "database" ? Effect.fail(new Away({ code: fault.code })) : Effect.succeed(fault)
+      })
+    )
+
+  /** Where everything fails for a reason that nobody knows, it is the database's own. */
+  const probe = (code: string): Effect.Effect<void, Away> => {
+    if (probed || into.failed.length < failuresBeforeProbe || into.delivered.length + into.refused.length > 0) {
+      return Effect.void
+    }
+    probed = true
+    return Effect.flatMap(attempt(items.slice(-1)), (fault) => {
+      if (fault === undefined) return Effect.void
+      into.failed.length = 0
+      return Effect.fail(new Away({ code }))
+    })
+  }
+
+  const part = (candidates: ReadonlyArray<Item>): Effect.Effect<void, Away> =>
+    Effect.suspend(() => {
+      const batch = candidates.filter(({ session }) => !into.held.has(session))
+      if (batch.length === 0) return Effect.void
+      return Effect.flatMap(attempt(batch), (fault) => {
+        if (fault === undefined) {
+          into.delivered.push(...batch)
+          return Effect.void
+        }
+        if (batch.length > 1) {
+          const half = batch.length >> 1
+          return Effect.andThen(part(batch.slice(0, half)), part(batch.slice(half)))
+        }
+        const item = batch[0]!
+        if (fault.kind === "event") {
+          into.refused.push({ item, code: fault.code })
+          return Effect.void
+        }
+        into.failed.push({ item, code: fault.code })
+        into.held.add(item.session)
+        return probe(fault.code)
+      })
+    })
+
+  return part(items)
+}

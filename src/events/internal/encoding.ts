@@ -1,0 +1,74 @@
+/**
+ * Events as they wait: with their id and order key looked up once, as JSON.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Definition } from "../EventRecorder.ts"
+import { InvalidEvent } from "../EventRecorderError.ts"
+import type { Deliverable } from "./delivery.ts"
+import type { Row } from "./spoolFile.ts"
+
+const maxIdLength = 1_024
+
+export interface Encoding<Event> {
+  readonly encode: (event: Event, now: number) => Result.Result<Row, InvalidEvent>
+  readonly decode: (payload: string) => Event | undefined
+  /** As `encode`, where the event itself is what is needed. */
+  readonly identify: (event: Event) => Result.Result<Deliverable<Event>, InvalidEvent>
+}
+
+const invalid = (detail: string) => Result.fail(new InvalidEvent({ detail }))
+
+/** Where an event does not fit its schema: the way to the field, and not what was there. */
+const fieldOf = (error: Schema.SchemaError): string => {
+  const [, path] = /\n\s*at (\[.*\])\s*$/.exec(error.message) ?? []
+  return path === undefined ? "the event does not fit its schema" : `the event does not fit its schema at ${path}`
+}
+
+export const make = <Event>(definition: Definition<Event>, maxEventBytes: number): Encoding<Event> => {
+  const codec = Schema.toCodecJson(definition.event)
+  const encodeEvent = Schema.encodeResult(codec)
+  const decodeEvent = Schema.decodeUnknownResult(codec)
+
+  const identify: Encoding<Event>["identify"] = (event) => {
+    const id = definition.id(event)
+    return id.length > 0 && id.length <= maxIdLength
+      ? Result.succeed({ id, session: definition.order(event), event })
+      : invalid(`the id of an event must have 1 to ${maxIdLength} characters; this one has ${id.length}`)
+  }
+
+  return {
+    identify,
+    encode: (event, now) => {
+      const encoded = encodeEvent(event)
+      if (Result.isFailure(encoded)) return invalid(fieldOf(encoded.failure))
+      const payload = JSON.stringify(encoded.success)
+      // A UTF-16 unit is three bytes at most.
+      if (payload.length * 3 > maxEventBytes && Buffer.byteLength(payload) > maxEventBytes) {
+        return invalid(`the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes`)
+      }
+      return Result.map(identify(event), ({ id, session }) => ({ id, session, recordedAt: now, payload }))
+    },
+    decode: (payload) => {
+      const json = Result.try(() => JSON.parse(payload) as unknown)
+      const event = Result.flatMap(json, decodeEvent)
+      return Result.isSuccess(event) ? event.success : undefined
+    }
+  }
+}
+
+/** All of them, or what is wrong with the first that is wrong. */
+export const all = <Event, A>(
+  events: ReadonlyArray<Event>,
+  encode: (event: Event) => Result.Result<A, InvalidEvent>
+): Effect.Effect<ReadonlyArray<A>, InvalidEvent> =>
+  Effect.suspend(() => {
+    const encoded: Array<A> = []
+    for (const event of events) {
+      const one = encode(event)
+      if (Result.isFailure(one)) return Effect.fail(one.failure)
+      encoded.push(one.success)
+    }
+    return Effect.succeed(encoded)
+  })

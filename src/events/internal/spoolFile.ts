@@ -1,0 +1,471 @@
+/**
+ * The spool: a SQLite file in which events wait, shared by the processes of a host.
+ *
+ * Everything here is synchronous, straight on `node:sqlite`: a transaction is never open across a yield, and one event
+ * costs one insert, without an index to keep, a counter to raise or a sync to wait for. What bounds the bytes is SQLite's
+ * own limit on pages, which is exact for all processes together and costs nothing.
+ */
+import * as fs from "node:fs"
+import { DatabaseSync, type StatementSync } from "node:sqlite"
+import * as zlib from "node:zlib"
+import type { Moment } from "./moments.ts"
+
+/** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
+export interface Row {
+  readonly id: string
+  readonly session: string
+  /** Milliseconds since 1970. */
+  readonly recordedAt: number
+  readonly payload: string
+}
+
+/** An event as it was found in the spool. */
+export interface SpooledRow extends Row {
+  readonly sequence: number
+  /** How often it failed for a reason that nobody knows. */
+  readonly attempts: number
+  /** Whether it is what was written. */
+  readonly intact: boolean
+}
+
+/** Why an event was set aside: the database refuses it, its row is damaged, or it no longer fits its schema. */
+export type DeadKind = "poisoned" | "damaged" | "unreadable"
+
+type StoredRow = readonly [
+  sequence: number,
+  id: string,
+  session: string,
+  recordedAt: number,
+  payload: string,
+  checksum: number,
+  attempts: number
+]
+
+export interface DeadRow extends Row {
+  readonly kind: DeadKind
+  readonly reason: string
+  /** Milliseconds since 1970. */
+  readonly diedAt: number
+}
+
+/** What a drainer did with the rows it read. */
+export interface Settlement {
+  readonly delivered: ReadonlyArray<number>
+  readonly dead: ReadonlyArray<{ readonly sequence: number; readonly kind: DeadKind; readonly reason: string }>
+  /** Rows that stay, with one more attempt counted. */
+  readonly failed: ReadonlyArray<number>
+}
+
+export interface SpoolSettings {
+  readonly filename: string
+  /** The recorder that the file belongs to. */
+  readonly recorder: string
+  readonly busyTimeoutMs: number
+  readonly durability: "normal" | "full"
+  readonly maxBytes: number
+  readonly maxRows: number
+}
+
+export interface SpoolStats {
+  readonly rows: number
+  readonly dead: number
+  readonly bytes: number
+  /** When the oldest event that waits was recorded, in milliseconds since 1970. */
+  readonly oldest: number | undefined
+  readonly delivered: number
+  readonly dropped: number
+  readonly poisoned: number
+  readonly damaged: number
+}
+
+/** The file is SQLite, but not a spool, or the spool of another recorder. It is left as it is. */
+export class ForeignFile extends Error {}
+
+const applicationId = 0x61746576
+const schemaVersion = 1
+const pageBytes = 4_096
+
+/** Pages beyond the bound that are left to whoever makes room: to set a row aside takes some before it gives some. */
+const reservePages = 256
+
+/** After how many rows the number of rows is looked at again. */
+const rowsUnlooked = 64
+
+const schema = `
+  CREATE TABLE event (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL, session TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL, payload TEXT NOT NULL, checksum INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
+  CREATE TABLE dead (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL, session TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL, payload TEXT NOT NULL, checksum INTEGER NOT NULL, kind TEXT NOT NULL,
+    reason TEXT NOT NULL, died_at INTEGER NOT NULL);
+  CREATE TABLE spool (one INTEGER PRIMARY KEY CHECK (one = 1), recorder TEXT NOT NULL, epoch TEXT NOT NULL,
+    lease_token TEXT NOT NULL, lease_until INTEGER NOT NULL, lease_ms INTEGER NOT NULL,
+    delivered INTEGER NOT NULL, dropped INTEGER NOT NULL, poisoned INTEGER NOT NULL, damaged INTEGER NOT NULL);
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${schemaVersion};`
+
+const checksumOf = (id: string, session: string, recordedAt: number, payload: string): number =>
+  zlib.crc32(`${id}\n${session}\n${recordedAt}\n${payload}`)
+
+/** CRC-32 over all that a row says. */
+export const checksum = (row: Row): number => checksumOf(row.id, row.session, row.recordedAt, row.payload)
+
+/** SQLite's primary result code, or none. */
+export const sqliteCode = (error: unknown): number | undefined => {
+  if (typeof error !== "object" || error === null || !("errcode" in error)) return undefined
+  return typeof error.errcode === "number" ? error.errcode & 0xff : undefined
+}
+
+const fullCode = 13
+
+export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
+
+const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): void => {
+  const { application_id: found } = db.prepare("PRAGMA application_id").get() as { application_id: number }
+  if (found !== applicationId) {
+    db.exec("BEGIN IMMEDIATE")
+    try {
+      const { application_id: again } = db.prepare("PRAGMA application_id").get() as { application_id: number }
+      if (again !== applicationId) {
+        if (db.prepare("SELECT 1 FROM sqlite_master LIMIT 1").get() !== undefined) {
+          throw new ForeignFile("the file is a database but no spool: name another file")
+        }
+        db.exec(schema)
+        db.prepare("INSERT INTO spool VALUES (1, ?, ?, '', 0, 0, 0, 0, 0, 0)").run(settings.recorder, epoch)
+      }
+      db.exec("COMMIT")
+    } finally {
+      if (db.isTransaction) db.exec("ROLLBACK")
+    }
+  }
+  const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number }
+  if (version !== schemaVersion) throw new ForeignFile("the spool is of another version: use that version to empty it")
+  const { recorder } = db.prepare("SELECT recorder FROM spool").get() as { recorder: string }
+  if (recorder !== settings.recorder) {
+    throw new ForeignFile("the spool belongs to another recorder: give each recorder a file of its own")
+  }
+}
+
+export class SpoolFile {
+  readonly epoch: string
+  private readonly db: DatabaseSync
+  private readonly settings: SpoolSettings
+  private readonly inode: number | undefined
+  private readonly moment: (moment: Moment) => void
+  private readonly statements = new Map<string, StatementSync>()
+  private readonly insert: StatementSync
+  private readonly select: StatementSync
+  private roomLeft = 0
+
+  /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
+  constructor(settings: SpoolSettings, epoch: string, moment: (moment: Moment) => void) {
+    this.settings = settings
+    this.moment = moment
+    this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
+    try {
+      this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
+        PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
+      prepareFile(this.db, settings, epoch)
+      this.limitPages(0)
+      this.inode = inodeOf(settings.filename)
+      this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
+      this.insert = this.db.prepare(
+        "INSERT INTO event (id, session, recorded_at, payload, checksum) VALUES (?, ?, ?, ?, ?)"
+      )
+      this.select = this.db.prepare(
+        `SELECT sequence, id, session, recorded_at, payload, checksum, attempts FROM event
+          WHERE sequence > ? ORDER BY sequence LIMIT ?`
+      )
+      this.select.setReturnArrays(true)
+    } catch (error) {
+      this.db.close()
+      throw error
+    }
+  }
+
+  /** Whether the name still stands for this file; another process may have set it aside. */
+  isCurrent(): boolean {
+    return this.inode !== undefined && inodeOf(this.settings.filename) === this.inode
+  }
+
+  /** Whether the trees in it are in order. Takes as long as to read it. */
+  isWhole(): boolean {
+    return this.get<{ quick_check: string }>("PRAGMA quick_check(1)").quick_check === "ok"
+  }
+
+  close(): void {
+    this.db.close()
+  }
+
+  /**
+   * Writes as many rows as there is room for, in order, in one transaction, and says how many.
+   *
+   * The number of rows is looked at now and then: several processes may go over the bound by 64 rows each.
+   */
+  append(rows: ReadonlyArray<Row>): number {
+    const room = Math.min(rows.length, this.room(rows.length))
+    if (room === 0) return 0
+    this.moment("before append")
+    try {
+      if (room === 1) this.write(rows[0]!)
+      else {
+        this.transaction(() => {
+          for (let index = 0; index < room; index++) this.write(rows[index]!)
+          this.moment("inside append")
+        })
+      }
+    } catch (error) {
+      if (sqliteCode(error) !== fullCode) throw error
+      return this.appendWhileThereIsRoom(rows.slice(0, room))
+    }
+    this.roomLeft -= room
+    this.moment("after append")
+    return room
+  }
+
+  /** A group did not fit: as much of it as does. */
+  private appendWhileThereIsRoom(rows: ReadonlyArray<Row>): number {
+    if (rows.length === 1) return 0
+    const half = Math.ceil(rows.length / 2)
+    const first = this.append(rows.slice(0, half))
+    return first < half ? first : first + this.append(rows.slice(half))
+  }
+
+  private write(row: Row): void {
+    this.insert.run(row.id, row.session, row.recordedAt, row.payload, checksum(row))
+  }
+
+  private room(wanted: number): number {
+    if (this.roomLeft >= wanted) return wanted
+    const room = this.settings.maxRows - this.countRows()
+    // Others write as well, so only a part of the room is taken for granted.
+    this.roomLeft = Math.max(0, Math.min(rowsUnlooked, Math.floor(room / 2)))
+    return Math.max(0, room)
+  }
+
+  /** Exact where it matters; while the file is far from full, the span of the sequence numbers will do. */
+  private countRows(): number {
+    const span = this.span()
+    if (span <= this.settings.maxRows / 2) return span
+    return this.get<{ rows: number }>("SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM dead) AS rows").rows
+  }
+
+  private span(): number {
+    return this.get<{ span: number }>(
+      `SELECT coalesce((SELECT max(sequence) FROM event) - (SELECT min(sequence) FROM event) + 1, 0)
+        + coalesce((SELECT max(sequence) FROM dead) - (SELECT min(sequence) FROM dead) + 1, 0) AS span`
+    ).span
+  }
+
+  /** Up to some rows and bytes, but at least one row, of those after a sequence number. */
+  read(after: number, maxRows: number, maxBytes: number): ReadonlyArray<SpooledRow> {
+    const rows: Array<SpooledRow> = []
+    let bytes = 0
+    for (const found of this.select.iterate(after, maxRows)) {
+      // Arrays, and no copies: to read is most of what a drainer does.
+      const [sequence, id, session, recordedAt, payload, sum, attempts] = found as unknown as StoredRow
+      bytes += payload.length
+      if (rows.length > 0 && bytes > maxBytes) break
+      const intact = sum === checksumOf(id, session, recordedAt, payload)
+      rows.push({ sequence, id, session, recordedAt, payload, attempts, intact })
+    }
+    return rows
+  }
+
+  /** The highest sequence number in use, or 0. */
+  last(): number {
+    return this.get<{ last: number }>("SELECT coalesce(max(sequence), 0) AS last FROM event").last
+  }
+
+  isEmpty(upTo: number): boolean {
+    return this.prepare("SELECT 1 FROM event WHERE sequence <= ? LIMIT 1").get(upTo) === undefined
+  }
+
+  /** Where an event is now. */
+  find(id: string): "waiting" | "dead" | "gone" {
+    if (this.prepare("SELECT 1 FROM event WHERE id = ? LIMIT 1").get(id) !== undefined) return "waiting"
+    return this.prepare("SELECT 1 FROM dead WHERE id = ? LIMIT 1").get(id) === undefined ? "gone" : "dead"
+  }
+
+  /**
+   * Takes the lease for whoever has the token, unless another one holds it. A lease that ends later than it could is of a
+   * clock that was set back since, and does not count.
+   */
+  acquire(token: string, now: number, leaseMs: number): boolean {
+    return (
+      this.prepare(
+        `UPDATE spool SET lease_token = ?1, lease_until = ?2 + ?3, lease_ms = ?3
+          WHERE lease_token = ?1 OR lease_until <= ?2 OR lease_until > ?2 + lease_ms`
+      ).run(token, now, leaseMs).changes === 1
+    )
+  }
+
+  /** Moves the end of the lease; `false` where it is another's by now. */
+  renew(token: string, now: number, leaseMs: number): boolean {
+    return (
+      this.prepare("UPDATE spool SET lease_until = ?2 + ?3 WHERE lease_token = ?1").run(token, now, leaseMs).changes ===
+      1
+    )
+  }
+
+  release(token: string): void {
+    this.prepare("UPDATE spool SET lease_token = '', lease_until = 0 WHERE lease_token = ?").run(token)
+  }
+
+  /** Does what came out of a delivery, all or nothing; nothing, and `false`, where the lease is another's by now. */
+  settle(token: string, settlement: Settlement, now: number): boolean {
+    const settle = () => this.transaction(() => this.settleRows(token, settlement, now))
+    // To remove rows takes no room; to move them does.
+    return settlement.dead.length === 0 ? settle() : this.withReserve(settle)
+  }
+
+  private settleRows(token: string, { dead, delivered, failed }: Settlement, now: number): boolean {
+    const damaged = dead.filter(({ kind }) => kind === "damaged").length
+    const held = this.prepare(
+      `UPDATE spool SET delivered = delivered + ?2, poisoned = poisoned + ?3, damaged = damaged + ?4
+        WHERE lease_token = ?1`
+    ).run(token, delivered.length, dead.length - damaged, damaged)
+    if (held.changes !== 1) return false
+    for (const { kind, reason, sequence } of dead) {
+      this.prepare(
+        `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
+          SELECT id, session, recorded_at, payload, checksum, ?, ?, ? FROM event WHERE sequence = ?`
+      ).run(kind, reason, now, sequence)
+    }
+    this.remove([...delivered, ...dead.map(({ sequence }) => sequence)])
+    this.moment("inside settle")
+    if (failed.length > 0) {
+      this.prepare("UPDATE event SET attempts = attempts + 1 WHERE sequence IN (SELECT value FROM json_each(?))").run(
+        JSON.stringify(failed)
+      )
+    }
+    return true
+  }
+
+  /** Mostly they are all that were read, and without a gap. */
+  private remove(sequences: ReadonlyArray<number>): void {
+    const [first, last] = [sequences[0], sequences.at(-1)]
+    if (first === undefined || last === undefined) return
+    if (sequences.every((sequence, index) => sequence === first + index)) {
+      this.prepare("DELETE FROM event WHERE sequence BETWEEN ? AND ?").run(first, last)
+    } else {
+      this.prepare("DELETE FROM event WHERE sequence IN (SELECT value FROM json_each(?))").run(
+        JSON.stringify(sequences)
+      )
+    }
+  }
+
+  countDropped(count: number): void {
+    this.withReserve(() => this.prepare("UPDATE spool SET dropped = dropped + ?").run(count))
+  }
+
+  /** What was set aside, oldest first. */
+  listDead(limit: number): ReadonlyArray<DeadRow> {
+    return this.prepare(
+      `SELECT id, session, recorded_at AS recordedAt, payload, kind, reason, died_at AS diedAt FROM dead
+        ORDER BY sequence LIMIT ?`
+    ).all(limit) as unknown as ReadonlyArray<DeadRow>
+  }
+
+  /** Puts events that were set aside back in line, all where no ids are given; those whose rows are damaged stay. */
+  retryDead(ids: ReadonlyArray<string> | undefined): number {
+    return this.withReserve(() =>
+      this.transaction(() => {
+        const [which, parameters] = among(ids)
+        const moved = this.prepare(
+          `INSERT INTO event (id, session, recorded_at, payload, checksum)
+            SELECT id, session, recorded_at, payload, checksum FROM dead WHERE kind <> 'damaged' AND ${which}
+            ORDER BY sequence`
+        ).run(...parameters)
+        this.prepare(`DELETE FROM dead WHERE kind <> 'damaged' AND ${which}`).run(...parameters)
+        return Number(moved.changes)
+      })
+    )
+  }
+
+  /** Removes events that were set aside for good, all where no ids are given. */
+  dropDead(ids: ReadonlyArray<string> | undefined): number {
+    const [which, parameters] = among(ids)
+    return Number(this.prepare(`DELETE FROM dead WHERE ${which}`).run(...parameters).changes)
+  }
+
+  stats(): SpoolStats {
+    const counts = this.get<Omit<SpoolStats, "bytes" | "oldest"> & { readonly oldest: number | null }>(
+      `SELECT (SELECT count(*) FROM event) AS rows, (SELECT count(*) FROM dead) AS dead,
+        (SELECT recorded_at FROM event ORDER BY sequence LIMIT 1) AS oldest, delivered, dropped, poisoned, damaged
+        FROM spool`
+    )
+    return { ...counts, oldest: counts.oldest ?? undefined, bytes: this.usedPages() * pageBytes }
+  }
+
+  /** From 0 to 1: how full the file is, by bytes or by rows. */
+  fill(): number {
+    const { maxBytes, maxRows } = this.settings
+    return Math.max((this.usedPages() * pageBytes) / maxBytes, this.span() / maxRows)
+  }
+
+  /** Takes over what was saved from a damaged file: events in line, and the rest set aside. */
+  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadRow>): void {
+    this.withReserve(() =>
+      this.transaction(() => {
+        // Whatever the bound: these were acknowledged.
+        this.db.exec("PRAGMA max_page_count = 1073741823")
+        for (const row of events) this.write(row)
+        const aside = this.prepare(
+          `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
+            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM dead WHERE id = ?1 AND kind = ?6)`
+        )
+        for (const row of dead) {
+          aside.run(row.id, row.session, row.recordedAt, row.payload, checksum(row), row.kind, row.reason, row.diedAt)
+        }
+        const damaged = dead.filter(({ kind }) => kind === "damaged").length
+        this.prepare("UPDATE spool SET damaged = damaged + ?").run(damaged)
+      })
+    )
+  }
+
+  private usedPages(): number {
+    const { page_count: pages } = this.get<{ page_count: number }>("PRAGMA page_count")
+    return pages - this.get<{ freelist_count: number }>("PRAGMA freelist_count").freelist_count
+  }
+
+  private limitPages(more: number): void {
+    this.db.exec(`PRAGMA max_page_count = ${Math.ceil(this.settings.maxBytes / pageBytes) + more}`)
+  }
+
+  private withReserve<A>(use: () => A): A {
+    this.limitPages(reservePages)
+    try {
+      return use()
+    } finally {
+      this.limitPages(0)
+    }
+  }
+
+  /** A `false` rolls back too. */
+  private transaction<A>(use: () => A): A {
+    this.db.exec("BEGIN IMMEDIATE")
+    try {
+      const result = use()
+      if (result !== false) this.db.exec("COMMIT")
+      return result
+    } finally {
+      if (this.db.isTransaction) this.db.exec("ROLLBACK")
+    }
+  }
+
+  private prepare(sql: string): StatementSync {
+    let statement = this.statements.get(sql)
+    if (statement === undefined) {
+      statement = this.db.prepare(sql)
+      this.statements.set(sql, statement)
+    }
+    return statement
+  }
+
+  private get<A>(sql: string): A {
+    return this.prepare(sql).get() as A
+  }
+}
+
+const among = (ids: ReadonlyArray<string> | undefined): readonly [sql: string, parameters: ReadonlyArray<string>] =>
+  ids === undefined ? ["true", []] : ["id IN (SELECT value FROM json_each(?))", [JSON.stringify(ids)]]

@@ -1,0 +1,66 @@
+/**
+ * `athena events`, on a spool that another process filled.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as EventRecorder from "../../src/events/EventRecorder.ts"
+import * as MemoryRecorder from "../../src/memory/MemoryRecorder.ts"
+import * as Cli from "../utils/Cli.ts"
+
+const json = (result: Cli.Result): any => {
+  assert.strictEqual(result.code, 0, result.stderr)
+  return JSON.parse(result.stdout)
+}
+
+/** One event that the database takes, and one of a project that does not exist. */
+const fill = (filename: string, project: string) =>
+  Effect.gen(function* () {
+    const place = { project: { path: project, name: "shop" }, worktreePath: project }
+    const known = { sessionId: "s-1", type: "note" }
+    const recorder = yield* MemoryRecorder.MemoryRecorder
+    yield* recorder.recordAll([
+      yield* MemoryRecorder.stamp({ ...known, key: "good", content: "It works", place }),
+      yield* MemoryRecorder.stamp({ ...known, key: "bad", content: "secret", projectId: 4711 })
+    ])
+  }).pipe(Effect.provide(EventRecorder.layerSpool(MemoryRecorder.MemoryRecorder, { filename })))
+
+describe("athena events", () => {
+  it.live("says what waits, brings it in, and shows, retries and drops what was refused", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const events = (...args: ReadonlyArray<string>) => Cli.run(["events", ...args], { env, cwd: project })
+
+      assert.include((yield* events("stats")).stdout, "waiting    0 events")
+      yield* fill(path.join(home, "events.spool"), project)
+      assert.match((yield* events("stats")).stdout, /waiting {4}2 events, the oldest for /)
+      assert.deepStrictEqual(json(yield* events("flush", "--json")), { delivered: 1, dead: 1, left: 0 })
+
+      const listed = yield* events("dead")
+      assert.match(listed.stdout, /^bad {2}\S+ {2}poisoned: ConstraintError 787\n$/)
+      assert.strictEqual(JSON.parse(json(yield* events("dead", "list", "--json"))[0].payload).key, "bad")
+      assert.strictEqual(json(yield* events("dead", "retry", "bad", "--json")).retried, 1)
+      assert.strictEqual(json(yield* events("flush", "--json")).dead, 1)
+      assert.strictEqual(json(yield* events("dead", "drop", "--json")).dropped, 0)
+      assert.strictEqual(json(yield* events("dead", "drop", "--all", "--json")).dropped, 1)
+      assert.strictEqual(json(yield* events("stats", "--json")).dead, 0)
+
+      assert.include((yield* Cli.run(["search", "works"], { env, cwd: project })).stdout, "It works")
+    })
+  )
+
+  it.live("fails in one line where the database is away, and keeps what waits", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const away = { ...env, ATHENA_DATABASE_URL: "postgres://127.0.0.1:1/none" }
+      yield* Cli.run(["events", "stats"], { env: away })
+      const spool = fs.readdirSync(home).find((name) => name.endsWith(".spool"))
+      yield* fill(path.join(home, spool!), project)
+      const result = yield* Cli.run(["events", "flush"], { env: away })
+      assert.strictEqual(result.code, 1)
+      assert.match(result.stderr, /^athena: [^\n]+\n$/)
+      assert.strictEqual(json(yield* Cli.run(["events", "stats", "--json"], { env: away })).spooled, 2)
+    })
+  )
+})

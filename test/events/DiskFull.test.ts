@@ -1,0 +1,77 @@
+/**
+ * A disk on which nothing fits any more: a small one is mounted, where the machine lets the tests do that.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as TempFolder from "../utils/TempFolder.ts"
+import * as Kit from "./RecorderKit.ts"
+
+const tryMount = (folder: string): boolean => {
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], { stdio: "ignore" })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const canMount = ((): boolean => {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return false
+  const folder = fs.mkdtempSync("/tmp/athena-mount-")
+  const mounted = tryMount(folder)
+  if (mounted) execFileSync("umount", [folder])
+  fs.rmdirSync(folder)
+  return mounted
+})()
+
+const smallDisk = Effect.gen(function* () {
+  const folder = path.join(yield* TempFolder.make, "disk")
+  fs.mkdirSync(folder)
+  return yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      assert.isTrue(tryMount(folder))
+      return folder
+    }),
+    () => Effect.sync(() => execFileSync("umount", [folder]))
+  )
+})
+
+const note = "x".repeat(1_000)
+
+it.live.skipIf(!canMount)("a full disk is a full spool: it is said, and what was acknowledged arrives", () =>
+  Effect.gen(function* () {
+    yield* Kit.reset
+    const disk = yield* smallDisk
+    const folder = yield* TempFolder.make
+    const context = yield* Layer.build(
+      Kit.recorder(folder, { filename: path.join(disk, "spool"), drain: false, whenFull: "fail" }).pipe(
+        Layer.provideMerge(Kit.database(folder))
+      )
+    )
+    const recorder = Context.get(context, Kit.Ticks)
+    const acknowledged: Array<number> = []
+    let n = 0
+    for (let refused = 0; refused < 20; n++) {
+      const exit = yield* Effect.result(recorder.record({ ...Kit.tick(n), note }))
+      if (exit._tag === "Success") acknowledged.push(n)
+      else {
+        refused++
+        assert.strictEqual(exit.failure.reason._tag, "SpoolFull")
+      }
+    }
+    assert.isAbove(acknowledged.length, 20)
+    // What is in the spool is delivered, though that can't be written down yet.
+    assert.strictEqual((yield* Effect.flip(recorder.flush())).reason._tag, "SpoolFull")
+    assert.deepStrictEqual(yield* Kit.storedNumbers.pipe(Effect.provide(context)), acknowledged)
+    execFileSync("mount", ["-o", "remount,size=2m", disk])
+    yield* recorder.record(Kit.tick(n), { ack: "committed" })
+    const { left } = yield* recorder.flush()
+    assert.strictEqual(left, 0)
+    assert.deepStrictEqual(yield* Kit.storedNumbers.pipe(Effect.provide(context)), [...acknowledged, n])
+  }).pipe(Effect.scoped)
+)

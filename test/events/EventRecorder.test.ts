@@ -1,0 +1,502 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import { ConnectionError, ConstraintError, SqlError, UnknownError } from "effect/sql/SqlError"
+import * as TestClock from "effect/testing/TestClock"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+import * as QueryCache from "../../src/cache/QueryCache.ts"
+import * as EventRecorder from "../../src/events/EventRecorder.ts"
+import type { EventRecorderError } from "../../src/events/EventRecorderError.ts"
+import { Moments } from "../../src/events/internal/moments.ts"
+import * as Dependency from "../../src/query/Dependency.ts"
+import * as Query from "../../src/query/Query.ts"
+import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+import * as Kit from "./RecorderKit.ts"
+
+const away = Effect.fail(
+  new SqlError({ reason: new ConnectionError({ cause: new Error("down"), message: "down", operation: "query" }) })
+)
+
+const reasonOf = <A>(effect: Effect.Effect<A, EventRecorderError>) =>
+  Effect.map(Effect.flip(effect), (error) => error.reason)
+
+/** Runs a program over a recorder with a spool, on SQLite. */
+const withRecorder = <A, E>(
+  options: Partial<EventRecorder.SpoolOptions>,
+  run: (recorder: EventRecorder.EventRecorder<Kit.Tick>, folder: string) => Effect.Effect<A, E, never>
+) =>
+  Effect.gen(function* () {
+    const { context, folder } = yield* Kit.scratch(options)
+    return yield* run(Context.get(context, Kit.Ticks), folder)
+  })
+
+const storedIn = (folder: string) => Kit.storedNumbers.pipe(Effect.provide(Kit.database(folder)))
+
+const fifty = (from: number) => Array.from({ length: 50 }, (_, n) => from + n)
+
+const heap = (): number => {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
+
+/** Runs with a target that is let go by hand. */
+const gate = Effect.gen(function* () {
+  const open = yield* Deferred.make<void>()
+  const reached = yield* Deferred.make<void>()
+  Kit.control.before = () => Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(open))
+  return { open: Deferred.succeed(open, undefined), reached: Deferred.await(reached) }
+})
+
+describe("EventRecorder", () => {
+  it.effect("acknowledges at each level what holds at that level", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        yield* recorder.record(Kit.tick(1), { ack: "accepted" })
+        yield* recorder.record(Kit.tick(2))
+        assert.strictEqual((yield* recorder.stats).spooled, 2)
+        assert.deepStrictEqual(yield* storedIn(folder), [])
+        yield* recorder.record(Kit.tick(3), { ack: "committed" })
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 3])
+        const stats = yield* recorder.stats
+        assert.deepStrictEqual([stats.spooled, stats.delivered, stats.dropped, stats.dead], [0, 3, 0, 0])
+      })
+    )
+  )
+
+  it.effect("stores an event once, however often it is recorded", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2), Kit.tick(1)])
+        yield* recorder.flush()
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2)], { ack: "committed" })
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 2])
+        assert.strictEqual((yield* recorder.stats).spooled, 0)
+      })
+    )
+  )
+
+  it.effect("writes what gathers in one group, and delivers it in one batch", () =>
+    Effect.suspend(() => {
+      let groups = 0
+      return withRecorder({ drain: false }, (recorder, folder) =>
+        Effect.gen(function* () {
+          yield* Effect.forEach(fifty(0), (n) => recorder.record(Kit.tick(n)), { concurrency: 50 })
+          assert.strictEqual(groups, 1)
+          assert.deepStrictEqual(yield* recorder.flush(), { delivered: 50, dead: 0, left: 0 })
+          yield* recorder.recordAll(fifty(50).map((n) => Kit.tick(n)))
+          assert.strictEqual(groups, 2)
+          yield* recorder.flush()
+          assert.strictEqual(Kit.control.batches.length, 2)
+          assert.strictEqual((yield* storedIn(folder)).length, 100)
+        })
+      ).pipe(Effect.provideService(Moments, (moment) => void (moment === "before append" && groups++)))
+    })
+  )
+
+  it.effect("flushes when there are enough, and after the interval when there are not", () =>
+    withRecorder({ batchSize: 3, interval: "5 seconds" }, (recorder) =>
+      Effect.gen(function* () {
+        const first = yield* gate
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2)])
+        yield* Effect.yieldNow
+        assert.strictEqual(Kit.control.batches.length, 0)
+        yield* recorder.record(Kit.tick(3))
+        yield* first.reached
+        yield* first.open
+        assert.strictEqual(Kit.control.batches[0]?.length, 3)
+        const second = yield* gate
+        yield* recorder.record(Kit.tick(4))
+        yield* TestClock.adjust("5 seconds")
+        yield* second.reached
+        yield* second.open
+        assert.deepStrictEqual(Kit.control.batches[1], [Kit.tick(4)])
+      })
+    )
+  )
+
+  it.effect("flushes by bytes, and bounds a batch by them", () =>
+    withRecorder({ batchSize: 1_000, maxBatchBytes: 1_024 }, (recorder) =>
+      Effect.gen(function* () {
+        const { open, reached } = yield* gate
+        yield* recorder.recordAll([1, 2, 3].map((n) => ({ ...Kit.tick(n), note: "x".repeat(600) })))
+        yield* reached
+        yield* open
+        yield* recorder.flush()
+        assert.deepStrictEqual(
+          Kit.control.batches.map((batch) => batch.map(({ n }) => n)),
+          [[1], [2], [3]]
+        )
+      })
+    )
+  )
+
+  it.effect("delivers what is left when it is shut down", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(
+        Kit.recorder(folder).pipe(Layer.provideMerge(Kit.database(folder))),
+        scope
+      )
+      const recorder = Context.get(context, Kit.Ticks)
+      yield* recorder.record(Kit.tick(1), { ack: "accepted" })
+      yield* recorder.record(Kit.tick(2))
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* storedIn(folder), [1, 2])
+      assert.strictEqual((yield* reasonOf(recorder.record(Kit.tick(3))))._tag, "Closed")
+    })
+  )
+
+  it.effect("leaves in the spool what the shutdown has no time for, and another process takes it up", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      Kit.control.before = () => away
+      const folder = yield* TempFolder.make
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const context = yield* Layer.build(Kit.recorder(folder).pipe(Layer.provideMerge(Kit.database(folder))))
+          yield* Context.get(context, Kit.Ticks).recordAll([Kit.tick(1), Kit.tick(2)], { ack: "accepted" })
+        })
+      )
+      assert.deepStrictEqual(yield* storedIn(folder), [])
+      yield* Kit.reset
+      const context = yield* Layer.build(Kit.recorder(folder).pipe(Layer.provideMerge(Kit.database(folder))))
+      assert.strictEqual((yield* Context.get(context, Kit.Ticks).flush()).delivered, 2)
+      assert.deepStrictEqual(yield* storedIn(folder), [1, 2])
+    })
+  )
+
+  it.effect("keeps events while the database is away, tries again with growing pauses, and takes none for poison", () =>
+    withRecorder({ batchSize: 1 }, (recorder, folder) =>
+      Effect.gen(function* () {
+        Kit.control.before = () => away
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2)])
+        const reason = yield* reasonOf(recorder.flush())
+        assert.strictEqual(reason._tag, "TargetUnavailable")
+        assert.strictEqual((yield* recorder.stats).lastFailure, "ConnectionError")
+        yield* TestClock.adjust("10 minutes")
+        const attempts = Kit.control.batches.length
+        // 100 ms, doubled up to 30 s: without that growth ten minutes had room for thousands.
+        assert.isAtLeast(attempts, 10)
+        assert.isAtMost(attempts, 80)
+        assert.strictEqual((yield* recorder.stats).dead, 0)
+        Kit.control.before = () => Effect.void
+        yield* TestClock.adjust("1 minute")
+        yield* recorder.flush()
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 2])
+      })
+    )
+  )
+
+  it.effect("tells a caller that waited for the database in vain that its event is safe", () =>
+    withRecorder({ deadline: "2 seconds" }, (recorder, folder) =>
+      Effect.gen(function* () {
+        Kit.control.before = () => away
+        const fiber = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1), { ack: "committed" })))
+        yield* TestClock.adjust("2 seconds")
+        const reason = yield* Fiber.join(fiber)
+        assert.strictEqual(reason._tag, "DeadlineExceeded")
+        assert.strictEqual(reason._tag === "DeadlineExceeded" && reason.reached, "spooled")
+        Kit.control.before = () => Effect.void
+        yield* recorder.flush()
+        assert.deepStrictEqual(yield* storedIn(folder), [1])
+      })
+    )
+  )
+
+  it.effect("gives up on a database that does not answer", () =>
+    withRecorder({ deliverTimeout: "10 seconds", deadline: "1 minute" }, (recorder) =>
+      Effect.gen(function* () {
+        const { open, reached } = yield* gate
+        yield* recorder.record(Kit.tick(1))
+        const fiber = yield* Effect.forkChild(reasonOf(recorder.flush()))
+        yield* reached
+        yield* TestClock.adjust("10 seconds")
+        const reason = yield* Fiber.join(fiber)
+        yield* open
+        assert.strictEqual(reason._tag === "TargetUnavailable" && reason.code, "timeout")
+      })
+    )
+  )
+
+  it.effect("sets aside what the database refuses, and nothing else, in order", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        const numbers = Array.from({ length: 64 }, (_, index) => (index % 13 === 5 ? -1 - index : index))
+        yield* recorder.recordAll(numbers.map((n) => Kit.tick(n)))
+        const flushed = yield* recorder.flush()
+        const good = numbers.filter((n) => n >= 0)
+        assert.deepStrictEqual(flushed, { delivered: good.length, dead: 64 - good.length, left: 0 })
+        assert.deepStrictEqual(yield* storedIn(folder), good)
+        const dead = yield* recorder.dead.list()
+        assert.deepStrictEqual(
+          dead.map(({ id }) => id),
+          numbers.filter((n) => n < 0).map((n) => Kit.tick(n).id)
+        )
+        assert.deepStrictEqual([dead[0]!.kind, dead[0]!.order], ["poisoned", "s"])
+        assert.match(dead[0]!.reason, /^ConstraintError \d+$/)
+        assert.deepStrictEqual(JSON.parse(dead[0]!.payload), Kit.tick(-6))
+      })
+    )
+  )
+
+  it.effect("retries and drops dead events", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        let strict = true
+        const refuse = Effect.fail(
+          new SqlError({ reason: new ConstraintError({ cause: new Error(), message: "no", operation: "query" }) })
+        )
+        Kit.control.before = (ticks) => (strict && ticks.some(({ n }) => n < 3) ? refuse : Effect.void)
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2), Kit.tick(3)])
+        yield* recorder.flush()
+        assert.strictEqual((yield* recorder.stats).dead, 2)
+        assert.strictEqual(yield* recorder.dead.drop([Kit.tick(2).id]), 1)
+        strict = false
+        assert.strictEqual(yield* recorder.dead.retry(), 1)
+        yield* recorder.flush()
+        assert.deepStrictEqual(yield* storedIn(folder), [3, 1])
+        const stats = yield* recorder.stats
+        assert.deepStrictEqual([stats.dead, stats.poisoned], [0, 2])
+      })
+    )
+  )
+
+  it.effect("fails a caller with what its own event was refused for", () =>
+    withRecorder({}, (recorder) =>
+      Effect.gen(function* () {
+        const [good, bad] = yield* Effect.all(
+          [
+            Effect.exit(recorder.record(Kit.tick(1), { ack: "committed" })),
+            reasonOf(recorder.record(Kit.tick(-1), { ack: "committed" }))
+          ],
+          { concurrency: 2 }
+        )
+        assert.isTrue(Exit.isSuccess(good))
+        assert.strictEqual(bad._tag, "Poisoned")
+      })
+    )
+  )
+
+  it.effect("holds back the session of an event that fails for unknown reasons, and sets it aside in the end", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        const unknown = Effect.fail(
+          new SqlError({ reason: new UnknownError({ cause: new Error(), message: "?", operation: "query" }) })
+        )
+        Kit.control.before = (ticks) => (ticks.some(({ id }) => id === "a-2") ? unknown : Effect.void)
+        yield* recorder.recordAll([Kit.tick(1, "a"), Kit.tick(2, "a"), Kit.tick(3, "a"), Kit.tick(4, "b")])
+        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 0, left: 2 })
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 4])
+        // Alone it may be the database's own failure; it is counted while others go through.
+        assert.strictEqual((yield* reasonOf(recorder.flush()))._tag, "TargetUnavailable")
+        for (const n of [5, 6, 7, 8]) {
+          yield* recorder.record(Kit.tick(n, "b"))
+          yield* recorder.flush()
+        }
+        assert.deepStrictEqual(
+          (yield* recorder.dead.list()).map(({ id }) => id),
+          ["a-2"]
+        )
+        yield* recorder.flush()
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 4, 5, 6, 7, 8, 3])
+      })
+    )
+  )
+
+  it.effect("takes it for the database's failure where everything fails and nobody knows why", () =>
+    withRecorder({ drain: false }, (recorder) =>
+      Effect.gen(function* () {
+        Kit.control.before = () => Effect.die("a defect")
+        yield* recorder.recordAll(Array.from({ length: 200 }, (_, n) => Kit.tick(n, `s${n}`)))
+        assert.strictEqual((yield* reasonOf(recorder.flush()))._tag, "TargetUnavailable")
+        const stats = yield* recorder.stats
+        assert.deepStrictEqual([stats.spooled, stats.dead], [200, 0])
+        assert.isBelow(Kit.control.batches.length, 40)
+      })
+    )
+  )
+
+  it.effect("refuses what does not fit its schema, with no part of it in the message", () =>
+    withRecorder({ maxEventBytes: 200 }, (recorder) =>
+      Effect.gen(function* () {
+        const secret = "hunter2"
+        for (const event of [
+          { ...Kit.tick(1), n: secret as never },
+          { ...Kit.tick(1), id: "" },
+          { ...Kit.tick(1), note: secret.repeat(100) }
+        ]) {
+          const error = yield* Effect.flip(recorder.recordAll([Kit.tick(0), event]))
+          assert.strictEqual(error.reason._tag, "InvalidEvent")
+          assert.notInclude(`${error.message} ${JSON.stringify(error)}`, secret)
+        }
+        assert.strictEqual((yield* recorder.stats).spooled, 0)
+      })
+    )
+  )
+
+  it.effect("names every option that is out of bounds", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const wrong = {
+        maxRows: 0,
+        maxBytes: 1,
+        batchSize: 0.5,
+        pace: 2,
+        lease: "1 milli",
+        deadline: 0,
+        maxWaiting: -1
+      } as const
+      const built = Layer.build(Kit.recorder(folder, wrong).pipe(Layer.provide(Kit.database(folder))))
+      const error = yield* Effect.flip(built)
+      for (const name of Object.keys(wrong)) assert.include(error.message, name)
+    })
+  )
+
+  it.effect("keeps 100,000 events moving with memory flat", () =>
+    withRecorder({ drain: false, maxRows: 200_000, maxBytes: 256 * 1024 * 1024 }, (recorder, folder) =>
+      Effect.gen(function* () {
+        const total = 100_000
+        yield* recorder.recordAll(Array.from({ length: 1_000 }, (_, n) => Kit.tick(n)))
+        const before = heap()
+        let most = 0
+        for (let n = 1_000; n < total; n += 1_000) {
+          yield* recorder.recordAll(Array.from({ length: 1_000 }, (_, index) => Kit.tick(n + index)))
+          Kit.control.batches.length = 0
+          if (n % 10_000 === 0) most = Math.max(most, heap() - before)
+        }
+        Kit.control.before = () => Effect.sync(() => void (Kit.control.batches.length = 0))
+        yield* recorder.flush({ within: "1 minute" })
+        most = Math.max(most, heap() - before)
+        assert.isBelow(most, 48 * 1024 * 1024)
+        const numbers = yield* storedIn(folder)
+        assert.strictEqual(numbers.length, total)
+        assert.isTrue(numbers.every((n, index) => n === index))
+      })
+    )
+  )
+
+  it.effect("drops from a cache what a batch makes out of date, when it is committed", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      const count = Query.make({
+        name: "ticks.count",
+        input: Schema.Struct({}),
+        result: Schema.Int,
+        dependencies: () => [Dependency.make("ticks")],
+        run: () => Effect.map(Kit.stored, (rows) => rows.length)
+      })
+      const layer = EventRecorder.layer(Kit.Ticks, { filename: Kit.spoolOf(folder), drain: false }).pipe(
+        Layer.provideMerge(QueryCache.layer()),
+        Layer.provide(CacheStore.layerMemory()),
+        Layer.provide(QueryExecutor.layer),
+        Layer.provideMerge(Kit.database(folder))
+      )
+      yield* Effect.gen(function* () {
+        const executor = yield* QueryExecutor.QueryExecutor
+        const recorder = yield* Kit.Ticks
+        assert.strictEqual(yield* executor.query(count, {}), 0)
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(2)])
+        assert.strictEqual(yield* executor.query(count, {}), 0)
+        yield* recorder.flush()
+        assert.strictEqual(yield* executor.query(count, {}), 2)
+      }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.effect("counts in metrics, by recorder", () =>
+    withRecorder({ drain: false }, (recorder) =>
+      Effect.gen(function* () {
+        yield* recorder.recordAll([Kit.tick(1), Kit.tick(-1), Kit.tick(2)])
+        yield* recorder.flush()
+        const found = new Map(
+          (yield* Metric.snapshot).flatMap((metric) =>
+            metric.id.startsWith("athena_events_") && "count" in metric.state ? [[metric.id, metric.state.count]] : []
+          ) as Array<[string, number]>
+        )
+        assert.strictEqual(found.get("athena_events_spooled_total"), 3)
+        assert.strictEqual(found.get("athena_events_delivered_total"), 2)
+        assert.strictEqual(found.get("athena_events_poisoned_total"), 1)
+        assert.isAtLeast(found.get("athena_events_batches_total")!, 1)
+      })
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+})
+
+const direct = (options: EventRecorder.DirectOptions = {}) =>
+  Effect.gen(function* () {
+    yield* Kit.reset
+    const folder = yield* TempFolder.make
+    const context = yield* Layer.build(
+      EventRecorder.layerDirect(Kit.Ticks, options).pipe(
+        Layer.provide(QueryExecutor.layer),
+        Layer.provideMerge(Kit.database(folder))
+      )
+    )
+    return { folder, recorder: Context.get(context, Kit.Ticks) }
+  })
+
+describe("EventRecorder.layerDirect", () => {
+  it.effect("stores in one transaction what gathers, and is done when it is committed", () =>
+    Effect.gen(function* () {
+      const { folder, recorder } = yield* direct()
+      yield* Effect.forEach([1, 2, 3, 4], (n) => recorder.record(Kit.tick(n)), { concurrency: 4 })
+      assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 3, 4])
+      assert.strictEqual(Kit.control.batches.length, 1)
+      yield* recorder.record(Kit.tick(5), { ack: "accepted" })
+      yield* recorder.flush()
+      assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 3, 4, 5])
+    })
+  )
+
+  it.effect("fails the caller of an event that is refused, and nobody else", () =>
+    Effect.gen(function* () {
+      const { folder, recorder } = yield* direct()
+      const exits = yield* Effect.forEach([1, -2, 3], (n) => Effect.exit(recorder.record(Kit.tick(n))), {
+        concurrency: 3
+      })
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
+      assert.deepStrictEqual(yield* storedIn(folder), [1, 3])
+      const invalid = yield* reasonOf(recorder.record({ ...Kit.tick(1), n: 0.5 }))
+      assert.strictEqual(invalid._tag, "InvalidEvent")
+    })
+  )
+
+  it.effect("waits for a database that is away, within the deadline", () =>
+    Effect.gen(function* () {
+      const { folder, recorder } = yield* direct({ deadline: "1 second" })
+      Kit.control.before = () => away
+      const fiber = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1))))
+      yield* recorder.record(Kit.tick(2), { ack: "accepted" })
+      yield* TestClock.adjust("2 seconds")
+      const reason = yield* Fiber.join(fiber)
+      assert.strictEqual(reason._tag === "DeadlineExceeded" && reason.reached, "none")
+      Kit.control.before = () => Effect.void
+      yield* TestClock.adjust("1 second")
+      yield* recorder.flush()
+      assert.deepStrictEqual(yield* storedIn(folder), [2])
+    })
+  )
+})
+
+describe("EventRecorder.layerTest", () => {
+  it.effect("hands on each event", () =>
+    Effect.gen(function* () {
+      const seen: Array<number> = []
+      yield* Kit.Ticks.use((ticks) => ticks.recordAll([Kit.tick(1), Kit.tick(2)])).pipe(
+        Effect.provide(EventRecorder.layerTest(Kit.Ticks, ({ n }) => seen.push(n)))
+      )
+      assert.deepStrictEqual(seen, [1, 2])
+    })
+  )
+})
