@@ -61,7 +61,7 @@ const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: Id })
 /** Made when such an event comes: a hook process sees one of them. */
 const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
 
-const events = {
+const wire = {
   SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
   UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
   PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
@@ -86,6 +86,14 @@ const events = {
   PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
   SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String) }))
 } as const
+
+/**
+ * The events that memory has a use for: those a hook is to be installed for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const events: ReadonlyArray<string> = Object.keys(wire)
 
 /** Events that exist and that memory has no use for. */
 const ignored = new Set([
@@ -181,10 +189,10 @@ const batchError = (response: unknown): string | undefined => {
 /** The agent tells itself of a background command by a prompt that no person wrote. */
 const isNotification = (prompt: string): boolean => prompt.startsWith("<task-notification>")
 
-type Decoded = { readonly [K in keyof typeof events]: (typeof events)[K]["Type"] }
+type Decoded = { readonly [K in keyof typeof wire]: (typeof wire)[K]["Type"] }
 
 const toEvent: {
-  readonly [K in keyof typeof events]: (
+  readonly [K in keyof typeof wire]: (
     body: Decoded[K],
     session: { readonly agent: string; readonly sessionId: string; readonly cwd: string }
   ) => HookEvent
@@ -254,8 +262,8 @@ const invalid = (error: Schema.SchemaError): InvalidPayload =>
 
 const decodeHead = Schema.decodeUnknownEffect(Head)
 
-const decodeAs = <K extends keyof typeof events>(name: K, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
-  Schema.decodeUnknownEffect(events[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
+const decodeAs = <K extends keyof typeof wire>(name: K, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
+  Schema.decodeUnknownEffect(wire[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
     Effect.mapError(invalid),
     Effect.map((decoded) => toEvent[name](decoded, { agent, sessionId: decoded.session_id, cwd: decoded.cwd }))
   )
@@ -270,7 +278,7 @@ export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> 
   decodeHead(body).pipe(
     Effect.mapError(invalid),
     Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
-      if (Object.hasOwn(events, name)) return decodeAs(name as keyof typeof events, body)
+      if (Object.hasOwn(wire, name)) return decodeAs(name as keyof typeof wire, body)
       if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
       return Effect.fail(new InvalidPayload({ detail: `unknown event ${JSON.stringify(name.slice(0, 100))}` }))
     })
