@@ -12,18 +12,18 @@ import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
+import { install } from "./commands/install.ts"
 import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
 import { search } from "./commands/search.ts"
-
-declare const __ATHENA_VERSION__: string
+import { status } from "./commands/status.ts"
+import { uninstall } from "./commands/uninstall.ts"
+import { version } from "./version.ts"
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, migrate, cache, doctor])
+  Command.withSubcommands([install, uninstall, status, hook, demo, search, goals, remember, migrate, cache, doctor])
 )
-
-const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"
 
 /** Runs the command line; a failure is one line and exit code 1. */
 export const main = (): void =>

@@ -180,11 +180,12 @@ export const planUninstall = Effect.fnUntraced(function* (target: Target): Effec
   return planOf(target, snapshot, isLeftOver ? undefined : after, known)
 })
 
-/** What the receipt says once the file is written. */
-const settle = (plan: Plan, folders: ReadonlyArray<string>) =>
-  plan.receipt === undefined
-    ? Effect.void
-    : Receipts.save(plan.target.home, { ...plan.receipt, folders: [...folders, ...plan.receipt.folders] })
+const write = Effect.fnUntraced(function* ({ after, receipt, snapshot, target }: Plan, as: "install" | "uninstall") {
+  if (after === undefined) return yield* SettingsFile.remove(snapshot, receipt?.folders ?? [])
+  const folders = yield* SettingsFile.replace(snapshot, after, target.newMode)
+  if (as === "uninstall" || receipt === undefined) return
+  yield* Receipts.save(target.home, { ...receipt, folders: [...folders, ...receipt.folders] })
+})
 
 /**
  * Does what was planned.
@@ -199,14 +200,12 @@ export const carryOut = Effect.fnUntraced(function* (
   plan: Plan,
   as: "install" | "uninstall"
 ): Effect.fn.Return<Done, InstallError, Files> {
-  const { after, kind, receipt, snapshot, target } = plan
+  const { kind, snapshot, target } = plan
   if (kind === "nothing") return { plan, backup: undefined }
-  const backup = kind === "change" ? yield* Backups.keep(snapshot) : undefined
-  if (after === undefined) yield* SettingsFile.remove(snapshot, receipt?.folders ?? [])
-  else {
-    const folders = yield* SettingsFile.replace(snapshot, after, target.newMode)
-    if (as === "install") yield* settle(plan, folders)
-  }
+  yield* SettingsFile.checkWritable(snapshot)
+  const backup = yield* kind === "change"
+    ? Backups.around(snapshot, write(plan, as))
+    : Effect.as(write(plan, as), undefined)
   if (as === "uninstall") yield* Receipts.forget(target.home, target.file)
   return { plan, backup }
 })

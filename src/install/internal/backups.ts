@@ -24,8 +24,7 @@ const list = Effect.fnUntraced(function* (target: string) {
     .map((name) => path.join(path.dirname(target), name))
 })
 
-/** Keeps the content of a file, and no more than `maxBackups` of them. Gives the name; nothing where there was no file. */
-export const keep = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
+const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
   if (content === undefined) return undefined
   const fs = yield* FileSystem.FileSystem
   const time = DateTime.formatIso(yield* DateTime.now).replace(/[-:.]/g, "")
@@ -38,7 +37,24 @@ export const keep = Effect.fnUntraced(function* ({ content, file, target }: Snap
     ),
     Effect.mapError(accessError(file, "keeping a backup beside it"))
   )
-  const old = (yield* list(target)).slice(0, -maxBackups)
-  yield* Effect.forEach(old, (backup) => Effect.ignore(fs.remove(backup)), { discard: true })
   return name
 })
+
+const prune = Effect.fnUntraced(function* (target: string) {
+  const fs = yield* FileSystem.FileSystem
+  const old = (yield* list(target)).slice(0, -maxBackups)
+  yield* Effect.forEach(old, (backup) => Effect.ignore(fs.remove(backup)), { discard: true })
+})
+
+/**
+ * Keeps the content of a file while it is changed, and afterwards, if it was; no more than `maxBackups` of them. Gives the
+ * name; nothing where there was no file.
+ */
+export const around = <A, E, R>(snapshot: Snapshot, change: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const name = yield* write(snapshot)
+    yield* Effect.onError(change, () => (name === undefined ? Effect.void : Effect.ignore(fs.remove(name))))
+    yield* prune(snapshot.target)
+    return name
+  })

@@ -99,7 +99,7 @@ const isSame = (left: Uint8Array | undefined, right: Uint8Array | undefined): bo
   left === undefined || right === undefined ? left === right : Buffer.compare(left, right) === 0
 
 /** A file that its owner has closed to writing is left alone, even by those who may write everything. */
-const checkWritable = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
+export const checkWritable = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
   const fs = yield* FileSystem.FileSystem
   if (content === undefined) return
   const writable = yield* Effect.orElseSucceed(Effect.as(fs.access(target, { writable: true }), true), () => false)
@@ -157,7 +157,6 @@ export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: st
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const { content, file, target } = snapshot
-  yield* checkWritable(snapshot)
   return yield* Effect.gen(function* () {
     const folders = yield* makeFolders(path.dirname(target), newMode === 0o600 ? 0o700 : 0o755)
     const name = yield* draft(snapshot, new TextEncoder().encode(text), content?.mode ?? newMode)
@@ -179,7 +178,6 @@ export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: st
 /** Removes the file, and those of some folders that are empty then, the innermost first. */
 export const remove = Effect.fnUntraced(function* (snapshot: Snapshot, folders: ReadonlyArray<string>) {
   const fs = yield* FileSystem.FileSystem
-  yield* checkWritable(snapshot)
   yield* checkUnchanged(snapshot)
   yield* Effect.mapError(fs.remove(snapshot.target), accessError(snapshot.file, "removing it"))
   // A folder that is not empty is not removed.

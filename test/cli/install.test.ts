@@ -1,0 +1,267 @@
+/**
+ * `athena install`, what it installed, and `athena uninstall`, as an agent and its user meet them.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Agent from "../utils/Agent.ts"
+import * as Cli from "../utils/Cli.ts"
+
+/** The home of a user, with a repository in it. */
+const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
+  const env = { HOME: folder }
+  const settings = path.join(folder, ".claude", "settings.json")
+  const write = (content: string, mode = 0o600) => {
+    fs.mkdirSync(path.dirname(settings), { recursive: true })
+    fs.writeFileSync(settings, content)
+    fs.chmodSync(settings, mode)
+  }
+  const read = () => fs.readFileSync(settings, "utf8")
+  const athena = (...args: ReadonlyArray<string>) => Cli.run(args, { env, cwd: project })
+  const json = (...args: ReadonlyArray<string>) =>
+    Effect.map(athena(...args, "--json"), ({ code, stdout }): any => ({ code, ...JSON.parse(stdout) }))
+  /** Everything below the home, by name and content. */
+  const everything = () =>
+    fs
+      .readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => fs.lstatSync(path.join(folder, name)).isFile() && !name.includes("compile-cache"))
+      .toSorted()
+      .map((name) => [name, fs.readFileSync(path.join(folder, name), "utf8")])
+  return { folder, project, env, settings, write, read, athena, json, everything }
+})
+
+const others = `{
+  "model": "opus", // the good one
+  "hooks": {
+    "Stop": [{ "hooks": [{ "type": "command", "command": "say done" }] }]
+  }
+}
+`
+
+describe("athena install", () => {
+  it.live("shows what it would do and does nothing, with --dry-run", () =>
+    Effect.gen(function* () {
+      const { athena, everything, json, settings, write } = yield* scratch
+      const missing = yield* athena("install", "--dry-run")
+      assert.strictEqual(missing.code, 0)
+      assert.match(
+        missing.stdout,
+        new RegExp(`^--- /dev/null\\n\\+\\+\\+ ${settings}\\n@@ -0,0 \\+1,\\d+ @@\\n\\+\\{\\n`)
+      )
+      write(others)
+      const before = everything()
+      const { stdout } = yield* athena("install", "--dry-run")
+      assert.include(stdout, `--- ${settings}\n+++ ${settings}\n@@`)
+      assert.include(stdout, '\n-    "Stop": [{ "hooks"')
+      assert.include(stdout, '\n+    "Stop": [{ "hooks"')
+      assert.deepInclude(yield* json("install", "--dry-run"), { change: "change", done: false, backup: null })
+      assert.deepStrictEqual(everything(), before)
+    })
+  )
+
+  it.live("installs what an agent can run through a whole session, and takes it out to the byte", () =>
+    Effect.gen(function* () {
+      const { athena, env, json, project, read, settings, write } = yield* scratch
+      // This agent reads JSON without comments.
+      const before = others.replace(" // the good one", "")
+      write(before)
+      const installed = yield* athena("install")
+      assert.strictEqual(installed.code, 0, installed.stderr)
+      assert.include(installed.stdout, `hooks for 10 events are in ${settings}`)
+
+      const session: Agent.Session = { settings, cwd: project, env: { ...env, CLAUDE_PROJECT_DIR: project } }
+      const tell = Effect.fnUntraced(function* (id: string, name: string, more: object = {}) {
+        const body = { hook_event_name: name, session_id: id, cwd: project, ...more }
+        const ours = (yield* Agent.tell(session, body)).at(-1)!
+        assert.deepInclude(ours, { code: 0, stderr: "" })
+        return JSON.parse(ours.stdout) as { hookSpecificOutput?: { additionalContext: string } }
+      })
+      yield* tell("s-1", "SessionStart", { source: "startup" })
+      yield* tell("s-1", "UserPromptSubmit", { prompt: "How do we deploy to the staging branch?" })
+      yield* tell("s-1", "PostToolUse", {
+        tool_name: "Bash",
+        tool_input: { command: "make deploy" },
+        tool_use_id: "t-1"
+      })
+      yield* tell("s-1", "Stop", { last_assistant_message: "Deploys go through the staging branch." })
+      yield* tell("s-1", "SessionEnd", { reason: "other" })
+      const next = yield* tell("s-2", "SessionStart", { source: "startup" })
+      assert.include(next.hookSpecificOutput?.additionalContext, "Deploys go through the staging branch.")
+
+      const status = yield* json("status")
+      assert.deepInclude(status, { code: 0, healthy: true })
+      assert.deepInclude(status.memory, { database: "embedded", events: 4, projects: 1 })
+      assert.deepInclude(status.agents[0], {
+        agent: "claude",
+        scope: "user",
+        installed: true,
+        missing: [],
+        outdated: []
+      })
+      assert.match((yield* athena("status")).stdout, /^Claude Code \(user\) +10 events, version \d+\.\d+\.\d+ {2}\//)
+
+      assert.strictEqual((yield* athena("uninstall")).code, 0)
+      assert.strictEqual(read(), before)
+      assert.deepInclude(yield* json("uninstall"), { code: 0, change: "nothing", done: false })
+      assert.include((yield* athena("status")).stdout, "not installed")
+    })
+  )
+
+  it.live("gives SessionEnd its own time, and names both paths in full", () =>
+    Effect.gen(function* () {
+      const { athena, settings } = yield* scratch
+      yield* athena("install")
+      const [start] = Agent.handlers(settings, "SessionStart")
+      const [end] = Agent.handlers(settings, "SessionEnd")
+      assert.strictEqual(start?.timeout, 10)
+      assert.strictEqual(end?.timeout, 5)
+      assert.strictEqual(start?.command, process.execPath)
+      assert.strictEqual(start?.args?.[0], fs.realpathSync(Cli.bin))
+    })
+  )
+
+  it.live("is done once, however often it is called, also at once", () =>
+    Effect.gen(function* () {
+      const { athena, json, read, write } = yield* scratch
+      for (const before of [undefined, others]) {
+        if (before !== undefined) write(before)
+        const both = yield* Effect.all([athena("install"), athena("install")], { concurrency: 2 })
+        for (const { code, stderr } of both) assert.strictEqual(code, 0, stderr)
+        const once = read()
+        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 10)
+        assert.deepInclude(yield* json("install"), { change: "nothing", done: false })
+        assert.strictEqual(read(), once)
+        yield* athena("uninstall")
+        if (before !== undefined) assert.strictEqual(read(), before)
+      }
+    })
+  )
+
+  it.live("goes into a project, for all who work in it", () =>
+    Effect.gen(function* () {
+      const { athena, everything, json, project, settings } = yield* scratch
+      yield* athena("install", "--scope", "project")
+      assert.isFalse(fs.existsSync(settings))
+      const own = path.join(project, ".claude", "settings.json")
+      assert.strictEqual(Agent.handlers(own, "Stop").length, 1)
+      const { agents } = yield* json("status")
+      assert.deepInclude(
+        agents.find(({ file }: any) => file === own),
+        { scope: "project", installed: true }
+      )
+      yield* athena("uninstall", "--scope", "project")
+      assert.deepStrictEqual(everything(), [])
+      assert.isFalse(fs.existsSync(path.dirname(own)))
+    })
+  )
+
+  it.live("refuses what it can't do safely, in one line that says what to do", () =>
+    Effect.gen(function* () {
+      const { athena, everything, settings, write } = yield* scratch
+      const refused = Effect.fnUntraced(function* (args: ReadonlyArray<string>, why: RegExp) {
+        const before = everything()
+        const { code, stderr, stdout } = yield* athena(...args)
+        assert.strictEqual(code, 1)
+        assert.strictEqual(stdout, "")
+        assert.match(stderr, /^athena: [^\n]+\n$/)
+        assert.match(stderr, why)
+        assert.deepStrictEqual(everything(), before)
+      })
+      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: nothing can be installed .* supports: claude/)
+      write('{\n  "model": "x",\n  oops\n}\n')
+      yield* refused(["install"], new RegExp(`${settings}:3:3: a name in double quotes is expected here; correct`))
+      yield* refused(["uninstall"], /settings\.json:3:3/)
+      write(others, 0o400)
+      yield* refused(["install"], /settings\.json: it is read-only: allow writing \(chmod u\+w\) and try again/)
+    })
+  )
+
+  it.live("follows a link to where the settings really are", () =>
+    Effect.gen(function* () {
+      const { athena, folder, settings, write } = yield* scratch
+      write(others)
+      const real = path.join(folder, "dotfiles.json")
+      fs.renameSync(settings, real)
+      fs.symlinkSync(real, settings)
+      yield* athena("install")
+      assert.isTrue(fs.lstatSync(settings).isSymbolicLink())
+      assert.include(fs.readFileSync(real, "utf8"), "installed-by")
+      yield* athena("uninstall")
+      assert.strictEqual(fs.readFileSync(real, "utf8"), others)
+    })
+  )
+
+  it.live("tells what keeps the hooks from running", () =>
+    Effect.gen(function* () {
+      const { athena, json, project, read, write } = yield* scratch
+      yield* athena("install")
+      const installed = read()
+      const problems = Effect.map(json("status"), ({ agents, code, healthy }) => {
+        assert.deepInclude({ code, healthy }, { code: 1, healthy: false })
+        return agents[0].problems.join("\n")
+      })
+      write(installed.replace("{", '{ "disableAllHooks": true,'))
+      assert.match(yield* problems, /switched off by disableAllHooks in .*settings\.json: take that out/)
+      write(installed.replaceAll(/athena-hooks@[\d.]+/g, "athena-hooks@0.0.1"))
+      assert.match(yield* problems, /of another version or place \(0\.0\.1\); run: athena install/)
+      write(installed.replaceAll("bin.js", "gone.js"))
+      assert.match(yield* problems, /gone\.js is not there, or can't be run; run: athena install/)
+      write(installed.replace('"Stop"', '"Stopp"'))
+      assert.match(yield* problems, /no hook for Stop; run: athena install/)
+      write(installed.replace("{", "{ // mine\n"))
+      assert.match(yield* problems, /the file has comments/)
+      write("{")
+      assert.match(yield* problems, /settings\.json:1:1: the object has no end/)
+      // A switch of the project counts too.
+      write(installed)
+      fs.mkdirSync(path.join(project, ".claude"))
+      fs.writeFileSync(path.join(project, ".claude", "settings.local.json"), '{ "disableAllHooks": true }')
+      assert.match(yield* problems, /disableAllHooks in .*shop\/\.claude\/settings\.local\.json/)
+    })
+  )
+})
+
+describe("athena doctor, of what is installed", () => {
+  it.live("runs the installed command on a memory that is thrown away, and says what is wrong with it", () =>
+    Effect.gen(function* () {
+      const { folder, json, read, settings, write } = yield* scratch
+      const checks = (text?: string) =>
+        Effect.map(
+          Effect.andThen(
+            Effect.sync(() => text !== undefined && write(text)),
+            json("doctor")
+          ),
+          ({ checks, healthy }) => ({
+            healthy,
+            of: (name: string) => checks.find((check: any) => check.name === name)
+          })
+        )
+      const before = yield* checks()
+      assert.include(before.of("hooks").detail, "not installed for any agent")
+      yield* json("install")
+      const good = yield* checks()
+      assert.isTrue(good.healthy)
+      assert.include(good.of("claude user").detail, `hooks for 10 events, version `)
+      assert.match(good.of("claude run").detail, /^the installed command answered a session's start in \d+ ms$/)
+      assert.isFalse(fs.existsSync(path.join(folder, ".athena", "athena.db")))
+
+      const installed = read()
+      const script = path.join(folder, "script.js")
+      const broken = installed.replaceAll(JSON.stringify(fs.realpathSync(Cli.bin)), JSON.stringify(script))
+      assert.match((yield* checks(broken)).of("claude user").advice, /script\.js is not there/)
+      for (const [source, problem] of [
+        ["process.exit(2)", /did not end in order/],
+        ["console.log('hello')", /not a JSON object/],
+        ["console.error('this is old'); console.log('{}')", /^this is old$/]
+      ] as const) {
+        fs.writeFileSync(script, source)
+        const bad = yield* checks(broken)
+        assert.isFalse(bad.healthy)
+        assert.match(bad.of("claude run").detail, problem)
+        assert.match(bad.of("claude run").advice, /athena install --agent claude --scope user/)
+      }
+      assert.strictEqual((yield* checks("{")).of("claude user").detail, settings)
+    })
+  )
+})
