@@ -38,32 +38,23 @@ const managed: Readonly<Record<string, string>> = {
   win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
 }
 
-/** The files beside the target whose switches hold for it as well. */
-const otherFiles = Effect.fnUntraced(function* (agent: Agents.Agent) {
+/** What is switched off, in any file that counts for the agent here. */
+const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const user = yield* Installation.target(agent, "user")
   const project = yield* Installation.target(agent, "project")
-  const own = agent.name === "claude" ? managed[process.platform] : undefined
-  return [
-    user.file,
-    project.file,
-    path.join(path.dirname(project.file), agent.file.replace(/\.json$/, ".local.json")),
-    ...(own === undefined ? [] : [own])
-  ]
-})
-
-/** What is switched off, in any file that counts. */
-const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
-  const files = [...new Set(yield* otherFiles(agent))]
-  const found = yield* Effect.forEach(files, (file) =>
-    Effect.map(readText(file), (text) =>
-      Result.match(agent.text.value(text), {
-        onFailure: () => [],
-        onSuccess: ({ value }) => agent.switches(value).map((name) => `${name} in ${file}`)
-      })
-    )
+  const own = (text: string) =>
+    Result.match(agent.text.value(text), { onFailure: () => [], onSuccess: ({ value }) => agent.switches(value) })
+  const places = [user, project].flatMap(({ file }) => [
+    { file, switches: own },
+    ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
+  ])
+  const administrators = agent.name === "claude" ? managed[process.platform] : undefined
+  if (administrators !== undefined) places.push({ file: administrators, switches: own })
+  const found = yield* Effect.forEach(places, ({ file, switches }) =>
+    Effect.map(readText(file), (text) => switches(text).map((name) => `${name} in ${file}`))
   )
-  return found.flat()
+  return [...new Set(found.flat())]
 })
 
 const isExecutable = (file: string): boolean => {

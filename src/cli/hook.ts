@@ -10,6 +10,8 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as ClaudeCode from "../hooks/ClaudeCode.ts"
+import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
@@ -55,6 +57,8 @@ const memory = (deadline: Duration.Duration) =>
   )
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
+
+class UnknownAgent extends Data.TaggedError("UnknownAgent")<{ readonly message: string }> {}
 
 /** Whether a read of standard input is under way. */
 let reading = false
@@ -123,11 +127,26 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
+/** `--agent NAME` of the command line, Claude Code without it. Other arguments are for others. */
+const adapter = (args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const at = args.findIndex((arg) => arg === "--agent" || arg.startsWith("--agent="))
+    if (at < 0) return ClaudeCode
+    const name = args[at]?.slice("--agent=".length) || (args[at + 1] ?? "")
+    const found = HookAdapters.find(name)
+    if (found !== undefined) return found
+    const known = Object.keys(HookAdapters.byName).join(", ")
+    return yield* new UnknownAgent({ message: `--agent must be one of ${known}` })
+  })
+
 const program = (answered: (event: string) => void) =>
   Effect.gen(function* () {
     const body = yield* readInput
-    const folder = yield* Config.withDefault(Config.String("CLAUDE_PROJECT_DIR"), "")
-    const result = yield* HookRunner.run(body, { memory, projectFolder: folder === "" ? undefined : folder })
+    const agent = yield* adapter(process.argv.slice(2))
+    const folder =
+      agent.projectVariable === undefined ? "" : yield* Config.withDefault(Config.String(agent.projectVariable), "")
+    const projectFolder = folder === "" ? undefined : folder
+    const result = yield* HookRunner.run(body, { adapter: agent, memory, projectFolder })
     process.once("exit", () => answered(result.event ?? "none"))
     return result
   }).pipe(

@@ -15,6 +15,7 @@ import type * as Path from "effect/Path"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
+import type { HookAdapter } from "./HookAdapter.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import * as HookProgram from "./HookProgram.ts"
 
@@ -63,6 +64,8 @@ export interface RunOptions<E, R> extends HookProgram.HookOptions {
    * the event.
    */
   readonly memory: (deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>
+  /** The agent that calls; Claude Code where absent. */
+  readonly adapter?: HookAdapter | undefined
   /** `defaultDeadlines` where absent. */
   readonly deadlines?: Partial<Deadlines> | undefined
 }
@@ -109,7 +112,7 @@ const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
       ? nothing(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
       : {
           event: event._tag,
-          answer: ClaudeCode.encode(event, output.value),
+          answer: (options.adapter ?? ClaudeCode).encode(event, output.value),
           notices: output.value.notice === undefined ? [] : [output.value.notice]
         }
   }).pipe(Effect.catchCause(failOpen(event._tag)))
@@ -136,7 +139,7 @@ export const run = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<RunResult, never, FileSystem.FileSystem | Path.Path | R> =>
   parse(body).pipe(
-    Effect.flatMap(ClaudeCode.decode),
+    Effect.flatMap((options.adapter ?? ClaudeCode).decode),
     Effect.flatMap((event) => handle(event, options)),
     Effect.catchCause(failOpen(undefined))
   )

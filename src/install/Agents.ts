@@ -4,7 +4,12 @@
  *
  * @since 0.1.0
  */
+import * as Result from "effect/Result"
+import * as Toml from "effect/encoding/Toml"
 import * as ClaudeCode from "../hooks/ClaudeCode.ts"
+import * as Codex from "../hooks/Codex.ts"
+import * as GeminiCli from "../hooks/GeminiCli.ts"
+import * as QwenCode from "../hooks/QwenCode.ts"
 import type { HookText } from "./internal/hookText.ts"
 import * as JsonHooks from "./internal/jsonHooks.ts"
 import * as Wiring from "./Wiring.ts"
@@ -31,6 +36,19 @@ export interface HookCommand {
 }
 
 /**
+ * Another file of an agent that can keep its hooks from running.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SwitchFile {
+  /** Its name, in the folder of the settings. */
+  readonly file: string
+  /** What its text says that keeps hooks from running; nothing where it can't be read. */
+  readonly switches: (text: string) => ReadonlyArray<string>
+}
+
+/**
  * An agent whose settings we know.
  *
  * @category models
@@ -52,6 +70,8 @@ export interface Agent {
   readonly hint: string | undefined
   /** What the settings say that keeps hooks from running. */
   readonly switches: (settings: unknown) => ReadonlyArray<string>
+  /** Where else it may be said. */
+  readonly switchFiles: ReadonlyArray<SwitchFile>
   /** @internal */
   readonly text: HookText
 }
@@ -85,6 +105,18 @@ const claudeWiring = ({ node, script, version }: HookCommand): Wiring.Wiring =>
     }
   }))
 
+/** A word of a command line as the shell of the system takes it. */
+const quoted = (word: string): string =>
+  process.platform === "win32" ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`
+
+/** For agents that give the command to a shell. */
+const shellWiring =
+  (name: AgentName, events: ReadonlyArray<string>, timeout: number) =>
+  ({ node, script, version }: HookCommand): Wiring.Wiring => {
+    const command = `${quoted(node)} ${quoted(script)} hook --agent ${name} ${Wiring.mark(version)}`
+    return events.map((event) => ({ event, handler: { type: "command", command, timeout } }))
+  }
+
 const isOn = (settings: unknown, name: string): boolean =>
   typeof settings === "object" && settings !== null && (settings as Record<string, unknown>)[name] === true
 
@@ -92,6 +124,22 @@ const switchedOff = (settings: unknown): ReadonlyArray<string> => [
   ...(isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
   ...(isOn(settings, "allowManagedHooksOnly") ? ["allowManagedHooksOnly"] : [])
 ]
+
+const json = (comments: boolean): HookText =>
+  JsonHooks.make({ dialect: { comments, trailingCommas: false }, nesting: "groups" })
+
+const valueOf = (format: HookText, text: string, read: (settings: unknown) => ReadonlyArray<string>) =>
+  Result.match(format.value(text), { onFailure: () => [], onSuccess: ({ value }) => read(value) })
+
+const isFalse = (value: unknown, name: string): boolean =>
+  typeof value === "object" && value !== null && (value as Record<string, unknown>)[name] === false
+
+const codexSwitches = (text: string): ReadonlyArray<string> =>
+  Result.match(Toml.parse(text), {
+    onFailure: () => [],
+    onSuccess: ({ features }) =>
+      ["hooks", "codex_hooks"].filter((name) => isFalse(features, name)).map((name) => `[features] ${name}`)
+  })
 
 /**
  * Claude Code.
@@ -108,15 +156,75 @@ export const claude: Agent = {
   wiring: claudeWiring,
   hint: undefined,
   switches: switchedOff,
+  switchFiles: [{ file: "settings.local.json", switches: (text) => valueOf(json(true), text, switchedOff) }],
   // It was reported to discard a file with comments as a whole; who has them in a file that it does read keeps them.
-  text: JsonHooks.make({ dialect: { comments: true, trailingCommas: false }, nesting: "groups" })
+  text: json(true)
 }
 
-const notYet = (name: AgentName, title: string): Unsupported => ({
-  name,
-  title,
-  unsupported: `nothing can be installed for ${title} yet; athena install supports: claude`
-})
+/**
+ * Codex CLI. Its seconds are those of its documentation; its `hooks.json` is JSON in the strict sense.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const codex: Agent = {
+  name: "codex",
+  title: "Codex CLI",
+  folder: ".codex",
+  folderVariable: "CODEX_HOME",
+  file: "hooks.json",
+  wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  hint: "Codex runs a hook once you trust it: start codex and confirm them with /hooks, after every install",
+  switches: () => [],
+  switchFiles: [{ file: "config.toml", switches: codexSwitches }],
+  text: json(false)
+}
+
+/**
+ * Qwen Code. It counts a command's time in milliseconds.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const qwen: Agent = {
+  name: "qwen",
+  title: "Qwen Code",
+  folder: ".qwen",
+  folderVariable: undefined,
+  file: "settings.json",
+  wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
+  hint: undefined,
+  switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
+  switchFiles: [],
+  text: json(true)
+}
+
+/**
+ * Gemini CLI. It counts time in milliseconds.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const gemini: Agent = {
+  name: "gemini",
+  title: "Gemini CLI",
+  folder: ".gemini",
+  folderVariable: undefined,
+  file: "settings.json",
+  wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
+  hint: undefined,
+  switches: () => [],
+  switchFiles: [],
+  text: json(true)
+}
+
+const cursor: Unsupported = {
+  name: "cursor",
+  title: "Cursor",
+  unsupported:
+    "it is not known well enough what Cursor sends to hooks and takes from them, so nothing is installed; " +
+    "use --agent claude, codex, gemini or qwen"
+}
 
 /**
  * All of them, those without support included.
@@ -124,13 +232,7 @@ const notYet = (name: AgentName, title: string): Unsupported => ({
  * @category agents
  * @since 0.1.0
  */
-export const all: ReadonlyArray<Agent | Unsupported> = [
-  claude,
-  notYet("codex", "Codex CLI"),
-  notYet("gemini", "Gemini CLI"),
-  notYet("qwen", "Qwen Code"),
-  notYet("cursor", "Cursor")
-]
+export const all: ReadonlyArray<Agent | Unsupported> = [claude, codex, gemini, qwen, cursor]
 
 /**
  * Those that hooks can be installed for.

@@ -108,6 +108,59 @@ describe("athena install", () => {
     })
   )
 
+  it.live.each([
+    ["codex", ".codex/hooks.json", "UserPromptSubmit", { prompt: "How do we deploy?", turn_id: "t-1" }, 10],
+    ["qwen", ".qwen/settings.json", "UserPromptSubmit", { prompt: "x", submitted_prompt: "How do we deploy?" }, 10_000],
+    ["gemini", ".gemini/settings.json", "BeforeAgent", { prompt: "How do we deploy?" }, 10_000]
+  ] as const)("installs what %s can run", ([agent, file, name, prompt, timeout]) =>
+    Effect.gen(function* () {
+      const { athena, env, folder, json, project } = yield* scratch
+      assert.strictEqual((yield* athena("remember", "Deploys go through the staging branch")).code, 0)
+      const settings = path.join(folder, file)
+      assert.strictEqual((yield* athena("install", "--agent", agent)).code, 0)
+      const session: Agent.Session = { settings, cwd: project, env }
+      const tell = (hook_event_name: string, more: object) =>
+        Effect.map(
+          Agent.tell(session, { hook_event_name, session_id: `${agent}-1`, cwd: project, ...more } as never),
+          (answers) => answers[0]!
+        )
+      for (const [event, more] of [
+        ["SessionStart", { source: "startup" }],
+        [name, prompt]
+      ] as const) {
+        const { code, stderr, stdout } = yield* tell(event, more)
+        assert.deepInclude({ code, stderr }, { code: 0, stderr: "" })
+        if (event === name) continue
+        const { additionalContext, hookEventName } = JSON.parse(stdout).hookSpecificOutput
+        assert.strictEqual(hookEventName, event)
+        assert.include(additionalContext, "Deploys go through the staging branch")
+      }
+      assert.strictEqual(Agent.handlers(settings, name)[0]?.timeout, timeout)
+      const found = yield* json("search", "How do we deploy")
+      assert.include(JSON.stringify(found.results), "How do we deploy?")
+      const { agents } = yield* json("status")
+      assert.deepInclude(
+        agents.find(({ file }: any) => file === settings),
+        { agent, installed: true, problems: [] }
+      )
+      assert.strictEqual((yield* json("doctor")).code, 0)
+      yield* athena("uninstall", "--agent", agent)
+      assert.isFalse(fs.existsSync(path.dirname(settings)))
+    })
+  )
+
+  it.live("answers an agent that it does not know with nothing, and says so", () =>
+    Effect.gen(function* () {
+      const { env, project } = yield* scratch
+      for (const args of [["--agent", "emacs"], ["--agent=emacs"], ["--agent"]]) {
+        const input = Cli.event(project, "SessionStart")
+        const { code, stderr, stdout } = yield* Cli.run(["hook", ...args], { env, input })
+        assert.deepStrictEqual({ code, stdout }, { code: 0, stdout: "{}\n" })
+        assert.match(stderr, /^athena hook: --agent must be one of claude, codex, gemini, qwen\n$/)
+      }
+    })
+  )
+
   it.live("gives SessionEnd its own time, and names both paths in full", () =>
     Effect.gen(function* () {
       const { athena, settings } = yield* scratch
@@ -168,7 +221,7 @@ describe("athena install", () => {
         assert.match(stderr, why)
         assert.deepStrictEqual(everything(), before)
       })
-      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: nothing can be installed .* supports: claude/)
+      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: it is not known .* use --agent claude, codex/)
       write('{\n  "model": "x",\n  oops\n}\n')
       yield* refused(["install"], new RegExp(`${settings}:3:3: a name in double quotes is expected here; correct`))
       yield* refused(["uninstall"], /settings\.json:3:3/)
