@@ -5,7 +5,9 @@ import * as fs from "node:fs"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
+import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Result from "effect/Result"
 import * as Repository from "../hooks/Repository.ts"
 import * as Agents from "../install/Agents.ts"
 import { InstallError, UnsupportedAgent } from "../install/InstallError.ts"
@@ -61,10 +63,26 @@ const projectFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
   return path.join(worktreePath, agent.folder)
 })
 
-/** The settings file of an agent in a scope. */
-export const target = Effect.fnUntraced(function* (agent: Agents.Agent, scope: Scope) {
+/** Which of an agent's files its hooks are in, or are to be. */
+const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) {
   const path = yield* Path.Path
-  const folder = yield* scope === "user" ? userFolder(agent) : projectFolder(agent)
+  const files = yield* FileSystem.FileSystem
+  const { otherwise } = agent
+  if (otherwise === undefined) return agent
+  const text = yield* Effect.orElseSucceed(files.readFileString(path.join(folder, otherwise.file)), () => "")
+  const hasOurs = Result.match(otherwise.text.found(text), {
+    onFailure: () => false,
+    onSuccess: (all) => all.length > 0
+  })
+  const hasFirst = yield* Effect.orElseSucceed(files.exists(path.join(folder, agent.file)), () => true)
+  return hasOurs || (!hasFirst && otherwise.text.hasHooks(text)) ? otherwise : agent
+})
+
+/** The settings file of an agent in a scope. */
+export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: Scope) {
+  const path = yield* Path.Path
+  const folder = yield* scope === "user" ? userFolder(known) : projectFolder(known)
+  const agent = yield* place(known, folder)
   return {
     agent,
     file: path.join(folder, agent.file),

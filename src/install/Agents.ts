@@ -12,6 +12,7 @@ import * as GeminiCli from "../hooks/GeminiCli.ts"
 import * as QwenCode from "../hooks/QwenCode.ts"
 import type { HookText } from "./internal/hookText.ts"
 import * as JsonHooks from "./internal/jsonHooks.ts"
+import * as TomlHooks from "./internal/tomlHooks.ts"
 import * as Wiring from "./Wiring.ts"
 
 /**
@@ -72,6 +73,11 @@ export interface Agent {
   readonly switches: (settings: unknown) => ReadonlyArray<string>
   /** Where else it may be said. */
   readonly switchFiles: ReadonlyArray<SwitchFile>
+  /**
+   * The same agent with another file for its hooks, which is used where it has some already and the first one does not
+   * exist, or where it has ours.
+   */
+  readonly otherwise?: Agent | undefined
   /** @internal */
   readonly text: HookText
 }
@@ -161,24 +167,29 @@ export const claude: Agent = {
   text: json(true)
 }
 
+const codexHint = "Codex runs a hook once you trust it: start codex and confirm them with /hooks, after every install"
+
+/** Codex warns of hooks in both of its files, so those who have theirs in `config.toml` get ours there. */
+const codexToml: Agent = {
+  name: "codex",
+  title: "Codex CLI",
+  folder: ".codex",
+  folderVariable: "CODEX_HOME",
+  file: "config.toml",
+  wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  hint: codexHint,
+  switches: () => [],
+  switchFiles: [{ file: "config.toml", switches: codexSwitches }],
+  text: TomlHooks.hooks
+}
+
 /**
  * Codex CLI. Its seconds are those of its documentation; its `hooks.json` is JSON in the strict sense.
  *
  * @category agents
  * @since 0.1.0
  */
-export const codex: Agent = {
-  name: "codex",
-  title: "Codex CLI",
-  folder: ".codex",
-  folderVariable: "CODEX_HOME",
-  file: "hooks.json",
-  wiring: shellWiring("codex", Codex.events, timeoutSeconds),
-  hint: "Codex runs a hook once you trust it: start codex and confirm them with /hooks, after every install",
-  switches: () => [],
-  switchFiles: [{ file: "config.toml", switches: codexSwitches }],
-  text: json(false)
-}
+export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
 
 /**
  * Qwen Code. It counts a command's time in milliseconds.

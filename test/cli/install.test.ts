@@ -149,6 +149,30 @@ describe("athena install", () => {
     })
   )
 
+  it.live("goes where Codex has its hooks already", () =>
+    Effect.gen(function* () {
+      const { athena, folder, json } = yield* scratch
+      const config = path.join(folder, ".codex", "config.toml")
+      const before = 'model = "x" # mine\n\n[[hooks.Stop]]\n[[hooks.Stop.hooks]]\ntype = "command"\ncommand = "say"'
+      fs.mkdirSync(path.dirname(config))
+      fs.writeFileSync(config, before)
+      for (let times = 0; times < 2; times++) assert.strictEqual((yield* athena("install", "--agent", "codex")).code, 0)
+      assert.isTrue(fs.readFileSync(config, "utf8").startsWith(before))
+      assert.deepStrictEqual(
+        fs.readdirSync(path.dirname(config)).filter((name) => !name.includes("backup")),
+        ["config.toml"]
+      )
+      const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === config))
+      assert.deepInclude(yield* find, { agent: "codex", installed: true, missing: [], outdated: [], problems: [] })
+      assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /answered/)
+      fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
+      assert.match((yield* find).problems.join(), /switched off by \[features\] hooks in .*config\.toml/)
+      fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("[features]\nhooks = false\n", ""))
+      assert.strictEqual((yield* athena("uninstall", "--agent", "codex")).code, 0)
+      assert.strictEqual(fs.readFileSync(config, "utf8"), before)
+    })
+  )
+
   it.live("answers an agent that it does not know with nothing, and says so", () =>
     Effect.gen(function* () {
       const { env, project } = yield* scratch

@@ -25,7 +25,7 @@ const get = <A, E extends Error>(result: Result.Result<A, E>): A =>
 const install = (text: string, wires = current): string => get(hooks.install(text, wires)).text
 const uninstall = (text: string, kept: ReadonlyArray<string> = []): string => get(hooks.uninstall(text, kept)).text
 const problem = (result: Result.Result<unknown, Error>): string =>
-  get(Result.flip(result) as never as Result.Result<Error, never>).message
+  Result.match(result, { onFailure: ({ message }) => message, onSuccess: () => "" })
 
 const undo = (before: string, { steps }: Change): string => {
   const inverses: Array<ReadonlyArray<Edit.Edit>> = []

@@ -32,6 +32,8 @@ export interface HookText {
   readonly found: (text: string) => Result.Result<ReadonlyArray<Found>, Problem>
   /** The settings as a value. */
   readonly value: (text: string) => Result.Result<{ readonly value: unknown; readonly comments: boolean }, Problem>
+  /** Whether it has handlers of events, whosever they are. */
+  readonly hasHooks: (text: string) => boolean
   /** Whether nothing is left that a person would miss. */
   readonly isBlank: (text: string) => boolean
 }

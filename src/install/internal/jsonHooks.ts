@@ -249,5 +249,10 @@ export const make = (format: Format): HookText => ({
       value: root === undefined ? {} : Jsonc.valueOf(root),
       comments: comments.length > 0
     })),
+  hasHooks: (text) =>
+    Result.match(read(text, format), {
+      onFailure: () => false,
+      onSuccess: (document) => eventsOf(document, format).length > 0
+    }),
   isBlank: (text) => isBlank(text, format)
 })
