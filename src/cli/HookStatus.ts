@@ -38,19 +38,20 @@ const managed: Readonly<Record<string, string>> = {
   win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
 }
 
+const ownSwitches = (agent: Agents.Agent) => (text: string) =>
+  Result.match(agent.text.value(text), { onFailure: () => [], onSuccess: ({ value }) => agent.switches(value) })
+
 /** What is switched off, in any file that counts for the agent here. */
 const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const user = yield* Installation.target(agent, "user")
   const project = yield* Installation.target(agent, "project")
-  const own = (of: Agents.Agent) => (text: string) =>
-    Result.match(of.text.value(text), { onFailure: () => [], onSuccess: ({ value }) => of.switches(value) })
   const places = [user, project].flatMap(({ agent, file }) => [
-    { file, switches: own(agent) },
+    { file, switches: ownSwitches(agent) },
     ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
   ])
   const administrators = agent.name === "claude" ? managed[process.platform] : undefined
-  if (administrators !== undefined) places.push({ file: administrators, switches: own(agent) })
+  if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
   const found = yield* Effect.forEach(places, ({ file, switches }) =>
     Effect.map(readText(file), (text) => switches(text).map((name) => `${name} in ${file}`))
   )

@@ -173,6 +173,21 @@ describe("athena install", () => {
     })
   )
 
+  it.live("warns where it may be gone itself tomorrow", () =>
+    Effect.gen(function* () {
+      const { env, folder, project } = yield* scratch
+      const passing = path.join(folder, "_npx", "0a1b", "cli")
+      fs.cpSync(path.dirname(Cli.bin), passing, { recursive: true })
+      const shell = `shift 2; set -- '${process.execPath}' '${passing}/bin.js' "$@"`
+      const { code, stdout } = yield* Cli.run(["install"], { env, cwd: project, shell })
+      assert.strictEqual(code, 0)
+      assert.match(
+        stdout,
+        /warning: .*_npx.* is in a cache that is emptied now and then: install athena-hooks for good/
+      )
+    })
+  )
+
   it.live("answers an agent that it does not know with nothing, and says so", () =>
     Effect.gen(function* () {
       const { env, project } = yield* scratch

@@ -120,6 +120,9 @@ describe("Qwen Code", () => {
   })
 })
 
+const use = (tool_input: object, tool_response: object) =>
+  call(decode(gemini, "AfterTool", { tool_name: "replace", tool_input, tool_response }))
+
 describe("Gemini CLI", () => {
   it("reads its own events, and those of no other agent", () => {
     assert.deepInclude(decode(gemini, "BeforeAgent", { prompt: "deploy" }), {
@@ -142,8 +145,6 @@ describe("Gemini CLI", () => {
   })
 
   it("tells a failed tool by its response, and uses of one moment by their input", () => {
-    const use = (tool_input: object, tool_response: object) =>
-      call(decode(gemini, "AfterTool", { tool_name: "replace", tool_input, tool_response }))
     const first = use({ file_path: "/shop/a.ts" }, { llmContent: "ok" })
     assert.deepInclude(first, { outcome: "success", changes: true, files: ["/shop/a.ts"] })
     assert.deepInclude(use({ file_path: "/a" }, { error: { message: "no such text", type: "edit" } }), {

@@ -90,6 +90,20 @@ describe("Installer", () => {
   )
 
   onDisk(
+    "forgets a file that was removed and made anew by somebody else",
+    Effect.gen(function* () {
+      const { file, read, target, write } = yield* scratch
+      yield* install(target)
+      fs.rmSync(file)
+      write("{}")
+      yield* install(target)
+      write(`${read()} `)
+      yield* Installer.uninstall(target)
+      assert.strictEqual(read(), "{} ")
+    })
+  )
+
+  onDisk(
     "takes out ours alone where it was not they who put them in, or the file was edited since",
     Effect.gen(function* () {
       const { read, target, write } = yield* scratch

@@ -148,6 +148,15 @@ describe("hooks in JSON", () => {
     assert.match(install(""), /^\{\n {2}"hooks": \{\n {4}"SessionStart"[^]*\n\}\n$/)
   })
 
+  it("leave the end of a line to the comment before them", () => {
+    const ours = JSON.stringify({ hooks: [current[0]!.handler] })
+    const text = `{ "hooks": { "Stop": [{ "hooks": [] }, // mine\n ${ours} ], "Other": [ // too\n ${ours}, {} ] } }`
+    assert.strictEqual(
+      uninstall(text),
+      '{ "hooks": { "Stop": [{ "hooks": [] } // mine\n  ], "Other": [ // too\n  {} ] } }'
+    )
+  })
+
   it("are known by their mark alone", () => {
     const text = install(
       '{ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "node bin.js hook" }] }] } }'

@@ -130,8 +130,8 @@ const entry = (handler: Wiring.Handler, format: Format): unknown =>
 const listFor = (handlers: ReadonlyArray<Wiring.Handler>, format: Format): ReadonlyArray<unknown> =>
   handlers.map((handler) => entry(handler, format))
 
-const isSame = (item: Jsonc.Item, handler: Wiring.Handler): boolean =>
-  JSON.stringify(Jsonc.valueOf(item.value)) === JSON.stringify(handler)
+const isSame = (value: Jsonc.Node, handler: Wiring.Handler): boolean =>
+  JSON.stringify(Jsonc.valueOf(value)) === JSON.stringify(handler)
 
 /** Ours that have no place in the wiring any more. */
 const excess = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) =>
@@ -147,7 +147,7 @@ const updateEvent = (
   const ours = oursOf(event)
   const replaced = ours.flatMap(({ end, start, value }, index) => {
     const handler = handlers[index]
-    if (handler === undefined || isSame({ end, start, value } as Jsonc.Item, handler)) return []
+    if (handler === undefined || isSame(value, handler)) return []
     const text = Layout.print(handler, Layout.indentAt(document.text, start), layout)
     return [{ offset: start, length: end - start, text }]
   })
