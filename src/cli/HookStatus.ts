@@ -103,9 +103,7 @@ const problemsOf = (
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
       : []),
-    ...(found.comments && agent.name === "claude"
-      ? ["the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs"]
-      : [])
+    ...(found.comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
   ]
 }
 

@@ -71,7 +71,9 @@ export interface Agent {
   readonly hint: string | undefined
   /** What the settings say that keeps hooks from running. */
   readonly switches: (settings: unknown) => ReadonlyArray<string>
-  /** Where else it may be said. */
+  /** What a file with comments has to fear of the agent; `undefined` where it reads them. */
+  readonly commentCaution: string | undefined
+  /** Where else that may be said. */
   readonly switchFiles: ReadonlyArray<SwitchFile>
   /**
    * The same agent with another file for its hooks, which is used where it has some already and the first one does not
@@ -162,8 +164,10 @@ export const claude: Agent = {
   wiring: claudeWiring,
   hint: undefined,
   switches: switchedOff,
+  commentCaution:
+    "the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs",
   switchFiles: [{ file: "settings.local.json", switches: (text) => valueOf(json(true), text, switchedOff) }],
-  // It was reported to discard a file with comments as a whole; who has them in a file that it does read keeps them.
+  // Versions were reported that discard a file with comments; where they are read, they are kept.
   text: json(true)
 }
 
@@ -179,6 +183,7 @@ const codexToml: Agent = {
   wiring: shellWiring("codex", Codex.events, timeoutSeconds),
   hint: codexHint,
   switches: () => [],
+  commentCaution: undefined,
   switchFiles: [{ file: "config.toml", switches: codexSwitches }],
   text: TomlHooks.hooks
 }
@@ -206,6 +211,7 @@ export const qwen: Agent = {
   wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
   hint: undefined,
   switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
+  commentCaution: undefined,
   switchFiles: [],
   text: json(true)
 }
@@ -225,6 +231,7 @@ export const gemini: Agent = {
   wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
   hint: undefined,
   switches: () => [],
+  commentCaution: undefined,
   switchFiles: [],
   text: json(true)
 }

@@ -126,6 +126,9 @@ describe("hooks in TOML", () => {
     const mine = '[[hooks.Stop]]\nmatcher = "x"\n\n[[hooks.Stop.hooks]]\ncommand = "say"\n'
     const ours = install("").split("[[hooks.Stop]]\n")[1]!
     assert.strictEqual(uninstall(mine + ours), mine)
+    // Ours come first, and one of others after them.
+    const other = '[[hooks.Stop.hooks]]\ncommand = "say"\n'
+    assert.strictEqual(uninstall(`[[hooks.Stop]]\n${ours}${other}`), `[[hooks.Stop]]\n${other}`)
   })
 
   it("are found where tables begin, and nowhere else", () => {

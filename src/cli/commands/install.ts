@@ -38,8 +38,12 @@ export const install = Command.make(
     const agent = yield* Installation.supported(name)
     const command = yield* Installation.command
     const target = yield* Installation.target(agent, scope)
-    const wiring = agent.wiring(command)
-    const warnings = Installation.isPassing(command) ? [passing(command.script)] : []
+    const wiring = target.agent.wiring(command)
+    const { comments } = yield* Installer.inspect(target, command)
+    const warnings = [
+      ...(Installation.isPassing(command) ? [passing(command.script)] : []),
+      ...(comments && agent.commentCaution !== undefined ? [`warning: ${agent.commentCaution}`] : [])
+    ]
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
       : yield* Installer.install(target, wiring)
