@@ -1,6 +1,7 @@
 /**
  * `athena install`, what it installed, and `athena uninstall`, as an agent and its user meet them.
  */
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -212,6 +213,25 @@ describe("athena install", () => {
       assert.strictEqual(end?.timeout, 5)
       assert.strictEqual(start?.command, process.execPath)
       assert.strictEqual(start?.args?.[0], fs.realpathSync(Cli.bin))
+    })
+  )
+
+  it.live("is what the README says", () =>
+    Effect.gen(function* () {
+      const { env, folder, read } = yield* scratch
+      const root = path.join(import.meta.dirname, "..", "..")
+      const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
+      const [, commands = ""] = /\n## Install\n[^]*?```sh\n([^]*?)```/.exec(readme) ?? []
+      const [first, second = "", ...others] = commands.trim().split("\n")
+      assert.strictEqual(first, "npm ci")
+      assert.deepStrictEqual(others, [])
+      execFileSync("/bin/sh", ["-c", second], {
+        cwd: root,
+        env: { PATH: process.env["PATH"], npm_config_update_notifier: "false", ...env }
+      })
+      assert.include(read(), "installed-by")
+      const [start] = Agent.handlers(path.join(folder, ".claude", "settings.json"), "SessionStart")
+      assert.isTrue(fs.existsSync(start!.args![0]!))
     })
   )
 

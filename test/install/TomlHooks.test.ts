@@ -94,6 +94,7 @@ describe("hooks in TOML", () => {
   always("leave what others have as it is", (text) => {
     const after = install(text)
     assert.isTrue(after.startsWith(text))
+    if (text.includes("\r\n")) assert.notMatch(after.slice(text.length), /[^\r]\n/)
     const settings = valueOf(after)
     for (const { event, handler } of current) {
       assert.deepStrictEqual(settings.hooks[event].pop(), { hooks: [handler] })
