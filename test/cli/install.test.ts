@@ -171,8 +171,11 @@ describe("athena install", () => {
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
       assert.match((yield* find).problems.join(), /switched off by \[features\] hooks in .*config\.toml/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("[features]\nhooks = false\n", ""))
+      // They are found where they were put, also when the other file is there by now.
+      fs.writeFileSync(path.join(folder, ".codex", "hooks.json"), "{}")
       assert.strictEqual((yield* athena("uninstall", "--agent", "codex")).code, 0)
       assert.strictEqual(fs.readFileSync(config, "utf8"), before)
+      assert.match((yield* athena("install", "--agent", "codex")).stdout, /are in .*hooks\.json/)
     })
   )
 
