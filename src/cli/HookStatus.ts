@@ -67,13 +67,16 @@ const isExecutable = (file: string): boolean => {
   }
 }
 
+/** The quoted words of a command, as `Agents` writes them for a shell. */
+const quotedWords = (command: string): ReadonlyArray<string> =>
+  [...command.matchAll(/'((?:[^']|'\\'')+)'|"([^"]+)"/g)].map(
+    ([, single, double = ""]) => single?.replaceAll("'\\''", "'") ?? double
+  )
+
 /** The program and the script that a handler names. */
-const pathsOf = ({ handler }: Wiring.Wire): ReadonlyArray<string> => {
-  const { args, command } = handler
-  const words = Array.isArray(args)
-    ? [command, args[0]]
-    : [...String(command).matchAll(/'([^']+)'|"([^"]+)"/g)].map((found) => found[1] ?? found[2])
-  return words.filter((word): word is string => typeof word === "string").slice(0, 2)
+const pathsOf = ({ handler: { args, command } }: Wiring.Wire): ReadonlyArray<string> => {
+  const words = Array.isArray(args) ? [command, ...args] : quotedWords(String(command))
+  return words.slice(0, 2).map(String)
 }
 
 const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<string> => {
