@@ -186,7 +186,7 @@ describe("Installer", () => {
       for (const [content, line] of [
         ['{\n  "a": 1,\n}', 2],
         ['{\n  "hooks": {\n    "Stop": {}\n  }\n}', 3],
-        [Buffer.from([0x7b, 0x0a, 0x22, 0xff, 0x22, 0x7d]), 2]
+        [Buffer.concat([Buffer.from('{\n  "a": "'), Buffer.from([0xff]), Buffer.from('"\n}')]), 2]
       ] as const) {
         write(content)
         for (const attempt of [install(target), Installer.uninstall(target)]) {
@@ -251,6 +251,18 @@ describe("Installer", () => {
         } else assert.include(read(), "installed-by")
         assert.strictEqual(beside().length, times === 1 ? 1 : 0)
       }
+    })
+  )
+
+  onDisk(
+    "makes a file where the disk has no links",
+    Effect.gen(function* () {
+      const { beside, read, target } = yield* scratch
+      const real = yield* FileSystem.FileSystem
+      const linkless = FileSystem.FileSystem.of({ ...real, link: () => real.readFile("/nowhere") as never })
+      yield* Effect.provideService(install(target), FileSystem.FileSystem, linkless)
+      assert.include(read(), "installed-by")
+      assert.deepStrictEqual(beside(), [])
     })
   )
 

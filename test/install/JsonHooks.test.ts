@@ -165,6 +165,23 @@ describe("hooks in JSON", () => {
     assert.include(uninstall(text), '"node bin.js hook"')
   })
 
+  it("may be of any kind, and more than one an event", () => {
+    const http = { type: "http", url: "http://127.0.0.1:1/hooks", headers: { "x-athena": Wiring.mark("2.0.0") } }
+    const later: Wiring.Wiring = [
+      current[0]!,
+      { event: "Stop", handler: http },
+      { event: "Stop", handler: { ...http, type: "mcp_tool" } }
+    ]
+    const text = '{ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "say" }] }] } }\n'
+    const after = install(install(text), later)
+    const { hooks } = valueOf(after)
+    const kinds = hooks.Stop.flatMap((group: any) => group.hooks.map((handler: any) => handler.type))
+    assert.deepStrictEqual(kinds, ["command", "http", "mcp_tool"])
+    assert.deepStrictEqual(Object.keys(hooks), ["Stop", "SessionStart"])
+    assert.strictEqual(uninstall(after), text)
+    assert.strictEqual(uninstall(install(after)), text)
+  })
+
   it.each([
     ['{\n  "a": 1\n  "b": 2\n}', "line 3, column 3"],
     ['{\n  "a": tru\n}', "line 2, column 8"],

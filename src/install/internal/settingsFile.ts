@@ -149,6 +149,18 @@ const draft = Effect.fnUntraced(function* (snapshot: Snapshot, bytes: Uint8Array
   return name
 })
 
+const isTaken = (error: PlatformError): boolean => error.reason._tag === "AlreadyExists"
+
+/** A link does not replace what another program has made meanwhile; not every file system has links. */
+const create = Effect.fnUntraced(function* (name: string, target: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.catchIf(
+    fs.link(name, target),
+    (error) => !isTaken(error),
+    () => fs.rename(name, target)
+  )
+})
+
 /**
  * Replaces the file, keeping its mode and its owner. It is the old one or the new one at every moment. Gives the folders
  * that had to be made.
@@ -161,14 +173,12 @@ export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: st
     const folders = yield* makeFolders(path.dirname(target), newMode === 0o600 ? 0o700 : 0o755)
     const name = yield* draft(snapshot, new TextEncoder().encode(text), content?.mode ?? newMode)
     yield* checkUnchanged(snapshot)
-    if (content !== undefined) yield* fs.rename(name, target)
-    // A link does not replace what another program has made meanwhile.
-    else yield* fs.link(name, target)
+    yield* content === undefined ? create(name, target) : fs.rename(name, target)
     return folders
   }).pipe(
     Effect.scoped,
     Effect.catchIf(
-      (error) => error._tag === "PlatformError" && error.reason._tag === "AlreadyExists",
+      (error) => error._tag === "PlatformError" && isTaken(error),
       () => fail(new ChangedMeanwhile({ file }))
     ),
     Effect.mapError((error) => (error._tag === "PlatformError" ? accessError(file, "writing it")(error) : error))
