@@ -212,6 +212,8 @@ describe("athena install", () => {
       yield* athena("install")
       const [start] = Agent.handlers(settings, "SessionStart")
       const [end] = Agent.handlers(settings, "SessionEnd")
+      // A user's settings may come to hold secrets.
+      assert.strictEqual(fs.statSync(settings).mode & 0o777, 0o600)
       assert.strictEqual(start?.timeout, 10)
       assert.strictEqual(end?.timeout, 5)
       assert.strictEqual(start?.command, process.execPath)
@@ -262,6 +264,7 @@ describe("athena install", () => {
       assert.isFalse(fs.existsSync(settings))
       const own = path.join(project, ".claude", "settings.json")
       assert.strictEqual(Agent.handlers(own, "Stop").length, 1)
+      assert.strictEqual(fs.statSync(own).mode & 0o777, 0o644)
       const { agents } = yield* json("status")
       assert.deepInclude(
         agents.find(({ file }: any) => file === own),
