@@ -36,7 +36,8 @@ export const make = (options: {
 }): Row => {
   const ours = median(options.ours)
   const rival = median(options.rival)
-  const ratio = ours / rival
+  // Two zeros are alike.
+  const ratio = ours === rival ? 1 : ours / rival
   const asked = options.asked
   return {
     bench: options.bench,

@@ -7,7 +7,18 @@ import { createRequire } from "node:module"
 import * as os from "node:os"
 import type { Row } from "./Row.ts"
 
-const helpers = new Set(["index.ts", "Row.ts"])
+const helpers = new Set([
+  "index.ts",
+  "Row.ts",
+  "PostgresServer.ts",
+  "cacheDatabase.ts",
+  "cacheItems.ts",
+  "cacheRace.ts",
+  "cacheWorker.ts",
+  "evictionPolicies.ts",
+  "hitRates.ts",
+  "persistedCache.ts"
+])
 const require = createRequire(import.meta.url)
 
 const available = fs
@@ -44,7 +55,7 @@ const print = (row: Row): void => {
   console.log(
     [
       row.bench.padEnd(8),
-      row.row.padEnd(56),
+      row.row.padEnd(66),
       `${number(row.ours)} ${row.unit}`.padStart(14),
       `${number(row.rival)} ${row.unit}`.padStart(14),
       `${row.ratio.toFixed(2)}x`.padStart(8),
@@ -64,7 +75,7 @@ console.log(
 )
 if (!json) {
   console.log(
-    `${"bench".padEnd(8)} ${"row".padEnd(56)} ${"ours".padStart(14)} ${"rival".padStart(14)}    ratio     asked`
+    `${"bench".padEnd(8)} ${"row".padEnd(66)} ${"ours".padStart(14)} ${"rival".padStart(14)}    ratio     asked`
   )
 }
 for (const name of wanted.length > 0 ? wanted : available) {

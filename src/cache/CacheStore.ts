@@ -185,7 +185,7 @@ export interface Bounds {
   readonly maxBytes?: number | undefined
   /** The number of entries. From 1 to 10,000,000; 20,000 when absent. */
   readonly maxEntries?: number | undefined
-  /** The bytes of one entry; a larger one is not kept. From 1 to `maxBytes`; 1 MiB when absent. */
+  /** The bytes of one entry, its key and the name of its query included; a larger one is not kept. From 1 to `maxBytes`; 1 MiB when absent. */
   readonly maxEntryBytes?: number | undefined
   /** How many changed things are remembered. Older ones take entries with them. From 1 to 10,000,000; 100,000. */
   readonly maxVersions?: number | undefined
@@ -235,7 +235,7 @@ const cleaning = (store: CacheStoreShape, every: Duration.Input) =>
  * Provides a store in a SQLite file that all processes of a host may share.
  *
  * The file is opened by the first operation, and again where that failed. A damaged file is renamed to
- * `<filename>.damaged-<time>`, with its log, and made anew. Options out of their bounds are moved to the nearest bound.
+ * `<filename>.damaged-<time>-<process>`, with its log, and made anew; so is one of an older version. Options out of their bounds are moved to the nearest bound.
  * Nothing is believed that was stored before the machine last started.
  *
  * **Example**

@@ -2,8 +2,9 @@
  * A `ChangeFeed` by `NOTIFY` and `LISTEN`: for caches on several hosts over one Postgres server.
  *
  * A change is told in the transaction that makes it, so that it arrives with the commit and not at all after a rollback.
- * The connection that listens is watched by notifications to itself: a network that has gone silent is noticed within
- * two heartbeats, and until then, and no longer, a host may serve what another one has replaced.
+ * The connection that listens is watched by notifications that are sent to it: one that does not arrive within a
+ * heartbeat is a loss, and so is a silence of six heartbeats, in which none could be sent either. For as long a host whose
+ * network has gone silent may serve what another one has replaced, and no longer.
  *
  * It needs the optional package `@effect/sql-pg`, and a server that keeps sessions: not PgBouncer in transaction mode.
  *
@@ -32,8 +33,7 @@ export interface PostgresChangeFeedOptions {
   /** The channel; the same for all who are to hear of each other. At most 63 bytes; `athena_hooks` when absent. */
   readonly channel?: string | undefined
   /**
-   * How often the connection that listens is tried. Two of them without an answer are a loss. From 100 milliseconds to 1
-   * hour; 5 seconds when absent.
+   * How often the connection that listens is tried. From 100 milliseconds to 1 hour; 2 seconds when absent.
    */
   readonly heartbeat?: Duration.Input | undefined
 }
@@ -84,6 +84,9 @@ const changeOf = (from: string, payload: string): Change | undefined => {
 /** How long it waits before it tries to listen again. */
 const again = Schedule.jittered(Schedule.spaced("500 millis"))
 
+/** How many heartbeats in a row may not be sent: all connections may be out for a while. */
+const mostUnsent = 3
+
 /** How many events wait for the cache at most; the rest wait in the connection. */
 const bufferSize = 1_024
 
@@ -118,7 +121,7 @@ export const layer = (options: PostgresChangeFeedOptions = {}): Layer.Layer<Chan
     Effect.gen(function* () {
       const pg = yield* PgClient.PgClient
       const channel = options.channel ?? "athena_hooks"
-      const heartbeat = Duration.clamp(Duration.fromInputUnsafe(options.heartbeat ?? "5 seconds"), {
+      const heartbeat = Duration.clamp(Duration.fromInputUnsafe(options.heartbeat ?? "2 seconds"), {
         minimum: Duration.millis(100),
         maximum: Duration.hours(1)
       })
@@ -127,20 +130,35 @@ export const layer = (options: PostgresChangeFeedOptions = {}): Layer.Layer<Chan
 
       type Tell = (event: FeedEvent) => Effect.Effect<unknown>
 
+      /** Ends when a heartbeat that was sent has not arrived, or when none could be sent for too long. */
+      const watch = (heard: () => number) =>
+        Effect.gen(function* () {
+          for (let unsent = 0; unsent < mostUnsent;) {
+            const before = heard()
+            const sent = yield* Effect.option(Effect.timeout(pg.notify(channel, beat), heartbeat))
+            yield* Effect.sleep(heartbeat)
+            if (heard() > before) unsent = 0
+            else if (Option.isSome(sent)) break
+            else unsent++
+          }
+        })
+
       /** Tells of what arrives, until nothing arrives any more. */
       const receive = (tell: Tell) =>
         Effect.gen(function* () {
           const notifications = yield* pg.listen(channel)
+          let heard = 0
           yield* tell({ _tag: "Connected" })
-          yield* pg
-            .notify(channel, beat)
-            .pipe(Effect.ignore, Effect.andThen(Effect.sleep(heartbeat)), Effect.forever, Effect.forkScoped)
-          const next = Effect.timeout(Queue.take(notifications), Duration.times(heartbeat, 2))
-          return yield* Effect.forever(
-            Effect.flatMap(next, ({ payload }) => {
+          const arriving = Effect.forever(
+            Effect.flatMap(Queue.take(notifications), ({ payload }) => {
+              heard++
               const change = changeOf(from, payload)
               return change === undefined ? Effect.void : tell({ _tag: "Changed", change })
             })
+          )
+          yield* Effect.raceFirst(
+            arriving,
+            watch(() => heard)
           )
         })
 
@@ -155,11 +173,10 @@ export const layer = (options: PostgresChangeFeedOptions = {}): Layer.Layer<Chan
 
       const events = Stream.callback<FeedEvent>(
         (queue) =>
-          Effect.ignore(
-            Effect.retry(
-              listen((event) => Queue.offer(queue, event)),
-              again
-            )
+          listen((event) => Queue.offer(queue, event)).pipe(
+            Effect.tapCause((cause) => Effect.logDebug("the changes of other hosts can't be heard", cause)),
+            Effect.exit,
+            Effect.repeat(again)
           ),
         { bufferSize, strategy: "suspend" }
       )

@@ -67,8 +67,8 @@ export interface QueryCacheOptions {
    */
   readonly namespace?: string | undefined
   /**
-   * Names what the queries mean, where that changes and their Schemas do not: results that were stored under another
-   * version are not read. Their invalidation is common to all versions. Empty when absent.
+   * Names what the queries mean, where that changes and their Schemas do not seem to: results that were stored under
+   * another version are not read. What the functions of a Schema's transformations do is not seen, for one. Their invalidation is common to all versions. Empty when absent.
    */
   readonly version?: string | undefined
   /** How long a result is fresh in memory. Up to 400 days; 5 minutes when absent. */
@@ -249,7 +249,7 @@ export interface Read {
  * import * as QueryCache from "athena-hooks/cache/QueryCache"
  * import * as Goals from "athena-hooks/memory/queries/Goals"
  *
- * const goals = QueryCache.read(Goals.active, { projectId: 1 })
+ * const goals = QueryCache.read(Goals.withStatus, { projectId: 1, statuses: ["active"], limit: 5 })
  * ```
  *
  * @category constructors
@@ -283,11 +283,17 @@ export class QueryCache extends Context.Service<
     readonly refresh: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
     /** Drops one result, here and for all who share the store. */
     readonly invalidate: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<void>
-    /** Drops what was read from these: for writes that do not run through the middleware. */
+    /**
+     * Drops what was read from these: for writes that do not run through the middleware. In a transaction, when it
+     * commits, where its client is in the context or mutations have run on it.
+     */
     readonly invalidateDependencies: (dependencies: ReadonlyArray<Dependency>) => Effect.Effect<void>
     /** Drops what has one of these tags. */
     readonly invalidateTags: (tags: ReadonlyArray<string>) => Effect.Effect<void>
-    /** Ends the time to live of one result, which is kept for its grace. */
+    /**
+     * Ends the time to live of one result, here and in the store, which is kept for its grace. What other processes have
+     * in memory stays fresh there for its own time to live; `invalidate` reaches them.
+     */
     readonly expire: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<void>
     /** Drops everything, here and in the store. */
     readonly clear: Effect.Effect<void>

@@ -8,20 +8,17 @@ import * as CacheStore from "../cache/CacheStore.ts"
 import * as CachedMemory from "../memory/CachedMemory.ts"
 import * as Database from "../sql/Database.ts"
 
-/** The file of the cache in the folder of the memory. */
-export const filename = "cache.db"
-
 /** The file holds a thread up while another process has it locked, and a hook has little time. */
 const busyTimeout = "20 millis"
 
-/** Which database: the address and the name, without the user and the password. */
-const namespaceOf = ({ url }: Database.Postgres): string => {
-  const { host, pathname } = new URL(Redacted.value(url))
-  return `${host}${pathname}`
+/** Which database, and who reads it, however the URL is written. Never the password. */
+export const namespaceOf = ({ url }: Database.Postgres): string => {
+  const { hostname, pathname, port, username } = new URL(Redacted.value(url))
+  return `${username}@${hostname.toLowerCase()}:${port || "5432"}${pathname}`
 }
 
-export const layer = (settings: Database.Postgres, home: string, options: Database.DatabaseOptions) =>
+export const layer = (settings: Database.Postgres, filename: string, options: Database.DatabaseOptions) =>
   CachedMemory.layer({ namespace: namespaceOf(settings), announceWithin: "100 millis" }).pipe(
-    Layer.provide(CacheStore.layerSqlite({ filename: `${home}/${filename}`, busyTimeout })),
+    Layer.provide(CacheStore.layerSqlite({ filename, busyTimeout })),
     Layer.provide(Database.layer(settings, options))
   )

@@ -40,12 +40,17 @@ const codeFolder = (): string | undefined => {
   }
 }
 
+/** Which bundle answers: one without what this hook does not need. */
+const hookScript = (): string => {
+  const profiled = /^(?:wall|standard|deep)$/.test(env["ATHENA_PROFILE"] ?? "") ? "-profiled" : ""
+  const postgres = env["ATHENA_DATABASE_URL"] || env["ATHENA_POSTGRES_HOST"] ? "-postgres" : ""
+  return `hook${profiled}${postgres}.cjs`
+}
+
 const runHook = (): void => {
   // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
   Error.stackTraceLimit = 0
-  const postgres = env["ATHENA_DATABASE_URL"] || env["ATHENA_POSTGRES_HOST"]
-  const script = `${import.meta.dirname}/${postgres ? "hook-postgres.cjs" : "hook.cjs"}`
-  const { exports, keep } = CompiledScript.run(script, codeFolder())
+  const { exports, keep } = CompiledScript.run(`${import.meta.dirname}/${hookScript()}`, codeFolder())
   ;(exports as typeof Hook).main(keep)
 }
 

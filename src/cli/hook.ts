@@ -7,6 +7,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -139,14 +140,20 @@ const adapter = (args: ReadonlyArray<string>) =>
     return yield* new UnknownAgent({ message: `--agent must be one of ${known}` })
   })
 
-const program = (answered: (event: string) => void) =>
+/** Something that a hook runs in, such as a profiler: it gives the answer of the hook. */
+export type Around = <R>(
+  hook: Effect.Effect<HookRunner.RunResult, never, R>,
+  body: string
+) => Effect.Effect<HookRunner.RunResult, never, R | Path.Path>
+
+const program = (answered: (event: string) => void, around: Around) =>
   Effect.gen(function* () {
     const body = yield* readInput
     const agent = yield* adapter(process.argv.slice(2))
     const folder =
       agent.projectVariable === undefined ? "" : yield* Config.withDefault(Config.String(agent.projectVariable), "")
     const projectFolder = folder === "" ? undefined : folder
-    const result = yield* HookRunner.run(body, { adapter: agent, memory, projectFolder })
+    const result = yield* around(HookRunner.run(body, { adapter: agent, memory, projectFolder }), body)
     process.once("exit", () => answered(result.event ?? "none"))
     return result
   }).pipe(
@@ -158,11 +165,11 @@ const program = (answered: (event: string) => void) =>
   )
 
 /** Runs the hook, says which event was answered and ends the process. */
-export const main = (answered: (event: string) => void): void => {
+export const main = (answered: (event: string) => void, around: Around = (hook) => hook): void => {
   process.on("uncaughtException", (error) => finish(failed(error)))
   // The last resort, for what no fiber can be interrupted in: so it is no fiber's own time-out.
   setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
-  Effect.runCallback(program(answered), {
+  Effect.runCallback(program(answered, around), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })
 }

@@ -15,6 +15,7 @@ import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
 import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
+import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
 import { status } from "./commands/status.ts"
 import { uninstall } from "./commands/uninstall.ts"
@@ -22,7 +23,20 @@ import { version } from "./version.ts"
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([install, uninstall, status, hook, demo, search, goals, remember, migrate, cache, doctor])
+  Command.withSubcommands([
+    install,
+    uninstall,
+    status,
+    hook,
+    demo,
+    search,
+    goals,
+    remember,
+    migrate,
+    cache,
+    doctor,
+    report
+  ])
 )
 
 /** Runs the command line; a failure is one line and exit code 1. */

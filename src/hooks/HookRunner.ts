@@ -115,10 +115,10 @@ const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
           answer: (options.adapter ?? ClaudeCode).encode(event, output.value),
           notices: output.value.notice === undefined ? [] : [output.value.notice]
         }
-  }).pipe(Effect.catchCause(failOpen(event._tag)))
+  }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
 
 /**
- * Runs the hook that a payload asks for. It never fails.
+ * Runs the hook that a payload asks for, in a span `hook NAME` with the name of the event. It never fails.
  *
  * **Example**
  *

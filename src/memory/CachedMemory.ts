@@ -18,7 +18,8 @@ import * as MemoryError from "./MemoryError.ts"
 import * as MemorySchema from "./MemorySchema.ts"
 
 /**
- * Counts the changes of what the memory's queries mean, where their Schemas do not change: part of every key.
+ * Counts the changes of what the memory's queries mean, where their Schemas do not change: part of every key, before the
+ * version of the options.
  *
  * @category constants
  * @since 0.1.0
@@ -59,7 +60,7 @@ export const layer = (
       Effect.mapError((error) => MemoryError.from("open", error)),
       Effect.as(
         MemoryBridge.layer.pipe(
-          Layer.provideMerge(QueryCache.layer({ version, ...options })),
+          Layer.provideMerge(QueryCache.layer({ ...options, version: [version, options.version ?? ""].join("/") })),
           Layer.provide(QueryExecutor.layer)
         )
       )

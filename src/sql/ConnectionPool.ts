@@ -82,8 +82,11 @@ export interface Host {
  * @category models
  * @since 0.1.0
  */
-export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
-  /** Names the pool in metrics and logs. `athena` when absent. */
+export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
+  /**
+   * Names the pool in metrics and logs. `host:port/database` of its first server when absent. A pool whose name another
+   * of the program has gets `#2` and so on behind it.
+   */
   readonly name?: string | undefined
   /**
    * Several servers instead of `host` and `port`, tried in order beginning with the one that worked last. At least
@@ -108,7 +111,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
   readonly idleTimeout?: Duration.Input | undefined
-  /** How old a connection may get. From 100 ms, or infinite; 30 minutes when absent. */
+  /**
+   * How old a connection may get. From 100 ms, or infinite; 30 minutes when absent. The driver's `connectionTTL` is
+   * taken for it where only that is given.
+   */
   readonly maxLifetime?: Duration.Input | undefined
   /**
    * By what share at most each connection's lifetime is shortened at random, so that they do not all end at once.
@@ -130,8 +136,10 @@ export interface ConnectionPoolOptions extends PgClient.PgClientConfig {
   /** Idle time of a TCP connection before the operating system probes it. From 1 second; 30 seconds when absent. */
   readonly keepAlive?: Duration.Input | undefined
   /**
-   * How long opening a connection may take, password, TLS and login included; with several hosts for a round over all
-   * of them. From 50 ms, finite; 5 seconds when absent.
+   * How long opening a connection may take, password, TLS and login included. With several hosts it is the time for all
+   * of them together, the question for their role included: each gets an equal share of what those before it have left,
+   * and a preferred role one share more, for the server that is taken when none has it. From 50 ms, finite; when absent
+   * `connect_timeout` of the URL, in seconds from 1, or else 5 seconds.
    */
   readonly connectTimeout?: Duration.Input | undefined
   /** How often a failed connect is tried again before somebody hears of it. From 0 to 100; 2 when absent. */
@@ -270,6 +278,9 @@ export const layerConfig = (
  * could hit that caller's statement. The connection takes no new callers, and the server ends it together with the late
  * statement as soon as nobody waits on it any more. Those behind a late statement wait for it, so give all operations of
  * a pool that multiplexes a deadline.
+ *
+ * A transaction, a stream, a listener and a reservation need a connection alone. With `multiplex` they wait until those
+ * who share one are done, or for another where the pool may open one; that wait ends like any other for a connection.
  *
  * A statement fails at the deadline, to the resolution of 5 ms, also when the network is dead. A stream fails at most
  * 250 ms later, for it is given the time to hear of the cancel.

@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -21,6 +22,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import type { PoolStats } from "./internal/poolError.ts"
 import * as Sqlite from "./Sqlite.ts"
 
 /**
@@ -171,42 +173,62 @@ const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSyst
       )
   })
 
-const embedded = (home: string, options: DatabaseOptions) =>
+const embedded = (settings: Embedded, options: DatabaseOptions) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const path = yield* Path.Path
-      yield* makeFolder(home).pipe(
+      yield* makeFolder(settings.home).pipe(
         Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made"))
       )
-      return Sqlite.layer({ filename: path.join(home, filename), busyTimeout: options.timeout })
+      return Layer.merge(
+        Sqlite.layer({ filename: path.join(settings.home, filename), busyTimeout: options.timeout }),
+        Layer.succeed(Database, { settings, poolStats: Effect.succeedNone })
+      )
     })
   )
 
+/**
+ * Which database a program runs on, and how the pool of its connections is. Programs that only ask and store need
+ * `SqlClient` alone.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Database extends Context.Service<
+  Database,
+  {
+    readonly settings: Settings
+    /** The pool's state now; none for the embedded database, which has no pool. */
+    readonly poolStats: Effect.Effect<Option.Option<PoolStats>>
+  }
+>()("athena-hooks/sql/Database") {}
+
 /** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
-const postgres = (url: Redacted.Redacted, options: DatabaseOptions) =>
+const postgres = (settings: Postgres, options: DatabaseOptions) =>
   Layer.unwrap(
     Effect.tryPromise({
       try: () => import("./ConnectionPool.ts"),
       catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
     }).pipe(
-      Effect.map((ConnectionPool) => {
-        const timeout = options.timeout ?? ConnectionPool.defaultAcquireTimeout
-        return ConnectionPool.layer({
-          url,
+      Effect.map(({ ConnectionPool, layer }) => {
+        const pool = layer({
+          url: settings.url,
           applicationName: "athena-hooks",
-          acquireTimeout: timeout,
-          connectTimeout: timeout,
+          acquireTimeout: options.timeout,
+          connectTimeout: options.timeout,
           // A migration may take its time; whoever sets a time has no more than that for any operation.
           deadline: options.timeout,
           // A program that asks once, such as a hook, has no use for a connection that is kept.
           minConnections: 0
         })
+        const database = Effect.map(ConnectionPool, ({ stats }) => ({ settings, poolStats: Effect.asSome(stats) }))
+        return Layer.provideMerge(Layer.effect(Database, database), pool)
       })
     )
   )
 
 /**
- * Provides the database of some settings. With Postgres its `ConnectionPool` is in the context as well.
+ * Provides the database of some settings.
  *
  * @category layers
  * @since 0.1.0
@@ -214,8 +236,8 @@ const postgres = (url: Redacted.Redacted, options: DatabaseOptions) =>
 export const layer = (
   settings: Settings,
   options: DatabaseOptions = {}
-): Layer.Layer<SqlClient.SqlClient, SqlError, FileSystem.FileSystem | Path.Path> =>
-  settings._tag === "Embedded" ? embedded(settings.home, options) : postgres(settings.url, options)
+): Layer.Layer<Database | SqlClient.SqlClient, SqlError, FileSystem.FileSystem | Path.Path> =>
+  settings._tag === "Embedded" ? embedded(settings, options) : postgres(settings, options)
 
 /**
  * Provides the database that the configuration names.
@@ -226,7 +248,7 @@ export const layer = (
 export const layerConfig = (
   options: DatabaseOptions = {}
 ): Layer.Layer<
-  SqlClient.SqlClient,
+  Database | SqlClient.SqlClient,
   SqlError | InvalidSettings | Config.ConfigError,
   FileSystem.FileSystem | Path.Path
 > => Layer.unwrap(Effect.map(settings, (settings) => layer(settings, options)))

@@ -6,8 +6,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
+import { bounds, suite } from "../../src/testing/CacheStoreSuite.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
-import { bounds, suite } from "./CacheStoreTest.ts"
 
 const inFolder = Layer.unwrap(
   Effect.map(TempFolder.make, (folder) =>
@@ -79,6 +79,22 @@ describe("CacheStore.layerSqlite", () => {
       const found = yield* one.get("k", ["a"], 0)
       assert.strictEqual(found.entry?.value, "v")
       assert.notStrictEqual(found.stamp, stamp)
+    })
+  )
+
+  it.effect("opens the file again when its log was taken away under it", () =>
+    Effect.gen(function* () {
+      const filename = path.join(yield* TempFolder.make, "cache.db")
+      const open = Effect.map(Layer.build(Layer.fresh(CacheStore.layerSqlite({ filename }))), (context) =>
+        Context.get(context, CacheStore.CacheStore)
+      )
+      const one = yield* open
+      const before = yield* one.stamp(["a"], 1_000)
+      fs.rmSync(`${filename}-wal`)
+      const other = yield* open
+      yield* other.resolve("change", ["a"], "changed", 2_000)
+      assert.strictEqual(yield* one.stamp(["a"], 1_000), yield* other.stamp(["a"], 1_000))
+      assert.notStrictEqual(yield* one.stamp(["a"], 1_000), before)
     })
   )
 

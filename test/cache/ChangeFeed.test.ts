@@ -156,6 +156,9 @@ const startHosts = Effect.gen(function* () {
   return { here, there, proxy }
 })
 
+const many = (table: (i: number) => string) =>
+  Array.from({ length: 1_000 }, (_, i) => Dependency.make(table(i), `scope ${i}`))
+
 describe("hosts on one Postgres server", () => {
   it.live("hear of what each other commits, and of nothing that is rolled back", () =>
     Effect.gen(function* () {
@@ -221,8 +224,6 @@ describe("hosts on one Postgres server", () => {
       const hear = (count: number) =>
         Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.sync(() => heard.length >= count) })
       yield* hear(1)
-      const many = (table: (i: number) => string) =>
-        Array.from({ length: 1_000 }, (_, i) => Dependency.make(table(i), `scope ${i}`))
       yield* here.feed.publish({ dependencies: many(() => "prices"), tags: [] })
       yield* hear(2)
       yield* here.feed.publish({ dependencies: many((i) => `table ${i}`), tags: [] })

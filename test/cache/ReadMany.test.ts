@@ -55,16 +55,16 @@ const setup = Effect.gen(function* () {
 
 const shops = (...numbers: ReadonlyArray<number>) => numbers.map((shop) => ({ shop }))
 
-describe("getMany", () => {
-  const test = (
-    what: string,
-    body: (counts: Counts) => Effect.Effect<void, unknown, Kit.Services | Scope.Scope>,
-    options: QueryCacheOptions = {}
-  ) => {
-    const counts = { get: 0, getMany: 0, set: 0 }
-    it.effect(what, () => Effect.provide(body(counts), Kit.layer(options, counted(counts))))
-  }
+const test = (
+  what: string,
+  body: (counts: Counts) => Effect.Effect<void, unknown, Kit.Services | Scope.Scope>,
+  options: QueryCacheOptions = {}
+) => {
+  const counts = { get: 0, getMany: 0, set: 0 }
+  it.effect(what, () => Effect.provide(body(counts), Kit.layer(options, counted(counts))))
+}
 
+describe("getMany", () => {
   test("answers in the order of the inputs, and asks the store once", (counts) =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
@@ -203,12 +203,12 @@ describe("warm", () => {
   )
 })
 
+const asked = (key: string) => ({ key }) as unknown as Asked<any, any>
+
+const observe = (prediction: Prediction.Prediction, sequence: string, keys: string) =>
+  [...keys].map((key) => prediction.observe(sequence, asked(key))?.key ?? "-").join("")
+
 describe("prediction", () => {
-  const asked = (key: string) => ({ key }) as unknown as Asked<any, any>
-
-  const observe = (prediction: Prediction.Prediction, sequence: string, keys: string) =>
-    [...keys].map((key) => prediction.observe(sequence, asked(key))?.key ?? "-").join("")
-
   it("expects what came after a read twice, and every second time", () => {
     const prediction = Prediction.make()
     assert.strictEqual(observe(prediction, "1", "ababa"), "----b")

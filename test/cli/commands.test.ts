@@ -209,6 +209,10 @@ describe("athena", () => {
       assert.match(result.stdout, /(\d+) events told = \1 events stored/)
       assert.include(result.stdout, "Remembered of earlier sessions")
       assert.include(result.stdout, "first session  second session")
+      assert.match(result.stdout, /(\d+) processes told of \d+ ms; seen from outside: \1, \d+ ms/)
+      for (const name of ["hook SessionStart", "hook ToolUse", "memory.search", "INSERT INTO episodic_events"]) {
+        assert.include(result.stdout.split("What the hooks measured")[1], name)
+      }
       assert.deepStrictEqual(fs.readdirSync(temporary), [])
       assert.isFalse(fs.existsSync(path.join(env.HOME, ".athena")))
       assert.strictEqual(os.platform(), process.platform)

@@ -242,6 +242,38 @@ it.live("a slow and a narrow line only take longer", () =>
   )
 )
 
+for (const fault of [
+  { _tag: "latency", ms: 10_000 },
+  { _tag: "bandwidth", bytesPerSecond: 10 }
+] as const) {
+  it.live(`a line with ${fault._tag} beyond the deadline: QueryTimeout`, () =>
+    run(
+      Effect.gen(function* () {
+        const { proxy, sql } = yield* setup()
+        yield* sql`SELECT 1`
+        yield* proxy.set(fault)
+        const late = sql`SELECT 2`.pipe(ConnectionPool.withDeadline("150 millis"), Effect.flip)
+        assert.strictEqual(reasonOf(yield* late)._tag, "QueryTimeout")
+      })
+    )
+  )
+}
+
+it.live("a server whose connections are all reset: DatabaseUnavailable, in use and anew, and back when that ends", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ minConnections: 0 })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "reset" })
+      for (const call of [sql`SELECT 2`, sql.withTransaction(sql`SELECT 3`)]) {
+        assert.strictEqual(reasonOf(yield* Effect.flip(call))._tag, "DatabaseUnavailable")
+      }
+      yield* proxy.set({ _tag: "pass" })
+      yield* eventually(sql`SELECT 4`)
+    })
+  )
+)
+
 it.live("a stream over a black hole ends with QueryTimeout", () =>
   run(
     Effect.gen(function* () {

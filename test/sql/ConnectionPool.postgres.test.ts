@@ -156,6 +156,38 @@ it.live("others on a shared connection get their answers though one of them is l
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
 )
 
+it.live("a transaction waits behind a stranger's statement within its bounds, and lets go when it is given up", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const stranger = yield* Effect.forkChild(sql`SELECT pg_sleep(60) /* stranger_alone */`)
+    yield* eventuallyIn("stranger_alone", 1)
+    const transaction = sql.withTransaction(sql`SELECT 1`)
+    const tooLate = yield* transaction.pipe(ConnectionPool.withDeadline("200 millis"), Effect.flip)
+    assert.strictEqual(Option.getOrThrow(ConnectionPool.fromSqlError(tooLate as SqlError)).reason._tag, "PoolExhausted")
+    assert.isTrue(Option.isNone(yield* Effect.timeoutOption(transaction, "200 millis")))
+    const next = yield* Effect.forkChild(sql<{ n: number }>`SELECT 2 AS n`)
+    assert.strictEqual((yield* ConnectionPool.stats).inUse, 1)
+    // Nobody's statement was ended for those who left.
+    yield* eventuallyIn("stranger_alone", 1)
+    yield* Fiber.interruptAll([stranger, next])
+    yield* eventuallyIn("stranger_alone", 0)
+    yield* sql.withTransaction(sql`SELECT 1`)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
+)
+
+it.live("a transaction beside a stranger's statement gets a connection of its own where there may be another", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`SELECT 1`
+    const stranger = yield* Effect.forkChild(sql`SELECT pg_sleep(60) /* stranger_beside */`)
+    yield* eventuallyIn("stranger_beside", 1)
+    yield* sql.withTransaction(sql`SELECT 1`)
+    yield* eventuallyIn("stranger_beside", 1)
+    yield* Fiber.interrupt(stranger)
+  }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 2 })))
+)
+
 it.live("of many late statements on a shared connection none goes on in the server", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -2,6 +2,7 @@
  * The pool against a server that kills, freezes, restarts, runs full and changes its password. The server is the
  * test's own, so that suites beside it are not hurt.
  */
+import { inspect } from "node:util"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -14,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as PrivatePostgres from "../utils/PrivatePostgres.ts"
+import * as SelfSigned from "../utils/SelfSigned.ts"
 
 const poolOn = (server: PrivatePostgres.PrivatePostgres, options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
   ConnectionPool.make({
@@ -56,7 +58,9 @@ it.live("sessions killed while idle are replaced before anybody notices", () =>
       yield* server.start
       const { client: sql, stats } = yield* poolOn(server, { validationWindow: 0, minConnections: 3 })
       const { client: admin } = yield* poolOn(server, { applicationName: "admin", maxConnections: 1 })
-      yield* Effect.forEach([1, 2, 3], () => sql`SELECT pg_sleep(0.01)`, { concurrency: 3 })
+      // One that is killed while it is being opened was never one of the pool's.
+      const idle = Effect.flatMap(stats, (seen) => (seen.idle === 3 ? Effect.void : Effect.fail("not yet")))
+      yield* eventually(idle)
       yield* admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND application_name <> 'admin'`
       const rows = yield* Effect.forEach(Array.from({ length: 20 }), () => sql`SELECT 1`, { concurrency: 20 })
@@ -230,6 +234,60 @@ it.live("of a primary and a standby the one asked for is used, and the other whe
       assert.strictEqual(problemOf(yield* Effect.flip(inRecovery("standby", [primary]))), "noMatch")
       yield* standby.stop
       assert.isFalse(yield* inRecovery("preferStandby"))
+    })
+  )
+)
+
+it.live("TLS: a certificate that is trusted is taken, and one that is not is told apart", () =>
+  run(
+    Effect.gen(function* () {
+      const tls = SelfSigned.make()
+      const server = yield* PrivatePostgres.make({ tls })
+      yield* server.start
+      const refusedFor = (options: Partial<ConnectionPool.ConnectionPoolOptions>) =>
+        Effect.gen(function* () {
+          const { client: sql, stats } = yield* poolOn(server, { minConnections: 0, ...options })
+          const error = yield* Effect.flip(sql`SELECT 1`)
+          const reason = reasonOf(error)
+          assert.strictEqual(reason._tag === "DatabaseUnavailable" && reason.problem, "tls")
+          assert.isFalse(reason.isRetryable)
+          assert.notInclude(inspect([error, String(error), reason], { depth: Infinity }), server.password)
+          assert.strictEqual((yield* stats).created, 0)
+        })
+      const byUrl = (mode: string) => ({
+        url: Redacted.make(
+          `postgres://${server.username}:${server.password}@${server.host}:${server.port}/postgres?sslmode=${mode}`
+        )
+      })
+      yield* refusedFor(byUrl("require"))
+      yield* refusedFor(byUrl("verify-full"))
+      yield* refusedFor({ ssl: true })
+      // Trusted, and made for somebody else.
+      yield* refusedFor({ ssl: { ca: tls.certificate, servername: "elsewhere.test" } })
+
+      for (const ssl of [{ ca: tls.certificate }, { rejectUnauthorized: false }]) {
+        const { client: sql } = yield* poolOn(server, { ...byUrl("require"), ssl })
+        const rows = yield* sql`SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()`
+        assert.deepStrictEqual(rows, [{ ssl: true }])
+        const late = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("200 millis"), Effect.flip)
+        assert.strictEqual(problemOf(late), "QueryTimeout")
+        yield* eventually(
+          Effect.flatMap(sql`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'`, (left) =>
+            left.length === 0 ? Effect.void : Effect.fail("still running")
+          )
+        )
+      }
+    })
+  )
+)
+
+it.live("TLS: a server that speaks none is told apart", () =>
+  run(
+    Effect.gen(function* () {
+      const server = yield* PrivatePostgres.make()
+      yield* server.start
+      const { client: sql } = yield* poolOn(server, { ssl: true })
+      assert.strictEqual(problemOf(yield* Effect.flip(sql`SELECT 1`)), "tls")
     })
   )
 )

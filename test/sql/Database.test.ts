@@ -5,9 +5,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { inject } from "vitest"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as Database from "../../src/sql/Database.ts"
+import * as FaultProxy from "../utils/FaultProxy.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
 const settings = (env: Readonly<Record<string, string>>) =>
@@ -17,6 +23,8 @@ const settings = (env: Readonly<Record<string, string>>) =>
 
 const url = (env: Readonly<Record<string, string>>) =>
   Effect.map(settings(env), (found) => (found._tag === "Postgres" ? Redacted.value(found.url) : found.home))
+
+const reasonOf = (error: SqlError) => Option.getOrThrow(ConnectionPool.fromSqlError(error)).reason._tag
 
 describe("Database", () => {
   it.effect("is the embedded one in ATHENA_HOME, else in the folder of the user", () =>
@@ -71,12 +79,33 @@ describe("Database", () => {
   it.live("makes the folder of the embedded one for its owner alone", () =>
     Effect.gen(function* () {
       const home = path.join(yield* TempFolder.make, "deep", "home")
-      const rows = yield* SqlClient.SqlClient.use((sql) => sql`SELECT 1 AS one`).pipe(
-        Effect.provide(Database.layer({ _tag: "Embedded", home }).pipe(Layer.provide(NodeServices.layer)))
-      )
+      const [rows, stats] = yield* Effect.all([
+        SqlClient.SqlClient.use((sql) => sql`SELECT 1 AS one`),
+        Database.Database.use((database) => database.poolStats)
+      ]).pipe(Effect.provide(Database.layer({ _tag: "Embedded", home }).pipe(Layer.provide(NodeServices.layer))))
+      assert.isTrue(Option.isNone(stats))
       assert.strictEqual(rows.length, 1)
       assert.strictEqual(fs.statSync(home).mode & 0o777, 0o700)
       assert.isTrue(fs.existsSync(path.join(home, Database.filename)))
     })
+  )
+
+  it.live("gives each operation on Postgres no more than its time, also where the network is dead", () =>
+    Effect.gen(function* () {
+      const { password, port, username } = inject("postgres")
+      const proxy = yield* FaultProxy.make({ port })
+      const url = Redacted.make(`postgres://${username}:${password}@${proxy.host}:${proxy.port}/postgres`)
+      const database = Database.layer({ _tag: "Postgres", url }, { timeout: "300 millis" })
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`SELECT 1`.pipe(Effect.retry(Schedule.recurs(20)))
+        const stats = yield* Database.Database.use((database) => database.poolStats)
+        assert.strictEqual(Option.getOrThrow(stats).total, 1)
+        yield* proxy.set({ _tag: "blackHole" })
+        assert.strictEqual(reasonOf(yield* Effect.flip(sql`SELECT 2`)), "QueryTimeout")
+        assert.strictEqual(reasonOf(yield* Effect.flip(sql`SELECT 3`)), "DatabaseUnavailable")
+        assert.strictEqual(reasonOf(yield* Effect.flip(sql.withTransaction(sql`SELECT 4`))), "DatabaseUnavailable")
+      }).pipe(Effect.provide(database.pipe(Layer.provide(NodeServices.layer))))
+    }).pipe(Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.die(new Error("hung")) }))
   )
 })

@@ -12,16 +12,26 @@ import type { Connector } from "../../src/sql/internal/connector.ts"
 import type { Session } from "../../src/sql/internal/pgSession.ts"
 import { terminateStatement } from "../../src/sql/internal/poolCore.ts"
 
+/** A statement that the server has not answered yet. Times are those of the test's clock, in milliseconds. */
+interface Pending {
+  readonly sql: string
+  readonly endsAt: number
+  /** When whoever waited for the answer went away. */
+  leftAt: number | undefined
+}
+
 /** A session as the database sees it. */
 export interface FakeSession {
   readonly id: number
   readonly statements: Array<string>
-  /** When the server is through with all that was sent to it, where statements share the session. */
-  freeAt: number
+  /** What the server has to do yet, in order. */
+  readonly pending: Set<Pending>
+  /** Until when somebody waited for an answer. */
+  awaitedUntil: number
+  /** Somebody has it alone. */
+  pinned: boolean
   /** It was opened beside another, and is none of the pool's own. */
   readonly beside: boolean
-  /** Statements that run on it now. */
-  running: number
   isOpen: boolean
   /** Ends it as the network or the server would. */
   readonly kill: () => void
@@ -31,7 +41,7 @@ export interface FakeDatabase {
   readonly connector: Connector
   readonly sessions: ReadonlyArray<FakeSession>
   readonly openSessions: () => Array<FakeSession>
-  /** Sessions that are being opened now. */
+  /** Sessions of the pool's own that are being opened now. */
   opening: number
   /** Sessions asked for since the start. */
   asked: number
@@ -43,8 +53,14 @@ export interface FakeDatabase {
   silent: boolean
   /** How long it takes to cancel a statement, in milliseconds. */
   cancelMs: number
-  /** What was found wrong: two callers on one session, a statement on one that is closed. */
+  /** How long an answer on a shared session is on its way, in milliseconds. */
+  answerMs: number
+  /** What was found wrong: two callers on one session, a session ended while somebody else waits for its answer. */
   readonly violations: Array<string>
+  /**
+   * For how long sessions have worked at `now` for nobody: who asked is gone, and nobody waits for an answer behind it.
+   */
+  readonly desertedMs: (now: number) => Array<number>
 }
 
 export const refused = (): SqlError =>
@@ -76,8 +92,9 @@ const untilClosed = (closing: Set<() => void>) =>
   })
 
 /** Where statements share a session, the server answers them in the order they were sent and none can be taken back. */
-export const make = (options: { readonly multiplex?: boolean } = {}): FakeDatabase => {
+export const make = (options: { readonly multiplex?: boolean | undefined } = {}): FakeDatabase => {
   const sessions: Array<FakeSession> = []
+  const closers = new Map<number, () => void>()
   const database: FakeDatabase = {
     connector: {
       open: Effect.suspend(() => openSession(false)),
@@ -91,69 +108,137 @@ export const make = (options: { readonly multiplex?: boolean } = {}): FakeDataba
     refusing: undefined,
     silent: false,
     cancelMs: 0,
-    violations: []
+    answerMs: 0,
+    violations: [],
+    desertedMs: (now) =>
+      database.openSessions().flatMap(({ awaitedUntil, pending }) => {
+        const deserted = pending.size > 0 && Array.from(pending).every(({ leftAt }) => leftAt !== undefined)
+        return deserted ? [now - awaitedUntil] : []
+      })
   }
 
   const cancelling = (closing: Set<() => void>) =>
     Effect.suspend(() => Effect.ignore(Effect.timeoutOption(untilClosed(closing), database.cancelMs)))
 
+  /** Sends a statement that takes its turn behind others; whoever sent it can leave, but not take it back. */
   const queryShared = (session: FakeSession, closing: Set<() => void>, sql: string) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      session.freeAt = database.silent ? Infinity : Math.max(now, session.freeAt) + durationOf(sql)
-      const answer = session.freeAt === Infinity ? Effect.never : Effect.sleep(session.freeAt - now)
-      return Effect.raceFirst(answer, untilClosed(closing))
+      if (session.pinned) database.violations.push(`session ${session.id} is shared while somebody has it alone`)
+      const startsAt = Math.max(now, ...Array.from(session.pending, ({ endsAt }) => endsAt))
+      const endsAt = database.silent ? Infinity : startsAt + durationOf(sql)
+      const statement: Pending = { sql, endsAt, leftAt: undefined }
+      if (endsAt + database.answerMs <= now) return Effect.void
+      session.pending.add(statement)
+      const answered = Effect.sync(() => {
+        session.pending.delete(statement)
+        session.awaitedUntil = endsAt + database.answerMs
+      })
+      const answer = endsAt === Infinity ? Effect.never : Effect.delay(answered, endsAt + database.answerMs - now)
+      const left = Effect.flatMap(Clock.currentTimeMillis, (leftAt) => {
+        statement.leftAt = leftAt
+        session.awaitedUntil = leftAt
+        const ended = Effect.sync(() => session.pending.delete(statement))
+        return Effect.forkDetach(endsAt === Infinity ? Effect.never : Effect.delay(ended, Math.max(0, endsAt - leftAt)))
+      })
+      return Effect.onInterrupt(Effect.raceFirst(answer, untilClosed(closing)), () => left)
     })
 
-  const query = (session: FakeSession, closing: Set<() => void>, sql: string) =>
+  const queryAlone = (session: FakeSession, closing: Set<() => void>, sql: string) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const statement: Pending = { sql, endsAt: now + durationOf(sql), leftAt: undefined }
+      if (Array.from(session.pending).some(({ endsAt }) => endsAt > now))
+        database.violations.push(`session ${session.id} runs two statements at once`)
+      if (statement.endsAt <= now && !database.silent) return Effect.void
+      session.pending.add(statement)
+      const answer = database.silent ? Effect.never : Effect.sleep(statement.endsAt - now)
+      const left = Effect.flatMap(Clock.currentTimeMillis, (leftAt) => {
+        statement.leftAt = leftAt
+        session.awaitedUntil = leftAt
+        // As the driver does it, this waits for the cancel also where the session is over before.
+        return Effect.sleep(database.cancelMs)
+      })
+      return Effect.raceFirst(answer, untilClosed(closing)).pipe(
+        Effect.onInterrupt(() => left),
+        Effect.ensuring(Effect.sync(() => session.pending.delete(statement)))
+      )
+    })
+
+  const query = (session: FakeSession, closing: Set<() => void>, sql: string, shared: boolean) =>
     Effect.suspend(() => {
       if (!session.isOpen) return Effect.fail(lost())
       session.statements.push(sql)
-      if (options.multiplex) return queryShared(session, closing, sql)
-      session.running++
-      if (session.running > 1) database.violations.push(`session ${session.id} runs ${session.running} statements`)
-      const answer = database.silent ? Effect.never : Effect.delay(Effect.void, durationOf(sql))
-      const broken = untilClosed(closing)
-      const cancelled = cancelling(closing)
-      const work =
-        durationOf(sql) === 0 && !database.silent
-          ? Effect.void
-          : Effect.onInterrupt(Effect.raceFirst(answer, broken), () => cancelled)
-      return Effect.onExit(work, () => Effect.sync(() => session.running--))
+      return (shared ? queryShared : queryAlone)(session, closing, sql)
     })
 
   const makeSession = (beside: boolean): { readonly session: Session; readonly close: () => void } => {
     const closing = new Set<() => void>()
     const listeners = new Set<() => void>()
-    const close = () => {
+    const kill = () => {
       if (!fake.isOpen) return
       fake.isOpen = false
       for (const listener of [...closing, ...listeners]) listener()
     }
-    const id = sessions.length
-    const fake: FakeSession = { id, beside, statements: [], freeAt: 0, running: 0, isOpen: true, kill: close }
-    sessions.push(fake)
-    const run = (sql: string) => query(fake, closing, sql)
-    const connection = {
-      processId: fake.id,
-      query: (sql: string) =>
-        Effect.as(run(sql), { command: "SELECT", rowCount: 1, oid: null, rows: [{ id: fake.id }], fields: [] }),
-      queryValues: (sql: string, params: ReadonlyArray<unknown> = []) =>
-        Effect.map(run(sql), () => {
-          if (sql === terminateStatement) sessions[Number(params[0])]!.kill()
-          return [[fake.id]]
-        }),
-      // Like the driver's, one that is left waits for the server to end it.
-      stream: () =>
-        Stream.fromChannel(
-          Channel.fromTransform((_, scope) => Effect.as(Scope.addFinalizer(scope, cancelling(closing)), Effect.never))
-        ),
-      interrupt: Effect.void,
-      get pin() {
-        // As the driver does it, this waits for all that was sent before and can't be interrupted.
-        const idle = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Math.max(0, fake.freeAt - now)))
-        const drained = Effect.ignore(Effect.raceFirst(idle, untilClosed(closing)))
-        return options.multiplex ? Effect.uninterruptible(Effect.as(drained, connection)) : Effect.succeed(connection)
+    /** Ends it as the pool does, which must not do so while somebody waits. */
+    const close = () => {
+      if (!fake.isOpen) return
+      for (const { leftAt, sql } of fake.pending) {
+        if (leftAt === undefined) database.violations.push(`session ${id} was ended under "${sql}" of somebody else`)
       }
+      kill()
+    }
+    const id = sessions.length
+    const fake: FakeSession = {
+      id,
+      beside,
+      statements: [],
+      pending: new Set(),
+      awaitedUntil: 0,
+      pinned: false,
+      isOpen: true,
+      kill
+    }
+    sessions.push(fake)
+    closers.set(id, close)
+    const statements = (shared: boolean) => {
+      const run = (sql: string) => query(fake, closing, sql, shared)
+      return {
+        processId: id,
+        query: (sql: string) =>
+          Effect.as(run(sql), { command: "SELECT", rowCount: 1, oid: null, rows: [{ id }], fields: [] }),
+        queryValues: (sql: string, params: ReadonlyArray<unknown> = []) =>
+          Effect.map(run(sql), () => {
+            if (sql === terminateStatement) closers.get(Number(params[0]))!()
+            return [[id]]
+          }),
+        // Like the driver's, one that is left waits for the server to end it.
+        stream: () =>
+          Stream.fromChannel(
+            Channel.fromTransform((_, scope) => Effect.as(Scope.addFinalizer(scope, cancelling(closing)), Effect.never))
+          ),
+        interrupt: Effect.void
+      }
+    }
+    const alone = statements(false)
+    // As the driver does it, this waits for all that was sent before and can't be interrupted.
+    const drained = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const freeAt = Math.max(now, ...Array.from(fake.pending, ({ endsAt }) => endsAt))
+      if (freeAt === now) return Effect.void
+      const through = freeAt === Infinity ? Effect.never : Effect.sleep(freeAt - now)
+      return Effect.ignore(Effect.raceFirst(through, untilClosed(closing)))
+    })
+    const pin = Effect.acquireRelease(
+      Effect.map(drained, () => {
+        fake.pinned = true
+        return alone
+      }),
+      () =>
+        Effect.sync(() => {
+          fake.pinned = false
+        })
+    )
+    const connection = {
+      ...statements(options.multiplex === true),
+      pin: options.multiplex ? pin : Effect.succeed(alone)
     } as unknown as PgConnection.PgConnection
     return {
       session: {
@@ -174,15 +259,21 @@ export const make = (options: { readonly multiplex?: boolean } = {}): FakeDataba
     Effect.acquireRelease(
       Effect.suspend(() => {
         database.asked++
-        database.opening++
-        const work = database.silent ? Effect.never : Effect.delay(Effect.void, database.connectMs)
+        if (!beside) database.opening++
+        const work = database.silent
+          ? Effect.never
+          : Effect.delay(Effect.void, Math.max(beside ? 1 : 0, database.connectMs))
         return work.pipe(
           Effect.andThen(
             Effect.suspend(() =>
               database.refusing === undefined ? Effect.sync(() => makeSession(beside)) : Effect.fail(database.refusing)
             )
           ),
-          Effect.onExit(() => Effect.sync(() => database.opening--))
+          Effect.onExit(() =>
+            Effect.sync(() => {
+              if (!beside) database.opening--
+            })
+          )
         )
       }),
       ({ close }) => Effect.sync(close),

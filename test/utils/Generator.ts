@@ -1,5 +1,7 @@
 /** A small generator of numbers: a run can be repeated from its seed. */
 export interface Generator {
+  /** From 0 up to, and without, 1. */
+  readonly number: () => number
   /** From 0 up to, and without, `below`. */
   readonly int: (below: number) => number
   readonly chance: (probability: number) => boolean
@@ -13,5 +15,5 @@ export const make = (seed: number): Generator => {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
-  return { int: (below) => Math.floor(next() * below), chance: (probability) => next() < probability }
+  return { number: next, int: (below) => Math.floor(next() * below), chance: (probability) => next() < probability }
 }

@@ -9,6 +9,7 @@ import EmbeddedPostgres from "./EmbeddedPostgres.ts"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./freePort.ts"
+import type { Certificate } from "./SelfSigned.ts"
 import * as TempFolder from "./TempFolder.ts"
 
 export interface PrivatePostgres {
@@ -55,6 +56,21 @@ const untilReady = async (dataFolder: string): Promise<void> => {
 
 interface Options {
   readonly maxConnections?: number | undefined
+  /** What it shows of itself to those who ask for TLS; none are let in with it when absent. */
+  readonly tls?: Certificate | undefined
+}
+
+/** The server reads its key only where nobody else can. */
+const writeCertificate = (dataFolder: string, tls: Certificate): void => {
+  const { gid, uid } = fs.statSync(dataFolder)
+  for (const [name, content] of [
+    ["server.crt", tls.certificate],
+    ["server.key", tls.privateKey]
+  ] as const) {
+    const file = path.join(dataFolder, name)
+    fs.writeFileSync(file, content, { mode: 0o600 })
+    fs.chownSync(file, uid, gid)
+  }
 }
 
 const over = (dataFolder: string, options: Options): Effect.Effect<PrivatePostgres, never, Scope.Scope> =>
@@ -79,12 +95,15 @@ const over = (dataFolder: string, options: Options): Effect.Effect<PrivatePostgr
         "-c",
         "reserved_connections=0",
         "-c",
-        "fsync=off"
+        "fsync=off",
+        "-c",
+        `ssl=${options.tls === undefined ? "off" : "on"}`
       ],
       onLog: () => {},
       onError: () => {}
     })
     if (!fs.existsSync(path.join(dataFolder, "PG_VERSION"))) yield* Effect.promise(() => postgres.initialise())
+    if (options.tls !== undefined) writeCertificate(dataFolder, options.tls)
     let running = false
     const start = Effect.promise(() => {
       running = true

@@ -38,7 +38,7 @@ export const make = (fences: Fences): Debt => {
 
   return {
     add: (changed) => {
-      const fresh = changed.filter((key) => !keys.has(key))
+      const fresh = [...new Set(changed)].filter((key) => !keys.has(key))
       if (everythingAt !== undefined || keys.size + fresh.length >= maxKeys) return addAll()
       fences.announce(fresh)
       time++

@@ -17,7 +17,7 @@ const describe = (schema: Schema.Top): string =>
 export const hash = (...parts: ReadonlyArray<string>): string => digest("sha256", JSON.stringify(parts), "base64url")
 
 /**
- * A hash that changes when the Schema does: its types, its checks, its encoded side and what its transformations expect.
+ * A hash that changes when the Schema does: its types, its checks and its encoded side. What functions do is not seen.
  * `undefined` where the Schema can't be described; results of such a query stay in memory.
  */
 export const fingerprint = (schema: Schema.Codec<any, unknown>): string | undefined =>

@@ -68,9 +68,9 @@ export const waiting = <A, E>(
   wait: Effect.Effect<A, E>,
   abandoned: (flight: Flight) => void
 ): Effect.Effect<A, E> =>
-  Effect.suspend(() => {
+  Effect.uninterruptibleMask((restore) => {
     flight.waiters++
-    return Effect.onExit(wait, () =>
+    return Effect.onExit(restore(wait), () =>
       Effect.sync(() => {
         flight.waiters--
         takeDown(flight, abandoned)

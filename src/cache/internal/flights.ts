@@ -7,8 +7,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
@@ -18,12 +16,12 @@ import * as Candidate from "./candidate.ts"
 import type { Fences } from "./fences.ts"
 import * as Flight from "./flight.ts"
 import type { Guard } from "./guard.ts"
+import * as Keeping from "./keeping.ts"
 import * as LastWait from "./lastWait.ts"
 import type { MemoryLevel } from "./memoryLevel.ts"
 import * as Plan from "./plan.ts"
 import * as Probe from "./probe.ts"
 import type { Settings } from "./settings.ts"
-import * as Size from "./size.ts"
 import * as Source from "./source.ts"
 import * as Turns from "./turns.ts"
 import type { Watch } from "./watch.ts"
@@ -72,6 +70,22 @@ const source = <A>(value: A, why: Why): Traced<A> => ({
   why
 })
 
+const serveStale = (plan: Plan.Plan<any, any>, candidate: Candidate.Candidate, why: Why) =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    plan.counters.stale++
+    return { traced: { ...Candidate.serve(candidate, now, why), stale: true }, good: true }
+  })
+
+/** What is known where the process itself is writing what would be read: nothing that could be kept. */
+const written: Probe.Probed = {
+  why: "written",
+  storeKey: undefined,
+  generation: NaN,
+  stamp: undefined,
+  candidate: undefined,
+  old: undefined
+}
+
 export const make = (options: {
   readonly executor: QueryExecutor["Service"]
   readonly store: CacheStoreShape
@@ -85,6 +99,7 @@ export const make = (options: {
     const { executor, fences, guard, memory, settings, store, watch } = options
     const scope = yield* Effect.flatMap(Effect.scope, Scope.fork)
     const turns = Turns.make(store, guard, settings.loadLease)
+    const keeping = Keeping.make({ store, guard, memory, settings })
     const underWay = new Map<string, Flight.Flight>()
     const landing = new Set<Flight.Flight>()
     let places = 0
@@ -105,10 +120,6 @@ export const make = (options: {
       leave(flight)
     }
 
-    /** Shortened by chance. */
-    const jittered = (ms: number): Effect.Effect<number> =>
-      settings.jitter === 0 ? Effect.succeed(ms) : Effect.map(Random.next, (r) => ms * (1 - r * settings.jitter))
-
     const storeKeyOf = <I, A>({ key, plan }: Plan.Asked<I, A>): string | undefined =>
       store.shared ? plan.storeKey(key) : undefined
 
@@ -124,15 +135,6 @@ export const make = (options: {
         const passed = least > -Infinity && (probed.candidate === undefined || probed.candidate.storedAt <= least)
         return passed && Option.isSome(answer.found) ? { ...probed, why: "refreshed", candidate: undefined } : probed
       })
-
-    /** What is known where the process itself is writing what would be read: nothing that could be kept. */
-    const written: Probe.Probed = {
-      why: "written",
-      storeKey: undefined,
-      generation: NaN,
-      stamp: undefined,
-      candidate: undefined
-    }
 
     /** Whether nothing that is watched has changed since the stamp was read, as far as can be known. */
     const isUnchanged = (flight: Flight.Flight, stamp: string | undefined): Effect.Effect<boolean> => {
@@ -159,30 +161,6 @@ export const make = (options: {
         Deferred.doneUnsafe(flight.verified, Effect.succeed(good))
       })
 
-    const eagerAt = <I, A>(plan: Plan.Plan<I, A>, now: number, freshUntil: number): number =>
-      plan.eager === 1 ? Infinity : now + (freshUntil - now) * plan.eager
-
-    /** A fresh result of the store goes to memory. */
-    const promote = <I, A>(
-      asked: Plan.Asked<I, A>,
-      flight: Flight.Flight,
-      probed: Probe.Probed,
-      candidate: Candidate.Candidate,
-      ahead: boolean
-    ) =>
-      Effect.gen(function* () {
-        if (candidate.level === "memory") return
-        const now = yield* Clock.currentTimeMillis
-        const freshUntil = Math.min(candidate.freshUntil, now + (yield* jittered(asked.plan.memoryMs)))
-        if (!flight.undisturbed || freshUntil <= now) return
-        memory.keep(
-          asked.key,
-          flight.watched,
-          { ...candidate, freshUntil, expiresAt: Math.max(freshUntil, candidate.expiresAt) },
-          { generation: probed.generation, eagerAt: eagerAt(asked.plan, now, freshUntil), ahead }
-        )
-      })
-
     const serveFound = <I, A>(
       asked: Plan.Asked<I, A>,
       flight: Flight.Flight,
@@ -196,115 +174,26 @@ export const make = (options: {
         if (candidate.level === "memory") counters.memoryHits++
         else counters.storeHits++
         if (waited) counters.coalesced++
-        yield* promote(asked, flight, probed, candidate, manner.ahead ?? false)
+        yield* keeping.promote(asked, flight, probed, candidate, manner.ahead ?? false)
         const now = yield* Clock.currentTimeMillis
         land(flight, { ...Candidate.serve(candidate, now, "hit"), coalesced: waited })
         yield* verify(flight, candidate.stamp, () => false)
       })
 
-    /** After a failure the stale result is served for a while without asking again. */
-    const backOff = <I, A>(
-      asked: Plan.Asked<I, A>,
-      flight: Flight.Flight,
-      probed: Probe.Probed,
-      candidate: Candidate.Candidate
-    ) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        if (!flight.undisturbed) return
-        const freshUntil = Math.min(now + asked.plan.backoffMs, candidate.expiresAt)
-        memory.keep(
-          asked.key,
-          flight.watched,
-          { ...candidate, freshUntil },
-          { generation: probed.generation, stale: true }
-        )
-      })
-
-    /** How long a result is fresh in each level. */
-    const freshness = <I, A>({ input, plan }: Plan.Asked<I, A>, value: A) =>
-      Effect.gen(function* () {
-        const own = Result.try(() => {
-          const timeToLive = plan.ofResult?.(value, input)
-          return timeToLive === undefined ? Infinity : Duration.toMillis(timeToLive)
-        })
-        // A policy that throws keeps nothing: whatever it meant, it did not mean to fail the read.
-        const ownMs = Result.isFailure(own) ? 0 : own.success
-        return {
-          memoryMs: yield* jittered(Math.min(plan.memoryMs, ownMs)),
-          storeMs: yield* jittered(Math.min(plan.storeMs, ownMs))
-        }
-      })
-
-    const inStore = <I, A>(
-      { plan }: Plan.Asked<I, A>,
-      flight: Flight.Flight,
-      { stamp, storeKey }: Probe.Probed,
-      text: string | undefined,
-      storeMs: number
-    ): Effect.Effect<boolean> =>
-      Effect.gen(function* () {
-        if (text === undefined || storeKey === undefined || stamp === undefined) return false
-        if (storeMs <= 0 || !flight.undisturbed) return false
-        const now = yield* Clock.currentTimeMillis
-        const freshUntil = Math.round(now + storeMs)
-        const stored = yield* guard.run(
-          "set",
-          store.set({
-            key: storeKey,
-            query: plan.name,
-            watched: flight.watched,
-            value: text,
-            stamp,
-            storedAt: now,
-            freshUntil,
-            expiresAt: freshUntil + plan.graceMs
-          })
-        )
-        return Option.isSome(stored) && stored.value
-      })
-
-    /** Keeps what was loaded in both levels, unless something has changed, and gives it to those who wait. */
-    const keep = <I, A>(
+    /** Gives what was loaded to those who wait, keeps it unless something has changed, and says whether the store has it. */
+    const landLoaded = <I, A>(
       asked: Plan.Asked<I, A>,
       flight: Flight.Flight,
       probed: Probe.Probed,
       value: A,
       manner: Manner
-    ) =>
+    ): Effect.Effect<boolean> =>
       Effect.gen(function* () {
-        const { plan } = asked
-        const { memoryMs, storeMs } = yield* freshness(asked, value)
-        const now = yield* Clock.currentTimeMillis
-        const keepable = flight.undisturbed && probed.stamp !== undefined
-        if (!keepable) plan.counters.refused++
-        const text =
-          keepable && probed.storeKey !== undefined && storeMs > 0
-            ? Result.getOrUndefined(Result.try(() => plan.encode(value)))
-            : undefined
-        if (keepable && memoryMs > 0 && probed.stamp !== undefined) {
-          memory.keep(
-            asked.key,
-            flight.watched,
-            {
-              value,
-              level: "source",
-              stamp: probed.stamp,
-              storedAt: now,
-              freshUntil: now + memoryMs,
-              expiresAt: now + memoryMs + plan.graceMs,
-              size: text === undefined ? Size.estimate(value) : text.length * 2
-            },
-            {
-              generation: probed.generation,
-              eagerAt: eagerAt(plan, now, now + memoryMs),
-              ahead: manner.ahead ?? false
-            }
-          )
-        }
+        const store = yield* keeping.loaded(asked, flight, probed, value, manner.ahead ?? false)
         // The reader need not wait for the store.
         land(flight, source(value, probed.why))
         const joined = flight.joined
-        const stored = yield* inStore(asked, flight, probed, text, storeMs)
+        const stored = yield* store()
         yield* verify(flight, probed.stamp, () => stored && flight.joined === joined)
         return stored
       })
@@ -317,19 +206,28 @@ export const make = (options: {
         if (first.why === "hit" && first.candidate !== undefined) {
           return yield* serveFound(asked, flight, first, first.candidate, manner, false)
         }
-        const old = first.candidate
-        Deferred.doneUnsafe(flight.stale, Effect.succeed(plan.graceMs === 0 ? undefined : old))
+        Deferred.doneUnsafe(flight.stale, Effect.succeed(plan.graceMs === 0 ? undefined : first.old))
+        yield* Source.limited(plan, byTurns(asked, flight, first, manner))
+      })
+
+    /** Loads when it is this process's turn, or takes what another one has loaded meanwhile. */
+    const byTurns = <I, A>(
+      asked: Plan.Asked<I, A>,
+      flight: Flight.Flight,
+      first: Probe.Probed,
+      manner: Manner
+    ): Effect.Effect<void, QueryError> =>
+      Effect.gen(function* () {
+        const { plan } = asked
         const { probed, taken, waited } = yield* turns.take(plan, first, probe(asked, flight, {}))
         if (probed.why === "hit" && probed.candidate !== undefined) {
-          yield* serveFound(asked, flight, probed, probed.candidate, manner, waited)
-          if (taken) yield* turns.done(probed.storeKey)
-          return
+          return yield* serveFound(asked, flight, probed, probed.candidate, manner, waited)
         }
         plan.counters.misses++
-        const stale = plan.graceMs === 0 ? undefined : probed.candidate
+        const stale = plan.graceMs === 0 ? undefined : probed.old
         yield* Source.load(executor, asked).pipe(
-          Effect.tapError(() => (stale === undefined ? Effect.void : backOff(asked, flight, probed, stale))),
-          Effect.flatMap((value) => keep(asked, flight, probed, value, manner)),
+          Effect.tapError(() => (stale === undefined ? Effect.void : keeping.backOff(asked, flight, probed, stale))),
+          Effect.flatMap((value) => landLoaded(asked, flight, probed, value, manner)),
           Effect.onExit((exit) =>
             taken && !(Exit.isSuccess(exit) && exit.value) ? turns.done(probed.storeKey) : Effect.void
           )
@@ -339,10 +237,17 @@ export const make = (options: {
     /** Ends a load that is nobody's any more and has no limit of its own. */
     const limitBackground = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
       plan.hardMs === Plan.unlimited
-        ? Effect.sync(() => {
-            flight.background = false
-            Flight.takeDown(flight, leave)
-          }).pipe(Effect.delay(backgroundLimit), Effect.forkIn(scope), Effect.asVoid)
+        ? Deferred.await(flight.verified).pipe(
+            Effect.timeoutOption(backgroundLimit),
+            Effect.andThen(
+              Effect.sync(() => {
+                flight.background = false
+                Flight.takeDown(flight, leave)
+              })
+            ),
+            Effect.forkIn(scope),
+            Effect.asVoid
+          )
         : Effect.void
 
     const goOn = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
@@ -393,20 +298,14 @@ export const make = (options: {
         now < candidate.expiresAt ? isUnchanged(flight, candidate.stamp) : Effect.succeed(false)
       )
 
-    const serveStale = (plan: Plan.Plan<any, any>, candidate: Candidate.Candidate, why: Why) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        plan.counters.stale++
-        return { traced: { ...Candidate.serve(candidate, now, why), stale: true }, good: true }
-      })
-
     /** Waits for a load, or takes the stale result where there is one and the load is late or fails. */
-    const awaited = <I, A>({ plan }: Plan.Asked<I, A>, flight: Flight.Flight, order: number) => {
+    const awaited = <I, A>({ plan }: Plan.Asked<I, A>, flight: Flight.Flight, order: number, acceptsStale: boolean) => {
       const landed = Effect.flatMap(Deferred.await(flight.landed), (traced) =>
         order < flight.began
           ? Effect.succeed({ traced, good: true })
           : Effect.map(Deferred.await(flight.verified), (good) => ({ traced, good }))
       )
-      if (plan.graceMs === 0) return landed
+      if (plan.graceMs === 0 || !acceptsStale) return landed
       return Effect.flatMap(Deferred.await(flight.stale), (candidate) => {
         if (candidate === undefined) return landed
         const servable = isServable(flight, candidate)
@@ -431,16 +330,19 @@ export const make = (options: {
           // Nothing can come between taking off and waiting: a load that nobody waits for would go on.
           return Effect.uninterruptibleMask((restore) =>
             Effect.flatMap(takeOff(asked, manner), (flight) =>
-              Flight.waiting(flight, restore(awaited(asked, flight, order)), leave)
+              Flight.waiting(flight, restore(awaited(asked, flight, order, manner.anew !== true)), leave)
             )
           ).pipe(Effect.map(({ traced }) => traced as Traced<A>))
         }
         if (order > current.began) current.joined++
-        return Effect.flatMap(Flight.waiting(current, awaited(asked, current, order), leave), ({ good, traced }) => {
-          if (!good) return result(asked, order, { shared: true })
-          asked.plan.counters.coalesced++
-          return Effect.succeed({ ...traced, coalesced: true } as Traced<A>)
-        })
+        return Effect.flatMap(
+          Flight.waiting(current, awaited(asked, current, order, true), leave),
+          ({ good, traced }) => {
+            if (!good) return result(asked, order, { shared: true })
+            asked.plan.counters.coalesced++
+            return Effect.succeed({ ...traced, coalesced: true } as Traced<A>)
+          }
+        )
       })
 
     return {

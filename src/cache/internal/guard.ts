@@ -10,8 +10,10 @@ import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../CacheStore.ts"
 
 export interface Guard {
-  /** The answer of the store, or none. */
+  /** The answer of the store to a reader, or none. */
   readonly run: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
+  /** As `run`, for what a reader writes: a store that can be read may be locked, or full. */
+  readonly put: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
   /**
    * As `run`, also while readers leave the store alone: for what writers have to say, where a store that is only busy
    * must not be given up, and whose failures say nothing about reading.
@@ -51,7 +53,7 @@ export const make = (options: {
 
     const run: Guard["run"] = (operation, effect) =>
       limited(operation, effect).pipe(
-        breaker.execute({ key: "store" }),
+        breaker.execute({ key: "read" }),
         Effect.option,
         Effect.tap((answer) =>
           Effect.sync(() => {
@@ -60,10 +62,14 @@ export const make = (options: {
         )
       )
 
+    const put: Guard["put"] = (operation, effect) =>
+      limited(operation, effect).pipe(breaker.execute({ key: "write" }), Effect.option)
+
     const insist: Guard["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
 
     return {
       run,
+      put,
       insist,
       healthy: () => healthy,
       failures: () => failures

@@ -4,9 +4,9 @@
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Candidate } from "./candidate.ts"
 import type { Fences, Watcher } from "./fences.ts"
-import * as Sieve from "./sieve.ts"
+import * as Eviction from "./eviction.ts"
 
-export interface Entry extends Sieve.Node, Watcher, Candidate {
+export interface Entry extends Eviction.Node, Watcher, Candidate {
   readonly key: string
   readonly size: number
   readonly level: "memory"
@@ -55,7 +55,7 @@ export const generationOf = (store: CacheStoreShape): number => {
 }
 
 export const make = (maxEntries: number, maxBytes: number, fences: Fences): MemoryLevel => {
-  const sieve = Sieve.make<Entry>(maxEntries, maxBytes)
+  const kept = Eviction.make<Entry>(maxEntries, maxBytes)
   let evictions = 0
   let wasted = 0
 
@@ -65,13 +65,13 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
   }
 
   const drop = (entry: Entry): void => {
-    if (sieve.remove(entry)) forget(entry)
+    if (kept.remove(entry)) forget(entry)
   }
 
   return {
-    get: sieve.get,
+    get: kept.get,
     usable: (key, now) => {
-      const entry = sieve.get(key)
+      const entry = kept.get(key)
       return entry !== undefined && entry.blocked === 0 && !fences.isSuspended() && now < entry.expiresAt
         ? entry
         : undefined
@@ -91,24 +91,22 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
         eagerAt: keeping.eagerAt ?? Infinity,
         stale: keeping.stale ?? false,
         ahead: keeping.ahead ?? false,
-        used: false,
-        newer: undefined,
-        older: undefined,
+        uses: 0,
         blocked: 0,
         announced: () => undefined,
         changed: () => drop(entry)
       }
-      for (const gone of sieve.set(entry)) {
+      for (const gone of kept.set(entry)) {
         forget(gone)
         if (gone.key !== key) evictions++
       }
-      if (sieve.get(key) === entry) fences.add(entry)
+      if (kept.get(key) === entry) fences.add(entry)
     },
     clear: () => {
-      for (const entry of Array.from(sieve.nodes())) drop(entry)
+      for (const entry of Array.from(kept.nodes())) drop(entry)
     },
-    entries: sieve.count,
-    bytes: sieve.bytes,
+    entries: kept.count,
+    bytes: kept.bytes,
     evictions: () => evictions,
     wasted: () => wasted
   }

@@ -2,8 +2,10 @@
  * The parts of the cache, put together.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Query } from "../../query/Query.ts"
 import { QueryExecutor } from "../../query/QueryExecutor.ts"
@@ -19,8 +21,12 @@ import * as Metrics from "./metrics.ts"
 import * as Plan from "./plan.ts"
 import * as Reader from "./reader.ts"
 import * as Settings from "./settings.ts"
+import * as Transaction from "./transaction.ts"
 import * as Watch from "./watch.ts"
 import * as Writes from "./writes.ts"
+
+/** For how long an invalidation is tried to be told to other hosts. */
+const publishing = Schedule.spaced("500 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "1 minute" }))
 
 /** The middleware and its service, over the executor and the store of the context. */
 export const make = (
@@ -76,9 +82,20 @@ export const make = (
       return { key: asked.key, storeKey, watchKey: watch.entry(storeKey ?? asked.key) }
     }
 
-    /** Tells the other hosts too, as far as they can be reached. */
+    const scope = yield* Effect.scope
+
+    /** Tells the other hosts too: with the transaction that is open, or behind, until it gets through. */
     const publish = (change: Change): Effect.Effect<void> =>
-      feed === undefined ? Effect.void : Effect.ignore(feed.publish(change))
+      Effect.contextWith((context: Context.Context<never>) => {
+        if (feed === undefined) return Effect.void
+        if (Transaction.isOpen(context)) return Effect.ignore(feed.publish(change))
+        return feed.publish(change).pipe(
+          Effect.retry(publishing),
+          Effect.catchCause((cause) => Effect.logWarning("other hosts have not heard of an invalidation", cause)),
+          Effect.forkIn(scope, { startImmediately: true }),
+          Effect.asVoid
+        )
+      })
 
     const cache: QueryCache["Service"] = {
       get: reader.get,

@@ -21,6 +21,8 @@ export interface Probed {
   /** The stamp to keep the result under; none where it must not be kept. */
   readonly stamp: string | undefined
   readonly candidate: Candidate | undefined
+  /** What may be served within its grace should the source be late or fail; it may have been passed over otherwise. */
+  readonly old: Candidate | undefined
 }
 
 /** What the store was found to hold, and its generation from before. None where it could not be asked. */
@@ -75,7 +77,7 @@ export const compare = <I, A>(
 ): Probed => {
   const { found, generation } = answer
   if (Option.isNone(found)) {
-    return { why: "unavailable", storeKey, generation: NaN, stamp: undefined, candidate: undefined }
+    return { why: "unavailable", storeKey, generation: NaN, stamp: undefined, candidate: undefined, old: undefined }
   }
   const { entry, stamp } = found.value
   const kept = memory.usable(asked.key, now)
@@ -89,5 +91,5 @@ export const compare = <I, A>(
     if (candidate !== undefined) return now < candidate.freshUntil ? "hit" : "expired"
     return kept !== undefined || entry !== undefined ? "changed" : "miss"
   }
-  return { why: why(), storeKey, generation, stamp, candidate }
+  return { why: why(), storeKey, generation, stamp, candidate, old: candidate }
 }

@@ -12,6 +12,7 @@ import type { Query, QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Read, Traced, Why } from "../QueryCache.ts"
+import * as Eviction from "./eviction.ts"
 import type { Fences } from "./fences.ts"
 import type { Flights, Manner } from "./flights.ts"
 import type { Guard } from "./guard.ts"
@@ -83,7 +84,9 @@ export const make = (options: {
 
     /** What is taken for being written may have been rolled back since. */
     const settled = <I, A>(asked: Plan.Asked<I, A>): Effect.Effect<void> =>
-      fences.isAnyPending() && fences.isPending(Plan.watchedBy(watch, asked, undefined)) ? writes.settle : Effect.void
+      fences.isAnyPending()
+        ? writes.settle(Plan.watchedBy(watch, asked, store.shared ? asked.plan.storeKey(asked.key) : undefined))
+        : Effect.void
 
     const byLoad = <I, A>(asked: Plan.Asked<I, A>, order: number, manner?: Manner) =>
       Effect.andThen(
@@ -115,7 +118,7 @@ export const make = (options: {
       })
 
     const use = (entry: Entry, counters: Plan.Counters): void => {
-      entry.used = true
+      if (entry.uses < Eviction.maxUses) entry.uses++
       counters.memoryHits++
       if (!entry.ahead) return
       entry.ahead = false
@@ -270,7 +273,7 @@ export const make = (options: {
         const asked = Transaction.isOpen(fiber.context) ? undefined : plans.asked(query, input)
         return Effect.map(
           asked === undefined
-            ? around(query, input, "uncached")
+            ? around(query, input, Transaction.isOpen(fiber.context) ? "transaction" : "uncached")
             : Effect.suspend(() => byLoad(asked, flights.order(), { anew: true })),
           valueOf
         )

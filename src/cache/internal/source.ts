@@ -23,7 +23,23 @@ const tooSlow = (name: string): SqlError =>
 /** The weight of the latest load in the average. */
 const latest = 0.25
 
-/** Loads, counts, times, and ends what is over the hard limit. */
+/** Ends what is over the hard limit of a query. */
+export const limited = <A>(
+  plan: Plan.Plan<any, any>,
+  effect: Effect.Effect<A, QueryError>
+): Effect.Effect<A, QueryError> =>
+  plan.hardMs === Plan.unlimited
+    ? effect
+    : Effect.timeoutOrElse(effect, {
+        duration: plan.hardMs,
+        orElse: () =>
+          Effect.suspend(() => {
+            plan.counters.loadFailures++
+            return Effect.fail(tooSlow(plan.name))
+          })
+      })
+
+/** Loads, counts and times. */
 export const load = <I, A>(
   executor: QueryExecutor["Service"],
   { input, plan, query }: Plan.Asked<I, A>
@@ -31,10 +47,7 @@ export const load = <I, A>(
   Effect.gen(function* () {
     plan.counters.loads++
     const began = yield* Clock.currentTimeMillis
-    const run = executor.query(query, input)
-    const value = yield* plan.hardMs === Plan.unlimited
-      ? run
-      : Effect.timeoutOrElse(run, { duration: plan.hardMs, orElse: () => Effect.fail(tooSlow(plan.name)) })
+    const value = yield* executor.query(query, input)
     const took = (yield* Clock.currentTimeMillis) - began
     plan.loadMs = plan.loadMs === undefined ? took : plan.loadMs * (1 - latest) + took * latest
     return value

@@ -115,6 +115,7 @@ interface Connection {
 
 interface Opened extends Connection {
   readonly inode: number | undefined
+  readonly identity: string | undefined
   readonly ordinal: number
 }
 
@@ -132,34 +133,47 @@ const connectionOf = (database: DatabaseSync): Connection => {
     together: (read) => {
       database.exec("BEGIN")
       try {
-        return read()
-      } finally {
+        const found = read()
         database.exec("COMMIT")
+        return found
+      } catch (error) {
+        if (database.isTransaction) database.exec("ROLLBACK")
+        throw error
       }
     },
     close: () => database.close()
   }
 }
 
-/** SQLite's own codes for a locked file, a damaged one, and one that is no database. */
-const lockedCodes = new Set([5, 6])
-const damagedCodes = new Set([11, 26])
+const codeOf = ({ cause }: CacheStoreError): number => {
+  const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
+  return typeof code === "number" ? code : 0
+}
 
-const hasCode =
-  (codes: ReadonlySet<number>) =>
-  (error: unknown): boolean => {
-    const code = (error as { readonly errcode?: unknown } | undefined)?.errcode
-    return typeof code === "number" && codes.has(code & 0xff)
-  }
+/** SQLite's own codes, whose lowest byte is the kind. */
+const busy = 5
+const locked = 6
+const damaged = 11
+const noDatabase = 26
+/** The file, or its log, is shorter than it says itself. */
+const shortRead = 522
 
-const isLocked = hasCode(lockedCodes)
-const isDamaged = hasCode(damagedCodes)
+const isLocked = (error: CacheStoreError): boolean => [busy, locked].includes(codeOf(error) & 0xff)
+const isDamaged = (error: CacheStoreError): boolean =>
+  [damaged, noDatabase].includes(codeOf(error) & 0xff) || codeOf(error) === shortRead
 
-/** What the name stands for now; `-1` where that can't be seen, which no file has. */
-const inodeOf = (filename: string): number | undefined => {
-  if (filename === ":memory:") return undefined
-  const stats = Result.try(() => fs.statSync(filename, { throwIfNoEntry: false }))
-  return Result.isSuccess(stats) ? stats.success?.ino : -1
+/** Which file has a name now; `undefined` where none has, or it can't be seen. */
+const inodeOf = (path: string): number | undefined =>
+  Result.getOrUndefined(Result.try(() => fs.statSync(path, { throwIfNoEntry: false })?.ino))
+
+/**
+ * What the name stands for now, the log included: a connection goes on with a file that was taken away, and with a log
+ * that was, and sees nothing of what others write. `undefined` where it can't be seen.
+ */
+const identityOf = (filename: string): string | undefined => {
+  if (filename === ":memory:") return filename
+  const inode = inodeOf(filename)
+  return inode === undefined ? undefined : `${inode}/${inodeOf(`${filename}-wal`)}`
 }
 
 /** Renames the file and its log, so that nothing is lost that someone may want to look at. */
@@ -167,7 +181,7 @@ const setAside = (filename: string, now: number): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const suffix of ["-wal", "-shm", ""]) {
       const from = `${filename}${suffix}`
-      if (fs.existsSync(from)) fs.renameSync(from, `${filename}.damaged-${now}${suffix}`)
+      if (fs.existsSync(from)) fs.renameSync(from, `${filename}.damaged-${now}-${process.pid}${suffix}`)
     }
   }).pipe(Effect.ignoreCause)
 
@@ -177,17 +191,32 @@ const bootTime = (now: number): number => now - Math.round(os.uptime() * 1_000)
 /** The largest write-ahead log that is kept between checkpoints, in bytes: 4 MiB. */
 const journalSizeLimit = 4 * 1024 * 1024
 
+/** How many expired entries go at a time: more would hold the thread for too long, and they are not read any more. */
+const cleanedAtOnce = 1_000
+
 /** How far two readings of the same start may be apart, in milliseconds. */
 const bootTolerance = 60_000
 
 const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
+/** A file of an older version is set aside like a damaged one; a newer one is left to those who know it. */
+const otherVersion = (found: number): Error =>
+  Object.assign(
+    new Error(`the tables are of version ${found}, this is version ${schemaVersion}: name another file, or upgrade`),
+    { errcode: found < schemaVersion ? noDatabase : 0 }
+  )
+
+const versionOf = (connection: Connection): number =>
+  connection.row<{ user_version: number }>("PRAGMA user_version")!.user_version
+
+/** Makes the tables where there are none. */
 const prepareTables = (connection: Connection, now: number): void => {
-  const isMade = () => connection.row<{ user_version: number }>("PRAGMA user_version")?.user_version === schemaVersion
-  if (isMade()) return
+  const found = versionOf(connection)
+  if (found === schemaVersion) return
+  if (found !== 0) throw otherVersion(found)
   connection.run("BEGIN IMMEDIATE")
   try {
-    if (!isMade()) {
+    if (versionOf(connection) === 0) {
       for (const statement of schema) connection.run(statement)
       connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), bootTime(now))
       connection.run(`PRAGMA user_version = ${schemaVersion}`)
@@ -210,10 +239,23 @@ const forgetOtherBoot = (connection: Connection, now: number): void => {
   )
 }
 
-/** Opens the file, made where there is none for its owner alone. What SQLite throws is thrown. */
-const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Connection => {
+/** Makes the file where there is none, for its owner alone, and says which one it is. */
+const touch = (filename: string): number => {
+  const file = fs.openSync(filename, "a", 0o600)
+  try {
+    return fs.fstatSync(file).ino
+  } finally {
+    fs.closeSync(file)
+  }
+}
+
+/** To be tried again, as a locked file is. */
+const replaced = (): Error => Object.assign(new Error("the file was replaced while it was opened"), { errcode: busy })
+
+/** Opens the file that has the name, and no other one that takes it meanwhile. What SQLite throws is thrown. */
+const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Omit<Opened, "ordinal"> => {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
-  if (filename !== ":memory:") fs.closeSync(fs.openSync(filename, "a", 0o600))
+  const inode = filename === ":memory:" ? undefined : touch(filename)
   const connection = connectionOf(new DatabaseSync(filename, { timeout: busyTimeoutMs }))
   try {
     // Switching needs the file to itself, and SQLite does not wait for that: see `open`.
@@ -225,7 +267,8 @@ const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Connectio
     connection.run("PRAGMA synchronous = OFF")
     prepareTables(connection, now)
     forgetOtherBoot(connection, now)
-    return connection
+    if (inode !== undefined && inode !== inodeOf(filename)) throw replaced()
+    return { ...connection, inode, identity: identityOf(filename) }
   } catch (error) {
     connection.close()
     throw error
@@ -241,7 +284,12 @@ const endLapsed = (connection: Connection, now: number): void =>
 const reading = <Row extends StampRow>(connection: Connection, now: number, read: () => Row): Row => {
   const row = read()
   if (row.lapsed === 0) return row
-  endLapsed(connection, now)
+  try {
+    endLapsed(connection, now)
+  } catch {
+    // Another process has the file locked, and will do it; until then it counts as being written.
+    return row
+  }
   return read()
 }
 
@@ -293,7 +341,11 @@ const insert = (connection: Connection, settings: Settings, item: NewEntry, size
 }
 
 const clean = (connection: Connection, settings: Settings, now: number, room: number): void => {
-  connection.run("DELETE FROM entry WHERE expires_at <= ?", now)
+  connection.run(
+    "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+    now,
+    cleanedAtOnce
+  )
   connection.run("DELETE FROM claim WHERE expires_at <= ?", now)
   endLapsed(connection, now)
   for (let round = 0; round < 50; round++) {
@@ -316,10 +368,14 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
   connection.run("DELETE FROM version WHERE version <= (SELECT floor FROM store)")
 }
 
+const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheStoreError> =>
+  Effect.try({ try: body, catch: (cause) => new CacheStoreError({ operation, cause }) })
+
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
     const opening = yield* Semaphore.make(1)
     let opened: Opened | undefined
+    let closed = false
     let opens = 0
     let setsSinceCleaning = 0
     // SQLite tells of the writes of other connections only, and several caches may share this one.
@@ -333,12 +389,19 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       void Result.try(() => last?.close())
     }
 
-    yield* Effect.addFinalizer(() => Effect.sync(close))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+        close()
+      })
+    )
 
-    const attempt = <A>(body: () => A): Effect.Effect<A, unknown> => Effect.try({ try: body, catch: (error) => error })
-
-    const openOnce = (now: number): Effect.Effect<Opened, unknown> =>
-      attempt(() => ({ ...openFile(settings, now), inode: inodeOf(settings.filename), ordinal: ++opens })).pipe(
+    /** Opens the file that has the name, and no other one that takes it meanwhile. */
+    const openOnce = (now: number): Effect.Effect<Opened, CacheStoreError> =>
+      attempt("open", () => {
+        if (closed) throw new Error("the store is closed")
+        return { ...openFile(settings, now), ordinal: ++opens }
+      }).pipe(
         Effect.retry({
           while: isLocked,
           schedule: Schedule.exponential(2, 1.5).pipe(
@@ -364,10 +427,10 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     })
 
     const current = (): Opened | undefined =>
-      opened !== undefined && opened.inode === inodeOf(settings.filename) ? opened : undefined
+      opened?.identity !== undefined && opened.identity === identityOf(settings.filename) ? opened : undefined
 
     /** The connection to the file that has the name now: it may have been set aside since it was opened. */
-    const connect: Effect.Effect<Opened, unknown> = Effect.suspend(() => {
+    const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
       const found = current()
       if (found !== undefined) return Effect.succeed(found)
       return opening.withPermit(
@@ -382,18 +445,17 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
 
     const leaveDamaged = opening.withPermit(
       Effect.gen(function* () {
-        const damaged = opened
+        const last = opened
         close()
-        if (damaged?.inode !== undefined && damaged.inode === inodeOf(settings.filename)) {
+        if (last?.inode !== undefined && last.inode === inodeOf(settings.filename)) {
           yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
         }
       })
     )
 
     const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
-      Effect.flatMap(connect, (connection) => attempt(() => use(connection))).pipe(
-        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void)),
-        Effect.mapError((cause) => new CacheStoreError({ operation, cause }))
+      Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection))).pipe(
+        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void))
       )
 
     const writing: typeof using = (operation, use) =>
@@ -424,7 +486,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       set: (item) =>
         using("set", (connection) => {
           const size = sizeOf(item)
-          if (Buffer.byteLength(item.value) > settings.maxEntryBytes || size > settings.maxBytes) return false
+          if (size > settings.maxEntryBytes || size > settings.maxBytes) return false
           if (++setsSinceCleaning >= 256) {
             setsSinceCleaning = 0
             clean(connection, settings, item.storedAt, 0)

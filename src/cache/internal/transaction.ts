@@ -4,7 +4,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as SqlClient from "effect/sql/SqlClient"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Tracer from "effect/Tracer"
 
 /** The reference by which every SQL client names the service of the transaction that is open. */
@@ -19,12 +19,15 @@ export const isOpen = (context: Context.Context<never>): boolean => {
   return key !== undefined && Context.getOrUndefined(context, key) !== undefined
 }
 
-const transactionSpans = function* (context: Context.Context<never>): Generator<Tracer.Span> {
+/** The spans of the transactions around, of whatever client, the innermost first. */
+const transactionSpans = (context: Context.Context<never>): ReadonlyArray<Tracer.Span> => {
+  const spans: Array<Tracer.Span> = []
   let span: Tracer.AnySpan | undefined = Context.getOrUndefined(context, Tracer.ParentSpan)
   while (span?._tag === "Span") {
-    if (span.name === "sql.transaction") yield span
+    if (span.name === "sql.transaction") spans.push(span)
     span = span.parent._tag === "Some" ? span.parent.value : undefined
   }
+  return spans
 }
 
 const hasEvent = (span: Tracer.Span, name: string): boolean => {
@@ -48,24 +51,50 @@ const lastWord = (spans: ReadonlyArray<Tracer.Span>): "commit" | "rollback" | un
 export interface Outer {
   /** Whether it is known to have been rolled back, in whole or in the part that the mutation belongs to. */
   readonly wasRolledBack: Effect.Effect<boolean>
-  /** Whether it is over, one way or the other, as far as can be told. */
+  /** Whether it is known to be over, one way or the other. */
   readonly hasEnded: Effect.Effect<boolean>
 }
 
 /**
- * The transaction of a caller, by the context in which the mutation was asked for.
+ * The transaction of this client that a caller opened, by the context of the caller; `undefined` where it opened none.
  *
  * SQL clients tell of commits only. That a level has ended is seen by its refusing callbacks, which says nothing of the
- * levels around it; that a level was rolled back, and whether those around it have ended, is in their spans. Where no
- * span can be read, a transaction is over as soon as its innermost level is.
+ * levels around it; what became of those is in their spans. A span does not say which client it is of, so they count for
+ * something only where there are as many as this client has levels.
  */
-export const outer = (sql: SqlClient.SqlClient, context: Context.Context<never>): Outer => {
+export const outer = (sql: SqlClient.SqlClient, caller: Context.Context<never>): Outer | undefined => {
+  const level = Context.getOrUndefined(caller, sql.transactionService)
+  if (level === undefined) return undefined
+  const [, depth] = level
   const levelHasEnded = sql
     .afterCommit(Effect.void)
-    .pipe(Effect.provideContext(context), Effect.exit, Effect.map(Exit.isFailure))
-  const spans = () => [...transactionSpans(context)]
-  return {
-    wasRolledBack: Effect.map(levelHasEnded, (ended) => ended && lastWord(spans()) === "rollback"),
-    hasEnded: Effect.map(levelHasEnded, (ended) => ended && spans().every((span) => span.status._tag === "Ended"))
+    .pipe(Effect.provideContext(caller), Effect.exit, Effect.map(Exit.isFailure))
+  /** The spans of all levels; nothing where they can't be told from others. */
+  const ownSpans = (): ReadonlyArray<Tracer.Span> | undefined => {
+    const spans = transactionSpans(caller)
+    return spans.length === depth + 1 ? spans : undefined
   }
+  return {
+    wasRolledBack: Effect.map(levelHasEnded, (ended) => {
+      const spans = ended ? ownSpans() : undefined
+      return spans !== undefined && lastWord(spans) === "rollback"
+    }),
+    hasEnded: Effect.map(levelHasEnded, (ended) => {
+      if (!ended || depth === 0) return ended
+      return ownSpans()?.every((span) => span.status._tag === "Ended") ?? false
+    })
+  }
+}
+
+/** The client that has a transaction open in the context: the one of the context, or one of these. */
+export const clientOf = (
+  context: Context.Context<never>,
+  others: Iterable<SqlClient.SqlClient>
+): SqlClient.SqlClient | undefined => {
+  if (!isOpen(context)) return undefined
+  const own = Context.getOrUndefined(context, SqlClient.SqlClient)
+  for (const sql of own === undefined ? others : [own, ...others]) {
+    if (Context.getOrUndefined(context, sql.transactionService) !== undefined) return sql
+  }
+  return undefined
 }

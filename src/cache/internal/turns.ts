@@ -14,6 +14,9 @@ import type { Probed } from "./probe.ts"
 /** What a load takes at least, in milliseconds, for others to wait for it: less than they lose by looking for its end. */
 const worthWhile = 5
 
+/** How many leases a process waits for others at most. */
+const mostLeases = 3
+
 /** How long a process that waits does nothing, in milliseconds: at first, and at most. */
 const firstPause = 2
 const longestPause = 25
@@ -36,7 +39,7 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
 
   const claim = (storeKey: string): Effect.Effect<Option.Option<boolean>> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      guard.run("claim", store.claim(storeKey, owner, now, now + leaseMs))
+      guard.put("claim", store.claim(storeKey, owner, now, now + leaseMs))
     )
 
   const isWorthIt = (plan: Plan<any, any>, { stamp, storeKey, why }: Probed): boolean =>
@@ -52,7 +55,12 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
         let known = probed
         let pause = firstPause
         let waited = false
-        while (known.storeKey !== undefined && isWorthIt(plan, known)) {
+        const patience = (yield* Clock.currentTimeMillis) + mostLeases * leaseMs
+        while (
+          known.storeKey !== undefined &&
+          isWorthIt(plan, known) &&
+          (!waited || (yield* Clock.currentTimeMillis) < patience)
+        ) {
           const claimed = yield* claim(known.storeKey)
           if (Option.isNone(claimed)) break
           if (claimed.value) return { probed: known, taken: true, waited }
@@ -65,6 +73,6 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
         return { probed: known, taken: false, waited }
       }),
     done: (storeKey) =>
-      storeKey === undefined ? Effect.void : Effect.asVoid(guard.run("release", store.release(storeKey, owner)))
+      storeKey === undefined ? Effect.void : Effect.asVoid(guard.put("release", store.release(storeKey, owner)))
   }
 }

@@ -1,13 +1,11 @@
 /**
- * The mutations that are under way: announced before they can commit, and ended once it is known how they did.
+ * The mutations that run through the cache: announced before they can commit, and ended once it is known how they did.
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -18,27 +16,13 @@ import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { ChangeFeed } from "../ChangeFeed.ts"
-import * as Debt from "./debt.ts"
 import type { Fences } from "./fences.ts"
 import type { Guard } from "./guard.ts"
-import * as LastWait from "./lastWait.ts"
+import * as OpenWrites from "./openWrites.ts"
 import type { Settings } from "./settings.ts"
+import * as Teller from "./teller.ts"
 import * as Transaction from "./transaction.ts"
 import type { Watch } from "./watch.ts"
-
-type Outcome = "changed" | "rolledBack"
-
-interface Write {
-  readonly id: string
-  readonly changed: ReadonlyArray<string>
-  ended: boolean
-  /** Whether the end of the transaction will be told. */
-  enlisted: boolean
-  /** How the program of the mutation ended, where it ran. */
-  ran: Exit.Exit<unknown, unknown> | undefined
-  /** The transaction that the mutation is a part of, where the caller opened one around it. */
-  outer: Transaction.Outer | undefined
-}
 
 export interface Writes {
   readonly mutate: <I, A>(
@@ -46,18 +30,41 @@ export interface Writes {
     mutation: Mutation<I, A>,
     input: I
   ) => Effect.Effect<A, QueryError>
-  /** Makes everything that depends on these out of date, here and for all who share the store. */
+  /**
+   * Makes everything that depends on these out of date, here and for all who share the store; in a transaction of a
+   * client that is known, when it commits.
+   */
   readonly invalidate: (changed: ReadonlyArray<string>) => Effect.Effect<void>
+  /** As `invalidate`, for what has been committed elsewhere: at once here, and behind for the store. */
+  readonly hear: (changed: ReadonlyArray<string>) => void
   /** Removes everything from the store. */
   readonly clear: Effect.Effect<void>
-  /** Ends the announcements of transactions that are known to have been rolled back. */
-  readonly settle: Effect.Effect<void>
+  /** Ends the announcements of transactions that are known to have been rolled back, where they touch some of this. */
+  readonly settle: (watched: ReadonlyArray<string>) => Effect.Effect<void>
   /** How many changed things the store has not been told of. */
   readonly owed: () => number
 }
 
-/** How often a scope that closes tells the store what it owes it. */
-const lastTries = 5
+/** A mutation that takes longer is announced again before it commits: the store may have been replaced meanwhile. */
+const longMs = 100
+
+/** How many clients are remembered; more than one is rare. */
+const maxClients = 16
+
+/** After so many leases a transaction of which nothing can be told counts as ended, and its mutations as changes. */
+const mostLeases = 20
+
+/** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
+const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
+  ...mutation,
+  run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
+})
+
+/** How a mutation ended that failed. Where only the commit failed, or there was no transaction, nobody knows. */
+const outcomeOfFailure = (write: OpenWrites.Write): Teller.Outcome => {
+  if (write.ran === undefined) return "rolledBack"
+  return write.enlisted && Exit.isFailure(write.ran) ? "rolledBack" : "changed"
+}
 
 export const make = (options: {
   readonly store: CacheStoreShape
@@ -71,126 +78,105 @@ export const make = (options: {
     const { feed, fences, guard, settings, store, watch } = options
     const leaseMs = Duration.toMillis(settings.lease)
     const pauseMs = Duration.toMillis(settings.storePause)
-    const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
-    const open = new Map<string, Write>()
-    const debt = Debt.make(fences)
-    let count = 0
+    const open = OpenWrites.make(fences)
+    /** The clients that mutations have run on: a transaction of one of them may be open where it is not in the context. */
+    const clients = new Set<SqlClient.SqlClient>()
+    const teller = yield* Teller.make({ store, guard, fences, settings })
     let unheardAt = -Infinity
 
-    const nextId = (): string => `${writer}-${++count}`
-    const until = Effect.map(Clock.currentTimeMillis, (now) => now + leaseMs)
+    const begin = (changed: ReadonlyArray<string>): Effect.Effect<OpenWrites.Write> =>
+      Effect.map(Clock.currentTimeMillis, (now) => open.begin(teller.nextId(), changed, now))
 
-    const announceOnce = (write: Write) =>
-      Effect.flatMap(until, (until) =>
-        write.ended ? Effect.succeedNone : guard.insist("announce", store.announce(write.id, write.changed, until))
-      )
+    const announceOnce = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+      Effect.gen(function* () {
+        if (write.ended) return true
+        const told = yield* teller.announce(write.id, write.changed)
+        if (told) write.announcedAt = yield* Clock.currentTimeMillis
+        return told
+      })
 
     /** A write can wait a little where a read can't: unannounced, other processes may miss it. */
-    const announcePatiently = (write: Write) =>
+    const announcePatiently = (write: OpenWrites.Write): Effect.Effect<boolean> =>
       announceOnce(write).pipe(
-        Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
+        Effect.repeat({ until: (told) => told, schedule: Schedule.spaced("20 millis") }),
         Effect.timeoutOption(settings.announceWithin),
-        Effect.map(Option.flatten)
+        Effect.map(Option.getOrElse(() => false))
       )
 
-    /** Waits for the store, but not again and again for one that has not answered lately. */
-    const announce = (write: Write): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        const patient = (yield* Clock.currentTimeMillis) - unheardAt >= pauseMs
-        const told = yield* patient ? announcePatiently(write) : announceOnce(write)
-        unheardAt = Option.isSome(told) ? -Infinity : yield* Clock.currentTimeMillis
+    /** Whether the store has answered lately, as far as is known: one that has not is not waited for again and again. */
+    const isAnswering = Effect.map(Clock.currentTimeMillis, (now) => now - unheardAt >= pauseMs)
+
+    const note = (told: boolean): Effect.Effect<void> =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        unheardAt = told ? -Infinity : now
       })
 
-    const begin = (changed: ReadonlyArray<string>): Write => {
-      const write: Write = { id: nextId(), changed, ended: false, enlisted: false, ran: undefined, outer: undefined }
-      open.set(write.id, write)
-      fences.announce(changed)
-      return write
+    const announce = (write: OpenWrites.Write): Effect.Effect<void> =>
+      isAnswering.pipe(
+        Effect.flatMap((patient) => (patient ? announcePatiently(write) : announceOnce(write))),
+        Effect.flatMap(note)
+      )
+
+    const announceAgain = (write: OpenWrites.Write): Effect.Effect<void> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        now - write.announcedAt < longMs ? Effect.void : Effect.asVoid(announceOnce(write))
+      )
+
+    /** Has the store told behind. Untold, a change stays announced in this process until the store knows of it. */
+    const resolveBehind = (write: OpenWrites.Write, outcome: Teller.Outcome): void => {
+      if (outcome === "changed") teller.resolveBehind(write.id, write.changed)
+      else teller.retractBehind(write.id)
+      fences.end(write.changed)
     }
 
-    /**
-     * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that
-     * it is still told when the scope closes.
-     */
-    const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
-      tell.pipe(
-        Effect.forkDetach({ startImmediately: true }),
-        Effect.flatMap(Fiber.await),
-        Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
-      )
-
-    const tellStore = (id: string, changed: ReadonlyArray<string>, outcome: Outcome): Effect.Effect<boolean> =>
-      inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
-
-    const clearStore = inTime(Effect.suspend(() => guard.insist("clear", store.clear)))
-
-    const end = (write: Write, outcome: Outcome): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (write.ended) return Effect.void
-        write.ended = true
-        open.delete(write.id)
+    const end = (write: OpenWrites.Write, outcome: Teller.Outcome): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        if (!open.close(write)) return
         // Here first and at once: whoever reads from now on must not find what was there before.
         if (outcome === "changed") fences.change(write.changed)
-        return Effect.map(tellStore(write.id, write.changed, outcome), (told) => {
-          // Untold, the change stays announced in this process until the store knows of it.
-          if (!told && outcome === "changed") debt.add(write.changed)
-          fences.end(write.changed)
-        })
+        if (!(yield* isAnswering)) return resolveBehind(write, outcome)
+        const told = yield* teller.resolve(write.id, write.changed, outcome)
+        yield* note(told)
+        if (told) fences.end(write.changed)
+        else resolveBehind(write, outcome)
       }).pipe(Effect.uninterruptible)
 
-    const invalidate = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.suspend(() => end(begin(changed), "changed")).pipe(Effect.uninterruptible)
+    const hear: Writes["hear"] = (changed) => {
+      fences.change(changed)
+      teller.resolveBehind(undefined, changed)
+    }
 
     /** The transaction of a mutation has committed, whatever it was taken for before. */
-    const committed = (write: Write): Effect.Effect<void> =>
-      Effect.suspend(() => (write.ended ? invalidate(write.changed) : end(write, "changed")))
+    const committed = (write: OpenWrites.Write): Effect.Effect<void> =>
+      Effect.suspend(() => (write.ended ? Effect.sync(() => hear(write.changed)) : end(write, "changed")))
 
-    const clear = Effect.map(clearStore, (told) => {
-      if (!told) debt.addAll()
-    }).pipe(Effect.uninterruptible)
-
-    const pay = Effect.suspend(() => {
-      const owed = debt.owed()
-      if (owed.what === "nothing") return Effect.void
-      const tell = owed.what === "everything" ? clearStore : tellStore(nextId(), owed.what, "changed")
-      return Effect.map(tell, (told) => {
-        if (told) debt.paid(owed)
-      })
-    })
-
-    const settle = Effect.suspend(() =>
+    const settleAll = (writes: Iterable<OpenWrites.Write>): Effect.Effect<void> =>
       Effect.forEach(
-        [...open.values()],
+        writes,
         (write) =>
           write.outer === undefined
             ? Effect.void
             : Effect.flatMap(write.outer.wasRolledBack, (is) => (is ? end(write, "rolledBack") : Effect.void)),
         { discard: true }
       )
-    )
 
     /** What ended without a word has been rolled back or committed: it is taken for a change. */
-    const endSilent = Effect.suspend(() =>
+    const endSilent = Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Effect.forEach(
-        [...open.values()],
+        open.all(),
         (write) =>
           write.outer === undefined
             ? Effect.void
-            : Effect.flatMap(write.outer.hasEnded, (ended) => (ended ? end(write, "changed") : Effect.void)),
+            : Effect.flatMap(write.outer.hasEnded, (ended) =>
+                ended || now - write.beganAt > mostLeases * leaseMs ? end(write, "changed") : Effect.void
+              ),
         { discard: true }
       )
     )
 
-    const prolong = Effect.suspend(() => Effect.forEach([...open.values()], announceOnce, { discard: true }))
+    const prolong = Effect.suspend(() => Effect.forEach(open.all(), announceOnce, { discard: true }))
 
-    yield* Effect.addFinalizer(() =>
-      LastWait.within(
-        Duration.max(settings.announceWithin, settings.storeLimit),
-        Effect.repeat(pay, { until: () => Effect.sync(() => debt.owed().what === "nothing"), times: lastTries - 1 })
-      )
-    )
-    yield* pay.pipe(Effect.delay("1 second"), Effect.repeat(Schedule.forever), Effect.forkScoped)
-    yield* settle.pipe(
+    yield* Effect.suspend(() => settleAll(open.all())).pipe(
       Effect.andThen(endSilent),
       Effect.andThen(prolong),
       Effect.delay(Duration.millis(leaseMs / 3)),
@@ -198,66 +184,85 @@ export const make = (options: {
       Effect.forkScoped
     )
 
+    /** Has the write ended with the transaction that is open, and knows of the one that the caller opened. */
+    const enlist = (write: OpenWrites.Write, caller: Context.Context<never>) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        if (!Transaction.isOpen(yield* Effect.context<never>())) return
+        if (clients.size < maxClients) clients.add(sql)
+        write.enlisted = true
+        write.outer = Transaction.outer(sql, caller)
+        yield* sql.afterCommit(committed(write))
+      })
+
     /** The mutation, telling of its transaction when that commits. */
     const told = <I, A>(
       mutation: Mutation<I, A>,
-      write: Write,
-      caller: Context.Context<never> | undefined
+      write: OpenWrites.Write,
+      caller: Context.Context<never>
     ): Mutation<I, A> => ({
       ...mutation,
       run: (input) =>
         Effect.gen(function* () {
-          const sql = yield* SqlClient.SqlClient
-          const context = yield* Effect.context<never>()
-          if (Transaction.isOpen(context)) {
-            write.enlisted = true
-            if (caller !== undefined) write.outer = Transaction.outer(sql, caller)
-            yield* sql.afterCommit(committed(write))
-          }
-          const run =
-            feed === undefined
-              ? mutation.run(input)
-              : Effect.tap(mutation.run(input), () => feed.publish({ dependencies: mutation.changes(input), tags: [] }))
-          return yield* Effect.onExit(run, (exit) =>
-            Effect.sync(() => {
-              write.ran = exit
-            })
+          yield* enlist(write, caller)
+          return yield* mutation.run(input).pipe(
+            Effect.tap(() =>
+              feed === undefined ? Effect.void : feed.publish({ dependencies: mutation.changes(input), tags: [] })
+            ),
+            Effect.tap(() => announceAgain(write)),
+            Effect.onExit((exit) =>
+              Effect.sync(() => {
+                write.ran = exit
+              })
+            )
           )
         })
     })
 
-    /** How a mutation ended that failed. Where only the commit failed, or there was no transaction, nobody knows. */
-    const outcomeOfFailure = (write: Write): Outcome => {
-      if (write.ran === undefined) return "rolledBack"
-      return write.enlisted && Exit.isFailure(write.ran) ? "rolledBack" : "changed"
+    const settled = (write: OpenWrites.Write, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+      // What its own part has come to says nothing: the transaction around it goes on.
+      if (write.outer !== undefined && write.ran !== undefined && Exit.isSuccess(write.ran)) return Effect.void
+      return end(write, Exit.isSuccess(exit) ? "changed" : outcomeOfFailure(write))
     }
-
-    const settled = (write: Write, nested: boolean, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
-      if (Exit.isFailure(exit)) return end(write, outcomeOfFailure(write))
-      return write.enlisted && nested ? Effect.void : end(write, "changed")
-    }
-
-    /** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
-    const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
-      ...mutation,
-      run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
-    })
 
     const mutate: Writes["mutate"] = (executor, mutation, input) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        const nested = Transaction.isOpen(context)
-        return Effect.uninterruptibleMask((restore) =>
+      Effect.contextWith((caller: Context.Context<never>) =>
+        Effect.uninterruptibleMask((restore) =>
           Effect.suspend(() => {
             const changes = Result.try(() => watch.changed(mutation.changes(input)))
             if (Result.isFailure(changes)) return restore(executor.mutate(unnamed(mutation, changes.failure), input))
-            const write = begin(changes.success)
-            const writing = told(mutation, write, nested ? context : undefined)
-            return restore(Effect.andThen(announce(write), executor.mutate(writing, input))).pipe(
-              Effect.onExit((exit) => settled(write, nested, exit))
+            return Effect.flatMap(begin(changes.success), (write) =>
+              restore(Effect.andThen(announce(write), executor.mutate(told(mutation, write, caller), input))).pipe(
+                Effect.onExit((exit) => settled(write, exit))
+              )
             )
           })
         )
+      )
+
+    const invalidateNow = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.flatMap(begin(changed), (write) => end(write, "changed")).pipe(Effect.uninterruptible)
+
+    const invalidate: Writes["invalidate"] = (changed) =>
+      Effect.contextWith((caller: Context.Context<never>) => {
+        const sql = Transaction.clientOf(caller, clients)
+        if (sql === undefined) return invalidateNow(changed)
+        return Effect.gen(function* () {
+          const write = yield* begin(changed)
+          write.enlisted = true
+          write.ran = Exit.void
+          write.outer = Transaction.outer(sql, caller)
+          yield* sql.afterCommit(committed(write))
+          yield* announce(write)
+        }).pipe(Effect.uninterruptible)
       })
 
-    return { mutate, invalidate, clear, settle, owed: debt.size }
+    return {
+      mutate,
+      invalidate,
+      hear,
+      clear: Effect.uninterruptible(teller.clear),
+      settle: (watched) => Effect.suspend(() => settleAll(open.touching(watched))),
+      owed: teller.owed
+    }
   })

@@ -19,7 +19,7 @@ const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
     const shared = yield* sharedCache(yield* Database.settings)
     return yield* shared === undefined
       ? Output.print(json, { used: false }, [none])
-      : Effect.provide(use, SharedCache.layer(shared.settings, shared.home, {}))
+      : Effect.provide(use, SharedCache.layer(shared.settings, shared.filename, {}))
   })
 
 const megabytes = (bytes: number): string => `${(bytes / (1024 * 1024)).toFixed(1)} MB`

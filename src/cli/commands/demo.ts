@@ -13,6 +13,8 @@ import * as Command from "effect/cli/Command"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
+import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
+import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Session from "../demo/session.ts"
 
@@ -40,7 +42,10 @@ const makeScratch = Effect.gen(function* () {
   return { home: path.join(folder, "home"), project } satisfies Scratch
 })
 
-/** Starts `athena hook` as an agent does: the event on its standard input, nothing of this process's environment. */
+/**
+ * Starts `athena hook` as an agent does: the event on its standard input, nothing of this process's environment. It is
+ * profiled, which takes it some milliseconds.
+ */
 const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
   Effect.gen(function* () {
     const body = JSON.stringify({
@@ -55,7 +60,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
     const started = yield* Clock.currentTimeNanos
     const child = yield* spawner.spawn(
       ChildProcess.make(process.execPath, [process.argv[1]!, "hook"], {
-        env: { ATHENA_HOME: scratch.home, HOME: scratch.home },
+        env: { ATHENA_HOME: scratch.home, HOME: scratch.home, ATHENA_PROFILE: "wall" },
         stdin: Stream.encodeText(Stream.succeed(body))
       })
     )
@@ -115,12 +120,29 @@ const median = (values: ReadonlyArray<number>): number =>
 
 const showTimes = (runs: readonly [ReadonlyArray<Ran>, ReadonlyArray<Ran>]) =>
   Effect.gen(function* () {
-    yield* Console.log("\nHow long each hook took, from start to end of its process (median, ms)")
+    yield* Console.log(
+      "\nHow long each hook took, from start to end of its process (median, ms; with the profiler in it)"
+    )
     yield* Console.log(`  ${"".padEnd(18)} first session  second session`)
     for (const name of new Set(runs[0].map((ran) => ran.step.name))) {
       const [one, two] = runs.map((ran) => median(ran.filter((r) => r.step.name === name).map((r) => r.ms)))
       yield* Console.log(`  ${name.padEnd(18)} ${one!.toFixed(0).padStart(13)}  ${two!.toFixed(0).padStart(14)}`)
     }
+  })
+
+/** What the hooks' processes measured themselves; gives whether it is of as many as have run. */
+const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
+  Effect.gen(function* () {
+    const history = yield* ProfileHistory.make({ folder: scratch.home })
+    const { processes, report } = yield* history.read()
+    const life = report.operations.find(({ name }) => name === "hook process")
+    const outside = runs.reduce((sum, ran) => sum + ran.ms, 0)
+    yield* Console.log("\nWhat the hooks measured of themselves: athena report\n")
+    yield* Console.log(ProfileText.format(report, { top: 12, colors: process.stdout.isTTY }))
+    yield* Console.log(
+      `\n  ${processes} processes told of ${life?.wall.sum.toFixed(0)} ms; seen from outside: ${runs.length}, ${outside.toFixed(0)} ms`
+    )
+    return processes === runs.length && life !== undefined && life.wall.sum <= outside
   })
 
 /** The demonstration; gives whether all went as it should. */
@@ -153,9 +175,11 @@ const demonstrate = Effect.gen(function* () {
   const expected = told(steps[0]) + told(steps[1])
   yield* Console.log(`\n  ${expected} events told = ${events.length} events stored`)
   yield* showTimes([first, second])
+  const profiled = yield* showProfile(scratch, [...first, ...second])
 
   const leaked = events.some((event) => event.content.includes("ghp_"))
-  return [...first, ...second].every((ran) => ran.exitCode === 0) && events.length === expected && !leaked
+  const answered = [...first, ...second].every((ran) => ran.exitCode === 0)
+  return answered && events.length === expected && !leaked && profiled
 }).pipe(Effect.scoped)
 
 export const demo = Command.make(

@@ -154,6 +154,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
   refused: "nothing listens there: start the server, or correct the address",
   unreachable: "no answer from there: check the address, the network, and whether the server wants TLS",
   authentication: advice.AccessDenied,
+  tls: "correct sslmode in ATHENA_DATABASE_URL, or have the server's certificate trusted (NODE_EXTRA_CA_CERTS)",
   noSlots: "the server has no free connection for this user: close some, or raise its limit",
   notReady: "the server is starting or stopping: try again",
   noMatch: "none of the servers has the role that was asked for",
@@ -186,12 +187,11 @@ const checkOpen = Effect.gen(function* () {
   return ok("open", "the database answers")
 })
 
-/** The pool that the connection came from; the embedded database has none. */
 const checkPool = Effect.gen(function* () {
-  const ConnectionPool = yield* Effect.promise(() => import("../../sql/ConnectionPool.ts"))
-  const pool = yield* Effect.serviceOption(ConnectionPool.ConnectionPool)
-  if (pool._tag === "None") return []
-  const { acquire, idle, inUse, max, waiting } = yield* pool.value.stats
+  const { poolStats } = yield* Database.Database
+  const stats = yield* poolStats
+  if (stats._tag === "None") return []
+  const { acquire, idle, inUse, max, waiting } = stats.value
   const state = `${inUse} in use, ${idle} idle, ${waiting} waiting, at most ${max}`
   return [ok("pool", `${state}; a connection took up to ${acquire.max.toFixed(0)} ms`)]
 })

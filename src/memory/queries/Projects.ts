@@ -23,6 +23,18 @@ const first = (path: string): Effect.Effect<Project | undefined, SqlError, SqlCl
     return (yield* decode(rows))[0]
   })
 
+/** Stands for the project that is found where a path has none of its own. */
+const standIn = Dependency.make("projects.default")
+
+/**
+ * What making a project where there is none changes. A project that is there stays as it is.
+ *
+ * @category dependencies
+ * @since 0.1.0
+ */
+export const making = ({ name, path }: ProjectLocation): ReadonlyArray<Dependency.Dependency> =>
+  name === "default" ? [Dependency.make("projects", path), standIn] : [Dependency.make("projects", path)]
+
 /**
  * The project with exactly this path; where there is none, the project named `default`; else `null`.
  *
@@ -33,7 +45,7 @@ export const byPath = Query.make({
   name: "memory.projectByPath",
   input: Schema.Struct({ path: ProjectLocation.fields.path }),
   result: Schema.NullOr(Project),
-  dependencies: () => [Dependency.make("projects")],
+  dependencies: ({ path }) => [Dependency.make("projects", path), standIn],
   run: Effect.fnUntraced(function* ({ path }) {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql`SELECT id, name, path FROM projects WHERE path = ${path} OR name = 'default'
@@ -71,6 +83,6 @@ export const findOrMake = (location: ProjectLocation): Effect.Effect<Project, Sq
 export const ensure = Mutation.make({
   name: "memory.ensureProject",
   input: ProjectLocation,
-  changes: () => [Dependency.make("projects")],
+  changes: making,
   run: findOrMake
 })

@@ -60,7 +60,8 @@ export const byId = Query.make({
   name: "memory.session",
   input: Schema.Struct({ sessionId: SessionId }),
   result: Schema.NullOr(Session),
-  dependencies: ({ sessionId }) => [Dependency.make("agent_sessions", sessionId), Dependency.make("projects")],
+  // The project of a session stays the same, and so does its row.
+  dependencies: ({ sessionId }) => [Dependency.make("agent_sessions", sessionId)],
   run: ({ sessionId }) => find(sessionId)
 })
 
@@ -73,7 +74,7 @@ export const byId = Query.make({
 export const open = Mutation.make({
   name: "memory.openSession",
   input: NewSession,
-  changes: ({ id }) => [Dependency.make("agent_sessions", id), Dependency.make("projects")],
+  changes: ({ id, project }) => [Dependency.make("agent_sessions", id), ...Projects.making(project)],
   run: Effect.fnUntraced(function* (session): Effect.fn.Return<Session, SqlError, SqlClient.SqlClient> {
     const sql = yield* SqlClient.SqlClient
     const project = yield* Projects.findOrMake(session.project)

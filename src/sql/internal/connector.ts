@@ -1,11 +1,13 @@
 /**
  * Finds a server that answers and has the role asked for.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { monotonicMs } from "./monotonic.ts"
 import * as PgSession from "./pgSession.ts"
 
 /**
@@ -52,9 +54,31 @@ const allOrNothing = <A>(effect: Effect.Effect<A, SqlError, Scope.Scope>): Effec
     })
   )
 
+/** Opens a session to one server and checks its role, both within a time. */
+const openMatching = (
+  config: PgSession.SessionConfig,
+  address: PgSession.Address,
+  wanted: boolean | undefined,
+  timeoutMs: number
+): Effect.Effect<PgSession.Session, SqlError, Scope.Scope> =>
+  allOrNothing(
+    Effect.gen(function* () {
+      const startedAt = monotonicMs(yield* Clock.Clock)
+      const session = yield* PgSession.open(config, address, timeoutMs)
+      if (wanted === undefined) return session
+      const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMs(yield* Clock.Clock))
+      // Interrupting a query waits for the server; ending the socket does not.
+      const timer = yield* Effect.forkScoped(Effect.delay(Effect.sync(session.destroy), leftMs))
+      const rows = yield* session.connection.queryValues("SELECT pg_is_in_recovery()")
+      yield* Fiber.interrupt(timer)
+      return rows[0]?.[0] === wanted ? session : yield* connectionError(noMatch)
+    })
+  )
+
 /**
- * A round over the addresses, starting with the one that worked last. The connect timeout is for the whole round, so
- * a dead first server leaves time for the second.
+ * Tries the addresses in turn, starting with the one that worked last. The connect timeout is for all of it: each try
+ * may take an equal share of the time that those before it have left, so a dead first server leaves time for the
+ * second.
  */
 export const make = (options: {
   readonly config: PgSession.SessionConfig
@@ -62,46 +86,36 @@ export const make = (options: {
   readonly target: Target
   readonly connectTimeoutMs: number
 }): Connector => {
-  const { addresses, config, target } = options
-  const timeoutMs = options.connectTimeoutMs / addresses.length
-  const recovery = wantsRecovery(target)
+  const { addresses, config, connectTimeoutMs, target } = options
+  const wanted = wantsRecovery(target)
+  const settles = target === "preferPrimary" || target === "preferStandby"
   let first = 0
 
-  const openMatching = (address: PgSession.Address, wanted: boolean | undefined) =>
-    allOrNothing(
-      Effect.gen(function* () {
-        const session = yield* PgSession.open(config, address, timeoutMs)
-        if (wanted === undefined) return session
-        // Interrupting a query waits for the server; ending the socket does not.
-        const timer = yield* Effect.forkScoped(Effect.delay(Effect.sync(session.destroy), timeoutMs))
-        const rows = yield* session.connection.queryValues("SELECT pg_is_in_recovery()")
-        yield* Fiber.interrupt(timer)
-        return rows[0]?.[0] === wanted ? session : yield* connectionError(noMatch)
-      })
-    )
-
-  const round = (wanted: boolean | undefined): Effect.Effect<PgSession.Session, SqlError, Scope.Scope> =>
-    Effect.gen(function* () {
-      const start = first
-      let failure: SqlError | undefined
-      for (let step = 0; step < addresses.length; step++) {
-        const index = (start + step) % addresses.length
-        const result = yield* Effect.result(openMatching(addresses[index]!, wanted))
-        if (result._tag === "Success") {
-          first = index
-          return result.success
-        }
-        // A server that could not be reached says more than one that answered with the wrong role.
-        if (failure === undefined || isNoMatch(failure)) failure = result.failure
+  const open = Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const deadlineAt = monotonicMs(clock) + connectTimeoutMs
+    const attempt = (index: number, role: boolean | undefined, shares: number) => {
+      const timeoutMs = Math.max(0, deadlineAt - monotonicMs(clock)) / shares
+      return Effect.result(openMatching(config, addresses[index]!, role, timeoutMs))
+    }
+    let failure: SqlError | undefined
+    let other: number | undefined
+    for (let step = 0, start = first; step < addresses.length; step++) {
+      const index = (start + step) % addresses.length
+      const result = yield* attempt(index, wanted, addresses.length - step + (settles ? 1 : 0))
+      if (result._tag === "Success") {
+        first = index
+        return result.success
       }
-      return yield* failure!
-    })
+      if (isNoMatch(result.failure)) other ??= index
+      // A server that could not be reached says more than one that answered with the wrong role.
+      if (failure === undefined || isNoMatch(failure)) failure = result.failure
+    }
+    if (!settles || other === undefined) return yield* failure!
+    return yield* Effect.fromResult(yield* attempt(other, undefined, 1))
+  })
 
-  const preferred = target === "preferPrimary" || target === "preferStandby"
-  return {
-    open: preferred ? Effect.catch(round(recovery), () => round(undefined)) : round(recovery),
-    openBeside: (session) => PgSession.open(config, session.address, timeoutMs)
-  }
+  return { open, openBeside: (session) => PgSession.open(config, session.address, connectTimeoutMs) }
 }
 
 const connectionError = (message: string): SqlError =>

@@ -1,10 +1,40 @@
 /**
- * Says where a program was when it took a connection.
+ * Knows who holds a connection, and where that program was when it took it.
  */
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import type { Holder } from "./pooledConnection.ts"
+
+/** Who holds a connection, and since when in monotonic milliseconds. */
+export interface Holder {
+  readonly acquiredAt: number
+  /** Where the program was when it took the connection. */
+  readonly describe: () => string
+  reported: boolean
+}
+
+/** Those who hold a connection. A set would cost several times as much for every statement. */
+export class Holders {
+  private readonly slots: Array<Holder | undefined> = []
+  private readonly empty: Array<number> = []
+
+  /** Adds one, and gives the slot to remove it from. */
+  add(holder: Holder): number {
+    const slot = this.empty.pop() ?? this.slots.length
+    this.slots[slot] = holder
+    return slot
+  }
+
+  remove(slot: number): void {
+    this.slots[slot] = undefined
+    this.empty.push(slot)
+  }
+
+  /** Those who are not reported yet. */
+  get unreported(): Array<Holder> {
+    return this.slots.filter((holder) => holder !== undefined).filter(({ reported }) => !reported)
+  }
+}
 
 /** Spans and frames named at most. */
 const depth = 8
@@ -32,21 +62,24 @@ const frameNames = (frame: Frame): Array<string> => {
   return names
 }
 
+/** What a fiber says of where it is. */
+const describe = (id: number, span: Tracer.AnySpan | undefined, frame: Frame): string => {
+  const spans = spanNames(span)
+  const frames = frameNames(frame)
+  const where = [
+    ...(spans.length > 0 ? [`span ${spans.join(" > ")}`] : []),
+    ...(frames.length > 0 ? [`at ${frames.join(", ")}`] : [])
+  ]
+  return [`fiber #${id}`, ...where].join(", ")
+}
+
+/** Where a fiber is that waits for an answer. */
+export const describeWaiting = (fiber: Fiber.Fiber<unknown, unknown>): string =>
+  describe(fiber.id, fiber.cache.span, fiber.cache.stackFrame)
+
 /** Keeps two references and reads them only when a report is due, so that it costs nothing to take a connection. */
-export const make = (fiber: Fiber.Fiber<unknown, unknown>, since: number): Holder => {
+export const make = (fiber: Fiber.Fiber<unknown, unknown>, acquiredAt: number): Holder => {
   const { span, stackFrame } = fiber.cache
   const id = fiber.id
-  return {
-    since,
-    reported: false,
-    describe: () => {
-      const spans = spanNames(span)
-      const frames = frameNames(stackFrame)
-      const where = [
-        ...(spans.length > 0 ? [`span ${spans.join(" > ")}`] : []),
-        ...(frames.length > 0 ? [`at ${frames.join(", ")}`] : [])
-      ]
-      return [`fiber #${id}`, ...where].join(", ")
-    }
-  }
+  return { acquiredAt, reported: false, describe: () => describe(id, span, stackFrame) }
 }

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Pool from "effect/Pool"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Holder } from "./holder.ts"
 import type { PoolCore } from "./poolCore.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 
@@ -13,17 +14,23 @@ type Item = Pool.PoolItem<PooledConnection, SqlError>
 /** The shortest sleep between two rounds, in milliseconds. */
 const shortestMs = 5
 
-const reportHold = (core: PoolCore, heldMs: number, describe: () => string): Effect.Effect<void> =>
-  Effect.logWarning("ConnectionPool: connection held for long").pipe(
-    Effect.annotateLogs({ pool: core.settings.name, heldMs: Math.round(heldMs), takenBy: describe() })
-  )
+const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    holder.reported = true
+    return Effect.logWarning("ConnectionPool: connection held for long").pipe(
+      Effect.annotateLogs({
+        pool: core.settings.name,
+        heldMs: Math.round(now - holder.acquiredAt),
+        takenBy: holder.describe()
+      })
+    )
+  })
 
 /** Looks after one connection in use. */
 const checkHeld = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
-  const holder = connection.holder
-  if (holder === undefined || holder.reported || now - holder.since < core.settings.longHoldMs) return Effect.void
-  holder.reported = true
-  return reportHold(core, now - holder.since, holder.describe)
+  const { longHoldMs } = core.settings
+  const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= longHoldMs)
+  return Effect.forEach(late, (holder) => reportHold(core, holder, now), { discard: true })
 }
 
 /** Looks after one idle connection; `spare` says whether the pool has more than it must keep. */
@@ -69,8 +76,7 @@ const nextDue = (core: PoolCore): number => {
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
-    const { holder } = connection
-    if (holder !== undefined && !holder.reported) due = Math.min(due, holder.since + longHoldMs - now)
+    for (const { acquiredAt } of connection.holders.unreported) due = Math.min(due, acquiredAt + longHoldMs - now)
     if (item.refCount > 0) continue
     due = Math.min(due, connection.expiresAt - now, connection.lastSeenAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)

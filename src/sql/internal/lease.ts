@@ -6,15 +6,15 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
+import { Claim, type Claimed } from "./claim.ts"
 import * as Holder from "./holder.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
 import { isConnectionLoss } from "./poolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
-import { Retry, type Ticket } from "./ticket.ts"
+import type { Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -52,6 +52,8 @@ export class Lease extends StatementConnection {
   /** A statement was left behind on it, so it is of no use to its holder any more. */
   private doomed: SqlError | undefined
   private leftBehind: Effect.Effect<void> = Effect.void
+  /** Where it is among those who hold its connection; negative where it is not reported. */
+  private slot = -1
 
   constructor(options: {
     readonly core: PoolCore
@@ -65,6 +67,11 @@ export class Lease extends StatementConnection {
     this.pinned = options.pinned
     this.scope = options.scope
     this.acquiredAt = options.core.now()
+  }
+
+  /** Has it reported when it is held for long, with where the fiber is now. */
+  heldBy(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.slot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
   }
 
   /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
@@ -223,15 +230,21 @@ export class Lease extends StatementConnection {
   /** Gives the connection back in order. What hangs on it is not waited for. */
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
-    connection.leases--
+    const now = core.now()
+    if (this.slot >= 0) connection.holders.remove(this.slot)
+    connection.lastUsedAt = now
     core.waitsNoMore(connection)
-    connection.holder = undefined
-    connection.lastUsedAt = core.now()
-    core.counters.use.record(core.now() - this.acquiredAt)
-    if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), Scope.close(scope, Exit.void))
+    core.counters.use.record(now - this.acquiredAt)
+    const close = Effect.onExit(Scope.close(scope, Exit.void), () =>
+      Effect.sync(() => {
+        connection.leases--
+        connection.released()
+      })
+    )
+    if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), close)
     // Letting go any earlier would end the session before the statement is cancelled in the server.
-    const close = Effect.andThen(this.leftBehind, Scope.close(scope, Exit.void))
-    core.fork(Effect.andThen(core.retire(connection, "cancelled"), core.guard(connection, cancelGraceMs, close)))
+    const ended = core.guard(connection, cancelGraceMs, Effect.andThen(this.leftBehind, close))
+    core.fork(Effect.andThen(core.retire(connection, "cancelled"), ended))
     return Effect.void
   })
 }
@@ -253,41 +266,25 @@ export const take = (
       const ticket = core.newTicket(fiber, true)
       if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
       const attempt = Effect.suspend(() => {
-        const scope = Scope.makeUnsafe()
-        const taken = Effect.flatMap(Pool.get(core.pool), (connection) =>
-          core.whenGood(ticket, connection, () => pin(core, connection, scope))
-        )
-        return Effect.onExit(Scope.provide(taken, scope), (exit) =>
-          Exit.isSuccess(exit) && exit.value !== Retry ? Effect.void : Scope.close(scope, exit)
-        ).pipe(
-          Effect.tap((lease) =>
-            Effect.sync(() => {
-              if (lease !== Retry) core.granted(ticket)
-            })
-          )
+        const claim = new Claim(core, ticket)
+        return Effect.onExit(
+          Effect.flatMap(claim.take(), (claimed) => pin(core, claimed)),
+          (exit) => (Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : claim.release())
         )
       })
       return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
         Effect.tap((lease) => {
-          if (options.reportLongHold) lease.connection.holder = Holder.make(fiber, core.now())
+          if (options.reportLongHold) lease.heldBy(fiber)
           return Effect.addFinalizer(() => lease.release)
         })
       )
     })
   )
 
-const pin = (
-  core: PoolCore,
-  connection: PooledConnection,
-  scope: Scope.Closeable
-): Effect.Effect<Lease | Retry, never, Scope.Scope> =>
-  Effect.andThen(
-    Pool.reserve(core.pool, connection),
-    Effect.map(connection.session.connection.pin, (pinned): Lease | Retry => {
-      // While this waited for those who shared it, one of them left a statement on it: its session is about to end.
-      if (connection.abandoned) return Retry
-      connection.leases++
-      connection.waitedFor++
-      return new Lease({ core, connection, pinned, scope })
-    })
-  )
+/** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
+const pin = (core: PoolCore, { connection, scope }: Claimed): Effect.Effect<Lease> =>
+  Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
+    connection.leases++
+    connection.waitedFor++
+    return new Lease({ core, connection, pinned, scope })
+  })

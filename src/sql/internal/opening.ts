@@ -83,7 +83,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     )
 
   const isWorthRetrying = (failure: Attempt): boolean => {
-    if (failure.breakerOpen || failure.problem === "rejected") return false
+    if (failure.breakerOpen || failure.problem === "rejected" || failure.problem === "tls") return false
     // A password that is made anew for each try may be right the next time.
     return failure.problem !== "authentication" || settings.rotatesPassword
   }
@@ -102,24 +102,13 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
 
   const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
 
-  const changed = (matters: () => boolean): Effect.Effect<void> =>
-    Effect.callback<void>((resume) => {
-      const wake = () => {
-        if (!matters()) return
-        core.onChange.delete(wake)
-        resume(Effect.void)
-      }
-      core.onChange.add(wake)
-      return Effect.sync(() => core.onChange.delete(wake))
-    })
-
   /** Waits for the database to get better, or for a caller who would like to know now that it is not. */
-  const pause = Effect.timeoutOption(changed(mustFail), settings.breakerPauseMs)
+  const pause = Effect.timeoutOption(core.until(mustFail), settings.breakerPauseMs)
 
   /** Waits until a connection is wanted again; until then the database is left alone. */
   const park = Effect.suspend(() => {
     core.opening--
-    return Effect.onExit(changed(isNeeded), () => Effect.sync(() => core.opening++))
+    return Effect.onExit(core.until(isNeeded), () => Effect.sync(() => core.opening++))
   })
 
   /** Once a caller has been told, nobody opens the connections of the minimum any more; asking for one does it. */

@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClien
     spanAttributes: [
       ...Object.entries(config.spanAttributes ?? {}),
       ["db.system.name", "postgresql"],
-      ["db.namespace", config.database ?? config.username ?? "postgres"],
+      ["db.namespace", core.settings.database],
       ["server.address", address.host],
       ["server.port", address.port]
     ],

@@ -53,8 +53,8 @@ export class PoolCore {
   /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
   readonly sessions = new Set<PooledConnection>()
   readonly waiting = new Set<Ticket>()
-  /** Callbacks of openings that pause, called when somebody starts to wait or a connection is lost. */
-  readonly onChange = new Set<() => void>()
+  /** Called when somebody starts to wait or a connection is lost. */
+  private readonly onChange = new Set<() => void>()
   pool!: Pool.Pool<PooledConnection, SqlError>
   opening = 0
   closed = false
@@ -93,18 +93,31 @@ export class PoolCore {
     return this.counters.snapshot(this.occupancy())
   }
 
-  /** Tells openings that pause to look again. */
+  /** Tells those who wait in `until` to look again. */
   changed(): void {
     if (this.onChange.size === 0) return
     // A copy: an opening that is woken and fails at once pauses again.
-    const wakes = Array.from(this.onChange)
-    for (const wake of wakes) wake()
+    for (const wake of Array.from(this.onChange)) wake()
+  }
+
+  /** Waits until a change after which the condition holds: somebody starts to wait, or a connection is lost. */
+  until(condition: () => boolean): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const wake = () => {
+        if (!condition()) return
+        this.onChange.delete(wake)
+        resume(Effect.void)
+      }
+      this.onChange.add(wake)
+      return Effect.sync(() => this.onChange.delete(wake))
+    })
   }
 
   /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
   retire(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       connection.closing ??= reason
+      connection.released()
       return Pool.invalidate(this.pool, connection)
     })
   }
@@ -120,11 +133,20 @@ export class PoolCore {
 
   /** Whether a connection still answers. One that does not is retired. */
   ping(connection: PooledConnection): Effect.Effect<boolean> {
-    return this.guard(
-      connection,
-      this.settings.validationTimeoutMs,
-      connection.session.connection.queryValues("SELECT 1")
-    ).pipe(
+    return Effect.suspend(() => {
+      connection.pings++
+      return this.guard(
+        connection,
+        this.settings.validationTimeoutMs,
+        connection.session.connection.queryValues("SELECT 1")
+      )
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          connection.pings--
+          connection.released()
+        })
+      ),
       Effect.matchEffect({
         onFailure: () => Effect.as(this.retire(connection, "validation"), false),
         onSuccess: () =>
@@ -153,8 +175,9 @@ export class PoolCore {
     }
     const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
     if (seen) return next(ticket, connection)
+    // Meanwhile another may have asked for it alone.
     return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
-      good ? next(ticket, connection) : Effect.succeed(Retry)
+      good && !connection.claimed ? next(ticket, connection) : Effect.succeed(Retry)
     )
   }
 
@@ -164,7 +187,7 @@ export class PoolCore {
     ticket.acquiredAt = ticket.startedAt + waitedMs
     this.stopWaiting(ticket)
     this.counters.acquire.record(waitedMs)
-    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(waitedMs)
+    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(ticket, waitedMs)
   }
 
   /** The statement is about to be sent; from now on its deadline means that it was too slow. */
@@ -172,6 +195,7 @@ export class PoolCore {
     const connection = ticket.connection!
     ticket.running = true
     connection.leases++
+    if (ticket.acquiredAt >= 0) ticket.slot = connection.holders.add(ticket)
     if (!ticket.exclusive) connection.waitedFor++
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
@@ -264,20 +288,29 @@ export class PoolCore {
   /** The ticket's fiber has ended: its connection answered or broke. */
   finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
     const connection = ticket.connection!
+    const now = this.now()
     ticket.running = false
     connection.leases--
-    const now = this.now()
     if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
-    if (left) return
-    connection.lastUsedAt = now
-    if (!ticket.exclusive) this.waitsNoMore(connection)
-    if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+    this.holdsNoMore(ticket, connection)
+    if (!left) {
+      connection.lastUsedAt = now
+      if (!ticket.exclusive) this.waitsNoMore(connection)
+      if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+    }
+    connection.released()
+  }
+
+  private holdsNoMore(ticket: Ticket, connection: PooledConnection): void {
+    if (ticket.slot >= 0) connection.holders.remove(ticket.slot)
+    ticket.slot = -1
   }
 
   /** The caller is gone and its statement may still run. */
   abandon(ticket: Ticket): void {
     const connection = ticket.connection
     if (connection === undefined) return
+    this.holdsNoMore(ticket, connection)
     if (this.settings.concurrency > 1 && !ticket.running) return
     if (!ticket.exclusive) return this.leaveShared(connection)
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
@@ -348,11 +381,17 @@ export class PoolCore {
     return this.unavailableError(failure, false, error.reason.operation ?? "query")
   }
 
-  private warnSlowAcquire(waitedMs: number): void {
+  private warnSlowAcquire(ticket: Ticket, waitedMs: number): void {
     const { inUse, max, opening, waiting } = this.occupancy()
+    const state = { inUse, max, opening, waiting }
     this.fork(
       Effect.logWarning("ConnectionPool: slow acquire").pipe(
-        Effect.annotateLogs({ pool: this.settings.name, waitedMs: Math.round(waitedMs), inUse, max, opening, waiting })
+        Effect.annotateLogs({
+          pool: this.settings.name,
+          waitedMs: Math.round(waitedMs),
+          askedBy: ticket.describe(),
+          ...state
+        })
       )
     )
   }

@@ -79,6 +79,7 @@ export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/sql/Connect
  * - `refused`: nothing listens at the address
  * - `unreachable`: no answer in time, or no route, or no such host
  * - `authentication`: wrong password or no right to log in
+ * - `tls`: the server speaks no TLS where it was asked for, or its certificate is not accepted
  * - `noSlots`: the server has no connection slot left
  * - `notReady`: the server is starting, stopping or recovering
  * - `noMatch`: every server answered, none has the role asked for (primary or standby)
@@ -89,8 +90,18 @@ export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/sql/Connect
  * @since 0.1.0
  */
 export const DatabaseProblem: Schema.Literals<
-  readonly ["refused", "unreachable", "authentication", "noSlots", "notReady", "noMatch", "lost", "rejected"]
-> = Schema.Literals(["refused", "unreachable", "authentication", "noSlots", "notReady", "noMatch", "lost", "rejected"])
+  readonly ["refused", "unreachable", "authentication", "tls", "noSlots", "notReady", "noMatch", "lost", "rejected"]
+> = Schema.Literals([
+  "refused",
+  "unreachable",
+  "authentication",
+  "tls",
+  "noSlots",
+  "notReady",
+  "noMatch",
+  "lost",
+  "rejected"
+])
 
 /**
  * What kept the database out of reach.
@@ -99,6 +110,9 @@ export const DatabaseProblem: Schema.Literals<
  * @since 0.1.0
  */
 export type DatabaseProblem = typeof DatabaseProblem.Type
+
+/** The same credentials, the same database and the same certificate would be turned down again. */
+const lastingProblems: ReadonlySet<DatabaseProblem> = new Set(["authentication", "tls", "rejected"])
 
 const fields = { stats: PoolStats, cause: Schema.optional(Schema.Defect()) }
 
@@ -137,9 +151,9 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
   /** True where the pool did not try, because it failed too often just now. */
   breakerOpen: Schema.Boolean
 }) {
-  /** False where the same credentials and the same database would be turned down again. */
+  /** False for `authentication`, `tls` and `rejected`. */
   get isRetryable(): boolean {
-    return this.problem !== "authentication" && this.problem !== "rejected"
+    return !lastingProblems.has(this.problem)
   }
 
   override get message(): string {
@@ -260,10 +274,17 @@ const notReadyCodes = new Set(["57P01", "57P02", "57P03", "57P05"])
 
 const rejectedCodes = new Set(["3D000", "42501", "0A000", "22023", "42704", "55000"])
 
+/** What Node.js says of a certificate that it does not accept, and the driver of a server without TLS. */
+const isTlsProblem = (error: SqlError, code: string | undefined): boolean =>
+  code === undefined
+    ? error.message.endsWith("Server refused TLS")
+    : /^(?:CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH|INVALID_CA|ERR_TLS|ERR_SSL)/.test(code)
+
 /** Tells the failures of opening a connection apart. */
 export const connectProblem = (error: SqlError): DatabaseProblem => {
   if (error.reason._tag === "AuthenticationError") return "authentication"
   const code = errorCode(error)
+  if (isTlsProblem(error, code)) return "tls"
   if (code === undefined) return "unreachable"
   if (code === "ECONNREFUSED" || code === "ENOENT") return "refused"
   if (code === "53300") return "noSlots"

@@ -28,8 +28,10 @@ const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =
         Effect.sync(() => core.deadlines.close())
       )
     )
-    const drained = yield* Fiber.await(closing).pipe(Effect.timeoutOption(core.settings.drainMs))
-    if (drained._tag === "Some") return
+    // A statement that was left may still wait for its cancel when its session is over.
+    const over = core.until(() => core.sessions.size === 0)
+    const drained = Effect.raceFirst(Fiber.await(closing), core.sessions.size === 0 ? Effect.void : over)
+    if ((yield* Effect.timeoutOption(drained, core.settings.drainMs))._tag === "Some") return
     for (const connection of core.sessions) connection.session.destroy()
   })
 
@@ -37,7 +39,9 @@ const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =
 export const make = Effect.fnUntraced(function* (settings: Settings, connector: Connector) {
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
-  const core = new PoolCore({ settings, connector, clock, fork: Effect.runForkWith(context) })
+  const name = yield* PoolMetrics.uniqueName(settings.name)
+  const fork = Effect.runForkWith(context)
+  const core = new PoolCore({ settings: { ...settings, name }, connector, clock, fork })
   const scope = yield* Scope.make()
   yield* Effect.addFinalizer(() => shutdown(core, scope))
   const opening = yield* Scope.provide(Opening.make(core), scope)

@@ -2,11 +2,12 @@
  * The pool's numbers as OpenTelemetry's `db.client.connection.*` metrics, read when they are asked for and never
  * written, so that they cost a query nothing.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { PoolCore } from "./poolCore.ts"
-import { bucketBounds, type Histogram } from "./poolStats.ts"
+import { bucketBounds, type CloseReason, type Histogram } from "./poolStats.ts"
 
 const pull = <Input, State>(get: () => State): Metric.Metric.Hooks<Input, State> => ({
   get,
@@ -30,71 +31,90 @@ const histogramState = (histogram: Histogram): Metric.HistogramState => {
   }
 }
 
+const namesInUse = new WeakMap<object, Set<string>>()
+
+/** A name that no other pool of the registry has, until the scope closes: the same with a number behind it. */
+export const uniqueName = (name: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const registry = yield* Metric.MetricRegistry
+    const names = namesInUse.get(registry) ?? new Set<string>()
+    namesInUse.set(registry, names)
+    let unique = name
+    for (let number = 2; names.has(unique); number++) unique = `${name}#${number}`
+    names.add(unique)
+    yield* Effect.addFinalizer(() => Effect.sync(() => names.delete(unique)))
+    return unique
+  })
+
+type Attributes = Readonly<Record<string, string>>
+
+/** Metrics of one pool, registered until they are removed. */
+class Registrations {
+  private readonly all: Array<Metric.Registration> = []
+  private readonly context: Context.Context<never>
+  private readonly pool: Attributes
+
+  constructor(context: Context.Context<never>, poolName: string) {
+    this.context = context
+    this.pool = { "db.client.connection.pool.name": poolName }
+  }
+
+  gauge(name: string, description: string, get: () => number, attributes?: Attributes): void {
+    const metric = Metric.gauge(prefix + name, { description, attributes: { ...this.pool, ...attributes } })
+    this.add(metric, () => ({ value: get() }))
+  }
+
+  counter(name: string, description: string, get: () => number, attributes?: Attributes): void {
+    const options = { description, incremental: true, attributes: { ...this.pool, ...attributes } }
+    this.add(Metric.counter(prefix + name, options), () => ({ count: get(), incremental: true }))
+  }
+
+  histogram(name: string, description: string, source: Histogram): void {
+    const boundaries = bucketBounds.map((ms) => ms / 1_000)
+    const metric = Metric.histogram(prefix + name, {
+      description,
+      boundaries,
+      attributes: { ...this.pool, unit: "s" }
+    })
+    this.add(metric, () => histogramState(source))
+  }
+
+  remove(): void {
+    for (const registration of this.all) registration.remove()
+  }
+
+  private add<Input, State>(metric: Metric.Metric<Input, State>, get: () => State): void {
+    this.all.push(Metric.registerUnsafe(metric, this.context, pull(get)))
+  }
+}
+
+const prefix = "db.client.connection."
+
+const registerAll = (metrics: Registrations, core: PoolCore): void => {
+  const { counters, settings } = core
+  const state = `${prefix}state`
+  metrics.gauge("count", "Open connections by state", () => core.occupancy().idle, { [state]: "idle" })
+  metrics.gauge("count", "Open connections by state", () => core.occupancy().inUse, { [state]: "used" })
+  metrics.gauge("idle.max", "Idle connections allowed at most", () => settings.max)
+  metrics.gauge("idle.min", "Idle connections kept at least", () => settings.min)
+  metrics.gauge("max", "Open connections allowed at most", () => settings.max)
+  metrics.gauge("pending_requests", "Callers that wait for a connection", () => core.waiting.size)
+  metrics.counter("timeouts", "Callers that got no connection", () => counters.exhausted + counters.unavailable)
+  metrics.counter("created", "Connections opened", () => counters.created)
+  for (const reason of Object.keys(counters.closed) as Array<CloseReason>) {
+    const attributes = { [`${prefix}close_reason`]: reason }
+    metrics.counter("closed", "Connections closed by reason", () => counters.closed[reason], attributes)
+  }
+  metrics.counter("query_timeouts", "Statements not answered by their deadline", () => counters.timedOut)
+  metrics.histogram("create_time", "Time to open a connection", counters.create)
+  metrics.histogram("wait_time", "Time to obtain a connection", counters.acquire)
+  metrics.histogram("use_time", "Time a connection was held", counters.use)
+}
+
 /** Registers the metrics until the scope closes. */
 export const register = (core: PoolCore): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const context = yield* Effect.context<never>()
-    const registrations: Array<Metric.Registration> = []
-    const pool = { "db.client.connection.pool.name": core.settings.name }
-
-    const gauge = (name: string, description: string, get: () => number, attributes: Record<string, string> = {}) => {
-      const metric = Metric.gauge(`db.client.connection.${name}`, {
-        description,
-        attributes: { ...pool, ...attributes }
-      })
-      registrations.push(
-        Metric.registerUnsafe(
-          metric,
-          context,
-          pull(() => ({ value: get() }))
-        )
-      )
-    }
-    const counter = (name: string, description: string, get: () => number, attributes: Record<string, string> = {}) => {
-      const metric = Metric.counter(`db.client.connection.${name}`, {
-        description,
-        incremental: true,
-        attributes: { ...pool, ...attributes }
-      })
-      registrations.push(
-        Metric.registerUnsafe(
-          metric,
-          context,
-          pull(() => ({ count: get(), incremental: true }))
-        )
-      )
-    }
-    const histogram = (name: string, description: string, source: Histogram) => {
-      const metric = Metric.histogram(`db.client.connection.${name}`, {
-        description,
-        boundaries: bucketBounds.map((ms) => ms / 1_000),
-        attributes: { ...pool, unit: "s" }
-      })
-      registrations.push(
-        Metric.registerUnsafe(
-          metric,
-          context,
-          pull(() => histogramState(source))
-        )
-      )
-    }
-
-    const { counters, settings } = core
-    const state = "db.client.connection.state"
-    gauge("count", "Open connections by state", () => core.occupancy().idle, { [state]: "idle" })
-    gauge("count", "Open connections by state", () => core.occupancy().inUse, { [state]: "used" })
-    gauge("idle.max", "Idle connections allowed at most", () => settings.max)
-    gauge("idle.min", "Idle connections kept at least", () => settings.min)
-    gauge("max", "Open connections allowed at most", () => settings.max)
-    gauge("pending_requests", "Callers that wait for a connection", () => core.waiting.size)
-    counter("timeouts", "Callers that got no connection in time", () => counters.exhausted + counters.unavailable)
-    histogram("create_time", "Time to open a connection", counters.create)
-    histogram("wait_time", "Time to obtain a connection", counters.acquire)
-    histogram("use_time", "Time a connection was held", counters.use)
-
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        for (const registration of registrations) registration.remove()
-      })
-    )
+    const metrics = new Registrations(yield* Effect.context<never>(), core.settings.name)
+    registerAll(metrics, core)
+    yield* Effect.addFinalizer(() => Effect.sync(() => metrics.remove()))
   })

@@ -173,6 +173,7 @@ export const defaultTcpKeepAlive: Duration.Duration = Duration.seconds(30)
 /** The options as the pool uses them, in milliseconds where they are times. */
 export interface Settings {
   readonly name: string
+  readonly database: string
   readonly min: number
   readonly max: number
   readonly concurrency: number
@@ -237,8 +238,15 @@ const address = (name: string, host: string, port: number): Address => ({
   path: host.startsWith("/") ? `${host}/.s.PGSQL.${port}` : undefined
 })
 
+const urlOf = (options: ConnectionPoolOptions): URL | undefined => {
+  const url = options.url === undefined ? undefined : URL.parse(Redacted.value(options.url))
+  // The value may carry a password, so the message does not repeat it.
+  if (url === null) throw new Invalid("url is not a valid URL")
+  return url
+}
+
 /** Reads where the server is; who logs in and how is left to the driver, which reads the same URL. */
-const addressesOf = (options: ConnectionPoolOptions): ReadonlyArray<Address> => {
+const addressesOf = (options: ConnectionPoolOptions, url: URL | undefined): ReadonlyArray<Address> => {
   const hosts = options.hosts
   if (hosts !== undefined) {
     if (hosts.length === 0) throw new Invalid("hosts must not be empty")
@@ -247,14 +255,38 @@ const addressesOf = (options: ConnectionPoolOptions): ReadonlyArray<Address> => 
     }
     return hosts.map((host, index) => address(`hosts[${index}].port`, host.host, host.port ?? options.port ?? 5432))
   }
-  const url = options.url === undefined ? undefined : URL.parse(Redacted.value(options.url))
-  // The value may carry a password, so the message does not repeat it.
-  if (url === null) throw new Invalid("url is not a valid URL")
   const urlHost = url?.searchParams.get("host") ?? url?.hostname.replace(/^\[|\]$/g, "")
   const urlPort = url?.searchParams.get("port") ?? url?.port
   const host = options.host ?? (urlHost ? decodeURIComponent(urlHost) : "localhost")
   const found = address("port", host, options.port ?? (urlPort ? Number(urlPort) : 5432))
   return [options.path === undefined ? found : { ...found, path: options.path }]
+}
+
+/** The database of the sessions: the one that is named, or else the one that is named as the user. */
+const databaseOf = (options: ConnectionPoolOptions, url: URL | undefined): string => {
+  const named = url?.searchParams.get("dbname") ?? url?.pathname.slice(1)
+  const user = url?.searchParams.get("user") ?? url?.username
+  return (
+    options.database ??
+    (decodeURIComponent(named || "") || options.username || decodeURIComponent(user || "") || "postgres")
+  )
+}
+
+/** The URL of libpq can say it too, in seconds; there 0 means to wait for ever. */
+const connectTimeoutOf = (options: ConnectionPoolOptions, url: URL | undefined): number => {
+  const given = url?.searchParams.get("connect_timeout")
+  if (options.connectTimeout !== undefined || given === null || given === undefined) {
+    return time("connectTimeout", options.connectTimeout ?? defaultConnectTimeout, millis(50), "finite")
+  }
+  const inSeconds = count("connect_timeout of url, or connectTimeout instead of it,", Number(given), 1, 86_400)
+  return Duration.toMillis(seconds(inSeconds))
+}
+
+/** The driver's own pool calls it `connectionTTL`. */
+const maxLifetimeOf = ({ connectionTTL, maxLifetime }: ConnectionPoolOptions): Duration.Input => {
+  if (maxLifetime === undefined) return connectionTTL ?? defaultMaxLifetime
+  if (connectionTTL !== undefined) throw new Invalid("connectionTTL means the same as maxLifetime: give only one")
+  return maxLifetime
 }
 
 const seconds = Duration.seconds
@@ -264,56 +296,68 @@ const millis = Duration.millis
 const within = (value: Duration.Duration, bound: Duration.Input | undefined, part = 1): Duration.Duration =>
   bound === undefined ? value : Duration.min(value, Duration.times(Duration.fromInputUnsafe(bound), part))
 
-const read = (options: ConnectionPoolOptions): Settings => ({
-  name: options.name ?? "athena",
-  min: count("minConnections", options.minConnections ?? defaultMinConnections, 0, 1_000),
-  max: count("maxConnections", options.maxConnections ?? defaultMaxConnections, 1, 1_000),
-  concurrency:
-    options.multiplex === true
-      ? count("multiplexConcurrency", options.multiplexConcurrency ?? defaultMultiplexConcurrency, 1, 1_000)
-      : 1,
-  acquireTimeoutMs: time("acquireTimeout", options.acquireTimeout ?? defaultAcquireTimeout, millis(10), "finite"),
-  maxWaiters: count("maxWaiters", options.maxWaiters ?? defaultMaxWaiters, 0, 1_000_000),
-  idleTimeoutMs: time("idleTimeout", options.idleTimeout ?? defaultIdleTimeout, millis(100), "infinite"),
-  maxLifetimeMs: time("maxLifetime", options.maxLifetime ?? defaultMaxLifetime, millis(100), "infinite"),
-  lifetimeJitter: share("lifetimeJitter", options.lifetimeJitter ?? defaultLifetimeJitter),
-  validationWindowMs: time(
-    "validationWindow",
-    options.validationWindow ?? defaultValidationWindow,
-    millis(0),
-    "infinite"
-  ),
-  validationTimeoutMs: time(
-    "validationTimeout",
-    options.validationTimeout ?? within(defaultValidationTimeout, options.acquireTimeout),
-    millis(10),
-    "finite"
-  ),
-  keepaliveMs: time(
-    "keepaliveInterval",
-    options.keepaliveInterval ?? within(defaultKeepaliveInterval, options.maxLifetime, 0.5),
-    millis(50),
-    "infinite"
-  ),
-  connectTimeoutMs: time("connectTimeout", options.connectTimeout ?? defaultConnectTimeout, millis(50), "finite"),
-  connectRetries: count("connectRetries", options.connectRetries ?? defaultConnectRetries, 0, 100),
-  connectBackoffMs: time("connectBackoff", options.connectBackoff ?? defaultConnectBackoff, millis(1), "finite"),
-  breakerFailures: count("breakerFailures", options.breakerFailures ?? defaultBreakerFailures, 1, 1_000),
-  breakerPauseMs: time("breakerPause", options.breakerPause ?? defaultBreakerPause, millis(10), "finite"),
-  longHoldMs: time("longHold", options.longHold ?? defaultLongHold, millis(100), "infinite"),
-  slowAcquireMs: time(
-    "slowAcquire",
-    options.slowAcquire ?? within(defaultSlowAcquire, options.acquireTimeout),
-    millis(1),
-    "infinite"
-  ),
-  drainMs: time("drainTimeout", options.drainTimeout ?? defaultDrainTimeout, millis(0), "finite"),
-  deadlineMs: options.deadline === undefined ? undefined : time("deadline", options.deadline, millis(1), "finite"),
-  rotatesPassword: Effect.isEffect(options.password),
-  tcpKeepAliveMs: time("keepAlive", options.keepAlive ?? defaultTcpKeepAlive, seconds(1), "finite"),
-  target: options.target ?? "any",
-  addresses: addressesOf(options)
-})
+const read = (options: ConnectionPoolOptions): Settings => {
+  const url = urlOf(options)
+  const addresses = addressesOf(options, url)
+  const database = databaseOf(options, url)
+  const maxLifetime = maxLifetimeOf(options)
+  return {
+    name: options.name ?? `${addresses[0]!.host}:${addresses[0]!.port}/${database}`,
+    database,
+    min: count("minConnections", options.minConnections ?? defaultMinConnections, 0, 1_000),
+    max: count("maxConnections", options.maxConnections ?? defaultMaxConnections, 1, 1_000),
+    concurrency:
+      options.multiplex === true
+        ? count("multiplexConcurrency", options.multiplexConcurrency ?? defaultMultiplexConcurrency, 1, 1_000)
+        : 1,
+    acquireTimeoutMs: time("acquireTimeout", options.acquireTimeout ?? defaultAcquireTimeout, millis(10), "finite"),
+    maxWaiters: count("maxWaiters", options.maxWaiters ?? defaultMaxWaiters, 0, 1_000_000),
+    idleTimeoutMs: time("idleTimeout", options.idleTimeout ?? defaultIdleTimeout, millis(100), "infinite"),
+    maxLifetimeMs: time(
+      options.connectionTTL === undefined ? "maxLifetime" : "connectionTTL",
+      maxLifetime,
+      millis(100),
+      "infinite"
+    ),
+    lifetimeJitter: share("lifetimeJitter", options.lifetimeJitter ?? defaultLifetimeJitter),
+    validationWindowMs: time(
+      "validationWindow",
+      options.validationWindow ?? defaultValidationWindow,
+      millis(0),
+      "infinite"
+    ),
+    validationTimeoutMs: time(
+      "validationTimeout",
+      options.validationTimeout ?? within(defaultValidationTimeout, options.acquireTimeout),
+      millis(10),
+      "finite"
+    ),
+    keepaliveMs: time(
+      "keepaliveInterval",
+      options.keepaliveInterval ?? within(defaultKeepaliveInterval, maxLifetime, 0.5),
+      millis(50),
+      "infinite"
+    ),
+    connectTimeoutMs: connectTimeoutOf(options, url),
+    connectRetries: count("connectRetries", options.connectRetries ?? defaultConnectRetries, 0, 100),
+    connectBackoffMs: time("connectBackoff", options.connectBackoff ?? defaultConnectBackoff, millis(1), "finite"),
+    breakerFailures: count("breakerFailures", options.breakerFailures ?? defaultBreakerFailures, 1, 1_000),
+    breakerPauseMs: time("breakerPause", options.breakerPause ?? defaultBreakerPause, millis(10), "finite"),
+    longHoldMs: time("longHold", options.longHold ?? defaultLongHold, millis(100), "infinite"),
+    slowAcquireMs: time(
+      "slowAcquire",
+      options.slowAcquire ?? within(defaultSlowAcquire, options.acquireTimeout),
+      millis(1),
+      "infinite"
+    ),
+    drainMs: time("drainTimeout", options.drainTimeout ?? defaultDrainTimeout, millis(0), "finite"),
+    deadlineMs: options.deadline === undefined ? undefined : time("deadline", options.deadline, millis(1), "finite"),
+    rotatesPassword: Effect.isEffect(options.password),
+    tcpKeepAliveMs: time("keepAlive", options.keepAlive ?? defaultTcpKeepAlive, seconds(1), "finite"),
+    target: options.target ?? "any",
+    addresses
+  }
+}
 
 const crossCheck = (settings: Settings): void => {
   if (settings.min > settings.max) {

@@ -6,6 +6,7 @@ import type { Connection } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import { Holders } from "./holder.ts"
 import type { Session } from "./pgSession.ts"
 import type { CloseReason } from "./poolStats.ts"
 import { Effects, leftovers } from "./sessionState.ts"
@@ -22,8 +23,12 @@ export class PooledConnection {
   closing: CloseReason | undefined
   /** Callers that hold it now. */
   leases = 0
-  /** Who holds it alone, for the report of long holds. */
-  holder: Holder | undefined
+  /** Pings on their way. */
+  pings = 0
+  /** One caller has it alone, or waits until the others are done to have it so. */
+  claimed = false
+  /** Who holds it, for the report of long holds. */
+  readonly holders = new Holders()
   /** Bits of what statements left behind in the session. */
   left: number = Effects.none
   inTransaction = false
@@ -35,6 +40,20 @@ export class PooledConnection {
   ending = false
   /** Somebody who left it sees to it that the pool does not close it before it is ended. */
   kept = false
+
+  private readonly onRelease = new Set<() => void>()
+
+  /** Waits until nobody is on it any more, or its end is decided. */
+  readonly free: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const wake = () => {
+      if (!this.isFree && this.staysOpen) return
+      this.onRelease.delete(wake)
+      resume(Effect.void)
+    }
+    this.onRelease.add(wake)
+    wake()
+    return Effect.sync(() => this.onRelease.delete(wake))
+  })
 
   /** Waits until its session is over. */
   readonly closed: Effect.Effect<void> = Effect.callback<void>((resume) =>
@@ -49,7 +68,24 @@ export class PooledConnection {
   }
 
   isUsable(now: number): boolean {
-    return this.closing === undefined && now < this.expiresAt && this.session.isOpen()
+    return this.staysOpen && now < this.expiresAt
+  }
+
+  /** Whether nobody is on it and nothing is on its way. */
+  get isFree(): boolean {
+    return this.leases === 0 && this.pings === 0
+  }
+
+  /** Whether nothing has decided its end yet. */
+  get staysOpen(): boolean {
+    return this.closing === undefined && !this.abandoned && this.session.isOpen()
+  }
+
+  /** Tells those who wait for it to be free that this may have changed. */
+  released(): void {
+    if (this.onRelease.size === 0) return
+    // A copy: whoever is woken and finds it taken waits again.
+    for (const wake of Array.from(this.onRelease)) wake()
   }
 
   /** Notes what a statement does to the session before it is sent, for it may take effect though it fails. */
@@ -66,13 +102,6 @@ export class PooledConnection {
   get isClean(): boolean {
     return !this.inTransaction && this.left === Effects.none
   }
-}
-
-/** Who holds a connection alone since when. */
-export interface Holder {
-  readonly since: number
-  readonly describe: () => string
-  reported: boolean
 }
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined

@@ -13,6 +13,7 @@ import type * as Fiber from "effect/Fiber"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Expirable } from "./deadlines.ts"
 import type { PoolCore } from "./poolCore.ts"
+import { describeWaiting, type Holder } from "./holder.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 
 /** An attempt that met a broken connection and should be made again with another. */
@@ -29,7 +30,7 @@ export interface Work<A, E, R> {
 
 type Resume = (effect: Effect.Effect<any, any, any>) => void
 
-export class Ticket implements Expirable {
+export class Ticket implements Expirable, Holder {
   readonly startedAt: number
   readonly deadlineAt: number | undefined
   /** Whether the caller has its connection for itself. */
@@ -41,6 +42,10 @@ export class Ticket implements Expirable {
   waiting = false
   /** Its statement is on its way to the server or back. */
   running = false
+  /** Where it is among those who hold its connection; negative where it is not. */
+  slot = -1
+  /** Its long hold was told. */
+  reported = false
   /** Its fiber has ended. */
   over = false
   /** Where its deadline is kept; 0 for none. */
@@ -69,6 +74,11 @@ export class Ticket implements Expirable {
 
   get isOverdue(): boolean {
     return this.deadlineAt !== undefined && this.startedAt >= this.deadlineAt
+  }
+
+  /** Where its caller is, who waits here all the time. */
+  describe(): string {
+    return describeWaiting(this.fiber)
   }
 
   /** Runs the work until it is done, the ticket's time is up, or the caller is interrupted. */

@@ -1,12 +1,21 @@
 /**
- * What every `CacheStore` that keeps something must do. Give it a Layer of an empty store with `bounds`; each test
- * builds its own.
+ * What every `CacheStore` that keeps something must do, as a suite that a store of your own can run.
+ *
+ * Needs `@effect/vitest`, an optional peer dependency.
+ *
+ * @since 0.1.0
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as CacheStore from "../../src/cache/CacheStore.ts"
+import * as CacheStore from "../cache/CacheStore.ts"
 
+/**
+ * The bounds that the suite expects of the store it is given: small enough to be filled.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const bounds: CacheStore.Bounds = { maxBytes: 4_096, maxEntries: 20, maxEntryBytes: 1_024, maxVersions: 8 }
 
 const later = 1_000_000
@@ -47,6 +56,24 @@ const change = (...changed: ReadonlyArray<string>) =>
     yield* store.resolve("change", changed, "changed", later)
   })
 
+/**
+ * Registers the tests of a store. The Layer is built anew for each of them and gives an empty store with `bounds`.
+ *
+ * Times are given to the store and not asked from it, so a store needs no clock to pass.
+ *
+ * **Example**
+ *
+ * ```ts
+ * // MyStore.test.ts
+ * import * as CacheStore from "athena-hooks/cache/CacheStore"
+ * import * as CacheStoreSuite from "athena-hooks/testing/CacheStoreSuite"
+ *
+ * CacheStoreSuite.suite("mine", CacheStore.layerMemory(CacheStoreSuite.bounds))
+ * ```
+ *
+ * @category testing
+ * @since 0.1.0
+ */
 export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore, E>): void => {
   const test = (what: string, body: Effect.Effect<void, unknown, CacheStore.CacheStore>) =>
     it.effect(what, () => Effect.provide(body, layer))

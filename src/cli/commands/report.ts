@@ -1,0 +1,117 @@
+/**
+ * `athena report`: what the hooks that were profiled have taken, of a session, of a time, or all of them.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
+import * as ProfileText from "../../profiler/ProfileText.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Output from "../Output.ts"
+
+/** What was asked for makes no sense. */
+export class InvalidReport extends Data.TaggedError("InvalidReport")<{ readonly message: string }> {}
+
+/** A moment, or so long ago. */
+const momentOf = (text: string) =>
+  Effect.gen(function* () {
+    const ago = Duration.fromInput(text as Duration.Input)
+    if (ago._tag === "Some") return (yield* Clock.currentTimeMillis) - Duration.toMillis(ago.value)
+    const moment = DateTime.make(text)
+    if (moment._tag === "Some") return DateTime.toEpochMillis(moment.value)
+    return yield* new InvalidReport({ message: '--since must be a duration such as "2 hours", or a date and time' })
+  })
+
+const two = (between: ReadonlyArray<string>) =>
+  between.length === 2
+    ? Effect.succeed([between[0]!, between[1]!] as const)
+    : Effect.fail(new InvalidReport({ message: "--compare needs two sessions: athena report --compare A B" }))
+
+const ms = (value: number): string => `${value.toPrecision(3)} ms`.padStart(10)
+
+const compareLine = ({ counts, medians, ratio, verdict, what }: ProfileHistory.Comparison): string =>
+  [
+    verdict.padEnd(6),
+    `${ratio.toFixed(2)}x`.padStart(8),
+    ms(medians[0]),
+    ms(medians[1]),
+    `${counts[0]}/${counts[1]}`.padStart(12),
+    ` ${what}`
+  ].join(" ")
+
+const compare = Effect.fnUntraced(function* (between: ReadonlyArray<string>, json: boolean) {
+  const history = yield* ProfileHistory.ProfileHistory
+  const [a, b] = yield* two(between)
+  const comparisons = ProfileHistory.compare(yield* history.read({ session: a }), yield* history.read({ session: b }))
+  yield* Output.print(
+    json,
+    { comparisons },
+    comparisons.length === 0
+      ? ["nothing ran 6 times or more in both"]
+      : [
+          "medians of both, and their ratio with the differences of the machine's speed taken out",
+          ...comparisons.map(compareLine)
+        ]
+  )
+})
+
+const empty = [
+  "no hook was profiled. Set ATHENA_PROFILE to wall, standard or deep in the environment of the agent,",
+  "and each hook writes down what it took."
+]
+
+const lines = (history: ProfileHistory.History, options: ProfileText.TextOptions): ReadonlyArray<string> => {
+  const { broken, kernel, processes, report, sessions } = history
+  if (processes === 0) return empty
+  const speed = kernel.p50 === null ? "" : `; the calibration kernel took ${(kernel.p50 * 1_000).toFixed(0)} us`
+  return [
+    `${processes} processes of ${sessions} sessions${speed}`,
+    ...(broken > 0 ? [`${broken} profiles could not be read and are left out`] : []),
+    ProfileText.format(report, options)
+  ]
+}
+
+const isColored = Effect.sync(() => process.stdout.isTTY && !process.env["NO_COLOR"])
+
+const history = Layer.unwrap(Effect.map(Database.home, (folder) => ProfileHistory.layer({ folder })))
+
+export const report = Command.make(
+  "report",
+  {
+    between: Argument.String("session").pipe(
+      Argument.withDescription("With --compare: the two sessions"),
+      Argument.variadic()
+    ),
+    since: Flag.String("since").pipe(
+      Flag.withDescription('From when on: so long ago ("2 hours"), or a date and time'),
+      Flag.optional
+    ),
+    session: Flag.String("session").pipe(Flag.withDescription("One session of the agent"), Flag.optional),
+    compare: Flag.Boolean("compare").pipe(
+      Flag.withDescription("Compare two sessions: --compare A B"),
+      Flag.withDefault(false)
+    ),
+    top: Flag.Int("top").pipe(Flag.withDescription("How many rows a table has at most"), Flag.withDefault(10)),
+    sort: Flag.Literals("sort", ["total", "p95", "max", "count", "failures", "name"]).pipe(
+      Flag.withDescription("How operations are sorted"),
+      Flag.withDefault("total" as const)
+    ),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ between, json, session, since, ...options }) {
+    if (options.compare) return yield* compare(between, json)
+    const from = Option.isSome(since) ? yield* momentOf(since.value) : undefined
+    const history = yield* ProfileHistory.ProfileHistory
+    const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
+    const { sort, top } = options
+    const width = process.stdout.columns ?? 120
+    yield* Output.print(json, found, lines(found, { sort, top, colors: yield* isColored, width }))
+  })
+).pipe(Command.withDescription("Show what the hooks that were profiled have taken"), Command.provide(history))

@@ -1,0 +1,41 @@
+/**
+ * `athena hook` where `ATHENA_PROFILE` asks for a profile: what the hook's process took is written down for `athena report`.
+ * It is a bundle of its own, so that a hook without it loads nothing of it.
+ */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Schema from "effect/Schema"
+import * as Profiler from "../profiler/Profiler.ts"
+import { KeepingRegistry } from "../profiler/internal/keepingRegistry.ts"
+import * as Line from "../profiler/internal/line.ts"
+import * as Database from "../sql/Database.ts"
+import * as Hook from "./hook.ts"
+
+const level = Config.schema(Schema.Literals(["wall", "standard", "deep"]), "ATHENA_PROFILE")
+
+/** The agent's name of the session. */
+const sessionOf = (body: string): Effect.Effect<string | undefined> =>
+  Effect.try(() => (JSON.parse(body) as { readonly session_id?: unknown } | null)?.session_id).pipe(
+    Effect.map((id) => (typeof id === "string" ? id.slice(0, 200) : undefined)),
+    Effect.orElseSucceed(() => undefined)
+  )
+
+/** Writes down what was measured, and the life of the process until now. */
+const record = (body: string) =>
+  Effect.gen(function* () {
+    const profiler = yield* Profiler.Profiler
+    yield* profiler.record("hook process", performance.now())
+    Line.write(yield* Database.home, yield* profiler.report, yield* sessionOf(body), () => performance.now())
+  }).pipe(Effect.ignoreCause)
+
+const profiled: Hook.Around = (hook, body) =>
+  Effect.withTracerEnabled(hook, true).pipe(
+    Effect.provide(Profiler.layerTracer),
+    Effect.tap(record(body)),
+    Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()),
+    Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
+  )
+
+export const main = (answered: (event: string) => void): void => Hook.main(answered, profiled)

@@ -1,0 +1,35 @@
+/**
+ * The report of nothing.
+ */
+import type { Cost, ProfileReport } from "../ProfileReport.ts"
+
+export const noCost: Cost = {
+  books: 0,
+  runLoop: 0,
+  samples: 0,
+  sampleCount: 0,
+  slices: 0,
+  sliceCount: 0,
+  primitives: 0,
+  total: 0,
+  part: 0,
+  failures: 0
+}
+
+export const emptyReport: ProfileReport = {
+  version: 1,
+  level: "wall",
+  from: 0,
+  to: 0,
+  budget: 0,
+  operations: [],
+  overflowed: 0,
+  unowned: null,
+  statements: [],
+  evicted: { statements: 0, calls: 0 },
+  slow: [],
+  slowDropped: 0,
+  measured: [],
+  stacks: [],
+  cost: noCost
+}

@@ -1,0 +1,346 @@
+/**
+ * The tables of `profile.db`, and how lines get into them and histories out.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Filter, History } from "../ProfileHistory.ts"
+import * as Report from "../ProfileReport.ts"
+import { emptyReport, noCost } from "./emptyReport.ts"
+import * as Histogram from "./histogram.ts"
+import type { Line } from "./line.ts"
+import * as Merge from "./merge.ts"
+import { distribution } from "./snapshot.ts"
+import type { Taken } from "./spool.ts"
+
+const LineSchema = Schema.Struct({
+  session: Schema.String,
+  kernel: Schema.Finite,
+  report: Report.ProfileReport
+})
+
+const Encoded = Schema.Struct({
+  count: Schema.Int,
+  sum: Schema.Finite,
+  min: Schema.Finite,
+  max: Schema.Finite,
+  zeros: Schema.Int,
+  buckets: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
+})
+
+/** What is kept of the processes of an hour and a session beside what they measured. */
+const Processes = Schema.Struct({
+  processes: Schema.Int,
+  broken: Schema.Int,
+  kernel: Encoded,
+  level: Report.ProfileReport.fields.level,
+  from: Schema.Finite,
+  to: Schema.Finite,
+  elapsed: Schema.Finite,
+  overflowed: Schema.Int,
+  measured: Schema.Array(Report.Measured),
+  cost: Report.Cost
+})
+
+type Processes = typeof Processes.Type
+
+const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(LineSchema))
+const decodeProcesses = Schema.decodeUnknownOption(Schema.fromJsonString(Processes))
+const decodeOperation = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Operation))
+const decodeStatement = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Statement))
+const decodeEncoded = Schema.decodeUnknownOption(Schema.fromJsonString(Encoded))
+
+/** The version of the tables, kept in the file's `user_version`. */
+const schemaVersion = 1
+
+const tables = [
+  `CREATE TABLE measured (hour INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    body TEXT NOT NULL, relative TEXT NOT NULL, PRIMARY KEY (hour, session, kind, name)) WITHOUT ROWID`,
+  `CREATE INDEX measured_by_session ON measured (session)`,
+  `CREATE TABLE processes (hour INTEGER NOT NULL, session TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (hour, session)) WITHOUT ROWID`,
+  `CREATE TABLE merged (file TEXT PRIMARY KEY, hour INTEGER NOT NULL) WITHOUT ROWID`
+]
+
+const hourMs = 3_600_000
+const hourOf = (at: number): number => Math.floor(at / hourMs)
+
+export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError> =>
+  Effect.gen(function* () {
+    const version = sql.unsafe<{ user_version: number }>("PRAGMA user_version")
+    if ((yield* version)[0]?.user_version === schemaVersion) return
+    yield* sql.withTransaction(
+      Effect.gen(function* () {
+        if ((yield* version)[0]?.user_version === schemaVersion) return
+        for (const table of tables) yield* sql.unsafe(table)
+        yield* sql.unsafe(`PRAGMA user_version = ${schemaVersion}`)
+      })
+    )
+  })
+
+interface Row<A> {
+  readonly hour: number
+  readonly session: string
+  value: A
+}
+
+const keyOf = (...parts: ReadonlyArray<string | number>): string => JSON.stringify(parts)
+
+interface Measured {
+  readonly kind: string
+  readonly name: string
+  readonly body: Report.Operation | Report.Statement
+  readonly relative: Histogram.Encoded
+}
+
+const isStatement = (body: Measured["body"]): body is Report.Statement => "fingerprint" in body
+
+const bodies = (a: Measured["body"], b: Measured["body"]): Measured["body"] =>
+  isStatement(a) && isStatement(b)
+    ? Merge.statements(a, b)
+    : !isStatement(a) && !isStatement(b)
+      ? Merge.operations(a, b)
+      : b
+
+const histograms = (a: Histogram.Encoded, b: Histogram.Encoded): Histogram.Encoded => {
+  const merged = Histogram.decode(a)
+  Histogram.merge(merged, b)
+  return Histogram.encode(merged)
+}
+
+const measureds = (a: Measured, b: Measured): Measured => ({
+  ...a,
+  body: bodies(a.body, b.body),
+  relative: histograms(a.relative, b.relative)
+})
+
+const ofLine = ({ kernel, report }: Line): ReadonlyArray<Measured> => [
+  ...report.operations.map((body) => ({
+    kind: body.kind,
+    name: body.name,
+    body,
+    relative: Merge.relative(body.wall, kernel)
+  })),
+  ...report.statements.map((body) => ({
+    kind: body.system,
+    name: body.fingerprint,
+    body,
+    relative: Merge.relative(body.wall, kernel)
+  }))
+]
+
+const one = (value: number): Histogram.Encoded => {
+  const histogram = Histogram.make()
+  Histogram.record(histogram, value)
+  return Histogram.encode(histogram)
+}
+
+const processOf = ({ kernel, report }: Line): Processes => ({
+  processes: 1,
+  broken: 0,
+  kernel: one(kernel),
+  level: report.level,
+  from: report.from,
+  to: report.to,
+  elapsed: report.to - report.from,
+  overflowed: report.overflowed,
+  measured: report.measured.filter(({ value }) => value !== 0),
+  cost: report.cost
+})
+
+const noTimes = Histogram.encode(Histogram.make())
+
+/** Lines of which nothing is known but that there were some. */
+const brokenAt = (at: number, broken: number): Processes => ({
+  processes: 0,
+  broken,
+  kernel: noTimes,
+  level: "wall",
+  from: at,
+  to: at,
+  elapsed: 0,
+  overflowed: 0,
+  measured: [],
+  cost: noCost
+})
+
+const processes = (a: Processes, b: Processes): Processes => ({
+  processes: a.processes + b.processes,
+  broken: a.broken + b.broken,
+  kernel: histograms(a.kernel, b.kernel),
+  level: b.processes > 0 ? b.level : a.level,
+  from: Math.min(a.from, b.from),
+  to: Math.max(a.to, b.to),
+  elapsed: a.elapsed + b.elapsed,
+  overflowed: a.overflowed + b.overflowed,
+  measured: Merge.measureds(a.measured, b.measured),
+  cost: Merge.costs(a.cost, b.cost, a.elapsed + b.elapsed)
+})
+
+/** Puts a value to those of its key. */
+const put = <A>(rows: Map<string, Row<A>>, key: string, row: Row<A>, merge: (a: A, b: A) => A): void => {
+  const known = rows.get(key)
+  if (known === undefined) rows.set(key, row)
+  else known.value = merge(known.value, row.value)
+}
+
+interface Batch {
+  readonly measured: Map<string, Row<Measured>>
+  readonly processes: Map<string, Row<Processes>>
+}
+
+const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
+  const batch: Batch = { measured: new Map(), processes: new Map() }
+  let broken = 0
+  for (const text of lines) {
+    const line = Option.getOrUndefined(decodeLine(text))
+    if (line === undefined) {
+      broken++
+      continue
+    }
+    const hour = hourOf(line.report.to)
+    const { session } = line
+    put(batch.processes, keyOf(hour, session), { hour, session, value: processOf(line) }, processes)
+    for (const value of ofLine(line)) {
+      put(batch.measured, keyOf(hour, session, value.kind, value.name), { hour, session, value }, measureds)
+    }
+  }
+  if (broken > 0) {
+    const hour = hourOf(now)
+    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: brokenAt(now, broken) }, processes)
+  }
+  return batch
+}
+
+const parseMeasured = (kind: string, name: string, body: string, relative: string): Measured | undefined => {
+  const known = Option.orElse(decodeOperation(body), () => decodeStatement(body))
+  const histogram = decodeEncoded(relative)
+  return known._tag === "Some" && histogram._tag === "Some"
+    ? { kind, name, body: known.value, relative: histogram.value }
+    : undefined
+}
+
+const writeMeasured = (sql: SqlClient.SqlClient, { hour, session, value }: Row<Measured>) =>
+  Effect.gen(function* () {
+    const { kind, name } = value
+    const rows = yield* sql<{ body: string; relative: string }>`
+      SELECT body, relative FROM measured
+      WHERE hour = ${hour} AND session = ${session} AND kind = ${kind} AND name = ${name}`
+    const known = rows[0] === undefined ? undefined : parseMeasured(kind, name, rows[0].body, rows[0].relative)
+    const merged = known === undefined ? value : measureds(known, value)
+    yield* sql`INSERT INTO measured (hour, session, kind, name, body, relative)
+      VALUES (${hour}, ${session}, ${kind}, ${name}, ${JSON.stringify(merged.body)}, ${JSON.stringify(merged.relative)})
+      ON CONFLICT (hour, session, kind, name) DO UPDATE SET body = excluded.body, relative = excluded.relative`
+  })
+
+const writeProcesses = (sql: SqlClient.SqlClient, { hour, session, value }: Row<Processes>) =>
+  Effect.gen(function* () {
+    const rows = yield* sql<{ body: string }>`
+      SELECT body FROM processes WHERE hour = ${hour} AND session = ${session}`
+    const known = Option.flatMap(Option.fromNullishOr(rows[0]?.body), decodeProcesses)
+    const merged = known._tag === "None" ? value : processes(known.value, value)
+    yield* sql`INSERT INTO processes (hour, session, body) VALUES (${hour}, ${session}, ${JSON.stringify(merged)})
+      ON CONFLICT (hour, session) DO UPDATE SET body = excluded.body`
+  })
+
+/** Merges the lines of a file, once: a file that has been merged, by a reader that was killed then, is left out. */
+export const merge = (sql: SqlClient.SqlClient, file: Taken, now: number): Effect.Effect<void, SqlError> =>
+  sql.withTransaction(
+    Effect.gen(function* () {
+      const batch = collect(file.lines, now)
+      const added = yield* sql`INSERT INTO merged (file, hour) VALUES (${file.name}, ${hourOf(now)})
+        ON CONFLICT DO NOTHING RETURNING 1`
+      if (added.length === 0) return
+      for (const row of batch.processes.values()) yield* writeProcesses(sql, row)
+      for (const row of batch.measured.values()) yield* writeMeasured(sql, row)
+    })
+  )
+
+/** Drops what is too old, and the oldest of what is too much. */
+export const trim = (sql: SqlClient.SqlClient, oldest: number, maxRows: number): Effect.Effect<void, SqlError> =>
+  sql.withTransaction(
+    Effect.gen(function* () {
+      const from = hourOf(oldest)
+      yield* sql`DELETE FROM measured WHERE hour < ${from}`
+      yield* sql`DELETE FROM processes WHERE hour < ${from}`
+      yield* sql`DELETE FROM merged WHERE hour < ${from}`
+      yield* sql`DELETE FROM measured WHERE (hour, session, kind, name) IN
+        (SELECT hour, session, kind, name FROM measured ORDER BY hour DESC LIMIT -1 OFFSET ${maxRows})`
+      yield* sql`DELETE FROM processes WHERE (hour, session) IN
+        (SELECT hour, session FROM processes ORDER BY hour DESC LIMIT -1 OFFSET ${maxRows})`
+    })
+  )
+
+const byTotal = <A extends { readonly wall: Report.Distribution }>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
+  all.toSorted((a, b) => b.wall.sum - a.wall.sum)
+
+const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): Report.ProfileReport => ({
+  ...emptyReport,
+  ...(all === undefined
+    ? {}
+    : {
+        level: all.level,
+        from: all.from,
+        to: all.to,
+        overflowed: all.overflowed,
+        measured: all.measured,
+        cost: all.cost
+      }),
+  operations: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [] : [body]))),
+  statements: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [body] : [])))
+})
+
+const labelOf = (kind: string, name: string): string => `${kind} ${name}`
+
+/** The median of what `relative` names, in milliseconds. */
+export const medianOf = (report: Report.ProfileReport, what: string): number => {
+  const operation = report.operations.find(({ kind, name }) => labelOf(kind, name) === what)
+  const statement = report.statements.find(({ fingerprint, system }) => labelOf(system, fingerprint) === what)
+  return (operation ?? statement)?.wall.p50 ?? 0
+}
+
+const historyOf = (all: Processes | undefined, sessions: number, found: ReadonlyArray<Measured>): History => ({
+  processes: all?.processes ?? 0,
+  sessions,
+  broken: all?.broken ?? 0,
+  kernel: distribution(Histogram.decode(all?.kernel ?? noTimes)),
+  relative: Object.fromEntries(
+    found.map(({ kind, name, relative }) => [labelOf(kind, name), distribution(Histogram.decode(relative))])
+  ),
+  report: reportOf(all, found)
+})
+
+/** The history of no process. */
+export const nothing: History = historyOf(undefined, 0, [])
+
+export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<History, SqlError> =>
+  Effect.gen(function* () {
+    const from = hourOf(filter.since ?? 0)
+    const to = filter.before === undefined ? Number.MAX_SAFE_INTEGER : hourOf(filter.before)
+    const session = filter.session ?? null
+    const during = sql`hour >= ${from} AND hour < ${to} AND (${session} IS NULL OR session = ${session})`
+    const processRows = yield* sql<{
+      session: string
+      body: string
+    }>`SELECT session, body FROM processes WHERE ${during}`
+    const rows = yield* sql<{ kind: string; name: string; body: string; relative: string }>`
+      SELECT kind, name, body, relative FROM measured WHERE ${during} ORDER BY hour`
+
+    const measured = new Map<string, Row<Measured>>()
+    for (const { body, kind, name, relative } of rows) {
+      const value = parseMeasured(kind, name, body, relative)
+      if (value !== undefined) put(measured, keyOf(kind, name), { hour: 0, session: "", value }, measureds)
+    }
+    let all: Processes | undefined
+    for (const { body } of processRows) {
+      const one = Option.getOrUndefined(decodeProcesses(body))
+      if (one !== undefined) all = all === undefined ? one : processes(all, one)
+    }
+    return historyOf(
+      all,
+      new Set(processRows.map((row) => row.session)).size,
+      [...measured.values()].map((row) => row.value)
+    )
+  })

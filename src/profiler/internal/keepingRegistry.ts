@@ -1,0 +1,18 @@
+/**
+ * A registry of metrics that keeps the last numbers of metrics that are removed: Layers remove theirs when they close, and
+ * the report of a short process is made after that.
+ */
+import * as Context from "effect/Context"
+import type * as Metric from "effect/Metric"
+
+type Metadata = Metric.Metric.Metadata<any, any>
+
+export class KeepingRegistry extends Map<string, Metadata> {
+  override delete(key: string): boolean {
+    const metadata = this.get(key)
+    if (metadata === undefined) return false
+    const last = metadata.hooks.get(Context.empty())
+    this.set(key, { ...metadata, hooks: { ...metadata.hooks, get: () => last } })
+    return true
+  }
+}

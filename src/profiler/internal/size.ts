@@ -1,0 +1,26 @@
+/**
+ * About how many bytes rows have, as a database would send them: from the first ones, because it must not take long.
+ */
+
+const maxRows = 10
+const maxColumns = 50
+
+const ofValue = (value: unknown): number => {
+  if (typeof value === "string") return value.length
+  if (ArrayBuffer.isView(value)) return value.byteLength
+  return value === null || value === undefined ? 0 : 8
+}
+
+const ofRow = (row: unknown): number => {
+  if (typeof row !== "object" || row === null) return ofValue(row)
+  let bytes = 0
+  for (const value of Object.values(row).slice(0, maxColumns)) bytes += ofValue(value)
+  return bytes
+}
+
+/** Of texts the length is counted, of binary values the bytes, of numbers and the like 8; what is within objects as 8. */
+export const ofRows = (rows: ReadonlyArray<unknown>): number => {
+  const looked = rows.slice(0, maxRows)
+  if (looked.length === 0) return 0
+  return (looked.reduce<number>((bytes, row) => bytes + ofRow(row), 0) * rows.length) / looked.length
+}

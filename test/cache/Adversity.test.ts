@@ -1,0 +1,871 @@
+/**
+ * What goes wrong at the worst moment: stores that hang or can't be written, parts of transactions that are given up,
+ * files that are replaced, feeds that die.
+ */
+import fsDefault, * as fs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as TestClock from "effect/testing/TestClock"
+import * as CacheStore from "../../src/cache/CacheStore.ts"
+import { ChangeFeed, type FeedEvent } from "../../src/cache/ChangeFeed.ts"
+import * as QC from "../../src/cache/QueryCache.ts"
+import { QueryCache, type QueryCacheOptions } from "../../src/cache/QueryCache.ts"
+import * as Dependency from "../../src/query/Dependency.ts"
+import { QueryExecutor } from "../../src/query/QueryExecutor.ts"
+import * as Executor from "../../src/query/QueryExecutor.ts"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Redacted from "effect/Redacted"
+import { inject } from "vitest"
+import * as PostgresChangeFeed from "../../src/cache/PostgresChangeFeed.ts"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
+import * as Postgres from "../utils/Postgres.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+import * as Kit from "./QueryCacheKit.ts"
+
+const setup = Effect.gen(function* () {
+  const control = Kit.control()
+  const { price, set } = Kit.queries(control)
+  const executor = yield* QueryExecutor
+  const cache = yield* QueryCache
+  const sql = yield* SqlClient.SqlClient
+  return {
+    control,
+    cache,
+    sql,
+    executor,
+    queries: { price, set },
+    get: cache.get(price, { shop: 1 }),
+    set: (value: number) => executor.mutate(set, { shop: 1, price: value })
+  }
+})
+
+const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
+
+const begin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.tap(Effect.forkChild(effect, { startImmediately: true }), () => rest)
+
+const test = (
+  what: string,
+  body: Effect.Effect<void, unknown, Kit.Services | Scope.Scope>,
+  options: QueryCacheOptions = {},
+  store: Layer.Layer<CacheStore.CacheStore> = CacheStore.layerMemory()
+) => it.effect(what, () => Effect.provide(body, Kit.layer(options, store)), 10_000)
+
+/** A memory store with some operations replaced. */
+const storeWith = (change: (store: CacheStore.CacheStoreShape) => Partial<CacheStore.CacheStoreShape>) =>
+  Layer.effect(
+    CacheStore.CacheStore,
+    Effect.map(CacheStore.CacheStore, (store) => ({ ...store, ...change(store) }))
+  ).pipe(Layer.provide(CacheStore.layerMemory()))
+
+/** Lets time go on in steps until the fiber has ended, for at most so many milliseconds; says how many it took. */
+const timed = <A, E>(fiber: Fiber.Fiber<A, E>, longest: number, step = 10) =>
+  Effect.gen(function* () {
+    let passed = 0
+    yield* rest
+    while (fiber.pollUnsafe() === undefined && passed < longest) {
+      yield* TestClock.adjust(step)
+      yield* rest
+      passed += step
+    }
+    return fiber.pollUnsafe() === undefined ? Infinity : passed
+  })
+
+describe("release", () => {
+  test(
+    "a load that fails is told within the store's limit though the store never takes the release of its claim",
+    Effect.gen(function* () {
+      const { control, get } = yield* setup
+      control.afterRead = Effect.fail(Kit.failure)
+      const fiber = yield* Effect.forkDetach(Effect.exit(get), { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 5_000), 100)
+    }),
+    {},
+    storeWith(() => ({ release: () => Effect.never }))
+  )
+})
+
+describe("uninterruptible callers", () => {
+  test(
+    "a read in an uninterruptible region holds the store's limit",
+    Effect.gen(function* () {
+      const { get } = yield* setup
+      const fiber = yield* Effect.forkDetach(Effect.uninterruptible(Effect.andThen(get, get)), {
+        startImmediately: true
+      })
+      assert.isAtMost(yield* timed(fiber, 5_000), 500)
+    }),
+    {},
+    storeWith(() => ({ stamp: () => Effect.never, generation: () => undefined }))
+  )
+
+  test(
+    "a mutation in an uninterruptible region waits for its announcement for at most announceWithin",
+    Effect.gen(function* () {
+      const { set } = yield* setup
+      const fiber = yield* Effect.forkDetach(Effect.uninterruptible(set(1)), { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 5_000), 1_000)
+    }),
+    {},
+    storeWith(() => ({ announce: () => Effect.never }))
+  )
+
+  test(
+    "a read in an uninterruptible region gets what is stale after the soft limit",
+    Effect.gen(function* () {
+      const { control, get } = yield* setup
+      yield* get
+      yield* TestClock.adjust("1 minute")
+      control.afterRead = Effect.never
+      const fiber = yield* Effect.forkDetach(Effect.uninterruptible(get), { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 5_000), 500)
+    }),
+    { grace: "10 minutes", softLimit: "100 millis", memoryTimeToLive: "1 minute", storeTimeToLive: "1 minute" }
+  )
+})
+
+describe("debt", () => {
+  const away = { is: false }
+  for (const tags of [["t"], ["t", "t"]])
+    test(
+      `tags ${tags.join()} that were invalidated while the store was away: results are cached again when it is back`,
+      Effect.gen(function* () {
+        const { cache, get } = yield* setup
+        yield* get
+        away.is = true
+        yield* cache.invalidateTags(tags)
+        away.is = false
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* cache.stats).owed, 0)
+        yield* get
+        assert.strictEqual((yield* get).level, "memory")
+      }),
+      { policies: { price: { tags: () => ["t"] } } },
+      storeWith((store) => ({
+        resolve: (...args) =>
+          Effect.suspend(() =>
+            away.is
+              ? Effect.fail(new CacheStore.CacheStoreError({ operation: "resolve", cause: new Error("away") }))
+              : store.resolve(...args)
+          )
+      }))
+    )
+})
+
+describe("eager and grace", () => {
+  const options: QueryCacheOptions = {
+    grace: "10 minutes",
+    softLimit: "100 millis",
+    eager: 0.5,
+    memoryTimeToLive: "10 seconds",
+    storeTimeToLive: "10 seconds"
+  }
+  test(
+    "who joins an eager load that hangs gets what is stale after the soft limit",
+    Effect.gen(function* () {
+      const { control, get } = yield* setup
+      yield* get
+      yield* TestClock.adjust("6 seconds")
+      control.afterRead = Effect.never
+      assert.strictEqual((yield* get).level, "memory")
+      yield* rest
+      yield* TestClock.adjust("5 seconds")
+      const fiber = yield* Effect.forkDetach(get, { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 60_000, 100), 500)
+    }),
+    options
+  )
+  test(
+    "who joins an eager load that fails gets what is stale",
+    Effect.gen(function* () {
+      const { control, get } = yield* setup
+      yield* get
+      yield* TestClock.adjust("6 seconds")
+      const gate = yield* Kit.gate
+      control.afterRead = Effect.andThen(gate.wait, Effect.fail(Kit.failure))
+      assert.strictEqual((yield* get).level, "memory")
+      yield* gate.reached
+      yield* TestClock.adjust("5 seconds")
+      const fiber = yield* begin(Effect.exit(get))
+      yield* gate.open
+      assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
+    }),
+    { ...options, softLimit: undefined }
+  )
+  test(
+    "who joins a refresh that hangs gets what is stale after the soft limit",
+    Effect.gen(function* () {
+      const { cache, control, get, queries } = yield* setup
+      yield* get
+      yield* TestClock.adjust("11 seconds")
+      control.afterRead = Effect.never
+      yield* begin(cache.refresh(queries.price, { shop: 1 }))
+      const fiber = yield* Effect.forkDetach(get, { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 60_000, 100), 500)
+    }),
+    { ...options, eager: 1 }
+  )
+})
+
+describe("turns", () => {
+  for (const loadLease of [0, 1_000])
+    test(
+      `with a load lease of ${loadLease} ms every process's read of a database that hangs fails at the hard limit`,
+      Effect.gen(function* () {
+        const { control, queries } = yield* setup
+        control.afterRead = Effect.never
+        const fibers = []
+        for (let i = 0; i < 6; i++) {
+          const { cache } = yield* Kit.another({ hardLimit: "500 millis", loadLease })
+          fibers.push(
+            yield* Effect.forkDetach(Effect.exit(cache.get(queries.price, { shop: 1 })), { startImmediately: true })
+          )
+          yield* rest
+        }
+        const ended: Array<number> = []
+        for (let ms = 0; ms < 10_000 && ended.length < 6; ms += 50) {
+          yield* TestClock.adjust(50)
+          yield* rest
+          while (ended.length < fibers.filter((fiber) => fiber.pollUnsafe() !== undefined).length) ended.push(ms + 50)
+        }
+        // [ms at which each of six processes got its timeout]
+        assert.isAtMost(Math.max(...ended), 1_100, `ended at ${ended.join(", ")}`)
+      })
+    )
+})
+
+describe("breaker", () => {
+  test(
+    "a store that can't be written is left alone after three failures",
+    Effect.gen(function* () {
+      const { cache, control, queries } = yield* setup
+      control.afterRead = Effect.sleep(10)
+      const times: Array<number> = []
+      for (let shop = 1; shop <= 12; shop++) {
+        const fiber = yield* Effect.forkDetach(cache.get(queries.price, { shop }), { startImmediately: true })
+        times.push(yield* timed(fiber, 1_000))
+        // The load behind ends too.
+        yield* TestClock.adjust(60)
+        yield* rest
+      }
+      assert.isAtMost(times[11]!, 20, `waited ${times.join(", ")}`)
+    }),
+    {},
+    storeWith(() => ({ claim: () => Effect.never, set: () => Effect.never, release: () => Effect.never }))
+  )
+})
+
+describe("settle", () => {
+  const away = { is: false }
+  test(
+    "a read after a rollback of many mutations waits for a store that hangs for its limit at most",
+    Effect.gen(function* () {
+      const { executor, get, queries, sql } = yield* setup
+      yield* get
+      yield* Effect.exit(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            for (let i = 0; i < 20; i++) yield* executor.mutate(queries.set, { shop: 1, price: i })
+            away.is = true
+            return yield* Effect.fail("no")
+          })
+        )
+      )
+      const fiber = yield* Effect.forkDetach(get, { startImmediately: true })
+      assert.isAtMost(yield* timed(fiber, 10_000), 120)
+    }),
+    {},
+    storeWith((store) => ({
+      resolve: (...args) => Effect.suspend(() => (away.is ? Effect.never : store.resolve(...args)))
+    }))
+  )
+})
+
+const withFeed = (store: Layer.Layer<CacheStore.CacheStore>, feed: Stream.Stream<FeedEvent>) =>
+  Effect.gen(function* () {
+    const control = Kit.control()
+    const { price, set } = Kit.queries(control)
+    const context = yield* Layer.build(
+      QC.layerFeed({ jitter: 0 }).pipe(
+        Layer.provide(Layer.succeed(ChangeFeed, { publish: () => Effect.void, events: feed })),
+        Layer.provide(Executor.layer),
+        Layer.provideMerge(store),
+        Layer.provideMerge(Kit.database())
+      )
+    )
+    const cache = Context.get(context, QueryCache)
+    return { control, cache, price, set, get: cache.get(price, { shop: 1 }) }
+  })
+
+describe("following", () => {
+  it.effect(
+    "what another host has told of is dropped at once, whatever the store makes of what it told before",
+    () =>
+      Effect.gen(function* () {
+        const busy = { is: false }
+        const events = yield* Queue.unbounded<FeedEvent>()
+        const { get } = yield* withFeed(
+          storeWith((store) => ({
+            resolve: (...args) => Effect.suspend(() => (busy.is ? Effect.never : store.resolve(...args)))
+          })),
+          Stream.fromQueue(events)
+        )
+        yield* Queue.offer(events, { _tag: "Connected" })
+        yield* rest
+        yield* get
+        assert.strictEqual((yield* get).level, "memory")
+        busy.is = true
+        for (let i = 0; i < 100; i++) {
+          yield* Queue.offer(events, {
+            _tag: "Changed",
+            change: { dependencies: [Dependency.make("other", i)], tags: [] }
+          })
+        }
+        yield* Queue.offer(events, {
+          _tag: "Changed",
+          change: { dependencies: [Dependency.make("prices", 1)], tags: [] }
+        })
+        yield* Queue.offer(events, { _tag: "Lost" })
+        yield* rest
+        let late = 0
+        for (; late < 20_000; late += 50) {
+          yield* TestClock.adjust(50)
+          yield* rest
+          if ((yield* get).level === "source") break
+        }
+        busy.is = false
+        yield* TestClock.adjust("1 minute")
+        yield* rest
+        assert.isAtMost(late, 100)
+      }),
+    10_000
+  )
+
+  it.effect("a feed that dies is one that is lost", () =>
+    Effect.gen(function* () {
+      const die = yield* Kit.gate
+      const { get } = yield* withFeed(
+        CacheStore.layerMemory(),
+        Stream.concat(
+          Stream.make<[FeedEvent]>({ _tag: "Connected" }),
+          Stream.fromEffect(Effect.andThen(die.wait, Effect.die(new Error("a defect")))) as never
+        )
+      )
+      yield* die.reached
+      yield* rest
+      yield* get
+      assert.strictEqual((yield* get).level, "memory")
+      yield* die.open
+      yield* rest
+      assert.strictEqual((yield* get).level, "source")
+    })
+  )
+})
+
+/** As if it were asked by somebody who is not in the transaction. */
+const outside = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(effect, Context.omit(sql.transactionService) as never)
+
+describe("a part of a transaction that is given up late", () => {
+  for (const givenUp of [false, true])
+    it.live(`what it changed is not served to others once the transaction has committed, given up: ${givenUp}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const database = path.join(folder, "source.db")
+        const store = CacheStore.layerSqlite({ filename: path.join(folder, "cache.db") })
+        const connection = Effect.map(Layer.build(Layer.fresh(Kit.database(database, 0))), (context) =>
+          Context.get(context, SqlClient.SqlClient)
+        )
+        const { price, set } = Kit.queries(Kit.control())
+        const gate = yield* Kit.gate
+        // A middleware below the cache that has something to do after a mutation, as a profiler may.
+        const sql = yield* connection
+        const context = yield* Layer.build(
+          QC.layer({ jitter: 0 }).pipe(
+            Layer.provide(
+              Layer.effect(
+                QueryExecutor,
+                Effect.map(QueryExecutor, (inner) => ({
+                  ...inner,
+                  mutate: (mutation, input) => Effect.tap(inner.mutate(mutation, input), () => gate.wait)
+                }))
+              )
+            ),
+            Layer.provide(Layer.fresh(Executor.layer)),
+            Layer.provide([Layer.succeed(SqlClient.SqlClient, sql), Layer.fresh(store)])
+          )
+        )
+        const executor = Context.get(context, QueryExecutor)
+        const other = yield* Kit.another({}, store, yield* connection)
+        const read = other.cache.get(price, { shop: 1 })
+        let seen: unknown
+        yield* sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql.afterCommit(
+              Effect.map(Effect.orDie(read), (traced) => {
+                seen = traced.value
+              })
+            )
+            const part = yield* Effect.forkChild(executor.mutate(set, { shop: 1, price: 10 }))
+            yield* gate.reached
+            if (givenUp) yield* Fiber.interrupt(part)
+            else yield* Effect.andThen(gate.open, Fiber.join(part))
+            // Another process reads what was there before, which is right, and must not be kept beyond the commit.
+            yield* outside(sql, read)
+          })
+        )
+        assert.deepStrictEqual(yield* sql`SELECT price FROM prices`, [{ price: 10 }])
+        assert.strictEqual(seen, 10)
+      }).pipe(Effect.scoped, Effect.provide(Kit.layer()))
+    )
+})
+
+/** The level of a read after a savepoint was rolled back. */
+const levelAfterRollback = (traced: boolean) =>
+  Effect.gen(function* () {
+    const { executor, get, queries, sql } = yield* setup
+    yield* get
+    yield* sql
+      .withTransaction(
+        Effect.gen(function* () {
+          yield* Effect.exit(
+            sql.withTransaction(
+              Effect.andThen(executor.mutate(queries.set, { shop: 1, price: 1 }), Effect.fail("undo"))
+            )
+          )
+        })
+      )
+      .pipe(Effect.withTracerEnabled(traced))
+    // Of a transaction that is not traced nothing can be told: it is given up after twenty leases.
+    yield* TestClock.adjust(traced ? "1 minute" : "11 minutes")
+    yield* rest
+    yield* get
+    return (yield* get).level
+  })
+describe("tracing off", () => {
+  test(
+    "after a rolled back savepoint results are cached again, traced",
+    Effect.gen(function* () {
+      assert.strictEqual(yield* levelAfterRollback(true), "memory")
+    })
+  )
+  test(
+    "after a rolled back savepoint results are cached again, with tracing off",
+    Effect.gen(function* () {
+      assert.strictEqual(yield* levelAfterRollback(false), "memory")
+    })
+  )
+})
+
+describe("counters", () => {
+  test(
+    "a load that its reader left is no failure",
+    Effect.gen(function* () {
+      const { cache, control, get } = yield* setup
+      control.afterRead = Effect.never
+      const fiber = yield* begin(get)
+      yield* Fiber.interrupt(fiber)
+      yield* rest
+      assert.strictEqual((yield* cache.stats).queries["price"]?.loadFailures, 0)
+    })
+  )
+})
+
+describe("the end of a scope", () => {
+  it.live("a store that is closed opens its file no more", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const filename = path.join(folder, "cache.db")
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(CacheStore.layerSqlite({ filename }), scope)
+      const store = Context.get(context, CacheStore.CacheStore)
+      yield* store.stats
+      yield* Scope.close(scope, Exit.void)
+      fs.rmSync(filename, { force: true })
+      yield* Effect.exit(store.announce("id", ["key"], Date.now() + 1_000))
+      assert.isFalse(fs.existsSync(filename))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("tracing off", () => {
+  for (const [traced, root] of [
+    [true, false],
+    [false, false],
+    [true, true]
+  ] as const) {
+    it.effect(
+      `what a savepoint changed is not served to others once the transaction has committed, tracing ${traced}, root span ${root}`,
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* TempFolder.make
+          const database = path.join(folder, "source.db")
+          const connection = Effect.map(Layer.build(Layer.fresh(Kit.database(database, 0))), (context) =>
+            Context.get(context, SqlClient.SqlClient)
+          )
+          const { price, set } = Kit.queries(Kit.control())
+          const sql = yield* connection
+          const writer = yield* Kit.another({}, undefined, sql)
+          const reader = yield* Kit.another({}, undefined, yield* connection)
+          const read = reader.cache.get(price, { shop: 1 })
+          let seen: unknown
+          yield* sql
+            .withTransaction(
+              Effect.gen(function* () {
+                yield* sql.afterCommit(
+                  Effect.map(Effect.orDie(read), (traced) => {
+                    seen = traced.value
+                  })
+                )
+                const write = writer.executor.mutate(set, { shop: 1, price: 10 })
+                yield* sql.withTransaction(root ? Effect.withSpan(write, "job", { root: true }) : write)
+                for (let i = 0; i < 12; i++) {
+                  yield* TestClock.adjust("1 second")
+                  yield* rest
+                }
+                yield* outside(sql, read)
+              })
+            )
+            .pipe(Effect.withTracerEnabled(traced))
+          assert.strictEqual(seen, 10)
+        }).pipe(Effect.scoped, Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+    )
+  }
+})
+
+describe("a transaction of many mutations", () => {
+  const away = { is: false }
+  test(
+    "commits without waiting for a store that hangs for longer than announceWithin",
+    Effect.gen(function* () {
+      const { executor, queries, sql } = yield* setup
+      const fiber = yield* Effect.forkDetach(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            for (let i = 0; i < 40; i++) yield* executor.mutate(queries.set, { shop: 1, price: i })
+            away.is = true
+          })
+        ),
+        { startImmediately: true }
+      )
+      assert.isAtMost(yield* timed(fiber, 10_000), 600)
+    }),
+    {},
+    storeWith((store) => ({
+      resolve: (...args) => Effect.suspend(() => (away.is ? Effect.never : store.resolve(...args)))
+    }))
+  )
+})
+
+describe("a feed that can't be told", () => {
+  it.effect("is told of an invalidation later", () =>
+    Effect.gen(function* () {
+      const told: Array<unknown> = []
+      let away = true
+      const context = yield* Layer.build(
+        QC.layerFeed({ jitter: 0 }).pipe(
+          Layer.provide(
+            Layer.succeed(ChangeFeed, {
+              publish: (change) =>
+                Effect.suspend(() => (away ? Effect.fail(Kit.failure) : Effect.sync(() => void told.push(change)))),
+              events: Stream.concat(Stream.make<[FeedEvent]>({ _tag: "Connected" }), Stream.never)
+            })
+          ),
+          Layer.provide(Executor.layer),
+          Layer.provideMerge(CacheStore.layerMemory()),
+          Layer.provideMerge(Kit.database())
+        )
+      )
+      yield* Context.get(context, QueryCache).invalidateDependencies([Dependency.make("prices", 1)])
+      away = false
+      yield* TestClock.adjust("1 hour")
+      yield* rest
+      assert.lengthOf(told, 1)
+    })
+  )
+})
+
+describe("the bytes of one entry", () => {
+  for (const kind of ["memory", "file"]) {
+    it.live(`are what the stores say they are: ${kind}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const layer =
+          kind === "memory"
+            ? CacheStore.layerMemory({ maxEntryBytes: 100 })
+            : CacheStore.layerSqlite({ filename: path.join(folder, "cache.db"), maxEntryBytes: 100 })
+        const store = Context.get(yield* Layer.build(layer), CacheStore.CacheStore)
+        const now = Date.now()
+        const stamp = (yield* store.stamp(["w"], now))!
+        const stored = yield* store.set({
+          key: "k".repeat(43),
+          query: "q".repeat(20),
+          watched: ["w"],
+          value: "v".repeat(90),
+          stamp,
+          storedAt: now,
+          freshUntil: now + 1_000,
+          expiresAt: now + 1_000
+        })
+        assert.isFalse(stored, "153 bytes of an entry of at most 100")
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
+describe("a file that is set aside by another process while this one opens it", () => {
+  for (const raced of [false, true]) {
+    it.live(`an announcement is seen by others, raced: ${raced}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const filename = path.join(folder, "cache.db")
+        const open = Effect.map(Layer.build(Layer.fresh(CacheStore.layerSqlite({ filename }))), (context) =>
+          Context.get(context, CacheStore.CacheStore)
+        )
+        yield* Effect.scoped(Effect.flatMap(open, (store) => store.stats))
+        const writer = yield* open
+        const original = fsDefault.statSync
+        let calls = 0
+        if (raced) {
+          fsDefault.statSync = ((name: string, options: never) => {
+            // The first one is before the file is opened, the second one after.
+            if (name === filename && ++calls === 2) {
+              for (const suffix of ["-wal", "-shm", ""]) {
+                if (fs.existsSync(filename + suffix)) fs.renameSync(filename + suffix, `${filename}.damaged-1${suffix}`)
+              }
+              fs.writeFileSync(filename, "")
+            }
+            return original(name, options)
+          }) as never
+          syncBuiltinESMExports()
+        }
+        yield* Effect.ensuring(
+          writer.stats,
+          Effect.sync(() => {
+            fsDefault.statSync = original
+            syncBuiltinESMExports()
+          })
+        )
+        const other = yield* open
+        const now = Date.now()
+        yield* writer.announce("id", ["k"], now + 30_000)
+        assert.isUndefined(yield* other.stamp(["k"], now))
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
+describe("a transaction of another database between", () => {
+  for (const undone of [false, true]) {
+    test(
+      `what was changed is not served once its own transaction has committed, the other one rolled back: ${undone}`,
+      Effect.gen(function* () {
+        const { executor, get, queries, sql } = yield* setup
+        const another = Context.get(yield* Layer.build(Layer.fresh(Kit.database())), SqlClient.SqlClient)
+        assert.strictEqual((yield* get).value, null)
+        let seen: unknown
+        yield* sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql.afterCommit(
+              Effect.map(Effect.orDie(get), (traced) => {
+                seen = traced
+              })
+            )
+            const write = executor.mutate(queries.set, { shop: 1, price: 10 })
+            yield* Effect.exit(another.withTransaction(undone ? Effect.andThen(write, Effect.fail("undo")) : write))
+          })
+        )
+        assert.deepStrictEqual(yield* sql`SELECT price FROM prices`, [{ price: 10 }])
+        assert.deepInclude(seen, { value: 10 })
+      })
+    )
+  }
+})
+
+describe("an invalidation inside a transaction", () => {
+  it.live("counts when the transaction commits", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const database = path.join(folder, "source.db")
+      const connection = Effect.map(Layer.build(Layer.fresh(Kit.database(database, 0))), (context) =>
+        Context.get(context, SqlClient.SqlClient)
+      )
+      const { price } = Kit.queries(Kit.control())
+      const sql = yield* connection
+      const writer = yield* Kit.another({}, undefined, sql)
+      const reader = yield* Kit.another({}, undefined, yield* connection)
+      const read = reader.cache.get(price, { shop: 1 })
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`INSERT INTO prices VALUES (1, 10)`
+          yield* writer.cache.invalidateDependencies([Dependency.make("prices", 1)])
+          yield* outside(sql, read)
+        }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+      )
+      assert.strictEqual((yield* read).value, 10)
+    }).pipe(Effect.scoped, Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+  )
+})
+
+describe("announcements", () => {
+  for (const announceWithin of [0, 1, 500]) {
+    it.effect(`are made where a mutation may wait for ${announceWithin} ms`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const seen: Array<number> = []
+        yield* Effect.gen(function* () {
+          const { executor, queries } = yield* setup
+          const store = yield* CacheStore.CacheStore
+          yield* executor.mutate(
+            {
+              ...queries.set,
+              run: (input) =>
+                Effect.tap(queries.set.run(input), () =>
+                  Effect.orDie(Effect.map(store.stats, ({ intents }) => void seen.push(intents)))
+                )
+            },
+            { shop: 1, price: 1 }
+          )
+        }).pipe(
+          Effect.provide(Kit.layer({ announceWithin }, CacheStore.layerSqlite({ filename: path.join(folder, "c.db") })))
+        )
+        assert.deepStrictEqual(seen, [2])
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
+describe("getMany", () => {
+  it.live("reads on where an announcement has lapsed and another process writes", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const filename = path.join(folder, "cache.db")
+      const open = Effect.map(
+        Layer.build(Layer.fresh(CacheStore.layerSqlite({ filename, busyTimeout: 0 }))),
+        (context) => Context.get(context, CacheStore.CacheStore)
+      )
+      const one = yield* open
+      const now = Date.now()
+      yield* one.announce("killed", ["a"], now - 1)
+      const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+      const locker = new DatabaseSync(filename)
+      locker.exec("BEGIN IMMEDIATE")
+      const exit = yield* Effect.exit(
+        one.getMany(
+          [
+            { key: "x", watched: ["a"] },
+            { key: "y", watched: ["b"] }
+          ],
+          now
+        )
+      )
+      const single = yield* Effect.exit(one.get("x", ["a"], now))
+      locker.exec("ROLLBACK")
+      locker.close()
+      assert.deepStrictEqual([Exit.isSuccess(exit), Exit.isSuccess(single)], [true, true])
+    }).pipe(Effect.scoped)
+  )
+})
+
+const startHost = (database: string, maxConnections: number) =>
+  Effect.gen(function* () {
+    const server = inject("postgres")
+    const context = yield* Layer.build(
+      Layer.fresh(
+        QC.layerFeed({ namespace: "test" }).pipe(
+          Layer.provideMerge(PostgresChangeFeed.layer({ heartbeat: "200 millis" })),
+          Layer.provide(CacheStore.layerMemory()),
+          Layer.provide(Executor.layer),
+          Layer.provideMerge(
+            ConnectionPool.layer({ ...server, password: Redacted.make(server.password), database, maxConnections })
+          )
+        )
+      )
+    )
+    const { price } = Kit.queries(Kit.control())
+    return {
+      sql: Context.get(context, PgClient.PgClient),
+      get: Context.get(context, QueryCache).get(price, { shop: 1 })
+    }
+  })
+
+describe("the feed of a busy pool", () => {
+  it.live("is not lost when all connections are out for longer than two heartbeats", () =>
+    Effect.gen(function* () {
+      const { get, sql } = yield* startHost(yield* Postgres.createDatabase, 3)
+      yield* sql`CREATE TABLE prices (shop INTEGER PRIMARY KEY, price INTEGER NOT NULL)`
+      yield* Effect.repeat(Effect.andThen(Effect.sleep("5 millis"), get), { until: ({ level }) => level === "memory" })
+      // Control: an idle pool for as long.
+      yield* Effect.sleep("1 second")
+      assert.strictEqual((yield* get).level, "memory")
+      for (let i = 0; i < 3; i++) yield* Effect.forkScoped(Effect.exit(sql`SELECT pg_sleep(3)`))
+      yield* Effect.sleep("1 second")
+      const traced = yield* Effect.timeoutOption(get, "500 millis")
+      assert.deepInclude(traced, { _tag: "Some" }, "the read waits for the database")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("leaves a pool of one connection something to read with", () =>
+    Effect.gen(function* () {
+      const { get, sql } = yield* startHost(yield* Postgres.createDatabase, 1)
+      // The feed listens by now.
+      yield* Effect.sleep("500 millis")
+      const made = yield* Effect.timeoutOption(
+        Effect.exit(sql`CREATE TABLE prices (shop INTEGER PRIMARY KEY, price INTEGER NOT NULL)`),
+        "3 seconds"
+      )
+      assert.isTrue(made._tag === "Some" && Exit.isSuccess(made.value), String(made))
+      yield* Effect.timeoutOption(Effect.exit(get), "3 seconds")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("loads in the background", () => {
+  it.effect("leave no fiber behind when they have ended", () =>
+    Effect.gen(function* () {
+      const base = yield* Clock.Clock
+      let sleeping = 0
+      const counting: Clock.Clock = Object.create(base, {
+        sleep: {
+          value: (duration: Duration.Duration) =>
+            Duration.toMillis(duration) !== 30_000
+              ? base.sleep(duration)
+              : Effect.suspend(() => {
+                  sleeping++
+                  return Effect.ensuring(
+                    base.sleep(duration),
+                    Effect.sync(() => {
+                      sleeping--
+                    })
+                  )
+                })
+        }
+      })
+      yield* Effect.gen(function* () {
+        const { cache, get } = yield* setup
+        for (let i = 0; i < 20; i++) {
+          yield* get
+          yield* rest
+          yield* TestClock.adjust("600 millis")
+        }
+        assert.isAbove((yield* cache.stats).queries["price"]!.loads, 10)
+        assert.isAtMost(sleeping, 1)
+      }).pipe(
+        Effect.provide(Kit.layer({ eager: 0.5, memoryTimeToLive: "1 second", storeTimeToLive: "1 second" })),
+        Effect.provideService(Clock.Clock, counting)
+      )
+    })
+  )
+})

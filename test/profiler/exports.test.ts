@@ -1,0 +1,179 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as OtlpSerialization from "effect/observability/OtlpSerialization"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as ProfileExport from "../../src/profiler/ProfileExport.ts"
+import * as ProfileMetrics from "../../src/profiler/ProfileMetrics.ts"
+import * as ProfilePlans from "../../src/profiler/ProfilePlans.ts"
+import * as Profiler from "../../src/profiler/Profiler.ts"
+import * as Recorders from "../../src/profiler/internal/recorders.ts"
+import * as Sqlite from "../../src/sql/Sqlite.ts"
+import * as Postgres from "../utils/Postgres.ts"
+import * as Virtual from "./VirtualReadings.ts"
+
+const profiler = (virtual: Virtual.Virtual, options: Profiler.ProfilerOptions = {}) =>
+  Profiler.layer(options).pipe(Layer.provide(Virtual.layer(virtual)))
+
+const calls = (virtual: Virtual.Virtual) =>
+  Effect.gen(function* () {
+    for (const ms of [1, 20, 300]) yield* Profiler.track(virtual.busy(ms), "work")
+    yield* Profiler.track(Effect.fail("no"), "work").pipe(Effect.ignore)
+  })
+
+describe("what the profiler exports", () => {
+  it.effect("to Prometheus: counts by outcome, and histograms in seconds", () =>
+    Effect.suspend(() => {
+      const virtual = Virtual.make()
+      return Effect.gen(function* () {
+        yield* calls(virtual)
+        const lines = (yield* ProfileExport.prometheus).split("\n")
+        const of = (start: string) => lines.filter((line) => line.startsWith(start))
+        assert.lengthOf(of('athena_profiler_calls_total{kind="operation",operation="work",outcome="success"} 3'), 1)
+        assert.lengthOf(of('athena_profiler_calls_total{kind="operation",operation="work",outcome="failure"} 1'), 1)
+        const sum = of("athena_profiler_wall_seconds_sum")[0]!
+        assert.closeTo(Number(sum.split(" ").at(-1)), 0.321, 1e-9)
+        const bucket = (bound: string) =>
+          Number(
+            of("athena_profiler_wall_seconds_bucket")
+              .find((line) => line.includes(`le="${bound}"`))
+              ?.split(" ")
+              .at(-1)
+          )
+        assert.deepStrictEqual(["0.0005", "0.0025", "0.025", "0.5", "+Inf"].map(bucket), [1, 2, 3, 4, 4])
+      }).pipe(Effect.provide(profiler(virtual)))
+    })
+  )
+
+  it.effect("as metrics: while the Layer is there, also of operations that come later", () =>
+    Effect.suspend(() => {
+      const virtual = Virtual.make()
+      const names = Effect.map(Metric.snapshot, (all) => new Set(all.map(({ id }) => id)))
+      return Effect.gen(function* () {
+        yield* Effect.gen(function* () {
+          assert.deepStrictEqual([...(yield* names)], ["athena_profiler_cost_seconds"])
+          yield* calls(virtual)
+          assert.isTrue((yield* names).has("athena_profiler_active_seconds"))
+          yield* (yield* Profiler.Profiler).reset
+          yield* Profiler.track(Effect.void, "work")
+          const found = (yield* Metric.snapshot).find(
+            ({ id, attributes }) => id === "athena_profiler_calls_total" && attributes?.["outcome"] === "success"
+          )
+          assert.deepStrictEqual(found!.state, { count: 1, incremental: true })
+        }).pipe(Effect.provide(ProfileMetrics.layer))
+        assert.strictEqual((yield* names).size, 0)
+      }).pipe(
+        Effect.provide(profiler(virtual, { level: "deep" })),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+    })
+  )
+
+  it.effect("to an OpenTelemetry collector, also of a program that is over before the first interval", () =>
+    Effect.gen(function* () {
+      const virtual = Virtual.make()
+      const sent = yield* Deferred.make<string>()
+      const collector = HttpClient.make((request) =>
+        Effect.gen(function* () {
+          const body = request.body
+          yield* Deferred.succeed(sent, body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : "")
+          return HttpClientResponse.fromWeb(request, new Response("{}"))
+        })
+      )
+      const exported = ProfileExport.layerOtlp({
+        url: "http://collector.test/v1/metrics",
+        resource: { serviceName: "test" }
+      }).pipe(
+        Layer.provide([Layer.succeed(HttpClient.HttpClient, collector), OtlpSerialization.layerJson]),
+        Layer.provideMerge(profiler(virtual))
+      )
+      yield* calls(virtual).pipe(Effect.provide(exported), Effect.provideService(Metric.MetricRegistry, new Map()))
+      const body = yield* Deferred.await(sent)
+      assert.include(body, "athena_profiler_calls_total")
+      const metrics = JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics as ReadonlyArray<any>
+      const wall = metrics.find(({ name }) => name === "athena_profiler_wall_seconds").histogram.dataPoints[0]
+      assert.strictEqual(Number(wall.count), 4)
+      assert.closeTo(wall.sum, 0.321, 1e-9)
+    })
+  )
+
+  it.effect("as folded stacks", () =>
+    Effect.suspend(() => {
+      const virtual = Virtual.make()
+      return Effect.gen(function* () {
+        const inner = Profiler.track(virtual.busy(2), "in; ner")
+        yield* Profiler.track(Effect.andThen(virtual.busy(1.5), inner), "outer")
+        assert.strictEqual(ProfileExport.folded(yield* Profiler.report), "outer 1500\nouter;in_ner 2000")
+      }).pipe(Effect.provide(profiler(virtual, { level: "deep" })))
+    })
+  )
+})
+
+/** Runs statements that are all slow, and gives the report once the last of them has its plan. */
+const planned = (statements: (sql: SqlClient.SqlClient) => ReadonlyArray<Effect.Effect<unknown, unknown>>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const recorder = Recorders.get(yield* Profiler.Profiler)!
+    yield* Effect.forEach(statements(sql), (statement) => Effect.exit(statement))
+    // They are asked for in turn.
+    const last = recorder.statements.all().findLast(({ plan }) => plan !== undefined)
+    yield* Effect.yieldNow.pipe(Effect.repeat({ until: () => last!.plan!.length > 0 }), Effect.timeout("10 seconds"))
+    return yield* Profiler.report
+  })
+
+const withPlans = Layer.merge(Profiler.layerTracer, ProfilePlans.layer)
+
+describe("the plans of slow statements", () => {
+  it.live("are asked for once, of reads only, without their values: SQLite", () =>
+    Effect.gen(function* () {
+      const report = yield* planned((sql) => [
+        sql`CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT)`,
+        sql`INSERT INTO tasks (title) VALUES (${"ghp_secret"})`,
+        sql`UPDATE tasks SET title = ${"ghp_secret"} WHERE id = ${1}`,
+        sql`SELECT * FROM tasks WHERE id = ${1} AND title <> 'ghp_secret' LIMIT 5`,
+        sql`SELECT * FROM tasks WHERE id = ${2} AND title <> 'ghp_other' LIMIT 7`
+      ])
+      const plans = report.statements.map(({ fingerprint, plan }) => [fingerprint.split(" ")[0], plan])
+      assert.sameDeepMembers(plans, [
+        ["CREATE", null],
+        ["INSERT", null],
+        ["UPDATE", null],
+        ["SELECT", ["SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"]]
+      ])
+      assert.notInclude(JSON.stringify(report), "ghp_")
+      assert.strictEqual(report.operations.find(({ name }) => name === "sqlite")!.wall.count, 5, "the plan is no span")
+    }).pipe(
+      Effect.provide(
+        withPlans.pipe(
+          Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })),
+          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+        )
+      )
+    )
+  )
+
+  it.live("are asked for once, of reads only, without their values: Postgres", () =>
+    Effect.gen(function* () {
+      const report = yield* planned((sql) => [
+        sql`SELECT 1 FROM no_such_table`,
+        sql`SELECT relname FROM pg_class WHERE relname = 'ghp_secret' AND relname < interval '1 day'`,
+        sql`SELECT relname FROM pg_class WHERE oid = ${1} AND relname <> 'ghp_secret' LIMIT 5`
+      ])
+      const found = report.statements.find(({ fingerprint }) => fingerprint.includes("oid ="))
+      assert.match(found!.plan!.join("\n"), /Index Scan using pg_class_oid_index on pg_class/)
+      assert.strictEqual(report.statements.find(({ fingerprint }) => fingerprint.includes("no_such_table"))!.plan, null)
+      assert.notInclude(JSON.stringify(report), "ghp_")
+    }).pipe(
+      Effect.provide(
+        withPlans.pipe(
+          Layer.provideMerge(Layer.suspend(() => Postgres.layerDatabase("postgres"))),
+          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+        )
+      )
+    )
+  )
+})

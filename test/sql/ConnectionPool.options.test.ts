@@ -1,0 +1,83 @@
+/**
+ * The options of the pool: bounds, defaults, and what is said of a wrong one.
+ */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
+import * as PoolSettings from "../../src/sql/internal/poolSettings.ts"
+import { scoped, type Options } from "../utils/FakePool.ts"
+
+const wrong: ReadonlyArray<readonly [string, Options]> = [
+  ["minConnections", { minConnections: -1 }],
+  ["minConnections", { minConnections: 4, maxConnections: 3 }],
+  ["maxConnections", { maxConnections: 0 }],
+  ["maxConnections", { maxConnections: 1.5 }],
+  ["acquireTimeout", { acquireTimeout: "1 millis" }],
+  ["acquireTimeout", { acquireTimeout: Infinity }],
+  ["maxWaiters", { maxWaiters: -1 }],
+  ["idleTimeout", { idleTimeout: "1 millis" }],
+  ["maxLifetime", { maxLifetime: 0 }],
+  ["lifetimeJitter", { lifetimeJitter: 1.1 }],
+  ["validationTimeout", { validationTimeout: "2 seconds", acquireTimeout: "1 second" }],
+  ["keepaliveInterval", { keepaliveInterval: "1 hour", maxLifetime: "30 minutes" }],
+  ["connectTimeout", { connectTimeout: 1 }],
+  ["connectRetries", { connectRetries: -1 }],
+  ["breakerFailures", { breakerFailures: 0 }],
+  ["deadline", { deadline: 0 }],
+  ["longHold", { longHold: 1 }],
+  ["slowAcquire", { slowAcquire: "10 seconds" }],
+  ["drainTimeout", { drainTimeout: Infinity }],
+  ["hosts", { hosts: [] }],
+  ["hosts", { hosts: [{ host: "a" }], host: "b" }],
+  ["port", { port: 70_000 }],
+  ["maxLifetime", { maxLifetime: "1 minute", connectionTTL: "1 minute" }],
+  ["connectionTTL", { connectionTTL: 1 }],
+  ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=0") }],
+  ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=soon") }],
+  ["url", { url: Redacted.make("not a url with s3cret") }]
+]
+
+it.effect.each(wrong)("a wrong %s is named", ([name, options]) =>
+  scoped(
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(ConnectionPool.make(options))
+      assert.include(error.message, name)
+      assert.isFalse(error.isRetryable)
+      assert.notInclude(String(error) + JSON.stringify(error), "s3cret")
+    })
+  )
+)
+
+const settingsOf = (options: Options) => Effect.orDie(PoolSettings.resolve(options))
+
+it.effect("is named after its first server and database", () =>
+  Effect.gen(function* () {
+    const url = Redacted.make("postgres://me:s3cret@db.test:6000/orders")
+    assert.strictEqual((yield* settingsOf({ url })).name, "db.test:6000/orders")
+    assert.strictEqual(
+      (yield* settingsOf({ url: Redacted.make("postgres://me:s3cret@db.test") })).name,
+      "db.test:5432/me"
+    )
+    const hosts = [{ host: "a" }, { host: "b" }]
+    assert.strictEqual((yield* settingsOf({ hosts, database: "stock" })).name, "a:5432/stock")
+    assert.strictEqual((yield* settingsOf({ url, name: "mine" })).name, "mine")
+  })
+)
+
+it.effect("the connect timeout is the option's, else that of the URL, else the default", () =>
+  Effect.gen(function* () {
+    const url = Redacted.make("postgres://me@db/x?connect_timeout=7")
+    assert.strictEqual((yield* settingsOf({ url })).connectTimeoutMs, 7_000)
+    assert.strictEqual((yield* settingsOf({ url, connectTimeout: "1 second" })).connectTimeoutMs, 1_000)
+    assert.strictEqual((yield* settingsOf({ host: "db" })).connectTimeoutMs, 5_000)
+  })
+)
+
+it.effect("the lifetime that the driver's own pool knows is taken", () =>
+  Effect.gen(function* () {
+    const settings = yield* settingsOf({ connectionTTL: "1 minute" })
+    assert.strictEqual(settings.maxLifetimeMs, 60_000)
+    assert.isBelow(settings.keepaliveMs, 60_000)
+  })
+)

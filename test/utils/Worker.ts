@@ -1,0 +1,66 @@
+/**
+ * A module of the tests as a process of its own, that says when it is ready and begins when it is told to.
+ */
+import { spawn } from "node:child_process"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+export interface Worker {
+  readonly begin: Effect.Effect<void>
+  /** What it printed, where it ended well; else its exit and what it complained of. */
+  readonly ended: Effect.Effect<string>
+  /** Ends it as `kill -9` does. */
+  readonly kill: Effect.Effect<void>
+}
+
+/**
+ * Starts a module with arguments, in a shell that first runs `shell` where that is given, and waits until it is ready. It
+ * is killed with the scope.
+ */
+export const start = (
+  module: string,
+  args: ReadonlyArray<string>,
+  options: { readonly shell?: string } = {}
+): Effect.Effect<Worker, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const ready = yield* Deferred.make<void>()
+    const ended = yield* Deferred.make<string>()
+    const command = [process.execPath, module, ...args] as const
+    const [file, ...rest] =
+      options.shell === undefined
+        ? command
+        : (["/bin/sh", "-c", `${options.shell}; exec "$@"`, "sh", ...command] as const)
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(file, rest)),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    let output = ""
+    let trouble = ""
+    child.stdin.on("error", () => {})
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (trouble += text))
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text
+      Deferred.doneUnsafe(ready, Effect.void)
+    })
+    child.on("close", (code, signal) => {
+      const end = code === 0 ? output.replace("ready\n", "") : `ended by ${code ?? signal}: ${trouble}`
+      Deferred.doneUnsafe(ended, Effect.succeed(end))
+      Deferred.doneUnsafe(ready, Effect.void)
+    })
+    yield* Deferred.await(ready)
+    return {
+      begin: Effect.sync(() => void child.stdin.write("go\n")),
+      ended: Deferred.await(ended),
+      kill: Effect.andThen(
+        Effect.sync(() => void child.kill("SIGKILL")),
+        Effect.asVoid(Deferred.await(ended))
+      )
+    }
+  })
+
+/** In the worker: says that it is ready, and waits until it is told to begin. */
+export const ready: Effect.Effect<void> = Effect.callback((resume) => {
+  process.stdin.once("data", () => resume(Effect.void))
+  process.stdout.write("ready\n")
+})
