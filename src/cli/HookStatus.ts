@@ -106,7 +106,7 @@ const problemsOf = (
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
       : []),
-    ...(found.comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
+    ...Installation.cautions(agent, found)
   ]
 }
 

@@ -94,3 +94,11 @@ export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: S
 
 /** Whether the command is where it may be gone tomorrow. */
 export const isPassing = ({ script }: Agents.HookCommand): boolean => /[\\/]_npx[\\/]|[\\/]dlx-/.test(script)
+
+/** What a person should know of the file that the hooks are in. */
+export const cautions = (agent: Agents.Agent, { byHand, comments }: Installer.Inspection): ReadonlyArray<string> => [
+  ...(byHand.length > 0
+    ? [`athena hook is also called by hand at ${byHand.join(", ")}: take that out, or everything is told twice`]
+    : []),
+  ...(comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
+]

@@ -271,6 +271,8 @@ export interface Inspection {
   /** What the file says that keeps hooks from running. */
   readonly switches: ReadonlyArray<string>
   readonly comments: boolean
+  /** The events at which `athena hook` is also called by hand. */
+  readonly byHand: ReadonlyArray<string>
   /** The handlers as they stand. */
   readonly handlers: ReadonlyArray<Wiring.Wire>
 }
@@ -303,6 +305,7 @@ export const inspect = Effect.fnUntraced(function* (
     versions: unique(handlers.flatMap(({ handler }) => Wiring.installedBy(handler) ?? [])),
     switches: target.agent.switches(value),
     comments,
+    byHand: Wiring.byHand(value),
     handlers
   }
 })

@@ -82,6 +82,34 @@ export const installedBy = (handler: unknown): string | undefined => {
   return undefined
 }
 
+/** A handler, or a group of them. */
+const commandsInGroup = (group: unknown): ReadonlyArray<string> => {
+  if (typeof group !== "object" || group === null) return []
+  if ("hooks" in group && Array.isArray(group.hooks)) return group.hooks.flatMap(commandsInGroup)
+  const isOurs = installedBy(group) !== undefined
+  return !isOurs && "command" in group && typeof group.command === "string" ? [group.command] : []
+}
+
+const handCall = /(?:^|[\\/\s])athena hook\b/
+
+/**
+ * The events at which settings call `athena hook` without having been installed: somebody wrote it by hand, so what is
+ * installed beside it tells everything twice.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const byHand = (settings: unknown): ReadonlyArray<string> => {
+  if (typeof settings !== "object" || settings === null || !("hooks" in settings)) return []
+  const { hooks } = settings
+  if (typeof hooks !== "object" || hooks === null) return []
+  return Object.entries(hooks)
+    .filter(
+      ([, groups]) => Array.isArray(groups) && groups.flatMap(commandsInGroup).some((text) => handCall.test(text))
+    )
+    .map(([event]) => event)
+}
+
 /**
  * The handlers of each event, in order.
  *

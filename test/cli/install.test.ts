@@ -333,6 +333,9 @@ describe("athena install", () => {
       assert.match(yield* problems, /the file has comments/)
       write("{")
       assert.match(yield* problems, /settings\.json:1:1: the object has no end/)
+      write(installed.replace('"Stop": [', '"Stop": [{ "hooks": [{ "type": "command", "command": "athena hook" }] },'))
+      assert.match(yield* problems, /athena hook is also called by hand at Stop: take that out/)
+      assert.match((yield* athena("install")).stdout, /warning: athena hook is also called by hand at Stop/)
       // A switch of the project counts too.
       write(installed)
       fs.mkdirSync(path.join(project, ".claude"))

@@ -9,6 +9,8 @@ const command: Agents.HookCommand = {
   version: "1.2.3-beta.1"
 }
 
+const group = (...commands: ReadonlyArray<string>) => ({ hooks: commands.map((command) => ({ command })) })
+
 describe("Wiring", () => {
   it.each(Agents.supported.map((agent) => [agent.name, agent] as const))("of %s carries the mark", (_, agent) => {
     for (const { handler } of agent.wiring(command)) assert.strictEqual(Wiring.installedBy(handler), command.version)
@@ -28,6 +30,20 @@ describe("Wiring", () => {
       1
     ]) {
       assert.isUndefined(Wiring.installedBy(other))
+    }
+  })
+
+  it("sees where the hook is called by hand", () => {
+    const mark = Wiring.mark("1.0.0")
+    const hooks = {
+      Stop: [group("say"), group("say", "athena hook")],
+      SessionEnd: [group("/opt/bin/athena hook --agent claude")],
+      SessionStart: [group(`athena hook ${mark}`), group("athena hooks", "pathena hook")],
+      enabled: true
+    }
+    assert.deepStrictEqual(Wiring.byHand({ hooks }), ["Stop", "SessionEnd"])
+    for (const other of [undefined, null, {}, { hooks: null }, { hooks: { Stop: [null, 1] } }]) {
+      assert.deepStrictEqual(Wiring.byHand(other), [])
     }
   })
 

@@ -39,10 +39,10 @@ export const install = Command.make(
     const command = yield* Installation.command
     const target = yield* Installation.target(agent, scope)
     const wiring = target.agent.wiring(command)
-    const { comments } = yield* Installer.inspect(target, command)
+    const found = yield* Installer.inspect(target, command)
     const warnings = [
       ...(Installation.isPassing(command) ? [passing(command.script)] : []),
-      ...(comments && agent.commentCaution !== undefined ? [`warning: ${agent.commentCaution}`] : [])
+      ...Installation.cautions(agent, found).map((caution) => `warning: ${caution}`)
     ]
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
