@@ -31,7 +31,7 @@ describe("the package", () => {
   it("imports downwards only", () => {
     const floors = [
       ["index", "cli"],
-      ["hooks"],
+      ["hooks", "install"],
       ["memory"],
       ["testing"],
       ["cache", "profiler", "events"],

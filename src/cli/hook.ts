@@ -13,6 +13,8 @@ import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
+import * as ClaudeCode from "../hooks/ClaudeCode.ts"
+import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
@@ -73,6 +75,8 @@ const memory = (deadline: Duration.Duration): HookMemory =>
   )
 
 class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
+
+class UnknownAgent extends Data.TaggedError("UnknownAgent")<{ readonly message: string }> {}
 
 /** Whether a read of standard input is under way. */
 let reading = false
@@ -141,6 +145,18 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
+/** `--agent NAME` of the command line, Claude Code without it. Other arguments are for others. */
+const adapter = (args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const at = args.findIndex((arg) => arg === "--agent" || arg.startsWith("--agent="))
+    if (at < 0) return ClaudeCode
+    const name = args[at]?.slice("--agent=".length) || (args[at + 1] ?? "")
+    const found = HookAdapters.find(name)
+    if (found !== undefined) return found
+    const known = Object.keys(HookAdapters.byName).join(", ")
+    return yield* new UnknownAgent({ message: `--agent must be one of ${known}` })
+  })
+
 /** Something that a hook runs in, such as a profiler: it gives the answer of the hook. */
 export type Around = <R>(
   hook: Effect.Effect<HookRunner.RunResult, never, R>,
@@ -150,9 +166,11 @@ export type Around = <R>(
 const program = (answered: (event: string) => void, around: Around) =>
   Effect.gen(function* () {
     const body = yield* readInput
-    const folder = yield* Config.withDefault(Config.String("CLAUDE_PROJECT_DIR"), "")
-    const hook = HookRunner.run(body, { memory, projectFolder: folder === "" ? undefined : folder })
-    const result = yield* around(hook, body)
+    const agent = yield* adapter(process.argv.slice(2))
+    const folder =
+      agent.projectVariable === undefined ? "" : yield* Config.withDefault(Config.String(agent.projectVariable), "")
+    const projectFolder = folder === "" ? undefined : folder
+    const result = yield* around(HookRunner.run(body, { adapter: agent, memory, projectFolder }), body)
     process.once("exit", () => answered(result.event ?? "none"))
     return result
   }).pipe(

@@ -13,19 +13,33 @@ import { doctor } from "./commands/doctor.ts"
 import { events } from "./commands/events.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
+import { install } from "./commands/install.ts"
 import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
-
-declare const __ATHENA_VERSION__: string
+import { status } from "./commands/status.ts"
+import { uninstall } from "./commands/uninstall.ts"
+import { version } from "./version.ts"
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
-  Command.withSubcommands([hook, demo, search, goals, remember, events, cache, migrate, doctor, report])
+  Command.withSubcommands([
+    install,
+    uninstall,
+    status,
+    hook,
+    demo,
+    search,
+    goals,
+    remember,
+    events,
+    cache,
+    migrate,
+    doctor,
+    report
+  ])
 )
-
-const version = typeof __ATHENA_VERSION__ === "string" ? __ATHENA_VERSION__ : "0.0.0"
 
 /** Runs the command line; a failure is one line and exit code 1. */
 export const main = (): void =>

@@ -21,17 +21,44 @@ import type { HookOutput } from "./HookOutput.ts"
 export const agent = "claude-code"
 
 /**
- * What was sent is no event of Claude Code. The message names the field and what was expected, never its value.
+ * Where Claude Code names the folder of the project.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const projectVariable: string | undefined = "CLAUDE_PROJECT_DIR"
+
+/**
+ * What differs in an agent that speaks as Claude Code does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Dialect {
+  /** Its name in keys. */
+  readonly agent: string
+  /** Its name in messages. */
+  readonly title: string
+  /** Its tools that change the files they are given. */
+  readonly changingTools: ReadonlySet<string>
+}
+
+/**
+ * What was sent is no event of the agent. The message names the field and what was expected, never its value.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-hooks/hooks/ClaudeCode/InvalidPayload")(
   "InvalidPayload",
-  { detail: Schema.String }
+  {
+    detail: Schema.String,
+    /** The agent that it was taken for; Claude Code where absent. */
+    title: Schema.optional(Schema.String)
+  }
 ) {
   override get message(): string {
-    return `not a Claude Code hook event: ${this.detail}`
+    return `not a ${this.title ?? "Claude Code"} hook event: ${this.detail}`
   }
 }
 
@@ -61,7 +88,7 @@ const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: Id })
 /** Made when such an event comes: a hook process sees one of them. */
 const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
 
-const events = {
+const wire = {
   SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
   UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
   PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
@@ -86,6 +113,14 @@ const events = {
   PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
   SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String) }))
 } as const
+
+/**
+ * The events that memory has a use for: those a hook is to be installed for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const events: ReadonlyArray<string> = Object.keys(wire)
 
 /** Events that exist and that memory has no use for. */
 const ignored = new Set([
@@ -148,7 +183,11 @@ const files = (input: unknown): ReadonlyArray<string> =>
         .filter((file) => file.length > 0 && file.length <= 4096)
     : []
 
-const changingTools: ReadonlySet<string> = new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"])
+const claude: Dialect = {
+  agent,
+  title: "Claude Code",
+  changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"])
+}
 
 const toolCall = (
   call: {
@@ -157,7 +196,8 @@ const toolCall = (
     readonly tool_use_id?: string | undefined
     readonly duration_ms?: number | undefined
   },
-  error: string | undefined
+  error: string | undefined,
+  { changingTools }: Dialect
 ): ToolCall => ({
   id: call.tool_use_id,
   tool: call.tool_name,
@@ -181,12 +221,13 @@ const batchError = (response: unknown): string | undefined => {
 /** The agent tells itself of a background command by a prompt that no person wrote. */
 const isNotification = (prompt: string): boolean => prompt.startsWith("<task-notification>")
 
-type Decoded = { readonly [K in keyof typeof events]: (typeof events)[K]["Type"] }
+type Decoded = { readonly [K in keyof typeof wire]: (typeof wire)[K]["Type"] }
 
 const toEvent: {
-  readonly [K in keyof typeof events]: (
+  readonly [K in keyof typeof wire]: (
     body: Decoded[K],
-    session: { readonly agent: string; readonly sessionId: string; readonly cwd: string }
+    session: { readonly agent: string; readonly sessionId: string; readonly cwd: string },
+    dialect: Dialect
   ) => HookEvent
 } = {
   SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
@@ -197,16 +238,20 @@ const toEvent: {
     text: body.prompt,
     fromPerson: !isNotification(body.prompt)
   }),
-  PostToolUse: (body, session) => ({ _tag: "ToolUse", ...session, calls: [toolCall(body, undefined)] }),
-  PostToolUseFailure: (body, session) => ({
+  PostToolUse: (body, session, dialect) => ({
     _tag: "ToolUse",
     ...session,
-    calls: [toolCall(body, body.error ?? "failed")]
+    calls: [toolCall(body, undefined, dialect)]
   }),
-  PostToolBatch: (body, session) => ({
+  PostToolUseFailure: (body, session, dialect) => ({
     _tag: "ToolUse",
     ...session,
-    calls: body.tool_calls.map((call) => toolCall(call, batchError(call.tool_response)))
+    calls: [toolCall(body, body.error ?? "failed", dialect)]
+  }),
+  PostToolBatch: (body, session, dialect) => ({
+    _tag: "ToolUse",
+    ...session,
+    calls: body.tool_calls.map((call) => toolCall(call, batchError(call.tool_response), dialect))
   }),
   Stop: (body, session) => ({
     _tag: "Answer",
@@ -249,15 +294,40 @@ const toEvent: {
 }
 
 /** Names the fields that do not fit, and not what is in them. */
-const invalid = (error: Schema.SchemaError): InvalidPayload =>
-  new InvalidPayload({ detail: error.message.replace(/\s+/g, " ") })
+const invalid =
+  ({ title }: Dialect) =>
+  (error: Schema.SchemaError): InvalidPayload =>
+    new InvalidPayload({ detail: error.message.replace(/\s+/g, " "), title })
 
 const decodeHead = Schema.decodeUnknownEffect(Head)
 
-const decodeAs = <K extends keyof typeof events>(name: K, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
-  Schema.decodeUnknownEffect(events[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
-    Effect.mapError(invalid),
-    Effect.map((decoded) => toEvent[name](decoded, { agent, sessionId: decoded.session_id, cwd: decoded.cwd }))
+const decodeAs = <K extends keyof typeof wire>(
+  name: K,
+  body: unknown,
+  dialect: Dialect
+): Effect.Effect<HookEvent, InvalidPayload> =>
+  Schema.decodeUnknownEffect(wire[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
+    Effect.mapError(invalid(dialect)),
+    Effect.map((decoded) =>
+      toEvent[name](decoded, { agent: dialect.agent, sessionId: decoded.session_id, cwd: decoded.cwd }, dialect)
+    )
+  )
+
+/**
+ * Reads what an agent sent to a hook that speaks as Claude Code does.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
+  decodeHead(body).pipe(
+    Effect.mapError(invalid(dialect)),
+    Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
+      if (Object.hasOwn(wire, name)) return decodeAs(name as keyof typeof wire, body, dialect)
+      const { agent, title } = dialect
+      if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
+      return Effect.fail(new InvalidPayload({ detail: `unknown event ${JSON.stringify(name.slice(0, 100))}`, title }))
+    })
   )
 
 /**
@@ -266,15 +336,7 @@ const decodeAs = <K extends keyof typeof events>(name: K, body: unknown): Effect
  * @category conversions
  * @since 0.1.0
  */
-export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
-  decodeHead(body).pipe(
-    Effect.mapError(invalid),
-    Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
-      if (Object.hasOwn(events, name)) return decodeAs(name as keyof typeof events, body)
-      if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
-      return Effect.fail(new InvalidPayload({ detail: `unknown event ${JSON.stringify(name.slice(0, 100))}` }))
-    })
-  )
+export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(claude, body)
 
 /**
  * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm.

@@ -16,6 +16,7 @@ import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
 import { EventSink } from "./EventSink.ts"
+import type { HookAdapter } from "./HookAdapter.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 import * as HookProgram from "./HookProgram.ts"
@@ -65,6 +66,8 @@ export interface RunOptions<E, R> extends HookProgram.HookOptions {
    * the event.
    */
   readonly memory: (deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>
+  /** The agent that calls; Claude Code where absent. */
+  readonly adapter?: HookAdapter | undefined
   /** `defaultDeadlines` where absent. */
   readonly deadlines?: Partial<Deadlines> | undefined
 }
@@ -120,7 +123,7 @@ const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
       ? nothing(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
       : {
           event: event._tag,
-          answer: ClaudeCode.encode(event, output.value),
+          answer: (options.adapter ?? ClaudeCode).encode(event, output.value),
           notices: output.value.notice === undefined ? [] : [output.value.notice]
         }
   }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
@@ -147,7 +150,7 @@ export const run = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<RunResult, never, FileSystem.FileSystem | Path.Path | R> =>
   parse(body).pipe(
-    Effect.flatMap(ClaudeCode.decode),
+    Effect.flatMap((options.adapter ?? ClaudeCode).decode),
     Effect.flatMap((event) => handle(event, options)),
     Effect.catchCause(failOpen(undefined))
   )

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as HookFileSystem from "../../src/cli/HookFileSystem.ts"
+import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
 import * as HookRunner from "../../src/hooks/HookRunner.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as MemoryError from "../../src/memory/MemoryError.ts"
@@ -38,6 +39,27 @@ describe("HookRunner", () => {
         answer: "{}",
         notices: []
       })
+    })
+  )
+
+  it.effect("hears and answers each agent in its own words", () =>
+    Effect.gen(function* () {
+      const heard: Array<unknown> = []
+      const { answer } = yield* HookRunner.run('{"said":1}', {
+        memory: () => fake({ recordEvent: () => Effect.succeed({ id: 1, recorded: true } as never) }),
+        adapter: {
+          agent: "a",
+          events: [],
+          projectVariable: undefined,
+          decode: (body) => {
+            heard.push(body)
+            return ClaudeCode.decode(stop)
+          },
+          encode: (event) => JSON.stringify({ answer: event._tag })
+        }
+      }).pipe(Effect.provide(platform))
+      assert.deepStrictEqual(heard, [{ said: 1 }])
+      assert.strictEqual(answer, '{"answer":"Answer"}')
     })
   )
 

@@ -15,19 +15,9 @@ import * as MemorySchema from "../../memory/MemorySchema.ts"
 import type { DatabaseProblem } from "../../sql/ConnectionPool.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Migrations from "../../sql/Migrations.ts"
+import { type Check, failed, ok, warning } from "../Check.ts"
+import * as HookChecks from "../HookChecks.ts"
 import * as Output from "../Output.ts"
-
-interface Check {
-  readonly name: string
-  readonly status: "ok" | "warning" | "failed"
-  readonly detail: string
-  /** What to do about it. */
-  readonly advice?: string
-}
-
-const ok = (name: string, detail: string): Check => ({ name, status: "ok", detail })
-const warning = (name: string, detail: string, advice: string): Check => ({ name, status: "warning", detail, advice })
-const failed = (name: string, detail: string, advice: string): Check => ({ name, status: "failed", detail, advice })
 
 /** With less than this left on the disk, writes will soon fail. */
 const lowSpaceBytes = 100 * 1024 * 1024
@@ -261,17 +251,21 @@ const symbols = { ok: "ok     ", warning: "warning", failed: "FAILED " } as cons
 
 const lines = (checks: ReadonlyArray<Check>): ReadonlyArray<string> =>
   checks.flatMap((check) => [
-    `${symbols[check.status]} ${check.name.padEnd(10)} ${check.detail}`,
-    ...(check.advice === undefined ? [] : [`${" ".repeat(19)}-> ${check.advice}`])
+    `${symbols[check.status]} ${check.name.padEnd(14)} ${check.detail}`,
+    ...(check.advice === undefined ? [] : [`${" ".repeat(23)}-> ${check.advice}`])
   ])
 
 export const doctor = Command.make(
   "doctor",
   { json: Output.json },
   Effect.fnUntraced(function* ({ json }) {
-    const checks = yield* checkAll
+    const checks = [...(yield* checkAll), ...(yield* HookChecks.all)]
     const healthy = checks.every((check) => check.status !== "failed")
     yield* Output.print(json, { healthy, checks }, lines(checks))
     if (!healthy) process.exitCode = 1
   })
-).pipe(Command.withDescription("Check everything that the memory depends on; exit code 1 where something is wrong"))
+).pipe(
+  Command.withDescription(
+    "Check everything that the memory and the hooks depend on; exit code 1 where something is wrong"
+  )
+)

@@ -1,0 +1,84 @@
+/**
+ * A real run of an installed hook, as the agent would start it, on a memory that is thrown away.
+ */
+import { execFile } from "node:child_process"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type { Handler } from "../install/Wiring.ts"
+
+export interface HookRun {
+  /** What is wrong; nothing where the answer is as it should be. */
+  readonly problem: string | undefined
+  /** In milliseconds, from the start of the process to its end. */
+  readonly tookMs: number
+}
+
+/** How long a run may take, in milliseconds: what the agent allows it. */
+const limitMs = 10_000
+
+/** The settings that would lead the hook to the real memory. */
+const isOwn = (name: string): boolean => name.startsWith("ATHENA_")
+
+const environment = (home: string) => ({
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOwn(name))),
+  ATHENA_HOME: home
+})
+
+const shell = process.platform === "win32" ? ["cmd.exe", "/d", "/s", "/c"] : ["/bin/sh", "-c"]
+
+const commandOf = ({ args, command }: Handler): ReadonlyArray<string> =>
+  Array.isArray(args) ? [String(command), ...args.map(String)] : [...shell, String(command)]
+
+interface Ended {
+  readonly failed: boolean
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const run = (handler: Handler, home: string, body: string): Effect.Effect<Ended> =>
+  Effect.callback((resume) => {
+    const [file = "", ...args] = commandOf(handler)
+    const child = execFile(
+      file,
+      args,
+      { cwd: home, env: environment(home), timeout: limitMs, killSignal: "SIGKILL" },
+      (error, stdout, stderr) => resume(Effect.succeed({ failed: error !== null, stdout, stderr }))
+    )
+    // A process that can't be started has no input either; it is told as its failure.
+    child.stdin?.on("error", () => undefined)
+    child.stdin?.end(body)
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const isObject = (text: string): boolean => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
+const problemOf = ({ failed, stderr, stdout }: Ended): string | undefined => {
+  const said = stderr.trim().split("\n")[0]?.slice(0, 300)
+  if (failed) return `it could not be started, or did not end in order${said ? `: ${said}` : ""}`
+  if (said) return said
+  return isObject(stdout) ? undefined : "its answer is not a JSON object"
+}
+
+/** Tells a handler that a session begins. */
+export const start = (handler: Handler) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const home = yield* files.makeTempDirectoryScoped({ prefix: "athena-doctor-" })
+    const body = JSON.stringify({
+      hook_event_name: "SessionStart",
+      session_id: "athena-doctor",
+      cwd: home,
+      source: "startup"
+    })
+    const before = yield* Clock.currentTimeMillis
+    const ended = yield* run(handler, home, body)
+    return { problem: problemOf(ended), tookMs: (yield* Clock.currentTimeMillis) - before } satisfies HookRun as HookRun
+  }).pipe(Effect.scoped)

@@ -1,0 +1,147 @@
+/**
+ * How the hooks of an agent stand: what is in its settings, and what keeps it from working.
+ */
+import * as fs from "node:fs"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Agents from "../install/Agents.ts"
+import * as Installer from "../install/Installer.ts"
+import * as Wiring from "../install/Wiring.ts"
+import * as Installation from "./Installation.ts"
+
+export interface HookStatus {
+  readonly agent: Agents.AgentName
+  readonly title: string
+  readonly scope: Installation.Scope
+  readonly file: string
+  readonly installed: boolean
+  readonly events: ReadonlyArray<string>
+  readonly missing: ReadonlyArray<string>
+  readonly outdated: ReadonlyArray<string>
+  readonly versions: ReadonlyArray<string>
+  /** Switches that keep hooks from running, and where they are. */
+  readonly disabled: ReadonlyArray<string>
+  /** What is wrong, and what to do; empty where all is well. */
+  readonly problems: ReadonlyArray<string>
+  readonly handlers: ReadonlyArray<Wiring.Wire>
+}
+
+const readText = (file: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (files) => Effect.orElseSucceed(files.readFileString(file), () => ""))
+
+/** Where an administrator sets Claude Code up for everybody. */
+const managed: Readonly<Record<string, string>> = {
+  darwin: "/Library/Application Support/ClaudeCode/managed-settings.json",
+  linux: "/etc/claude-code/managed-settings.json",
+  win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
+}
+
+const ownSwitches = (agent: Agents.Agent) => (text: string) =>
+  Result.match(agent.text.value(text), { onFailure: () => [], onSuccess: ({ value }) => agent.switches(value) })
+
+/** What is switched off, in any file that counts for the agent here. */
+const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
+  const path = yield* Path.Path
+  const user = yield* Installation.target(agent, "user")
+  const project = yield* Installation.target(agent, "project")
+  const places = [user, project].flatMap(({ agent, file }) => [
+    { file, switches: ownSwitches(agent) },
+    ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
+  ])
+  const administrators = agent.name === "claude" ? managed[process.platform] : undefined
+  if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
+  const found = yield* Effect.forEach(places, ({ file, switches }) =>
+    Effect.map(readText(file), (text) => switches(text).map((name) => `${name} in ${file}`))
+  )
+  return [...new Set(found.flat())]
+})
+
+const isExecutable = (file: string): boolean => {
+  try {
+    fs.accessSync(file, fs.constants.X_OK)
+    return fs.statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
+
+/** The quoted words of a command, as `Agents` writes them for a shell. */
+const quotedWords = (command: string): ReadonlyArray<string> =>
+  [...command.matchAll(/'((?:[^']|'\\'')+)'|"([^"]+)"/g)].map(
+    ([, single, double = ""]) => single?.replaceAll("'\\''", "'") ?? double
+  )
+
+/** The program and the script that a handler names. */
+const pathsOf = ({ handler: { args, command } }: Wiring.Wire): ReadonlyArray<string> => {
+  const words = Array.isArray(args) ? [command, ...args] : quotedWords(String(command))
+  return words.slice(0, 2).map(String)
+}
+
+const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<string> => {
+  const pairs = handlers.map(pathsOf)
+  const gone = pairs.flatMap(([node = "", script = ""]) => [
+    ...(isExecutable(node) ? [] : [node]),
+    ...(fs.existsSync(script) ? [] : [script])
+  ])
+  return [...new Set(gone)]
+}
+
+const again = ({ name }: Agents.Agent, scope: Installation.Scope): string =>
+  `run: athena install${name === "claude" ? "" : ` --agent ${name}`}${scope === "user" ? "" : ` --scope ${scope}`}`
+
+const problemsOf = (
+  agent: Agents.Agent,
+  scope: Installation.Scope,
+  found: Installer.Inspection,
+  disabled: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  if (found.events.length === 0) return []
+  const gone = missingPaths(found.handlers)
+  return [
+    ...disabled.map((name) => `switched off by ${name}: take that out`),
+    ...gone.map((file) => `${file} is not there, or can't be run; ${again(agent, scope)}`),
+    ...(found.missing.length > 0 ? [`no hook for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
+    ...(found.outdated.length > 0 && gone.length === 0
+      ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
+      : []),
+    ...Installation.cautions(agent, found)
+  ]
+}
+
+/** How the hooks of an agent stand in a scope. It never fails: a file that can't be read is a problem to tell of. */
+export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
+  Effect.gen(function* () {
+    const target = yield* Installation.target(agent, scope)
+    const common = { agent: agent.name, title: agent.title, scope, file: target.file }
+    const inspection = yield* Effect.result(Installer.inspect(target, yield* Installation.command))
+    if (Result.isFailure(inspection)) {
+      const none = { events: [], missing: [], outdated: [], versions: [], disabled: [], handlers: [] }
+      return { ...common, ...none, installed: false, problems: [inspection.failure.message] } satisfies HookStatus
+    }
+    const found = inspection.success
+    const disabled = yield* switches(agent)
+    return {
+      ...common,
+      installed: found.events.length > 0,
+      events: found.events,
+      missing: found.missing,
+      outdated: found.outdated,
+      versions: found.versions,
+      disabled,
+      problems: problemsOf(agent, scope, found, disabled),
+      handlers: found.handlers
+    } satisfies HookStatus as HookStatus
+  })
+
+/** Every supported agent in every scope. */
+export const all = Effect.forEach(Agents.supported, (agent) =>
+  Effect.all([of(agent, "user"), of(agent, "project")])
+).pipe(
+  Effect.map((statuses) => statuses.flat()),
+  // In the home folder both scopes are one file.
+  Effect.map((statuses) =>
+    statuses.filter(({ file }, index) => statuses.findIndex((one) => one.file === file) === index)
+  )
+)

@@ -1,0 +1,104 @@
+/**
+ * What `install`, `uninstall`, `status` and `doctor` share: which files are meant, and which command goes into them.
+ */
+import * as fs from "node:fs"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Flag from "effect/cli/Flag"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Repository from "../hooks/Repository.ts"
+import * as Agents from "../install/Agents.ts"
+import { InstallError, UnsupportedAgent } from "../install/InstallError.ts"
+import type * as Installer from "../install/Installer.ts"
+import * as Database from "../sql/Database.ts"
+import { version } from "./version.ts"
+
+export type Scope = "user" | "project"
+
+export const agent = Flag.Literals("agent", ["claude", "codex", "gemini", "qwen", "cursor"]).pipe(
+  Flag.withDescription("The coding agent"),
+  Flag.withDefault("claude" as const)
+)
+
+export const scope = Flag.Literals("scope", ["user", "project"]).pipe(
+  Flag.withDescription("All your projects, or the repository of the current folder alone"),
+  Flag.withDefault("user" as const)
+)
+
+export const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDescription("Print what would be changed, as a diff, and change nothing"),
+  Flag.withDefault(false)
+)
+
+/** This command as it is installed: with links resolved, for they may be moved. */
+export const command = Effect.sync((): Agents.HookCommand => {
+  const script = process.argv[1] ?? ""
+  return { node: process.execPath, script: fs.existsSync(script) ? fs.realpathSync(script) : script, version }
+})
+
+/** The agent of a name, if hooks can be installed for it. */
+export const supported = (name: Agents.AgentName): Effect.Effect<Agents.Agent, InstallError> => {
+  const agent = Agents.all.find((agent) => agent.name === name)
+  if (agent !== undefined && "wiring" in agent) return Effect.succeed(agent)
+  const detail = agent?.unsupported ?? "there is no such agent"
+  return Effect.fail(new InstallError({ reason: new UnsupportedAgent({ agent: name, detail }) }))
+}
+
+const variable = (name: string) => Config.withDefault(Config.String(name), "")
+
+const userFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
+  const path = yield* Path.Path
+  const named = agent.folderVariable === undefined ? "" : yield* variable(agent.folderVariable)
+  if (named !== "") return path.resolve(named)
+  const home = (yield* variable("HOME")) || (yield* variable("USERPROFILE"))
+  if (home !== "") return path.join(home, agent.folder)
+  return yield* new Database.InvalidSettings({ detail: "HOME is not set" })
+})
+
+const projectFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
+  const path = yield* Path.Path
+  const { worktreePath } = yield* Repository.find(path.resolve("."))
+  return path.join(worktreePath, agent.folder)
+})
+
+/** Which of an agent's files its hooks are in, or are to be. */
+const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) {
+  const path = yield* Path.Path
+  const files = yield* FileSystem.FileSystem
+  const { otherwise } = agent
+  if (otherwise === undefined) return agent
+  const text = yield* Effect.orElseSucceed(files.readFileString(path.join(folder, otherwise.file)), () => "")
+  const hasOurs = Result.match(otherwise.text.found(text), {
+    onFailure: () => false,
+    onSuccess: (all) => all.length > 0
+  })
+  const hasFirst = yield* Effect.orElseSucceed(files.exists(path.join(folder, agent.file)), () => true)
+  return hasOurs || (!hasFirst && otherwise.text.hasHooks(text)) ? otherwise : agent
+})
+
+/** The settings file of an agent in a scope. */
+export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: Scope) {
+  const path = yield* Path.Path
+  const folder = yield* scope === "user" ? userFolder(known) : projectFolder(known)
+  const agent = yield* place(known, folder)
+  return {
+    agent,
+    file: path.join(folder, agent.file),
+    // A project's settings are for all who work in it; a user's may hold secrets.
+    newMode: scope === "user" ? 0o600 : 0o644,
+    home: yield* Database.home
+  } satisfies Installer.Target
+})
+
+/** Whether the command is where it may be gone tomorrow. */
+export const isPassing = ({ script }: Agents.HookCommand): boolean => /[\\/]_npx[\\/]|[\\/]dlx-/.test(script)
+
+/** What a person should know of the file that the hooks are in. */
+export const cautions = (agent: Agents.Agent, { byHand, comments }: Installer.Inspection): ReadonlyArray<string> => [
+  ...(byHand.length > 0
+    ? [`athena hook is also called by hand at ${byHand.join(", ")}: take that out, or everything is told twice`]
+    : []),
+  ...(comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
+]

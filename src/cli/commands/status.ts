@@ -1,0 +1,91 @@
+/**
+ * `athena status`: which agents have the hooks, whether they can run, and how much is remembered.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Command from "effect/cli/Command"
+import * as MemoryError from "../../memory/MemoryError.ts"
+import * as MemorySchema from "../../memory/MemorySchema.ts"
+import * as Database from "../../sql/Database.ts"
+import * as HookStatus from "../HookStatus.ts"
+import * as Output from "../Output.ts"
+import { version } from "../version.ts"
+
+interface Memory {
+  readonly database: "embedded" | "postgres"
+  /** The folder of the embedded database. */
+  readonly home: string | null
+  readonly events: number
+  readonly projects: number
+  readonly problem: string | null
+}
+
+const nothing = { events: 0, projects: 0, problem: null }
+
+const count = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  if (!(yield* MemorySchema.hasEvents)) return nothing
+  const [row] = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
+    (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
+  return { ...nothing, events: Number(row?.events ?? 0), projects: Number(row?.projects ?? 0) }
+})
+
+/** A database that is not there yet is not made by looking at it. */
+const isMade = (settings: Database.Settings) =>
+  Effect.gen(function* () {
+    if (settings._tag === "Postgres") return true
+    const file = (yield* Path.Path).join(settings.home, Database.filename)
+    return yield* Effect.orElseSucceed((yield* FileSystem.FileSystem).exists(file), () => false)
+  })
+
+const memory = Effect.gen(function* () {
+  const settings = yield* Database.settings
+  const kind =
+    settings._tag === "Embedded"
+      ? ({ database: "embedded", home: settings.home } as const)
+      : ({ database: "postgres", home: null } as const)
+  if (!(yield* isMade(settings))) return { ...kind, ...nothing } satisfies Memory
+  const counts = yield* count.pipe(
+    Effect.provide(Database.layer(settings, { timeout: "5 seconds" })),
+    Effect.catch((error) =>
+      Effect.succeed({ ...nothing, problem: `${MemoryError.describe(error)}; run: athena doctor` })
+    )
+  )
+  return { ...kind, ...counts } satisfies Memory as Memory
+})
+
+const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
+  const { events, installed, problems, scope, title, versions } = status
+  const state = installed ? `${events.length} events, version ${versions.join(", ")}` : "not installed"
+  return [
+    `${`${title} (${scope})`.padEnd(24)} ${problems.length > 0 && installed ? "PROBLEM, " : ""}${state}  ${status.file}`,
+    ...problems.map((problem) => `${" ".repeat(24)} -> ${problem}`)
+  ]
+}
+
+const memoryLines = ({ database, events, home, problem, projects }: Memory): ReadonlyArray<string> => [
+  `${"memory".padEnd(24)} ${database}${home === null ? "" : ` in ${home}`}: ${events} events in ${projects} projects`,
+  ...(problem === null ? [] : [`${" ".repeat(24)} -> ${problem}`])
+]
+
+export const status = Command.make(
+  "status",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    const hooks = yield* HookStatus.all
+    const remembered = yield* memory
+    const healthy = remembered.problem === null && hooks.every(({ problems }) => problems.length === 0)
+    const agents = hooks.map(({ handlers: _, ...rest }) => rest)
+    yield* Output.print(json, { version, healthy, agents, memory: remembered }, [
+      ...hooks.flatMap(hookLines),
+      ...memoryLines(remembered)
+    ])
+    if (!healthy) process.exitCode = 1
+  })
+).pipe(
+  Command.withDescription(
+    "Show which agents have the hooks, whether they can run, and how much is remembered; exit code 1 where something is wrong"
+  )
+)

@@ -1,0 +1,34 @@
+/**
+ * `athena uninstall`: takes the hooks out of the settings of a coding agent. What is remembered stays.
+ */
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as Installer from "../../install/Installer.ts"
+import * as Installation from "../Installation.ts"
+import * as Output from "../Output.ts"
+import { report } from "./install.ts"
+
+const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
+  const { agent, file } = plan.target
+  if (plan.kind === "nothing") return [`${agent.title}: nothing of athena is in ${file}`]
+  return [
+    plan.kind === "delete"
+      ? `${agent.title}: ${file} held nothing else and is removed`
+      : `${agent.title}: the hooks are out of ${file}`,
+    ...(backup === undefined ? [] : [`before it was: ${backup}`]),
+    "what is remembered stays, in ATHENA_HOME or the database"
+  ]
+}
+
+export const uninstall = Command.make(
+  "uninstall",
+  { agent: Installation.agent, scope: Installation.scope, dryRun: Installation.dryRun, json: Output.json },
+  Effect.fnUntraced(function* ({ agent: name, dryRun, json, scope }) {
+    const target = yield* Installation.target(yield* Installation.supported(name), scope)
+    const done = dryRun
+      ? { plan: yield* Installer.planUninstall(target), backup: undefined }
+      : yield* Installer.uninstall(target)
+    const text = dryRun && done.plan.kind !== "nothing" ? [done.plan.diff.trimEnd()] : lines(done)
+    yield* Output.print(json, report(done, dryRun), text)
+  })
+).pipe(Command.withDescription("Take the hooks out of the settings of a coding agent; what is remembered stays"))

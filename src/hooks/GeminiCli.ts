@@ -1,0 +1,124 @@
+/**
+ * The adapter for Gemini CLI, which has events of its own names. It gives prompts and uses of tools no ids, so the time
+ * of the event, which a replay has too, stands for one.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { fnv1a } from "../internal/fnv1a.ts"
+import * as ClaudeCode from "./ClaudeCode.ts"
+import type { HookEvent } from "./HookEvent.ts"
+import type { HookOutput } from "./HookOutput.ts"
+
+/**
+ * The agent's name in keys.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const agent = "gemini-cli"
+
+type Body = Readonly<Record<string, unknown>>
+
+const failureOf = (response: unknown): string | undefined => {
+  if (typeof response !== "object" || response === null || !("error" in response)) return undefined
+  const { error } = response
+  if (error === undefined || error === null || error === "") return undefined
+  if (typeof error === "string") return error
+  return typeof error === "object" && "message" in error ? String(error.message) : "failed"
+}
+
+/** Two uses of a tool at the same moment are told apart by what they were given. */
+const toolUseId = ({ timestamp, tool_input: input, tool_name: tool }: Body): string | undefined =>
+  typeof timestamp === "string" ? `${timestamp}-${fnv1a(`${String(tool)} ${JSON.stringify(input)}`)}` : undefined
+
+const afterTool = (body: Body): Body => {
+  const error = failureOf(body["tool_response"])
+  return {
+    hook_event_name: error === undefined ? "PostToolUse" : "PostToolUseFailure",
+    tool_use_id: toolUseId(body),
+    error
+  }
+}
+
+/** Each event in the words of Claude Code. */
+const translations: Readonly<Record<string, (body: Body) => Body>> = {
+  SessionStart: () => ({}),
+  BeforeAgent: ({ timestamp }) => ({ hook_event_name: "UserPromptSubmit", prompt_id: timestamp }),
+  AfterTool: afterTool,
+  AfterAgent: ({ prompt_response: answer, timestamp }) => ({
+    hook_event_name: "Stop",
+    last_assistant_message: answer,
+    prompt_id: timestamp
+  }),
+  PreCompress: ({ timestamp }) => ({ hook_event_name: "PreCompact", prompt_id: timestamp }),
+  SessionEnd: () => ({})
+}
+
+const ignored: ReadonlySet<unknown> = new Set([
+  "AfterModel",
+  "BeforeModel",
+  "BeforeTool",
+  "BeforeToolSelection",
+  "Notification"
+])
+
+/**
+ * The events that memory has a use for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const events: ReadonlyArray<string> = Object.keys(translations)
+
+/**
+ * Where Gemini CLI names the folder of the project.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const projectVariable: string | undefined = "GEMINI_PROJECT_DIR"
+
+const dialect: ClaudeCode.Dialect = { agent, title: "Gemini CLI", changingTools: new Set(["replace", "write_file"]) }
+
+/** An event of Claude Code that Gemini CLI does not have is unknown, as any other name is. */
+const translated = (body: Body): Body => {
+  const name = body["hook_event_name"]
+  if (ignored.has(name)) return { ...body, hook_event_name: "Notification" }
+  const translate = typeof name === "string" && Object.hasOwn(translations, name) ? translations[name] : undefined
+  return translate === undefined
+    ? { ...body, hook_event_name: typeof name === "string" ? `${name} of Gemini CLI` : name }
+    : { ...body, ...translate(body) }
+}
+
+const isBody = (body: unknown): body is Body => typeof body === "object" && body !== null && !Array.isArray(body)
+
+/**
+ * Reads what Gemini CLI sent to a hook.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> =>
+  ClaudeCode.decodeDialect(dialect, isBody(body) ? translated(body) : body)
+
+const answer = (hookEventName: string, additionalContext: string): string =>
+  JSON.stringify({ hookSpecificOutput: { hookEventName, additionalContext } })
+
+/**
+ * The answer as Gemini CLI takes it: always a JSON object, with context only where context does no harm.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const encode = (event: HookEvent, output: HookOutput): string => {
+  if (output.context === undefined) return "{}"
+  switch (event._tag) {
+    case "SessionStart":
+      return answer("SessionStart", output.context)
+    case "Prompt":
+      return answer("BeforeAgent", output.context)
+    default:
+      return "{}"
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The agents whose settings we know: where they keep their hooks, what they call their events, and how they want a
+ * command to be written down.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import * as Toml from "effect/encoding/Toml"
+import * as ClaudeCode from "../hooks/ClaudeCode.ts"
+import * as Codex from "../hooks/Codex.ts"
+import * as GeminiCli from "../hooks/GeminiCli.ts"
+import * as QwenCode from "../hooks/QwenCode.ts"
+import type { HookText } from "./internal/hookText.ts"
+import * as JsonHooks from "./internal/jsonHooks.ts"
+import * as TomlHooks from "./internal/tomlHooks.ts"
+import * as Wiring from "./Wiring.ts"
+
+/**
+ * The names of the agents.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AgentName = "claude" | "codex" | "gemini" | "qwen" | "cursor"
+
+/**
+ * The installed command `athena`, in full paths, so that it needs no search path and no shell.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HookCommand {
+  /** The program that runs the script: Node.js. */
+  readonly node: string
+  readonly script: string
+  readonly version: string
+}
+
+/**
+ * Another file of an agent that can keep its hooks from running.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SwitchFile {
+  /** Its name, in the folder of the settings. */
+  readonly file: string
+  /** What its text says that keeps hooks from running; nothing where it can't be read. */
+  readonly switches: (text: string) => ReadonlyArray<string>
+}
+
+/**
+ * An agent whose settings we know.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Agent {
+  readonly name: AgentName
+  /** As its makers call it. */
+  readonly title: string
+  /** The folder of its settings: in the user's home, and in a project. */
+  readonly folder: string
+  /** The variable that names another folder for the user's settings. */
+  readonly folderVariable: string | undefined
+  /** The file in that folder. */
+  readonly file: string
+  /** What is installed for a command. */
+  readonly wiring: (command: HookCommand) => Wiring.Wiring
+  /** What a person has to do, or to know, once the hooks are installed. */
+  readonly hint: string | undefined
+  /** What the settings say that keeps hooks from running. */
+  readonly switches: (settings: unknown) => ReadonlyArray<string>
+  /** What a file with comments has to fear of the agent; `undefined` where it reads them. */
+  readonly commentCaution: string | undefined
+  /** Where else that may be said. */
+  readonly switchFiles: ReadonlyArray<SwitchFile>
+  /**
+   * The same agent with another file for its hooks, which is used where it has some already and the first one does not
+   * exist, or where it has ours.
+   */
+  readonly otherwise?: Agent | undefined
+  /** @internal */
+  readonly text: HookText
+}
+
+/**
+ * An agent that nothing is installed for yet, and why.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unsupported {
+  readonly name: AgentName
+  readonly title: string
+  readonly unsupported: string
+}
+
+/** How long an agent waits for a hook, in seconds. The hook itself ends after 6 at the latest. */
+const timeoutSeconds = 10
+
+/** Claude Code gives all hooks of a session's end 1.5 seconds together, or as long as a handler of the settings asks for. */
+const sessionEndSeconds = 5
+
+const claudeWiring = ({ node, script, version }: HookCommand): Wiring.Wiring =>
+  ClaudeCode.events.map((event) => ({
+    event,
+    handler: {
+      type: "command",
+      command: node,
+      args: [script, "hook", Wiring.mark(version)],
+      timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
+    }
+  }))
+
+/** A word of a command line as the shell of the system takes it. */
+const quoted = (word: string): string =>
+  process.platform === "win32" ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`
+
+/** For agents that give the command to a shell. */
+const shellWiring =
+  (name: AgentName, events: ReadonlyArray<string>, timeout: number) =>
+  ({ node, script, version }: HookCommand): Wiring.Wiring => {
+    const command = `${quoted(node)} ${quoted(script)} hook --agent ${name} ${Wiring.mark(version)}`
+    return events.map((event) => ({ event, handler: { type: "command", command, timeout } }))
+  }
+
+const isOn = (settings: unknown, name: string): boolean =>
+  typeof settings === "object" && settings !== null && (settings as Record<string, unknown>)[name] === true
+
+const switchedOff = (settings: unknown): ReadonlyArray<string> => [
+  ...(isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
+  ...(isOn(settings, "allowManagedHooksOnly") ? ["allowManagedHooksOnly"] : [])
+]
+
+const json = (comments: boolean): HookText =>
+  JsonHooks.make({ dialect: { comments, trailingCommas: false }, nesting: "groups" })
+
+const valueOf = (format: HookText, text: string, read: (settings: unknown) => ReadonlyArray<string>) =>
+  Result.match(format.value(text), { onFailure: () => [], onSuccess: ({ value }) => read(value) })
+
+const isFalse = (value: unknown, name: string): boolean =>
+  typeof value === "object" && value !== null && (value as Record<string, unknown>)[name] === false
+
+const codexSwitches = (text: string): ReadonlyArray<string> =>
+  Result.match(Toml.parse(text), {
+    onFailure: () => [],
+    onSuccess: ({ features }) =>
+      ["hooks", "codex_hooks"].filter((name) => isFalse(features, name)).map((name) => `[features] ${name}`)
+  })
+
+/**
+ * Claude Code.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const claude: Agent = {
+  name: "claude",
+  title: "Claude Code",
+  folder: ".claude",
+  folderVariable: "CLAUDE_CONFIG_DIR",
+  file: "settings.json",
+  wiring: claudeWiring,
+  hint: undefined,
+  switches: switchedOff,
+  commentCaution:
+    "the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs",
+  switchFiles: [{ file: "settings.local.json", switches: (text) => valueOf(json(true), text, switchedOff) }],
+  // Versions were reported that discard a file with comments; where they are read, they are kept.
+  text: json(true)
+}
+
+const codexHint = "Codex runs a hook once you trust it: start codex and confirm them with /hooks, after every install"
+
+/** Codex warns of hooks in both of its files, so those who have theirs in `config.toml` get ours there. */
+const codexToml: Agent = {
+  name: "codex",
+  title: "Codex CLI",
+  folder: ".codex",
+  folderVariable: "CODEX_HOME",
+  file: "config.toml",
+  wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  hint: codexHint,
+  switches: () => [],
+  commentCaution: undefined,
+  switchFiles: [{ file: "config.toml", switches: codexSwitches }],
+  text: TomlHooks.hooks
+}
+
+/**
+ * Codex CLI. Its seconds are those of its documentation; its `hooks.json` is JSON in the strict sense.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
+
+/**
+ * Qwen Code. It counts a command's time in milliseconds.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const qwen: Agent = {
+  name: "qwen",
+  title: "Qwen Code",
+  folder: ".qwen",
+  folderVariable: undefined,
+  file: "settings.json",
+  wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
+  hint: undefined,
+  switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
+  commentCaution: undefined,
+  switchFiles: [],
+  text: json(true)
+}
+
+/**
+ * Gemini CLI. It counts time in milliseconds.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const gemini: Agent = {
+  name: "gemini",
+  title: "Gemini CLI",
+  folder: ".gemini",
+  folderVariable: undefined,
+  file: "settings.json",
+  wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
+  hint: undefined,
+  switches: () => [],
+  commentCaution: undefined,
+  switchFiles: [],
+  text: json(true)
+}
+
+const cursor: Unsupported = {
+  name: "cursor",
+  title: "Cursor",
+  unsupported:
+    "it is not known well enough what Cursor sends to hooks and takes from them, so nothing is installed; " +
+    "use --agent claude, codex, gemini or qwen"
+}
+
+/**
+ * All of them, those without support included.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Agent | Unsupported> = [claude, codex, gemini, qwen, cursor]
+
+/**
+ * Those that hooks can be installed for.
+ *
+ * @category agents
+ * @since 0.1.0
+ */
+export const supported: ReadonlyArray<Agent> = all.filter((agent) => "wiring" in agent)

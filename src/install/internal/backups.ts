@@ -1,0 +1,60 @@
+/**
+ * What a settings file was before it was changed, beside it under a name with the time.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import { accessError, type Snapshot } from "./settingsFile.ts"
+
+/** How many are kept of a file. */
+export const maxBackups = 3
+
+const infix = ".athena-backup-"
+
+/** Those of a file, the oldest first: their names sort by time. */
+const list = Effect.fnUntraced(function* (target: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const prefix = path.basename(target) + infix
+  const names = yield* Effect.orElseSucceed(fs.readDirectory(path.dirname(target)), () => [])
+  return names
+    .filter((name) => name.startsWith(prefix) && /^\d{8}T\d{9}Z$/.test(name.slice(prefix.length)))
+    .toSorted()
+    .map((name) => path.join(path.dirname(target), name))
+})
+
+const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
+  if (content === undefined) return undefined
+  const fs = yield* FileSystem.FileSystem
+  const time = DateTime.formatIso(yield* DateTime.now).replace(/[-:.]/g, "")
+  const name = `${target}${infix}${time}`
+  yield* fs.writeFile(name, content.bytes, { flag: "wx", mode: content.mode & 0o700 }).pipe(
+    // Another run of the same millisecond keeps the same.
+    Effect.catchIf(
+      (error) => error.reason._tag === "AlreadyExists",
+      () => Effect.void
+    ),
+    Effect.mapError(accessError(file, "keeping a backup beside it"))
+  )
+  return name
+})
+
+const prune = Effect.fnUntraced(function* (target: string) {
+  const fs = yield* FileSystem.FileSystem
+  const old = (yield* list(target)).slice(0, -maxBackups)
+  yield* Effect.forEach(old, (backup) => Effect.ignore(fs.remove(backup)), { discard: true })
+})
+
+/**
+ * Keeps the content of a file while it is changed, and afterwards, if it was; no more than `maxBackups` of them. Gives the
+ * name; nothing where there was no file.
+ */
+export const around = <A, E, R>(snapshot: Snapshot, change: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const name = yield* write(snapshot)
+    yield* Effect.onError(change, () => (name === undefined ? Effect.void : Effect.ignore(fs.remove(name))))
+    yield* prune(snapshot.target)
+    return name
+  })

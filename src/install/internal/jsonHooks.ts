@@ -1,0 +1,258 @@
+/**
+ * The hooks in a JSON settings file: where ours are, how they get in, and how they get out again.
+ */
+import * as Result from "effect/Result"
+import * as Wiring from "../Wiring.ts"
+import { apply, type Edit } from "./edit.ts"
+import type { Change, Found, HookText } from "./hookText.ts"
+import * as Jsonc from "./jsonc.ts"
+import * as JsoncEdit from "./jsoncEdit.ts"
+import * as Layout from "./layout.ts"
+import * as Problem from "./problem.ts"
+
+export interface Format {
+  readonly dialect: Jsonc.Dialect
+  /** Whether an event has groups of handlers, or its handlers at once. */
+  readonly nesting: "groups" | "handlers"
+  /** What a file that is made begins with. */
+  readonly head?: Readonly<Record<string, Wiring.Json>> | undefined
+}
+
+interface Group {
+  readonly item: Jsonc.Item
+  readonly handlers: Jsonc.Container
+}
+
+interface Event {
+  readonly item: Jsonc.Item
+  readonly list: Jsonc.Container
+  /** The list itself, where handlers are not grouped. */
+  readonly groups: ReadonlyArray<Group>
+}
+
+const isOurs = (item: Jsonc.Item): boolean => Wiring.installedBy(Jsonc.valueOf(item.value)) !== undefined
+
+const asContainer = (node: Jsonc.Node | undefined, kind: Jsonc.Container["kind"]): Jsonc.Container | undefined =>
+  node?.kind === kind ? node : undefined
+
+const groupsOf = (list: Jsonc.Container): ReadonlyArray<Group> =>
+  list.items.flatMap((item) => {
+    const handlers = asContainer(Jsonc.member(item.value, "hooks")?.value, "array")
+    return handlers === undefined ? [] : [{ item, handlers }]
+  })
+
+const hooksOf = (document: Jsonc.Document): Jsonc.Item | undefined => Jsonc.member(document.root, "hooks")
+
+/** The members of the hooks that hold handlers; a settings file may have others. */
+const eventsOf = (document: Jsonc.Document, format: Format): ReadonlyArray<Event> =>
+  (asContainer(hooksOf(document)?.value, "object")?.items ?? []).flatMap((item) => {
+    const list = asContainer(item.value, "array")
+    if (list === undefined) return []
+    return [{ item, list, groups: format.nesting === "groups" ? groupsOf(list) : [{ item, handlers: list }] }]
+  })
+
+const oursOf = (event: Event): ReadonlyArray<Jsonc.Item> =>
+  event.groups.flatMap(({ handlers }) => handlers.items.filter(isOurs))
+
+/** A text whose shape has no place for hooks. */
+const misshapen = (document: Jsonc.Document, names: Iterable<string>): Problem.Problem | undefined => {
+  const { root, text } = document
+  if (root === undefined) return undefined
+  if (root.kind !== "object") return Problem.at(text, root.start, "an object is expected here")
+  const hooks = hooksOf(document)
+  if (hooks === undefined) return undefined
+  if (hooks.value.kind !== "object") return Problem.at(text, hooks.value.start, '"hooks" must be an object')
+  for (const name of names) {
+    const event = Jsonc.member(hooks.value, name)
+    if (event !== undefined && event.value.kind !== "array") {
+      return Problem.at(text, event.value.start, `"${name}" must be an array`)
+    }
+  }
+  return undefined
+}
+
+const read = (text: string, format: Format, names: Iterable<string> = []) =>
+  Result.flatMap(Jsonc.parse(text, format.dialect), (document) => {
+    const problem = misshapen(document, names)
+    return problem === undefined ? Result.succeed(document) : Result.fail(problem)
+  })
+
+const keptName = (event: string): string => `hooks/${event}`
+
+const existing = (document: Jsonc.Document): ReadonlyArray<string> => {
+  const hooks = hooksOf(document)?.value
+  if (hooks?.kind !== "object") return []
+  return ["hooks", ...hooks.items.map((item) => keptName(item.key ?? ""))]
+}
+
+/** Whether a group has nothing left that is worth keeping without its handlers. */
+const isBare = (group: Jsonc.Node): boolean =>
+  group.kind === "object" && group.items.every(({ key }) => key === "hooks" || key === "matcher")
+
+/** Takes handlers out, and the groups, events and hooks that are left empty, unless they are to be kept. */
+const without = (
+  document: Jsonc.Document,
+  format: Format,
+  doomed: ReadonlySet<Jsonc.Item>,
+  kept: ReadonlySet<string>
+): ReadonlyArray<Edit> => {
+  const edits: Array<Edit> = []
+  const goneFrom = (container: Jsonc.Container, gone: ReadonlySet<Jsonc.Item>, keep: boolean): boolean => {
+    if (gone.size === container.items.length && gone.size > 0 && !keep) return true
+    if (gone.size > 0) edits.push(...JsoncEdit.remove(document, container, gone))
+    return false
+  }
+  const groupIsGone = ({ handlers, item }: Group): boolean =>
+    goneFrom(handlers, new Set(handlers.items.filter((handler) => doomed.has(handler))), !isBare(item.value))
+  const eventIsGone = ({ groups, item, list }: Event): boolean => {
+    const gone =
+      format.nesting === "groups"
+        ? groups.filter(groupIsGone).map((group) => group.item)
+        : list.items.filter((handler) => doomed.has(handler))
+    return goneFrom(list, new Set(gone), kept.has(keptName(item.key ?? "")))
+  }
+  const hooks = hooksOf(document)
+  const events = new Set(
+    eventsOf(document, format)
+      .filter(eventIsGone)
+      .map(({ item }) => item)
+  )
+  if (hooks?.value.kind === "object" && goneFrom(hooks.value, events, kept.has("hooks"))) {
+    edits.push(...JsoncEdit.remove(document, document.root as Jsonc.Container, new Set([hooks])))
+  }
+  return edits
+}
+
+/** What an event's list gets for a handler. */
+const entry = (handler: Wiring.Handler, format: Format): unknown =>
+  format.nesting === "groups" ? { hooks: [handler] } : handler
+
+const listFor = (handlers: ReadonlyArray<Wiring.Handler>, format: Format): ReadonlyArray<unknown> =>
+  handlers.map((handler) => entry(handler, format))
+
+const isSame = (value: Jsonc.Node, handler: Wiring.Handler): boolean =>
+  JSON.stringify(Jsonc.valueOf(value)) === JSON.stringify(handler)
+
+/** Ours that have no place in the wiring any more. */
+const excess = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) =>
+  eventsOf(document, format).flatMap((event) => oursOf(event).slice(wanted.get(event.item.key ?? "")?.length ?? 0))
+
+const updateEvent = (
+  document: Jsonc.Document,
+  format: Format,
+  layout: Layout.Layout,
+  event: Event,
+  handlers: ReadonlyArray<Wiring.Handler>
+): ReadonlyArray<Edit> => {
+  const ours = oursOf(event)
+  const replaced = ours.flatMap(({ end, start, value }, index) => {
+    const handler = handlers[index]
+    if (handler === undefined || isSame(value, handler)) return []
+    const text = Layout.print(handler, Layout.indentAt(document.text, start), layout)
+    return [{ offset: start, length: end - start, text }]
+  })
+  const added = listFor(handlers.slice(ours.length), format).map(
+    (value): JsoncEdit.Print =>
+      (indent) =>
+        Layout.print(value, indent, layout)
+  )
+  return [...replaced, ...JsoncEdit.append(document, event.list, layout, added)]
+}
+
+/** Brings the handlers of a document whose ours are no more than wanted to what is wanted. */
+const updated = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) => {
+  const layout = Layout.of(document)
+  const lists = [...wanted].map(([name, handlers]) => [name, listFor(handlers, format)] as const)
+  if (document.root === undefined) {
+    const value = { ...format.head, hooks: Object.fromEntries(lists) }
+    const gap = /[^\r\n\uFEFF]$/.test(document.text) ? layout.eol : ""
+    return [{ offset: document.text.length, length: 0, text: `${gap}${Layout.print(value, "", layout)}${layout.eol}` }]
+  }
+  const root = document.root as Jsonc.Container
+  const hooks = hooksOf(document)?.value as Jsonc.Container | undefined
+  if (hooks === undefined) {
+    const value = ["hooks", Object.fromEntries(lists)] as const
+    return JsoncEdit.append(document, root, layout, [(indent) => Layout.member(value, indent, layout)])
+  }
+  const events = eventsOf(document, format)
+  const known = new Map(events.map((event) => [event.item.key ?? "", event]))
+  const prints = lists
+    .filter(([name]) => !known.has(name))
+    .map(
+      (list): JsoncEdit.Print =>
+        (indent) =>
+          Layout.member(list, indent, layout)
+    )
+  return [
+    ...[...known].flatMap(([name, event]) => {
+      const handlers = wanted.get(name)
+      return handlers === undefined ? [] : updateEvent(document, format, layout, event, handlers)
+    }),
+    ...JsoncEdit.append(document, hooks, layout, prints)
+  ]
+}
+
+const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept: ReadonlyArray<string>): Change => ({
+  text: steps.reduce(apply, before),
+  steps: steps.filter((edits) => edits.length > 0),
+  kept
+})
+
+/** What stays, empty or not, when ours go: all that is there before any of ours is. */
+const keptOf = (document: Jsonc.Document, format: Format): ReadonlyArray<string> =>
+  eventsOf(document, format).some((event) => oursOf(event).length > 0) ? [] : existing(document)
+
+const install = (text: string, wiring: Wiring.Wiring, format: Format, known: ReadonlyArray<string> | undefined) => {
+  const wanted = Wiring.byEvent(wiring)
+  return Result.gen(function* () {
+    const first = yield* read(text, format, wanted.keys())
+    const kept = known ?? keptOf(first, format)
+    const removal = without(first, format, new Set(excess(first, format, wanted)), new Set(kept))
+    const second = yield* read(apply(text, removal), format)
+    return change(text, [removal, updated(second, format, wanted)], kept)
+  })
+}
+
+const uninstall = (text: string, format: Format, kept: ReadonlyArray<string>) =>
+  Result.map(read(text, format), (document) => {
+    const ours = eventsOf(document, format).flatMap(oursOf)
+    return change(text, [without(document, format, new Set(ours), new Set(kept))], kept)
+  })
+
+const found = (text: string, format: Format) =>
+  Result.map(read(text, format), (document): ReadonlyArray<Found> =>
+    eventsOf(document, format).flatMap((event) =>
+      oursOf(event).map((item) => ({
+        event: event.item.key ?? "",
+        handler: Jsonc.valueOf(item.value) as Wiring.Handler
+      }))
+    )
+  )
+
+const isBlank = (text: string, format: Format): boolean =>
+  Result.match(Jsonc.parse(text, format.dialect), {
+    onFailure: () => false,
+    onSuccess: ({ comments, root }) =>
+      comments.length === 0 &&
+      (root === undefined ||
+        (root.kind === "object" &&
+          root.items.every(({ key }) => key !== undefined && Object.hasOwn(format.head ?? {}, key))))
+  })
+
+/** The hooks of files of a format. */
+export const make = (format: Format): HookText => ({
+  install: (text, wiring, kept) => install(text, wiring, format, kept),
+  uninstall: (text, kept) => uninstall(text, format, kept),
+  found: (text) => found(text, format),
+  value: (text) =>
+    Result.map(Jsonc.parse(text, format.dialect), ({ comments, root }) => ({
+      value: root === undefined ? {} : Jsonc.valueOf(root),
+      comments: comments.length > 0
+    })),
+  hasHooks: (text) =>
+    Result.match(read(text, format), {
+      onFailure: () => false,
+      onSuccess: (document) => eventsOf(document, format).length > 0
+    }),
+  isBlank: (text) => isBlank(text, format)
+})

@@ -1,0 +1,107 @@
+/**
+ * Edits of JSON in place: they touch what is put in or taken out, and the commas beside it, and nothing else.
+ */
+import type { Edit } from "./edit.ts"
+import type { Comment, Container, Document, Item } from "./jsonc.ts"
+import * as Layout from "./layout.ts"
+
+/** Prints what is put in, for the indentation it gets. */
+export type Print = (indent: string) => string
+
+const commentAt = (document: Document, offset: number): Comment | undefined =>
+  document.comments.find((comment) => comment.start === offset)
+
+const afterBlanks = (text: string, offset: number, blanks: RegExp): number => {
+  blanks.lastIndex = offset
+  return offset + (blanks.exec(text)?.[0].length ?? 0)
+}
+
+/** Behind the comments that stand after an offset on its line: they belong to what is before it. */
+const endOfRemarks = (document: Document, offset: number): { readonly offset: number; readonly line: boolean } => {
+  const comment = commentAt(document, afterBlanks(document.text, offset, /[ \t]*/y))
+  if (comment === undefined || /[\r\n]/.test(document.text.slice(comment.start, comment.end))) {
+    return { offset, line: false }
+  }
+  return comment.line ? { offset: comment.end, line: true } : endOfRemarks(document, comment.end)
+}
+
+/** The blanks before an item, if it has a line of its own. */
+const indentOf = (text: string, item: Item): string | undefined =>
+  /[\r\n]([ \t]*)$/.exec(text.slice(0, item.start))?.[1]
+
+const appendAfter = (document: Document, last: Item, layout: Layout.Layout, prints: ReadonlyArray<Print>) => {
+  const { text } = document
+  const remarks = endOfRemarks(document, last.comma === undefined ? last.end : last.comma + 1)
+  const indent = indentOf(text, last)
+  const separate = indent !== undefined || remarks.line
+  const own = indent ?? Layout.indentAt(text, last.start)
+  const items = prints.map((print) => (separate ? `${layout.eol}${own}` : " ") + print(own))
+  const inserted = items.join(",")
+  if (last.comma !== undefined) return [{ offset: remarks.offset, length: 0, text: `${inserted},` }]
+  return [
+    { offset: last.end, length: 0, text: "," },
+    { offset: remarks.offset, length: 0, text: inserted }
+  ]
+}
+
+const fill = (document: Document, container: Container, layout: Layout.Layout, prints: ReadonlyArray<Print>) => {
+  const { text } = document
+  const outer = Layout.indentAt(text, container.start)
+  const indent = outer + layout.unit
+  const close = container.end - 1
+  const lastComment = document.comments.findLast((comment) => comment.start > container.start && comment.end <= close)
+  const from = lastComment?.end ?? container.start + 1
+  const lines = prints.map((print) => `${layout.eol}${indent}${print(indent)}`).join(",")
+  return [
+    layout.singleLine
+      ? { offset: from, length: 0, text: prints.map((print) => print("")).join(", ") }
+      : { offset: from, length: close - from, text: `${lines}${layout.eol}${outer}` }
+  ]
+}
+
+/** Puts items at the end of an array or object. */
+export const append = (
+  document: Document,
+  container: Container,
+  layout: Layout.Layout,
+  prints: ReadonlyArray<Print>
+): ReadonlyArray<Edit> => {
+  const last = container.items.at(-1)
+  if (prints.length === 0) return []
+  return last === undefined ? fill(document, container, layout, prints) : appendAfter(document, last, layout, prints)
+}
+
+/** Where the blanks before an item begin; a comment to the end of a line needs the end of its line. */
+const startWithBlanks = (document: Document, item: Item, next: number): number => {
+  const start = document.text.slice(0, item.start).replace(/[ \t\r\n]+$/, "").length
+  const afterLine = document.comments.some((comment) => comment.line && comment.end === start)
+  const atLineEnd = next >= document.text.length || /[\r\n]/.test(document.text[next] ?? "")
+  return afterLine && !atLineEnd ? item.start : start
+}
+
+const withoutItem = (document: Document, item: Item): ReadonlyArray<Edit> => {
+  const { comma, end } = item
+  // A comma that comments keep apart from the item goes by itself.
+  const near = comma !== undefined && document.text.slice(end, comma).trim() === ""
+  const next = near ? comma + 1 : end
+  const start = startWithBlanks(document, item, next)
+  const edits = [{ offset: start, length: next - start, text: "" }]
+  return comma === undefined || near ? edits : [...edits, { offset: comma, length: 1, text: "" }]
+}
+
+/** Takes items out of an array or object, which stays, empty or not. */
+export const remove = (document: Document, container: Container, items: ReadonlySet<Item>): ReadonlyArray<Edit> => {
+  const rest = container.items.findLast((item) => !items.has(item))
+  if (rest === undefined && !document.comments.some(({ start }) => start > container.start && start < container.end)) {
+    return items.size === 0
+      ? []
+      : [{ offset: container.start + 1, length: container.end - container.start - 2, text: "" }]
+  }
+  const edits = container.items.filter((item) => items.has(item)).flatMap((item) => withoutItem(document, item))
+  // What is last now has a comma that was a separator.
+  const isLast = container.items.at(-1) === rest
+  const hadTrailing = container.items.at(-1)?.comma !== undefined
+  return rest?.comma === undefined || isLast || hadTrailing
+    ? edits
+    : [...edits, { offset: rest.comma, length: 1, text: "" }]
+}

@@ -1,0 +1,93 @@
+/**
+ * What is needed to take an installation back exactly: the edits that undo it, for as long as the file is as it was left.
+ * They hold what was put in and the blanks that it replaced, nothing else of the file.
+ */
+import { hash } from "node:crypto"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { makeFolders } from "./settingsFile.ts"
+
+/** How many are kept; the oldest go first. Without one, ours are taken out all the same. */
+const maxReceipts = 500
+
+const Edit = Schema.Struct({ offset: Schema.Natural, length: Schema.Natural, text: Schema.String })
+
+export const Receipt = Schema.Struct({
+  file: Schema.String,
+  /** The digest of the text as it was left. */
+  digest: Schema.String,
+  /** Taken one after the other, they lead back from that text. */
+  undo: Schema.Array(Schema.Array(Edit)),
+  /** The places of handlers that were there before. */
+  kept: Schema.Array(Schema.String),
+  /** Whether there was no such file before. */
+  created: Schema.Boolean,
+  /** The folders that were made for it, the uppermost first. */
+  folders: Schema.Array(Schema.String)
+})
+
+export type Receipt = typeof Receipt.Type
+
+export const digest = (text: string): string => hash("sha256", text)
+
+const codec = Schema.fromJsonString(Receipt)
+
+const place = Effect.fnUntraced(function* (home: string, file: string) {
+  const path = yield* Path.Path
+  return path.join(home, "install", `${digest(file).slice(0, 32)}.json`)
+})
+
+/** The receipt of a file; nothing where there is none, or none that can be read. */
+export const find = Effect.fnUntraced(
+  function* (home: string, file: string) {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* fs.readFileString(yield* place(home, file))
+    const receipt = yield* Schema.decodeEffect(codec)(text)
+    return receipt.file === file ? receipt : undefined
+  },
+  Effect.orElseSucceed(() => undefined)
+)
+
+const prune = Effect.fnUntraced(
+  function* (folder: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const names = yield* fs.readDirectory(folder)
+    if (names.length <= maxReceipts) return
+    const aged = yield* Effect.forEach(names, (name) =>
+      Effect.map(fs.stat(path.join(folder, name)), ({ mtime }) => ({
+        name,
+        age: mtime._tag === "Some" ? mtime.value.getTime() : 0
+      }))
+    )
+    const old = aged.toSorted((left, right) => left.age - right.age).slice(0, names.length - maxReceipts)
+    yield* Effect.forEach(old, ({ name }) => fs.remove(path.join(folder, name)), { discard: true })
+  },
+  (effect) => Effect.ignore(effect)
+)
+
+/** Keeps a receipt. Where it can't be kept, ours can be taken out all the same, only not to the byte in every case. */
+export const save = Effect.fnUntraced(
+  function* (home: string, receipt: Receipt) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const file = yield* place(home, receipt.file)
+    yield* makeFolders(path.dirname(file), 0o700)
+    const draft = `${file}.${process.pid}-${yield* Clock.currentTimeNanos}`
+    yield* fs.writeFileString(draft, yield* Schema.encodeEffect(codec)(receipt), { mode: 0o600 })
+    yield* fs.rename(draft, file)
+    yield* prune(path.dirname(file))
+  },
+  (effect) => Effect.ignore(effect)
+)
+
+export const forget = Effect.fnUntraced(
+  function* (home: string, file: string) {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.remove(yield* place(home, file), { force: true })
+  },
+  (effect) => Effect.ignore(effect)
+)

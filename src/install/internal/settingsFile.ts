@@ -1,0 +1,197 @@
+/**
+ * A settings file on the disk: read as a whole, replaced as a whole, and only if it is what was read.
+ */
+import { rmdir } from "node:fs/promises"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import {
+  ChangedMeanwhile,
+  InstallError,
+  type InstallErrorReason,
+  InvalidSettings,
+  NotAccessible
+} from "../InstallError.ts"
+import * as Problem from "./problem.ts"
+
+/** The largest file that is taken for settings, in bytes: 4 MiB. */
+export const maxBytes = 4 * 1024 * 1024
+
+/** How many links are followed to a file. */
+const maxLinks = 40
+
+export interface Snapshot {
+  /** As it is named; may be a link. */
+  readonly file: string
+  /** What the links lead to. */
+  readonly target: string
+  readonly content: Content | undefined
+}
+
+export interface Content {
+  readonly bytes: Uint8Array
+  readonly text: string
+  readonly mode: number
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+}
+
+export const fail = (reason: InstallErrorReason) => Effect.fail(new InstallError({ reason }))
+
+const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
+
+export const accessError =
+  (file: string, doing: string) =>
+  (error: PlatformError): InstallError =>
+    new InstallError({
+      reason: new NotAccessible({
+        file,
+        detail: `${doing} failed (${error.reason._tag}); check that you may do so, and that the disk has room`
+      })
+    })
+
+const follow = (file: string, links: number): Effect.Effect<string, InstallError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if (links > maxLinks) return yield* fail(new NotAccessible({ file, detail: "its links lead in a circle" }))
+    const link = yield* Effect.option(fs.readLink(file))
+    return Option.isNone(link) ? file : yield* follow(path.resolve(path.dirname(file), link.value), links + 1)
+  })
+
+const decode = (file: string, bytes: Uint8Array) =>
+  Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
+    catch: () => {
+      const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
+      const { column, line } = Problem.at(text, Math.max(text.indexOf("\uFFFD"), 0), "")
+      return new InstallError({ reason: new InvalidSettings({ file, detail: "it is not UTF-8 text", line, column }) })
+    }
+  })
+
+/** Reads a file, or finds that there is none. */
+export const read = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const target = yield* follow(file, 0)
+  const stat = yield* fs.stat(target).pipe(
+    Effect.asSome,
+    Effect.catchIf(isMissing, () => Effect.succeedNone),
+    Effect.mapError(accessError(file, "reading it"))
+  )
+  if (Option.isNone(stat)) return { file, target, content: undefined } satisfies Snapshot
+  const { gid, mode, size, type, uid } = stat.value
+  if (type !== "File") return yield* fail(new NotAccessible({ file, detail: "it is not a file" }))
+  if (size > maxBytes) return yield* fail(new NotAccessible({ file, detail: `it is larger than ${maxBytes} bytes` }))
+  const bytes = yield* Effect.mapError(fs.readFile(target), accessError(file, "reading it"))
+  const owner = Option.all({ uid, gid })
+  const content: Content = {
+    bytes,
+    text: yield* decode(file, bytes),
+    mode: mode & 0o7777,
+    owner: Option.getOrUndefined(owner)
+  }
+  return { file, target, content } satisfies Snapshot as Snapshot
+})
+
+const isSame = (left: Uint8Array | undefined, right: Uint8Array | undefined): boolean =>
+  left === undefined || right === undefined ? left === right : Buffer.compare(left, right) === 0
+
+/** A file that its owner has closed to writing is left alone, even by those who may write everything. */
+export const checkWritable = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
+  const fs = yield* FileSystem.FileSystem
+  if (content === undefined) return
+  const writable = yield* Effect.orElseSucceed(Effect.as(fs.access(target, { writable: true }), true), () => false)
+  if (writable && (content.mode & 0o200) !== 0) return
+  return yield* fail(new NotAccessible({ file, detail: "it is read-only: allow writing (chmod u+w) and try again" }))
+})
+
+/** Fails where the file is not what was read. */
+const checkUnchanged = Effect.fnUntraced(function* (snapshot: Snapshot) {
+  const now = yield* read(snapshot.file)
+  if (now.target !== snapshot.target || !isSame(now.content?.bytes, snapshot.content?.bytes)) {
+    return yield* fail(new ChangedMeanwhile({ file: snapshot.file }))
+  }
+})
+
+/** Makes the missing folders above a file, and gives the names of those that it made, the uppermost first. */
+export const makeFolders = (
+  folder: string,
+  mode: number
+): Effect.Effect<ReadonlyArray<string>, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if (yield* fs.exists(folder)) return []
+    const above = path.dirname(folder) === folder ? [] : yield* makeFolders(path.dirname(folder), mode)
+    const made = yield* fs.makeDirectory(folder, { mode }).pipe(
+      Effect.as(true),
+      Effect.catch((error) =>
+        Effect.flatMap(fs.exists(folder), (exists) => (exists ? Effect.succeed(false) : Effect.fail(error)))
+      )
+    )
+    return made ? [...above, folder] : above
+  })
+
+/** Writes a file beside the target that is whole on the disk when it gets its name. */
+const draft = Effect.fnUntraced(function* (snapshot: Snapshot, bytes: Uint8Array, mode: number) {
+  const fs = yield* FileSystem.FileSystem
+  const name = `${snapshot.target}.athena-${process.pid}-${yield* Clock.currentTimeNanos}`
+  yield* Effect.acquireRelease(Effect.void, () => Effect.ignore(fs.remove(name, { force: true })))
+  const file = yield* fs.open(name, { flag: "wx", mode: 0o600 })
+  yield* file.writeAll(bytes)
+  yield* file.sync
+  yield* fs.chmod(name, mode)
+  const owner = snapshot.content?.owner
+  // Only who may give a file away can keep another's ownership.
+  if (owner !== undefined) yield* Effect.ignore(fs.chown(name, owner.uid, owner.gid))
+  return name
+})
+
+const isTaken = (error: PlatformError): boolean => error.reason._tag === "AlreadyExists"
+
+/** A link does not replace what another program has made meanwhile; not every file system has links. */
+const create = Effect.fnUntraced(function* (name: string, target: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.catchIf(
+    fs.link(name, target),
+    (error) => !isTaken(error),
+    () => fs.rename(name, target)
+  )
+})
+
+/**
+ * Replaces the file, keeping its mode and its owner. It is the old one or the new one at every moment. Gives the folders
+ * that had to be made.
+ */
+export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: string, newMode: number) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const { content, file, target } = snapshot
+  return yield* Effect.gen(function* () {
+    const folders = yield* makeFolders(path.dirname(target), newMode === 0o600 ? 0o700 : 0o755)
+    const name = yield* draft(snapshot, new TextEncoder().encode(text), content?.mode ?? newMode)
+    yield* checkUnchanged(snapshot)
+    yield* content === undefined ? create(name, target) : fs.rename(name, target)
+    return folders
+  }).pipe(
+    Effect.scoped,
+    Effect.catchIf(
+      (error) => error._tag === "PlatformError" && isTaken(error),
+      () => fail(new ChangedMeanwhile({ file }))
+    ),
+    Effect.mapError((error) => (error._tag === "PlatformError" ? accessError(file, "writing it")(error) : error))
+  )
+})
+
+/** Removes the file, and those of some folders that are empty then, the innermost first. */
+export const remove = Effect.fnUntraced(function* (snapshot: Snapshot, folders: ReadonlyArray<string>) {
+  const fs = yield* FileSystem.FileSystem
+  yield* checkUnchanged(snapshot)
+  yield* Effect.mapError(fs.remove(snapshot.target), accessError(snapshot.file, "removing it"))
+  // A folder that is not empty is not removed.
+  yield* Effect.forEach(folders.toReversed(), (folder) => Effect.ignore(Effect.tryPromise(() => rmdir(folder))), {
+    discard: true
+  })
+})

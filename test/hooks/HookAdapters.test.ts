@@ -1,0 +1,160 @@
+/**
+ * The agents beside Claude Code. The payloads are made from what their documentation and sources say that they send.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { HookAdapter } from "../../src/hooks/HookAdapter.ts"
+import * as HookAdapters from "../../src/hooks/HookAdapters.ts"
+import type { HookEvent } from "../../src/hooks/HookEvent.ts"
+import * as HookOutput from "../../src/hooks/HookOutput.ts"
+
+const { claude, codex, gemini, qwen } = HookAdapters.byName
+
+const timestamp = "2026-11-22T18:00:00.000Z"
+const common = { session_id: "s-1", transcript_path: null, cwd: "/shop", timestamp }
+
+const decode = (adapter: HookAdapter, name: string, more: object = {}): HookEvent =>
+  Effect.runSync(adapter.decode({ ...common, hook_event_name: name, ...more }))
+
+const refuse = (adapter: HookAdapter, body: unknown): string =>
+  Effect.runSync(Effect.flip(adapter.decode(body))).message
+
+const call = (event: HookEvent) => (event._tag === "ToolUse" ? event.calls[0] : undefined)
+
+/** An answer that a reader takes which refuses what it does not know. */
+const strict = (answer: string, hookEventName: string) =>
+  assert.deepStrictEqual(JSON.parse(answer), { hookSpecificOutput: { hookEventName, additionalContext: "facts" } })
+
+/** The least that each event comes with. */
+const fields: Readonly<Record<string, object>> = {
+  UserPromptSubmit: { prompt: "p" },
+  BeforeAgent: { prompt: "p" },
+  PostToolUse: { tool_name: "t" },
+  PostToolUseFailure: { tool_name: "t" },
+  AfterTool: { tool_name: "t" },
+  PostToolBatch: { tool_calls: [] }
+}
+
+describe("HookAdapters", () => {
+  it.each(Object.entries(HookAdapters.byName))("%s has a use for each event it is installed for", (_, adapter) => {
+    for (const name of adapter.events) {
+      const event = decode(adapter, name, fields[name])
+      assert.notStrictEqual(event._tag, "Ignored", name)
+      assert.strictEqual(event.agent, adapter.agent)
+      assert.deepInclude(event, { sessionId: "s-1", cwd: "/shop" })
+    }
+  })
+
+  it.each(Object.entries(HookAdapters.byName))(
+    "%s adds context where it does no harm, and nowhere else",
+    (_, adapter) => {
+      for (const name of adapter.events) {
+        const event = decode(adapter, name, fields[name])
+        const answer = adapter.encode(event, HookOutput.context("facts"))
+        if (event._tag === "SessionStart" || event._tag === "Prompt") strict(answer, name)
+        else assert.strictEqual(answer, "{}")
+        assert.strictEqual(adapter.encode(event, HookOutput.empty), "{}")
+      }
+    }
+  )
+
+  it.each(Object.entries(HookAdapters.byName))("%s names itself where something is no event", (_, adapter) => {
+    const title = { claude: "Claude Code", codex: "Codex", gemini: "Gemini CLI", qwen: "Qwen Code" }
+    const name = Object.entries(HookAdapters.byName).find(([, one]) => one === adapter)![0] as keyof typeof title
+    for (const body of [undefined, 1, "x", [], { ...common, hook_event_name: "Nonsense" }, { session_id: "s" }]) {
+      assert.include(refuse(adapter, body), `not a ${title[name]} hook event: `)
+    }
+  })
+
+  it("keeps the agents apart", () => {
+    assert.strictEqual(new Set(Object.values(HookAdapters.byName).map(({ agent }) => agent)).size, 4)
+    assert.isUndefined(HookAdapters.find("toString"))
+    assert.strictEqual(HookAdapters.find("codex"), codex)
+  })
+})
+
+describe("Codex", () => {
+  it("knows a prompt by its turn", () => {
+    const event = decode(codex, "UserPromptSubmit", { turn_id: "turn-1", model: "m", prompt: "deploy" })
+    assert.deepInclude(event, { _tag: "Prompt", promptId: "turn-1", text: "deploy", fromPerson: true })
+    const stop = decode(codex, "Stop", { turn_id: "turn-1", last_assistant_message: null, stop_hook_active: false })
+    assert.deepInclude(stop, { _tag: "Answer", promptId: "turn-1", text: "" })
+  })
+
+  it("reads what a tool did", () => {
+    const body = {
+      tool_name: "apply_patch",
+      tool_input: { command: "*** Begin Patch" },
+      tool_use_id: "c-1",
+      tool_response: "ok"
+    }
+    assert.deepInclude(call(decode(codex, "PostToolUse", body)), {
+      id: "c-1",
+      tool: "apply_patch",
+      subject: "*** Begin Patch",
+      outcome: "success",
+      changes: true
+    })
+    assert.isFalse(call(decode(claude, "PostToolUse", body))?.changes)
+  })
+})
+
+describe("Qwen Code", () => {
+  it("takes for a person's only what was submitted", () => {
+    const prompt = "expanded text"
+    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: "typed" }), {
+      text: "typed",
+      fromPerson: true
+    })
+    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt }), { text: prompt, fromPerson: false })
+    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: 1 }), { fromPerson: false })
+  })
+
+  it("knows its tools that change files", () => {
+    const body = { tool_name: "write_file", tool_input: { file_path: "/shop/a.ts" }, tool_use_id: "t-1" }
+    assert.deepInclude(call(decode(qwen, "PostToolUse", body)), { changes: true, files: ["/shop/a.ts"] })
+    assert.deepInclude(call(decode(qwen, "PostToolUseFailure", { ...body, error: "no" })), {
+      outcome: "failure",
+      error: "no"
+    })
+  })
+})
+
+const use = (tool_input: object, tool_response: object) =>
+  call(decode(gemini, "AfterTool", { tool_name: "replace", tool_input, tool_response }))
+
+describe("Gemini CLI", () => {
+  it("reads its own events, and those of no other agent", () => {
+    assert.deepInclude(decode(gemini, "BeforeAgent", { prompt: "deploy" }), {
+      _tag: "Prompt",
+      promptId: timestamp,
+      text: "deploy",
+      fromPerson: true
+    })
+    assert.deepInclude(decode(gemini, "AfterAgent", { prompt: "p", prompt_response: "done" }), {
+      _tag: "Answer",
+      text: "done"
+    })
+    assert.deepInclude(decode(gemini, "PreCompress", { trigger: "auto" }), { _tag: "Compaction", trigger: "auto" })
+    assert.deepInclude(decode(gemini, "SessionEnd", { reason: "exit" }), { _tag: "SessionEnd", reason: "exit" })
+    assert.deepInclude(decode(gemini, "SessionStart", { source: "resume" }), { _tag: "SessionStart", source: "resume" })
+    for (const name of ["BeforeTool", "BeforeModel", "AfterModel", "BeforeToolSelection", "Notification"]) {
+      assert.strictEqual(decode(gemini, name)._tag, "Ignored")
+    }
+    assert.include(refuse(gemini, { ...common, hook_event_name: "UserPromptSubmit", prompt: "p" }), "unknown event")
+  })
+
+  it("tells a failed tool by its response, and uses of one moment by their input", () => {
+    const first = use({ file_path: "/shop/a.ts" }, { llmContent: "ok" })
+    assert.deepInclude(first, { outcome: "success", changes: true, files: ["/shop/a.ts"] })
+    assert.deepInclude(use({ file_path: "/a" }, { error: { message: "no such text", type: "edit" } }), {
+      outcome: "failure",
+      error: "no such text"
+    })
+    assert.deepInclude(use({}, { error: "no" }), { outcome: "failure", error: "no" })
+    assert.deepInclude(use({}, { error: null }), { outcome: "success" })
+    assert.strictEqual(use({ file_path: "/shop/a.ts" }, {})?.id, first?.id)
+    assert.notStrictEqual(use({ file_path: "/shop/b.ts" }, {})?.id, first?.id)
+    assert.isAtMost(first!.id!.length, 96)
+  })
+})

@@ -1,0 +1,302 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as TestClock from "effect/testing/TestClock"
+import * as Agents from "../../src/install/Agents.ts"
+import type * as InstallError from "../../src/install/InstallError.ts"
+import * as Installer from "../../src/install/Installer.ts"
+import * as Generator from "../utils/Generator.ts"
+import * as SettingsText from "../utils/SettingsText.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+
+const command: Agents.HookCommand = { node: "/bin/node", script: "/opt/bin.js", version: "1.0.0" }
+const wiring = Agents.claude.wiring(command)
+
+const scratch = Effect.map(TempFolder.make, (folder) => {
+  const file = path.join(folder, ".claude", "settings.json")
+  const target: Installer.Target = { agent: Agents.claude, file, newMode: 0o600, home: path.join(folder, "home") }
+  const write = (content: string | Uint8Array, mode = 0o644) => {
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    fs.writeFileSync(file, content)
+    fs.chmodSync(file, mode)
+  }
+  const read = () => fs.readFileSync(file, "utf8")
+  const mode = () => fs.statSync(file).mode & 0o777
+  const beside = () => fs.readdirSync(path.dirname(file)).filter((name) => name !== "settings.json")
+  return { folder, file, target, write, read, mode, beside }
+})
+
+const install = (target: Installer.Target, wires = wiring) => Installer.install(target, wires)
+
+const reason = <A, R>(effect: Effect.Effect<A, InstallError.InstallError, R>) =>
+  Effect.map(Effect.flip(effect), (error) => error.reason)
+
+const onDisk = (name: string, test: Effect.Effect<void, unknown, any>) =>
+  it.effect(name, () => Effect.provide(Effect.scoped(test as Effect.Effect<void>), NodeServices.layer))
+
+const others = '{\r\n\t"model": "x",\r\n\t"hooks": {}\r\n}'
+
+describe("Installer", () => {
+  onDisk(
+    "makes the file and its folder, and removes both again",
+    Effect.gen(function* () {
+      const { file, folder, mode, read, target } = yield* scratch
+      const { plan } = yield* install(target)
+      assert.strictEqual(plan.kind, "create")
+      assert.include(plan.diff, `--- /dev/null\n+++ ${file}\n@@`)
+      assert.strictEqual(mode(), 0o600)
+      assert.deepStrictEqual(
+        Object.keys((JSON.parse(read()) as { hooks: object }).hooks),
+        wiring.map(({ event }) => event)
+      )
+      assert.strictEqual((yield* Installer.uninstall(target)).plan.kind, "delete")
+      assert.isFalse(fs.existsSync(path.join(folder, ".claude")))
+    })
+  )
+
+  onDisk(
+    "keeps a file that it made when something else was put into it, and a folder that is not empty",
+    Effect.gen(function* () {
+      const { read, target, write } = yield* scratch
+      yield* install(target)
+      write(read().replace("{", '{"model": "x",'))
+      yield* Installer.uninstall(target)
+      assert.deepStrictEqual(JSON.parse(read()), { model: "x" })
+    })
+  )
+
+  onDisk(
+    "gives back the exact bytes, whatever they were",
+    Effect.gen(function* () {
+      const { file, read, target, write } = yield* scratch
+      const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e9))
+      const random = Generator.make(seed)
+      const manner = { comments: true, trailingCommas: false, empty: true }
+      const texts = Array.from({ length: 60 }, () => SettingsText.make(random, manner, ["Stop", "SessionStart"]))
+      for (const text of ["", " \n", "\uFEFF{}", others, "{\n}", ...texts]) {
+        write(text)
+        yield* install(target)
+        assert.notStrictEqual(read(), text)
+        // Once more, and of another version: what was there at first counts.
+        yield* install(target)
+        yield* install(target, Agents.claude.wiring({ ...command, version: "2.0.0" }))
+        yield* Installer.uninstall(target)
+        assert.isTrue(fs.readFileSync(file).equals(Buffer.from(text)), `SEED=${seed} ${JSON.stringify(text)}`)
+      }
+    })
+  )
+
+  onDisk(
+    "forgets a file that was removed and made anew by somebody else",
+    Effect.gen(function* () {
+      const { file, read, target, write } = yield* scratch
+      yield* install(target)
+      fs.rmSync(file)
+      write("{}")
+      yield* install(target)
+      write(`${read()} `)
+      yield* Installer.uninstall(target)
+      assert.strictEqual(read(), "{} ")
+    })
+  )
+
+  onDisk(
+    "takes out ours alone where it was not they who put them in, or the file was edited since",
+    Effect.gen(function* () {
+      const { read, target, write } = yield* scratch
+      write(others)
+      yield* install(target)
+      const edited = read().replace('"model": "x"', '"model":   "y"')
+      write(edited)
+      yield* Installer.uninstall(target)
+      // What was empty before stays, for the receipt says so.
+      assert.strictEqual(read(), others.replace('"model": "x"', '"model":   "y"'))
+      write(edited)
+      yield* Installer.uninstall({ ...target, home: `${target.home}-of-another` })
+      assert.strictEqual(read(), '{\r\n\t"model":   "y"\r\n}')
+    })
+  )
+
+  onDisk(
+    "does nothing the second time, and nothing where there is nothing to take out",
+    Effect.gen(function* () {
+      const { beside, read, target, write } = yield* scratch
+      assert.strictEqual((yield* Installer.uninstall(target)).plan.kind, "nothing")
+      write(others)
+      assert.strictEqual((yield* Installer.uninstall(target)).plan.kind, "nothing")
+      yield* install(target)
+      const text = read()
+      const { backup, plan } = yield* install(target)
+      assert.strictEqual(plan.kind, "nothing")
+      assert.strictEqual(plan.diff, "")
+      assert.isUndefined(backup)
+      assert.strictEqual(read(), text)
+      assert.strictEqual(beside().length, 1)
+    })
+  )
+
+  onDisk(
+    "keeps the mode, and what the file was before, three times at most",
+    Effect.gen(function* () {
+      const { beside, file, mode, read, target, write } = yield* scratch
+      write(others, 0o640)
+      for (const version of ["1", "2", "3", "4", "5"]) {
+        const before = read()
+        const { backup } = yield* install(target, Agents.claude.wiring({ ...command, version }))
+        assert.strictEqual(fs.readFileSync(backup!, "utf8"), before)
+        assert.match(path.basename(backup!), /^settings\.json\.athena-backup-\d{8}T\d{9}Z$/)
+        // The next one is of another millisecond.
+        yield* TestClock.adjust("2 millis")
+      }
+      assert.strictEqual(mode(), 0o640)
+      assert.strictEqual(beside().length, 3)
+      assert.isTrue(beside().every((name) => name.startsWith(path.basename(file))))
+    })
+  )
+
+  onDisk(
+    "follows a link, of which the target may be missing",
+    Effect.gen(function* () {
+      const { file, folder, target, write } = yield* scratch
+      write(others)
+      const real = path.join(folder, "dotfiles.json")
+      fs.renameSync(file, real)
+      fs.symlinkSync("../dotfiles.json", file)
+      for (const before of [others, undefined]) {
+        if (before === undefined) fs.rmSync(real)
+        yield* install(target)
+        assert.isTrue(fs.lstatSync(file).isSymbolicLink())
+        assert.include(fs.readFileSync(real, "utf8"), "installed-by")
+        yield* Installer.uninstall(target)
+        assert.strictEqual(fs.existsSync(real) ? fs.readFileSync(real, "utf8") : undefined, before)
+      }
+      fs.rmSync(file)
+      fs.symlinkSync("settings.json", file)
+      assert.include((yield* reason(install(target))).message, "circle")
+    })
+  )
+
+  onDisk(
+    "refuses a file that is not valid, with its line, and leaves it as it is",
+    Effect.gen(function* () {
+      const { beside, file, read, target, write } = yield* scratch
+      for (const [content, line] of [
+        ['{\n  "a": 1,\n}', 2],
+        ['{\n  "hooks": {\n    "Stop": {}\n  }\n}', 3],
+        [Buffer.concat([Buffer.from('{\n  "a": "'), Buffer.from([0xff]), Buffer.from('"\n}')]), 2]
+      ] as const) {
+        write(content)
+        for (const attempt of [install(target), Installer.uninstall(target)]) {
+          const error = yield* Effect.result(attempt)
+          // What has no place for hooks has none of ours either.
+          if (error._tag === "Success") continue
+          const { reason } = error.failure
+          assert.strictEqual(reason._tag === "InvalidSettings" ? reason.line : undefined, line)
+          assert.include(error.failure.message, `${file}:${line}:`)
+        }
+        assert.isTrue(fs.readFileSync(file).equals(Buffer.from(content)))
+      }
+      assert.notInclude((yield* reason(install(target))).message, read().slice(2))
+      assert.deepStrictEqual(beside(), [])
+    })
+  )
+
+  onDisk(
+    "refuses a file that is closed to writing, is no file, or is far too large",
+    Effect.gen(function* () {
+      const { file, read, target, write } = yield* scratch
+      write(others, 0o444)
+      assert.match((yield* reason(install(target))).message, /it is read-only: allow writing/)
+      assert.strictEqual(read(), others)
+      fs.rmSync(file)
+      fs.mkdirSync(file)
+      assert.match((yield* reason(install(target))).message, /is not a file/)
+      fs.rmdirSync(file)
+      write(`{"a": "${"x".repeat(5_000_000)}"}`)
+      assert.match((yield* reason(install(target))).message, /larger than 4194304 bytes/)
+    })
+  )
+
+  onDisk(
+    "never loses what another program writes meanwhile",
+    Effect.gen(function* () {
+      const { beside, read, target, write } = yield* scratch
+      const real = yield* FileSystem.FileSystem
+      for (const [before, moment, times] of [
+        [others, "chmod", 1],
+        [undefined, "chmod", 1],
+        [undefined, "link", 1],
+        [others, "chmod", Infinity]
+      ] as const) {
+        fs.rmSync(path.dirname(target.file), { recursive: true, force: true })
+        if (before !== undefined) write(before)
+        let writes = 0
+        const theirs = Effect.sync(() => {
+          if (writes < times) write(`{ "model": "theirs", "n": ${++writes}}`)
+        })
+        // They write just when our file is about to get its name.
+        const racing = FileSystem.FileSystem.of({
+          ...real,
+          [moment]: (name: string, more: never) =>
+            Effect.andThen(name.includes(".athena-") ? theirs : Effect.void, real[moment](name, more))
+        })
+        const result = yield* Effect.result(Effect.provideService(install(target), FileSystem.FileSystem, racing))
+        assert.include(read(), `"model": "theirs", "n": ${writes}`)
+        if (times === Infinity) {
+          assert.strictEqual(writes, 5)
+          assert.strictEqual(result._tag === "Failure" ? result.failure.reason._tag : "", "ChangedMeanwhile")
+        } else assert.include(read(), "installed-by")
+        assert.strictEqual(beside().length, times === 1 ? 1 : 0)
+      }
+    })
+  )
+
+  onDisk(
+    "makes a file where the disk has no links",
+    Effect.gen(function* () {
+      const { beside, read, target } = yield* scratch
+      const real = yield* FileSystem.FileSystem
+      const linkless = FileSystem.FileSystem.of({ ...real, link: () => real.readFile("/nowhere") as never })
+      yield* Effect.provideService(install(target), FileSystem.FileSystem, linkless)
+      assert.include(read(), "installed-by")
+      assert.deepStrictEqual(beside(), [])
+    })
+  )
+
+  onDisk(
+    "leaves nothing behind where the file can't be written",
+    Effect.gen(function* () {
+      const { beside, read, target, write } = yield* scratch
+      write(others)
+      const real = yield* FileSystem.FileSystem
+      const full = FileSystem.FileSystem.of({ ...real, rename: () => real.readFile("/nowhere") as never })
+      const error = yield* reason(Effect.provideService(install(target), FileSystem.FileSystem, full))
+      assert.match(error.message, /writing it failed/)
+      assert.strictEqual(read(), others)
+      assert.deepStrictEqual(beside(), [])
+    })
+  )
+
+  onDisk(
+    "sees what is installed, what is missing, what is old, and what is switched off",
+    Effect.gen(function* () {
+      const { read, target, write } = yield* scratch
+      const nothing = yield* Installer.inspect(target, command)
+      assert.deepStrictEqual(nothing.events, [])
+      assert.strictEqual(nothing.missing.length, wiring.length)
+      write('{ "disableAllHooks": true }')
+      yield* install(target, wiring.slice(1))
+      const found = yield* Installer.inspect(target, { ...command, version: "2.0.0" })
+      assert.deepStrictEqual(found.missing, [wiring[0]!.event])
+      assert.deepStrictEqual(found.outdated, found.events)
+      assert.deepStrictEqual(found.versions, ["1.0.0"])
+      assert.deepStrictEqual(found.switches, ["disableAllHooks"])
+      assert.deepStrictEqual((yield* Installer.inspect(target, command)).outdated, [])
+      assert.deepStrictEqual((yield* Installer.inspect(target, { ...command, script: "/new" })).outdated, found.events)
+      assert.include(read(), '"timeout": 5')
+    })
+  )
+})
