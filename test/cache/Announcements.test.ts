@@ -112,6 +112,32 @@ describe("an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, unreadable)))
   })
 
+  it.effect("is made again before a mutation commits that has taken long", () => {
+    const announced: Array<string> = []
+    const noting = changedStore((store) => ({
+      announce: (id, ...args) => {
+        announced.push(id)
+        return store.announce(id, ...args)
+      }
+    }))
+    return Effect.gen(function* () {
+      const { executor, set: quick } = yield* services
+      yield* quick(1)
+      assert.lengthOf(announced, 1)
+      const gate = yield* Kit.gate
+      const slow = {
+        ...set,
+        run: (input: { shop: number; price: number }) => Effect.tap(Effect.orDie(set.run(input)), () => gate.wait)
+      }
+      const writer = yield* Effect.forkChild(executor.mutate(slow, { shop: 1, price: 2 }))
+      yield* gate.reached
+      yield* TestClock.adjust("200 millis")
+      yield* gate.open
+      yield* Fiber.join(writer)
+      assert.deepStrictEqual(announced.slice(1), [announced[1]!, announced[1]!])
+    }).pipe(Effect.provide(Kit.layer({}, noting)))
+  })
+
   it.live("gets through to a file that another process has locked for a while", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
@@ -221,6 +247,26 @@ describe("what the store could not be told", () => {
     )
   })
 
+  it.effect("goes with its announcement, which stands until then", () => {
+    let failing: "changed" | "nothing" = "changed"
+    const partly = changedStore((store) => ({
+      resolve: (id, changed, outcome, until) =>
+        outcome === failing ? broken : store.resolve(id, changed, outcome, until)
+    }))
+    return Effect.gen(function* () {
+      const { cache, set } = yield* services
+      const store = yield* CacheStore.CacheStore
+      yield* set(10)
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual((yield* store.stats).intents, 1)
+      assert.strictEqual((yield* cache.stats).owed, 2)
+      failing = "nothing"
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
+      assert.strictEqual((yield* cache.stats).owed, 0)
+    }).pipe(Effect.provide(Kit.layer({}, partly)))
+  })
+
   it("is remembered by name up to a bound, and then as everything", () => {
     const fences = Fences.make()
     const debt = Debt.make(fences)
@@ -241,6 +287,9 @@ describe("what the store could not be told", () => {
     debt.paid(all)
     assert.isTrue(fences.isSuspended())
     debt.paid(debt.owed())
+    debt.add(["twice", "twice"])
+    debt.paid(debt.owed())
+    assert.isFalse(fences.isPending(["twice"]))
     assert.deepStrictEqual([fences.isSuspended(), fences.isPending(["b"]), debt.size()], [false, false, 0])
   })
 })
@@ -311,6 +360,52 @@ describe("a transaction that lasts longer than an announcement", () => {
       assert.strictEqual((yield* get).value, 10)
       assert.strictEqual((yield* reader.cache.get(price, { shop: 1 })).value, 10)
     }).pipe(Effect.provide(Kit.layer({ announcementLease: "1 second" }, CacheStore.layerMemory())))
+  )
+
+  it.effect(
+    "is given up after twenty leases where nothing is traced, and counts again when it commits after that",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const [database, cache] = [path.join(folder, "source.db"), path.join(folder, "cache.db")]
+        const options: QueryCacheOptions = { announcementLease: "1 second" }
+        const start = Layer.build(
+          Layer.fresh(Kit.layer(options, CacheStore.layerSqlite({ filename: cache }), database))
+        )
+        const [writer, reader] = [yield* start, yield* start]
+        const sql = Context.get(writer, SqlClient.SqlClient)
+        const gate = yield* Kit.gate
+        const write = Context.get(writer, QueryExecutor).mutate(set, { shop: 1, price: 10 })
+        const transaction = yield* Effect.forkChild(
+          sql
+            .withTransaction(Effect.andThen(sql.withTransaction(write), gate.wait))
+            .pipe(Effect.withTracerEnabled(false))
+        )
+        yield* gate.reached
+        const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
+        yield* TestClock.adjust("19 seconds")
+        assert.strictEqual((yield* get).why, "written")
+        yield* TestClock.adjust("3 seconds")
+        yield* get
+        assert.deepInclude(yield* get, { value: null, level: "memory" })
+        yield* gate.open
+        yield* Fiber.join(transaction)
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual((yield* get).value, 10)
+      })
+  )
+
+  it.effect("of one level that was rolled back untraced is over within a lease", () =>
+    Effect.gen(function* () {
+      const { get, set } = yield* services
+      const sql = yield* SqlClient.SqlClient
+      yield* sql
+        .withTransaction(Effect.andThen(set(10), Effect.fail("no")))
+        .pipe(Effect.flip, Effect.withTracerEnabled(false))
+      yield* TestClock.adjust("15 seconds")
+      yield* get
+      assert.deepInclude(yield* get, { value: null, level: "memory" })
+    }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
   )
 
   it.effect("and was rolled back, is over when its readers come", () =>

@@ -4,6 +4,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -11,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as TestClock from "effect/testing/TestClock"
 import { inject } from "vitest"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
 import { ChangeFeed, type Change, type FeedEvent } from "../../src/cache/ChangeFeed.ts"
@@ -67,6 +69,44 @@ describe("a cache that follows a feed", () => {
       yield* tell({ _tag: "Lost" })
       yield* tell({ _tag: "Connected" })
       assert.deepStrictEqual([yield* level(1), yield* level(1)], ["source", "memory"])
+    })
+  )
+
+  it.effect("takes a feed up again that has ended", () =>
+    Effect.gen(function* () {
+      const ended = yield* Deferred.make<void>()
+      let runs = 0
+      const events = Stream.suspend(() =>
+        ++runs === 1
+          ? Stream.concat(
+              Stream.make<[FeedEvent]>({ _tag: "Connected" }),
+              Stream.drain(Stream.fromEffect(Deferred.await(ended)))
+            )
+          : Stream.concat(Stream.make<[FeedEvent]>({ _tag: "Connected" }), Stream.never)
+      )
+      const context = yield* Layer.build(
+        QueryCache.layerFeed({ jitter: 0 }).pipe(
+          Layer.provide(Layer.succeed(ChangeFeed, { publish: () => Effect.void, events })),
+          Layer.provide(QueryExecutor.layer),
+          Layer.provide(CacheStore.layerMemory()),
+          Layer.provide(Kit.database())
+        )
+      )
+      const { price } = Kit.queries(Kit.control())
+      const level = Effect.map(
+        Context.get(context, QueryCache.QueryCache).get(price, { shop: 1 }),
+        ({ level }) => level
+      )
+      yield* rest
+      yield* level
+      assert.strictEqual(yield* level, "memory")
+      yield* Deferred.succeed(ended, undefined)
+      yield* rest
+      assert.deepStrictEqual([yield* level, yield* level], ["source", "source"])
+      yield* TestClock.adjust("1 second")
+      yield* rest
+      yield* level
+      assert.strictEqual(yield* level, "memory")
     })
   )
 

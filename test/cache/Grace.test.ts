@@ -19,6 +19,7 @@ const setup = Effect.gen(function* () {
     cache,
     get: cache.get(price, { shop: 1 }),
     expire: cache.expire(price, { shop: 1 }),
+    refresh: cache.refresh(price, { shop: 1 }),
     /** Changes the database behind the back of the cache. */
     change: (value: number) => sql`INSERT OR REPLACE INTO prices VALUES (1, ${value})`,
     set: (value: number) => executor.mutate(set, { shop: 1, price: value })
@@ -73,6 +74,18 @@ for (const [name, store] of [
         yield* TestClock.adjust("11 minutes")
         control.afterRead = Effect.fail(Kit.failure)
         assert.strictEqual(yield* Effect.flip(get), Kit.failure)
+      })
+    )
+
+    test(
+      "who asks for a result anew is not given the stale one",
+      { grace: "10 minutes", softLimit: "1 second" },
+      Effect.gen(function* () {
+        const { control, get, refresh } = yield* setup
+        yield* get
+        control.afterRead = Effect.fail(Kit.failure)
+        assert.strictEqual(yield* Effect.flip(refresh), Kit.failure)
+        assert.strictEqual(yield* brief(get), "null fresh memory hit")
       })
     )
 

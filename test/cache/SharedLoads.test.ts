@@ -304,6 +304,19 @@ describe("processes of one host", () => {
   )
 
   test(
+    "wait for three leases at most",
+    Effect.gen(function* () {
+      const { control, queries } = yield* setup
+      control.afterRead = Effect.never
+      for (let i = 0; i < 6; i++) yield* begin((yield* Kit.another()).cache.get(queries.price, { shop: 1 }))
+      yield* TestClock.adjust("2900 millis")
+      assert.strictEqual(control.loads, 3)
+      yield* TestClock.adjust("200 millis")
+      assert.strictEqual(control.loads, 6)
+    })
+  )
+
+  test(
     "wait for nobody where a load is known to be quick, or the lease is zero",
     Effect.gen(function* () {
       const { cache, control, get, other, queries } = yield* two

@@ -224,7 +224,7 @@ export const make = (options: {
           return yield* serveFound(asked, flight, probed, probed.candidate, manner, waited)
         }
         plan.counters.misses++
-        const stale = plan.graceMs === 0 ? undefined : probed.old
+        const stale = plan.graceMs === 0 ? undefined : probed.candidate
         yield* Source.load(executor, asked).pipe(
           Effect.tapError(() => (stale === undefined ? Effect.void : keeping.backOff(asked, flight, probed, stale))),
           Effect.flatMap((value) => landLoaded(asked, flight, probed, value, manner)),
