@@ -82,6 +82,22 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
+  it.effect("leaves a file of a newer version to those who know it", () =>
+    Effect.gen(function* () {
+      const filename = path.join(yield* TempFolder.make, "cache.db")
+      const newer = new DatabaseSync(filename)
+      newer.exec("PRAGMA user_version = 99")
+      newer.close()
+      const store = yield* open(filename)
+      const error = yield* Effect.flip(store.stats)
+      assert.include(String(error.cause), "version 99")
+      assert.deepStrictEqual(
+        fs.readdirSync(path.dirname(filename)).filter((name) => name.includes("damaged")),
+        []
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("opens the file again when its log was taken away under it", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")

@@ -16,7 +16,7 @@ import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Events from "../demo/events.ts"
+import * as Resident from "../demo/resident.ts"
 import * as Session from "../demo/session.ts"
 
 interface Scratch {
@@ -178,8 +178,7 @@ const demonstrate = Effect.gen(function* () {
   yield* showTimes([first, second])
   const profiled = yield* showProfile(scratch, [...first, ...second])
 
-  const path = yield* Path.Path
-  const arrived = yield* Events.demonstrate(path.join(scratch.home, "events.spool"), scratch.project, database)
+  const arrived = yield* Resident.demonstrate(scratch.home, scratch.project, database)
 
   const leaked = events.some((event) => event.content.includes("ghp_"))
   const answered = [...first, ...second].every((ran) => ran.exitCode === 0)
