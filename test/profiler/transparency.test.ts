@@ -293,6 +293,25 @@ describe("a program that is profiled", () => {
     })
   )
 
+  for (const level of ["wall", "deep"] as const) {
+    it.effect(`goes on where all spans of a tracer are one object: ${level}`, () =>
+      Effect.gen(function* () {
+        const options = { name: "noop", parent: Option.none(), annotations: Context.empty(), links: [] } as const
+        const span = new Tracer.NativeSpan({ ...options, startTime: 0n, kind: "internal", root: true, sampled: false })
+        span.end = () => undefined
+        const shared: Tracer.Tracer = { span: () => span }
+        const nested = Effect.withSpan(Effect.withSpan(Effect.void, "inner"), "outer")
+        const report = yield* Effect.forEach(Array.from({ length: 10_000 }), () => nested, { discard: true }).pipe(
+          Effect.andThen(Profiler.report),
+          Effect.provide(Layer.provideMerge(Profiler.layerTracer, Profiler.layer({ level }))),
+          Effect.provideService(Tracer.Tracer, shared)
+        )
+        assert.strictEqual(report.operations[0]!.wall.count, 20_000)
+        assert.strictEqual(report.cost.failures, 0)
+      })
+    )
+  }
+
   it.effect("goes on where a tracer's spans can't be changed", () =>
     Effect.gen(function* () {
       const frozen: Tracer.Tracer = {

@@ -40,6 +40,9 @@ export interface Call {
 /** The first so many calls, and then each so many, are timed for what keeping the books takes. */
 const timedEvery = 16
 
+/** How many calls one span object is open for at most; further ones are not profiled. */
+const maxCallsOfSpan = 1_000
+
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   if (exit._tag === "Success") return "success"
   let outcome: Outcome = "interrupted"
@@ -60,6 +63,8 @@ export class Recorder {
   private readonly repeats: Repeats
   private readonly tracers = new WeakMap<Tracer.Tracer, Tracer.Tracer>()
   private readonly ours = new WeakSet<Tracer.Tracer>()
+  /** Calls that the end of a span ends; more than one where a tracer hands out one object for many spans. */
+  private readonly watched = new WeakMap<Tracer.Span, Array<Call>>()
   private readonly isStandard: boolean
   readonly isDeep: boolean
   /** When it began: milliseconds since 1970, and as its own clock and the CPU time of the process say. */
@@ -227,22 +232,30 @@ export class Recorder {
 
   /** Has the end of a span end a call as well. A span that can't be changed is not profiled. */
   private watch(span: Tracer.Span): Tracer.Span {
-    let call: Call | undefined
     try {
-      const end = span.end
-      span.end = (endTime, exit) => {
-        const ended = this.readings.now()
-        end.call(span, endTime, exit)
-        if (call !== undefined) this.finish(span, call, exit, ended)
-        call = undefined
-      }
+      const calls = this.watched.get(span) ?? this.wrap(span)
+      if (calls.length >= maxCallsOfSpan) return span
       const fiber = this.isDeep ? Fiber.getCurrent() : undefined
-      call = this.start(this.operations.get("span", span.name), fiber, false)
+      const call = this.start(this.operations.get("span", span.name), fiber, false)
+      calls.push(call)
       if (call.frame !== undefined) this.slices.link(span, call.frame)
     } catch {
       this.failures++
     }
     return span
+  }
+
+  private wrap(span: Tracer.Span): Array<Call> {
+    const calls: Array<Call> = []
+    const end = span.end
+    span.end = (endTime, exit) => {
+      const ended = this.readings.now()
+      end.call(span, endTime, exit)
+      const call = calls.pop()
+      if (call !== undefined) this.finish(span, call, exit, ended)
+    }
+    this.watched.set(span, calls)
+    return calls
   }
 
   private finish(span: Tracer.Span, call: Call, exit: Exit.Exit<unknown, unknown>, now: number): void {
