@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import type { Operation, ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
 import { CurrentFrame } from "../../src/profiler/internal/slices.ts"
+import { maxDepth } from "../../src/profiler/internal/stacks.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
 const find = (report: ProfileReport, name: string): Operation => {
@@ -493,6 +494,29 @@ describe("Profiler", () => {
           assert.strictEqual(
             stacks.reduce((sum, stack) => sum + stack.self, 0),
             302
+          )
+        })
+      )
+    )
+
+    it.effect("makes a report of a bounded size of a deep recursion", () =>
+      profiled({ level: "deep", maxStacks: 100_000 }, (virtual) =>
+        Effect.gen(function* () {
+          const profiler = yield* Profiler.Profiler
+          const nested = (depth: number): Effect.Effect<void> =>
+            profiler.track("nested")(
+              Effect.andThen(
+                virtual.busy(1),
+                Effect.suspend(() => (depth === 0 ? Effect.void : nested(depth - 1)))
+              )
+            )
+          yield* nested(12_000)
+          const { stacks } = yield* Profiler.report
+          assert.strictEqual(stacks.length, maxDepth + 1)
+          assert.deepStrictEqual(stacks.at(-1)!.path, [...Array.from({ length: maxDepth }, () => "nested"), "(others)"])
+          assert.strictEqual(
+            stacks.reduce((sum, stack) => sum + stack.self, 0),
+            12_001
           )
         })
       )

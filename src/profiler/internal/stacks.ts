@@ -3,10 +3,14 @@
  */
 import { overflowName } from "./operations.ts"
 
+/** Operations within more others than these are one, or the paths of a deep recursion would grow with its square. */
+export const maxDepth = 64
+
 /** An operation within those that it was called by. */
 export class Stack {
   readonly name: string
   readonly parent: Stack | undefined
+  readonly depth: number
   readonly children = new Map<string, Stack>()
   /** Time on the thread without what it called, in milliseconds. */
   self = 0
@@ -14,6 +18,7 @@ export class Stack {
   constructor(name: string, parent: Stack | undefined) {
     this.name = name
     this.parent = parent
+    this.depth = parent === undefined ? 1 : parent.depth + 1
   }
 }
 
@@ -26,8 +31,10 @@ export class Stacks {
     this.max = max
   }
 
-  /** Beyond the bound all that a stack calls is one. */
-  child(parent: Stack | undefined, name: string): Stack {
+  /** Beyond the bounds all that a stack calls is one. */
+  child(parent: Stack | undefined, called: string): Stack {
+    if (parent !== undefined && parent.depth > maxDepth) return parent
+    const name = parent?.depth === maxDepth ? overflowName : called
     const among = parent?.children ?? this.roots
     const known = among.get(name)
     if (known !== undefined) return known
@@ -44,13 +51,11 @@ export class Stacks {
 
   all(): ReadonlyArray<Stack> {
     const found: Array<Stack> = []
-    const walk = (stacks: Iterable<Stack>): void => {
-      for (const stack of stacks) {
-        found.push(stack)
-        walk(stack.children.values())
-      }
+    const waiting = [...this.roots.values()]
+    for (let stack = waiting.pop(); stack !== undefined; stack = waiting.pop()) {
+      found.push(stack)
+      for (const child of stack.children.values()) waiting.push(child)
     }
-    walk(this.roots.values())
     return found
   }
 
@@ -61,5 +66,8 @@ export class Stacks {
 }
 
 /** The names from the outermost to the stack itself. */
-export const path = (stack: Stack): ReadonlyArray<string> =>
-  stack.parent === undefined ? [stack.name] : [...path(stack.parent), stack.name]
+export const path = (stack: Stack): ReadonlyArray<string> => {
+  const names: Array<string> = []
+  for (let at: Stack | undefined = stack; at !== undefined; at = at.parent) names.push(at.name)
+  return names.toReversed()
+}
