@@ -23,6 +23,9 @@ const maxWaiting = 32
 const maxLines = 40
 const maxLength = 300
 
+/** As many parameters as the protocol of Postgres can number. */
+const maxParameters = 65_535
+
 type Plan = Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, SqlError>
 
 const planOfSqlite = (sql: SqlClient.SqlClient, { parameters, text }: Statement): Plan =>
@@ -64,8 +67,8 @@ const lineOf = (row: Readonly<Record<string, unknown>>): string =>
 
 const ask = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void> => {
   const plan = plans[statement.system]
-  if (plan === undefined) return Effect.void
-  return plan(sql, statement).pipe(
+  if (plan === undefined || statement.parameters > maxParameters) return Effect.void
+  return Effect.suspend(() => plan(sql, statement)).pipe(
     Effect.timeout("5 seconds"),
     Effect.map((rows) => {
       statement.plan = rows.slice(0, maxLines).map(lineOf)

@@ -156,6 +156,30 @@ describe("the plans of slow statements", () => {
     )
   )
 
+  it.live("are asked for after a statement that no plan can be made of", () =>
+    Effect.gen(function* () {
+      const odd = (text: string) =>
+        Effect.withSpan(Effect.void, "db", { attributes: { "db.query.text": text, "db.system.name": "postgresql" } })
+      const report = yield* planned((sql) => [
+        odd("SELECT a FROM t WHERE b = 'costs $99999999999'"),
+        odd("SELECT a FROM t WHERE c = $99999999999"),
+        sql`SELECT name FROM sqlite_master`
+      ])
+      assert.deepStrictEqual(report.statements.map(({ plan, system }) => [system, plan !== null]).toSorted(), [
+        ["postgresql", false],
+        ["postgresql", false],
+        ["sqlite", true]
+      ])
+    }).pipe(
+      Effect.provide(
+        withPlans.pipe(
+          Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })),
+          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+        )
+      )
+    )
+  )
+
   it.live("are asked for once, of reads only, without their values: Postgres", () =>
     Effect.gen(function* () {
       const report = yield* planned((sql) => [

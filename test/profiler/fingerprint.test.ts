@@ -1,5 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { fingerprint, isParameterised, isRead, maxFingerprintLength } from "../../src/profiler/internal/fingerprint.ts"
+import {
+  fingerprint,
+  isParameterised,
+  isRead,
+  maxFingerprintLength,
+  withParameters
+} from "../../src/profiler/internal/fingerprint.ts"
 import * as Generator from "../utils/Generator.ts"
 
 describe("the fingerprint of a statement", () => {
@@ -88,6 +94,15 @@ describe("the fingerprint of a statement", () => {
     ]) {
       assert.isFalse(isParameterised(statement), statement)
     }
+  })
+
+  it("counts as parameters only what is one", () => {
+    const of = (statement: string) => withParameters(statement, "postgresql")
+    assert.deepStrictEqual(of("SELECT a FROM t WHERE b = 'for $250000000'"), ["SELECT a FROM t WHERE b = $1", 1])
+    assert.deepStrictEqual(of("SELECT a FROM t WHERE b = $2 AND c = 5 -- $9"), [
+      "SELECT a FROM t WHERE b = $2 AND c = $3  ",
+      3
+    ])
   })
 
   it("takes for a read only what can't write", () => {

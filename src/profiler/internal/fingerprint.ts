@@ -68,8 +68,14 @@ export const isParameterised = (statement: string): boolean =>
 /** The statement with a parameter for each value, and how many parameters it has; for Postgres they are numbered. */
 export const withParameters = (statement: string, system: string): readonly [text: string, count: number] => {
   const numbered = system === "postgresql"
-  let count = numbered ? Math.max(0, ...[...statement.matchAll(/\$(\d+)/g)].map(([, digits]) => Number(digits))) : 0
-  const text = statement.slice(0, maxStatementLength).replace(token(), (found) => {
+  const known = statement.slice(0, maxStatementLength)
+  let count = 0
+  if (numbered) {
+    for (const [found] of known.matchAll(token())) {
+      if (/^\$\d+$/.test(found)) count = Math.max(count, Number(found.slice(1)))
+    }
+  }
+  const text = known.replace(token(), (found) => {
     const shown = placeholder(found)
     if (shown !== "?") return shown
     if (/^\$\d/.test(found)) return found
