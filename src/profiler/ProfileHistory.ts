@@ -51,7 +51,7 @@ export class ProfileHistoryError extends Schema.TaggedError<ProfileHistoryError>
  */
 export interface ProfileHistoryOptions {
   /**
-   * The folder of `profile.db` and of the lines that are not merged yet, at most 2 MiB. Where it does not exist nothing is
+   * The folder of `profile.db` and of the lines that are not merged yet, at most 16 MiB. Where it does not exist nothing is
    * recorded, and there is nothing to read.
    */
   readonly folder: string
@@ -84,8 +84,10 @@ export interface Filter {
 export const History = Schema.Struct({
   processes: Schema.Int,
   sessions: Schema.Int,
-  /** Lines that could not be read: of another version, or of a process that was killed while it wrote. */
+  /** Lines, or files of them, that could not be read: of another version, or of a process that was killed while it wrote. */
   broken: Schema.Int,
+  /** Lines that made room for newer ones before anybody read them. */
+  dropped: Schema.Int,
   /** How long the calibration kernel took in these processes, in milliseconds. */
   kernel: Report.Distribution,
   /** How long calls took in units of the kernel beside them, by kind and name; off by 3.2 % at most. */
@@ -165,15 +167,32 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
     const readings = yield* CurrentReadings
     let lost = 0
 
-    const merge = (sql: SqlClient.SqlClient, now: number) =>
+    const mergeFile = (sql: SqlClient.SqlClient, name: string, now: number) =>
       Effect.gen(function* () {
-        const files = yield* Spool.takeAll(settings.folder, now)
-        for (const file of files) {
-          yield* Store.merge(sql, file, now)
-          yield* Spool.remove(settings.folder, file.name)
-        }
-        yield* Store.trim(sql, now - settings.maxAgeMs, settings.maxRows)
-      })
+        const file = yield* Spool.read(settings.folder, name)
+        if (typeof file !== "string") yield* Store.merge(sql, file, now)
+        return file
+      }).pipe(sql.withTransaction)
+
+    /** Merges the files that wait for it, and counts those that can't be read. */
+    const mergeWaiting = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
+      let unreadable = 0
+      for (const name of yield* Spool.waiting(settings.folder)) {
+        const file = yield* mergeFile(sql, name, now)
+        if (typeof file !== "string") yield* Spool.remove(settings.folder, file)
+        else if (file === "unreadable") unreadable++
+      }
+      return unreadable
+    })
+
+    // Lines are set aside by who could write to the database, and after those that wait, so that they do not pile up.
+    const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
+      yield* mergeWaiting(sql, now)
+      yield* sql.withTransaction(Spool.take(settings.folder))
+      const unreadable = yield* mergeWaiting(sql, now)
+      yield* Store.trim(sql, now - settings.maxAgeMs, settings.maxRows)
+      return unreadable
+    })
 
     return ProfileHistory.of({
       record: (report, session) =>
@@ -184,7 +203,13 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           !Spool.exists(settings.folder)
             ? Effect.succeed(Store.nothing)
-            : withDatabase(settings, (sql) => Effect.andThen(merge(sql, now), Store.read(sql, filter)))
+            : withDatabase(settings, (sql) =>
+                Effect.gen(function* () {
+                  const unreadable = yield* merge(sql, now)
+                  const history = yield* Store.read(sql, filter)
+                  return { ...history, broken: history.broken + unreadable }
+                })
+              )
         ),
       lost: Effect.sync(() => lost)
     })

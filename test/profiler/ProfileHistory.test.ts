@@ -3,11 +3,13 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as TestClock from "effect/testing/TestClock"
 import type { ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as ProfileHistory from "../../src/profiler/ProfileHistory.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
 import * as Spool from "../../src/profiler/internal/spool.ts"
+import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
@@ -45,6 +47,34 @@ const open = (folder: string, kernelMs = 1, options: Partial<ProfileHistory.Prof
   const readings = { ...Virtual.make(), now: () => (now += kernelMs) }
   return ProfileHistory.make({ folder, ...options }).pipe(Effect.provide(Virtual.layer(readings)))
 }
+
+/** Has something happen right before or after the first call of a function of the file system. */
+const meddled = <A, E>(
+  name: "openSync" | "readFileSync" | "readdirSync" | "renameSync",
+  meddling: { readonly before?: () => void; readonly after?: () => void },
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const real = process.getBuiltinModule("node:fs") as unknown as Record<string, (...args: Array<unknown>) => unknown>
+    const original = real[name]!
+    const restore = () => {
+      real[name] = original
+    }
+    real[name] = (...args) => {
+      restore()
+      meddling.before?.()
+      const result = original(...args)
+      meddling.after?.()
+      return result
+    }
+    return Effect.ensuring(effect, Effect.sync(restore))
+  })
+
+const bytesOf = (folder: string): number =>
+  fs
+    .readdirSync(folder)
+    .filter((file) => file.endsWith(".jsonl"))
+    .reduce((sum, file) => sum + fs.statSync(path.join(folder, file)).size, 0)
 
 const counts = (history: ProfileHistory.History) =>
   Object.fromEntries(history.report.operations.map(({ name, wall }) => [name, wall.count]))
@@ -86,18 +116,14 @@ describe("ProfileHistory", () => {
       const files = () => fs.readdirSync(folder).filter((file) => file.endsWith(".jsonl"))
       yield* TestClock.setTime(start)
       yield* history.record(yield* measure({ a: [1] }))
-      // Killed after it took the lines away, and before it merged them.
-      yield* Spool.takeAll(folder, start)
+      // Killed after it set the lines aside, and before it merged them.
+      yield* Spool.take(folder)
       const [left] = files()
-      fs.utimesSync(path.join(folder, left!), start / 1_000, start / 1_000)
-      assert.deepStrictEqual(counts(yield* history.read()), {}, "it may still be at work")
       const content = fs.readFileSync(path.join(folder, left!))
-      fs.utimesSync(path.join(folder, left!), 0, 0)
       assert.deepStrictEqual(counts(yield* history.read()), { a: 1, db: 1 })
       assert.deepStrictEqual(files(), [])
       // Killed after it merged them, and before it removed the file.
       fs.writeFileSync(path.join(folder, left!), content)
-      fs.utimesSync(path.join(folder, left!), 0, 0)
       assert.deepStrictEqual(counts(yield* history.read()), { a: 1, db: 1 })
       assert.deepStrictEqual(files(), [])
     })
@@ -153,14 +179,138 @@ describe("ProfileHistory", () => {
       }
       assert.deepStrictEqual(Object.keys(counts(yield* history.read())).includes("a"), false)
       assert.strictEqual(counts(yield* history.read())["c"], 1)
-      // Lines that nobody reads have a bound of their own.
-      for (let i = 0; i < 40; i++) Spool.append(folder, "x".repeat(100_000))
-      const bytes = fs
-        .readdirSync(folder)
-        .filter((file) => file.endsWith(".jsonl"))
-        .reduce((sum, file) => sum + fs.statSync(path.join(folder, file)).size, 0)
-      assert.isAtMost(bytes, 2 * Spool.maxBytes + 200_002)
-      assert.isAbove(bytes, Spool.maxBytes)
+    })
+  )
+
+  it.effect("keeps a bounded number of lines that nobody reads, the newest, and tells how many made room", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const line = "x".repeat(500_000)
+      const bound = (Spool.maxAside + 1) * (Spool.maxBytes + 2 * line.length)
+      for (let i = 0; i < 100; i++) assert.isTrue(Spool.append(folder, `${i} ${line}`))
+      assert.isAtMost(bytesOf(folder), bound)
+      assert.isAbove(bytesOf(folder), Spool.maxAside * Spool.maxBytes)
+      yield* history.record(yield* measure({ a: [1] }))
+      const { broken, dropped, processes } = yield* history.read()
+      assert.strictEqual(processes, 1)
+      assert.isAbove(dropped, 0)
+      assert.strictEqual(broken + dropped, 100)
+    })
+  )
+
+  it.effect("keeps all hooks of a busy session", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const names = Array.from({ length: 50 }, (_, i) => [`operation ${i}`, [1, 2, 3]] as const)
+      const report = yield* measure(Object.fromEntries(names))
+      for (let i = 0; i < 300; i++) yield* history.record(report, "s")
+      assert.deepInclude(yield* history.read(), { processes: 300, dropped: 0, broken: 0 })
+      assert.strictEqual(yield* history.lost, 0)
+    })
+  )
+
+  it.effect("writes nothing down that can be computed, and reads it all the same", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const report = yield* measure({ a: Array.from({ length: 40 }, (_, i) => i) }, "deep")
+      yield* history.record(report)
+      const line = fs.readFileSync(path.join(folder, "profile.jsonl"), "utf8")
+      assert.notInclude(line, "p50")
+      const found = yield* history.read()
+      assert.deepStrictEqual(found.report.operations, report.operations)
+      assert.deepStrictEqual(found.report.statements, report.statements)
+    })
+  )
+
+  it.effect("loses no line of a writer that is slow, whatever a reader does meanwhile", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const reader = yield* open(folder)
+      const report = yield* measure({ a: [1] })
+      yield* history.record(report)
+      const context = yield* Effect.context<never>()
+      // A whole read falls between the opening of the file and the writing.
+      const readAll = () => void Effect.runSyncWith(context)(reader.read())
+      yield* meddled("openSync", { after: readAll }, history.record(report))
+      // The writing falls between the reading and the removal.
+      yield* history.record(report)
+      const [line] = fs.readFileSync(path.join(folder, "profile.jsonl"), "utf8").trim().split("\n")
+      const append = () => {
+        const [aside] = fs.readdirSync(folder).filter((file) => /^profile\..+\.jsonl$/.test(file))
+        fs.appendFileSync(path.join(folder, aside!), `\n${line}\n`)
+      }
+      yield* meddled("readFileSync", { after: append }, reader.read())
+      assert.deepStrictEqual(counts(yield* history.read()), { a: 4, db: 4 })
+    })
+  )
+
+  it.effect("sets nothing aside twice where several writers are at the bound", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const report = yield* measure({ a: [1] })
+      let written = 0
+      while (bytesOf(folder) < Spool.maxBytes) {
+        yield* history.record(report)
+        written++
+      }
+      // Between its look at the size and its setting aside another one does all of it.
+      const other = () => Effect.runSync(history.record(report))
+      yield* meddled("renameSync", { before: other }, history.record(report))
+      assert.deepInclude(yield* history.read(), { processes: written + 2, dropped: 0, broken: 0 })
+    })
+  )
+
+  it.effect("merges what it can read beside what it can't", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const report = yield* measure({ a: [1] })
+      fs.mkdirSync(path.join(folder, "profile.odd.jsonl"))
+      const gone = path.join(folder, "profile.gone.jsonl")
+      fs.writeFileSync(gone, "")
+      yield* history.record(report)
+      // Another reader is done with its file after this one has listed the folder.
+      yield* meddled("readdirSync", { after: () => fs.rmSync(gone) }, history.read())
+      yield* history.record(report)
+      assert.deepInclude(yield* history.read(), { processes: 2, broken: 1 })
+      assert.deepStrictEqual(
+        fs.readdirSync(folder).filter((file) => file.endsWith(".jsonl")),
+        ["profile.odd.jsonl"]
+      )
+    })
+  )
+
+  it.effect("takes no lines away that it can't merge", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      yield* history.read()
+      const sql = yield* Sqlite.make({ filename: path.join(folder, "profile.db") })
+      yield* sql`BEGIN IMMEDIATE`
+      yield* history.record(yield* measure({ a: [1] }))
+      const error = yield* Effect.flip(history.read())
+      assert.strictEqual(error._tag, "ProfileHistoryError")
+      yield* sql`ROLLBACK`
+      assert.deepStrictEqual(
+        fs.readdirSync(folder).filter((file) => file.endsWith(".jsonl")),
+        ["profile.jsonl"]
+      )
+      assert.deepStrictEqual(counts(yield* history.read()), { a: 1, db: 1 })
+    }).pipe(Effect.provide(Reactivity.layer))
+  )
+
+  it.effect("loses one line only to half a line of a process that was killed", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      fs.writeFileSync(path.join(folder, "profile.jsonl"), '{"session":"x","ker')
+      yield* history.record(yield* measure({ a: [1] }))
+      assert.deepInclude(yield* history.read(), { processes: 1, broken: 1 })
     })
   )
 

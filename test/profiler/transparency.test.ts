@@ -296,8 +296,15 @@ describe("a program that is profiled", () => {
   for (const level of ["wall", "deep"] as const) {
     it.effect(`goes on where all spans of a tracer are one object: ${level}`, () =>
       Effect.gen(function* () {
-        const options = { name: "noop", parent: Option.none(), annotations: Context.empty(), links: [] } as const
-        const span = new Tracer.NativeSpan({ ...options, startTime: 0n, kind: "internal", root: true, sampled: false })
+        const span = new Tracer.NativeSpan({
+          name: "noop",
+          parent: Option.none(),
+          annotations: Context.empty(),
+          links: [],
+          startTime: 0n,
+          kind: "internal",
+          sampled: false
+        })
         span.end = () => undefined
         const shared: Tracer.Tracer = { span: () => span }
         const nested = Effect.withSpan(Effect.withSpan(Effect.void, "inner"), "outer")

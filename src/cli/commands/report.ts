@@ -68,12 +68,13 @@ const empty = [
 ]
 
 const lines = (history: ProfileHistory.History, options: ProfileText.TextOptions): ReadonlyArray<string> => {
-  const { broken, kernel, processes, report, sessions } = history
+  const { broken, dropped, kernel, processes, report, sessions } = history
   if (processes === 0) return empty
   const speed = kernel.p50 === null ? "" : `; the calibration kernel took ${(kernel.p50 * 1_000).toFixed(0)} us`
   return [
     `${processes} processes of ${sessions} sessions${speed}`,
     ...(broken > 0 ? [`${broken} profiles could not be read and are left out`] : []),
+    ...(dropped > 0 ? [`${dropped} profiles made room for newer ones before they were read`] : []),
     ProfileText.format(report, options)
   ]
 }

@@ -11,15 +11,10 @@ import * as Report from "../ProfileReport.ts"
 import { emptyReport, noCost } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
 import type { Line } from "./line.ts"
+import * as LineReader from "./lineReader.ts"
 import * as Merge from "./merge.ts"
 import { distribution } from "./snapshot.ts"
-import type { Taken } from "./spool.ts"
-
-const LineSchema = Schema.Struct({
-  session: Schema.String,
-  kernel: Schema.Finite,
-  report: Report.ProfileReport
-})
+import { type Aside, droppedOf } from "./spool.ts"
 
 const Encoded = Schema.Struct({
   count: Schema.Int,
@@ -34,6 +29,7 @@ const Encoded = Schema.Struct({
 const Processes = Schema.Struct({
   processes: Schema.Int,
   broken: Schema.Int,
+  dropped: Schema.Int,
   kernel: Encoded,
   level: Report.ProfileReport.fields.level,
   from: Schema.Finite,
@@ -46,7 +42,6 @@ const Processes = Schema.Struct({
 
 type Processes = typeof Processes.Type
 
-const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(LineSchema))
 const decodeProcesses = Schema.decodeUnknownOption(Schema.fromJsonString(Processes))
 const decodeOperation = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Operation))
 const decodeStatement = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Statement))
@@ -140,6 +135,7 @@ const one = (value: number): Histogram.Encoded => {
 const processOf = ({ kernel, report }: Line): Processes => ({
   processes: 1,
   broken: 0,
+  dropped: 0,
   kernel: one(kernel),
   level: report.level,
   from: report.from,
@@ -153,9 +149,10 @@ const processOf = ({ kernel, report }: Line): Processes => ({
 const noTimes = Histogram.encode(Histogram.make())
 
 /** Lines of which nothing is known but that there were some. */
-const brokenAt = (at: number, broken: number): Processes => ({
+const unknownAt = (at: number, broken: number, dropped: number): Processes => ({
   processes: 0,
   broken,
+  dropped,
   kernel: noTimes,
   level: "wall",
   from: at,
@@ -169,6 +166,7 @@ const brokenAt = (at: number, broken: number): Processes => ({
 const processes = (a: Processes, b: Processes): Processes => ({
   processes: a.processes + b.processes,
   broken: a.broken + b.broken,
+  dropped: a.dropped + b.dropped,
   kernel: histograms(a.kernel, b.kernel),
   level: b.processes > 0 ? b.level : a.level,
   from: Math.min(a.from, b.from),
@@ -194,10 +192,13 @@ interface Batch {
 const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
   const batch: Batch = { measured: new Map(), processes: new Map() }
   let broken = 0
+  let dropped = 0
   for (const text of lines) {
-    const line = Option.getOrUndefined(decodeLine(text))
+    const line = Option.getOrUndefined(LineReader.decode(text))
     if (line === undefined) {
-      broken++
+      const known = droppedOf(text)
+      if (known === undefined) broken++
+      else dropped += known
       continue
     }
     const hour = hourOf(line.report.to)
@@ -207,9 +208,9 @@ const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
       put(batch.measured, keyOf(hour, session, value.kind, value.name), { hour, session, value }, measureds)
     }
   }
-  if (broken > 0) {
+  if (broken + dropped > 0) {
     const hour = hourOf(now)
-    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: brokenAt(now, broken) }, processes)
+    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, broken, dropped) }, processes)
   }
   return batch
 }
@@ -245,18 +246,18 @@ const writeProcesses = (sql: SqlClient.SqlClient, { hour, session, value }: Row<
       ON CONFLICT (hour, session) DO UPDATE SET body = excluded.body`
   })
 
-/** Merges the lines of a file, once: a file that has been merged, by a reader that was killed then, is left out. */
-export const merge = (sql: SqlClient.SqlClient, file: Taken, now: number): Effect.Effect<void, SqlError> =>
-  sql.withTransaction(
-    Effect.gen(function* () {
-      const batch = collect(file.lines, now)
-      const added = yield* sql`INSERT INTO merged (file, hour) VALUES (${file.name}, ${hourOf(now)})
-        ON CONFLICT DO NOTHING RETURNING 1`
-      if (added.length === 0) return
-      for (const row of batch.processes.values()) yield* writeProcesses(sql, row)
-      for (const row of batch.measured.values()) yield* writeMeasured(sql, row)
-    })
-  )
+/**
+ * Merges the lines of a file, once: a file that has been merged, by a reader that was killed then, is left out. It is run in
+ * the transaction in which the file is read.
+ */
+export const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, file: Aside, now: number) {
+  const added = yield* sql`INSERT INTO merged (file, hour) VALUES (${file.name}, ${hourOf(now)})
+    ON CONFLICT DO NOTHING RETURNING 1`
+  if (added.length === 0) return
+  const batch = collect(file.lines, now)
+  for (const row of batch.processes.values()) yield* writeProcesses(sql, row)
+  for (const row of batch.measured.values()) yield* writeMeasured(sql, row)
+})
 
 /** Drops what is too old, and the oldest of what is too much. */
 export const trim = (sql: SqlClient.SqlClient, oldest: number, maxRows: number): Effect.Effect<void, SqlError> =>
@@ -305,6 +306,7 @@ const historyOf = (all: Processes | undefined, sessions: number, found: Readonly
   processes: all?.processes ?? 0,
   sessions,
   broken: all?.broken ?? 0,
+  dropped: all?.dropped ?? 0,
   kernel: distribution(Histogram.decode(all?.kernel ?? noTimes)),
   relative: Object.fromEntries(
     found.map(({ kind, name, relative }) => [labelOf(kind, name), distribution(Histogram.decode(relative))])

@@ -1,7 +1,7 @@
 /**
  * The line that a process leaves of what it has measured.
  */
-import type { ProfileReport } from "../ProfileReport.ts"
+import type { Distribution, Operation, ProfileReport, Statement } from "../ProfileReport.ts"
 import { calibrate } from "./calibration.ts"
 import * as Spool from "./spool.ts"
 
@@ -13,6 +13,39 @@ export interface Line {
   readonly report: ProfileReport
 }
 
+/** Without what can be computed from the rest. */
+const bare = ({ buckets, count, max, min, sum, zeros }: Distribution) =>
+  count === 0 ? { buckets } : { count, sum, min, max, zeros, buckets }
+
+const operation = (self: Operation) => ({
+  ...self,
+  wall: bare(self.wall),
+  thread:
+    self.thread === null
+      ? null
+      : { ...self.thread, active: bare(self.thread.active), waiting: bare(self.thread.waiting) }
+})
+
+const statement = (self: Statement) => ({
+  ...self,
+  wall: bare(self.wall),
+  wait: bare(self.wait),
+  execution: bare(self.execution)
+})
+
+/** The line as text; `lineReader.ts` reads it. */
+export const encode = ({ kernel, report, session }: Line): string =>
+  JSON.stringify({
+    session,
+    kernel,
+    report: {
+      ...report,
+      operations: report.operations.map(operation),
+      statements: report.statements.map(statement),
+      measured: report.measured.filter(({ value }) => value !== 0)
+    }
+  })
+
 /** Writes the line, and says whether that went well. */
 export const write = (
   folder: string,
@@ -22,8 +55,7 @@ export const write = (
 ): boolean => {
   try {
     const kernel = calibrate(now)
-    const line: Line = { session: session ?? "", kernel, report: { ...report, slow: [], stacks: [] } }
-    return Spool.append(folder, JSON.stringify(line))
+    return Spool.append(folder, encode({ session: session ?? "", kernel, report: { ...report, slow: [], stacks: [] } }))
   } catch {
     return false
   }
