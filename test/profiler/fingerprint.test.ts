@@ -33,11 +33,32 @@ describe("the fingerprint of a statement", () => {
     ['SELECT "a\\"ghp_x" FROM t', "SELECT ?"],
     ["SELECT 'a\\b' FROM t", "SELECT ? FROM t"],
     ["SELECT a /* b /* c */ ghp_x */ FROM t", "SELECT a"],
-    ["SELECT a # ghp_x\n FROM t WHERE a #> b", "SELECT a FROM t WHERE a #> b"],
+    ["SELECT a # ghp_x\n FROM t WHERE a #> b\n AND c", "SELECT a FROM t WHERE a AND c"],
+    ["SELECT a FROM t #- ghp_x", "SELECT a FROM t"],
+    ["SELECT a FROM t #-- ghp_x", "SELECT a FROM t"],
+    ["SELECT a FROM t #> password ghp_x\n WHERE a = 1", "SELECT a FROM t WHERE a = ?"],
+    ["SELECT a # '1\nghp_x'", "SELECT a"],
+    ["SELECT 5--'a\nghp_x'", "SELECT ?"],
+    ["SELECT 5--ghp_x\n FROM t", "SELECT ? FROM t"],
+    ["SELECT 5 -- don't\n FROM t", "SELECT ? FROM t"],
+    ["SET app.token = ghp_x", "SET app.token = ?"],
+    ["set local app.token to ghp_x", "set local app.token to ?"],
+    ["PRAGMA key = ghp_x", "PRAGMA key ?"],
+    ["PRAGMA hexkey(ghp_x)", "PRAGMA hexkey( ?"],
+    ["SELECT 1; PRAGMA rekey = ghp_x", "SELECT ?; PRAGMA rekey = ?"],
+    ["ATTACH DATABASE 'a' AS b KEY ghp_x", "ATTACH DATABASE ? AS b KEY ?"],
+    ["ALTER USER a PASSWORD ghp_x", "ALTER USER a PASSWORD ?"],
+    ["UPDATE t SET a = b", "UPDATE t SET a = b"],
+    ["SELECT [a], [ghp_x 12345678] FROM t", "SELECT [a], ? FROM t"],
     ["SELECT $é$ ghp_x $é$ FROM t", "SELECT ? FROM t"],
     ['SELECT * FROM t WHERE a = "ghp_9f8e7d6c5b4a"', "SELECT * FROM t WHERE a = ?"],
     ["", ""]
   ])("of %s", (statement, expected) => assert.strictEqual(fingerprint(statement), expected))
+
+  it("knows the operators of Postgres", () => {
+    const statement = "SELECT a #>> '{b,c}' FROM t WHERE a #- '{d}' IS NOT NULL"
+    assert.strictEqual(fingerprint(statement, "postgresql"), "SELECT a #>> ? FROM t WHERE a #- ? IS NOT NULL")
+  })
 
   it("keeps no value, wherever and however it stands", () => {
     const seed = Date.now() % 2 ** 32
@@ -89,6 +110,7 @@ describe("the fingerprint of a statement", () => {
       "SELECT 'a'",
       "SELECT $$a$$",
       "SELECT $1 -- x",
+      "SET app.token = a",
       'SELECT "a b"',
       "SELECT $q$a$q$"
     ]) {

@@ -133,8 +133,8 @@ export class Statements {
   private find(text: string, system: string): Statement {
     const known = this.texts.get(text)
     if (known !== undefined && !known.evicted && known.system === system) return known
-    const parameterised = Fingerprint.isParameterised(text)
-    const fingerprint = Fingerprint.fingerprint(text)
+    const parameterised = Fingerprint.isParameterised(text, system)
+    const fingerprint = Fingerprint.fingerprint(text, system)
     const key = `${system}\n${fingerprint}`
     let statement = this.table.get(key)
     if (statement === undefined) {
