@@ -256,6 +256,33 @@ describe("the profiler of queries", () => {
     }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()))
   )
 
+  it.effect("leaves out a number that is none, or can't be had, and no other one", () =>
+    Effect.gen(function* () {
+      yield* Metric.update(Metric.counter("athena_good"), 1)
+      yield* Metric.update(Metric.gauge("athena_infinite"), Infinity)
+      const broken = {
+        get: () => {
+          throw new Error("broken")
+        },
+        update: () => undefined,
+        modify: () => undefined
+      }
+      Metric.registerUnsafe(Metric.gauge("athena_broken"), yield* Effect.context<never>(), broken)
+      yield* Metric.update(Metric.counter("athena_last"), 2)
+      const profiler = yield* Profiler.Profiler
+      yield* profiler.record("endless", "Infinity")
+      yield* profiler.record("endless", "Infinity")
+      const report = yield* profiler.report
+      assert.deepStrictEqual(
+        report.measured.map(({ name }) => name),
+        ["athena_good", "athena_last"]
+      )
+      assert.strictEqual(report.cost.failures, 1)
+      const json = yield* Schema.encodeEffect(ProfileReport.Json)(report)
+      assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(ProfileReport.Json)(json), report)
+    }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
   it.effect("finds the same query many times under one span", () =>
     Effect.gen(function* () {
       const executor = yield* QueryExecutor.QueryExecutor

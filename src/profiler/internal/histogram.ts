@@ -14,6 +14,7 @@ const powers = 64
 const bucketCount = powers * bucketsPerPower
 
 const smallest = 2 ** smallestPower
+const largest = 2 ** (smallestPower + powers)
 /** The upper word of a float64 less its last 15 bits: the power, and 5 bits of what stands after the point. */
 const offset = (1023 + smallestPower) * bucketsPerPower
 
@@ -87,9 +88,9 @@ const add = (self: Histogram, index: number, count: number): void => {
   self.buckets[index - self.from]! += count
 }
 
-/** Records a value, once or so many times. A negative one, and what is no number, counts as zero. */
+/** Records a value, once or so many times. A negative one, and what is no number, counts as zero; one beyond 2^44 as that. */
 export const record = (self: Histogram, value: number, times = 1): void => {
-  const known = value > 0 ? Math.min(value, Number.MAX_VALUE) : 0
+  const known = value > 0 ? Math.min(value, largest) : 0
   self.count += times
   self.sum += known * times
   if (known < self.min) self.min = known

@@ -11,8 +11,12 @@ export class KeepingRegistry extends Map<string, Metadata> {
   override delete(key: string): boolean {
     const metadata = this.get(key)
     if (metadata === undefined) return false
-    const last = metadata.hooks.get(Context.empty())
-    this.set(key, { ...metadata, hooks: { ...metadata.hooks, get: () => last } })
-    return true
+    try {
+      const last = metadata.hooks.get(Context.empty())
+      this.set(key, { ...metadata, hooks: { ...metadata.hooks, get: () => last } })
+      return true
+    } catch {
+      return super.delete(key)
+    }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Makes the report of what has been recorded.
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
@@ -96,29 +96,37 @@ const isShown = (id: string): boolean =>
 /** How many numbers of others a report has at most. */
 const maxMeasured = 500
 
-const measured = (context: Context.Context<never>): ReadonlyArray<Report.Measured> =>
-  Metric.snapshotUnsafe(context)
-    .filter((metric) => isShown(metric.id))
-    .slice(0, maxMeasured)
-    .map((metric): Report.Measured => {
-      const common = { name: metric.id, attributes: { ...metric.attributes } }
-      switch (metric.type) {
-        case "Counter":
-          return { ...common, type: "count", value: Number(metric.state.count), sum: null, max: null }
-        case "Gauge":
-          return { ...common, type: "gauge", value: Number(metric.state.value), sum: null, max: null }
-        case "Histogram":
-        case "Summary": {
-          const { count, max, sum } = metric.state
-          return { ...common, type: "histogram", value: count, sum, max: count === 0 ? 0 : max }
-        }
-        case "Frequency": {
-          let value = 0
-          for (const occurrences of metric.state.occurrences.values()) value += occurrences
-          return { ...common, type: "count", value, sum: null, max: null }
-        }
-      }
-    })
+const numbersOf = (metric: Metric.Metric.Snapshot): Report.Measured => {
+  const common = { name: metric.id, attributes: { ...metric.attributes } }
+  switch (metric.type) {
+    case "Counter":
+      return { ...common, type: "count", value: Number(metric.state.count), sum: null, max: null }
+    case "Gauge":
+      return { ...common, type: "gauge", value: Number(metric.state.value), sum: null, max: null }
+    case "Histogram":
+    case "Summary": {
+      const { count, max, sum } = metric.state
+      return { ...common, type: "histogram", value: count, sum, max: count === 0 ? 0 : max }
+    }
+    case "Frequency": {
+      let value = 0
+      for (const occurrences of metric.state.occurrences.values()) value += occurrences
+      return { ...common, type: "count", value, sum: null, max: null }
+    }
+  }
+}
+
+/** A number that is none, or can't be had, is left out, and no other with it. */
+const measured = (recorder: Recorder, context: Context.Context<never>): ReadonlyArray<Report.Measured> => {
+  const found: Array<Report.Measured> = []
+  for (const { hooks, ...metric } of Context.get(context, Metric.MetricRegistry).values()) {
+    if (found.length >= maxMeasured) break
+    if (!isShown(metric.id)) continue
+    const one = recorder.attempt(() => numbersOf({ ...metric, state: hooks.get(context) } as Metric.Metric.Snapshot))
+    if (one !== undefined && [one.value, one.sum ?? 0, one.max ?? 0].every(Number.isFinite)) found.push(one)
+  }
+  return found
+}
 
 /** What the profiling itself cost until now, where a call costs so much more than can be seen from inside. */
 export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
@@ -165,7 +173,7 @@ export const make = (recorder: Recorder, context: Context.Context<never>, unseen
     evicted: { statements: statements.evicted, calls: statements.evictedCalls },
     slow: statements.slow.map(slow),
     slowDropped: statements.slowDropped,
-    measured: recorder.attempt(() => measured(context)) ?? [],
+    measured: recorder.attempt(() => measured(recorder, context)) ?? [],
     stacks: recorder.stacks
       .all()
       .filter((stack) => stack.self > 0)
