@@ -145,7 +145,9 @@ const withDatabase = <A>(
   use: (sql: SqlClient.SqlClient) => Effect.Effect<A, SqlError>
 ): Effect.Effect<A, ProfileHistoryError> =>
   Effect.gen(function* () {
-    const sql = yield* Sqlite.make({ filename: `${settings.folder}/profile.db`, busyTimeout: "2 seconds" })
+    const filename = `${settings.folder}/profile.db`
+    yield* Spool.makePrivate(filename)
+    const sql = yield* Sqlite.make({ filename, busyTimeout: "2 seconds" })
     yield* Store.prepare(sql)
     return yield* use(sql)
   }).pipe(
@@ -190,7 +192,7 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
       yield* mergeWaiting(sql, now)
       yield* sql.withTransaction(Spool.take(settings.folder))
       const unreadable = yield* mergeWaiting(sql, now)
-      yield* Store.trim(sql, now - settings.maxAgeMs, settings.maxRows)
+      yield* Store.trim(sql, now - settings.maxAgeMs, now, settings.maxRows)
       return unreadable
     })
 

@@ -285,7 +285,8 @@ export type Cost = typeof Cost.Type
  */
 export const ProfileReport = Schema.Struct({
   version: Schema.Literal(version),
-  level: Schema.Literals(["wall", "standard", "deep"]),
+  /** `mixed`: of several processes that had several levels. */
+  level: Schema.Literals(["wall", "standard", "deep", "mixed"]),
   from: amount,
   to: amount,
   /** The part of the time that samples may cost. */

@@ -114,7 +114,7 @@ const summary = (report: Report.ProfileReport, { style }: Settings): ReadonlyArr
   const from = new Date(report.from).toISOString()
   return [
     style.bold("Profile"),
-    `  ${Units.ms(report.to - report.from)} from ${from}, level ${report.level}`,
+    `  ${Units.ms(report.to - report.from)} from ${from}, ${report.level === "mixed" ? "several levels" : `level ${report.level}`}`,
     `  ${Units.count(count)} calls of ${report.operations.length} operations, ${Units.count(statements)} of ${report.statements.length} statements`,
     ...(report.overflowed > 0 ? [`  ${Units.count(report.overflowed)} calls of further names are in (others)`] : [])
   ]

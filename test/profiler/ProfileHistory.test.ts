@@ -304,6 +304,94 @@ describe("ProfileHistory", () => {
     }).pipe(Effect.provide(Reactivity.layer))
   )
 
+  it.effect("keeps what a clock that was ahead has left from pushing out what is new", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder, 1, { maxRows: 6 })
+      const ahead = start + 10 * 365 * 24 * hour
+      yield* TestClock.setTime(ahead)
+      yield* history.record(yield* measure({ x: [1], y: [1], z: [1] }), "ahead")
+      yield* history.read()
+      yield* history.record(yield* measure({ late: [1] }), "late")
+      yield* TestClock.setTime(start)
+      yield* history.record(yield* measure({ now: [1] }), "now")
+      const found = yield* history.read()
+      assert.deepStrictEqual(counts(found), { late: 1, now: 1, db: 2 })
+      assert.strictEqual(found.report.to, start)
+    })
+  )
+
+  it.effect("leaves a file of a newer version as it is", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      const sql = yield* Sqlite.make({ filename: path.join(folder, "profile.db") })
+      yield* sql`CREATE TABLE of_then (a INTEGER)`
+      yield* sql`PRAGMA user_version = 2`
+      yield* history.record(yield* measure({ a: [1] }))
+      const error = yield* Effect.flip(history.read())
+      assert.strictEqual(error._tag, "ProfileHistoryError")
+      assert.deepStrictEqual(yield* sql`SELECT name FROM sqlite_schema`, [{ name: "of_then" }])
+      assert.deepStrictEqual(yield* sql`PRAGMA user_version`, [{ user_version: 2 }])
+    }).pipe(Effect.provide(Reactivity.layer))
+  )
+
+  it.effect("keeps what was slow, what made room, and whether there were several levels", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      yield* TestClock.setTime(start)
+      const history = yield* open(folder)
+      const report = yield* measure({ a: [1] }, "deep")
+      const slow = { fingerprint: "SELECT ?", ms: 200, waitMs: null, rows: 1, parent: null, why: "limit" } as const
+      const evicted = { statements: 7, calls: 70 }
+      const all = Array.from({ length: 12 }, (_, at) => ({ ...slow, at: start + at }))
+      yield* history.record(
+        { ...report, evicted, slow: all, slowDropped: 3, unowned: { fibers: 1, elsewhere: 2 } },
+        "a"
+      )
+      assert.strictEqual((yield* history.read()).report.level, "deep")
+      const other = yield* measure({ a: [1] })
+      yield* history.record({ ...other, evicted, slow: [{ ...slow, at: start - 1 }] }, "b")
+      const found = (yield* history.read()).report
+      assert.deepInclude(found, {
+        level: "mixed",
+        evicted: { statements: 14, calls: 140 },
+        slowDropped: 5,
+        unowned: { fibers: 1, elsewhere: 2 }
+      })
+      assert.deepStrictEqual(
+        found.slow.map(({ at }) => at - start),
+        [-1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+      )
+    })
+  )
+
+  it.effect("counts no line that it can't read as a session, and no time for it", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      yield* TestClock.setTime(start)
+      const history = yield* open(folder)
+      yield* history.record(yield* measure({ a: [1] }), "s")
+      fs.appendFileSync(path.join(folder, "profile.jsonl"), "{broken\n")
+      yield* TestClock.adjust(50 * hour)
+      const found = yield* history.read()
+      assert.deepInclude(found, { processes: 1, sessions: 1, broken: 1 })
+      assert.isBelow(found.report.to, start + hour)
+    })
+  )
+
+  it.effect("can be read by its owner alone", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      yield* history.record(yield* measure({ a: [1] }))
+      const modes = () => fs.readdirSync(folder).map((file) => fs.statSync(path.join(folder, file)).mode & 0o077)
+      assert.deepStrictEqual(modes(), [0])
+      yield* history.read()
+      assert.deepStrictEqual(modes(), [0])
+    })
+  )
+
   it.effect("loses one line only to half a line of a process that was killed", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make

@@ -91,7 +91,7 @@ export const report = Command.make(
       Argument.variadic()
     ),
     since: Flag.String("since").pipe(
-      Flag.withDescription('From when on: so long ago ("2 hours"), or a date and time'),
+      Flag.withDescription('From when on: so long ago ("2 hours"), or a date and time; from its full hour'),
       Flag.optional
     ),
     session: Flag.String("session").pipe(Flag.withDescription("One session of the agent"), Flag.optional),

@@ -1,6 +1,7 @@
 /**
  * The tables of `profile.db`, and how lines get into them and histories out.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -25,17 +26,24 @@ const Encoded = Schema.Struct({
   buckets: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
 })
 
+const { fields } = Report.ProfileReport
+
 /** What is kept of the processes of an hour and a session beside what they measured. */
 const Processes = Schema.Struct({
   processes: Schema.Int,
   broken: Schema.Int,
   dropped: Schema.Int,
   kernel: Encoded,
-  level: Report.ProfileReport.fields.level,
+  level: fields.level,
   from: Schema.Finite,
   to: Schema.Finite,
   elapsed: Schema.Finite,
+  budget: Schema.Finite,
   overflowed: Schema.Int,
+  unowned: fields.unowned,
+  evicted: fields.evicted,
+  slow: fields.slow,
+  slowDropped: Schema.Int,
   measured: Schema.Array(Report.Measured),
   cost: Report.Cost
 })
@@ -50,6 +58,9 @@ const decodeEncoded = Schema.decodeUnknownOption(Schema.fromJsonString(Encoded))
 /** The version of the tables, kept in the file's `user_version`. */
 const schemaVersion = 1
 
+/** The file has tables that this version does not know. */
+export class NewerHistory extends Data.TaggedError("NewerHistory")<{ readonly version: number }> {}
+
 const tables = [
   `CREATE TABLE measured (hour INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
     body TEXT NOT NULL, relative TEXT NOT NULL, PRIMARY KEY (hour, session, kind, name)) WITHOUT ROWID`,
@@ -62,13 +73,17 @@ const tables = [
 const hourMs = 3_600_000
 const hourOf = (at: number): number => Math.floor(at / hourMs)
 
-export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError> =>
+/** Makes the tables where there are none. A file of a newer version is left as it is. */
+export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError | NewerHistory> =>
   Effect.gen(function* () {
-    const version = sql.unsafe<{ user_version: number }>("PRAGMA user_version")
-    if ((yield* version)[0]?.user_version === schemaVersion) return
+    const isReady = Effect.flatMap(sql.unsafe<{ user_version: number }>("PRAGMA user_version"), ([row]) => {
+      const version = row?.user_version ?? 0
+      return version > schemaVersion ? Effect.fail(new NewerHistory({ version })) : Effect.succeed(version > 0)
+    })
+    if (yield* isReady) return
     yield* sql.withTransaction(
       Effect.gen(function* () {
-        if ((yield* version)[0]?.user_version === schemaVersion) return
+        if (yield* isReady) return
         for (const table of tables) yield* sql.unsafe(table)
         yield* sql.unsafe(`PRAGMA user_version = ${schemaVersion}`)
       })
@@ -132,17 +147,27 @@ const one = (value: number): Histogram.Encoded => {
   return Histogram.encode(histogram)
 }
 
-const processOf = ({ kernel, report }: Line): Processes => ({
+/** How many slow executions are kept of an hour and a session, and of all. */
+const maxSlowKept = 20
+const maxSlow = 100
+
+/** What a process says of itself. Its clock may have been ahead. */
+const processOf = ({ kernel, report }: Line, now: number): Processes => ({
   processes: 1,
   broken: 0,
   dropped: 0,
   kernel: one(kernel),
   level: report.level,
-  from: report.from,
-  to: report.to,
+  from: Math.min(report.from, now),
+  to: Math.min(report.to, now),
   elapsed: report.to - report.from,
+  budget: report.budget,
   overflowed: report.overflowed,
-  measured: report.measured.filter(({ value }) => value !== 0),
+  unowned: report.unowned,
+  evicted: report.evicted,
+  slow: report.slow,
+  slowDropped: report.slowDropped,
+  measured: report.measured,
   cost: report.cost
 })
 
@@ -158,21 +183,42 @@ const unknownAt = (at: number, broken: number, dropped: number): Processes => ({
   from: at,
   to: at,
   elapsed: 0,
+  budget: 0,
   overflowed: 0,
+  unowned: null,
+  evicted: { statements: 0, calls: 0 },
+  slow: [],
+  slowDropped: 0,
   measured: [],
   cost: noCost
 })
 
-const processes = (a: Processes, b: Processes): Processes => ({
+/** Level and time, of which lines that can't be read tell nothing. */
+const known = (a: Processes, b: Processes): Pick<Processes, "level" | "from" | "to"> =>
+  b.processes === 0
+    ? a
+    : a.processes === 0
+      ? b
+      : { level: a.level === b.level ? a.level : "mixed", from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) }
+
+const processes = (a: Processes, b: Processes, maxSlow: number): Processes => ({
   processes: a.processes + b.processes,
   broken: a.broken + b.broken,
   dropped: a.dropped + b.dropped,
   kernel: histograms(a.kernel, b.kernel),
-  level: b.processes > 0 ? b.level : a.level,
-  from: Math.min(a.from, b.from),
-  to: Math.max(a.to, b.to),
+  level: known(a, b).level,
+  from: known(a, b).from,
+  to: known(a, b).to,
   elapsed: a.elapsed + b.elapsed,
+  budget: Math.max(a.budget, b.budget),
   overflowed: a.overflowed + b.overflowed,
+  unowned: Merge.unowned(a.unowned, b.unowned),
+  evicted: {
+    statements: a.evicted.statements + b.evicted.statements,
+    calls: a.evicted.calls + b.evicted.calls
+  },
+  slow: Merge.slow(a.slow, b.slow, maxSlow),
+  slowDropped: a.slowDropped + b.slowDropped + Math.max(0, a.slow.length + b.slow.length - maxSlow),
   measured: Merge.measureds(a.measured, b.measured),
   cost: Merge.costs(a.cost, b.cost, a.elapsed + b.elapsed)
 })
@@ -189,6 +235,8 @@ interface Batch {
   readonly processes: Map<string, Row<Processes>>
 }
 
+const kept = (a: Processes, b: Processes): Processes => processes(a, b, maxSlowKept)
+
 const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
   const batch: Batch = { measured: new Map(), processes: new Map() }
   let broken = 0
@@ -201,16 +249,16 @@ const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
       else dropped += known
       continue
     }
-    const hour = hourOf(line.report.to)
+    const hour = hourOf(Math.min(line.report.to, now))
     const { session } = line
-    put(batch.processes, keyOf(hour, session), { hour, session, value: processOf(line) }, processes)
+    put(batch.processes, keyOf(hour, session), { hour, session, value: processOf(line, now) }, kept)
     for (const value of ofLine(line)) {
       put(batch.measured, keyOf(hour, session, value.kind, value.name), { hour, session, value }, measureds)
     }
   }
   if (broken + dropped > 0) {
     const hour = hourOf(now)
-    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, broken, dropped) }, processes)
+    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, broken, dropped) }, kept)
   }
   return batch
 }
@@ -241,7 +289,7 @@ const writeProcesses = (sql: SqlClient.SqlClient, { hour, session, value }: Row<
     const rows = yield* sql<{ body: string }>`
       SELECT body FROM processes WHERE hour = ${hour} AND session = ${session}`
     const known = Option.flatMap(Option.fromNullishOr(rows[0]?.body), decodeProcesses)
-    const merged = known._tag === "None" ? value : processes(known.value, value)
+    const merged = known._tag === "None" ? value : kept(known.value, value)
     yield* sql`INSERT INTO processes (hour, session, body) VALUES (${hour}, ${session}, ${JSON.stringify(merged)})
       ON CONFLICT (hour, session) DO UPDATE SET body = excluded.body`
   })
@@ -259,13 +307,19 @@ export const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, file
   for (const row of batch.measured.values()) yield* writeMeasured(sql, row)
 })
 
-/** Drops what is too old, and the oldest of what is too much. */
-export const trim = (sql: SqlClient.SqlClient, oldest: number, maxRows: number): Effect.Effect<void, SqlError> =>
+/** Drops what is too old, what a clock that was ahead has left, and the oldest of what is too much. */
+export const trim = (
+  sql: SqlClient.SqlClient,
+  oldest: number,
+  now: number,
+  maxRows: number
+): Effect.Effect<void, SqlError> =>
   sql.withTransaction(
     Effect.gen(function* () {
       const from = hourOf(oldest)
-      yield* sql`DELETE FROM measured WHERE hour < ${from}`
-      yield* sql`DELETE FROM processes WHERE hour < ${from}`
+      const to = hourOf(now) + 1
+      yield* sql`DELETE FROM measured WHERE hour < ${from} OR hour > ${to}`
+      yield* sql`DELETE FROM processes WHERE hour < ${from} OR hour > ${to}`
       yield* sql`DELETE FROM merged WHERE hour < ${from}`
       yield* sql`DELETE FROM measured WHERE (hour, session, kind, name) IN
         (SELECT hour, session, kind, name FROM measured ORDER BY hour DESC LIMIT -1 OFFSET ${maxRows})`
@@ -285,7 +339,12 @@ const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): R
         level: all.level,
         from: all.from,
         to: all.to,
+        budget: all.budget,
         overflowed: all.overflowed,
+        unowned: all.unowned,
+        evicted: all.evicted,
+        slow: all.slow,
+        slowDropped: all.slowDropped,
         measured: all.measured,
         cost: all.cost
       }),
@@ -336,13 +395,15 @@ export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<Hi
       if (value !== undefined) put(measured, keyOf(kind, name), { hour: 0, session: "", value }, measureds)
     }
     let all: Processes | undefined
-    for (const { body } of processRows) {
+    const sessions = new Set<string>()
+    for (const { body, session } of processRows) {
       const one = Option.getOrUndefined(decodeProcesses(body))
-      if (one !== undefined) all = all === undefined ? one : processes(all, one)
+      if (one !== undefined && one.processes > 0) sessions.add(session)
+      if (one !== undefined) all = all === undefined ? one : processes(all, one, maxSlow)
     }
     return historyOf(
       all,
-      new Set(processRows.map((row) => row.session)).size,
+      sessions.size,
       [...measured.values()].map((row) => row.value)
     )
   })

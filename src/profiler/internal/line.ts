@@ -46,6 +46,17 @@ export const encode = ({ kernel, report, session }: Line): string =>
     }
   })
 
+/** How many slow executions a line has at most, the newest. */
+const maxSlow = 10
+
+/** Call paths of many processes would take more room than all the rest. */
+const kept = (report: ProfileReport): ProfileReport => ({
+  ...report,
+  slow: report.slow.slice(-maxSlow),
+  slowDropped: report.slowDropped + Math.max(0, report.slow.length - maxSlow),
+  stacks: []
+})
+
 /** Writes the line, and says whether that went well. */
 export const write = (
   folder: string,
@@ -55,7 +66,7 @@ export const write = (
 ): boolean => {
   try {
     const kernel = calibrate(now)
-    return Spool.append(folder, encode({ session: session ?? "", kernel, report: { ...report, slow: [], stacks: [] } }))
+    return Spool.append(folder, encode({ session: session ?? "", kernel, report: kept(report) }))
   } catch {
     return false
   }

@@ -78,6 +78,18 @@ export const statements = (a: Report.Statement, b: Report.Statement): Report.Sta
   plan: b.plan ?? a.plan
 })
 
+export const unowned = (
+  a: Report.ProfileReport["unowned"],
+  b: Report.ProfileReport["unowned"]
+): Report.ProfileReport["unowned"] =>
+  either(a, b, (a, b) => ({ fibers: a.fibers + b.fibers, elsewhere: a.elsewhere + b.elsewhere }))
+
+type Slow = Report.ProfileReport["slow"]
+
+/** The newest of both, so many. */
+export const slow = (a: Slow, b: Slow, most: number): Slow =>
+  [...a, ...b].toSorted((one, other) => one.at - other.at).slice(-most)
+
 const measured = (a: Report.Measured, b: Report.Measured): Report.Measured => ({
   ...a,
   value: a.type === "gauge" ? Math.max(a.value, b.value) : a.value + b.value,

@@ -28,6 +28,15 @@ const maxAttempts = 3
 /** Whether there is a folder to write to and to read from. */
 export const exists = (folder: string): boolean => fs.existsSync(folder)
 
+/** Makes a file that its owner alone can read, and one of others so. */
+export const makePrivate = (file: string): Effect.Effect<void> =>
+  Effect.ignore(
+    Effect.try(() => {
+      fs.closeSync(fs.openSync(file, "a", 0o600))
+      fs.chmodSync(file, 0o600)
+    })
+  )
+
 /** The files that were set aside, the oldest first. */
 const listAside = (folder: string): ReadonlyArray<string> =>
   fs
