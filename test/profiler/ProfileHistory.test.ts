@@ -330,7 +330,7 @@ describe("ProfileHistory", () => {
       yield* sql`PRAGMA user_version = 2`
       yield* history.record(yield* measure({ a: [1] }))
       const error = yield* Effect.flip(history.read())
-      assert.strictEqual(error._tag, "ProfileHistoryError")
+      assert.deepInclude(error.cause, { _tag: "NewerHistory", version: 2 })
       assert.deepStrictEqual(yield* sql`SELECT name FROM sqlite_schema`, [{ name: "of_then" }])
       assert.deepStrictEqual(yield* sql`PRAGMA user_version`, [{ user_version: 2 }])
     }).pipe(Effect.provide(Reactivity.layer))

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cache from "effect/Cache"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Tracer from "effect/Tracer"
 import type { Operation, ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
 import { CurrentFrame } from "../../src/profiler/internal/slices.ts"
@@ -472,6 +475,49 @@ describe("Profiler", () => {
           assert.strictEqual(find(report, "broken").outcomes.defect, 1)
           assert.strictEqual(find(report, "outer").thread!.self, 0)
           assert.strictEqual(find(report, "after").thread!.self, 7)
+        })
+      )
+    )
+
+    it.effect("charges the innermost call, also in a context of earlier", () =>
+      profiled({ level: "deep" }, (virtual) =>
+        Effect.gen(function* () {
+          const outside = yield* Effect.context<never>()
+          const request = (context: Context.Context<never>, name: string) =>
+            Profiler.track(Effect.provideContext(virtual.busy(10), context), name)
+          yield* Profiler.track(
+            Effect.gen(function* () {
+              yield* request(yield* Effect.context<never>(), "request")
+              yield* request(outside, "other")
+              const cache = yield* Cache.make({ capacity: 10, lookup: (_: string) => virtual.busy(10) })
+              yield* Profiler.track(Cache.get(cache, "a"), "lookup")
+              yield* virtual.busy(1)
+            }),
+            "server"
+          )
+          const report = yield* Profiler.report
+          assert.strictEqual(find(report, "request").thread!.self, 10)
+          assert.strictEqual(find(report, "other").thread!.self, 10)
+          assert.strictEqual(find(report, "lookup").thread!.self, 10)
+          assert.strictEqual(find(report, "server").thread!.self, 1)
+        })
+      )
+    )
+
+    it.effect("takes a wait under another tracer for none of its time on the thread", () =>
+      profiled({ level: "deep" }, (virtual) =>
+        Effect.gen(function* () {
+          const other: Tracer.Tracer = { span: (options) => new Tracer.NativeSpan(options) }
+          const sleeping = Effect.provideService(Effect.sleep(100), Tracer.Tracer, other)
+          const fiber = yield* Profiler.track(Effect.andThen(sleeping, virtual.busy(5)), "waits").pipe(
+            Effect.forkChild({ startImmediately: true })
+          )
+          yield* virtual.pass(100)
+          yield* Fiber.join(fiber)
+          const { thread, wall } = find(yield* Profiler.report, "waits")
+          assert.strictEqual(wall.sum, 105)
+          assert.strictEqual(thread!.self, 5)
+          assert.strictEqual(thread!.waiting.sum, 100)
         })
       )
     )

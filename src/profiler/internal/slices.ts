@@ -63,6 +63,13 @@ const openOne = (frame: Frame | undefined): Frame | undefined => {
   return found
 }
 
+const isWithin = (frame: Frame, outer: Frame | undefined): boolean => {
+  if (outer === undefined) return true
+  let at: Frame | undefined = frame
+  while (at !== undefined && at.depth > outer.depth) at = at.parent
+  return at === outer
+}
+
 /** The first so many changes, and then each so many, are timed for what they cost. */
 const timedEvery = 64
 
@@ -72,6 +79,8 @@ export class Slices {
   private readonly spans = new WeakMap<Tracer.AnySpan, Frame>()
   private readonly tracers = new WeakMap<Tracer.Tracer, Tracer.Tracer>()
   private readonly hooks = new WeakSet<object>()
+  /** The innermost call that a fiber has entered: it is within that one in whatever context, such as one of earlier. */
+  private readonly entered = new WeakMap<AnyFiber, Frame>()
   /** The fiber on the thread and its context when it was last seen. */
   private fiber: AnyFiber | undefined = undefined
   private context: Context.Context<never> | undefined = undefined
@@ -135,6 +144,13 @@ export class Slices {
 
   /** The innermost open operation that a fiber works for. */
   private frameOf(fiber: AnyFiber): Frame | undefined {
+    const entered = openOne(this.entered.get(fiber))
+    const told = this.toldBy(fiber)
+    return entered !== undefined && isWithin(entered, told) ? entered : told
+  }
+
+  /** What the context of a fiber says that it works for. */
+  private toldBy(fiber: AnyFiber): Frame | undefined {
     const tracked = openOne(fiber.getRef(CurrentFrame))
     const span = fiber.cache.span
     const traced = span === undefined ? undefined : openOne(this.spans.get(span))
@@ -198,7 +214,8 @@ export class Slices {
       } finally {
         this.nesting--
       }
-      if (isYield(answer)) this.leave()
+      // Under another tracer no primitive is seen, nor that the fiber yields: that is charged to nobody.
+      if (isYield(answer) || (fiber.context !== this.context && !this.isHook(fiber.cache.tracerContext))) this.leave()
       return answer
     }
     this.hooks.add(hook)
@@ -221,6 +238,7 @@ export class Slices {
   /** Opens a call that the fiber on the thread works for from now on. */
   enter(operation: Operation, fiber: AnyFiber): Frame {
     const frame = this.open(operation, fiber)
+    this.entered.set(fiber, frame)
     this.pauseFor(fiber)
     this.change(fiber, frame)
     this.context = fiber.context
@@ -234,6 +252,11 @@ export class Slices {
 
   /** Takes the thread from a call that is about to be closed. Around it its fiber may run without the hook. */
   exit(frame: Frame, fiber: AnyFiber): void {
+    if (this.entered.get(fiber) === frame) {
+      const outer = openOne(frame.parent)
+      if (outer === undefined) this.entered.delete(fiber)
+      else this.entered.set(fiber, outer)
+    }
     if (openOne(this.frame) !== frame) return
     if (this.isHook(fiber.cache.tracerContext)) this.change(this.fiber, openOne(frame.parent))
     else this.leave()
