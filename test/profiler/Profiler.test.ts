@@ -40,6 +40,9 @@ const slices = (virtual: Virtual.Virtual, ms: number, count: number) =>
     }
   })
 
+const busyIn = (virtual: Virtual.Virtual, context: Context.Context<never>) =>
+  Effect.provideContext(virtual.busy(10), context)
+
 describe("Profiler", () => {
   it.effect("counts calls by how they ended, and measures all of them", () =>
     profiled({ level: "wall" }, (virtual) =>
@@ -185,6 +188,20 @@ describe("Profiler", () => {
           assert.deepInclude(find(report, "overlapped").cpu, { samples: 1, alone: 0, aloneTotal: 0 })
           assert.deepInclude(find(report, "beside").cpu, { samples: 1, alone: 0 })
           assert.isNull(alone.thread)
+        })
+      )
+    )
+
+    it.effect("knows after a reset that a call is alone, whatever was open before", () =>
+      profiled({ level: "standard", budget: 1 }, (virtual) =>
+        Effect.gen(function* () {
+          const profiler = yield* Profiler.Profiler
+          const open = yield* Effect.forkChild(profiler.track("endless")(Effect.never), { startImmediately: true })
+          yield* profiler.reset
+          yield* profiler.track("work")(virtual.busy(100))
+          yield* Fiber.interrupt(open)
+          yield* profiler.track("work")(virtual.busy(100))
+          assert.strictEqual(find(yield* Profiler.report, "work").cpu!.alone, 2)
         })
       )
     )
@@ -483,12 +500,10 @@ describe("Profiler", () => {
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const outside = yield* Effect.context<never>()
-          const request = (context: Context.Context<never>, name: string) =>
-            Profiler.track(Effect.provideContext(virtual.busy(10), context), name)
           yield* Profiler.track(
             Effect.gen(function* () {
-              yield* request(yield* Effect.context<never>(), "request")
-              yield* request(outside, "other")
+              yield* busyIn(virtual, yield* Effect.context<never>()).pipe(Profiler.track("request"))
+              yield* busyIn(virtual, outside).pipe(Profiler.track("other"))
               const cache = yield* Cache.make({ capacity: 10, lookup: (_: string) => virtual.busy(10) })
               yield* Profiler.track(Cache.get(cache, "a"), "lookup")
               yield* virtual.busy(1)
@@ -519,6 +534,17 @@ describe("Profiler", () => {
           assert.strictEqual(thread!.self, 5)
           assert.strictEqual(thread!.waiting.sum, 100)
         })
+      )
+    )
+
+    it.effect("forgets on reset what is on the thread", () =>
+      profiled({ level: "deep" }, (virtual) =>
+        Effect.gen(function* () {
+          yield* virtual.busy(50)
+          yield* (yield* Profiler.Profiler).reset
+          const { unowned } = yield* Profiler.report
+          assert.deepStrictEqual(unowned, { fibers: 0, elsewhere: 0 })
+        }).pipe(Effect.provide(Profiler.layerTracer))
       )
     )
 

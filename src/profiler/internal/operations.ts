@@ -70,6 +70,10 @@ export const overflowName = "(others)"
 /** Longer names are cut, in UTF-16 units. */
 export const maxNameLength = 200
 
+/** A name, within its bound. */
+export const cut = (name: string): string =>
+  name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name
+
 export class Operations {
   private readonly named: Record<Kind, Map<string, Operation>> = {
     operation: new Map(),
@@ -87,20 +91,29 @@ export class Operations {
     this.maxNames = maxNames
   }
 
+  /** The operation that a call of a name is counted as. */
   get(kind: Kind, name: string): Operation {
-    return this.named[kind].get(name) ?? this.add(kind, name)
+    return this.named[kind].get(name) ?? this.add(kind, name) ?? this.overflow(kind)
   }
 
-  private add(kind: Kind, name: string): Operation {
-    const short = name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name
+  /** The operation of a name, unless it is one of those that there is no room for. */
+  find(kind: Kind, name: string): Operation | undefined {
+    const operation = this.named[kind].get(name) ?? this.add(kind, name)
+    return operation?.name === overflowName ? undefined : operation
+  }
+
+  private add(kind: Kind, name: string): Operation | undefined {
+    const short = cut(name)
     const known = short === name ? undefined : this.named[kind].get(short)
     if (known !== undefined) return known
-    if (this.size >= this.maxNames) {
-      this.overflowed++
-      return this.named[kind].get(overflowName) ?? this.make(kind, overflowName)
-    }
+    if (this.size >= this.maxNames) return undefined
     this.size++
     return this.make(kind, short)
+  }
+
+  private overflow(kind: Kind): Operation {
+    this.overflowed++
+    return this.named[kind].get(overflowName) ?? this.make(kind, overflowName)
   }
 
   private make(kind: Kind, name: string): Operation {

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as Histogram from "./histogram.ts"
 import { Meter } from "./meter.ts"
-import { type Kind, type Operation, Operations, type Outcome } from "./operations.ts"
+import { cut, type Kind, type Operation, Operations, type Outcome } from "./operations.ts"
 import type { Readings } from "./readings.ts"
 import { Repeats } from "./repeats.ts"
 import { type Calls, type Sample, Sampler } from "./sampler.ts"
@@ -33,6 +33,8 @@ export interface Call {
   readonly started: number
   readonly sample: Sample | undefined
   readonly frame: Frame | undefined
+  /** How often everything had been forgotten when it began. */
+  readonly resets: number
   /** What keeping the books took at its beginning, in milliseconds, where that was timed. */
   readonly books: number | undefined
 }
@@ -75,6 +77,7 @@ export class Recorder {
   private open = 0
   private begun = 0
   private outermost = 0
+  private resets = 0
   /** What keeping the books costs, as far as that can be seen from inside. */
   readonly books = new Meter(timedEvery)
   readonly sampler: Sampler
@@ -143,7 +146,7 @@ export class Recorder {
     if (++operation.open > operation.openMost) operation.openMost = operation.open
     const started = this.readings.now()
     const books = timed ? started - entered - (this.sampler.cost - spent) : undefined
-    return { operation, started, sample, frame, books }
+    return { operation, started, sample, frame, resets: this.resets, books }
   }
 
   private sample(operation: Operation): Sample | undefined {
@@ -169,7 +172,7 @@ export class Recorder {
       if (frame !== undefined && fiber !== undefined) this.slices.exit(frame, fiber)
       if (sample !== undefined) this.attempt(() => this.sampler.end(operation, sample, this.calls))
       if (this.isStandard) this.sampler.earn(operation, wall, this.books.each)
-      this.open--
+      if (call.resets === this.resets) this.open--
       operation.open--
       operation.outcomes[outcomeOf(exit)]++
       Histogram.record(operation.wall, wall)
@@ -206,7 +209,8 @@ export class Recorder {
   /** Counts a query under the span that it runs in. */
   repeat(kind: Kind, name: string, parent: Tracer.AnySpan | undefined): void {
     try {
-      this.repeats.count(this.operations.get(kind, name), parent, this.readings.now())
+      const operation = this.operations.find(kind, name)
+      if (operation !== undefined) this.repeats.count(operation, parent, this.readings.now())
     } catch {
       this.failures++
     }
@@ -270,7 +274,7 @@ export class Recorder {
         status._tag === "Ended" ? Number(status.endTime - status.startTime) / 1e6 - (now - call.started) : 0
       this.statements.record({
         text,
-        system: String(span.attributes.get("db.system.name") ?? "sql"),
+        system: cut(String(span.attributes.get("db.system.name") ?? "sql")),
         ms: now - call.started,
         waitMs: typeof waited === "number" ? Math.max(0, waited - Math.max(0, before)) : undefined,
         exit,
@@ -286,6 +290,8 @@ export class Recorder {
 
   /** Forgets everything. Calls that are open are not counted when they end. */
   reset(): void {
+    this.resets++
+    this.open = 0
     this.operations.clear()
     this.statements.clear()
     this.stacks.clear()

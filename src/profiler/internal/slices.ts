@@ -283,6 +283,7 @@ export class Slices {
   }
 
   clear(): void {
+    this.settle()
     this.unowned = this.unownedCpu = this.charged = this.primitives = this.failures = 0
     this.changes.clear()
   }
