@@ -75,6 +75,7 @@ const separators = /[;\s]+/g
 export const folded = (report: ProfileReport): string =>
   report.stacks
     .map(
-      ({ path, self }) => `${path.map((name) => name.replace(separators, "_")).join(";")} ${Math.round(self * 1_000)}`
+      ({ path, self }) =>
+        `${path.map((name) => name.replace(separators, "_") || "_").join(";")} ${Math.round(self * 1_000)}`
     )
     .join("\n")

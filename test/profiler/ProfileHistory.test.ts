@@ -240,7 +240,7 @@ describe("ProfileHistory", () => {
       yield* history.record(report)
       const [line] = fs.readFileSync(path.join(folder, "profile.jsonl"), "utf8").trim().split("\n")
       const append = () => {
-        const [aside] = fs.readdirSync(folder).filter((file) => /^profile\..+\.jsonl$/.test(file))
+        const aside = fs.readdirSync(folder).find((file) => /^profile\..+\.jsonl$/.test(file))
         fs.appendFileSync(path.join(folder, aside!), `\n${line}\n`)
       }
       yield* meddled("readFileSync", { after: append }, reader.read())
@@ -389,6 +389,15 @@ describe("ProfileHistory", () => {
       assert.deepStrictEqual(modes(), [0])
       yield* history.read()
       assert.deepStrictEqual(modes(), [0])
+    })
+  )
+
+  it.effect("compares calls that took no time as well", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const history = yield* open(folder)
+      yield* history.record(yield* measure({ a: [0, 0, 0, 0, 0, 0, 10] }))
+      assert.strictEqual((yield* history.read()).relative["operation a"]!.count, 7)
     })
   )
 

@@ -119,9 +119,11 @@ describe("the fingerprint of a statement", () => {
   })
 
   it("counts as parameters only what is one", () => {
-    const of = (statement: string) => withParameters(statement, "postgresql")
-    assert.deepStrictEqual(of("SELECT a FROM t WHERE b = 'for $250000000'"), ["SELECT a FROM t WHERE b = $1", 1])
-    assert.deepStrictEqual(of("SELECT a FROM t WHERE b = $2 AND c = 5 -- $9"), [
+    assert.deepStrictEqual(withParameters("SELECT a FROM t WHERE b = 'for $250000000'", "postgresql"), [
+      "SELECT a FROM t WHERE b = $1",
+      1
+    ])
+    assert.deepStrictEqual(withParameters("SELECT a FROM t WHERE b = $2 AND c = 5 -- $9", "postgresql"), [
       "SELECT a FROM t WHERE b = $2 AND c = $3  ",
       3
     ])

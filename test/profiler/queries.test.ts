@@ -256,6 +256,65 @@ describe("the profiler of queries", () => {
     }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()))
   )
 
+  it.effect("counts queries beyond the bound of names once, and as no repetition of each other", () =>
+    profiled({ maxNames: 1 }, () =>
+      Effect.gen(function* () {
+        const profiler = yield* Profiler.Profiler
+        const executor = profiler.executor(
+          QueryExecutor.QueryExecutor.of({ query: () => Effect.never, mutate: () => Effect.never })
+        )
+        const ask = (name: string) => {
+          const query = Query.make({
+            name,
+            input: Schema.Struct({}),
+            result: Schema.Finite,
+            dependencies: () => [],
+            run: () => Effect.succeed(1)
+          })
+          return Effect.timeoutOption(executor.query(query, {}), 0)
+        }
+        yield* Effect.forEach(
+          Array.from({ length: 12 }, (_, i) => `query ${i}`),
+          ask,
+          { discard: true, concurrency: 12 }
+        ).pipe(Effect.withSpan("parent"))
+        const report = yield* Profiler.report
+        const others = report.operations.find(({ kind }) => kind === "query")!
+        assert.deepInclude(others, { name: "(others)", repeatedUnder: 0 })
+        assert.strictEqual(others.wall.count, 12)
+        assert.strictEqual(report.overflowed, 12)
+      })
+    )
+  )
+
+  it.effect("runs no getter of a result", () =>
+    profiled({}, () =>
+      Effect.gen(function* () {
+        let read = 0
+        const row = {
+          get token() {
+            return ++read
+          }
+        }
+        yield* answered([row])
+        assert.strictEqual((yield* Profiler.report).statements[0]!.sized, 1)
+        assert.strictEqual(read, 0)
+      })
+    )
+  )
+
+  it.effect("cuts the names of databases and of spans", () =>
+    profiled({ slow: 0 }, () =>
+      Effect.gen(function* () {
+        const attributes = { "db.query.text": "SELECT 1", "db.system.name": "s".repeat(10_000) }
+        yield* Effect.withSpan(Effect.void, "db", { attributes }).pipe(Effect.withSpan("p".repeat(10_000)))
+        const { slow, statements } = yield* Profiler.report
+        assert.strictEqual(slow[0]!.parent!.length, 200)
+        assert.strictEqual(statements[0]!.system.length, 200)
+      })
+    )
+  )
+
   it.effect("leaves out a number that is none, or can't be had, and no other one", () =>
     Effect.gen(function* () {
       yield* Metric.update(Metric.counter("athena_good"), 1)
@@ -279,7 +338,7 @@ describe("the profiler of queries", () => {
       )
       assert.strictEqual(report.cost.failures, 1)
       const json = yield* Schema.encodeEffect(ProfileReport.Json)(report)
-      assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(ProfileReport.Json)(json), report)
+      assert.deepStrictEqual(yield* Schema.decodeEffect(ProfileReport.Json)(json), report)
     }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 

@@ -36,6 +36,9 @@ const two = (between: ReadonlyArray<string>) =>
 
 const ms = (value: number): string => `${value.toPrecision(3)} ms`.padStart(10)
 
+/** A name is written by a program, and a terminal obeys control characters. */
+const control = /[\u0000-\u001f\u007f-\u009f]+/g
+
 const compareLine = ({ counts, medians, ratio, verdict, what }: ProfileHistory.Comparison): string =>
   [
     verdict.padEnd(6),
@@ -43,7 +46,7 @@ const compareLine = ({ counts, medians, ratio, verdict, what }: ProfileHistory.C
     ms(medians[0]),
     ms(medians[1]),
     `${counts[0]}/${counts[1]}`.padStart(12),
-    ` ${what}`
+    ` ${what.replace(control, " ")}`
   ].join(" ")
 
 const compare = Effect.fnUntraced(function* (between: ReadonlyArray<string>, json: boolean) {

@@ -134,6 +134,7 @@ export const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.C
 export const relative = (wall: Report.Distribution, kernelMs: number): Histogram.Encoded => {
   const scaled = Histogram.make()
   if (kernelMs > 0) {
+    if (wall.zeros > 0) Histogram.record(scaled, 0, wall.zeros)
     for (const [index, count] of wall.buckets) Histogram.record(scaled, Histogram.middle(index) / kernelMs, count)
   }
   return Histogram.encode(scaled)

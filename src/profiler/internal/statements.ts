@@ -5,7 +5,7 @@ import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import * as Fingerprint from "./fingerprint.ts"
 import * as Histogram from "./histogram.ts"
-import type { Outcome } from "./operations.ts"
+import { cut, type Outcome } from "./operations.ts"
 import { Repeats, type Repeated } from "./repeats.ts"
 import * as Size from "./size.ts"
 
@@ -176,7 +176,7 @@ export class Statements {
       this.slow.shift()
       this.slowDropped++
     }
-    const name = parent?._tag === "Span" ? parent.name : undefined
+    const name = parent?._tag === "Span" ? cut(parent.name) : undefined
     if (this.settings.maxSlow > 0) this.slow.push({ at, statement, ms, waitMs, rows, parent: name, why })
     if (statement.plan !== undefined || this.listeners.size === 0 || !Fingerprint.isRead(statement.fingerprint)) return
     statement.plan = []
