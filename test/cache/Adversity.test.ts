@@ -34,27 +34,7 @@ import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Kit from "./QueryCacheKit.ts"
 
-const setup = Effect.gen(function* () {
-  const control = Kit.control()
-  const { price, set } = Kit.queries(control)
-  const executor = yield* QueryExecutor
-  const cache = yield* QueryCache
-  const sql = yield* SqlClient.SqlClient
-  return {
-    control,
-    cache,
-    sql,
-    executor,
-    queries: { price, set },
-    get: cache.get(price, { shop: 1 }),
-    set: (value: number) => executor.mutate(set, { shop: 1, price: value })
-  }
-})
-
-const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
-
-const begin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.tap(Effect.forkChild(effect, { startImmediately: true }), () => rest)
+const { begin, rest, setup } = Kit
 
 const test = (
   what: string,

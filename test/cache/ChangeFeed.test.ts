@@ -25,7 +25,7 @@ import * as FaultProxy from "../utils/FaultProxy.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as Kit from "./QueryCacheKit.ts"
 
-const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
+const { rest } = Kit
 
 describe("a cache that follows a feed", () => {
   const setup = Effect.gen(function* () {

@@ -117,6 +117,32 @@ export const another = (
     }
   })
 
+/** What most tests work with: one query and one mutation, through the cache of the context. */
+export const setup = Effect.gen(function* () {
+  const own = control()
+  const { price, set } = queries(own)
+  const executor = yield* QueryExecutor.QueryExecutor
+  const cache = yield* QueryCache.QueryCache
+  const sql = yield* SqlClient.SqlClient
+  return {
+    control: own,
+    cache,
+    executor,
+    sql,
+    queries: { price, set },
+    get: cache.get(price, { shop: 1 }),
+    set: (value: number) => executor.mutate(set, { shop: 1, price: value }),
+    loads: Effect.map(cache.stats, ({ queries }) => queries["price"]?.loads ?? 0)
+  }
+})
+
+/** Lets others go on until nothing moves without time. */
+export const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
+
+/** Begins something, and lets it go as far as it can without time. */
+export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.tap(Effect.forkChild(effect, { startImmediately: true }), () => rest)
+
 /** A place where loads wait: `reached` when one is there, `open` to let it go on. */
 export const gate = Effect.gen(function* () {
   const reached = yield* Deferred.make<void>()

@@ -7,35 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
-import { QueryCache, type QueryCacheOptions } from "../../src/cache/QueryCache.ts"
+import type { QueryCacheOptions } from "../../src/cache/QueryCache.ts"
 import { QueryExecutor } from "../../src/query/QueryExecutor.ts"
 import * as Kit from "./QueryCacheKit.ts"
 
-const setup = Effect.gen(function* () {
-  const control = Kit.control()
-  const { price, set } = Kit.queries(control)
-  const executor = yield* QueryExecutor
-  const cache = yield* QueryCache
-  const sql = yield* SqlClient.SqlClient
-  return {
-    control,
-    cache,
-    sql,
-    queries: { price, set },
-    get: cache.get(price, { shop: 1 }),
-    set: (value: number) => executor.mutate(set, { shop: 1, price: value }),
-    loads: Effect.map(cache.stats, ({ queries }) => queries["price"]?.loads ?? 0)
-  }
-})
-
-/** Lets others go on until nothing moves without time. */
-const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
-
-const begin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.tap(Effect.forkChild(effect, { startImmediately: true }), () => rest)
+const { begin, rest, setup } = Kit
 
 const test = (
   what: string,

@@ -15,6 +15,16 @@ export interface Candidate {
   readonly size: number
 }
 
+/** What the source has just answered. */
+export const fresh = <A>(value: A, why: Why): Traced<A> => ({
+  value,
+  level: "source",
+  age: 0,
+  stale: false,
+  coalesced: false,
+  why
+})
+
 export const serve = (candidate: Candidate, now: number, why: Why): Traced<unknown> => ({
   value: candidate.value,
   level: candidate.level,

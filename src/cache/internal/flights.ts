@@ -61,15 +61,6 @@ export interface Flights {
 /** How long a load goes on that nobody waits for, where the query has no hard limit. */
 const backgroundLimit = Duration.seconds(30)
 
-const source = <A>(value: A, why: Why): Traced<A> => ({
-  value,
-  level: "source",
-  age: 0,
-  stale: false,
-  coalesced: false,
-  why
-})
-
 const serveStale = (plan: Plan.Plan<any, any>, candidate: Candidate.Candidate, why: Why) =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     plan.counters.stale++
@@ -191,7 +182,7 @@ export const make = (options: {
       Effect.gen(function* () {
         const store = yield* keeping.loaded(asked, flight, probed, value, manner.ahead ?? false)
         // The reader need not wait for the store.
-        land(flight, source(value, probed.why))
+        land(flight, Candidate.fresh(value, probed.why))
         const joined = flight.joined
         const stored = yield* store()
         yield* verify(flight, probed.stamp, () => stored && flight.joined === joined)

@@ -2,12 +2,14 @@
  * What the cache has worked out about a query, once.
  */
 import * as Duration from "effect/Duration"
+import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Query } from "../../query/Query.ts"
 import type { Policy, QueryCacheOptions } from "../QueryCache.ts"
 import * as Canonical from "./canonical.ts"
 import * as Fingerprint from "./fingerprint.ts"
+import * as Metrics from "./metrics.ts"
 import type { Watch } from "./watch.ts"
 
 export interface Counters {
@@ -36,6 +38,8 @@ export interface Plan<I, A> {
   readonly ofResult: ((result: any, input: any) => Duration.Input | undefined) | undefined
   readonly tags: ((input: any) => ReadonlyArray<string>) | undefined
   readonly counters: Counters
+  /** Times its loads. */
+  readonly loadTime: typeof Metrics.loadTime
   /** How long a load takes, about, in milliseconds; `undefined` while none is known. */
   loadMs: number | undefined
   /** The key in memory; `undefined` where the input has none. */
@@ -140,6 +144,7 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
       ofResult: policy.timeToLiveOf,
       tags: policy.tags,
       counters: countersOf(query.name),
+      loadTime: Metric.withAttributes(Metrics.loadTime, { query: query.name }),
       loadMs: undefined,
       key: (input) =>
         orUndefined(() => {

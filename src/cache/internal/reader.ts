@@ -12,6 +12,7 @@ import type { Query, QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Read, Traced, Why } from "../QueryCache.ts"
+import * as Candidate from "./candidate.ts"
 import * as Eviction from "./eviction.ts"
 import type { Fences } from "./fences.ts"
 import type { Flights, Manner } from "./flights.ts"
@@ -72,14 +73,7 @@ export const make = (options: {
     const around = <I, A>(query: Query<I, A>, input: I, why: Why): Effect.Effect<Traced<A>, QueryError> =>
       Effect.suspend(() => {
         plans.of(query).counters.bypassed++
-        return Effect.map(executor.query(query, input), (value) => ({
-          value,
-          level: "source",
-          age: 0,
-          stale: false,
-          coalesced: false,
-          why
-        }))
+        return Effect.map(executor.query(query, input), (value) => Candidate.fresh(value, why))
       })
 
     /** What is taken for being written may have been rolled back since. */

@@ -4,11 +4,9 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
 import { SqlError, StatementTimeoutError } from "effect/sql/SqlError"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
-import * as Metrics from "./metrics.ts"
 import * as Plan from "./plan.ts"
 
 const tooSlow = (name: string): SqlError =>
@@ -57,6 +55,6 @@ export const load = <I, A>(
         plan.counters.loadFailures++
       })
     ),
-    Effect.trackDuration(Metric.withAttributes(Metrics.loadTime, { query: plan.name })),
+    Effect.trackDuration(plan.loadTime),
     Effect.withSpan("QueryCache.load", { attributes: { "query.name": plan.name } })
   )

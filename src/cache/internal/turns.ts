@@ -49,29 +49,32 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
     why !== "refreshed" &&
     (plan.loadMs === undefined || plan.loadMs >= worthWhile)
 
+  const waiting = (plan: Plan<any, any>, probed: Probed, again: Effect.Effect<Probed>) =>
+    Effect.gen(function* () {
+      let known = probed
+      let pause = firstPause
+      let waited = false
+      const patience = (yield* Clock.currentTimeMillis) + mostLeases * leaseMs
+      while (
+        known.storeKey !== undefined &&
+        isWorthIt(plan, known) &&
+        (!waited || (yield* Clock.currentTimeMillis) < patience)
+      ) {
+        const claimed = yield* claim(known.storeKey)
+        if (Option.isNone(claimed)) break
+        if (claimed.value) return { probed: known, taken: true, waited }
+        waited = true
+        yield* Effect.sleep(pause)
+        pause = Math.min(pause * 2, longestPause)
+        known = yield* again
+        if (known.why === "hit") break
+      }
+      return { probed: known, taken: false, waited }
+    })
+
   return {
     take: (plan, probed, again) =>
-      Effect.gen(function* () {
-        let known = probed
-        let pause = firstPause
-        let waited = false
-        const patience = (yield* Clock.currentTimeMillis) + mostLeases * leaseMs
-        while (
-          known.storeKey !== undefined &&
-          isWorthIt(plan, known) &&
-          (!waited || (yield* Clock.currentTimeMillis) < patience)
-        ) {
-          const claimed = yield* claim(known.storeKey)
-          if (Option.isNone(claimed)) break
-          if (claimed.value) return { probed: known, taken: true, waited }
-          waited = true
-          yield* Effect.sleep(pause)
-          pause = Math.min(pause * 2, longestPause)
-          known = yield* again
-          if (known.why === "hit") break
-        }
-        return { probed: known, taken: false, waited }
-      }),
+      isWorthIt(plan, probed) ? waiting(plan, probed, again) : Effect.succeed({ probed, taken: false, waited: false }),
     done: (storeKey) =>
       storeKey === undefined ? Effect.void : Effect.asVoid(guard.put("release", store.release(storeKey, owner)))
   }

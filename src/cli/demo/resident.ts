@@ -49,4 +49,4 @@ export const demonstrate = <E, R>(
       yield* Console.log(ProfileText.format(report, { top: 12, colors: process.stdout.isTTY }))
     }).pipe(Effect.provide(memory))
     return arrived
-  }).pipe(Effect.provide(Profiler.layerTracer), Effect.provide(Profiler.layer()))
+  }).pipe(Effect.provide(Profiler.layerTracer.pipe(Layer.provideMerge(Profiler.layer()))))
