@@ -9,6 +9,7 @@ import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as ProfileReport from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
 import { KeepingRegistry } from "../../src/profiler/internal/keepingRegistry.ts"
+import * as Recorders from "../../src/profiler/internal/recorders.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
@@ -283,6 +284,18 @@ describe("the profiler of queries", () => {
         assert.deepInclude(others, { name: "(others)", repeatedUnder: 0 })
         assert.strictEqual(others.wall.count, 12)
         assert.strictEqual(report.overflowed, 12)
+      })
+    )
+  )
+
+  it.effect("asks once for the plan of a statement that had to make room", () =>
+    profiled({ slow: 0, maxStatements: 1 }, (virtual) =>
+      Effect.gen(function* () {
+        const asked: Array<string> = []
+        const { statements } = Recorders.get(yield* Profiler.Profiler)!
+        statements.observe(({ fingerprint }) => void asked.push(fingerprint))
+        for (const text of ["SELECT a", "SELECT b", "SELECT a", "SELECT b"]) yield* statement(virtual, text, 1)
+        assert.deepStrictEqual(asked, ["SELECT a", "SELECT b"])
       })
     )
   )

@@ -70,9 +70,13 @@ const empty = [
   "and each hook writes down what it took."
 ]
 
-const lines = (history: ProfileHistory.History, options: ProfileText.TextOptions): ReadonlyArray<string> => {
+const lines = (
+  history: ProfileHistory.History,
+  isFiltered: boolean,
+  options: ProfileText.TextOptions
+): ReadonlyArray<string> => {
   const { broken, dropped, kernel, processes, report, sessions } = history
-  if (processes === 0) return empty
+  if (processes === 0) return isFiltered ? ["no hook of that session or time was profiled"] : empty
   const speed = kernel.p50 === null ? "" : `; the calibration kernel took ${(kernel.p50 * 1_000).toFixed(0)} us`
   return [
     `${processes} processes of ${sessions} sessions${speed}`,
@@ -115,7 +119,8 @@ export const report = Command.make(
     const history = yield* ProfileHistory.ProfileHistory
     const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
     const { sort, top } = options
+    const isFiltered = Option.isSome(since) || Option.isSome(session)
     const width = process.stdout.columns ?? 120
-    yield* Output.print(json, found, lines(found, { sort, top, colors: yield* isColored, width }))
+    yield* Output.print(json, found, lines(found, isFiltered, { sort, top, colors: yield* isColored, width }))
   })
 ).pipe(Command.withDescription("Show what the hooks that were profiled have taken"), Command.provide(history))

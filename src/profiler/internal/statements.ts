@@ -85,6 +85,11 @@ const outlierMs = 10
 /** The size of the rows is estimated for the first execution and then for each so many. */
 const sizedEvery = 16
 
+/** How many statements are known to have been asked for their plan. */
+const maxAsked = 1_000
+
+const keyOf = (system: string, fingerprint: string): string => `${system}\n${fingerprint}`
+
 const rowsOf = (exit: Exit.Exit<unknown, unknown>): number | undefined =>
   exit._tag === "Success" && Array.isArray(exit.value) ? exit.value.length : undefined
 
@@ -94,6 +99,7 @@ export class Statements {
   private readonly texts = new Map<string, Statement>()
   private readonly settings: Settings
   private readonly repeats: Repeats
+  private readonly asked = new Set<string>()
   private sequence = 0
   readonly slow: Array<Slow> = []
   slowDropped = 0
@@ -135,7 +141,7 @@ export class Statements {
     if (known !== undefined && !known.evicted && known.system === system) return known
     const parameterised = Fingerprint.isParameterised(text, system)
     const fingerprint = Fingerprint.fingerprint(text, system)
-    const key = `${system}\n${fingerprint}`
+    const key = keyOf(system, fingerprint)
     let statement = this.table.get(key)
     if (statement === undefined) {
       if (this.table.size >= this.settings.maxStatements) this.evict()
@@ -180,6 +186,11 @@ export class Statements {
     if (this.settings.maxSlow > 0) this.slow.push({ at, statement, ms, waitMs, rows, parent: name, why })
     if (statement.plan !== undefined || this.listeners.size === 0 || !Fingerprint.isRead(statement.fingerprint)) return
     statement.plan = []
+    const key = keyOf(statement.system, statement.fingerprint)
+    if (this.asked.has(key)) return
+    // A statement that had to make room comes again without its plan, and would be asked for each time.
+    if (this.asked.size >= maxAsked) this.asked.clear()
+    this.asked.add(key)
     for (const listener of this.listeners) listener(statement)
   }
 
@@ -196,6 +207,7 @@ export class Statements {
   clear(): void {
     this.table.clear()
     this.texts.clear()
+    this.asked.clear()
     this.slow.length = 0
     this.slowDropped = 0
     this.evicted = 0
