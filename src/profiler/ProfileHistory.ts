@@ -110,7 +110,7 @@ export type History = typeof History.Type
 export class ProfileHistory extends Context.Service<
   ProfileHistory,
   {
-    /** Writes down what a process has measured. It never fails. */
+    /** Writes down what a process has measured, for once: what is written down again counts again. It never fails. */
     readonly record: (report: Report.ProfileReport, session?: string) => Effect.Effect<void>
     /** What the processes of a session, of a time, or all of them have measured. */
     readonly read: (filter?: Filter) => Effect.Effect<History, ProfileHistoryError>

@@ -58,11 +58,12 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
     const recorder = Recorders.get(yield* Profiler)
     if (recorder === undefined) return
     const context = yield* Effect.context<never>()
-    const registrations = new Map<string, Metric.Registration>()
+    const registrations: Array<Metric.Registration> = []
+    const removeAll = (): void => {
+      for (const registration of registrations.splice(0)) registration.remove()
+    }
     const show = <Input, State>(metric: Metric.Metric<Input, State>, get: () => State): void => {
-      const registration = Metric.registerUnsafe(metric, context, { get, update: nothing, modify: nothing })
-      // An operation that comes again after a reset takes the place of the one before.
-      registrations.set(JSON.stringify([metric.id, metric.attributes]), registration)
+      registrations.push(Metric.registerUnsafe(metric, context, { get, update: nothing, modify: nothing }))
     }
 
     const showOperation = (operation: Operation): void => {
@@ -86,19 +87,28 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
       }
     }
 
-    show(
-      Metric.gauge("athena_profiler_cost_seconds", {
-        description: "What the profiling itself cost, less what the run loop did for it"
-      }),
-      () => ({
-        value: recorder.seenCost / 1_000
-      })
-    )
-    const stop = recorder.operations.observe(showOperation)
+    const showCost = (): void =>
+      show(
+        Metric.gauge("athena_profiler_cost_seconds", {
+          description: "What the profiling itself cost, less what the run loop did for it"
+        }),
+        () => ({
+          value: recorder.seenCost / 1_000
+        })
+      )
+
+    showCost()
+    const stop = recorder.operations.observe({
+      added: showOperation,
+      cleared: () => {
+        removeAll()
+        showCost()
+      }
+    })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         stop()
-        for (const registration of registrations.values()) registration.remove()
+        removeAll()
       })
     )
   })

@@ -134,13 +134,17 @@ describe("athena report", () => {
         (yield* Cli.run(["report", "--compare", "s-1", "s-2"], { env: scratch.env })).stdout,
         "hook process"
       )
+      const unknown = yield* Cli.run(["report", "--session", "unknown"], { env: scratch.env })
+      assert.strictEqual(unknown.stdout, "no hook of that session or time was profiled\n")
       for (const args of [
         ["--compare", "s-1"],
+        ["--compare", "s-1", "s-2", "--since", "2 hours"],
+        ["s-1"],
         ["--since", "soon"]
       ]) {
         const refused = yield* Cli.run(["report", ...args], { env: scratch.env })
         assert.strictEqual(refused.code, 1)
-        assert.match(refused.stderr, /^athena: --(?:compare|since) [^\n]+\n$/)
+        assert.match(refused.stderr, /^athena: --(?:compare|since|session) [^\n]+\n$/)
       }
     })
   )

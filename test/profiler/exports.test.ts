@@ -73,6 +73,25 @@ describe("what the profiler exports", () => {
     })
   )
 
+  it.effect("as metrics: none of what was forgotten", () =>
+    Effect.gen(function* () {
+      const registry: Metric.MetricRegistry = new Map()
+      yield* Effect.gen(function* () {
+        const self = yield* Profiler.Profiler
+        yield* self.track("before")(Effect.void)
+        const { size } = registry
+        yield* self.reset
+        assert.strictEqual(registry.size, 1)
+        yield* self.track("after")(Effect.void)
+        assert.strictEqual(registry.size, size)
+      }).pipe(
+        Effect.provide(Layer.provideMerge(ProfileMetrics.layer, Profiler.layer())),
+        Effect.provideService(Metric.MetricRegistry, registry)
+      )
+      assert.strictEqual(registry.size, 0)
+    })
+  )
+
   it.effect("to an OpenTelemetry collector, also of a program that is over before the first interval", () =>
     Effect.gen(function* () {
       const virtual = Virtual.make()

@@ -114,12 +114,18 @@ export const report = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ between, json, session, since, ...options }) {
+    const isFiltered = Option.isSome(since) || Option.isSome(session)
+    if (options.compare && isFiltered) {
+      return yield* new InvalidReport({ message: "--compare takes two sessions, and neither --session nor --since" })
+    }
     if (options.compare) return yield* compare(between, json)
+    if (between.length > 0) {
+      return yield* new InvalidReport({ message: "--session ID shows one session, --compare A B compares two" })
+    }
     const from = Option.isSome(since) ? yield* momentOf(since.value) : undefined
     const history = yield* ProfileHistory.ProfileHistory
     const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
     const { sort, top } = options
-    const isFiltered = Option.isSome(since) || Option.isSome(session)
     const width = process.stdout.columns ?? 120
     yield* Output.print(json, found, lines(found, isFiltered, { sort, top, colors: yield* isColored, width }))
   })

@@ -74,6 +74,11 @@ export const maxNameLength = 200
 export const cut = (name: string): string =>
   name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name
 
+export interface Listener {
+  readonly added: (operation: Operation) => void
+  readonly cleared: () => void
+}
+
 export class Operations {
   private readonly named: Record<Kind, Map<string, Operation>> = {
     operation: new Map(),
@@ -81,7 +86,7 @@ export class Operations {
     query: new Map(),
     mutation: new Map()
   }
-  private readonly listeners = new Set<(operation: Operation) => void>()
+  private readonly listeners = new Set<Listener>()
   private size = 0
   readonly maxNames: number
   /** Calls of names that there was no room for. */
@@ -119,14 +124,14 @@ export class Operations {
   private make(kind: Kind, name: string): Operation {
     const operation = new Operation(kind, name)
     this.named[kind].set(name, operation)
-    for (const listener of this.listeners) listener(operation)
+    for (const { added } of this.listeners) added(operation)
     return operation
   }
 
-  /** Calls back for each operation there is, and for each that comes. */
-  observe(listener: (operation: Operation) => void): () => void {
+  /** Calls back for each operation there is, for each that comes, and when all are forgotten. */
+  observe(listener: Listener): () => void {
     this.listeners.add(listener)
-    for (const operation of this.all()) listener(operation)
+    for (const operation of this.all()) listener.added(operation)
     return () => this.listeners.delete(listener)
   }
 
@@ -138,5 +143,6 @@ export class Operations {
     for (const operations of Object.values(this.named)) operations.clear()
     this.size = 0
     this.overflowed = 0
+    for (const { cleared } of this.listeners) cleared()
   }
 }
