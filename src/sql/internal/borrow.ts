@@ -26,8 +26,11 @@ const runAlone = <A>(
     Effect.gen(function* () {
       yield* Pool.reserve(core.pool, connection)
       const pinned = yield* connection.session.connection.pin
-      connection.sending(effects)
-      return yield* Effect.onExit(effect(pinned), () => clean(core, connection, pinned))
+      const sent = Effect.suspend(() => {
+        connection.sending(effects)
+        return effect(pinned)
+      })
+      return yield* Effect.onExit(sent, () => clean(core, connection, pinned))
     })
   )
 

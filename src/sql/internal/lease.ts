@@ -135,13 +135,10 @@ export class Lease extends StatementConnection {
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
-    const { connection, core } = this
+    const { connection } = this
     if (this.doomed !== undefined) return Effect.fail(this.doomed)
-    ticket.connection = connection
     connection.sending(effects)
-    core.startRunning(ticket)
-    const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
-    return Effect.onExit(run, (exit) =>
+    return Effect.onExit(ticket.runOn(connection, effect(this.pinned)), (exit) =>
       Effect.sync(() => {
         if (Exit.isSuccess(exit)) connection.succeeded(effects)
         if (!ticket.over) this.leaveBehind(ticket, exit)
@@ -268,11 +265,15 @@ export const take = (
       const attempt = Effect.suspend(() => {
         const claim = new Claim(core, ticket)
         return Effect.onExit(
-          Effect.flatMap(claim.take(), (claimed) => pin(core, claimed)),
-          (exit) => (Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : claim.release())
+          Effect.flatMap(claim.take(), (claimed) => pin(core, ticket, claimed)),
+          (exit) => {
+            if (ticket.held === undefined) return claim.release()
+            return Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : Effect.void
+          }
         )
       })
-      return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
+      return restore(ticket.run({ attempt })).pipe(
+        Effect.onError(() => Effect.sync(() => ticket.takeBack())),
         Effect.tap((lease) => {
           if (options.reportLongHold) lease.heldBy(fiber)
           return Effect.addFinalizer(() => lease.release)
@@ -282,9 +283,11 @@ export const take = (
   )
 
 /** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
-const pin = (core: PoolCore, { connection, scope }: Claimed): Effect.Effect<Lease> =>
+const pin = (core: PoolCore, ticket: Ticket, { connection, scope }: Claimed): Effect.Effect<Lease> =>
   Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
+    const lease = new Lease({ core, connection, pinned, scope })
     connection.leases++
     connection.waitedFor++
-    return new Lease({ core, connection, pinned, scope })
+    ticket.held = lease
+    return lease
   })
