@@ -77,7 +77,8 @@ export interface Host {
 
 /**
  * Options of the pool, beside those of `@effect/sql-pg`'s client, which mean here what they mean there. Times are
- * `Duration.Input`; where `Duration.infinity` is allowed it turns the feature off.
+ * `Duration.Input` of at most 24 days; where `Duration.infinity` is allowed it turns the feature off. A `url` begins with
+ * `postgres://` or `postgresql://`, and what is special in its password is escaped.
  *
  * @category models
  * @since 0.1.0
@@ -146,7 +147,7 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
   readonly connectRetries?: number | undefined
   /** The pause before the first retry; it doubles and is jittered. From 1 ms; 100 milliseconds when absent. */
   readonly connectBackoff?: Duration.Input | undefined
-  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1; 5 when absent. */
+  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1 to 1,000; 5 when absent. */
   readonly breakerFailures?: number | undefined
   /** How long the pool stops trying then, and how often it tries to refill itself. From 10 ms; 1 second when absent. */
   readonly breakerPause?: Duration.Input | undefined
