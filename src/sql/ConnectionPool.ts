@@ -106,8 +106,8 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
   /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * How many callers may wait beside those for whom a connection can still be opened; one more is turned away at once.
-   * From 0 to 1,000,000; 1,000 when absent.
+   * How many callers may wait beside those for whom a connection can still be opened and those whose connection is being
+   * pinged; one more is turned away at once. From 0 to 1,000,000; 1,000 when absent.
    */
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
@@ -273,7 +273,7 @@ export const layerConfig = (
  * Gives all database operations of an effect one deadline together, counted from its start: the wait for a connection,
  * every statement, and the way to the server and back. When it passes, the operation that runs fails with
  * `PoolExhausted` or `DatabaseUnavailable` where it had no connection yet and with `QueryTimeout` where it had, and its
- * statement is cancelled in the server. A deadline that is set around stays in force where it is earlier.
+ * statement is cancelled in the server. One that is begun later fails with `QueryTimeout` at once. A deadline that is set around stays in force where it is earlier.
  *
  * With `multiplex` nothing is cancelled while another caller waits for an answer on the same connection, for the cancel
  * could hit that caller's statement. The connection takes no new callers, and the server ends it together with the late

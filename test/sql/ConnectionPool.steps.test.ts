@@ -10,6 +10,13 @@ import { YieldOnce } from "../utils/YieldOnce.ts"
 
 const callers: ReadonlyArray<readonly [string, (pool: FakePool) => Effect.Effect<unknown, unknown>]> = [
   ["a statement", ({ run }) => run("sleep 0")],
+  [
+    "a statement behind a ping",
+    ({ core, run }) => {
+      for (const connection of core.sessions) connection.lastSeenAt -= 1_000
+      return run("sleep 0")
+    }
+  ],
   ["a transaction", ({ run, sql }) => sql.withTransaction(run("inside"))],
   ["a reservation", ({ sql }) => Effect.scoped(sql.reserve)],
   ["a statement that disturbs its session", ({ run }) => run("SET a = 1")]

@@ -57,7 +57,7 @@ export const make = (core: PoolCore): Borrower => {
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
-      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const begin = (ticket: Ticket, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)

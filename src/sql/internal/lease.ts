@@ -261,7 +261,7 @@ export const take = (
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, true)
-      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const attempt = Effect.suspend(() => {
         const claim = new Claim(core, ticket)
         return Effect.onExit(
