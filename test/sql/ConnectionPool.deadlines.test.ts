@@ -142,7 +142,7 @@ it.effect("a stream that is interrupted does not wait for a server that is silen
   )
 )
 
-it.effect("a stream that is interrupted and ends in time keeps its connection", () =>
+it.effect("a stream that is interrupted ends in time, and its connection is not used again", () =>
   scoped(
     Effect.gen(function* () {
       const { database, sql, stats } = yield* setup()
@@ -150,9 +150,11 @@ it.effect("a stream that is interrupted and ends in time keeps its connection", 
       const caller = yield* Effect.forkChild(Stream.runDrain(sql.unsafe("rows").stream))
       yield* settle
       yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* advance(100)
+      assert.isDefined(caller.pollUnsafe())
       yield* advance(1_000)
-      assert.strictEqual(stats().idle, 1)
-      assert.strictEqual(database.sessions.length, 1)
+      assert.strictEqual(database.sessions[0]!.isOpen, false)
+      assert.strictEqual(stats().closed.cancelled, 1)
     })
   )
 )

@@ -334,6 +334,21 @@ for (const multiplex of [false, true]) {
   )
 }
 
+it.live("a stream that is read to its end keeps its connection, and one that is left early does not", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = sql`SELECT * FROM generate_series(1, 100000) AS n`.stream
+    const cancelled = Effect.map(ConnectionPool.stats, ({ closed }) => closed.cancelled)
+    assert.strictEqual(yield* Stream.runCount(rows), 100_000)
+    yield* Effect.ignore(Stream.runDrain(sql`SELECT 1 / 0`.stream))
+    yield* sql`SELECT 1`
+    assert.strictEqual(yield* cancelled, 0)
+    yield* Stream.runDrain(Stream.take(rows, 1))
+    yield* sql`SELECT 1`
+    assert.strictEqual(yield* cancelled, 1)
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
 it.live("nothing reaches the next however the statement that leaves it is written", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -2,6 +2,7 @@
  * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -198,19 +199,17 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * Ends the session when a stream that is left early does not come to its end in the server: the driver waits for
-   * seconds. The scope runs its finalizers from the last to the first, so the driver's is between the two here.
+   * Retires the connection of a stream that is left early, for a late cancel could hit the next statement, and ends the
+   * session when the stream does not come to its end in the server: the driver waits for seconds. The scope runs its
+   * finalizers from the last to the first, so the driver's is between the two here.
    */
   private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
     const { connection, core } = this
-    const target = {
-      expire: () => {
-        core.fork(core.retire(connection, "cancelled"))
-        connection.session.destroy()
-      }
-    }
+    const target = { expire: connection.session.destroy }
     let bucket = 0
+    let done = false
     const arm = Effect.sync(() => {
+      if (!done) core.fork(core.retire(connection, "cancelled"))
       bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
     })
     const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
@@ -219,7 +218,7 @@ export class Lease extends StatementConnection {
         Effect.andThen(
           Scope.addFinalizer(scope, disarm),
           Effect.tap(Channel.toTransform(Stream.toChannel(rows))(upstream, scope), () => Scope.addFinalizer(scope, arm))
-        )
+        ).pipe(Effect.map(Effect.onError((cause) => Effect.sync(() => (done = !Cause.hasInterrupts(cause))))))
       )
     )
   }
