@@ -77,7 +77,8 @@ export interface Host {
 
 /**
  * Options of the pool, beside those of `@effect/sql-pg`'s client, which mean here what they mean there. Times are
- * `Duration.Input`; where `Duration.infinity` is allowed it turns the feature off.
+ * `Duration.Input` of at most 24 days; where `Duration.infinity` is allowed it turns the feature off. A `url` begins with
+ * `postgres://` or `postgresql://`, and what is special in its password is escaped.
  *
  * @category models
  * @since 0.1.0
@@ -105,8 +106,8 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
   /** How long a caller waits for a connection. From 10 ms, finite; 5 seconds when absent. */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * How many callers may wait beside those for whom a connection can still be opened; one more is turned away at once.
-   * From 0 to 1,000,000; 1,000 when absent.
+   * How many callers may wait beside those for whom a connection can still be opened and those whose connection is being
+   * pinged; one more is turned away at once. From 0 to 1,000,000; 1,000 when absent.
    */
   readonly maxWaiters?: number | undefined
   /** How long a connection beyond the minimum may lie idle. From 100 ms, or infinite; 5 minutes when absent. */
@@ -146,7 +147,7 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
   readonly connectRetries?: number | undefined
   /** The pause before the first retry; it doubles and is jittered. From 1 ms; 100 milliseconds when absent. */
   readonly connectBackoff?: Duration.Input | undefined
-  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1; 5 when absent. */
+  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1 to 1,000; 5 when absent. */
   readonly breakerFailures?: number | undefined
   /** How long the pool stops trying then, and how often it tries to refill itself. From 10 ms; 1 second when absent. */
   readonly breakerPause?: Duration.Input | undefined
@@ -272,7 +273,7 @@ export const layerConfig = (
  * Gives all database operations of an effect one deadline together, counted from its start: the wait for a connection,
  * every statement, and the way to the server and back. When it passes, the operation that runs fails with
  * `PoolExhausted` or `DatabaseUnavailable` where it had no connection yet and with `QueryTimeout` where it had, and its
- * statement is cancelled in the server. A deadline that is set around stays in force where it is earlier.
+ * statement is cancelled in the server. One that is begun later fails with `QueryTimeout` at once. A deadline that is set around stays in force where it is earlier.
  *
  * With `multiplex` nothing is cancelled while another caller waits for an answer on the same connection, for the cancel
  * could hit that caller's statement. The connection takes no new callers, and the server ends it together with the late

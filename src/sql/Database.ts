@@ -11,7 +11,7 @@
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -21,7 +21,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
-import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { PoolStats } from "./internal/poolError.ts"
 import * as Sqlite from "./Sqlite.ts"
 
@@ -151,7 +151,7 @@ const unavailable = (cause: unknown, message: string): SqlError =>
 export interface DatabaseOptions {
   /**
    * How long to wait for another process's lock (embedded) or for a connection (Postgres); 5 seconds when absent. When
-   * given, each operation on Postgres ends within it as well.
+   * given, each operation on Postgres ends within it as well, and it is at least 50 ms there.
    */
   readonly timeout?: Duration.Input | undefined
 }
@@ -207,13 +207,29 @@ export class Database extends Context.Service<
   }
 >()("athena-hooks/sql/Database") {}
 
+/** The shortest time in which a connection to a Postgres server may be opened. */
+const shortestTimeout = Duration.millis(50)
+
+const timeoutTooShort = new SqlError({
+  reason: new UnknownError({
+    cause: undefined,
+    message: `Database: timeout must be at least ${Duration.format(shortestTimeout)} for Postgres`,
+    operation: "configure"
+  })
+})
+
+const isTooShort = ({ timeout }: DatabaseOptions): boolean =>
+  timeout !== undefined && Duration.isLessThan(Duration.fromInputUnsafe(timeout), shortestTimeout)
+
 /** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
+const loadPool = Effect.tryPromise({
+  try: () => import("./ConnectionPool.ts"),
+  catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
+})
+
 const postgres = (settings: Postgres, options: DatabaseOptions) =>
   Layer.unwrap(
-    Effect.tryPromise({
-      try: () => import("./ConnectionPool.ts"),
-      catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
-    }).pipe(
+    (isTooShort(options) ? Effect.fail(timeoutTooShort) : loadPool).pipe(
       Effect.map(({ ConnectionPool, layer }) => {
         const pool = layer({
           url: settings.url,

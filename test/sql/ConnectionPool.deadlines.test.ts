@@ -88,16 +88,17 @@ it.effect("an interrupted caller does not wait for a server that is silent", () 
   )
 )
 
-it.effect("a deadline that has passed before is one that passed without a connection, whatever is asked for", () =>
+it.effect("a deadline that has passed before says nothing of the connections, whatever is asked for", () =>
   scoped(
     Effect.gen(function* () {
-      const { database, run, sql } = yield* setup({ minConnections: 1 })
+      const { database, run, sql, stats } = yield* setup({ minConnections: 1 })
       yield* settle
       const late = [run("x"), sql.withTransaction(run("x")), Stream.runDrain(sql.unsafe("x").stream)]
       for (const operation of late) {
         const reason = reasonOf(yield* Effect.flip(operation).pipe(ConnectionPool.withDeadline(0)))
-        assert.strictEqual(reason._tag, "PoolExhausted")
+        assert.strictEqual(reason._tag, "QueryTimeout")
       }
+      assert.deepStrictEqual([stats().exhausted, stats().timedOut], [0, 3])
       assert.deepStrictEqual(database.sessions[0]!.statements, [])
     })
   )
@@ -141,7 +142,7 @@ it.effect("a stream that is interrupted does not wait for a server that is silen
   )
 )
 
-it.effect("a stream that is interrupted and ends in time keeps its connection", () =>
+it.effect("a stream that is interrupted ends in time, and its connection is not used again", () =>
   scoped(
     Effect.gen(function* () {
       const { database, sql, stats } = yield* setup()
@@ -149,9 +150,11 @@ it.effect("a stream that is interrupted and ends in time keeps its connection", 
       const caller = yield* Effect.forkChild(Stream.runDrain(sql.unsafe("rows").stream))
       yield* settle
       yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* advance(100)
+      assert.isDefined(caller.pollUnsafe())
       yield* advance(1_000)
-      assert.strictEqual(stats().idle, 1)
-      assert.strictEqual(database.sessions.length, 1)
+      assert.strictEqual(database.sessions[0]!.isOpen, false)
+      assert.strictEqual(stats().closed.cancelled, 1)
     })
   )
 )

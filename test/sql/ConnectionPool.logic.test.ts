@@ -9,6 +9,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
+import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import { advance, make as setup, reasonOf, scoped, settle, type Options } from "../utils/FakePool.ts"
 import * as FakeSessions from "../utils/FakeSessions.ts"
 
@@ -93,6 +94,43 @@ it.effect("where nobody may wait, callers still get the connections that can be 
       yield* advance(10)
       yield* Effect.forEach(served, Fiber.join)
       yield* run("x")
+    })
+  )
+)
+
+it.effect("where nobody may wait, nobody is turned away while connections are idle", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run, stats } = yield* setup({ minConnections: 2, maxConnections: 2, maxWaiters: 0 })
+      yield* settle
+      yield* advance(1_000)
+      database.silent = true
+      const first = yield* Effect.forkChild(Effect.exit(run("a")))
+      yield* settle
+      assert.strictEqual(stats().idle, 1)
+      const second = yield* Effect.forkChild(Effect.exit(run("b")))
+      yield* settle
+      assert.isUndefined(second.pollUnsafe())
+      yield* Effect.forEach([first, second], Fiber.interrupt)
+    })
+  )
+)
+
+it.effect("a caller whose connection is being pinged does not count as one who waits", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { database, run } = yield* setup({ minConnections: 1, maxConnections: 1, maxWaiters: 1 })
+      yield* settle
+      yield* advance(1_000)
+      database.silent = true
+      const callers = yield* Effect.forEach([1, 2], () => Effect.forkChild(Effect.exit(run("a"))))
+      yield* settle
+      assert.deepStrictEqual(
+        callers.map((caller) => caller.pollUnsafe()),
+        [undefined, undefined]
+      )
+      assert.strictEqual(reasonOf(yield* Effect.flip(run("b")))._tag, "PoolExhausted")
+      yield* Effect.forEach(callers, Fiber.interrupt)
     })
   )
 )
@@ -224,6 +262,29 @@ it.effect("replaces a connection that does not answer its ping, while the caller
     })
   )
 )
+
+for (const maxConnections of [1, 3]) {
+  it.effect(`a connection that does not answer its ping is no exhausted pool, ${maxConnections} at most`, () =>
+    scoped(
+      Effect.gen(function* () {
+        const { database, run, stats } = yield* setup({ minConnections: 1, maxConnections })
+        yield* run("a")
+        yield* advance(1_000)
+        database.silent = true
+        const ask = Effect.flip(run("b").pipe(ConnectionPool.withDeadline("200 millis")))
+        const callers = yield* Effect.forEach([1, 2], () => Effect.forkChild(ask))
+        yield* settle
+        yield* advance(200)
+        for (const caller of callers) {
+          const reason = reasonOf(yield* Fiber.join(caller))
+          assert.strictEqual(reason._tag, "DatabaseUnavailable")
+          if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "unreachable")
+        }
+        assert.deepStrictEqual([stats().exhausted, stats().unavailable], [0, 2])
+      })
+    )
+  )
+}
 
 it.effect("pings idle connections to keep them alive, and replaces the dead", () =>
   scoped(

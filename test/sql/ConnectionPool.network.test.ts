@@ -329,6 +329,21 @@ it.live("a black hole before BEGIN, SAVEPOINT or COMMIT ends a transaction that 
   )
 )
 
+it.live("a black hole before a query is a database out of reach, also where the deadline ends before the ping", () =>
+  run(
+    Effect.gen(function* () {
+      const { pool, proxy, sql } = yield* setup({ validationWindow: 0, validationTimeout: "1 second" })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "blackHole" })
+      const error = yield* Effect.flip(sql`SELECT 2`.pipe(ConnectionPool.withDeadline("200 millis")))
+      const reason = reasonOf(error)
+      assert.strictEqual(reason._tag, "DatabaseUnavailable")
+      if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "unreachable")
+      assert.strictEqual((yield* pool.stats).exhausted, 0)
+    })
+  )
+)
+
 it.live("a caller who is interrupted while BEGIN is on its way waits no longer than the acquire timeout", () =>
   run(
     Effect.gen(function* () {

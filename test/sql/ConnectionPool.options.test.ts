@@ -35,7 +35,19 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["connectionTTL", { connectionTTL: 1 }],
   ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=0") }],
   ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=soon") }],
-  ["url", { url: Redacted.make("not a url with s3cret") }]
+  ["url", { url: Redacted.make("not a url with s3cret") }],
+  ["url", { url: Redacted.make("mysql://me:s3cret@db/x") }],
+  ["url", { url: Redacted.make("jdbc:postgresql://me:s3cret@db/x") }],
+  ["url", { url: Redacted.make("postgres:me:s3cret@db/x") }],
+  ["url", { url: Redacted.make("postgres://me:123/s3cret@db/x") }],
+  ["url", { url: Redacted.make("postgres://me:123#s3cret@db/x") }],
+  ["url", { url: Redacted.make("postgres://me@db/%s3cret") }],
+  ["target", { target: "secondary" as "standby" }],
+  ["hosts[0].host", { hosts: [{}] as never }],
+  ["hosts[1].host", { hosts: [{ host: "a" }, { host: "" }] }],
+  ["multiplexConcurrency", { multiplexConcurrency: -1 }],
+  ["preparedStatementCacheSize", { preparedStatementCacheSize: -5 }],
+  ["maxMessageSize", { maxMessageSize: Number.NaN }]
 ]
 
 it.effect.each(wrong)("a wrong %s is named", ([name, options]) =>

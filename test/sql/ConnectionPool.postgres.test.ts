@@ -334,6 +334,47 @@ for (const multiplex of [false, true]) {
   )
 }
 
+it.live("a stream that is read to its end keeps its connection, and one that is left early does not", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = sql`SELECT * FROM generate_series(1, 100000) AS n`.stream
+    const cancelled = Effect.map(ConnectionPool.stats, ({ closed }) => closed.cancelled)
+    assert.strictEqual(yield* Stream.runCount(rows), 100_000)
+    yield* Effect.ignore(Stream.runDrain(sql`SELECT 1 / 0`.stream))
+    yield* sql`SELECT 1`
+    assert.strictEqual(yield* cancelled, 0)
+    yield* Stream.runDrain(Stream.take(rows, 1))
+    yield* sql`SELECT 1`
+    assert.strictEqual(yield* cancelled, 1)
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
+it.live("nothing reaches the next however the statement that leaves it is written", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const name = Effect.map(
+      sql<{ application_name: string }>`SHOW application_name`,
+      (rows) => rows[0]!.application_name
+    )
+    const table = Effect.map(
+      sql<{ name: string | null }>`SELECT to_regclass('pg_temp.mine')::text AS name`,
+      (rows) => rows[0]!.name
+    )
+    const before = yield* name
+    const statements = [
+      "(SELECT set_config('application_name', 'left-behind', false))",
+      "/* a /* b */ c */ SET application_name = 'left-behind'",
+      "CREATE TABLE pg_temp.mine AS SELECT 1 AS one",
+      "CREATE /* x */ TEMP TABLE mine AS SELECT 1 AS one",
+      "SELECT 1 AS one INTO pg_temp.mine"
+    ]
+    for (const statement of statements) {
+      yield* sql.unsafe(statement)
+      assert.deepStrictEqual([yield* name, yield* table], [before, null], statement)
+    }
+  }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
+)
+
 it.live("an error of the database stays what it was", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -61,6 +61,22 @@ const held: ReadonlyArray<readonly [string, Options, (pool: FakePool.FakePool) =
   ["a transaction", {}, ({ run, sql }) => sql.withTransaction(run("sleep 100000"))]
 ]
 
+it.effect("a lifetime that may be nothing does not keep the pool busy", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { core } = yield* setup({ lifetimeJitter: 1, minConnections: 0 })
+      let looks = 0
+      const now = core.now.bind(core)
+      core.now = () => {
+        looks++
+        return now()
+      }
+      for (let step = 0; step < 200; step++) yield* advance(5)
+      assert.isBelow(looks, 20)
+    })
+  )
+)
+
 it.effect.each(held)("reports %s that takes long, once, with where it was begun", ([, options, program]) => {
   const { layer, logs } = collectLogs()
   return scoped(

@@ -71,11 +71,12 @@ it.effect.each(sequences)(
           const now = core.now()
           const seen = stats()
           const open = database.openSessions().filter(({ beside }) => !beside).length + database.opening
+          const pings = Array.from(core.sessions).reduce((sum, connection) => sum + connection.pings, 0)
           const found = [
             ...database.violations,
             ...(open > max ? [`${open} sessions open or opening, ${max} allowed`] : []),
             ...(seen.total + seen.opening > max ? [`stats show ${seen.total} + ${seen.opening} of ${max}`] : []),
-            ...(seen.waiting > 6 + max ? [`${seen.waiting} waiters`] : []),
+            ...(seen.waiting - pings > 6 + max ? [`${seen.waiting} waiters, ${pings} of them at a ping`] : []),
             ...database
               .desertedMs(core.clock.currentTimeMillisUnsafe())
               .filter((ms) => ms > desertedAtMostMs)

@@ -90,6 +90,15 @@ describe("Database", () => {
     })
   )
 
+  it.effect("names a time that is too short for Postgres", () =>
+    Effect.gen(function* () {
+      const url = Redacted.make("postgres://me@db/x")
+      const database = Database.layer({ _tag: "Postgres", url }, { timeout: "49 millis" })
+      const error = yield* Effect.flip(Layer.build(database.pipe(Layer.provide(NodeServices.layer))))
+      assert.include(error.message, "timeout must be at least 50ms")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("gives each operation on Postgres no more than its time, also where the network is dead", () =>
     Effect.gen(function* () {
       const { password, port, username } = inject("postgres")

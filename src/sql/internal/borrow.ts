@@ -26,8 +26,11 @@ const runAlone = <A>(
     Effect.gen(function* () {
       yield* Pool.reserve(core.pool, connection)
       const pinned = yield* connection.session.connection.pin
-      connection.sending(effects)
-      return yield* Effect.onExit(effect(pinned), () => clean(core, connection, pinned))
+      const sent = Effect.suspend(() => {
+        connection.sending(effects)
+        return effect(pinned)
+      })
+      return yield* Effect.onExit(sent, () => clean(core, connection, pinned))
     })
   )
 
@@ -54,7 +57,7 @@ export const make = (core: PoolCore): Borrower => {
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
-      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const begin = (ticket: Ticket, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)

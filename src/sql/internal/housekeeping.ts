@@ -72,7 +72,8 @@ const round = (core: PoolCore): Effect.Effect<void> =>
 const nextDue = (core: PoolCore): number => {
   const { idleTimeoutMs, keepaliveMs, lifetimeJitter, longHoldMs, maxLifetimeMs, min } = core.settings
   const now = core.now()
-  let due = Math.min(idleTimeoutMs, keepaliveMs, longHoldMs, maxLifetimeMs * (1 - lifetimeJitter))
+  const shortestLifetimeMs = Math.max(maxLifetimeMs * (1 - lifetimeJitter), Math.min(maxLifetimeMs, 1_000))
+  let due = Math.min(idleTimeoutMs, keepaliveMs, longHoldMs, shortestLifetimeMs)
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {

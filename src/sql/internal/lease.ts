@@ -2,6 +2,7 @@
  * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -135,13 +136,10 @@ export class Lease extends StatementConnection {
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
-    const { connection, core } = this
+    const { connection } = this
     if (this.doomed !== undefined) return Effect.fail(this.doomed)
-    ticket.connection = connection
     connection.sending(effects)
-    core.startRunning(ticket)
-    const run = ticket.run<A, SqlError, never>({ attempt: effect(this.pinned) })
-    return Effect.onExit(run, (exit) =>
+    return Effect.onExit(ticket.runOn(connection, effect(this.pinned)), (exit) =>
       Effect.sync(() => {
         if (Exit.isSuccess(exit)) connection.succeeded(effects)
         if (!ticket.over) this.leaveBehind(ticket, exit)
@@ -201,19 +199,17 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * Ends the session when a stream that is left early does not come to its end in the server: the driver waits for
-   * seconds. The scope runs its finalizers from the last to the first, so the driver's is between the two here.
+   * Retires the connection of a stream that is left early, for a late cancel could hit the next statement, and ends the
+   * session when the stream does not come to its end in the server: the driver waits for seconds. The scope runs its
+   * finalizers from the last to the first, so the driver's is between the two here.
    */
   private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
     const { connection, core } = this
-    const target = {
-      expire: () => {
-        core.fork(core.retire(connection, "cancelled"))
-        connection.session.destroy()
-      }
-    }
+    const target = { expire: connection.session.destroy }
     let bucket = 0
+    let done = false
     const arm = Effect.sync(() => {
+      if (!done) core.fork(core.retire(connection, "cancelled"))
       bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
     })
     const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
@@ -222,7 +218,7 @@ export class Lease extends StatementConnection {
         Effect.andThen(
           Scope.addFinalizer(scope, disarm),
           Effect.tap(Channel.toTransform(Stream.toChannel(rows))(upstream, scope), () => Scope.addFinalizer(scope, arm))
-        )
+        ).pipe(Effect.map(Effect.onError((cause) => Effect.sync(() => (done = !Cause.hasInterrupts(cause))))))
       )
     )
   }
@@ -264,15 +260,19 @@ export const take = (
       const refused = core.refusal()
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, true)
-      if (ticket.isOverdue) return Effect.fail(core.gaveUp(ticket))
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const attempt = Effect.suspend(() => {
         const claim = new Claim(core, ticket)
         return Effect.onExit(
-          Effect.flatMap(claim.take(), (claimed) => pin(core, claimed)),
-          (exit) => (Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : claim.release())
+          Effect.flatMap(claim.take(), (claimed) => pin(core, ticket, claimed)),
+          (exit) => {
+            if (ticket.held === undefined) return claim.release()
+            return Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : Effect.void
+          }
         )
       })
-      return restore(ticket.run({ attempt, discard: (lease) => core.fork(lease.release) })).pipe(
+      return restore(ticket.run({ attempt })).pipe(
+        Effect.onError(() => Effect.sync(() => ticket.takeBack())),
         Effect.tap((lease) => {
           if (options.reportLongHold) lease.heldBy(fiber)
           return Effect.addFinalizer(() => lease.release)
@@ -282,9 +282,11 @@ export const take = (
   )
 
 /** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
-const pin = (core: PoolCore, { connection, scope }: Claimed): Effect.Effect<Lease> =>
+const pin = (core: PoolCore, ticket: Ticket, { connection, scope }: Claimed): Effect.Effect<Lease> =>
   Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
+    const lease = new Lease({ core, connection, pinned, scope })
     connection.leases++
     connection.waitedFor++
-    return new Lease({ core, connection, pinned, scope })
+    ticket.held = lease
+    return lease
   })

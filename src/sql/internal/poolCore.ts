@@ -133,20 +133,21 @@ export class PoolCore {
 
   /** Whether a connection still answers. One that does not is retired. */
   ping(connection: PooledConnection): Effect.Effect<boolean> {
-    return Effect.suspend(() => {
-      connection.pings++
-      return this.guard(
-        connection,
-        this.settings.validationTimeoutMs,
-        connection.session.connection.queryValues("SELECT 1")
-      )
-    }).pipe(
-      Effect.ensuring(
+    return Effect.acquireUseRelease(
+      Effect.sync(() => connection.pings++),
+      () =>
+        this.guard(
+          connection,
+          this.settings.validationTimeoutMs,
+          connection.session.connection.queryValues("SELECT 1")
+        ),
+      (_, exit) =>
         Effect.sync(() => {
           connection.pings--
+          connection.silent = Exit.isFailure(exit)
           connection.released()
         })
-      ),
+    ).pipe(
       Effect.matchEffect({
         onFailure: () => Effect.as(this.retire(connection, "validation"), false),
         onSuccess: () =>
@@ -200,16 +201,25 @@ export class PoolCore {
     if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
   }
 
+  /** Pings on their way, nearly each for a caller who has his connection already. */
+  private validating(): number {
+    let pings = 0
+    for (const connection of this.sessions) pings += connection.pings
+    return pings
+  }
+
   /**
-   * Whether a caller may come in at all. Those for whom a connection can still be opened do not count as waiters: an
-   * empty pool would turn everybody away for ever where nobody may wait.
+   * Whether a caller may come in at all. Those whose connection is pinged, and those for whom one can still be opened,
+   * do not count as waiters: an empty pool would turn everybody away for ever where nobody may wait.
    */
   refusal(): SqlError | undefined {
     if (this.closed) return this.closedError()
     const { max, maxWaiters } = this.settings
-    if (this.waiting.size < maxWaiters + max - this.sessions.size) return undefined
-    const head = this.pool.state.availableHead
-    if (this.waiting.size === 0 && head?.exit._tag === "Success") return undefined
+    const admitted = maxWaiters + max - this.sessions.size
+    if (this.waiting.size < admitted) return undefined
+    const { availableHead, waiters } = this.pool.state
+    if (waiters.size === 0 && availableHead?.exit._tag === "Success") return undefined
+    if (this.waiting.size - this.validating() < admitted) return undefined
     const failure = this.lastFailure
     if (failure === undefined || this.occupancy().inUse >= max) {
       this.counters.exhausted++
@@ -268,11 +278,19 @@ export class PoolCore {
     this.waiting.delete(ticket)
   }
 
+  /** Whether all connections are there and, as far as is known, answer, so that others must have them. */
+  private areAllOut(): boolean {
+    let answering = 0
+    for (const connection of this.sessions) {
+      if (connection.session.isOpen() && !connection.isDoubtful) answering++
+    }
+    return answering >= this.settings.max
+  }
+
   /** Why a caller got no connection in time: they were all out, or there were none to be had. */
   gaveUp(ticket: Ticket): SqlError {
-    const { inUse, max, opening } = this.occupancy()
     const failure = this.lastFailure
-    if (inUse >= max || (failure === undefined && opening === 0)) {
+    if (ticket.connection?.isDoubtful !== true && this.areAllOut()) {
       this.counters.exhausted++
       const waitedMs = this.now() - ticket.startedAt
       return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs }), "acquire")

@@ -207,6 +207,26 @@ const count = (name: string, value: number, floor: number, ceiling: number): num
   throw new Invalid(`${name} must be a whole number from ${floor} to ${ceiling}, got ${value}`)
 }
 
+const targets: ReadonlyArray<Target> = ["any", "primary", "standby", "preferPrimary", "preferStandby"]
+
+const targetOf = ({ target = "any" }: ConnectionPoolOptions): Target => {
+  if (targets.includes(target)) return target
+  throw new Invalid(`target must be one of ${targets.join(", ")}, got ${String(target)}`)
+}
+
+/** Bounds of what is the driver's, which takes any number. */
+const checkDriverOptions = ({ maxMessageSize, preparedStatementCacheSize }: ConnectionPoolOptions): void => {
+  if (maxMessageSize !== undefined) count("maxMessageSize", maxMessageSize, 1, 2 ** 31 - 1)
+  if (preparedStatementCacheSize !== undefined) {
+    count("preparedStatementCacheSize", preparedStatementCacheSize, 0, 1_000_000)
+  }
+}
+
+const concurrencyOf = ({ multiplex, multiplexConcurrency }: ConnectionPoolOptions): number => {
+  const given = count("multiplexConcurrency", multiplexConcurrency ?? defaultMultiplexConcurrency, 1, 1_000)
+  return multiplex === true ? given : 1
+}
+
 const share = (name: string, value: number): number => {
   if (value >= 0 && value <= 1) return value
   throw new Invalid(`${name} must be from 0 to 1, got ${value}`)
@@ -239,11 +259,18 @@ const address = (name: string, host: string, port: number): Address => ({
 })
 
 const urlOf = (options: ConnectionPoolOptions): URL | undefined => {
-  const url = options.url === undefined ? undefined : URL.parse(Redacted.value(options.url))
-  // The value may carry a password, so the message does not repeat it.
-  if (url === null) throw new Invalid("url is not a valid URL")
+  if (options.url === undefined) return undefined
+  const text = Redacted.value(options.url)
+  const url = /^postgres(?:ql)?:\/\//.test(text) ? URL.parse(text) : null
+  if (url === null || !namesOneDatabase(url)) throw new Invalid(invalidUrl)
   return url
 }
+
+/** The value may carry a password, so the message does not repeat it. */
+const invalidUrl = "url is not a postgres:// URL"
+
+/** A password whose special characters are not escaped ends up in the path, and from there would be in names. */
+const namesOneDatabase = (url: URL): boolean => /^\/?[^/@]*$/.test(url.pathname) && url.hash === ""
 
 /** Reads where the server is; who logs in and how is left to the driver, which reads the same URL. */
 const addressesOf = (options: ConnectionPoolOptions, url: URL | undefined): ReadonlyArray<Address> => {
@@ -253,7 +280,11 @@ const addressesOf = (options: ConnectionPoolOptions, url: URL | undefined): Read
     if (options.host !== undefined || options.path !== undefined) {
       throw new Invalid("hosts can't be combined with host or path")
     }
-    return hosts.map((host, index) => address(`hosts[${index}].port`, host.host, host.port ?? options.port ?? 5432))
+    return hosts.map(({ host, port }, index) => {
+      if (typeof host !== "string" || host === "")
+        throw new Invalid(`hosts[${index}].host must be a name or an address`)
+      return address(`hosts[${index}].port`, host, port ?? options.port ?? 5432)
+    })
   }
   const urlHost = url?.searchParams.get("host") ?? url?.hostname.replace(/^\[|\]$/g, "")
   const urlPort = url?.searchParams.get("port") ?? url?.port
@@ -297,6 +328,7 @@ const within = (value: Duration.Duration, bound: Duration.Input | undefined, par
   bound === undefined ? value : Duration.min(value, Duration.times(Duration.fromInputUnsafe(bound), part))
 
 const read = (options: ConnectionPoolOptions): Settings => {
+  checkDriverOptions(options)
   const url = urlOf(options)
   const addresses = addressesOf(options, url)
   const database = databaseOf(options, url)
@@ -306,10 +338,7 @@ const read = (options: ConnectionPoolOptions): Settings => {
     database,
     min: count("minConnections", options.minConnections ?? defaultMinConnections, 0, 1_000),
     max: count("maxConnections", options.maxConnections ?? defaultMaxConnections, 1, 1_000),
-    concurrency:
-      options.multiplex === true
-        ? count("multiplexConcurrency", options.multiplexConcurrency ?? defaultMultiplexConcurrency, 1, 1_000)
-        : 1,
+    concurrency: concurrencyOf(options),
     acquireTimeoutMs: time("acquireTimeout", options.acquireTimeout ?? defaultAcquireTimeout, millis(10), "finite"),
     maxWaiters: count("maxWaiters", options.maxWaiters ?? defaultMaxWaiters, 0, 1_000_000),
     idleTimeoutMs: time("idleTimeout", options.idleTimeout ?? defaultIdleTimeout, millis(100), "infinite"),
@@ -354,7 +383,7 @@ const read = (options: ConnectionPoolOptions): Settings => {
     deadlineMs: options.deadline === undefined ? undefined : time("deadline", options.deadline, millis(1), "finite"),
     rotatesPassword: Effect.isEffect(options.password),
     tcpKeepAliveMs: time("keepAlive", options.keepAlive ?? defaultTcpKeepAlive, seconds(1), "finite"),
-    target: options.target ?? "any",
+    target: targetOf(options),
     addresses
   }
 }
@@ -386,7 +415,7 @@ export const resolve = (options: ConnectionPoolOptions): Effect.Effect<Settings,
       new SqlError({
         reason: new UnknownError({
           cause,
-          message: `ConnectionPool: ${cause instanceof Invalid ? cause.message : "url is not a valid URL"}`,
+          message: `ConnectionPool: ${cause instanceof Invalid ? cause.message : invalidUrl}`,
           operation: "configure"
         })
       })

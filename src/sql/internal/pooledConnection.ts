@@ -25,6 +25,8 @@ export class PooledConnection {
   leases = 0
   /** Pings on their way. */
   pings = 0
+  /** Its last ping was not answered. */
+  silent = false
   /** One caller has it alone, or waits until the others are done to have it so. */
   claimed = false
   /** Who holds it, for the report of long holds. */
@@ -79,6 +81,11 @@ export class PooledConnection {
   /** Whether nothing has decided its end yet. */
   get staysOpen(): boolean {
     return this.closing === undefined && !this.abandoned && this.session.isOpen()
+  }
+
+  /** Whether it is not known to answer: a ping is on its way, or the last one was in vain. */
+  get isDoubtful(): boolean {
+    return this.pings > 0 || this.silent
   }
 
   /** Tells those who wait for it to be free that this may have changed. */

@@ -2,7 +2,9 @@
  * What a statement leaves behind in its session, read from its text.
  *
  * The extended protocol carries one statement at a time, so the first keyword decides for all but the functions that
- * change a session from inside a query. A function of the user's own that changes settings can't be seen from here.
+ * change a session from inside a query. Words are looked for anywhere behind it, in comments and literals too: a session
+ * that is put back in vain costs less than one that is not. What a function of the user's own does, and a name that is
+ * spelled with escapes, can't be seen from here.
  */
 
 /** Bits of what a statement does to its session. */
@@ -29,21 +31,55 @@ export const Effects = {
 export const leftovers =
   Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels | Effects.unknown
 
-const leading = /^(?:\s+|--[^\n]*\n|\/\*[\s\S]*?\*\/)+/
+const blank = /[\s(;]+/y
+const lineComment = /--[^\n]*/y
+const commentMark = /\/\*|\*\//g
 
-const queryEffects = (sql: string): number =>
-  (/\bset_config\s*\(/i.test(sql) ? Effects.settings : 0) |
-  (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? Effects.advisoryLocks : 0) |
-  (/\binto\s+(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : 0)
+/** Where a comment that begins here ends; they nest. */
+const endOfComment = (sql: string, start: number): number => {
+  commentMark.lastIndex = start
+  let depth = 0
+  for (let mark = commentMark.exec(sql); mark !== null; mark = commentMark.exec(sql)) {
+    depth += mark[0] === "/*" ? 1 : -1
+    if (depth === 0) return commentMark.lastIndex
+  }
+  return sql.length
+}
+
+/** Where an expression that only matches at a place ends there, or the place itself. */
+const skip = (pattern: RegExp, sql: string, at: number): number => {
+  pattern.lastIndex = at
+  return pattern.test(sql) ? pattern.lastIndex : at
+}
+
+/** The text from its first keyword on, without what may stand before: spaces, comments, parentheses, semicolons. */
+const fromKeyword = (sql: string): string => {
+  let at = 0
+  for (let before = -1; before !== at;) {
+    before = at
+    at = skip(lineComment, sql, skip(blank, sql, at))
+    if (sql.startsWith("/*", at)) at = endOfComment(sql, at)
+  }
+  return sql.slice(at)
+}
+
+/** What functions of the server do, in whatever statement they stand. */
+const functionEffects = (sql: string): number =>
+  (/\bset_config\b/i.test(sql) ? Effects.settings : 0) |
+  (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? Effects.advisoryLocks : 0)
+
+const namesTemporary = (sql: string): boolean => /\b(?:pg_temp\w*|temp|temporary)\b/i.test(sql)
+
+const selectEffects = (sql: string): number =>
+  /\binto\b/i.test(sql) && namesTemporary(sql) ? Effects.temporary : Effects.none
 
 const setEffects = (sql: string): number =>
   /^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings
 
-const createEffects = (sql: string): number =>
-  /^create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp/i.test(sql) ? Effects.temporary : Effects.none
+const createEffects = (sql: string): number => (namesTemporary(sql) ? Effects.temporary : Effects.none)
 
 /** `AND CHAIN` ends a transaction and begins the next. */
-const chains = (sql: string): boolean => /\band\s+chain\b/i.test(sql)
+const chains = (sql: string): boolean => /\bchain\b/i.test(sql) && !/\bno\b/i.test(sql)
 
 const commitEffects = (sql: string): number =>
   chains(sql) ? Effects.begins : /^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends
@@ -52,7 +88,7 @@ const rollbackEffects = (sql: string): number => {
   if (chains(sql)) return Effects.begins
   return /^rollback\s+prepared\b/i.test(sql)
     ? Effects.none
-    : /^rollback\s+(?:work\s+|transaction\s+)?to\b/i.test(sql)
+    : /\bto\b/i.test(sql)
       ? Effects.unwinds
       : Effects.unwinds | Effects.ends
 }
@@ -64,14 +100,9 @@ const procedureEffects =
 const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
 
 const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
-  select: queryEffects,
-  with: queryEffects,
-  values: queryEffects,
-  insert: queryEffects,
-  update: queryEffects,
-  delete: queryEffects,
-  merge: queryEffects,
-  explain: queryEffects,
+  select: selectEffects,
+  with: selectEffects,
+  explain: createEffects,
   set: setEffects,
   reset: () => Effects.settings,
   create: createEffects,
@@ -90,13 +121,16 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   call: () => procedureEffects,
   execute: () => Effects.unknown,
   load: () => Effects.unknown,
+  deallocate: () => Effects.unknown,
   discard: () => Effects.unknown
 }
 
+/** A text that begins with no word may be anything; a word that is not in the table leaves nothing behind. */
 const classify = (text: string): number => {
-  const sql = text.replace(leading, "")
+  const sql = fromKeyword(text)
   const keyword = /^[a-z]+/i.exec(sql)?.[0].toLowerCase()
-  return keyword === undefined || !Object.hasOwn(byKeyword, keyword) ? Effects.none : byKeyword[keyword]!(sql)
+  if (keyword === undefined) return sql === "" ? Effects.none : procedureEffects
+  return functionEffects(sql) | (Object.hasOwn(byKeyword, keyword) ? byKeyword[keyword]!(sql) : Effects.none)
 }
 
 /** How many statement texts are remembered with their effects. */

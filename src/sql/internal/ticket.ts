@@ -24,8 +24,11 @@ export type Retry = typeof Retry
 export interface Work<A, E, R> {
   /** Run again, for another connection, as long as it ends in `Retry`. */
   readonly attempt: Effect.Effect<A | Retry, E, R>
-  /** Takes back a result that came too late. */
-  readonly discard?: ((value: A) => void) | undefined
+}
+
+/** A connection that a ticket got for its caller. */
+interface Held {
+  readonly release: Effect.Effect<void>
 }
 
 type Resume = (effect: Effect.Effect<any, any, any>) => void
@@ -36,6 +39,8 @@ export class Ticket implements Expirable, Holder {
   /** Whether the caller has its connection for itself. */
   readonly exclusive: boolean
   connection: PooledConnection | undefined = undefined
+  /** What it got for its caller to keep, which goes back where the caller never hears of it. */
+  held: Held | undefined = undefined
   /** When it got its connection; negative where it had one all the time. */
   acquiredAt = -1
   /** It waits for a connection, and others may be before it. */
@@ -46,8 +51,8 @@ export class Ticket implements Expirable, Holder {
   slot = -1
   /** Its long hold was told. */
   reported = false
-  /** Its fiber has ended. */
-  over = false
+  /** No fiber of it runs: it has not begun yet, or has ended. */
+  over = true
   /** Where its deadline is kept; 0 for none. */
   bucket = 0
   /** The caller was answered or is gone. */
@@ -89,6 +94,27 @@ export class Ticket implements Expirable, Holder {
     })
   }
 
+  /**
+   * Runs on a connection that the caller has already. What counts it there is raised in the same step as the fiber
+   * starts whose end lowers it: an interruption between the two would leave it raised for ever.
+   */
+  runOn<A, E, R>(connection: PooledConnection, attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
+    return Effect.callback<A, E | SqlError, R>((resume) => {
+      this.connection = connection
+      this.core.startRunning(this)
+      this.begin({ attempt }, resume)
+      return Effect.suspend(() => this.interrupted())
+    })
+  }
+
+  /** Gives back what the caller never got. Until its fiber has ended, that may still be on its way. */
+  takeBack(): void {
+    const { held } = this
+    if (held === undefined || !this.over) return
+    this.held = undefined
+    this.core.fork(held.release)
+  }
+
   /** The time is up. */
   expire(): void {
     if (this.settled) return
@@ -122,10 +148,8 @@ export class Ticket implements Expirable, Holder {
     this.over = true
     if (this.running) this.core.finish(this, exit, this.settled)
     const value = Exit.isSuccess(exit) ? exit.value : undefined
-    if (this.settled) {
-      if (Exit.isSuccess(exit) && value !== Retry) this.work!.discard?.(value)
-      return
-    }
+    if (this.settled || Exit.isFailure(exit)) this.takeBack()
+    if (this.settled) return
     if (value === Retry) {
       this.connection = undefined
       return this.start()
