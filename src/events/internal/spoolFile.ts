@@ -8,6 +8,7 @@
 import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
+import * as Result from "effect/Result"
 import type { Moment } from "./moments.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
@@ -119,6 +120,9 @@ const fullCode = 13
 
 export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
 
+/** Which file and which log a name stands for. What is written into a log that has another name by now is lost. */
+const identityOf = (filename: string): string => `${inodeOf(filename)} ${inodeOf(`${filename}-wal`)}`
+
 const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): void => {
   const { application_id: found } = db.prepare("PRAGMA application_id").get() as { application_id: number }
   if (found !== applicationId) {
@@ -149,7 +153,7 @@ export class SpoolFile {
   readonly epoch: string
   private readonly db: DatabaseSync
   private readonly settings: SpoolSettings
-  private readonly inode: number | undefined
+  private readonly identity: string
   private readonly moment: (moment: Moment) => void
   private readonly statements = new Map<string, StatementSync>()
   private readonly insert: StatementSync
@@ -162,12 +166,13 @@ export class SpoolFile {
     this.moment = moment
     this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
     try {
+      // What is deleted is overwritten: else it would come back when a damaged file is saved from page by page.
       this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
-        PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
+        PRAGMA secure_delete = ON; PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
       prepareFile(this.db, settings, epoch)
       this.limitPages(0)
-      this.inode = inodeOf(settings.filename)
       this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
+      this.identity = identityOf(settings.filename)
       this.insert = this.db.prepare(
         "INSERT INTO event (id, session, recorded_at, payload, checksum) VALUES (?, ?, ?, ?, ?)"
       )
@@ -182,9 +187,9 @@ export class SpoolFile {
     }
   }
 
-  /** Whether the name still stands for this file; another process may have set it aside. */
+  /** Whether the name still stands for this file and its log; another process may have set them aside. */
   isCurrent(): boolean {
-    return this.inode !== undefined && inodeOf(this.settings.filename) === this.inode
+    return identityOf(this.settings.filename) === this.identity
   }
 
   /** Whether the trees in it are in order. Takes as long as to read it. */
@@ -227,7 +232,15 @@ export class SpoolFile {
     if (rows.length === 1) return 0
     const half = Math.ceil(rows.length / 2)
     const first = this.append(rows.slice(0, half))
-    return first < half ? first : first + this.append(rows.slice(half))
+    if (first < half) return first
+    // The first half is written, whatever becomes of the second: that is tried again, and says then what is wrong.
+    return (
+      first +
+      Result.getOrElse(
+        Result.try(() => this.append(rows.slice(half))),
+        () => 0
+      )
+    )
   }
 
   private write(row: Row): void {
