@@ -29,6 +29,9 @@ export type Pass =
 /** An event that failed this often, while others went through, is set aside. */
 const maxAttempts = 5
 
+/** The same where none goes through: then it may be the database's own failure, and more patience is due. */
+const maxAttemptsAlone = 20
+
 /** A batch that takes longer is halved, one that is faster doubled. */
 const slowMs = 1_000
 const fastMs = 250
@@ -140,7 +143,14 @@ export class Drainer<Event> {
     for (;;) {
       yield* Effect.timeoutOption(this.trigger.await, intervalMs)
       this.trigger.closeUnsafe()
-      const pass = yield* this.background
+      const pass = yield* this.background.pipe(
+        Effect.catchDefect(() =>
+          Effect.as(Effect.logError(`${this.options.recorder}: a flush failed with a defect`), {
+            _tag: "away",
+            code: "defect"
+          } satisfies Pass)
+        )
+      )
       if (pass._tag === "away") yield* this.backOff
       else {
         this.backoffMs = this.options.settings.backoffMs
@@ -164,6 +174,7 @@ export class Drainer<Event> {
         return { _tag: "fault", fault: got.failure } satisfies Pass
       }
       this.unsettled = 0
+      this.options.spool.retrySalvage()
       if (!got.success) return { _tag: "busy" } satisfies Pass
       const whole = this.options.spool.check()
       if (Result.isFailure(whole)) return { _tag: "fault", fault: whole.failure } satisfies Pass
@@ -183,6 +194,7 @@ export class Drainer<Event> {
 
   private note(pass: Pass): void {
     if (pass._tag === "away") this.lastFailure = pass.code
+    else if (pass._tag === "fault") this.lastFailure = pass.fault.detail
     else if (pass._tag === "drained") this.lastFailure = undefined
   }
 
@@ -192,6 +204,7 @@ export class Drainer<Event> {
     if (!this.options.settings.drain && this.waiters.size === 0) {
       return Effect.succeed({ _tag: "drained" } satisfies Pass)
     }
+    this.options.spool.retrySalvage()
     const empty = this.options.spool.use((file) => file.last() === 0)
     if (Result.isFailure(empty)) return Effect.succeed({ _tag: "fault", fault: empty.failure } satisfies Pass)
     return empty.success ? Effect.succeed({ _tag: "drained" } satisfies Pass) : this.pass(this.waiters.size === 0)
@@ -305,7 +318,13 @@ export class Drainer<Event> {
       this.options.moment("after delivery")
       const through = result.delivered.length + result.refused.length
       const alone = through + throughBefore === 0 ? result.failed[0]?.code : undefined
-      const settled = yield* this.settle(rows, result, dead, repeated, alone === undefined)
+      const settled = yield* this.settle(
+        rows,
+        result,
+        dead,
+        repeated,
+        alone === undefined ? maxAttempts : maxAttemptsAlone
+      )
       this.options.moment("after settle")
       this.counters.batches++
       if (away !== undefined || alone !== undefined) {
@@ -340,16 +359,15 @@ export class Drainer<Event> {
     result: Outcome<SpooledEvent<Event>>,
     early: ReadonlyArray<Dead>,
     repeated: ReadonlyArray<SpooledRow>,
-    countAttempts: boolean
+    limit: number
   ): Effect.Effect<Exclude<Pass, { _tag: "drained" }> | undefined> {
     return Effect.map(Clock.currentTimeMillis, (now) => {
       const done = new Set(result.delivered.map(({ id }) => id))
-      const failed = countAttempts ? result.failed : []
       const dead: ReadonlyArray<Dead> = [
         ...early,
         ...result.refused.map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code })),
-        ...failed
-          .filter(({ item }) => item.row.attempts + 1 >= maxAttempts)
+        ...result.failed
+          .filter(({ item }) => item.row.attempts + 1 >= limit)
           .map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code }))
       ]
       const settlement: Settlement = {
@@ -357,7 +375,7 @@ export class Drainer<Event> {
           ({ sequence }) => sequence
         ),
         dead: dead.map(({ kind, reason, row }) => ({ sequence: row.sequence, kind, reason })),
-        failed: failed.filter(({ item }) => item.row.attempts + 1 < maxAttempts).map(({ item }) => item.row.sequence)
+        failed: result.failed.filter(({ item }) => item.row.attempts + 1 < limit).map(({ item }) => item.row.sequence)
       }
       if (settlement.delivered.length + settlement.dead.length + settlement.failed.length === 0) return undefined
       const settled = this.options.spool.use((file) => file.settle(this.token, settlement, now))

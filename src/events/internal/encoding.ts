@@ -57,7 +57,9 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
       const payload = json.success
       // A UTF-16 unit is three bytes at most.
       if (payload.length * 3 > maxEventBytes && Buffer.byteLength(payload) > maxEventBytes) {
-        return invalid(`the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes`)
+        return invalid(
+          `the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes and maxBytes`
+        )
       }
       return Result.map(identify(event), ({ id, session }) => ({ id, session, recordedAt: now, payload }))
     },

@@ -13,6 +13,7 @@ import {
   DeadlineExceeded,
   EventRecorderError,
   type EventRecorderErrorReason,
+  InvalidOption,
   SpoolFull,
   SpoolUnavailable,
   TargetUnavailable
@@ -257,8 +258,13 @@ export const make = <Event>(
       flush,
       stats,
       dead: {
-        list: (limit = 100) =>
-          Effect.map(
+        list: Effect.fnUntraced(function* (limit = 100) {
+          if (!Number.isInteger(limit) || limit < 0) {
+            return yield* fail("dead.list")(
+              new InvalidOption({ detail: `limit is ${limit}; give a whole number from 0` })
+            )
+          }
+          return yield* Effect.map(
             use("dead.list", (file) => file.listDead(limit)),
             (rows) =>
               rows.map(({ diedAt, recordedAt, session, ...row }) => ({
@@ -267,7 +273,8 @@ export const make = <Event>(
                 recordedAt: DateTime.makeUnsafe(recordedAt),
                 diedAt: DateTime.makeUnsafe(diedAt)
               }))
-          ),
+          )
+        }),
         retry: (ids) => use("dead.retry", (file) => file.retryDead(ids)),
         drop: (ids) =>
           Effect.tap(
