@@ -246,9 +246,7 @@ export class Spool {
   private finishSetAside(): void {
     const { filename } = this.settings
     if (fs.existsSync(filename) || !fs.existsSync(`${filename}-wal`)) return
-    const aside = this.beside(damagedMark)
-      .filter((name) => fs.existsSync(name) && !fs.existsSync(`${name}-wal`))
-      .at(-1)
+    const aside = this.beside(damagedMark).findLast((name) => fs.existsSync(name) && !fs.existsSync(`${name}-wal`))
     if (aside !== undefined) renameAll(filename, aside, () => {})
   }
 
