@@ -258,6 +258,29 @@ describe("a spool", () => {
     })
   )
 
+  it.effect("says by its place where an event is, also when the place is another's by now", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      write(folder, (file) => {
+        file.append(rows(1, 3))
+        assert.deepStrictEqual(file.sequences, [1, 2])
+        assert.deepStrictEqual(
+          [file.find("s-1", 1), file.find("s-2", 2), file.find("s-1", 2)],
+          ["waiting", "waiting", "gone"]
+        )
+        settle(file, [1], [2])
+        assert.deepStrictEqual([file.find("s-1", 1), file.find("s-2", 2)], ["gone", "dead"])
+        file.append(rows(3, 4))
+        assert.deepStrictEqual([file.sequences, file.find("s-1", 1), file.find("s-3", 1)], [[1], "gone", "waiting"])
+        const other = new DatabaseSync(Kit.spoolOf(folder))
+        other.exec("UPDATE event SET id = 's-4'")
+        other.close()
+        // Until it is set aside, nobody can say whose it was.
+        assert.strictEqual(file.find("s-3", 1), "waiting")
+      })
+    })
+  )
+
   it.effect("that was closed is not opened again", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make

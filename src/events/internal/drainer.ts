@@ -16,7 +16,7 @@ import { deliveryTime } from "./metrics.ts"
 import type { Moment } from "./moments.ts"
 import type { Settings } from "./settings.ts"
 import { randomId, type Spool, type SpoolFault } from "./spool.ts"
-import type { DeadKind, Settlement, SpooledRow } from "./spoolFile.ts"
+import type { DeadKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
 /** How one pass over the spool ended. */
 export type Pass =
@@ -81,6 +81,8 @@ export interface Waiter {
    * a file that took the place of a damaged one, means nothing.
    */
   epoch: string | undefined
+  /** Where it is in that file. */
+  sequence: number
 }
 
 /** The longest pause between two attempts while somebody waits for one. */
@@ -227,15 +229,24 @@ export class Drainer<Event> {
   private readonly watchOthers: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     yield* Effect.sleep(watchMs)
     for (const [id, waiters] of this.waiters) {
-      const found = this.options.spool.use((file) =>
-        [...waiters].every(({ epoch }) => epoch === file.epoch) ? file.find(id) : "waiting"
-      )
+      const found = this.options.spool.use((file) => this.whereIs(file, id, waiters))
       if (Result.isFailure(found)) break
       if (found.success === "gone") this.tell(id)
       if (found.success === "dead") this.tell(id, new Poisoned({ code: "set aside" }))
     }
     if (this.waiters.size > 0) this.trigger.openUnsafe()
   })
+
+  /** A later one of the same id may wait when an earlier one is gone. */
+  private whereIs(file: SpoolFile, id: string, waiters: ReadonlySet<Waiter>): "waiting" | "dead" | "gone" {
+    let found: "waiting" | "dead" | "gone" = "gone"
+    for (const { epoch, sequence } of waiters) {
+      if (epoch !== file.epoch) return "waiting"
+      found = file.find(id, sequence)
+      if (found === "waiting") return found
+    }
+    return found
+  }
 
   private tell(id: string, reason?: EventRecorderErrorReason): void {
     const waiters = this.waiters.get(id)

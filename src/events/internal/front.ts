@@ -29,7 +29,7 @@ interface Owner {
   readonly acknowledged: boolean
   /** Whether it has given up. */
   gone: boolean
-  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined) => void
+  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined, place: number) => void
 }
 
 /** An event in line. */
@@ -59,11 +59,11 @@ export class Entry<T> {
     return this.settled || this.owner.gone
   }
 
-  /** Tells its caller that it was written, or why not. */
-  resume(reason?: EventRecorderErrorReason): void {
+  /** Tells its caller that it was written, and at which place, or why not. */
+  resume(reason?: EventRecorderErrorReason, place = 0): void {
     if (this.done) return
     this.settled = true
-    this.owner.settle(this.index, reason)
+    this.owner.settle(this.index, reason, place)
   }
 }
 
@@ -153,7 +153,7 @@ export class Front<T> {
   put(
     values: ReadonlyArray<T>,
     withinMs: number,
-    onWritten?: (index: number) => void
+    onWritten?: (index: number, place: number) => void
   ): Effect.Effect<void, EventRecorderErrorReason> {
     return Effect.callback((resume) => {
       if (this.closed) return resume(Effect.fail(new Closed()))
@@ -162,8 +162,8 @@ export class Front<T> {
       const owner: Owner = {
         acknowledged: false,
         gone: false,
-        settle: (index, reason) => {
-          if (reason === undefined) onWritten?.(index)
+        settle: (index, reason, place) => {
+          if (reason === undefined) onWritten?.(index, place)
           failure ??= reason
           if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
         }

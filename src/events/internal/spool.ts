@@ -168,6 +168,11 @@ export class Spool {
     return this.opened?.epoch
   }
 
+  /** The sequence numbers of the rows that were appended last. */
+  get sequences(): ReadonlyArray<number> {
+    return this.opened?.sequences ?? []
+  }
+
   /** Drops that the file does not know of. */
   get uncounted(): number {
     return this.dropsUncounted

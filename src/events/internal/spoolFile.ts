@@ -159,6 +159,7 @@ export class SpoolFile {
   private readonly insert: StatementSync
   private readonly select: StatementSync
   private roomLeft = 0
+  private written: Array<number> = []
 
   /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
   constructor(settings: SpoolSettings, epoch: string, moment: (moment: Moment) => void) {
@@ -207,6 +208,17 @@ export class SpoolFile {
    * The number of rows is looked at now and then: several processes may go over the bound by 64 rows each.
    */
   append(rows: ReadonlyArray<Row>): number {
+    this.written = []
+    return this.appendGroup(rows)
+  }
+
+  /** The sequence numbers of the rows that were appended last. */
+  get sequences(): ReadonlyArray<number> {
+    return this.written
+  }
+
+  private appendGroup(rows: ReadonlyArray<Row>): number {
+    const before = this.written.length
     const room = Math.min(rows.length, this.room(rows.length))
     if (room === 0) return 0
     this.moment("before append")
@@ -219,6 +231,7 @@ export class SpoolFile {
         })
       }
     } catch (error) {
+      this.written.length = before
       if (sqliteCode(error) !== fullCode) throw error
       return this.appendWhileThereIsRoom(rows.slice(0, room))
     }
@@ -231,20 +244,21 @@ export class SpoolFile {
   private appendWhileThereIsRoom(rows: ReadonlyArray<Row>): number {
     if (rows.length === 1) return 0
     const half = Math.ceil(rows.length / 2)
-    const first = this.append(rows.slice(0, half))
+    const first = this.appendGroup(rows.slice(0, half))
     if (first < half) return first
     // The first half is written, whatever becomes of the second: that is tried again, and says then what is wrong.
     return (
       first +
       Result.getOrElse(
-        Result.try(() => this.append(rows.slice(half))),
+        Result.try(() => this.appendGroup(rows.slice(half))),
         () => 0
       )
     )
   }
 
   private write(row: Row): void {
-    this.insert.run(row.id, row.session, row.recordedAt, row.payload, checksum(row))
+    const { lastInsertRowid } = this.insert.run(row.id, row.session, row.recordedAt, row.payload, checksum(row))
+    this.written.push(Number(lastInsertRowid))
   }
 
   private room(wanted: number): number {
@@ -293,9 +307,11 @@ export class SpoolFile {
     return this.prepare("SELECT 1 FROM event WHERE sequence <= ? LIMIT 1").get(upTo) === undefined
   }
 
-  /** Where an event is now. */
-  find(id: string): "waiting" | "dead" | "gone" {
-    if (this.prepare("SELECT 1 FROM event WHERE id = ? LIMIT 1").get(id) !== undefined) return "waiting"
+  /** Where an event is now that was written with a sequence number; one that is free is given to another row. */
+  find(id: string, sequence: number): "waiting" | "dead" | "gone" {
+    const [row] = this.read(sequence - 1, 1, 0)
+    // A damaged row there may be its own.
+    if (row?.sequence === sequence && (row.id === id || !row.intact)) return "waiting"
     return this.prepare("SELECT 1 FROM dead WHERE id = ? LIMIT 1").get(id) === undefined ? "gone" : "dead"
   }
 
@@ -422,6 +438,7 @@ export class SpoolFile {
       this.transaction(() => {
         // Whatever the bound: these were acknowledged.
         this.db.exec("PRAGMA max_page_count = 1073741823")
+        this.written = []
         for (const row of events) this.write(row)
         const aside = this.prepare(
           `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
