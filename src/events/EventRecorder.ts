@@ -228,7 +228,7 @@ export interface SpoolOptions extends DirectOptions {
   readonly maxBytes?: number | undefined
   /** Events in the file, give or take 64 a process. From 1 to 100,000,000; 100,000 when absent. */
   readonly maxRows?: number | undefined
-  /** The bytes of one event as JSON. From 1 to 16 MiB; 1 MiB when absent. */
+  /** The bytes of one event as JSON. From 1 to 16 MiB and half of `maxBytes`; 1 MiB when absent. */
   readonly maxEventBytes?: number | undefined
   /** Bytes of a batch at most; one event may be larger. From 1 KiB to 64 MiB; 1 MiB when absent. */
   readonly maxBatchBytes?: number | undefined

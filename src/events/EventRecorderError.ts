@@ -76,7 +76,8 @@ export class Dropped extends Schema.TaggedError<Dropped>(`${id}/Dropped`)("Dropp
 
 /**
  * The acknowledgement did not come in time. With `reached: "spooled"` the event is safe and will arrive; with `"none"`
- * it was not recorded.
+ * it was not recorded; with `"unknown"` the database was asked to store it and has not answered: to record it again changes
+ * nothing.
  *
  * @category reasons
  * @since 0.1.0
@@ -84,14 +85,19 @@ export class Dropped extends Schema.TaggedError<Dropped>(`${id}/Dropped`)("Dropp
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>(`${id}/DeadlineExceeded`)(
   "DeadlineExceeded",
   {
-    reached: Schema.Literals(["none", "spooled"]),
+    reached: Schema.Literals(["none", "spooled", "unknown"]),
     detail: Schema.String
   }
 ) {
   override get message(): string {
-    return this.reached === "spooled"
-      ? `the event is in the spool and will be stored later: ${this.detail}`
-      : `the event was not recorded in time: ${this.detail}`
+    switch (this.reached) {
+      case "spooled":
+        return `the event is in the spool and will be stored later: ${this.detail}`
+      case "unknown":
+        return `it is not known whether the event is stored: ${this.detail}`
+      case "none":
+        return `the event was not recorded in time: ${this.detail}`
+    }
   }
   get isRetryable(): boolean {
     return true

@@ -13,6 +13,7 @@ import type * as Path from "effect/Path"
 import { fnv1a } from "../internal/fnv1a.ts"
 import { preview } from "../internal/text.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
+import { stamp } from "../memory/internal/stamp.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import type { MemoryError } from "../memory/MemoryError.ts"
 import type { MemoryEvent } from "../memory/MemoryEvent.ts"
@@ -131,8 +132,10 @@ const isKept = (
   })
 
 /** Records an event that nothing is answered to. */
-const recordOne = (event: HookEvent, options: HookOptions, draft: Draft) =>
+const recordOne = (event: HookEvent, options: HookOptions, unstamped: Draft) =>
   Effect.gen(function* () {
+    // Before the first attempt: what was kept in part is the same event when the memory itself takes it.
+    const draft = yield* stamp(unstamped)
     if (yield* isKept(event, options, [draft])) return HookOutput.empty
     const current = yield* session(event, options)
     yield* record({ ...common(event, current), ...draft })
@@ -221,12 +224,12 @@ const promptKey = (event: Prompt): string | undefined =>
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
     const content = storedText(event.text)
-    const draft: Draft = {
+    const draft = yield* stamp<Draft>({
       key: promptKey(event),
       type: event.fromPerson ? "user_question" : "notification",
       content,
       importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
-    }
+    })
     const kept = yield* isKept(event, options, [draft])
     if (kept && !event.fromPerson) return HookOutput.empty
     const current = yield* session(event, options)
@@ -250,7 +253,7 @@ const toolContent = (call: ToolCall): string => {
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
-    const drafts = event.calls.slice(0, 1_000).map((call): Draft => ({
+    const unstamped = event.calls.slice(0, 1_000).map((call): Draft => ({
       key: key(event, "tool", call.id),
       type: "tool_execution",
       content: toolContent(call),
@@ -260,6 +263,7 @@ const toolUse = (event: ToolUse, options: HookOptions) =>
       filesChanged: call.changes && call.outcome === "success" ? call.files.length : 0,
       importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
     }))
+    const drafts = yield* Effect.forEach(unstamped, stamp)
     if (yield* isKept(event, options, drafts)) return HookOutput.empty
     const memory = yield* MemoryBridge
     const current = yield* session(event, options)

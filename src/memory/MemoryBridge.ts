@@ -7,7 +7,6 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,6 +14,7 @@ import * as Option from "effect/Option"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
+import { stamp } from "./internal/stamp.ts"
 import type { Goal, Goals, GoalStatus, NewGoal } from "./Goal.ts"
 import type { ActiveMemories, SearchResult } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
@@ -168,11 +168,6 @@ const verb =
 export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.QueryExecutor> = Effect.gen(
   function* () {
     const executor = yield* QueryExecutor.QueryExecutor
-    const { uuidV7 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
-
-    const stamp = Effect.fnUntraced(function* (event: MemoryEvent) {
-      return { ...event, key: event.key ?? (yield* uuidV7()), timestamp: event.timestamp ?? (yield* DateTime.now) }
-    })
 
     const recordEvents = (operation: string, events: ReadonlyArray<MemoryEvent>) =>
       events.length === 0

@@ -7,14 +7,13 @@
  *
  * @since 0.1.0
  */
-import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as EventRecorder from "../events/EventRecorder.ts"
 import { storable } from "../internal/text.ts"
 import * as Dependency from "../query/Dependency.ts"
 import * as Mutation from "../query/Mutation.ts"
+import * as Stamp from "./internal/stamp.ts"
 import { maxBatch, MemoryEvent } from "./MemoryEvent.ts"
 import { IndexedPath, ProjectId, ProjectLocation } from "./Project.ts"
 import * as EventQueries from "./queries/Events.ts"
@@ -141,8 +140,6 @@ export class MemoryRecorder extends EventRecorder.Service<MemoryRecorder, Spoole
   }
 ) {}
 
-const { uuidV7 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
-
 /**
  * Makes an event ready: with a key, a fresh UUIDv7 where it has none, and a time, now where it has none. Do it once, before
  * the first attempt to record the event. With a place, the event belongs to the project of its session.
@@ -153,11 +150,10 @@ const { uuidV7 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
 export const stamp = Effect.fnUntraced(function* (
   event: MemoryEvent | (Omit<MemoryEvent, "projectId"> & { readonly place: Place })
 ): Effect.fn.Return<SpooledEvent> {
-  const known = { key: event.key ?? (yield* uuidV7()), timestamp: event.timestamp ?? (yield* DateTime.now) }
   if ("place" in event) {
     const { place, ...rest } = event
-    return { ...rest, ...known, project: place }
+    return { ...(yield* Stamp.stamp(rest)), project: place }
   }
   const { projectId, ...rest } = event
-  return { ...rest, ...known, project: projectId }
+  return { ...(yield* Stamp.stamp(rest)), project: projectId }
 })

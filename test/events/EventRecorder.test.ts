@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as Scope from "effect/Scope"
 import { ConnectionError, ConstraintError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as TestClock from "effect/testing/TestClock"
@@ -303,9 +304,9 @@ describe("EventRecorder", () => {
         yield* recorder.recordAll([Kit.tick(1, "a"), Kit.tick(2, "a"), Kit.tick(3, "a"), Kit.tick(4, "b")])
         assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 0, left: 2 })
         assert.deepStrictEqual(yield* storedIn(folder), [1, 4])
-        // Alone it may be the database's own failure; it is counted while others go through.
+        // Alone it may be the database's own failure: that counts, and more is needed of it.
         assert.strictEqual((yield* reasonOf(recorder.flush()))._tag, "TargetUnavailable")
-        for (const n of [5, 6, 7, 8]) {
+        for (const n of [5, 6, 7]) {
           yield* recorder.record(Kit.tick(n, "b"))
           yield* recorder.flush()
         }
@@ -314,7 +315,34 @@ describe("EventRecorder", () => {
           ["a-2"]
         )
         yield* recorder.flush()
-        assert.deepStrictEqual(yield* storedIn(folder), [1, 4, 5, 6, 7, 8, 3])
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 4, 5, 6, 7, 3])
+      })
+    )
+  )
+
+  it.effect("sets it aside in the end also where only its own session is left", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        Kit.control.before = (ticks) => (ticks.some(({ n }) => n === 3) ? Effect.die("a defect") : Effect.void)
+        yield* recorder.recordAll([1, 2, 3, 4, 5].map((n) => Kit.tick(n)))
+        for (let round = 0; round < 25; round++) yield* Effect.exit(recorder.flush())
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 4, 5])
+        assert.strictEqual((yield* recorder.dead.list())[0]!.id, "s-3")
+      })
+    )
+  )
+
+  it.effect("takes an event for refused that is beyond a limit of the database", () =>
+    withRecorder({ drain: false }, (recorder, folder) =>
+      Effect.gen(function* () {
+        const cause = Object.assign(new Error("index row size exceeds"), { code: "54000" })
+        const tooLarge = Effect.fail(
+          new SqlError({ reason: new UnknownError({ cause, message: "?", operation: "query" }) })
+        )
+        Kit.control.before = (ticks) => (ticks.some(({ n }) => n === 2) ? tooLarge : Effect.void)
+        yield* recorder.recordAll([1, 2, 3].map((n) => Kit.tick(n)))
+        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 1, left: 0 })
+        assert.deepStrictEqual(yield* storedIn(folder), [1, 3])
       })
     )
   )
@@ -332,6 +360,59 @@ describe("EventRecorder", () => {
     )
   )
 
+  it.effect("refuses what would not fit into an empty spool, which would hold up the rest", () =>
+    withRecorder({ drain: false, maxBytes: 65_536 }, (recorder) =>
+      Effect.gen(function* () {
+        const large = recorder.record({ ...Kit.tick(1), note: "x".repeat(200_000) }, { ack: "accepted" })
+        assert.strictEqual((yield* reasonOf(large))._tag, "InvalidEvent")
+        yield* recorder.record(Kit.tick(2))
+        assert.strictEqual((yield* recorder.stats).spooled, 1)
+      })
+    )
+  )
+
+  it.effect("refuses a limit of dead events that is none", () =>
+    withRecorder({ drain: false }, (recorder) =>
+      Effect.gen(function* () {
+        for (const limit of [1.5, -1, Number.NaN]) {
+          assert.strictEqual((yield* reasonOf(recorder.dead.list(limit)))._tag, "InvalidOption")
+        }
+      })
+    )
+  )
+
+  it.effect("sets aside what its schema throws on, and shows no part of it", () =>
+    Effect.gen(function* () {
+      yield* Kit.reset
+      const folder = yield* TempFolder.make
+      const Number = Schema.String.pipe(
+        Schema.decodeTo(Schema.Int, {
+          decode: SchemaGetter.transform((text: string) => {
+            if (text === "hunter2") throw new Error(text)
+            return parseInt(text, 10)
+          }),
+          encode: SchemaGetter.transform((n: number) => (n === 2 ? "hunter2" : String(n)))
+        })
+      )
+      class Odd extends EventRecorder.Service<Odd, Kit.Tick>()("test/Odd", {
+        ...Kit.Ticks.definition,
+        event: Schema.Struct({ id: Schema.String, session: Schema.String, n: Number })
+      }) {}
+      const context = yield* Layer.build(
+        EventRecorder.layer(Odd, { filename: Kit.spoolOf(folder), drain: false }).pipe(
+          Layer.provide(QueryExecutor.layer),
+          Layer.provide(Kit.database(folder))
+        )
+      )
+      const recorder = Context.get(context, Odd)
+      yield* recorder.recordAll([1, 2, 3].map((n) => Kit.tick(n)))
+      assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 1, left: 0 })
+      const [dead] = yield* recorder.dead.list()
+      assert.deepStrictEqual([dead!.id, dead!.kind], ["s-2", "unreadable"])
+      assert.notInclude(dead!.reason, "hunter2")
+    })
+  )
+
   it.effect("refuses what does not fit its schema, with no part of it in the message", () =>
     withRecorder({ maxEventBytes: 200 }, (recorder) =>
       Effect.gen(function* () {
@@ -339,6 +420,8 @@ describe("EventRecorder", () => {
         for (const event of [
           { ...Kit.tick(1), n: secret as never },
           { ...Kit.tick(1), id: "" },
+          { ...Kit.tick(1), id: `${secret}\ud800` },
+          { ...Kit.tick(1), session: `${secret}\ud801` },
           { ...Kit.tick(1), note: secret.repeat(100) }
         ]) {
           const error = yield* Effect.flip(recorder.recordAll([Kit.tick(0), event]))
@@ -360,7 +443,8 @@ describe("EventRecorder", () => {
         pace: 2,
         lease: "1 milli",
         deadline: 0,
-        maxWaiting: -1
+        maxWaiting: -1,
+        shutdownTimeout: "5 parsecs" as never
       } as const
       const built = Layer.build(Kit.recorder(folder, wrong).pipe(Layer.provide(Kit.database(folder))))
       const error = yield* Effect.flip(built)
@@ -475,6 +559,44 @@ describe("EventRecorder.layerDirect", () => {
       assert.deepStrictEqual(yield* storedIn(folder), [1, 3])
       const invalid = yield* reasonOf(recorder.record({ ...Kit.tick(1), n: 0.5 }))
       assert.strictEqual(invalid._tag, "InvalidEvent")
+    })
+  )
+
+  it.effect("says in time that nothing is known of what the database does not answer to", () =>
+    Effect.gen(function* () {
+      const { recorder } = yield* direct({ deadline: "1 second", deliverTimeout: "10 seconds" })
+      const { open, reached } = yield* gate
+      const asked = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1))))
+      yield* reached
+      const behind = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(2))))
+      yield* Effect.yieldNow
+      assert.strictEqual((yield* recorder.stats).waiting, 2)
+      yield* TestClock.adjust("1 second")
+      const reasons = [yield* Fiber.join(asked), yield* Fiber.join(behind)]
+      assert.deepStrictEqual(
+        reasons.map((reason) => reason._tag === "DeadlineExceeded" && reason.reached),
+        ["unknown", "none"]
+      )
+      yield* open
+    })
+  )
+
+  it.effect("ends its callers, and counts what it had accepted, when it is shut down in a delivery", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { recorder } = yield* direct({ shutdownTimeout: 0, deadline: "1 hour" }).pipe(
+        Effect.provideService(Scope.Scope, scope)
+      )
+      const { open, reached } = yield* gate
+      // All of them are in line before the first group is taken.
+      const caller = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1))), { startImmediately: true })
+      yield* recorder.recordAll([Kit.tick(2), Kit.tick(3)], { ack: "accepted" })
+      yield* reached
+      yield* Scope.close(scope, Exit.void)
+      const reason = yield* Fiber.join(caller)
+      assert.strictEqual(reason._tag === "DeadlineExceeded" && reason.reached, "unknown")
+      assert.strictEqual((yield* recorder.stats).dropped, 2)
+      yield* open
     })
   )
 

@@ -112,7 +112,8 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
     assert.deepStrictEqual(ends, ["", ""], where)
     if (damaged) {
       damage(Kit.spoolOf(folder))
-      const salvaging = produce(script, { ...orders(`c${seed}`, "inside salvage"), occurrence: 1 }, undefined)
+      const between = random.chance(0.5) ? "inside set-aside" : "inside salvage"
+      const salvaging = produce(script, { ...orders(`c${seed}`, between), occurrence: 1 }, undefined)
       assert.strictEqual(yield* salvaging, "", where)
     }
 

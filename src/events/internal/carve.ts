@@ -14,6 +14,12 @@ export interface Carved {
   readonly dead: ReadonlyArray<DeadRow>
 }
 
+/** What is looked through: a buffer, or a file that is read as far as it is asked for. */
+export interface Bytes {
+  readonly length: number
+  readonly subarray: (start: number, end: number) => Buffer
+}
+
 const pageBytes = 4_096
 const walHeaderBytes = 32
 const frameHeaderBytes = 24
@@ -28,33 +34,74 @@ const maxRecordBytes = 64 * 1024 * 1024
 type Page = Buffer
 type Value = string | number | null
 
-/** The images of each page, newest first. */
-type Images = Map<number, Array<Page>>
-
-const add = (images: Images, number: number, page: Page): void => {
-  const known = images.get(number)
-  if (known === undefined) images.set(number, [page])
-  else known.unshift(page)
+interface Frame {
+  readonly at: number
+  readonly number: number
+  readonly salt: string
+  /** Whether a transaction ends with it. */
+  readonly commits: boolean
 }
 
-/** The pages of the file, then of the log: of its last run, which has the salt of its header, after all others. */
-const imagesOf = (file: Buffer, log: Buffer): Images => {
-  const images: Images = new Map()
-  for (let at = 0; at + pageBytes <= file.length; at += pageBytes) {
-    add(images, at / pageBytes + 1, file.subarray(at, at + pageBytes))
-  }
-  const frames: Array<{ readonly number: number; readonly current: boolean; readonly page: Page }> = []
-  const salt = log.subarray(16, 24)
+const framesOf = (log: Bytes): ReadonlyArray<Frame> => {
+  const frames: Array<Frame> = []
   for (let at = walHeaderBytes; at + frameHeaderBytes + pageBytes <= log.length; at += frameHeaderBytes + pageBytes) {
+    const header = log.subarray(at, at + frameHeaderBytes)
     frames.push({
-      number: log.readUInt32BE(at),
-      current: log.subarray(at + 8, at + 16).equals(salt),
-      page: log.subarray(at + frameHeaderBytes, at + frameHeaderBytes + pageBytes)
+      at: at + frameHeaderBytes,
+      number: header.readUInt32BE(0),
+      salt: header.toString("hex", 8, 16),
+      commits: header.readUInt32BE(4) !== 0
     })
   }
-  for (const frame of frames) if (!frame.current) add(images, frame.number, frame.page)
-  for (const frame of frames) if (frame.current) add(images, frame.number, frame.page)
-  return images
+  return frames
+}
+
+/**
+ * The images of each page, newest first: those of the log's last run, which has the salt of its header, as far as it was
+ * committed; then that of the file; then those of runs before, which the file has overtaken.
+ */
+class Images {
+  private readonly file: Bytes
+  private readonly log: Bytes
+  private readonly current = new Map<number, Array<number>>()
+  private readonly overtaken = new Map<number, Array<number>>()
+
+  constructor(file: Bytes, log: Bytes) {
+    this.file = file
+    this.log = log
+    const frames = framesOf(log)
+    const header = log.length < walHeaderBytes ? "" : log.subarray(0, walHeaderBytes).toString("hex", 16, 24)
+    // A header that has the salt of no frame is damaged: the run begins where the log does.
+    const salt = frames.some((frame) => frame.salt === header) ? header : frames[0]?.salt
+    const committed = frames.findLastIndex((frame) => frame.salt === salt && frame.commits)
+    for (const [index, frame] of frames.entries()) {
+      if (frame.salt !== salt) add(this.overtaken, frame)
+      else if (index <= committed) add(this.current, frame)
+    }
+  }
+
+  /** The numbers of all pages that there is an image of. */
+  *numbers(): Iterable<number> {
+    const pages = Math.floor(this.file.length / pageBytes)
+    for (let number = 1; number <= pages; number++) yield number
+    for (const number of new Set([...this.current.keys(), ...this.overtaken.keys()])) if (number > pages) yield number
+  }
+
+  of(number: number): ReadonlyArray<Page> {
+    const end = number * pageBytes
+    const inLog = (at: number): Page => this.log.subarray(at, at + pageBytes)
+    return [
+      ...(this.current.get(number) ?? []).map(inLog),
+      ...(number > 0 && end <= this.file.length ? [this.file.subarray(end - pageBytes, end)] : []),
+      ...(this.overtaken.get(number) ?? []).map(inLog)
+    ]
+  }
+}
+
+const add = (images: Map<number, Array<number>>, { at, number }: Frame): void => {
+  const known = images.get(number)
+  if (known === undefined) images.set(number, [at])
+  else known.unshift(at)
 }
 
 class Reader {
@@ -114,56 +161,65 @@ const valuesOf = (record: Buffer): ReadonlyArray<Value> => {
   return values
 }
 
-/** The record of a cell, with what of it is on other pages. */
-const recordOf = (page: Page, at: number, images: Images, newest: boolean): Buffer => {
+interface Cell {
+  readonly sequence: number
+  readonly record: Buffer
+}
+
+/** A cell, with what of its record is on other pages. */
+const read = (page: Page, at: number, images: Images, newest: boolean): Cell => {
   const reader = new Reader(page, at)
   const length = reader.varint()
-  reader.varint()
+  const sequence = reader.varint()
   if (length > maxRecordBytes) throw new RangeError("too long")
-  if (length <= maxLocal) return reader.take(length)
+  if (length <= maxLocal) return { sequence, record: reader.take(length) }
   const surplus = minLocal + ((length - minLocal) % overflowBytes)
   const parts = [reader.take(surplus <= maxLocal ? surplus : minLocal)]
   let missing = length - parts[0]!.length
   let next = reader.take(4).readUInt32BE()
   while (missing > 0) {
-    const overflow = images.get(next)?.at(newest ? 0 : -1)
+    const overflow = images.of(next).at(newest ? 0 : -1)
     if (overflow === undefined) throw new RangeError("no such page")
     const part = overflow.subarray(4, 4 + Math.min(missing, overflowBytes))
     parts.push(part)
     missing -= part.length
     next = overflow.readUInt32BE(0)
   }
-  return Buffer.concat(parts)
+  return { sequence, record: Buffer.concat(parts) }
 }
 
-type Found = { readonly kind: "event" | DeadKind; readonly row: DeadRow } | "unreadable" | "other"
+type Found =
+  | { readonly kind: "event" | DeadKind; readonly sequence: number; readonly row: DeadRow }
+  | "unreadable"
+  | "other"
 
 const text = (value: Value | undefined): string => (typeof value === "string" ? value : "")
 const integer = (value: Value | undefined): number => (typeof value === "number" ? value : 0)
 
-const rowOf = (values: ReadonlyArray<Value>, now: number): Found => {
+const rowOf = ({ record, sequence }: Cell, now: number): Found => {
+  const values = valuesOf(record)
   if (values.length !== 7 && values.length !== 9) return "other"
   const [, id, session, recordedAt, payload, sum] = values
   const row = { id: text(id), session: text(session), recordedAt: integer(recordedAt), payload: text(payload) }
   if (checksum(row) !== sum) {
-    return { kind: "damaged", row: { ...row, kind: "damaged", reason: "its row is damaged", diedAt: now } }
+    return { kind: "damaged", sequence, row: { ...row, kind: "damaged", reason: "its row is damaged", diedAt: now } }
   }
-  if (values.length === 7) return { kind: "event", row: { ...row, kind: "damaged", reason: "", diedAt: now } }
+  if (values.length === 7) return { kind: "event", sequence, row: { ...row, kind: "damaged", reason: "", diedAt: now } }
   const kind = text(values[6]) as DeadKind
-  return { kind, row: { ...row, kind, reason: text(values[7]), diedAt: integer(values[8]) } }
+  return { kind, sequence, row: { ...row, kind, reason: text(values[7]), diedAt: integer(values[8]) } }
 }
 
 const isIntact = (found: Found): boolean => typeof found === "object" && found.kind !== "damaged"
 
 const cellOf = (page: Page, at: number, images: Images, now: number): Found => {
-  const read = (newest: boolean): Found =>
+  const rowFrom = (newest: boolean): Found =>
     Result.getOrElse(
-      Result.try(() => rowOf(valuesOf(recordOf(page, at, images, newest)), now)),
+      Result.try(() => rowOf(read(page, at, images, newest), now)),
       () => "unreadable" as const
     )
-  const found = read(true)
+  const found = rowFrom(true)
   if (isIntact(found)) return found
-  const older = read(false)
+  const older = rowFrom(false)
   return isIntact(older) ? older : found
 }
 
@@ -184,29 +240,32 @@ const pageOf = (pages: ReadonlyArray<Page>, images: Images, now: number): Readon
 /** A page that is no leaf of a table and may well be none: of the tree above, or empty. */
 const isOther = (page: Page): boolean => page[0] === leafType || page[0] === 0x05 || page[0] === 0x00
 
-/** What is to be had of a spool's file and of its log. Rows that look damaged are told only where nothing has their id. */
-export const carve = (file: Buffer, log: Buffer, now: number): Carved => {
-  const images = imagesOf(file, log)
-  const events = new Map<string, Row>()
+/**
+ * What is to be had of a spool's file and of its log, in the order in which it was recorded. Rows that look damaged are
+ * told only where nothing has their id; an event that is in line as well as set aside was put back in line.
+ */
+export const carve = (file: Bytes, log: Bytes, now: number): Carved => {
+  const images = new Images(file, log)
+  const events = new Map<string, Row & { readonly sequence: number }>()
   const dead = new Map<string, DeadRow>()
   const damaged: Array<DeadRow> = []
-  for (const [number, pages] of images) {
+  for (const number of images.numbers()) {
     if (number === 1) continue
-    const found = pageOf(pages, images, now)
+    const found = pageOf(images.of(number), images, now)
     const known = found.some((one) => isIntact(one))
     for (const one of found) {
       if (one === "other") continue
       if (one === "unreadable") {
         const lost = { id: `damaged:${number}`, session: "", recordedAt: now, payload: "" }
         if (known) damaged.push({ ...lost, kind: "damaged", reason: "its row can't be read", diedAt: now })
-      } else if (one.kind === "event") events.set(one.row.id, one.row)
+      } else if (one.kind === "event") events.set(one.row.id, { ...one.row, sequence: one.sequence })
       else if (one.kind === "damaged") damaged.push(one.row)
       else dead.set(one.row.id, one.row)
     }
   }
-  for (const id of dead.keys()) events.delete(id)
+  for (const id of events.keys()) dead.delete(id)
   return {
-    events: [...events.values()].toSorted((a, b) => a.recordedAt - b.recordedAt),
+    events: [...events.values()].toSorted((a, b) => a.sequence - b.sequence),
     dead: [...dead.values(), ...damaged.filter(({ id }) => !events.has(id) && !dead.has(id))]
   }
 }

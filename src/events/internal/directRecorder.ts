@@ -68,8 +68,9 @@ const writeTo =
       counters.batches++
       counters.lastFailure = away
       if (away !== undefined) counters.failures++
-      const rest = group.some(({ done }) => !done)
-      return rest ? ({ kind: "away", detail: away ?? "an event before it failed" } as const) : undefined
+      const left = group.filter(({ done }) => !done)
+      if (away === "timeout") for (const entry of left) entry.uncertain = true
+      return left.length > 0 ? ({ kind: "away", detail: away ?? "an event before it failed" } as const) : undefined
     })
 
 export const make = <Event>(
@@ -97,11 +98,16 @@ export const make = <Event>(
 
     const submit = (items: ReadonlyArray<Deliverable<Event>>, options: RecordOptions | undefined) => {
       const withinMs = options?.within === undefined ? settings.deadlineMs : Duration.toMillis(options.within)
-      if (options?.ack !== "accepted") return front.put(items, withinMs)
+      const put = (items: ReadonlyArray<Deliverable<Event>>) =>
+        Effect.timeoutOrElse(front.put(items, withinMs), {
+          duration: withinMs,
+          orElse: () => Effect.fail(front.late(items))
+        })
+      if (options?.ack !== "accepted") return put(items)
       return Effect.suspend(() => {
         const refused = accept(front, items, settings)
         if (refused.reason !== undefined) return Effect.fail(refused.reason)
-        return refused.rows.length === 0 ? Effect.void : front.put(refused.rows, withinMs)
+        return refused.rows.length === 0 ? Effect.void : put(refused.rows)
       })
     }
 

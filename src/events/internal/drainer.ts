@@ -16,7 +16,7 @@ import { deliveryTime } from "./metrics.ts"
 import type { Moment } from "./moments.ts"
 import type { Settings } from "./settings.ts"
 import { randomId, type Spool, type SpoolFault } from "./spool.ts"
-import type { DeadKind, Settlement, SpooledRow } from "./spoolFile.ts"
+import type { DeadKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
 /** How one pass over the spool ended. */
 export type Pass =
@@ -28,6 +28,9 @@ export type Pass =
 
 /** An event that failed this often, while others went through, is set aside. */
 const maxAttempts = 5
+
+/** The same where none goes through: then it may be the database's own failure, and more patience is due. */
+const maxAttemptsAlone = 20
 
 /** A batch that takes longer is halved, one that is faster doubled. */
 const slowMs = 1_000
@@ -78,6 +81,8 @@ export interface Waiter {
    * a file that took the place of a damaged one, means nothing.
    */
   epoch: string | undefined
+  /** Where it is in that file. */
+  sequence: number
 }
 
 /** The longest pause between two attempts while somebody waits for one. */
@@ -140,7 +145,14 @@ export class Drainer<Event> {
     for (;;) {
       yield* Effect.timeoutOption(this.trigger.await, intervalMs)
       this.trigger.closeUnsafe()
-      const pass = yield* this.background
+      const pass = yield* this.background.pipe(
+        Effect.catchDefect(() =>
+          Effect.as(Effect.logError(`${this.options.recorder}: a flush failed with a defect`), {
+            _tag: "away",
+            code: "defect"
+          } satisfies Pass)
+        )
+      )
       if (pass._tag === "away") yield* this.backOff
       else {
         this.backoffMs = this.options.settings.backoffMs
@@ -164,6 +176,7 @@ export class Drainer<Event> {
         return { _tag: "fault", fault: got.failure } satisfies Pass
       }
       this.unsettled = 0
+      this.options.spool.retrySalvage()
       if (!got.success) return { _tag: "busy" } satisfies Pass
       const whole = this.options.spool.check()
       if (Result.isFailure(whole)) return { _tag: "fault", fault: whole.failure } satisfies Pass
@@ -183,6 +196,7 @@ export class Drainer<Event> {
 
   private note(pass: Pass): void {
     if (pass._tag === "away") this.lastFailure = pass.code
+    else if (pass._tag === "fault") this.lastFailure = pass.fault.detail
     else if (pass._tag === "drained") this.lastFailure = undefined
   }
 
@@ -192,6 +206,7 @@ export class Drainer<Event> {
     if (!this.options.settings.drain && this.waiters.size === 0) {
       return Effect.succeed({ _tag: "drained" } satisfies Pass)
     }
+    this.options.spool.retrySalvage()
     const empty = this.options.spool.use((file) => file.last() === 0)
     if (Result.isFailure(empty)) return Effect.succeed({ _tag: "fault", fault: empty.failure } satisfies Pass)
     return empty.success ? Effect.succeed({ _tag: "drained" } satisfies Pass) : this.pass(this.waiters.size === 0)
@@ -214,15 +229,24 @@ export class Drainer<Event> {
   private readonly watchOthers: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     yield* Effect.sleep(watchMs)
     for (const [id, waiters] of this.waiters) {
-      const found = this.options.spool.use((file) =>
-        [...waiters].every(({ epoch }) => epoch === file.epoch) ? file.find(id) : "waiting"
-      )
+      const found = this.options.spool.use((file) => this.whereIs(file, id, waiters))
       if (Result.isFailure(found)) break
       if (found.success === "gone") this.tell(id)
       if (found.success === "dead") this.tell(id, new Poisoned({ code: "set aside" }))
     }
     if (this.waiters.size > 0) this.trigger.openUnsafe()
   })
+
+  /** A later one of the same id may wait when an earlier one is gone. */
+  private whereIs(file: SpoolFile, id: string, waiters: ReadonlySet<Waiter>): "waiting" | "dead" | "gone" {
+    let found: "waiting" | "dead" | "gone" = "gone"
+    for (const { epoch, sequence } of waiters) {
+      if (epoch !== file.epoch) return "waiting"
+      found = file.find(id, sequence)
+      if (found === "waiting") return found
+    }
+    return found
+  }
 
   private tell(id: string, reason?: EventRecorderErrorReason): void {
     const waiters = this.waiters.get(id)
@@ -305,7 +329,13 @@ export class Drainer<Event> {
       this.options.moment("after delivery")
       const through = result.delivered.length + result.refused.length
       const alone = through + throughBefore === 0 ? result.failed[0]?.code : undefined
-      const settled = yield* this.settle(rows, result, dead, repeated, alone === undefined)
+      const settled = yield* this.settle(
+        rows,
+        result,
+        dead,
+        repeated,
+        alone === undefined ? maxAttempts : maxAttemptsAlone
+      )
       this.options.moment("after settle")
       this.counters.batches++
       if (away !== undefined || alone !== undefined) {
@@ -340,16 +370,15 @@ export class Drainer<Event> {
     result: Outcome<SpooledEvent<Event>>,
     early: ReadonlyArray<Dead>,
     repeated: ReadonlyArray<SpooledRow>,
-    countAttempts: boolean
+    limit: number
   ): Effect.Effect<Exclude<Pass, { _tag: "drained" }> | undefined> {
     return Effect.map(Clock.currentTimeMillis, (now) => {
       const done = new Set(result.delivered.map(({ id }) => id))
-      const failed = countAttempts ? result.failed : []
       const dead: ReadonlyArray<Dead> = [
         ...early,
         ...result.refused.map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code })),
-        ...failed
-          .filter(({ item }) => item.row.attempts + 1 >= maxAttempts)
+        ...result.failed
+          .filter(({ item }) => item.row.attempts + 1 >= limit)
           .map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code }))
       ]
       const settlement: Settlement = {
@@ -357,7 +386,7 @@ export class Drainer<Event> {
           ({ sequence }) => sequence
         ),
         dead: dead.map(({ kind, reason, row }) => ({ sequence: row.sequence, kind, reason })),
-        failed: failed.filter(({ item }) => item.row.attempts + 1 < maxAttempts).map(({ item }) => item.row.sequence)
+        failed: result.failed.filter(({ item }) => item.row.attempts + 1 < limit).map(({ item }) => item.row.sequence)
       }
       if (settlement.delivered.length + settlement.dead.length + settlement.failed.length === 0) return undefined
       const settled = this.options.spool.use((file) => file.settle(this.token, settlement, now))

@@ -32,27 +32,39 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
   const decodeEvent = Schema.decodeUnknownResult(codec)
 
   const identify: Encoding<Event>["identify"] = (event) => {
-    const id = definition.id(event)
-    return id.length > 0 && id.length <= maxIdLength
-      ? Result.succeed({ id, session: definition.order(event), event })
-      : invalid(`the id of an event must have 1 to ${maxIdLength} characters; this one has ${id.length}`)
+    const keys = Result.try(() => ({ id: definition.id(event), session: definition.order(event) }))
+    if (Result.isFailure(keys)) return invalid("its id or its order key can't be made")
+    const { id, session } = keys.success
+    if (id.length === 0 || id.length > maxIdLength) {
+      return invalid(`the id of an event must have 1 to ${maxIdLength} characters; this one has ${id.length}`)
+    }
+    // No database tells apart what stands for half a character.
+    return id.isWellFormed() && session.isWellFormed()
+      ? Result.succeed({ id, session, event })
+      : invalid("the id or the order key of the event has half a surrogate pair in it: use toWellFormed()")
   }
 
   return {
     identify,
     encode: (event, now) => {
-      const encoded = encodeEvent(event)
+      // A transformation may throw, and its message quote the event.
+      const tried = Result.try(() => encodeEvent(event))
+      if (Result.isFailure(tried)) return invalid("the schema of the event fails to encode it")
+      const encoded = tried.success
       if (Result.isFailure(encoded)) return invalid(fieldOf(encoded.failure))
-      const payload = JSON.stringify(encoded.success)
+      const json = Result.try(() => JSON.stringify(encoded.success))
+      if (Result.isFailure(json)) return invalid("what the schema makes of the event is no JSON")
+      const payload = json.success
       // A UTF-16 unit is three bytes at most.
       if (payload.length * 3 > maxEventBytes && Buffer.byteLength(payload) > maxEventBytes) {
-        return invalid(`the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes`)
+        return invalid(
+          `the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes and maxBytes`
+        )
       }
       return Result.map(identify(event), ({ id, session }) => ({ id, session, recordedAt: now, payload }))
     },
     decode: (payload) => {
-      const json = Result.try(() => JSON.parse(payload) as unknown)
-      const event = Result.flatMap(json, decodeEvent)
+      const event = Result.try(() => Result.getOrThrow(decodeEvent(JSON.parse(payload))))
       return Result.isSuccess(event) ? event.success : undefined
     }
   }

@@ -37,9 +37,10 @@ const kindOfUnknown = (cause: unknown): Fault["kind"] => {
     return sqliteDatabaseCodes.has(errcode & 0xff) ? "database" : "unknown"
   }
   const state = codeOf(cause)
-  // Data exception; integrity. All else that Postgres names is of the session, the server or its resources.
-  if (/^2[23]/.test(state)) return "event"
-  return /^(?:08|25|40|53|54|55|57|58|72|F0|XX)/.test(state) ? "database" : "unknown"
+  // Data exception; integrity; a limit of the server, such as the size of what an index takes. All else that Postgres
+  // names is of the session, the server or its resources.
+  if (/^(?:2[23]|54)/.test(state)) return "event"
+  return /^(?:08|25|40|53|55|57|58|72|F0|XX)/.test(state) ? "database" : "unknown"
 }
 
 const ofError = (error: QueryError): Fault => {

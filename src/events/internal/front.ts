@@ -29,7 +29,7 @@ interface Owner {
   readonly acknowledged: boolean
   /** Whether it has given up. */
   gone: boolean
-  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined) => void
+  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined, place: number) => void
 }
 
 /** An event in line. */
@@ -40,6 +40,8 @@ export class Entry<T> {
   private readonly owner: Owner
   private readonly index: number
   private settled = false
+  /** Whether it was given to the database, which has not said what became of it. */
+  uncertain = false
 
   constructor(value: T, deadline: number, owner: Owner, index: number) {
     this.value = value
@@ -57,11 +59,11 @@ export class Entry<T> {
     return this.settled || this.owner.gone
   }
 
-  /** Tells its caller that it was written, or why not. */
-  resume(reason?: EventRecorderErrorReason): void {
+  /** Tells its caller that it was written, and at which place, or why not. */
+  resume(reason?: EventRecorderErrorReason, place = 0): void {
     if (this.done) return
     this.settled = true
-    this.owner.settle(this.index, reason)
+    this.owner.settle(this.index, reason, place)
   }
 }
 
@@ -76,7 +78,11 @@ const maxPauseMs = 250
 
 export const monotonicMs = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
 
-const expired = (blocked: Blocked): EventRecorderErrorReason => {
+/** Why an entry ends that the database has and says nothing of. */
+const unanswered = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })
+
+const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason => {
+  if (uncertain) return unanswered()
   switch (blocked.kind) {
     case "full":
       return new SpoolFull({ detail: blocked.detail })
@@ -97,7 +103,10 @@ export class Front<T> {
   private readonly clock: Clock.Clock
   private readonly write: Write<T>
   private readonly onDrop: (count: number) => void
-  private readonly queue: Array<Entry<T> | (() => void)> = []
+  private queue: Array<Entry<T> | (() => void)> = []
+  /** The group that is being written. */
+  private inFlight: ReadonlyArray<Entry<T>> = []
+  private abandoning = false
   private readonly acceptance: Owner = {
     acknowledged: true,
     gone: false,
@@ -125,7 +134,16 @@ export class Front<T> {
 
   /** Events that wait in memory. */
   get waiting(): number {
-    return this.queue.length
+    return this.queue.length + this.inFlight.filter(({ done }) => !done).length
+  }
+
+  /** Why values that are put in line are not done with in time. */
+  late(values: ReadonlyArray<T>): EventRecorderErrorReason {
+    const late = new Set(values)
+    const asked = [...this.inFlight, ...this.queue.filter((entry) => typeof entry !== "function" && entry.uncertain)]
+    return asked.some((entry) => typeof entry !== "function" && late.has(entry.value))
+      ? unanswered()
+      : new DeadlineExceeded({ reached: "none", detail: "the database does not take it" })
   }
 
   /**
@@ -135,7 +153,7 @@ export class Front<T> {
   put(
     values: ReadonlyArray<T>,
     withinMs: number,
-    onWritten?: (index: number) => void
+    onWritten?: (index: number, place: number) => void
   ): Effect.Effect<void, EventRecorderErrorReason> {
     return Effect.callback((resume) => {
       if (this.closed) return resume(Effect.fail(new Closed()))
@@ -144,8 +162,8 @@ export class Front<T> {
       const owner: Owner = {
         acknowledged: false,
         gone: false,
-        settle: (index, reason) => {
-          if (reason === undefined) onWritten?.(index)
+        settle: (index, reason, place) => {
+          if (reason === undefined) onWritten?.(index, place)
           failure ??= reason
           if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
         }
@@ -170,7 +188,7 @@ export class Front<T> {
 
   drop(count: number): void {
     this.dropped += count
-    this.onDrop(count)
+    if (!this.abandoning) this.onDrop(count)
   }
 
   /** Says that there may be room again. */
@@ -185,14 +203,17 @@ export class Front<T> {
 
   /** Ends what is left: callers are told, and what was accepted is counted as dropped. */
   abandon(): number {
-    let lost = 0
+    const before = this.dropped
+    this.abandoning = true
+    for (const entry of this.inFlight) entry.resume(unanswered())
     for (const entry of this.queue.splice(0)) {
       if (typeof entry === "function") entry()
-      else if (!entry.done) {
-        lost += entry.acknowledged ? 1 : 0
-        entry.resume(new Closed())
-      }
+      else entry.resume(entry.uncertain ? unanswered() : new Closed())
     }
+    this.abandoning = false
+    const lost = this.dropped - before
+    // Once for all: each count may wait for a lock.
+    if (lost > 0) this.onDrop(lost)
     return lost
   }
 
@@ -236,8 +257,13 @@ export class Front<T> {
     this.queue.splice(0, taken)
     for (const pass of passed) pass()
     if (group.length === 0) return Effect.undefined
-    return Effect.map(this.write(group), (blocked) =>
-      blocked !== undefined && this.putBack(group, blocked) ? blocked : undefined
+    this.inFlight = group
+    return this.write(group).pipe(
+      Effect.catchDefect(() => Effect.succeed<Blocked>({ kind: "unavailable", detail: "an unexpected failure" })),
+      Effect.map((blocked) => {
+        this.inFlight = []
+        return blocked !== undefined && this.putBack(group, blocked) ? blocked : undefined
+      })
     )
   }
 
@@ -254,7 +280,7 @@ export class Front<T> {
       }
     }
     const rest = group.filter((entry) => !entry.done)
-    this.queue.unshift(...rest)
+    this.queue = [...rest, ...this.queue]
     return rest.length > 0
   }
 
@@ -265,9 +291,10 @@ export class Front<T> {
       let next = now + pauseMs
       for (const entry of this.queue) {
         if (typeof entry === "function" || entry.done) continue
-        if (entry.deadline <= now) entry.resume(expired(blocked))
+        if (entry.deadline <= now) entry.resume(expired(blocked, entry.uncertain))
         else next = Math.min(next, entry.deadline)
       }
+      this.queue = this.queue.filter((entry) => typeof entry === "function" || !entry.done)
       this.room.closeUnsafe()
       return Effect.asVoid(Effect.timeoutOption(this.room.await, Math.max(1, next - now)))
     })

@@ -12,6 +12,7 @@ export type Moment =
   | "after delivery"
   | "inside settle"
   | "after settle"
+  | "inside set-aside"
   | "inside salvage"
 
 /** Called at each instant; does nothing unless a test says otherwise. */

@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { EventRecorderError, InvalidOption } from "../EventRecorderError.ts"
 import type { DirectOptions, Policy, SpoolOptions } from "../EventRecorder.ts"
 
@@ -50,7 +51,8 @@ class Check {
     minimum: number,
     maximum: number
   ): number {
-    const ms = Duration.toMillis(Duration.fromInputUnsafe(value ?? absent))
+    const duration = Duration.fromInput(value ?? absent)
+    const ms = Option.isSome(duration) ? Duration.toMillis(duration.value) : Number.NaN
     if (!(ms >= minimum && ms <= maximum)) {
       this.wrong.push(`${name} is ${ms} ms; give a time from ${minimum} ms to ${maximum} ms`)
     }
@@ -111,7 +113,11 @@ export const spool = (
   return finish(recorder, check, {
     settings: {
       ...shared,
-      maxEventBytes: check.count("maxEventBytes", options.maxEventBytes, 1_048_576, 1, 16 * 1_048_576),
+      // What would not fit into an empty spool would hold up all that comes after it.
+      maxEventBytes: Math.min(
+        check.count("maxEventBytes", options.maxEventBytes, 1_048_576, 1, 16 * 1_048_576),
+        Math.floor(maxBytes / 2)
+      ),
       maxBatchBytes: check.count("maxBatchBytes", options.maxBatchBytes, 1_048_576, 1_024, 64 * 1_048_576),
       batchSize: Math.min(check.count("batchSize", options.batchSize, 100, 1, 100_000), shared.maxBatchSize),
       intervalMs: check.ms("interval", options.interval, "5 seconds", 10, hour),

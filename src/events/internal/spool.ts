@@ -3,14 +3,15 @@
  * in its place, and saved from when it is damaged.
  *
  * A damaged file is renamed, with its log, to `<filename>.damaged-<time>`; what can be read of it goes into a new file,
- * and then its name becomes `<filename>.salvaged-<time>`. A process that is killed on the way leaves the first name, and
- * whoever opens the spool next goes on with it: to save an event twice changes nothing.
+ * and then its name becomes `<filename>.salvaged-<time>`, of which the newest few are kept. A process that is killed on
+ * the way leaves the first name, and whoever opens the spool next goes on with it: to save an event twice changes nothing.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Result from "effect/Result"
+import { withBytes } from "./bytes.ts"
 import { carve } from "./carve.ts"
 import type { Moment } from "./moments.ts"
 import { ForeignFile, inodeOf, type Row, SpoolFile, type SpoolSettings, sqliteCode } from "./spoolFile.ts"
@@ -52,16 +53,31 @@ class Damage extends Error {
   readonly errcode = corrupt
 }
 
-const suffixes = ["-wal", "-shm", ""]
+/** The file goes first: then whoever has it open sees that it is gone, and writes nothing more that counts. */
+const suffixes = ["", "-wal", "-shm"]
 const damagedMark = ".damaged-"
 const salvagedMark = ".salvaged-"
+
+/** Files that were saved from and are kept. */
+const keptSalvaged = 3
+
+/** After how many failures in a row the pause between two attempts to save from a file grows no more. */
+const maxSalvageFailures = 6
 
 export const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
 const sizeOf = (filename: string): number => fs.statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 
-const readIfThere = (filename: string): Buffer =>
-  fs.existsSync(filename) ? fs.readFileSync(filename) : Buffer.alloc(0)
+const withoutSuffix = (name: string): string => name.replace(/-(?:wal|shm)$/, "")
+
+/** Renames what there is of a file and of those beside it. */
+const renameAll = (from: string, to: string, between: () => void): void => {
+  for (const suffix of suffixes) {
+    if (!fs.existsSync(`${from}${suffix}`)) continue
+    fs.renameSync(`${from}${suffix}`, `${to}${suffix}`)
+    between()
+  }
+}
 
 /**
  * Runs while no other process opens the file or sets it aside: between two renames it would find half a file, and SQLite
@@ -70,7 +86,14 @@ const readIfThere = (filename: string): Buffer =>
 const exclusively = <A>(filename: string, timeoutMs: number, run: () => A): A => {
   const lock = new DatabaseSync(`${filename}.lock`, { timeout: timeoutMs })
   try {
-    lock.exec("BEGIN EXCLUSIVE")
+    try {
+      lock.exec("BEGIN EXCLUSIVE")
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      // Nothing is ever written into it. Emptied and not replaced: who holds the lock holds it on this very file.
+      fs.truncateSync(`${filename}.lock`, 0)
+      lock.exec("BEGIN EXCLUSIVE")
+    }
     return run()
   } finally {
     lock.close()
@@ -83,7 +106,13 @@ export class Spool {
   private readonly moment: (moment: Moment) => void
   private opened: SpoolFile | undefined
   private checked: SpoolFile | undefined
+  /** The file that could not be opened last. */
+  private refused: number | undefined
+  private closed = false
   private dropsUncounted = 0
+  private filesUnsaved = 0
+  private salvageFailures = 0
+  private salvagePause = 0
 
   constructor(settings: SpoolSettings, now: () => number, moment: (moment: Moment) => void) {
     this.settings = settings
@@ -97,6 +126,7 @@ export class Spool {
   }
 
   private attempt<A>(run: () => A): Result.Result<A, SpoolFault> {
+    if (this.closed) return Result.fail({ kind: "unavailable", detail: "the recorder is shut down" })
     for (let attempt = 0; ; attempt++) {
       try {
         return Result.succeed(run())
@@ -113,15 +143,17 @@ export class Spool {
    * aside is written again into the one that took its place: only what is in the file of that name counts.
    */
   append(rows: ReadonlyArray<Row>): Result.Result<number, SpoolFault> {
-    return this.attempt(() => {
-      const file = this.opened ?? this.open()
-      const written = file.append(rows)
-      if (file.isCurrent()) return written
-      this.close()
-      const again = this.append(rows)
-      if (Result.isFailure(again)) throw new Damage("the file was set aside")
-      return again.success
-    })
+    for (let attempt = 0; ; attempt++) {
+      const done = this.attempt(() => {
+        const file = this.opened ?? this.open()
+        const written = file.append(rows)
+        return { written, counts: file.isCurrent() }
+      })
+      if (Result.isFailure(done)) return Result.fail(done.failure)
+      if (done.success.counts) return Result.succeed(done.success.written)
+      this.release()
+      if (attempt === 2) return Result.fail({ kind: "unavailable", detail: "its file is replaced again and again" })
+    }
   }
 
   /** Adds to the count of dropped events: later, where the file can't be written now. */
@@ -134,6 +166,11 @@ export class Spool {
   /** Tells the file that is open now from others that had or will have its name. */
   get epoch(): string | undefined {
     return this.opened?.epoch
+  }
+
+  /** The sequence numbers of the rows that were appended last. */
+  get sequences(): ReadonlyArray<number> {
+    return this.opened?.sequences ?? []
   }
 
   /** Drops that the file does not know of. */
@@ -150,7 +187,25 @@ export class Spool {
     })
   }
 
+  /** Saves what could not be saved when the file was opened; less and less often where it fails again. */
+  retrySalvage(): void {
+    if (this.filesUnsaved === 0 || --this.salvagePause > 0) return
+    const { busyTimeoutMs, filename } = this.settings
+    this.use((file) => exclusively(filename, busyTimeoutMs, () => this.salvageAll(file)))
+  }
+
+  /** Damaged files from which nothing could be saved yet. */
+  get unsaved(): number {
+    return this.filesUnsaved
+  }
+
+  /** Closes the file for good. */
   close(): void {
+    this.closed = true
+    this.release()
+  }
+
+  private release(): void {
     this.opened?.close()
     this.opened = undefined
   }
@@ -158,21 +213,23 @@ export class Spool {
   /** The file that has the name now. */
   private current(): SpoolFile {
     if (this.opened?.isCurrent() === true) return this.opened
-    this.close()
+    this.release()
     return this.open()
   }
 
   private open(): SpoolFile {
     const { busyTimeoutMs, filename } = this.settings
     return exclusively(filename, busyTimeoutMs, () => {
+      this.finishSetAside()
+      this.refused = inodeOf(filename)
       // SQLite would forget the log of an empty file.
       if (sizeOf(filename) === 0 && sizeOf(`${filename}-wal`) > 0) throw new Damage("the log has no file")
       // Events are nobody else's business. Where this fails, the opening says why.
       Result.try(() => fs.closeSync(fs.openSync(filename, "a", 0o600)))
+      this.refused = inodeOf(filename)
       const file = new SpoolFile(this.settings, randomId(), this.moment)
       this.opened = file
-      // What can't be saved now is saved another time.
-      Result.try(() => this.salvageAll(file))
+      this.salvageAll(file)
       return file
     })
   }
@@ -180,37 +237,57 @@ export class Spool {
   /** Renames the file, unless another process has done so, and closes it. */
   private setAside(): void {
     const { busyTimeoutMs, filename } = this.settings
-    const before = this.opened === undefined ? inodeOf(filename) : undefined
     const isDamagedOne = (): boolean =>
-      this.opened === undefined ? inodeOf(filename) === before : this.opened.isCurrent()
+      this.opened === undefined ? inodeOf(filename) === this.refused : this.opened.isCurrent()
     exclusively(filename, busyTimeoutMs, () => {
-      if (isDamagedOne()) {
-        const aside = `${filename}${damagedMark}${this.now()}-${randomId()}`
-        for (const suffix of suffixes) {
-          if (fs.existsSync(`${filename}${suffix}`)) fs.renameSync(`${filename}${suffix}`, `${aside}${suffix}`)
-        }
-      }
+      if (!isDamagedOne()) return
+      const aside = `${filename}${damagedMark}${this.now()}-${randomId()}`
+      renameAll(filename, aside, () => this.moment("inside set-aside"))
     })
-    this.close()
+    this.release()
+  }
+
+  /** A log without a file is that of the file which a killed process had just set aside. */
+  private finishSetAside(): void {
+    const { filename } = this.settings
+    if (fs.existsSync(filename) || !fs.existsSync(`${filename}-wal`)) return
+    const aside = this.beside(damagedMark).findLast((name) => fs.existsSync(name) && !fs.existsSync(`${name}-wal`))
+    if (aside !== undefined) renameAll(filename, aside, () => {})
+  }
+
+  /** The files beside the spool whose names have a mark, oldest first, without those of their logs. */
+  private beside(mark: string): ReadonlyArray<string> {
+    const folder = path.dirname(this.settings.filename)
+    const start = `${path.basename(this.settings.filename)}${mark}`
+    const names = fs.readdirSync(folder).filter((name) => name.startsWith(start))
+    const time = (name: string): number => Number.parseInt(name.slice(start.length), 10) || 0
+    return [...new Set(names.map(withoutSuffix))]
+      .toSorted((a, b) => time(a) - time(b))
+      .map((name) => path.join(folder, name))
   }
 
   /** Saves what can be read of the files that were set aside, or of one whose process was killed while it did that. */
   private salvageAll(file: SpoolFile): void {
-    const folder = path.dirname(this.settings.filename)
-    const mark = `${path.basename(this.settings.filename)}${damagedMark}`
-    const pending = fs.readdirSync(folder).filter((name) => name.startsWith(mark))
-    for (const name of new Set(pending.map((name) => name.replace(/-(?:wal|shm)$/, "")))) {
-      this.salvage(file, path.join(folder, name))
+    const damaged = this.beside(damagedMark)
+    // What can't be saved now is saved another time.
+    this.filesUnsaved = damaged.filter((name) => Result.isFailure(Result.try(() => this.salvage(file, name)))).length
+    this.salvageFailures = this.filesUnsaved === 0 ? 0 : Math.min(this.salvageFailures + 1, maxSalvageFailures)
+    this.salvagePause = 2 ** this.salvageFailures - 1
+    if (damaged.length > 0) Result.try(() => this.forgetSalvaged())
+  }
+
+  private forgetSalvaged(): void {
+    for (const name of this.beside(salvagedMark).slice(0, -keptSalvaged)) {
+      for (const suffix of suffixes) fs.rmSync(`${name}${suffix}`, { force: true })
     }
   }
 
   private salvage(file: SpoolFile, damaged: string): void {
-    const { dead, events } = carve(readIfThere(damaged), readIfThere(`${damaged}-wal`), this.now())
+    const { dead, events } = withBytes(damaged, (bytes) =>
+      withBytes(`${damaged}-wal`, (log) => carve(bytes, log, this.now()))
+    )
     file.adopt(events, dead)
     this.moment("inside salvage")
-    const salvaged = damaged.replace(damagedMark, salvagedMark)
-    for (const suffix of suffixes) {
-      if (fs.existsSync(`${damaged}${suffix}`)) fs.renameSync(`${damaged}${suffix}`, `${salvaged}${suffix}`)
-    }
+    renameAll(damaged, damaged.replace(damagedMark, salvagedMark), () => {})
   }
 }

@@ -8,6 +8,7 @@
 import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
+import * as Result from "effect/Result"
 import type { Moment } from "./moments.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
@@ -119,6 +120,9 @@ const fullCode = 13
 
 export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
 
+/** Which file and which log a name stands for. What is written into a log that has another name by now is lost. */
+const identityOf = (filename: string): string => `${inodeOf(filename)} ${inodeOf(`${filename}-wal`)}`
+
 const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): void => {
   const { application_id: found } = db.prepare("PRAGMA application_id").get() as { application_id: number }
   if (found !== applicationId) {
@@ -149,12 +153,13 @@ export class SpoolFile {
   readonly epoch: string
   private readonly db: DatabaseSync
   private readonly settings: SpoolSettings
-  private readonly inode: number | undefined
+  private readonly identity: string
   private readonly moment: (moment: Moment) => void
   private readonly statements = new Map<string, StatementSync>()
   private readonly insert: StatementSync
   private readonly select: StatementSync
   private roomLeft = 0
+  private written: Array<number> = []
 
   /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
   constructor(settings: SpoolSettings, epoch: string, moment: (moment: Moment) => void) {
@@ -162,12 +167,13 @@ export class SpoolFile {
     this.moment = moment
     this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
     try {
+      // What is deleted is overwritten: else it would come back when a damaged file is saved from page by page.
       this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
-        PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
+        PRAGMA secure_delete = ON; PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
       prepareFile(this.db, settings, epoch)
       this.limitPages(0)
-      this.inode = inodeOf(settings.filename)
       this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
+      this.identity = identityOf(settings.filename)
       this.insert = this.db.prepare(
         "INSERT INTO event (id, session, recorded_at, payload, checksum) VALUES (?, ?, ?, ?, ?)"
       )
@@ -182,9 +188,9 @@ export class SpoolFile {
     }
   }
 
-  /** Whether the name still stands for this file; another process may have set it aside. */
+  /** Whether the name still stands for this file and its log; another process may have set them aside. */
   isCurrent(): boolean {
-    return this.inode !== undefined && inodeOf(this.settings.filename) === this.inode
+    return identityOf(this.settings.filename) === this.identity
   }
 
   /** Whether the trees in it are in order. Takes as long as to read it. */
@@ -202,6 +208,17 @@ export class SpoolFile {
    * The number of rows is looked at now and then: several processes may go over the bound by 64 rows each.
    */
   append(rows: ReadonlyArray<Row>): number {
+    this.written = []
+    return this.appendGroup(rows)
+  }
+
+  /** The sequence numbers of the rows that were appended last. */
+  get sequences(): ReadonlyArray<number> {
+    return this.written
+  }
+
+  private appendGroup(rows: ReadonlyArray<Row>): number {
+    const before = this.written.length
     const room = Math.min(rows.length, this.room(rows.length))
     if (room === 0) return 0
     this.moment("before append")
@@ -214,6 +231,7 @@ export class SpoolFile {
         })
       }
     } catch (error) {
+      this.written.length = before
       if (sqliteCode(error) !== fullCode) throw error
       return this.appendWhileThereIsRoom(rows.slice(0, room))
     }
@@ -226,12 +244,21 @@ export class SpoolFile {
   private appendWhileThereIsRoom(rows: ReadonlyArray<Row>): number {
     if (rows.length === 1) return 0
     const half = Math.ceil(rows.length / 2)
-    const first = this.append(rows.slice(0, half))
-    return first < half ? first : first + this.append(rows.slice(half))
+    const first = this.appendGroup(rows.slice(0, half))
+    if (first < half) return first
+    // The first half is written, whatever becomes of the second: that is tried again, and says then what is wrong.
+    return (
+      first +
+      Result.getOrElse(
+        Result.try(() => this.appendGroup(rows.slice(half))),
+        () => 0
+      )
+    )
   }
 
   private write(row: Row): void {
-    this.insert.run(row.id, row.session, row.recordedAt, row.payload, checksum(row))
+    const { lastInsertRowid } = this.insert.run(row.id, row.session, row.recordedAt, row.payload, checksum(row))
+    this.written.push(Number(lastInsertRowid))
   }
 
   private room(wanted: number): number {
@@ -280,9 +307,11 @@ export class SpoolFile {
     return this.prepare("SELECT 1 FROM event WHERE sequence <= ? LIMIT 1").get(upTo) === undefined
   }
 
-  /** Where an event is now. */
-  find(id: string): "waiting" | "dead" | "gone" {
-    if (this.prepare("SELECT 1 FROM event WHERE id = ? LIMIT 1").get(id) !== undefined) return "waiting"
+  /** Where an event is now that was written with a sequence number; one that is free is given to another row. */
+  find(id: string, sequence: number): "waiting" | "dead" | "gone" {
+    const [row] = this.read(sequence - 1, 1, 0)
+    // A damaged row there may be its own.
+    if (row?.sequence === sequence && (row.id === id || !row.intact)) return "waiting"
     return this.prepare("SELECT 1 FROM dead WHERE id = ? LIMIT 1").get(id) === undefined ? "gone" : "dead"
   }
 
@@ -409,6 +438,7 @@ export class SpoolFile {
       this.transaction(() => {
         // Whatever the bound: these were acknowledged.
         this.db.exec("PRAGMA max_page_count = 1073741823")
+        this.written = []
         for (const row of events) this.write(row)
         const aside = this.prepare(
           `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)

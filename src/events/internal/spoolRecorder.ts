@@ -13,6 +13,7 @@ import {
   DeadlineExceeded,
   EventRecorderError,
   type EventRecorderErrorReason,
+  InvalidOption,
   SpoolFull,
   SpoolUnavailable,
   TargetUnavailable
@@ -42,11 +43,12 @@ const writeTo =
     Effect.sync(() => {
       const written = spool.append(group.map(({ value }) => value))
       if (Result.isFailure(written)) return written.failure
+      const { sequences } = spool
       let bytes = 0
       for (let index = 0; index < written.success; index++) {
         const entry = group[index]!
         bytes += entry.value.payload.length
-        entry.resume()
+        entry.resume(undefined, sequences[index])
       }
       if (written.success > 0) drainer.appended(written.success, bytes)
       return written.success === group.length ? undefined : { kind: "full", detail: "the spool is at its bound" }
@@ -104,7 +106,8 @@ export const make = <Event>(
                 failure ??= reason
                 if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
               },
-              epoch: undefined
+              epoch: undefined,
+              sequence: 0
             }
             waiters.push(waiter)
             drainer.watch(id, waiter)
@@ -113,9 +116,9 @@ export const make = <Event>(
         const unwatch = Effect.sync(() => {
           for (const [index, waiter] of waiters.entries()) drainer.unwatch(rows[index]!.id, waiter)
         })
-        const written = front.put(rows, withinMs, (index) => {
+        const written = front.put(rows, withinMs, (index, sequence) => {
           inSpool++
-          waiters[index]!.epoch = spool.epoch
+          Object.assign(waiters[index]!, { epoch: spool.epoch, sequence })
         })
         // What can't be written is not waited for; what is stored need not be written.
         return Effect.all([stored, written], { concurrency: 2, discard: true }).pipe(
@@ -257,8 +260,13 @@ export const make = <Event>(
       flush,
       stats,
       dead: {
-        list: (limit = 100) =>
-          Effect.map(
+        list: Effect.fnUntraced(function* (limit = 100) {
+          if (!Number.isInteger(limit) || limit < 0) {
+            return yield* fail("dead.list")(
+              new InvalidOption({ detail: `limit is ${limit}; give a whole number from 0` })
+            )
+          }
+          return yield* Effect.map(
             use("dead.list", (file) => file.listDead(limit)),
             (rows) =>
               rows.map(({ diedAt, recordedAt, session, ...row }) => ({
@@ -267,7 +275,8 @@ export const make = <Event>(
                 recordedAt: DateTime.makeUnsafe(recordedAt),
                 diedAt: DateTime.makeUnsafe(diedAt)
               }))
-          ),
+          )
+        }),
         retry: (ids) => use("dead.retry", (file) => file.retryDead(ids)),
         drop: (ids) =>
           Effect.tap(
