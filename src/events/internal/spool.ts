@@ -24,7 +24,17 @@ export interface SpoolFault {
 
 const corrupt = 11
 const notADatabase = 26
-const isDamage = (error: unknown): boolean => [corrupt, notADatabase].includes(sqliteCode(error) ?? 0)
+/** What SQLite says of a statement of ours where the file's own description of its tables has been damaged. */
+const notOurTables = /no such (?:table|column|index)|has no column|malformed|syntax error|unrecognized token/
+
+const isDamage = (error: unknown): boolean => {
+  const code = sqliteCode(error)
+  return (
+    code === corrupt ||
+    code === notADatabase ||
+    (code === 1 && error instanceof Error && notOurTables.test(error.message))
+  )
+}
 
 const faultOf = (error: unknown): SpoolFault => {
   if (error instanceof ForeignFile) return { kind: "unavailable", detail: error.message }
