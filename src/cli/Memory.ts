@@ -10,7 +10,7 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as SharedCache from "./SharedCache.ts"
+import * as HostCache from "./HostCache.ts"
 
 /** The executor of a database, with its tables made or brought up to date. */
 export const database = (settings: Database.Settings) =>
@@ -23,7 +23,7 @@ export const database = (settings: Database.Settings) =>
 
 /** The executor of the database that the configuration names, with the cache before it where one is used. */
 export const executor = Layer.unwrap(
-  Effect.map(Database.settings, (settings) => SharedCache.layer(settings).pipe(Layer.provide(database(settings))))
+  Effect.map(Database.settings, (settings) => HostCache.layer(settings).pipe(Layer.provide(database(settings))))
 )
 
 /** The memory that the configuration names. */

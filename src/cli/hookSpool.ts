@@ -18,7 +18,7 @@ import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
 import * as EventSpool from "./EventSpool.ts"
-import * as SharedCache from "./SharedCache.ts"
+import * as HostCache from "./HostCache.ts"
 
 /** How much of the deadline may have passed when the last attempt to empty the spool is given up. */
 const settleUntil = 0.8
@@ -113,7 +113,7 @@ export const layer = (settings: Database.Postgres, deadline: Duration.Duration) 
     Layer.catchCause(() => Layer.succeed(EventSink, undefined))
   )
   return Layer.merge(MemoryBridge.layer, spooling).pipe(
-    Layer.provide(SharedCache.layer(settings)),
+    Layer.provide(HostCache.layer(settings)),
     Layer.provide(lazyExecutor(database)),
     Layer.provide(Layer.sync(LastFailure, () => ({ error: undefined })))
   )

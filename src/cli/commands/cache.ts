@@ -9,7 +9,7 @@ import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
-import * as SharedCache from "../SharedCache.ts"
+import * as HostCache from "../HostCache.ts"
 
 const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
 
@@ -17,10 +17,10 @@ const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a P
 const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const settings = yield* Database.settings
-    const file = yield* SharedCache.file(settings)
+    const file = yield* HostCache.file(settings)
     if (settings._tag === "Embedded" || file === undefined) return yield* Output.print(json, { used: false }, [none])
     const memory = MemoryBridge.layer.pipe(
-      Layer.provideMerge(SharedCache.middleware(settings, file)),
+      Layer.provideMerge(HostCache.middleware(settings, file)),
       Layer.provide(Memory.database(settings))
     )
     return yield* Effect.provide(use, memory)

@@ -18,6 +18,7 @@ import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Resident from "../demo/resident.ts"
 import * as Session from "../demo/session.ts"
+import * as Output from "../Output.ts"
 
 interface Scratch {
   /** The database's folder. */
@@ -139,7 +140,7 @@ const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
     const life = report.operations.find(({ name }) => name === "hook process")
     const outside = runs.reduce((sum, ran) => sum + ran.ms, 0)
     yield* Console.log("\nWhat the hooks measured of themselves: athena report\n")
-    yield* Console.log(ProfileText.format(report, { top: 12, colors: process.stdout.isTTY }))
+    yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
     yield* Console.log(
       `\n  ${processes} processes told of ${life?.wall.sum.toFixed(0)} ms; seen from outside: ${runs.length}, ${outside.toFixed(0)} ms`
     )

@@ -86,8 +86,6 @@ const lines = (
   ]
 }
 
-const isColored = Effect.sync(() => process.stdout.isTTY && !process.env["NO_COLOR"])
-
 const history = Layer.unwrap(Effect.map(Database.home, (folder) => ProfileHistory.layer({ folder })))
 
 export const report = Command.make(
@@ -127,6 +125,6 @@ export const report = Command.make(
     const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
     const { sort, top } = options
     const width = process.stdout.columns ?? 120
-    yield* Output.print(json, found, lines(found, isFiltered, { sort, top, colors: yield* isColored, width }))
+    yield* Output.print(json, found, lines(found, isFiltered, { sort, top, colors: yield* Output.isColored, width }))
   })
 ).pipe(Command.withDescription("Show what the hooks that were profiled have taken"), Command.provide(history))

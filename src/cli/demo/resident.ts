@@ -12,6 +12,7 @@ import * as CachedMemory from "../../memory/CachedMemory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
+import * as Output from "../Output.ts"
 import * as Events from "./events.ts"
 
 const rounds = 50
@@ -46,7 +47,7 @@ export const demonstrate = <E, R>(
       yield* Effect.withSpan(reads(project), "reads")
       yield* Console.log("\nWhat this process measured of itself\n")
       const report = yield* (yield* Profiler.Profiler).report
-      yield* Console.log(ProfileText.format(report, { top: 12, colors: process.stdout.isTTY }))
+      yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
     }).pipe(Effect.provide(memory))
     return arrived
   }).pipe(Effect.provide(Profiler.layerTracer.pipe(Layer.provideMerge(Profiler.layer()))))
