@@ -31,6 +31,7 @@ describe("the package", () => {
   it("imports downwards only", () => {
     const floors = [
       ["index", "cli"],
+      ["daemon"],
       ["hooks", "install"],
       ["memory"],
       ["testing"],
