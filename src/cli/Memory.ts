@@ -10,7 +10,7 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as HostCache from "./HostCache.ts"
+import * as HostCache from "../daemon/internal/hostCache.ts"
 
 /** The executor of a database, with its tables made or brought up to date. */
 export const database = (settings: Database.Settings) =>

@@ -44,7 +44,22 @@ export interface HookOptions {
    * event comes after the agent has wandered.
    */
   readonly projectFolder?: string | undefined
+  /**
+   * Finds where an event of a session belongs, from the folder that it tells of; `Repository.find` when absent. A process
+   * that stays need not look at the disk at each event of a session.
+   */
+  readonly find?: typeof findPlace | undefined
 }
+
+const findPlace = (
+  _sessionId: string,
+  folder: string
+): Effect.Effect<Repository.Repository, Repository.FolderNotFound, FileSystem.FileSystem | Path.Path> =>
+  Repository.find(folder)
+
+/** Where an event belongs. */
+const placeOf = (event: HookEvent, { find = findPlace, projectFolder }: HookOptions) =>
+  find(event.sessionId, projectFolder ?? event.cwd)
 
 /**
  * What a program needs.
@@ -79,8 +94,7 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
     const memory = yield* MemoryBridge
     const known = yield* memory.getSession(event.sessionId)
     if (Option.isSome(known)) return known.value
-    const repository = yield* Repository.find(options.projectFolder ?? event.cwd)
-    return yield* memory.openSession({ id: event.sessionId, ...repository })
+    return yield* memory.openSession({ id: event.sessionId, ...(yield* placeOf(event, options)) })
   })
 
 /**
@@ -123,7 +137,7 @@ const isKept = (
   Effect.gen(function* () {
     const sink = yield* EventSink
     if (sink === undefined) return false
-    const place = yield* Repository.find(options.projectFolder ?? event.cwd)
+    const place = yield* placeOf(event, options)
     return yield* sink.keep(
       drafts
         .filter(({ content }) => content !== "")

@@ -9,7 +9,7 @@ import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
-import * as HostCache from "../HostCache.ts"
+import * as HostCache from "../../daemon/internal/hostCache.ts"
 
 const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
 

@@ -4,10 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import * as EventRecorder from "../events/EventRecorder.ts"
-import { fnv1a } from "../internal/fnv1a.ts"
-import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
-import * as Database from "../sql/Database.ts"
+import * as EventRecorder from "../../events/EventRecorder.ts"
+import { fnv1a } from "../../internal/fnv1a.ts"
+import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
+import * as Database from "../../sql/Database.ts"
 import { serverName } from "./serverName.ts"
 
 /** Path of the spool: one for each database, so that events that wait for one do not end up in another. */
