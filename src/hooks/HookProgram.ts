@@ -45,6 +45,11 @@ export interface HookOptions {
    */
   readonly projectFolder?: string | undefined
   /**
+   * Names the delivery of the event, 1 to 64 characters: an event that the agent gave no id is the same event when it is
+   * told again under the same name.
+   */
+  readonly deliveryId?: string | undefined
+  /**
    * Finds where an event of a session belongs, from the folder that it tells of; `Repository.find` when absent. A process
    * that stays need not look at the disk at each event of a session.
    */
@@ -107,9 +112,17 @@ const storedText = (text: string, length: number = storedLength): string => {
   return preview(clean, length)
 }
 
-/** What makes an event the same when the agent tells it again; none where the agent gave no id to go by. */
-const key = (event: HookEvent, kind: string, id: string | undefined): string | undefined =>
-  id === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${id}`
+/** What makes an event the same when it is told again; none where neither the agent nor the delivery has an id. */
+const key = (
+  event: HookEvent,
+  { deliveryId }: HookOptions,
+  kind: string,
+  id: string | undefined,
+  index: number = 0
+): string | undefined => {
+  const named = id ?? (deliveryId === undefined ? undefined : `delivery:${deliveryId}:${index}`)
+  return named === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${named}`
+}
 
 /** An agent answers a prompt more than once: what it says tells the answers apart. */
 const withText = (id: string | undefined, text: string): string | undefined =>
@@ -231,15 +244,17 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
   })
 
 /** Notifications share the id of the prompt before them, so they are told apart by what they say. */
-const promptKey = (event: Prompt): string | undefined =>
-  event.fromPerson ? key(event, "prompt", event.promptId) : key(event, "notification", fnv1a(event.text))
+const promptKey = (event: Prompt, options: HookOptions): string | undefined =>
+  event.fromPerson
+    ? key(event, options, "prompt", event.promptId)
+    : key(event, options, "notification", fnv1a(event.text))
 
 /** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
     const content = storedText(event.text)
     const draft = yield* stamp<Draft>({
-      key: promptKey(event),
+      key: promptKey(event, options),
       type: event.fromPerson ? "user_question" : "notification",
       content,
       importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
@@ -267,8 +282,8 @@ const toolContent = (call: ToolCall): string => {
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
-    const unstamped = event.calls.slice(0, 1_000).map((call): Draft => ({
-      key: key(event, "tool", call.id),
+    const unstamped = event.calls.slice(0, 1_000).map((call, index): Draft => ({
+      key: key(event, options, "tool", call.id, index),
       type: "tool_execution",
       content: toolContent(call),
       outcome: call.outcome,
@@ -289,7 +304,7 @@ const answer = (event: Answer, options: HookOptions) => {
   const content = storedText(event.text)
   const helper = event.helperId !== undefined
   return recordOne(event, options, {
-    key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
+    key: key(event, options, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
     type: helper ? "subagent_message" : "assistant_message",
     content,
     importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
@@ -299,7 +314,7 @@ const answer = (event: Answer, options: HookOptions) => {
 const compaction = (event: Compaction, options: HookOptions) => {
   const done = event.summary !== undefined
   return recordOne(event, options, {
-    key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
+    key: key(event, options, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
     type: "compaction",
     content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
     importance: done ? 0.8 : 0.2
@@ -308,7 +323,7 @@ const compaction = (event: Compaction, options: HookOptions) => {
 
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
   recordOne(event, options, {
-    key: key(event, "end", event.promptId),
+    key: key(event, options, "end", event.promptId),
     type: "session_end",
     content: `session ended (${event.reason.slice(0, 100)})`,
     importance: 0.2
