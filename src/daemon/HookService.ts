@@ -70,7 +70,9 @@ export interface Stats {
   /** Payloads that were no event. */
   readonly invalid: number
   readonly full: number
-  /** Events whose work goes on at the moment. */
+  /** Events that were put on this host's disk; one payload may tell of several. */
+  readonly accepted: number
+  /** Payloads whose work goes on at the moment. */
   readonly running: number
 }
 
@@ -141,7 +143,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const context = yield* Effect.context<MemoryBridge | FileSystem.FileSystem | Path.Path>()
   const running = yield* FiberSet.make<HookRunner.RunResult | undefined>()
   yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
-  const sink = Sink.make(recorder)
+  const { kept, sink } = Sink.make(recorder)
   const places = Places.make(context)
   const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
   const maxRunning = Math.max(1, options.maxRunning ?? 256)
@@ -199,9 +201,9 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
 
   const measured = (name: string, effect: Effect.Effect<Answer>): Effect.Effect<Answer> =>
     Effect.gen(function* () {
-      const started = yield* Clock.currentTimeNanos
+      const started = yield* Clock.monotonicTimeNanos
       const answer = yield* effect
-      yield* profiler.record(name, Duration.nanos((yield* Clock.currentTimeNanos) - started))
+      yield* profiler.record(name, Duration.nanos((yield* Clock.monotonicTimeNanos) - started))
       return answer
     })
 
@@ -224,7 +226,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
           })
         )
       ),
-    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, running: size }))
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: kept(), running: size }))
   })
 })
 

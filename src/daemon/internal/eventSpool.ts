@@ -33,3 +33,16 @@ export const layer = (options: EventRecorder.DirectOptions = {}) =>
 /** The recorder that brings what is in the spool into the database when it is told to. */
 export const layerDraining = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
   inHome((filename) => EventRecorder.layer(MemoryRecorder, { ...options, filename, drain: false }))
+
+/** The recorder of the process that stays: it brings in what any process has left in the spool. */
+export const layerResident = inHome((filename) =>
+  EventRecorder.layer(MemoryRecorder, {
+    filename,
+    whenFull: "fail",
+    // A lock holds the thread, so it is waited for between attempts.
+    busyTimeout: "2 millis",
+    batchSize: 50,
+    interval: "1 second",
+    shutdownTimeout: "2 seconds"
+  })
+)

@@ -6,13 +6,23 @@ import type { EventRecorder } from "../../events/EventRecorder.ts"
 import type { Sink } from "../../hooks/EventSink.ts"
 import { type SpooledEvent, stamp } from "../../memory/MemoryRecorder.ts"
 
-export const make = (recorder: EventRecorder<SpooledEvent>): Sink => ({
-  keep: (events) =>
+export interface CountingSink {
+  readonly sink: Sink
+  /** Events that were kept. */
+  readonly kept: () => number
+}
+
+export const make = (recorder: EventRecorder<SpooledEvent>): CountingSink => {
+  let kept = 0
+  const keep: Sink["keep"] = (events) =>
     Effect.forEach(events, stamp).pipe(
       Effect.flatMap((stamped) => recorder.recordAll(stamped, { ack: "spooled" })),
-      Effect.as(true),
+      Effect.map(() => {
+        kept += events.length
+        return true
+      }),
       // The database itself may still take them.
       Effect.catch((error) => Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false))
-    ),
-  settle: Effect.succeed(undefined)
-})
+    )
+  return { sink: { keep, settle: Effect.succeed(undefined) }, kept: () => kept }
+}
