@@ -204,11 +204,10 @@ export const layer = (options: DaemonServerOptions) =>
       const app = (listener: Guard.Listener) =>
         Effect.flatMap(HttpServerRequest, ({ headers }) => {
           const refused = Guard.refuse(guard, listener, headers)
-          return refused === undefined ? routes : Effect.succeed(empty(refused))
-        }).pipe(
-          Effect.map(HttpServerResponse.setHeaders(own)),
-          Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
-        )
+          if (refused === undefined) return Effect.map(routes, HttpServerResponse.setHeaders(own))
+          // Whoever has no token learns nothing, not even who refuses.
+          return Effect.succeed(empty(refused))
+        }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes)))
 
       const listen = (listener: Guard.Listener, at: NodeHttpServer.Options) =>
         Effect.flatMap(NodeHttpServer.make(createServer, { ...at, gracefulShutdownTimeout: "2 seconds" }), (server) =>

@@ -14,7 +14,6 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import { EventSink } from "../hooks/EventSink.ts"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
@@ -141,9 +140,11 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const recorder = yield* MemoryRecorder
   const profiler = yield* Profiler
   const context = yield* Effect.context<MemoryBridge | FileSystem.FileSystem | Path.Path>()
-  const running = yield* FiberSet.make<HookRunner.RunResult | undefined>()
+  const scope = yield* Effect.scope
+  const running = yield* FiberSet.make<HookRunner.RunResult>()
   yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
   const { kept, sink } = Sink.make(recorder)
+  const own = Context.add(context, EventSink, sink)
   const places = Places.make(context)
   const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
   const maxRunning = Math.max(1, options.maxRunning ?? 256)
@@ -160,29 +161,32 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       caughtUp(event),
       HookRunner.answer(event, { adapter, projectFolder, deliveryId, find: places.find })
     ).pipe(
-      Effect.timeoutOption(workLimit),
-      Effect.map(Option.getOrUndefined),
-      Effect.provideService(EventSink, sink),
-      Effect.provide(context),
-      Effect.tap((result) => Effect.forEach(result?.notices ?? [], (notice) => Effect.logWarning(notice)))
+      Effect.tap(({ notices }) =>
+        notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
+      ),
+      Effect.provide(own)
     )
 
-  const ended = (result: HookRunner.RunResult | undefined): Answer => {
-    if (result !== undefined && result.notices.length === 0) {
-      counts.kept++
-      return { _tag: "Kept", body: bodyOf(result.answer) }
-    }
-    counts.failed++
-    return { _tag: "Unsure", body: result === undefined ? undefined : bodyOf(result.answer) }
+  const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
+    const isKept = notices.length === 0
+    counts[isKept ? "kept" : "failed"]++
+    return { _tag: isKept ? "Kept" : "Unsure", body: bodyOf(answer) }
   }
 
-  const late = (event: HookEvent, deadline: Duration.Duration): Effect.Effect<Answer> =>
-    Effect.suspend(() => {
+  /** The work goes on, but not for ever. */
+  const late = (
+    event: HookEvent,
+    deadline: Duration.Duration,
+    fiber: Fiber.Fiber<HookRunner.RunResult>
+  ): Effect.Effect<Answer> =>
+    Effect.gen(function* () {
       counts.late++
-      return Effect.as(
-        Effect.logWarning(`${event._tag}: no answer within ${Duration.format(deadline)}; the work goes on`),
-        { _tag: "Unsure", body: undefined }
+      yield* Effect.forkIn(
+        Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workLimit), Fiber.interrupt(fiber)),
+        scope
       )
+      yield* Effect.logWarning(`${event._tag}: no answer within ${Duration.format(deadline)}; the work goes on`)
+      return { _tag: "Unsure", body: undefined }
     })
 
   const answerIn = (event: Exclude<HookEvent, { _tag: "Ignored" }>, told: Told): Effect.Effect<Answer> =>
@@ -195,7 +199,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       const fiber = yield* FiberSet.run(running, work(event, told))
       return yield* Fiber.join(fiber).pipe(
         Effect.map(ended),
-        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline) })
+        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber) })
       )
     })
 
