@@ -65,6 +65,8 @@ export const prepare = (home: string): Layout.Layout => {
 export const start = (home: string, respond: Respond): Effect.Effect<ReadonlyArray<Request>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { socket } = prepare(home)
+    // One that was killed leaves it behind.
+    fs.rmSync(socket, { force: true })
     const requests: Array<Request> = []
     const server = http.createServer((message, response) => {
       const chunks: Array<Buffer> = []
