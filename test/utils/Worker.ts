@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 export interface Worker {
+  readonly pid: number
   readonly begin: Effect.Effect<void>
   /** What it printed, where it ended well; else its exit and what it complained of. */
   readonly ended: Effect.Effect<string>
@@ -50,6 +51,7 @@ export const start = (
     })
     yield* Deferred.await(ready)
     return {
+      pid: child.pid!,
       begin: Effect.sync(() => void child.stdin.write("go\n")),
       ended: Deferred.await(ended),
       kill: Effect.andThen(

@@ -1,0 +1,300 @@
+/**
+ * Asks the resident process of a home, over its socket, how it is, and to end.
+ *
+ * The socket is asked only where nobody but this user could have put it there. Every question has a time limit, and what
+ * can go wrong are four errors to branch on: nobody is there, somebody is and does not answer, somebody refuses, or the
+ * place is not this user's own.
+ *
+ * @since 0.1.0
+ */
+import * as path from "node:path"
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { host } from "./internal/host.ts"
+import * as Layout from "./internal/layout.ts"
+import { problemOf } from "./internal/privateFolder.ts"
+
+const id = "athena-hooks/daemon/DaemonClient"
+
+/**
+ * Nobody listens on the socket.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotRunning extends Schema.TaggedError<NotRunning>(`${id}/NotRunning`)("NotRunning", {
+  socket: Schema.String
+}) {
+  override get message(): string {
+    return "the resident process is not running"
+  }
+}
+
+/**
+ * Somebody listens on the socket and gave no valid answer in time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Unresponsive extends Schema.TaggedError<Unresponsive>(`${id}/Unresponsive`)("Unresponsive", {
+  /** What came instead of an answer; never what was said. */
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the resident process does not answer: ${this.detail}`
+  }
+}
+
+/**
+ * The process answered that it won't do what it was asked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Refused extends Schema.TaggedError<Refused>(`${id}/Refused`)("Refused", {
+  /** The HTTP status: 401 for another token than the process knows, 409 for another protocol, 503 while it ends. */
+  status: Schema.Int,
+  /** The version of the process, where it says so. */
+  version: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    return `the resident process refuses to answer (status ${this.status})`
+  }
+}
+
+/**
+ * The folder of the socket is open to others or belongs to somebody else, so whoever listens there is not trusted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotOurs extends Schema.TaggedError<NotOurs>(`${id}/NotOurs`)("NotOurs", {
+  folder: Schema.String,
+  /** What is wrong with it. */
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.folder} is ${this.detail}, so nothing in it is trusted; it must belong to you alone (mode 700)`
+  }
+}
+
+/**
+ * What a question can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type DaemonClientError = NotRunning | Unresponsive | Refused | NotOurs
+
+/**
+ * How the resident process is.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Health = Schema.Struct({
+  name: Schema.Literal("athena-hooks"),
+  protocol: Schema.String,
+  version: Schema.String,
+  /** A UUID that names this life of the process. */
+  instance: Schema.String,
+  pid: Schema.Int,
+  /** When it started, as ISO 8601. */
+  startedAt: Schema.String,
+  /** The folder that it serves. */
+  home: Schema.String,
+  /** The port on loopback; `null` where it could not get one. */
+  port: Schema.NullOr(Schema.Int),
+  /** What a person should know of, such as that another program holds the port. */
+  problem: Schema.NullOr(Schema.String)
+})
+
+/**
+ * How the resident process is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Health = typeof Health.Type
+
+/**
+ * The questions to the resident process of one home.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class DaemonClient extends Context.Service<
+  DaemonClient,
+  {
+    /** Asks how it is. */
+    readonly health: Effect.Effect<Health, DaemonClientError>
+    /** Asks for all that it tells of itself: a JSON object. */
+    readonly status: Effect.Effect<Readonly<Record<string, unknown>>, DaemonClientError>
+    /** Asks it to end. It takes no more requests from then on, finishes what it has, and ends some seconds later. */
+    readonly stop: Effect.Effect<void, DaemonClientError>
+  }
+>()(id) {}
+
+/**
+ * How long an answer may take: 2 seconds.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaultTimeout: Duration.Duration = Duration.seconds(2)
+
+/** The longest answer that is read. */
+const maxAnswer = ByteSize.mebibytes(1)
+
+/**
+ * Options of the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DaemonClientOptions {
+  /** The absolute path of the home, see `Database.home`. */
+  readonly home: string
+  /** How long each answer may take, from the connection to its last byte; 2 seconds when absent, more than 0. */
+  readonly timeout?: Duration.Input | undefined
+}
+
+const absent = new Set(["ENOENT", "ECONNREFUSED", "ENOTSOCK"])
+
+const codeOf = (cause: unknown): string => {
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
+  return typeof code === "string" ? code : "the answer makes no sense"
+}
+
+const failure =
+  (socket: string) =>
+  (error: HttpClientError.HttpClientError): NotRunning | Unresponsive => {
+    const code = codeOf(error.reason.cause)
+    return absent.has(code) ? new NotRunning({ socket }) : new Unresponsive({ detail: code })
+  }
+
+const unreadable = () => new Unresponsive({ detail: "the answer makes no sense" })
+
+/** What the process refuses is an error; so is an answer of something else that listens there. */
+const accepted = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, Unresponsive | Refused> => {
+  const protocol = response.headers[Layout.headers.protocol]
+  if (protocol === undefined) return Effect.fail(unreadable())
+  if (response.status >= 200 && response.status < 300 && protocol === Layout.protocol) return Effect.succeed(response)
+  const status = response.status < 300 ? 409 : response.status
+  return Effect.fail(new Refused({ status, version: response.headers[Layout.headers.version] ?? null }))
+}
+
+/**
+ * Makes the client. The `HttpClient` must connect through the socket of the home, see `socketOf`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? defaultTimeout)
+  if (!(Duration.toMillis(timeout) > 0)) {
+    return yield* Effect.die(new RangeError("DaemonClient: timeout must be more than 0; leave it out for 2 seconds"))
+  }
+  const places = Layout.of(options.home, host())
+  const client = yield* HttpClient.HttpClient
+  const files = yield* FileSystem.FileSystem
+
+  const trusted = Effect.suspend((): Effect.Effect<void, NotRunning | NotOurs> => {
+    if (process.platform === "win32") return Effect.void
+    const folder = path.dirname(places.socket)
+    const problem = problemOf(folder)
+    if (problem === undefined) return Effect.void
+    return Effect.fail(
+      problem === "absent" ? new NotRunning({ socket: places.socket }) : new NotOurs({ folder, detail: problem })
+    )
+  })
+
+  // Without a token it is still asked: it refuses, and that says that it is there.
+  const token = Effect.map(
+    Effect.orElseSucceed(files.readFileString(places.token), () => "none"),
+    (text) => text.trim()
+  )
+
+  const ask = <A, E>(
+    request: HttpClientRequest.HttpClientRequest,
+    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E>
+  ): Effect.Effect<A, DaemonClientError> =>
+    Effect.gen(function* () {
+      yield* trusted
+      const response = yield* client
+        .execute(
+          request.pipe(
+            HttpClientRequest.bearerToken(yield* token),
+            HttpClientRequest.setHeader(Layout.headers.protocol, Layout.protocol)
+          )
+        )
+        .pipe(Effect.mapError(failure(places.socket)), Effect.flatMap(accepted))
+      return yield* Effect.mapError(read(response), unreadable)
+    }).pipe(
+      Effect.provideService(HttpIncomingMessage.MaxBodySize, maxAnswer),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(new Unresponsive({ detail: `nothing within ${Duration.format(timeout)}` }))
+      })
+    )
+
+  return DaemonClient.of({
+    health: ask(HttpClientRequest.get("http://localhost/health"), HttpIncomingMessage.schemaBodyJson(Health)),
+    status: ask(
+      HttpClientRequest.get("http://localhost/status"),
+      HttpIncomingMessage.schemaBodyJson(Schema.Record(Schema.String, Schema.Unknown))
+    ),
+    stop: ask(HttpClientRequest.post("http://localhost/stop"), (response) => Effect.asVoid(response.text))
+  })
+})
+
+/**
+ * The path of the socket of a home, for the `HttpClient` that the client is given.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const socketOf = (home: string): string => Layout.of(home, host()).socket
+
+/**
+ * The client of a home.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+ * import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+ * import * as DaemonClient from "athena-hooks/daemon/DaemonClient"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const home = "/home/ada/.athena"
+ * const client = DaemonClient.layer({ home }).pipe(
+ *   Layer.provide(NodeHttpClient.layerNodeHttpOptions({ socketPath: DaemonClient.socketOf(home) })),
+ *   Layer.provide(NodeFileSystem.layer)
+ * )
+ *
+ * const version = DaemonClient.DaemonClient.use(({ health }) => Effect.map(health, (known) => known.version)).pipe(
+ *   Effect.provide(client)
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: DaemonClientOptions
+): Layer.Layer<DaemonClient, never, HttpClient.HttpClient | FileSystem.FileSystem> =>
+  Layer.effect(DaemonClient, make(options))

@@ -1,0 +1,17 @@
+/**
+ * A folder that nobody but its owner can look into.
+ */
+import * as fs from "node:fs"
+
+/** What is wrong with a folder that should be this user's own and closed to others; nothing where all is well. */
+export const problemOf = (
+  folder: string
+): "absent" | "not a folder" | "of another user" | "open to others" | undefined => {
+  const stats = fs.lstatSync(folder, { throwIfNoEntry: false })
+  if (stats === undefined) return "absent"
+  // A link counts as none: who made it could make it lead elsewhere.
+  if (!stats.isDirectory()) return "not a folder"
+  if (process.getuid === undefined) return undefined
+  if (stats.uid !== process.getuid()) return "of another user"
+  return (stats.mode & 0o077) === 0 ? undefined : "open to others"
+}

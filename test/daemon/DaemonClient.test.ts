@@ -1,0 +1,130 @@
+/**
+ * What the client makes of everything that can be at the place of the resident process.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as DaemonClient from "../../src/daemon/DaemonClient.ts"
+import * as FakeDaemon from "../utils/FakeDaemon.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+
+const homeIn = Effect.map(TempFolder.make, (folder) => path.join(fs.realpathSync(folder), "home"))
+
+const ask = <A, E>(
+  home: string,
+  question: (client: DaemonClient.DaemonClient["Service"]) => Effect.Effect<A, E>,
+  timeout: Duration.Input = "5 seconds"
+) =>
+  DaemonClient.DaemonClient.use(question).pipe(
+    Effect.provide(
+      DaemonClient.layer({ home, timeout }).pipe(
+        Layer.provide(NodeHttpClient.layerNodeHttpOptions({ socketPath: DaemonClient.socketOf(home) })),
+        Layer.provide(NodeServices.layer)
+      )
+    )
+  )
+
+const failed = (home: string, timeout?: Duration.Input) => Effect.flip(ask(home, ({ health }) => health, timeout))
+
+describe("DaemonClient", () => {
+  it.live("asks with the token and the protocol, and reads the answers", () =>
+    Effect.gen(function* () {
+      const home = yield* homeIn
+      const requests = yield* FakeDaemon.start(home, (request, response) => {
+        if (request.url === "/stop") response.writeHead(202, FakeDaemon.headers()).end()
+        else FakeDaemon.answer(response, { ...FakeDaemon.healthOf(home), more: 1 })
+      })
+      assert.deepStrictEqual(yield* ask(home, ({ health }) => health), FakeDaemon.healthOf(home) as never)
+      assert.strictEqual((yield* ask(home, ({ status }) => status))["more"], 1)
+      yield* ask(home, ({ stop }) => stop)
+      assert.deepStrictEqual(
+        requests.map(({ headers, method, url }) => [method, url, headers.authorization, headers["athena-protocol"]]),
+        [
+          ["GET", "/health"],
+          ["GET", "/status"],
+          ["POST", "/stop"]
+        ].map((line) => [...line, `Bearer ${FakeDaemon.token}`, "1"])
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says that nobody is there: no folder, no socket, a socket that was left behind", () =>
+    Effect.gen(function* () {
+      const home = yield* homeIn
+      assert.strictEqual((yield* failed(home))._tag, "NotRunning")
+      const { socket } = FakeDaemon.prepare(home)
+      assert.strictEqual((yield* failed(home))._tag, "NotRunning")
+      fs.writeFileSync(socket, "")
+      assert.strictEqual((yield* failed(home))._tag, "NotRunning")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says what was refused, by which version", () =>
+    Effect.gen(function* () {
+      const home = yield* homeIn
+      let status = 401
+      yield* FakeDaemon.start(home, (_, response) => response.writeHead(status, FakeDaemon.headers("0.0.9")).end())
+      for (status of [401, 409, 500, 503]) {
+        const error = yield* failed(home)
+        assert.strictEqual(error._tag, "Refused")
+        assert.deepInclude(error, { status, version: "0.0.9" })
+        assert.notInclude(JSON.stringify(error), FakeDaemon.token)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("does not wait for ever, and takes no nonsense", () =>
+    Effect.gen(function* () {
+      const answers: ReadonlyArray<FakeDaemon.Respond> = [
+        () => {},
+        (_, response) => response.destroy(),
+        (_, response) => response.socket!.end("nonsense\r\n\r\n"),
+        (_, response) => response.writeHead(200).end("{}"),
+        (_, response) => FakeDaemon.answer(response, { name: "another program" }),
+        (_, response) => response.writeHead(200, { ...FakeDaemon.headers(), "content-length": 10 }).end("{"),
+        (_, response) => FakeDaemon.answer(response, "x".repeat(2 * 1024 * 1024))
+      ]
+      for (const [i, respond] of answers.entries()) {
+        const home = yield* homeIn
+        yield* FakeDaemon.start(home, respond)
+        const error = yield* failed(home, i === 0 ? "100 millis" : "5 seconds")
+        assert.strictEqual(error._tag, "Unresponsive", `answer ${i}`)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("trusts no socket in a folder that is open to others", () =>
+    Effect.gen(function* () {
+      const home = yield* homeIn
+      const requests = yield* FakeDaemon.start(home, (_, response) =>
+        FakeDaemon.answer(response, FakeDaemon.healthOf(home))
+      )
+      fs.chmodSync(FakeDaemon.layoutOf(home).folder, 0o711)
+      const error = yield* failed(home)
+      assert.strictEqual(error._tag, "NotOurs")
+      assert.include(error.message, "open to others")
+      assert.deepStrictEqual(requests, [])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds a socket of a home with a long name", () =>
+    Effect.gen(function* () {
+      const home = path.join(yield* homeIn, "x".repeat(150))
+      yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, FakeDaemon.healthOf(home)))
+      assert.strictEqual((yield* ask(home, ({ health }) => health)).home, home)
+      fs.rmSync(path.dirname(DaemonClient.socketOf(home)), { recursive: true })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says which option makes no sense", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(ask("/home", ({ health }) => health, "0 seconds"))
+      assert.include(String(exit), "timeout must be more than 0")
+    })
+  )
+})
