@@ -102,7 +102,7 @@ const problemsOf = (
   return [
     ...disabled.map((name) => `switched off by ${name}: take that out`),
     ...gone.map((file) => `${file} is not there, or can't be run; ${again(agent, scope)}`),
-    ...(found.missing.length > 0 ? [`no hook for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
+    ...(found.missing.length > 0 ? [`a hook is missing for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
       : []),

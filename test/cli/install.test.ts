@@ -328,7 +328,7 @@ describe("athena install", () => {
       write(installed.replaceAll("bin.js", "gone.js"))
       assert.match(yield* problems, /gone\.js is not there, or can't be run; run: athena install/)
       write(installed.replace('"Stop"', '"Stopp"'))
-      assert.match(yield* problems, /no hook for Stop; run: athena install/)
+      assert.match(yield* problems, /a hook is missing for Stop; run: athena install/)
       write(installed.replace("{", "{ // mine\n"))
       assert.match(yield* problems, /the file has comments/)
       write("{")
