@@ -18,6 +18,7 @@ import { migrate } from "./commands/migrate.ts"
 import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
+import { serve } from "./commands/serve.ts"
 import { status } from "./commands/status.ts"
 import { uninstall } from "./commands/uninstall.ts"
 import { version } from "./version.ts"
@@ -29,6 +30,7 @@ export const athena = Command.make("athena").pipe(
     uninstall,
     status,
     hook,
+    serve,
     demo,
     search,
     goals,

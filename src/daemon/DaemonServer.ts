@@ -205,8 +205,10 @@ export const layer = (options: DaemonServerOptions) =>
         Effect.flatMap(HttpServerRequest, ({ headers }) => {
           const refused = Guard.refuse(guard, listener, headers)
           if (refused === undefined) return Effect.map(routes, HttpServerResponse.setHeaders(own))
-          // Whoever has no token learns nothing, not even who refuses.
-          return Effect.succeed(empty(refused))
+          // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
+          return Effect.succeed(
+            HttpServerResponse.empty({ status: refused, headers: listener._tag === "Socket" ? own : {} })
+          )
         }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes)))
 
       const listen = (listener: Guard.Listener, at: NodeHttpServer.Options) =>
