@@ -105,8 +105,9 @@ const obtain = Effect.fnUntraced(function* <A, R>(
     const text = yield* OwnFile.read(file)
     const found = Option.flatMap(text, parse)
     if (Option.isSome(found)) return found.value
+    const replacement = yield* fresh
     if (Option.isSome(text)) yield* OwnFile.discard(file, (text) => Option.isNone(parse(text)))
-    yield* OwnFile.create(file, yield* fresh)
+    yield* OwnFile.create(file, replacement)
   }
   const detail = "another program keeps damaging or removing it: end that program"
   return yield* new EndpointError({ reason: new NotAccessible({ file, detail }) })
@@ -165,9 +166,7 @@ export const choosePort = Effect.fnUntraced(function* (
 ): Effect.fn.Return<number, EndpointError, FileSystem.FileSystem | Path.Path> {
   const layout = yield* layoutOf(home)
   yield* makeFolder(layout.folder)
-  const recorded = Option.flatMap(yield* OwnFile.read(layout.port), parsePort)
-  if (Option.isSome(recorded) && recorded.value !== held) return recorded.value
-  const port = yield* freePort(home, held)
-  yield* OwnFile.replace(layout.port, String(port))
-  return port
+  const isAnother = (port: number): boolean => port !== held
+  const parse = (text: string) => Option.filter(parsePort(text), isAnother)
+  return yield* obtain(layout.port, parse, Effect.map(freePort(home, held), String))
 })

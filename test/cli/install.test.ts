@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
+import * as FakeResident from "../utils/FakeResident.ts"
 
 /** The home of a user, with a repository in it. */
 const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
@@ -65,7 +66,7 @@ describe("athena install", () => {
 
   it.live("installs what an agent can run through a whole session, and takes it out to the byte", () =>
     Effect.gen(function* () {
-      const { athena, env, json, project, read, settings, write } = yield* scratch
+      const { athena, env, folder, json, project, read, settings, write } = yield* scratch
       // This agent reads JSON without comments.
       const before = others.replace(" // the good one", "")
       write(before)
@@ -73,6 +74,7 @@ describe("athena install", () => {
       assert.strictEqual(installed.code, 0, installed.stderr)
       assert.include(installed.stdout, `hooks for 10 events are in ${settings}`)
 
+      yield* FakeResident.startAt(folder, (input) => Cli.run(["hook", "--agent", "claude"], { env, input }))
       const session: Agent.Session = { settings, cwd: project, env: { ...env, CLAUDE_PROJECT_DIR: project } }
       const tell = Effect.fnUntraced(function* (id: string, name: string, more: object = {}) {
         const body = { hook_event_name: name, session_id: id, cwd: project, ...more }
@@ -99,10 +101,14 @@ describe("athena install", () => {
         agent: "claude",
         scope: "user",
         installed: true,
+        transport: "http",
         missing: [],
         outdated: []
       })
-      assert.match((yield* athena("status")).stdout, /^Claude Code \(user\) +10 events, version \d+\.\d+\.\d+ {2}\//)
+      assert.match(
+        (yield* athena("status")).stdout,
+        /^Claude Code \(user\) +10 events, posted, version \d+\.\d+\.\d+ {2}\//
+      )
 
       assert.strictEqual((yield* athena("uninstall")).code, 0)
       assert.strictEqual(read(), before)
@@ -217,7 +223,7 @@ describe("athena install", () => {
       assert.strictEqual(start?.timeout, 10)
       assert.strictEqual(end?.timeout, 5)
       assert.strictEqual(start?.command, process.execPath)
-      assert.strictEqual(start?.args?.[0], fs.realpathSync(Cli.bin))
+      assert.strictEqual(start?.args?.[0], Cli.hookScript)
     })
   )
 
@@ -248,7 +254,8 @@ describe("athena install", () => {
         const both = yield* Effect.all([athena("install"), athena("install")], { concurrency: 2 })
         for (const { code, stderr } of both) assert.strictEqual(code, 0, stderr)
         const once = read()
-        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 10)
+        // One an event, and one more at Stop.
+        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 11)
         assert.deepInclude(yield* json("install"), { change: "nothing", done: false })
         assert.strictEqual(read(), once)
         yield* athena("uninstall")
@@ -325,7 +332,7 @@ describe("athena install", () => {
       assert.match(yield* problems, /switched off by disableAllHooks in .*settings\.json: take that out/)
       write(installed.replaceAll(/athena-hooks@[\d.]+/g, "athena-hooks@0.0.1"))
       assert.match(yield* problems, /of another version or place \(0\.0\.1\); run: athena install/)
-      write(installed.replaceAll("bin.js", "gone.js"))
+      write(installed.replaceAll(path.basename(Cli.hookScript), "gone.js"))
       assert.match(yield* problems, /gone\.js is not there, or can't be run; run: athena install/)
       write(installed.replace('"Stop"', '"Stopp"'))
       assert.match(yield* problems, /a hook is missing for Stop; run: athena install/)
@@ -365,13 +372,13 @@ describe("athena doctor, of what is installed", () => {
       yield* json("install")
       const good = yield* checks()
       assert.isTrue(good.healthy)
-      assert.include(good.of("claude user").detail, `hooks for 10 events, version `)
+      assert.include(good.of("claude user").detail, `hooks for 10 events, posted, version `)
       assert.match(good.of("claude run").detail, /^the installed command answered a session's start in \d+ ms$/)
       assert.isFalse(fs.existsSync(path.join(folder, ".athena", "athena.db")))
 
       const installed = read()
       const script = path.join(folder, "script.js")
-      const broken = installed.replaceAll(JSON.stringify(fs.realpathSync(Cli.bin)), JSON.stringify(script))
+      const broken = installed.replaceAll(JSON.stringify(Cli.hookScript), JSON.stringify(script))
       assert.match((yield* checks(broken)).of("claude user").advice, /script\.js is not there/)
       for (const [source, problem] of [
         ["process.exit(2)", /did not end in order/],
