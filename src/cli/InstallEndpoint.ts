@@ -40,7 +40,7 @@ export const make = Effect.fnUntraced(function* (home: string) {
   const resident = yield* Resident.ask(home)
   const isOurs = resident._tag === "Running" && resident.health.port === recorded.port
   // Who holds the socket and says nothing may hold the port as well.
-  const mayBeOurs = isOurs || resident._tag === "Silent" || resident._tag === "Refused"
+  const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
   const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
   if (isOurs || resident._tag !== "Running" || !(yield* Resident.stop(home))) return chosen

@@ -2,8 +2,13 @@
  * What `athena doctor` looks at of the resident process: whether it runs, where it listens, and whether it answers what the
  * settings of the agent say, by a real request.
  */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Layout from "../daemon/internal/layout.ts"
@@ -12,34 +17,33 @@ import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import type { HookStatus } from "./HookStatus.ts"
 import * as HookStatuses from "./HookStatus.ts"
-import * as LocalRequest from "./localRequest.ts"
 import type * as Resident from "./Resident.ts"
 import { version } from "./version.ts"
 
-const nextSession = "the next session of an agent starts it"
+const again = "run: athena install"
+
+const replaced = "the next session of an agent replaces it, or run: athena stop"
 
 /** How the process is. */
 export const process = (resident: Resident.Resident): Check => {
   const name = "process"
   switch (resident._tag) {
-    case "Absent":
-      return warning(name, "it is not running", nextSession)
-    case "Silent":
-      return failed(name, `it has its socket and ${resident.detail}`, `end it if that lasts; ${nextSession} anew`)
+    case "NotRunning":
+      return warning(name, resident.message, "the next session of an agent starts it")
+    case "NotOurs":
+      return failed(name, resident.message, `remove ${resident.folder}`)
     case "Refused": {
-      const why = resident.status === 401 ? "it knows another token than this home has" : "it is of another kind"
-      return failed(name, `${why} (status ${resident.status})`, `end it; ${nextSession} anew`)
+      const why = resident.status === 401 ? ": it knows another token than this home has" : ""
+      return failed(name, `${resident.message}${why}`, replaced)
     }
+    case "Unresponsive":
+      return failed(name, resident.message, replaced)
     case "Running": {
-      const { health } = resident
-      if (health.problem !== null) return failed(name, health.problem, "run: athena install")
-      return health.version === version
-        ? ok(name, `it runs: version ${version}, process ${health.pid}`)
-        : warning(
-            name,
-            `version ${health.version} runs, and this is ${version}`,
-            `end it (process ${health.pid}); ${nextSession} anew`
-          )
+      const { pid, problem, version: found } = resident.health
+      if (problem !== null) return failed(name, problem, again)
+      return found === version
+        ? ok(name, `it runs: version ${version}, process ${pid}`)
+        : warning(name, `version ${found} runs, and this is ${version}`, replaced)
     }
   }
 }
@@ -65,10 +69,11 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
         timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
       }
 
-const again = "run: athena install"
-
 const isRunningAt = (resident: Resident.Resident, port: number): boolean =>
   resident._tag === "Running" && resident.health.port === port
+
+/** Who says nothing of itself may listen anywhere. */
+const mayListen = ({ _tag }: Resident.Resident): boolean => _tag === "Unresponsive" || _tag === "Refused"
 
 /** Whether the process listens where events are posted to, or could. */
 const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: Post) {
@@ -77,7 +82,7 @@ const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: 
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
   if (isRunningAt(resident, wanted))
     return ok(name, `the process listens on port ${wanted}, where events are posted to`)
-  if ((yield* Ports.isHeld(wanted)) && (resident._tag === "Absent" || resident._tag === "Running")) {
+  if ((yield* Ports.isHeld(wanted)) && !mayListen(resident)) {
     return failed(
       name,
       `another program listens on port ${wanted}, where events are posted to`,
@@ -118,30 +123,45 @@ const statuses: Readonly<Record<number, string>> = {
   503: "it is stopping, or full"
 }
 
-const answerProblem = ({ headers, status }: LocalRequest.LocalResponse): string | undefined => {
+const answerProblem = ({ headers, status }: HttpClientResponse): string | undefined => {
   if (status !== 200 && status !== 204) return `${statuses[status] ?? "it did not take the event"} (status ${status})`
   return headers[Layout.headers.version] === undefined ? "it is not athena-hooks that answered" : undefined
 }
 
-/** Posts an event as the agent would. */
+/** Why no answer came, without anything of what was sent. */
+const noAnswer = ({ reason }: HttpClientError): string => {
+  const code =
+    typeof reason.cause === "object" && reason.cause !== null && "code" in reason.cause ? reason.cause.code : undefined
+  return `no answer came (${typeof code === "string" ? code : reason._tag})`
+}
+
+/** Posts an event as the agent would, past any proxy, and says what is wrong with the answer. */
 const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, url }: Post) {
+  const client = yield* HttpClient.HttpClient
+  const request = HttpClientRequest.post(url).pipe(
+    HttpClientRequest.bodyText(event(home), "application/json"),
+    HttpClientRequest.setHeaders(headers)
+  )
   const before = yield* Clock.currentTimeMillis
-  const answer = yield* Effect.result(
-    LocalRequest.send({
-      method: "POST",
-      url: url.href,
-      headers: { "content-type": "application/json", ...headers },
-      body: event(home),
-      timeoutMs
+  const problem = yield* client.execute(request).pipe(
+    Effect.tap((response) => response.text),
+    Effect.map(answerProblem),
+    Effect.catch((error) => Effect.succeed(noAnswer(error))),
+    Effect.timeoutOrElse({
+      duration: timeoutMs,
+      orElse: () => Effect.succeed(`no answer came within ${timeoutMs} ms, which is all that the agent waits`)
     })
   )
-  const tookMs = (yield* Clock.currentTimeMillis) - before
-  const problem = answer._tag === "Failure" ? `no answer came (${answer.failure.code})` : answerProblem(answer.success)
-  return { problem, tookMs }
-})
+  return { problem, tookMs: (yield* Clock.currentTimeMillis) - before }
+}, Effect.provide(NodeHttpClient.layerNodeHttp))
 
+/** Each that differs once, with the least time that the agent gives it. */
 const unique = (posts: ReadonlyArray<Post>): ReadonlyArray<Post> => [
-  ...new Map(posts.map((post) => [JSON.stringify([post.url.href, post.headers]), post])).values()
+  ...new Map(
+    posts
+      .toSorted((left, right) => right.timeoutMs - left.timeoutMs)
+      .map((post) => [JSON.stringify([post.url.href, post.headers]), post])
+  ).values()
 ]
 
 const posted = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Post>) {

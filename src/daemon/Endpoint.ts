@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import * as os from "node:os"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -15,6 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort, NotAccessible } from "./EndpointError.ts"
+import { host } from "./internal/host.ts"
 import * as Layout from "./internal/layout.ts"
 import * as OwnFile from "./internal/ownFile.ts"
 import * as Ports from "./internal/ports.ts"
@@ -49,8 +49,7 @@ const newToken = Effect.sync(() => Buffer.from(SecureRandom.randomBytesUnsafe(32
  * @category accessors
  * @since 0.1.0
  */
-export const layoutOf = (home: string): Effect.Effect<Layout.Layout> =>
-  Effect.sync(() => Layout.of(home, { platform: process.platform, temporary: os.tmpdir(), uid: process.getuid?.() }))
+export const layoutOf = (home: string): Effect.Effect<Layout.Layout> => Effect.sync(() => Layout.of(home, host()))
 
 /**
  * The address that the process of an endpoint listens at, without a path.

@@ -6,9 +6,9 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
-import * as FakeResident from "../utils/FakeResident.ts"
 
 /** The home of a user, with a repository in it. */
 const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
@@ -66,7 +66,7 @@ describe("athena install", () => {
 
   it.live("installs what an agent can run through a whole session, and takes it out to the byte", () =>
     Effect.gen(function* () {
-      const { athena, env, folder, json, project, read, settings, write } = yield* scratch
+      const { athena, env, json, project, read, settings, write } = yield* scratch
       // This agent reads JSON without comments.
       const before = others.replace(" // the good one", "")
       write(before)
@@ -74,7 +74,9 @@ describe("athena install", () => {
       assert.strictEqual(installed.code, 0, installed.stderr)
       assert.include(installed.stdout, `hooks for 10 events are in ${settings}`)
 
-      yield* FakeResident.startAt(folder, (input) => Cli.run(["hook", "--agent", "claude"], { env, input }))
+      const serving = yield* Effect.forkScoped(Cli.run(["serve"], { env }))
+      const statusWhen = (is: (status: any) => boolean) => Effect.repeat(json("status"), { until: is })
+      yield* statusWhen(({ resident }) => resident.state === "running")
       const session: Agent.Session = { settings, cwd: project, env: { ...env, CLAUDE_PROJECT_DIR: project } }
       const tell = Effect.fnUntraced(function* (id: string, name: string, more: object = {}) {
         const body = { hook_event_name: name, session_id: id, cwd: project, ...more }
@@ -91,10 +93,10 @@ describe("athena install", () => {
       })
       yield* tell("s-1", "Stop", { last_assistant_message: "Deploys go through the staging branch." })
       yield* tell("s-1", "SessionEnd", { reason: "other" })
+      const status = yield* statusWhen(({ memory }) => memory.events >= 4)
       const next = yield* tell("s-2", "SessionStart", { source: "startup" })
       assert.include(next.hookSpecificOutput?.additionalContext, "Deploys go through the staging branch.")
 
-      const status = yield* json("status")
       assert.deepInclude(status, { code: 0, healthy: true })
       assert.deepInclude(status.memory, { database: "embedded", events: 4, projects: 1 })
       assert.deepInclude(status.agents[0], {
@@ -110,7 +112,11 @@ describe("athena install", () => {
         /^Claude Code \(user\) +10 events, posted, version \d+\.\d+\.\d+ {2}\//
       )
 
-      assert.strictEqual((yield* athena("uninstall")).code, 0)
+      const checks = (yield* json("doctor")).checks.filter(({ status }: any) => status !== "ok")
+      assert.deepStrictEqual(checks, [])
+
+      assert.deepInclude(yield* json("uninstall"), { code: 0, stopped: true })
+      assert.deepInclude(yield* Fiber.join(serving), { code: 0, stderr: "" })
       assert.strictEqual(read(), before)
       assert.deepInclude(yield* json("uninstall"), { code: 0, change: "nothing", done: false })
       assert.include((yield* athena("status")).stdout, "not installed")

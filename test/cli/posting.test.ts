@@ -354,14 +354,14 @@ describe("athena doctor, where events are posted", () => {
       yield* athena(["install"])
       assert.match(
         (yield* doctor())("process")!,
-        /^warning: it is not running -> the next session of an agent starts it/
+        /^warning: the resident process is not running -> the next session of an agent starts it/
       )
       assert.match((yield* doctor())("port")!, /^ok: .* on which nobody else listens/)
       assert.isTrue((yield* json(["doctor"])).healthy)
       const during = (options: Partial<FakeResident.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
       assert.match(
         (yield* during({ version: "0.0.1" }))("process")!,
-        /^warning: version 0\.0\.1 runs, and this is .* -> end it \(process 4321\)/
+        /^warning: version 0\.0\.1 runs, and this is .* -> the next session of an agent replaces it, or run: athena stop/
       )
       const held = yield* during({ listens: false, health: { port: null, problem: "port 1 is held" } })
       assert.match(held("process")!, /^failed: port 1 is held -> run: athena install/)
@@ -371,10 +371,13 @@ describe("athena doctor, where events are posted", () => {
       assert.match(elsewhere("port")!, /^failed: .* and the process listens on port 1 -> run: athena install/)
       assert.match(
         (yield* during({ silent: true }))("process")!,
-        /^failed: it has its socket and no answer came \(TIMEOUT\) -> end it if that lasts/
+        /^failed: the resident process does not answer: nothing within 2s -> the next session/
       )
       const other = yield* during({ token: Redacted.make("another") })
-      assert.match(other("process")!, /^failed: it knows another token than this home has \(status 401\) -> end it/)
+      assert.match(
+        other("process")!,
+        /^failed: .* refuses to answer \(status 401\): it knows another token than this home has -> the next/
+      )
       assert.isUndefined(other("claude post"))
       assert.strictEqual(endpoint().port, (yield* json(["install"])).port)
     })
@@ -395,6 +398,8 @@ describe("athena doctor, where events are posted", () => {
         const check = yield* Effect.scoped(Effect.andThen(start({ answer: () => ({ status, text: "" }) }), doctor()))
         assert.match(check("claude post")!, problem)
       }
+      const hung = yield* Effect.scoped(Effect.andThen(start({ answer: () => new Promise(() => undefined) }), doctor()))
+      assert.match(hung("claude post")!, /^failed: no answer came within 1000 ms, which is all that the agent waits/)
       yield* start()
       write(installed.replaceAll(Redacted.value(token), "another-token"))
       const changed = yield* doctor()
@@ -541,7 +546,7 @@ describe("athena doctor, where events are posted", () => {
       const check = yield* doctor(off)
       for (const name of ["process", "port", "token", "claude post", "proxy"]) assert.isUndefined(check(name), name)
       // Commands make use of it too.
-      assert.match((yield* doctor())("process")!, /^warning: it is not running/)
+      assert.match((yield* doctor())("process")!, /^warning: the resident process is not running/)
     })
   )
 })

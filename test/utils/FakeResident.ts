@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
 import * as Layout from "../../src/daemon/internal/layout.ts"
+import * as FakeDaemon from "./FakeDaemon.ts"
 
 export interface Request {
   readonly path: string
@@ -45,7 +46,12 @@ export const start = (options: Options): Effect.Effect<ReadonlyArray<Request>, n
   Effect.gen(function* () {
     const requests: Array<Request> = []
     const { socket } = yield* Endpoint.layoutOf(options.home)
-    const health = { version: options.version, pid: 4321, port: options.port, problem: null, ...options.health }
+    const health = {
+      ...FakeDaemon.healthOf(options.home, options.version),
+      pid: 4321,
+      port: options.port,
+      ...options.health
+    }
     const answer = async (request: http.IncomingMessage, response: http.ServerResponse, isSocket: boolean) => {
       const body = await read(request)
       const { headers, url = "" } = request
@@ -90,15 +96,3 @@ export const endpointOf = (folder: string): Endpoint.Endpoint => {
   const read = (name: string) => fs.readFileSync(path.join(folder, ".athena", "daemon", name), "utf8")
   return { port: Number(read("port")), token: Redacted.make(read("token")) }
 }
-
-/** Starts it for the home of a user, whose hooks were installed, with a command that answers each event. */
-export const startAt = (
-  folder: string,
-  hook: (body: string) => Effect.Effect<{ readonly stdout: string }>
-): ReturnType<typeof start> =>
-  start({
-    ...endpointOf(folder),
-    home: path.join(folder, ".athena"),
-    version: "0.0.0",
-    answer: async (body) => ({ status: 200, text: (await Effect.runPromise(hook(body))).stdout })
-  })
