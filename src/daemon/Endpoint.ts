@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import * as os from "node:os"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -15,6 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort, NotAccessible } from "./EndpointError.ts"
+import { host } from "./internal/host.ts"
 import * as Layout from "./internal/layout.ts"
 import * as OwnFile from "./internal/ownFile.ts"
 import * as Ports from "./internal/ports.ts"
@@ -49,8 +49,7 @@ const newToken = Effect.sync(() => Buffer.from(SecureRandom.randomBytesUnsafe(32
  * @category accessors
  * @since 0.1.0
  */
-export const layoutOf = (home: string): Effect.Effect<Layout.Layout> =>
-  Effect.sync(() => Layout.of(home, { platform: process.platform, temporary: os.tmpdir(), uid: process.getuid?.() }))
+export const layoutOf = (home: string): Effect.Effect<Layout.Layout> => Effect.sync(() => Layout.of(home, host()))
 
 /**
  * The address that the process of an endpoint listens at, without a path.
@@ -105,8 +104,9 @@ const obtain = Effect.fnUntraced(function* <A, R>(
     const text = yield* OwnFile.read(file)
     const found = Option.flatMap(text, parse)
     if (Option.isSome(found)) return found.value
+    const replacement = yield* fresh
     if (Option.isSome(text)) yield* OwnFile.discard(file, (text) => Option.isNone(parse(text)))
-    yield* OwnFile.create(file, yield* fresh)
+    yield* OwnFile.create(file, replacement)
   }
   const detail = "another program keeps damaging or removing it: end that program"
   return yield* new EndpointError({ reason: new NotAccessible({ file, detail }) })
@@ -165,9 +165,7 @@ export const choosePort = Effect.fnUntraced(function* (
 ): Effect.fn.Return<number, EndpointError, FileSystem.FileSystem | Path.Path> {
   const layout = yield* layoutOf(home)
   yield* makeFolder(layout.folder)
-  const recorded = Option.flatMap(yield* OwnFile.read(layout.port), parsePort)
-  if (Option.isSome(recorded) && recorded.value !== held) return recorded.value
-  const port = yield* freePort(home, held)
-  yield* OwnFile.replace(layout.port, String(port))
-  return port
+  const isAnother = (port: number): boolean => port !== held
+  const parse = (text: string) => Option.filter(parsePort(text), isAnother)
+  return yield* obtain(layout.port, parse, Effect.map(freePort(home, held), String))
 })

@@ -86,6 +86,8 @@ export interface Agent {
   readonly file: string
   /** What is installed for a command. */
   readonly wiring: (command: HookCommand) => Wiring.Wiring
+  /** Whether it posts events to an endpoint; the others run the command at every event. */
+  readonly posts: boolean
   /** What a person has to do, or to know, once the hooks are installed. */
   readonly hint: string | undefined
   /** What the settings say that keeps hooks from running. */
@@ -209,6 +211,7 @@ export const claude: Agent = {
   folderVariable: "CLAUDE_CONFIG_DIR",
   file: "settings.json",
   wiring: claudeWiring,
+  posts: true,
   hint: undefined,
   switches: switchedOff,
   commentCaution:
@@ -228,6 +231,7 @@ const codexToml: Agent = {
   folderVariable: "CODEX_HOME",
   file: "config.toml",
   wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  posts: false,
   hint: codexHint,
   switches: () => [],
   commentCaution: undefined,
@@ -244,7 +248,8 @@ const codexToml: Agent = {
 export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
 
 /**
- * Qwen Code. It counts a command's time in milliseconds.
+ * Qwen Code. It counts a command's time in milliseconds. It is said to post events too, past a guard against addresses of
+ * the own host, which was not seen at work: so it runs commands.
  *
  * @category agents
  * @since 0.1.0
@@ -256,6 +261,7 @@ export const qwen: Agent = {
   folderVariable: undefined,
   file: "settings.json",
   wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
+  posts: false,
   hint: undefined,
   switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
   commentCaution: undefined,
@@ -276,6 +282,7 @@ export const gemini: Agent = {
   folderVariable: undefined,
   file: "settings.json",
   wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
+  posts: false,
   hint: undefined,
   switches: () => [],
   commentCaution: undefined,

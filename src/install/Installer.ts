@@ -130,6 +130,16 @@ const restored = (text: string, receipt: Receipts.Receipt | undefined): string |
   receipt?.digest === Receipts.digest(text) ? receipt.undo.reduce<string>(Edit.apply, text) : undefined
 
 /**
+ * Fails with `NotAccessible` where a settings file is there and can't be changed; for those who have something to make
+ * before they install.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const checkWritable = ({ file }: Target): Effect.Effect<void, InstallError, Files> =>
+  Effect.flatMap(SettingsFile.read(file), SettingsFile.checkWritable)
+
+/**
  * Plans to put hooks into a settings file, to bring them up to date, or nothing, if they are.
  *
  * Fails with `InvalidSettings` where the file is not valid, with the line, and `NotAccessible` where it can't be read.

@@ -23,9 +23,10 @@ const scratch = Effect.gen(function* () {
     fs.writeFileSync(file, text)
     fs.chmodSync(file, mode)
   }
-  const mode = (file: string) => fs.statSync(file).mode & 0o777
-  return { folder, home, layout, write, mode }
+  return { home, layout, write }
 })
+
+const mode = (file: string) => fs.statSync(file).mode & 0o777
 
 const said = ({ port, token }: Endpoint.Endpoint): string => `${port} ${Redacted.value(token)}`
 
@@ -49,7 +50,7 @@ describe("Endpoint", () => {
   onDisk(
     "is made once, closed to others, and read again",
     Effect.gen(function* () {
-      const { home, layout, mode } = yield* scratch
+      const { home, layout } = yield* scratch
       assert.isTrue(Option.isNone(yield* Endpoint.read(home)))
       assert.isFalse(fs.existsSync(home))
       const made = yield* Endpoint.make(home)
@@ -166,7 +167,7 @@ describe("Endpoint", () => {
   onDisk(
     "is closed to others where it was open",
     Effect.gen(function* () {
-      const { home, layout, mode, write } = yield* scratch
+      const { home, layout, write } = yield* scratch
       write(layout.token, good, 0o644)
       write(layout.port, "21234", 0o660)
       fs.chmodSync(layout.folder, 0o755)
@@ -182,7 +183,7 @@ describe("Endpoint", () => {
     onDisk(
       "is refused where it belongs to another user",
       Effect.gen(function* () {
-        const { home, layout, mode, write } = yield* scratch
+        const { home, layout, write } = yield* scratch
         write(layout.token, good, 0o644)
         write(layout.port, "21234")
         for (const file of [layout.token, layout.folder]) {

@@ -85,13 +85,6 @@ export const create = (file: string, text: string) =>
     Effect.mapError(accessError(file, "making it"))
   )
 
-/** Makes a file, or puts it in the place of the one that is there. */
-export const replace = (file: string, text: string) =>
-  Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    yield* fs.rename(yield* draft(file, text), file)
-  }).pipe(Effect.scoped, Effect.mapError(accessError(file, "writing it")))
-
 /**
  * Removes a file that is bad. Another process may have made a good one since it was looked at, so it is looked at once
  * more under a name that nobody else has, and put back.

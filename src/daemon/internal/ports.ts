@@ -15,7 +15,7 @@ const maxCandidates = 100
 export const candidates = (home: string): ReadonlyArray<number> =>
   Array.from({ length: maxCandidates }, (_, index) => lowest + ((defaultPort(home) - lowest + index) % count))
 
-/** Whether nothing listens on a port of 127.0.0.1. It is held for that moment. */
+/** Whether a port of 127.0.0.1 can be listened on. It is held for that moment. */
 export const isFree = (port: number): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
     const server = net.createServer()
@@ -25,3 +25,18 @@ export const isFree = (port: number): Effect.Effect<boolean> =>
     })
     return Effect.sync(() => server.close())
   })
+
+/** How long a program may take to let somebody in, in milliseconds. */
+const timeoutMs = 1_000
+
+/** Whether somebody listens on a port of 127.0.0.1. Nobody who asks at the same time is disturbed. */
+export const isHeld = (port: number): Effect.Effect<boolean> =>
+  Effect.callback<boolean>((resume) => {
+    const socket = net.connect({ host: "127.0.0.1", port })
+    socket.once("error", () => resume(Effect.succeed(false)))
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(true))
+    })
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => Effect.succeed(false) }))
