@@ -22,7 +22,9 @@ const isOwn = (name: string): boolean => name.startsWith("ATHENA_")
 
 const environment = (home: string) => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOwn(name))),
-  ATHENA_HOME: home
+  ATHENA_HOME: home,
+  // One of a memory that is thrown away would be left behind.
+  ATHENA_DAEMON: "off"
 })
 
 const shell = process.platform === "win32" ? ["cmd.exe", "/d", "/s", "/c"] : ["/bin/sh", "-c"]

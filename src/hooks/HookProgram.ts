@@ -44,6 +44,12 @@ export interface HookOptions {
    * event comes after the agent has wandered.
    */
   readonly projectFolder?: string | undefined
+  /**
+   * Names the telling of this event, at most 64 characters: the same where the same event may be told twice, such as a
+   * UUID that its teller made. It makes the event one event where the agent gave it no id of its own; without either,
+   * each telling is an event.
+   */
+  readonly deliveryId?: string | undefined
 }
 
 /**
@@ -93,9 +99,20 @@ const storedText = (text: string, length: number = storedLength): string => {
   return preview(clean, length)
 }
 
-/** What makes an event the same when the agent tells it again; none where the agent gave no id to go by. */
-const key = (event: HookEvent, kind: string, id: string | undefined): string | undefined =>
-  id === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${id}`
+/**
+ * What makes an event the same when it is told again: the agent's own id, else that of the delivery, in which a part has
+ * its number; none where there is neither.
+ */
+const key = (
+  event: HookEvent,
+  kind: string,
+  id: string | undefined,
+  { deliveryId }: HookOptions,
+  part = 0
+): string | undefined => {
+  const known = id ?? (deliveryId === undefined ? undefined : `delivery:${deliveryId}:${part}`)
+  return known === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${known}`
+}
 
 /** An agent answers a prompt more than once: what it says tells the answers apart. */
 const withText = (id: string | undefined, text: string): string | undefined =>
@@ -217,15 +234,17 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
   })
 
 /** Notifications share the id of the prompt before them, so they are told apart by what they say. */
-const promptKey = (event: Prompt): string | undefined =>
-  event.fromPerson ? key(event, "prompt", event.promptId) : key(event, "notification", fnv1a(event.text))
+const promptKey = (event: Prompt, options: HookOptions): string | undefined =>
+  event.fromPerson
+    ? key(event, "prompt", event.promptId, options)
+    : key(event, "notification", fnv1a(event.text), options)
 
 /** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
     const content = storedText(event.text)
     const draft = yield* stamp<Draft>({
-      key: promptKey(event),
+      key: promptKey(event, options),
       type: event.fromPerson ? "user_question" : "notification",
       content,
       importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
@@ -253,8 +272,8 @@ const toolContent = (call: ToolCall): string => {
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
-    const unstamped = event.calls.slice(0, 1_000).map((call): Draft => ({
-      key: key(event, "tool", call.id),
+    const unstamped = event.calls.slice(0, 1_000).map((call, part): Draft => ({
+      key: key(event, "tool", call.id, options, part),
       type: "tool_execution",
       content: toolContent(call),
       outcome: call.outcome,
@@ -275,7 +294,7 @@ const answer = (event: Answer, options: HookOptions) => {
   const content = storedText(event.text)
   const helper = event.helperId !== undefined
   return recordOne(event, options, {
-    key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
+    key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text), options),
     type: helper ? "subagent_message" : "assistant_message",
     content,
     importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
@@ -285,7 +304,7 @@ const answer = (event: Answer, options: HookOptions) => {
 const compaction = (event: Compaction, options: HookOptions) => {
   const done = event.summary !== undefined
   return recordOne(event, options, {
-    key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
+    key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? ""), options),
     type: "compaction",
     content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
     importance: done ? 0.8 : 0.2
@@ -294,7 +313,7 @@ const compaction = (event: Compaction, options: HookOptions) => {
 
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
   recordOne(event, options, {
-    key: key(event, "end", event.promptId),
+    key: key(event, "end", event.promptId, options),
     type: "session_end",
     content: `session ended (${event.reason.slice(0, 100)})`,
     importance: 0.2
