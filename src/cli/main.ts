@@ -19,6 +19,7 @@ import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
 import { status } from "./commands/status.ts"
+import { stop } from "./commands/stop.ts"
 import { uninstall } from "./commands/uninstall.ts"
 import { version } from "./version.ts"
 
@@ -37,7 +38,8 @@ export const athena = Command.make("athena").pipe(
     cache,
     migrate,
     doctor,
-    report
+    report,
+    stop
   ])
 )
 
