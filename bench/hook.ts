@@ -44,7 +44,7 @@ const events = {
 const hook = (home: string, name: keyof typeof events) => (): Promise<number> => {
   calls += 1
   const input = JSON.stringify({ session_id: `s-${calls}`, cwd: project, hook_event_name: name, ...events[name]() })
-  const env = { ATHENA_HOME: home, HOME: home }
+  const env = { ATHENA_HOME: home, HOME: home, ATHENA_DAEMON: "off" }
   const start = performance.now()
   const result = spawnSync(process.execPath, [bin, "hook"], { input, env })
   const time = performance.now() - start

@@ -2,8 +2,9 @@
  * Builds `dist`:
  *  - the library, one module a file, by `tsc`;
  *  - the embedded SQLite client as one file, because its package does not load against effect 4.1 unadapted;
- *  - the command line as bundles, so that a hook process reads two files instead of several hundred: one without the
- *    Postgres driver, for the embedded database, one with it, and one that is profiled.
+ *  - the command line as bundles, so that a hook process reads one or two files instead of several hundred: the shim,
+ *    which asks the resident process, and what answers without it: one without the Postgres driver, for the embedded
+ *    database, one with it, and one that is profiled.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -42,14 +43,13 @@ const bundle = (entry, outfile, options) =>
     ...options
   })
 
+const script = (name, outfile, options) =>
+  bundle(`src/cli/${name}.ts`, `dist/cli/${outfile}`, { minify: true, ...options })
+
+const ofVersion = { __ATHENA_VERSION__: JSON.stringify(version) }
+
 /** CommonJS, because its loader starts faster, and one file each, because every file costs a hook time. */
-const command = (name, outfile, external = []) =>
-  bundle(`src/cli/${name}.ts`, `dist/cli/${outfile}`, {
-    format: "cjs",
-    minify: true,
-    external,
-    define: { __ATHENA_VERSION__: JSON.stringify(version) }
-  })
+const hook = (name, outfile, external = []) => script(name, outfile, { format: "cjs", external, define: ofVersion })
 
 /** Tells one build of the hook from another. */
 const digest = (...files) =>
@@ -69,16 +69,18 @@ await Promise.all([
     format: "esm",
     external: ["effect/*"]
   }),
-  command("hook", "hook.cjs", ofServers),
-  command("hook", "hook-postgres.cjs"),
-  command("hookProfiled", "hook-profiled.cjs", ofServers),
-  command("hookProfiled", "hook-profiled-postgres.cjs"),
-  command("main", "main.cjs")
+  hook("hook", "hook.cjs", ofServers),
+  hook("hook", "hook-postgres.cjs"),
+  hook("hookProfiled", "hook-profiled.cjs", ofServers),
+  hook("hookProfiled", "hook-profiled-postgres.cjs")
 ])
-await bundle("src/cli/bin.ts", "dist/cli/bin.js", {
-  format: "esm",
-  minify: true,
-  define: { __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
-})
+
+/** What runs those. */
+const define = { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
+await Promise.all([
+  script("shim", "shim.cjs", { format: "cjs", define }),
+  script("bin", "bin.js", { format: "esm", define }),
+  script("main", "main.cjs", { format: "cjs", define })
+])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

@@ -1,5 +1,5 @@
 /**
- * `athena hook`: an event on standard input, an answer on standard output, and always exit code 0.
+ * A hook in its own process: an event, an answer on standard output, and always exit code 0.
  */
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Config from "effect/Config"
@@ -9,22 +9,20 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
+import * as Record from "effect/Record"
 import * as References from "effect/References"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
-import * as ClaudeCode from "../hooks/ClaudeCode.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./HookFileSystem.ts"
+import * as HookStreams from "./HookStreams.ts"
+import { agentOf } from "./shim/Question.ts"
 
 const fs = process.getBuiltinModule("node:fs")
-
-/** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
-const lifetimeMs = 6_000
 
 /** How much of SQLite's log a hook leaves to the next process, in bytes. */
 const maxLogBytes = 1024 * 1024
@@ -74,70 +72,9 @@ const memory = (deadline: Duration.Duration): HookMemory =>
     )
   )
 
-class InputUnreadable extends Data.TaggedError("InputUnreadable")<{ readonly message: string }> {}
-
 class UnknownAgent extends Data.TaggedError("UnknownAgent")<{ readonly message: string }> {}
 
-/** Whether a read of standard input is under way. */
-let reading = false
-
-/** What comes next on standard input; nothing at its end. */
-const readChunk: Effect.Effect<Buffer, NodeJS.ErrnoException> = Effect.callback((resume) => {
-  const buffer = Buffer.allocUnsafe(64 * 1024)
-  reading = true
-  fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
-    reading = false
-    if (error === null) resume(Effect.succeed(buffer.subarray(0, count)))
-    else resume(error.code === "EOF" ? Effect.succeed(Buffer.alloc(0)) : Effect.fail(error))
-  })
-})
-
-/** Standard input may be a pipe that has nothing yet. */
-const nextChunk = readChunk.pipe(
-  Effect.retry({ while: (error) => error.code === "EAGAIN", schedule: Schedule.spaced("5 millis") }),
-  Effect.mapError((error) => new InputUnreadable({ message: `the event could not be read: ${error.message}` }))
-)
-
-/** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
-const readInput = Effect.gen(function* () {
-  const chunks: Array<Buffer> = []
-  let size = 0
-  for (let chunk = yield* nextChunk; chunk.length > 0; chunk = yield* nextChunk) {
-    size += chunk.length
-    if (size <= HookRunner.maxPayloadBytes) chunks.push(chunk)
-  }
-  if (size <= HookRunner.maxPayloadBytes) return Buffer.concat(chunks).toString("utf8")
-  return yield* new InputUnreadable({ message: `the event is larger than ${HookRunner.maxPayloadBytes} bytes` })
-})
-
-/** Standard output may be a pipe that is full for a moment; after a second it is given up. */
-const write = (fd: number, text: string): void => {
-  const bytes = Buffer.from(text)
-  for (let at = 0, pauses = 0; at < bytes.length && pauses < 1_000;) {
-    try {
-      at += fs.writeSync(fd, bytes, at)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
-      pauses += 1
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
-    }
-  }
-}
-
-/**
- * Ends the process. While a read of standard input waits in a thread, an ordinary end would wait for it as well; becoming
- * another program that ends at once does not.
- */
-const leave = (): never => {
-  if (reading && process.execve !== undefined) process.execve("/bin/sh", ["sh", "-c", "exit 0"], {})
-  process.exit(0)
-}
-
-const finish = (result: HookRunner.RunResult): never => {
-  for (const notice of result.notices) write(2, `athena hook: ${notice}\n`)
-  write(1, `${result.answer}\n`)
-  return leave()
-}
+const finish = ({ answer, notices }: HookRunner.RunResult): never => HookStreams.finish(answer, notices)
 
 const failed = (error: unknown): HookRunner.RunResult => ({
   event: undefined,
@@ -145,17 +82,25 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
-/** `--agent NAME` of the command line, Claude Code without it. Other arguments are for others. */
+/** The agent that the command line names. */
 const adapter = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const at = args.findIndex((arg) => arg === "--agent" || arg.startsWith("--agent="))
-    if (at < 0) return ClaudeCode
-    const name = args[at]?.slice("--agent=".length) || (args[at + 1] ?? "")
-    const found = HookAdapters.find(name)
+    const found = HookAdapters.find(agentOf(args))
     if (found !== undefined) return found
     const known = Object.keys(HookAdapters.byName).join(", ")
     return yield* new UnknownAgent({ message: `--agent must be one of ${known}` })
   })
+
+/** An event, as it was told. */
+export interface Event {
+  readonly body: Buffer
+  /** Names the delivery, see `HookOptions`. */
+  readonly deliveryId: string
+  /** How much of the time for the event is gone, in milliseconds, since somebody else was asked first. */
+  readonly waitedMs?: number | undefined
+  /** Answers with nothing, whatever there is to say. */
+  readonly quiet?: boolean | undefined
+}
 
 /** Something that a hook runs in, such as a profiler: it gives the answer of the hook. */
 export type Around = <R>(
@@ -163,16 +108,28 @@ export type Around = <R>(
   body: string
 ) => Effect.Effect<HookRunner.RunResult, never, R | Path.Path>
 
-const program = (answered: (event: string) => void, around: Around) =>
+/** The agent waits no longer for an event that somebody else was asked to answer first. */
+const deadlines = (waitedMs: number): HookRunner.Deadlines =>
+  Record.map(HookRunner.defaultDeadlines, (deadline) =>
+    Duration.subtract(Duration.fromInputUnsafe(deadline), Duration.millis(waitedMs))
+  )
+
+const program = (answered: (event: string) => void, event: Event, around: Around) =>
   Effect.gen(function* () {
-    const body = yield* readInput
+    const body = event.body.toString("utf8")
     const agent = yield* adapter(process.argv.slice(2))
     const folder =
       agent.projectVariable === undefined ? "" : yield* Config.withDefault(Config.String(agent.projectVariable), "")
-    const projectFolder = folder === "" ? undefined : folder
-    const result = yield* around(HookRunner.run(body, { adapter: agent, memory, projectFolder }), body)
+    const options = {
+      adapter: agent,
+      memory,
+      projectFolder: folder === "" ? undefined : folder,
+      deliveryId: event.deliveryId,
+      deadlines: deadlines(event.waitedMs ?? 0)
+    }
+    const result = yield* around(HookRunner.run(body, options), body)
     process.once("exit", () => answered(result.event ?? "none"))
-    return result
+    return event.quiet === true ? { ...result, answer: "{}" } : result
   }).pipe(
     Effect.catch((error) => Effect.succeed(failed(error))),
     Effect.provide([HookFileSystem.layer, NodePath.layer]),
@@ -181,12 +138,12 @@ const program = (answered: (event: string) => void, around: Around) =>
     Effect.withTracerEnabled(false)
   )
 
-/** Runs the hook, says which event was answered and ends the process. */
-export const main = (answered: (event: string) => void, around: Around = (hook) => hook): void => {
+/** Answers an event, says which it was and ends the process. */
+export const main = (answered: (event: string) => void, event: Event, around: Around = (hook) => hook): void => {
   process.on("uncaughtException", (error) => finish(failed(error)))
   // The last resort, for what no fiber can be interrupted in: so it is no fiber's own time-out.
-  setTimeout(() => finish(failed(new Error(`no answer within ${lifetimeMs} ms`))), lifetimeMs)
-  Effect.runCallback(program(answered, around), {
+  setTimeout(() => finish(failed(new Error(`no answer within ${HookStreams.lifetimeMs} ms`))), HookStreams.lifeLeftMs())
+  Effect.runCallback(program(answered, event, around), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })
 }

@@ -38,4 +38,4 @@ const profiled: Hook.Around = (hook, body) =>
     Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
   )
 
-export const main = (answered: (event: string) => void): void => Hook.main(answered, profiled)
+export const main = (answered: (event: string) => void, event: Hook.Event): void => Hook.main(answered, event, profiled)

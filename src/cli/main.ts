@@ -20,6 +20,7 @@ import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
 import { serve } from "./commands/serve.ts"
 import { status } from "./commands/status.ts"
+import { stop } from "./commands/stop.ts"
 import { uninstall } from "./commands/uninstall.ts"
 import { version } from "./version.ts"
 
@@ -39,7 +40,8 @@ export const athena = Command.make("athena").pipe(
     cache,
     migrate,
     doctor,
-    report
+    report,
+    stop
   ])
 )
 

@@ -199,6 +199,22 @@ const open = (file: string): Effect.Effect<DatabaseSync, Busy | LockUnusable> =>
 /** The lock ends with its connection. Nothing else in this process may open the file: closing it would free the lock. */
 const locked = (file: string) => Effect.acquireRelease(open(file), (db) => Effect.sync(() => db.close()))
 
+/**
+ * Whether a process holds the lock of a home. It makes nothing that is not there.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isHeld = (home: string): Effect.Effect<boolean, LockUnusable> =>
+  Effect.suspend(() => {
+    const file = Layout.of(home, host()).lock
+    if (!fs.existsSync(file)) return Effect.succeed(false)
+    return Effect.scoped(locked(file)).pipe(
+      Effect.as(false),
+      Effect.catchTag("Busy", () => Effect.succeed(true))
+    )
+  })
+
 const { uuidV4 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
 
 const currentIdentity = (version: string): Effect.Effect<Identity> =>

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { HookEvent, SessionSource, ToolCall } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
+import { projectVariables } from "./internal/projectVariables.ts"
 
 /**
  * The agent's name in keys.
@@ -26,7 +27,7 @@ export const agent = "claude-code"
  * @category constants
  * @since 0.1.0
  */
-export const projectVariable: string | undefined = "CLAUDE_PROJECT_DIR"
+export const projectVariable: string | undefined = projectVariables.claude
 
 /**
  * What differs in an agent that speaks as Claude Code does.

@@ -9,6 +9,7 @@ import { fnv1a } from "../internal/fnv1a.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
+import { projectVariables } from "./internal/projectVariables.ts"
 
 /**
  * The agent's name in keys.
@@ -77,7 +78,7 @@ export const events: ReadonlyArray<string> = Object.keys(translations)
  * @category constants
  * @since 0.1.0
  */
-export const projectVariable: string | undefined = "GEMINI_PROJECT_DIR"
+export const projectVariable: string | undefined = projectVariables.gemini
 
 const dialect: ClaudeCode.Dialect = { agent, title: "Gemini CLI", changingTools: new Set(["replace", "write_file"]) }
 

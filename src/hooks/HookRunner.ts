@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
+import { maxPayloadBytes as payloadLimit } from "../internal/maxPayloadBytes.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./ClaudeCode.ts"
@@ -28,7 +29,7 @@ import * as HookProgram from "./HookProgram.ts"
  * @category defaults
  * @since 0.1.0
  */
-export const maxPayloadBytes: number = 16 * 1024 * 1024
+export const maxPayloadBytes: number = payloadLimit
 
 /**
  * How long each event may take, database included, before it is answered with nothing.

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
+import { projectVariables } from "./internal/projectVariables.ts"
 
 /**
  * The agent's name in keys.
@@ -41,7 +42,7 @@ export const events: ReadonlyArray<string> = [
  * @category constants
  * @since 0.1.0
  */
-export const projectVariable: string | undefined = "QWEN_PROJECT_DIR"
+export const projectVariable: string | undefined = projectVariables.qwen
 
 const dialect: ClaudeCode.Dialect = { agent, title: "Qwen Code", changingTools: new Set(["edit", "write_file"]) }
 

@@ -230,6 +230,50 @@ describe("HookProgram", () => {
   )
 
   test(
+    "takes an event without an id for one, however often the same delivery tells of it",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      const tools = [1, 2].map((n) => ({ tool_name: "Read", tool_input: { file_path: `/${n}` } }))
+      const told = (deliveryId: string | undefined, session_id: string) =>
+        Effect.gen(function* () {
+          const options = { deliveryId }
+          yield* hook("UserPromptSubmit.plain", { session_id, prompt: "Why?", prompt_id: undefined }, options)
+          yield* hook("Stop.plain", { session_id, last_assistant_message: "So.", prompt_id: undefined }, options)
+          yield* hook("PostToolBatch.parallel", { session_id, tool_calls: tools }, options)
+          yield* hook("PostCompact.manual", { session_id, compact_summary: "All.", prompt_id: undefined }, options)
+          yield* hook("SessionEnd.other", { session_id, prompt_id: undefined }, options)
+        })
+      const count = Effect.map(rows, ({ length }) => length)
+      for (const session of ["s-1", "s-2"]) {
+        for (const delivery of ["d-1", "d-1"]) yield* told(delivery, session)
+      }
+      assert.strictEqual(yield* count, 12)
+      yield* told("d-2", "s-1")
+      assert.strictEqual(yield* count, 18)
+      // Without either, each telling is an event.
+      for (const _ of [1, 2]) yield* told(undefined, "s-1")
+      assert.strictEqual(yield* count, 30)
+    })
+  )
+
+  test(
+    "goes by the agent's own ids, whatever the delivery",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      const all = (deliveryId?: string) =>
+        Effect.forEach(
+          ["UserPromptSubmit.plain", "Stop.plain", "SubagentStop.plain", "PostToolUse.Edit", "PostToolBatch.parallel"],
+          (name) => hook(name, { session_id: "s-1", prompt_id: "p-1" }, { deliveryId })
+        )
+      yield* all()
+      const before = yield* rows
+      yield* all("d-1")
+      assert.deepStrictEqual(yield* rows, before)
+      assert.notInclude(JSON.stringify(before), "delivery:")
+    })
+  )
+
+  test(
     "takes two answers without an id for two, and one that is told twice for one",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup

@@ -21,6 +21,8 @@ export interface Result {
 }
 
 export interface RunOptions {
+  /** Another script than the command. */
+  readonly script?: string
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly input?: string | Uint8Array
@@ -32,14 +34,14 @@ export interface RunOptions {
   readonly unprivileged?: boolean
 }
 
-/** Runs `athena ...args` to its end, with nothing of this process's environment. */
+/** Runs `athena ...args` to its end, with nothing of this process's environment, and without a resident process. */
 export const run = (args: ReadonlyArray<string>, options: RunOptions = {}): Effect.Effect<Result> =>
   Effect.callback((resume) => {
-    const command = [process.execPath, bin, ...args]
+    const command = [process.execPath, options.script ?? bin, ...args]
     const [file, ...rest] =
       options.shell === undefined ? command : ["/bin/sh", "-c", `${options.shell}; exec "$@"`, "sh", ...command]
     const child = spawn(file!, rest, {
-      env: { PATH: process.env["PATH"] ?? "", ...options.env },
+      env: { PATH: process.env["PATH"] ?? "", ATHENA_DAEMON: "off", ...options.env },
       cwd: options.cwd,
       ...(options.unprivileged === true && process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {})
     })

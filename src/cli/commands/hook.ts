@@ -6,19 +6,23 @@ import * as Struct from "effect/Struct"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as HookAdapters from "../../hooks/HookAdapters.ts"
+import * as Shim from "../shim/Shim.ts"
+
+/** Of the bundle, which is CommonJS. */
+declare const __dirname: string
 
 export const hook = Command.make(
   "hook",
   {
-    // Read by the hook itself, which has no parser.
+    // Read by the shim itself, which has no parser.
     agent: Flag.Literals("agent", Struct.keys(HookAdapters.byName)).pipe(
       Flag.withDescription("The agent that calls"),
       Flag.withDefault("claude" as const)
     )
   },
-  Effect.fnUntraced(function* () {
-    const hook = yield* Effect.promise(() => import("../hook.ts"))
-    hook.main(() => undefined)
-    return yield* Effect.never
-  })
+  () =>
+    Effect.andThen(
+      Effect.sync(() => Shim.main(__dirname, process.argv.slice(2))),
+      Effect.never
+    )
 ).pipe(Command.withDescription("Answer one hook event: JSON on standard input, JSON on standard output, exit code 0"))

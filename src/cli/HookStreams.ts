@@ -1,0 +1,71 @@
+/**
+ * What a hook reads and writes, without the streams of Node.js, which would cost it time to load.
+ */
+import { fs } from "./nodeFs.ts"
+
+/** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
+export const lifetimeMs = 6_000
+
+/** How much of the life of this process is left, in milliseconds. */
+export const lifeLeftMs = (): number => Math.max(100, lifetimeMs - performance.now())
+
+/** Whether a read of standard input is under way. */
+let reading = false
+
+/** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
+export const readInput = (maxBytes: number, done: (input: Buffer | Error) => void): void => {
+  const chunks: Array<Buffer> = []
+  let size = 0
+  const end = (): void =>
+    done(size > maxBytes ? new Error(`the event is larger than ${maxBytes} bytes`) : Buffer.concat(chunks))
+  const next = (): void => {
+    const buffer = Buffer.allocUnsafe(64 * 1024)
+    reading = true
+    fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
+      reading = false
+      if (error !== null && error.code === "EAGAIN") {
+        // A pipe that has nothing yet.
+        setTimeout(next, 5)
+      } else if (error !== null && error.code !== "EOF") {
+        done(new Error(`the event could not be read: ${error.message}`))
+      } else if (error !== null || count === 0) {
+        end()
+      } else {
+        size += count
+        if (size <= maxBytes) chunks.push(buffer.subarray(0, count))
+        next()
+      }
+    })
+  }
+  next()
+}
+
+/** Standard output may be a pipe that is full for a moment; after a second it is given up. */
+export const write = (fd: number, text: string): void => {
+  const bytes = Buffer.from(text)
+  for (let at = 0, pauses = 0; at < bytes.length && pauses < 1_000;) {
+    try {
+      at += fs.writeSync(fd, bytes, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
+      pauses += 1
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+  }
+}
+
+/**
+ * Ends the process. While a read of standard input waits in a thread, an ordinary end would wait for it as well; becoming
+ * another program that ends at once does not.
+ */
+export const leave = (): never => {
+  if (reading && process.execve !== undefined) process.execve("/bin/sh", ["sh", "-c", "exit 0"], {})
+  process.exit(0)
+}
+
+/** Answers the agent, tells a person what is wrong in one line, and ends the process. */
+export const finish = (answer: string, notices: ReadonlyArray<string>): never => {
+  for (const notice of notices) write(2, `athena hook: ${notice}\n`)
+  write(1, `${answer}\n`)
+  return leave()
+}

@@ -1,0 +1,87 @@
+/**
+ * `athena stop`: ends the resident process, if there is one.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Command from "effect/cli/Command"
+import * as DaemonClient from "../../daemon/DaemonClient.ts"
+import * as DaemonLock from "../../daemon/DaemonLock.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Output from "../Output.ts"
+
+/** How long the process may take to finish what it has. */
+const limit = "10 seconds"
+
+interface Ended {
+  readonly running: boolean
+  readonly stopped: boolean
+  readonly pid: number | null
+  readonly problem: string | null
+}
+
+/** Waits until nobody holds the lock any more. */
+const isFree = (home: string) =>
+  DaemonLock.isHeld(home).pipe(
+    Effect.repeat({ while: (held) => held, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeoutOption(limit),
+    Effect.map(Option.isSome)
+  )
+
+const notEnded = (pid: number | null, problem: string): Ended => ({
+  running: true,
+  stopped: false,
+  pid,
+  problem: pid === null ? problem : `${problem}; to end it: kill -9 ${pid}`
+})
+
+/** The holder's number, where it is proven to be its own. */
+const holder = (home: string) =>
+  Effect.map(DaemonLock.identity(home), (identity) =>
+    identity !== null && DaemonLock.isAlive(identity) ? identity.pid : null
+  )
+
+const end = (home: string) =>
+  Effect.gen(function* () {
+    const client = yield* DaemonClient.DaemonClient
+    if (!(yield* DaemonLock.isHeld(home))) return { running: false, stopped: false, pid: null, problem: null }
+    const pid = yield* holder(home)
+    const refusal = yield* client.stop.pipe(
+      Effect.as(undefined),
+      Effect.catch((error) => Effect.succeed(error))
+    )
+    // One that refuses because it is ending already ends all the same.
+    if (refusal !== undefined && !(refusal._tag === "Refused" && refusal.status === 503)) {
+      return notEnded(
+        pid,
+        refusal._tag === "NotRunning" ? "a process is there but takes no questions" : refusal.message
+      )
+    }
+    return (yield* isFree(home))
+      ? { running: true, stopped: true, pid, problem: null }
+      : notEnded(pid, `the process was asked to end and did not within ${limit}`)
+  })
+
+const line = ({ pid, problem, running }: Ended): string => {
+  if (!running) return "the resident process is not running"
+  return problem ?? `the resident process${pid === null ? "" : ` ${pid}`} has ended; the next hook starts it again`
+}
+
+export const stop = Command.make(
+  "stop",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    const home = yield* Database.home
+    const http = NodeHttpClient.layerNodeHttpOptions({ socketPath: DaemonClient.socketOf(home) })
+    const client = DaemonClient.layer({ home }).pipe(Layer.provide(http))
+    const ended: Ended = yield* Effect.provide(end(home), client)
+    yield* Output.print(json, ended, [line(ended)])
+    if (ended.problem !== null) process.exitCode = 1
+  })
+).pipe(
+  Command.withDescription(
+    "End the resident process; the next hook starts it again, unless ATHENA_DAEMON=off is in its environment"
+  )
+)

@@ -1,0 +1,145 @@
+/**
+ * Tells the resident process of an event and gives its answer; where there is none, does what it would have done.
+ *
+ * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
+ * anything is done for the events to come.
+ */
+import * as Layout from "../../daemon/internal/layout.ts"
+import { problemOf } from "../../daemon/internal/privateFolder.ts"
+import { isOlder } from "../../daemon/internal/semver.ts"
+import { maxPayloadBytes } from "../../internal/maxPayloadBytes.ts"
+import * as HookScript from "../HookScript.ts"
+import * as HookStreams from "../HookStreams.ts"
+import { fs } from "../nodeFs.ts"
+import * as NodeVersion from "../nodeVersion.ts"
+import { version } from "../version.ts"
+import * as Exchange from "./Exchange.ts"
+import * as Question from "./Question.ts"
+import type { Reply } from "./Reply.ts"
+import * as Starting from "./Starting.ts"
+import * as Trace from "./Trace.ts"
+
+const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DAEMON"] ?? "")
+
+/** The home, as `Database.home` finds it. */
+const findHome = (): string | undefined => {
+  const { env } = process
+  const path = process.getBuiltinModule("node:path")
+  if (env["ATHENA_HOME"]) return path.resolve(env["ATHENA_HOME"])
+  const user = env["HOME"] || env["USERPROFILE"]
+  return user ? path.resolve(user, ".athena") : undefined
+}
+
+const placesOf = (home: string): Layout.Layout =>
+  Layout.of(home, {
+    platform: process.platform,
+    temporary: process.getBuiltinModule("node:os").tmpdir(),
+    uid: process.getuid?.()
+  })
+
+/** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
+const uuid = (): string =>
+  "xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx".replace(/x/g, () => Math.floor(Math.random() * 16).toString(16))
+
+/** Why the resident process can't be asked; nothing where it can. */
+const obstacle = (places: Layout.Layout): string | undefined => {
+  if (process.platform === "win32") return undefined
+  const folder = places.socket.slice(0, places.socket.lastIndexOf("/"))
+  const problem = problemOf(folder)
+  return problem === undefined ? undefined : `the folder of the socket is ${problem}`
+}
+
+const tokenOf = (places: Layout.Layout): string => {
+  try {
+    return fs.readFileSync(places.token, "latin1").trim()
+  } catch {
+    return ""
+  }
+}
+
+/** Whether another process would do better: not where this one is there, as new, and says what it minds. */
+const wantsAnother = (reply: Reply | string): boolean =>
+  typeof reply === "string" || reply.status >= 500 || isOlder(reply.version, version)
+
+const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
+
+/** What is printed for an answer of the resident process; nothing where it is none. */
+const printed = ({ body, status }: Reply): string | undefined => {
+  if (status === 200) return body
+  return status === 202 || status === 204 ? "{}" : undefined
+}
+
+const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
+  const home = isOff() ? undefined : findHome()
+  const revives = args.includes("--revive")
+  const deliveryId = uuid()
+  const since = performance.now()
+
+  const inProcess = (): void => {
+    release()
+    HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
+  }
+  if (home === undefined) return inProcess()
+
+  const places = placesOf(home)
+  const instead = (why: Reply | string): void => {
+    process.once("exit", () => {
+      const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
+      Trace.append(places, { event: Question.eventOf(body), reason: describe(why), next })
+    })
+    inProcess()
+  }
+  const replied = (reply: Reply | string): void => {
+    const text = typeof reply === "string" ? undefined : printed(reply)
+    if (text === undefined) return instead(reply)
+    if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
+    HookStreams.finish(revives ? "{}" : text, [])
+  }
+
+  const problem = obstacle(places)
+  if (problem !== undefined) return instead(problem)
+  const token = tokenOf(places)
+  const question = revives
+    ? Question.health(token)
+    : Question.tell({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
+  if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
+  Exchange.ask(places.socket, question, replied)
+}
+
+const failed = (error: unknown): never =>
+  HookStreams.finish("{}", [
+    String(error instanceof Error ? error.message : error)
+      .replace(/\s+/g, " ")
+      .slice(0, 500)
+  ])
+
+/**
+ * Answers the event on standard input and ends the process. `folder` has the bundles that do it in process, and the
+ * command that starts the resident one.
+ */
+export const main = (folder: string, args: ReadonlyArray<string>): void => {
+  // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
+  Error.stackTraceLimit = 0
+  const problem = NodeVersion.problemOf(process.versions.node)
+  if (problem !== undefined) {
+    process.stderr.write(`${problem}\n`)
+    process.stdout.write("{}\n")
+    return
+  }
+  process.on("uncaughtException", failed)
+  // The last resort, for what nothing else ends.
+  const end = setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
+  // From then on the way in process does this by itself.
+  const release = (): void => {
+    process.off("uncaughtException", failed)
+    clearTimeout(end)
+  }
+  HookStreams.readInput(maxPayloadBytes, (input) => {
+    try {
+      if (input instanceof Error) failed(input)
+      else answer(folder, args, input, release)
+    } catch (error) {
+      failed(error)
+    }
+  })
+}

@@ -1,0 +1,472 @@
+/**
+ * The shim as an agent runs it, beside a resident process that is there, away, or wrong in every way.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { databaseOf } from "../../src/daemon/internal/layout.ts"
+import { maxPayloadBytes } from "../../src/hooks/HookRunner.ts"
+import { appeared } from "../utils/appeared.ts"
+import * as Cli from "../utils/Cli.ts"
+import * as FakeDaemon from "../utils/FakeDaemon.ts"
+import * as Worker from "../utils/Worker.ts"
+
+const dist = path.dirname(Cli.bin)
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+/** A shim in a folder of its own, with a command beside it that only says how it was started. */
+const scratch = Effect.map(Cli.scratch, ({ env, folder, home, project }) => {
+  const installed = path.join(folder, "installed")
+  fs.mkdirSync(installed)
+  for (const name of ["shim.cjs", "hook.cjs"]) fs.copyFileSync(path.join(dist, name), path.join(installed, name))
+  fs.writeFileSync(path.join(installed, "package.json"), '{ "type": "module" }')
+  fs.copyFileSync(path.join(import.meta.dirname, "startedCommand.js"), path.join(installed, "bin.js"))
+  const shim = (input: string, options: Cli.RunOptions & { readonly args?: ReadonlyArray<string> } = {}) =>
+    Cli.run(["hook", ...(options.args ?? [])], {
+      script: path.join(installed, "shim.cjs"),
+      input,
+      ...options,
+      env: { ...env, ATHENA_DAEMON: "on", ...options.env }
+    })
+  return { folder, home, project, installed, env, shim }
+})
+
+const stop = (project: string, more: Readonly<Record<string, unknown>> = {}) =>
+  Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done.", ...more })
+
+/** Exit code 0, one JSON object, and nothing to complain of. */
+const said = (result: Cli.Result): unknown => {
+  assert.strictEqual(result.code, 0, result.stderr)
+  assert.strictEqual(result.stderr, "")
+  assert.match(result.stdout, /^[^\n]+\n$/)
+  return JSON.parse(result.stdout)
+}
+
+/** What was recorded in process. */
+const recorded = (home: string): ReadonlyArray<string> => {
+  const file = path.join(home, "athena.db")
+  if (!fs.existsSync(file)) return []
+  const db = new DatabaseSync(file, { readOnly: true })
+  const rows = db.prepare("SELECT content FROM episodic_events ORDER BY id").all()
+  db.close()
+  return rows.map((row) => String(row["content"]))
+}
+
+interface Trace {
+  readonly time: string
+  readonly event: string
+  readonly reason: string
+  readonly next: string
+}
+
+const traces = (home: string): ReadonlyArray<Trace> => {
+  const file = path.join(FakeDaemon.layoutOf(home).logs, "shim.log")
+  if (!fs.existsSync(file)) return []
+  const lines = fs.readFileSync(file, "utf8").trim().split("\n")
+  return lines.map((line) => JSON.parse(line) as Trace)
+}
+
+const started = (home: string) =>
+  Effect.map(appeared(home, /^started-/), ([name]) => JSON.parse(fs.readFileSync(path.join(home, name!), "utf8")))
+
+const respond =
+  (status: number, text = "", more: Readonly<Record<string, string | number>> = {}): FakeDaemon.Respond =>
+  (_, response) =>
+    response
+      .writeHead(status, { ...FakeDaemon.headers(), "content-length": Buffer.byteLength(text), ...more })
+      .end(text)
+
+const live = (name: string, program: Effect.Effect<void, unknown, Scope.Scope>) =>
+  it.live(name, () => Effect.scoped(program))
+
+describe("the shim", () => {
+  it("is one small file that needs nothing but Node.js", () => {
+    const text = fs.readFileSync(path.join(dist, "shim.cjs"), "utf8")
+    assert.isBelow(Buffer.byteLength(text), 10 * 1024)
+    assert.notMatch(text, /\brequire\(|\bimport\b/)
+    const modules = [...text.matchAll(/getBuiltinModule\(([^)]*)\)/g)].map(([, name]) => name)
+    assert.isAbove(modules.length, 3)
+    for (const name of modules) assert.match(name!, /^"node:\w+"$/)
+  })
+
+  live(
+    "tells the resident process, and prints its answer",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const output = { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: "ümläut \u{1f600}" } }
+      const requests = yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, output))
+      const input = Cli.event(project, "SessionStart", { source: "startup" })
+      const odd = "/a b/ü"
+      const database = "postgres://ada:secret@localhost/db"
+      assert.deepStrictEqual(said(yield* shim(input, { env: { CLAUDE_PROJECT_DIR: odd } })), output)
+      assert.deepStrictEqual(
+        said(yield* shim(input, { args: ["--agent", "gemini", "--x"], env: { ATHENA_DATABASE_URL: database } })),
+        output
+      )
+      assert.deepStrictEqual(said(yield* shim(input, { args: ["--agent=qwen"] })), output)
+      assert.deepStrictEqual(
+        requests.map(({ body, method, url }) => [method, url, body]),
+        ["claude", "gemini", "qwen"].map((agent) => ["POST", `/hooks/${agent}`, input])
+      )
+      const [first, second] = requests.map(({ headers }) => headers)
+      assert.strictEqual(first!.authorization, `Bearer ${FakeDaemon.token}`)
+      assert.strictEqual(first!["athena-protocol"], "1")
+      assert.strictEqual(first!["athena-project"], encodeURIComponent(odd))
+      assert.strictEqual(first!["athena-database"], databaseOf({}))
+      assert.strictEqual(second!["athena-database"], databaseOf({ ATHENA_DATABASE_URL: database }))
+      assert.isUndefined(second!["athena-project"])
+      assert.match(String(first!["athena-delivery"]), uuid)
+      assert.notStrictEqual(first!["athena-delivery"], second!["athena-delivery"])
+      assert.deepStrictEqual(recorded(home), [])
+      assert.deepStrictEqual(traces(home), [])
+    })
+  )
+
+  for (const status of [202, 204]) {
+    live(
+      `prints an empty answer for the status ${status}`,
+      Effect.gen(function* () {
+        const { home, project, shim } = yield* scratch
+        yield* FakeDaemon.start(home, (_, response) => response.writeHead(status, FakeDaemon.headers()).end())
+        assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+        assert.deepStrictEqual(recorded(home), [])
+      })
+    )
+  }
+
+  const large = "x".repeat(300 * 1024)
+  const wrong: ReadonlyArray<readonly [string, FakeDaemon.Respond, RegExp, boolean]> = [
+    ["is silent", () => {}, /^nothing within 250 ms$/, true],
+    ["fails", respond(500), /^status 500$/, true],
+    ["is full", respond(503), /^status 503$/, true],
+    ["knows no such token", respond(401), /^status 401$/, false],
+    ["knows no such agent", respond(404), /^status 404$/, false],
+    ["has another database", respond(409), /^status 409$/, false],
+    ["takes no such event", respond(413), /^status 413$/, false],
+    ["is asked too much", respond(429), /^status 429$/, false],
+    ["is older and speaks another protocol", respond(409, "", { "athena-version": "0.0.9" }), /^status 409$/, true],
+    ["answers in another protocol", respond(200, "{}", { "athena-protocol": "2" }), /^another protocol$/, true],
+    ["is another program", (_, response) => response.writeHead(200).end("{}"), /^another protocol$/, true],
+    ["cuts the connection", (_, response) => response.destroy(), /^(cut|ECONNRESET)$/, true],
+    [
+      "cuts its answer",
+      (_, response) => {
+        response.writeHead(200, { ...FakeDaemon.headers(), "content-length": 100 }).write('{"a":')
+        setImmediate(() => response.destroy())
+      },
+      /^(cut|ECONNRESET)$/,
+      true
+    ],
+    ["says no HTTP", (_, response) => response.socket!.end("good day\r\n\r\n"), /^nonsense$/, true],
+    ["answers with no JSON", respond(200, "good day"), /^nonsense$/, true],
+    ["answers with no object", respond(200, "[]"), /^nonsense$/, true],
+    ["answers with nothing", respond(200), /^nonsense$/, true],
+    ["answers too much", respond(200, JSON.stringify({ large })), /^nonsense$/, true],
+    ["never ends its headers", (_, response) => response.socket!.write(large), /^too large an answer$/, true]
+  ]
+  for (const [what, respond, reason, starts] of wrong) {
+    live(
+      `does in process what one that ${what} does not${starts ? ", and starts another" : ""}`,
+      Effect.gen(function* () {
+        const { home, project, shim } = yield* scratch
+        const requests = yield* FakeDaemon.start(home, respond)
+        assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+        assert.strictEqual(requests.length, 1)
+        assert.deepStrictEqual(recorded(home), ["All done."])
+        const [trace] = traces(home)
+        assert.match(trace!.reason, reason)
+        assert.strictEqual(trace!.event, "Stop")
+        assert.strictEqual(trace!.next, starts ? "it is started" : "it is left as it is")
+        if (starts) assert.deepStrictEqual((yield* started(home)).args, ["serve"])
+      })
+    )
+  }
+
+  live(
+    "does it in process where nobody is there: no home, no socket, one that was left behind, one that is stopped",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const places = FakeDaemon.layoutOf(home)
+      const next = (id: string) => shim(stop(project, { prompt_id: id }))
+      assert.deepStrictEqual(said(yield* next("p-1")), {})
+      assert.isFalse(fs.existsSync(places.token))
+      FakeDaemon.prepare(home)
+      assert.deepStrictEqual(said(yield* next("p-2")), {})
+      const holder = path.join(import.meta.dirname, "..", "daemon", "holder.ts")
+      const arguments_ = [JSON.stringify({ home, version: "0.1.0" })]
+      yield* (yield* Worker.start(holder, arguments_)).kill
+      assert.isTrue(fs.existsSync(places.socket))
+      assert.deepStrictEqual(said(yield* next("p-3")), {})
+      const stopped = yield* Worker.start(holder, arguments_)
+      process.kill(stopped.pid, "SIGSTOP")
+      assert.deepStrictEqual(said(yield* next("p-4")), {})
+      assert.deepStrictEqual(recorded(home).length, 4)
+      assert.deepStrictEqual(
+        traces(home).map(({ reason }) => reason),
+        ["the folder of the socket is absent", "ENOENT", "ECONNREFUSED", "nothing within 250 ms"]
+      )
+      // One start is enough for all of them.
+      assert.deepStrictEqual(
+        traces(home).map((trace) => trace.next),
+        ["it is started", ...Array.from({ length: 3 }, () => "somebody is starting it")]
+      )
+      yield* started(home)
+    })
+  )
+
+  live(
+    "trusts no socket in a folder that is open to others",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const requests = yield* FakeDaemon.start(home, respond(204))
+      fs.chmodSync(FakeDaemon.layoutOf(home).folder, 0o777)
+      assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+      assert.deepStrictEqual(requests, [])
+      assert.deepStrictEqual(recorded(home), ["All done."])
+      assert.include(traces(home)[0]!.reason, "open to others")
+      yield* started(home)
+    })
+  )
+
+  live(
+    "prints the answer of an older one and starts a new one; leaves a newer one alone",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      let version = "99.0.0"
+      yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, { version }, version))
+      assert.deepStrictEqual(said(yield* shim(stop(project))), { version })
+      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+      version = "0.1.0-rc.1"
+      assert.deepStrictEqual(said(yield* shim(stop(project))), { version })
+      assert.deepStrictEqual((yield* started(home)).args, ["serve"])
+      assert.deepStrictEqual(recorded(home), [])
+    })
+  )
+
+  live(
+    "is told to do without: asks nobody and starts nothing",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      for (const [i, off] of ["off", "false", "0", "no"].entries()) {
+        assert.deepStrictEqual(
+          said(yield* shim(stop(project, { prompt_id: `p-${i}` }), { env: { ATHENA_DAEMON: off } })),
+          {}
+        )
+      }
+      assert.strictEqual(recorded(home).length, 4)
+      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).folder))
+    })
+  )
+
+  live(
+    "starts one process where twenty shims at once find none",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const results = yield* Effect.all(
+        Array.from({ length: 20 }, (_, i) => shim(stop(project, { prompt_id: `p-${i}` }))),
+        { concurrency: 20 }
+      )
+      for (const result of results) assert.strictEqual(result.code, 0)
+      assert.deepStrictEqual(
+        traces(home)
+          .map(({ next }) => next)
+          .toSorted(),
+        ["it is started", ...Array.from({ length: 19 }, () => "somebody is starting it")]
+      )
+      yield* started(home)
+    })
+  )
+
+  live(
+    "takes over a start that somebody left ten seconds ago",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const { starting } = FakeDaemon.prepare(home)
+      fs.writeFileSync(starting, "1")
+      const before = Date.now() / 1_000 - 11
+      fs.utimesSync(starting, before, before)
+      said(yield* shim(stop(project)))
+      assert.deepStrictEqual(
+        traces(home).map(({ next }) => next),
+        ["it is started"]
+      )
+      yield* started(home)
+    })
+  )
+
+  live(
+    "starts a process that outlives it, with nothing of the agent: no terminal, no pipes, no secrets",
+    Effect.gen(function* () {
+      const { env, home, project, shim } = yield* scratch
+      fs.mkdirSync(home, { mode: 0o700 })
+      execFileSync("mkfifo", [path.join(home, "gate")])
+      const kept = {
+        ATHENA_CACHE: "true",
+        LC_ALL: "C",
+        TZ: "UTC",
+        PGSSLROOTCERT: "/x",
+        NODE_EXTRA_CA_CERTS: "/dev/null"
+      }
+      const secret = {
+        ANTHROPIC_API_KEY: "secret",
+        CLAUDE_CODE_MESSAGING_TOKEN: "secret",
+        GITHUB_TOKEN: "secret",
+        NODE_OPTIONS: "--no-warnings",
+        LD_LIBRARY_PATH: "/secret"
+      }
+      // Its pipes are closed when this is over, though the process that it started waits at the gate.
+      said(yield* shim(stop(project), { env: { ...kept, ...secret } }))
+      const process_ = yield* started(home)
+      assert.strictEqual(process_.session, process_.pid)
+      assert.strictEqual(process_.cwd, home)
+      assert.deepStrictEqual(process_.streams, ["/dev/null", "/dev/null", "/dev/null"])
+      assert.deepInclude(process_.env, { ...kept, ...env, ATHENA_DAEMON: "on" })
+      assert.notInclude(JSON.stringify(process_.env), "secret")
+      assert.isUndefined(process_.env.NODE_OPTIONS)
+      fs.writeFileSync(path.join(home, "gate"), "open")
+      yield* appeared(home, /^ended-/)
+    })
+  )
+
+  live(
+    "only asks whether the process is there when it revives it",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const revive = shim(stop(project), { args: ["--agent", "claude", "--revive"] })
+      const program = Effect.gen(function* () {
+        const requests = yield* FakeDaemon.start(home, (_, response) =>
+          FakeDaemon.answer(response, FakeDaemon.healthOf(home))
+        )
+        assert.deepStrictEqual(said(yield* revive), {})
+        assert.deepStrictEqual(
+          requests.map(({ method, url }) => [method, url]),
+          [["GET", "/health"]]
+        )
+      })
+      yield* Effect.scoped(program)
+      assert.deepStrictEqual(recorded(home), [])
+      assert.deepStrictEqual(traces(home), [])
+      assert.deepStrictEqual(said(yield* revive), {})
+      assert.deepStrictEqual(recorded(home), ["All done."])
+      yield* started(home)
+    })
+  )
+
+  live(
+    "answers with nothing when it revives, also where there is something to say",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      said(yield* shim(stop(project)))
+      yield* started(home)
+      const start = Cli.event(project, "SessionStart", { session_id: "s-2", source: "startup" })
+      assert.include(JSON.stringify(said(yield* shim(start))), "All done.")
+      assert.deepStrictEqual(said(yield* shim(start.replace("s-2", "s-3"), { args: ["--revive"] })), {})
+    })
+  )
+
+  live(
+    "takes the largest event, told and in process, and refuses a larger one",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const around = stop(project, { last_assistant_message: "" }).length
+      const largest = stop(project, { last_assistant_message: "x".repeat(maxPayloadBytes - around) })
+      assert.strictEqual(largest.length, maxPayloadBytes)
+      assert.deepStrictEqual(said(yield* shim(largest)), {})
+      assert.strictEqual(recorded(home).length, 1)
+      yield* started(home)
+      const requests = yield* FakeDaemon.start(home, respond(204))
+      assert.deepStrictEqual(said(yield* shim(largest)), {})
+      assert.isTrue(requests.length === 1 && requests[0]!.body === largest)
+      const refused = yield* shim(`${largest} `)
+      assert.deepStrictEqual([refused.code, refused.stdout], [0, "{}\n"])
+      assert.match(refused.stderr, /^athena hook: the event is larger than [^\n]+\n$/)
+      assert.strictEqual(requests.length, 1)
+    })
+  )
+
+  live(
+    "ends by itself where its input never does",
+    Effect.gen(function* () {
+      const { shim } = yield* scratch
+      const result = yield* shim("", { keepInputOpen: true })
+      assert.deepStrictEqual([result.code, result.stdout], [0, "{}\n"])
+      assert.match(result.stderr, /^athena hook: no answer within [^\n]+\n$/)
+    })
+  )
+
+  live(
+    "is harmless where the home can't be read, and where there is none",
+    Effect.gen(function* () {
+      const { folder, home, installed, project, shim } = yield* scratch
+      FakeDaemon.prepare(home)
+      fs.chmodSync(home, 0)
+      fs.chmodSync(installed, 0o755)
+      const unreadable = yield* shim(stop(project), { unprivileged: true })
+      const none = yield* shim(stop(project), { env: { ATHENA_HOME: "", HOME: "" } })
+      const file = path.join(folder, "file")
+      fs.writeFileSync(file, "")
+      const odd = yield* shim(stop(project), { env: { ATHENA_HOME: file } })
+      fs.chmodSync(home, 0o700)
+      for (const { code, stderr, stdout } of [unreadable, none, odd]) {
+        assert.deepStrictEqual([code, stdout], [0, "{}\n"])
+        assert.match(stderr, /^athena hook: [^\n]+\n$/)
+      }
+      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+    })
+  )
+
+  live(
+    "is harmless without the bundle that it falls back to, and with an argument that makes no sense",
+    Effect.gen(function* () {
+      const { home, installed, project, shim } = yield* scratch
+      const requests = yield* FakeDaemon.start(home, respond(204))
+      const unknown = yield* shim(stop(project), { args: ["--agent", "a/../../b"] })
+      assert.strictEqual(unknown.stdout, "{}\n")
+      assert.match(unknown.stderr, /^athena hook: --agent must be one of [^\n]+\n$/)
+      assert.deepStrictEqual(requests, [])
+      fs.chmodSync(FakeDaemon.layoutOf(home).folder, 0o777)
+      fs.unlinkSync(path.join(installed, "hook.cjs"))
+      const broken = yield* shim(stop(project))
+      assert.deepStrictEqual([broken.code, broken.stdout], [0, "{}\n"])
+      assert.match(broken.stderr, /^athena hook: [^\n]+\n$/)
+      yield* started(home)
+    })
+  )
+
+  live(
+    "leaves a short trace of what it did without, and nothing that was told",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      yield* FakeDaemon.start(home, respond(500))
+      const { logs } = FakeDaemon.layoutOf(home)
+      fs.mkdirSync(logs)
+      const file = path.join(logs, "shim.log")
+      fs.writeFileSync(file, "x".repeat(256 * 1024 + 1))
+      said(yield* shim(stop(project)))
+      assert.strictEqual(fs.statSync(`${file}.1`).size, 256 * 1024 + 1)
+      assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
+      const text = fs.readFileSync(file, "utf8")
+      assert.deepStrictEqual(Object.keys(traces(home)[0]!), ["time", "event", "reason", "next"])
+      for (const secret of ["All done", FakeDaemon.token, project]) assert.notInclude(text, secret)
+      yield* started(home)
+    })
+  )
+
+  live(
+    "is what the command does as well",
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const requests = yield* FakeDaemon.start(home, respond(204))
+      const options = { env: { ...env, ATHENA_DAEMON: "on" }, input: stop(project) }
+      assert.deepStrictEqual(said(yield* Cli.run(["hook", "--agent", "codex"], options)), {})
+      assert.deepStrictEqual(
+        requests.map(({ url }) => url),
+        ["/hooks/codex"]
+      )
+    })
+  )
+})

@@ -1,0 +1,61 @@
+/**
+ * `athena stop`, beside a resident process that ends, one that does not, and none.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { Holding } from "../daemon/holder.ts"
+import * as Cli from "../utils/Cli.ts"
+import * as FakeDaemon from "../utils/FakeDaemon.ts"
+import * as Worker from "../utils/Worker.ts"
+
+const module = path.join(import.meta.dirname, "..", "daemon", "holder.ts")
+const hold = (holding: Holding) => Worker.start(module, [JSON.stringify(holding)])
+
+describe("athena stop", () => {
+  it.live("says that nothing runs, and makes nothing", () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* Cli.scratch
+      const { code, stdout } = yield* Cli.run(["stop"], { env })
+      assert.deepStrictEqual([code, stdout], [0, "the resident process is not running\n"])
+      assert.isFalse(fs.existsSync(path.join(home, "daemon")))
+      yield* (yield* hold({ home, version: "0.1.0" })).kill
+      assert.include((yield* Cli.run(["stop"], { env })).stdout, "not running")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has ended the process when it says so", () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* Cli.scratch
+      const holder = yield* hold({ home, version: "0.1.0" })
+      const { code, stdout } = yield* Cli.run(["stop", "--json"], { env })
+      assert.strictEqual(code, 0)
+      const { pid } = holder
+      assert.deepStrictEqual(JSON.parse(stdout), { running: true, stopped: true, pid, problem: null })
+      assert.strictEqual(yield* holder.ended, "")
+      const again = yield* hold({ home, version: "0.1.0" })
+      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${again.pid} has ended`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends nobody by force, and says what to do", () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* Cli.scratch
+      for (const [holding, why] of [
+        [{ answers: false }, "takes no questions"],
+        [{ refuses: 401 }, "refuses to answer (status 401)"]
+      ] as const) {
+        const holder = yield* hold({ home, version: "0.1.0", ...holding })
+        const { code, stdout } = yield* Cli.run(["stop"], { env })
+        assert.strictEqual(code, 1)
+        assert.include(stdout, why)
+        assert.include(stdout, `kill -9 ${holder.pid}`)
+        assert.notInclude(stdout, FakeDaemon.token)
+        // Until now it was there.
+        yield* holder.kill
+        assert.include(yield* holder.ended, "SIGKILL")
+      }
+    }).pipe(Effect.scoped)
+  )
+})
