@@ -14,7 +14,9 @@ import { events } from "./commands/events.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
+import { logs } from "./commands/logs.ts"
 import { migrate } from "./commands/migrate.ts"
+import { prune } from "./commands/prune.ts"
 import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
@@ -39,6 +41,8 @@ export const athena = Command.make("athena").pipe(
     events,
     cache,
     migrate,
+    prune,
+    logs,
     doctor,
     report,
     stop
