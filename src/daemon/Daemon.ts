@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
+import type * as Retention from "../memory/Retention.ts"
 import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
@@ -53,6 +54,8 @@ export interface DaemonOptions {
   readonly settings: Database.Settings
   /** Tells the database from others: a request that names another one is refused with 409. */
   readonly database: string
+  /** What the memory keeps, and for how long. */
+  readonly retention: Retention.Policy
   /** How long it stays with nothing to do. 30 minutes when absent. */
   readonly idle?: Duration.Input | undefined
   /** How much memory it may have, in bytes. 256 MiB when absent. */
@@ -71,17 +74,20 @@ const lifecycle = ({ idle, maxMemory }: DaemonOptions) =>
   })
 
 /** The driver of Postgres is loaded only where there is such a server. */
-const postgresExecutor = (settings: Database.Postgres, home: string) =>
+const postgresExecutor = (settings: Database.Postgres, options: DaemonOptions) =>
   Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("./internal/postgresExecutor.ts")),
-      (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`)
+      (PostgresExecutor) =>
+        PostgresExecutor.layer(settings, `${options.identity.home}/${HostCache.filename}`, options.retention)
     )
   )
 
-const executor = ({ identity, settings }: DaemonOptions) =>
+const executor = (options: DaemonOptions) =>
   LazyExecutor.layer(
-    settings._tag === "Embedded" ? EmbeddedExecutor.layer(settings) : postgresExecutor(settings, identity.home)
+    options.settings._tag === "Embedded"
+      ? EmbeddedExecutor.layer(options.settings, options.retention)
+      : postgresExecutor(options.settings, options)
   )
 
 const memory = (options: DaemonOptions) =>
@@ -117,8 +123,9 @@ const parts = (options: DaemonOptions) =>
 export const run = (options: DaemonOptions) =>
   Effect.gen(function* () {
     const { ended } = yield* Lifecycle.Lifecycle
-    yield* Effect.logInfo("ready", { pid: options.identity.pid, version: options.identity.version })
+    const { pid, version } = options.identity
+    yield* Effect.annotateLogs(Effect.logInfo("ready"), { pid, version })
     const reason = yield* ended
-    yield* Effect.logInfo("ending", { reason })
+    yield* Effect.annotateLogs(Effect.logInfo("ending"), { reason })
     return reason
   }).pipe(Effect.provide(parts(options)))

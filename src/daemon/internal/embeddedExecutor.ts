@@ -8,11 +8,13 @@ import * as CacheStore from "../../cache/CacheStore.ts"
 import * as SqliteChanges from "../../cache/SqliteChanges.ts"
 import * as CachedMemory from "../../memory/CachedMemory.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
+import type * as Retention from "../../memory/Retention.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Held from "./held.ts"
 import * as Patience from "./patience.ts"
+import { upkeep } from "./upkeep.ts"
 
 /** The cache is of this process alone: a file before a file gains nothing. */
 const cached = SqliteChanges.layer.pipe(
@@ -20,12 +22,12 @@ const cached = SqliteChanges.layer.pipe(
   Layer.provide(CacheStore.layerNoop)
 )
 
-export const layer = (settings: Database.Embedded) =>
+export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Patience.layer.pipe(
-        Layer.provideMerge(Held.showCache),
+      Layer.merge(Held.showCache, upkeep(retention)).pipe(
+        Layer.provideMerge(Patience.layer),
         Layer.provideMerge(cached),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)

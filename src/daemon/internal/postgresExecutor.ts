@@ -7,12 +7,14 @@ import * as Layer from "effect/Layer"
 import * as PostgresChangeFeed from "../../cache/PostgresChangeFeed.ts"
 import * as CachedMemory from "../../memory/CachedMemory.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
+import type * as Retention from "../../memory/Retention.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 import * as ConnectionPool from "../../sql/ConnectionPool.ts"
 import type * as Database from "../../sql/Database.ts"
 import * as Held from "./held.ts"
 import * as HostCache from "./hostCache.ts"
+import { upkeep } from "./upkeep.ts"
 
 const showPool = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -43,11 +45,11 @@ const cached = (settings: Database.Postgres, file: string) =>
     Layer.provide(HostCache.store(file))
   )
 
-export const layer = (settings: Database.Postgres, file: string) =>
+export const layer = (settings: Database.Postgres, file: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.merge(Held.showCache, showPool).pipe(
+      Layer.mergeAll(Held.showCache, showPool, upkeep(retention)).pipe(
         Layer.provideMerge(cached(settings, file)),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)
