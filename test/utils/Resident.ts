@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Daemon from "../../src/daemon/Daemon.ts"
+import type * as HookRunner from "../../src/hooks/HookRunner.ts"
 import { freePort } from "./freePort.ts"
 import * as TempFolder from "./TempFolder.ts"
 
@@ -29,6 +30,15 @@ export interface Response {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
   readonly body: string
+}
+
+const patient: HookRunner.Deadlines = {
+  SessionStart: "10 seconds",
+  Prompt: "10 seconds",
+  ToolUse: "10 seconds",
+  Answer: "10 seconds",
+  Compaction: "10 seconds",
+  SessionEnd: "10 seconds"
 }
 
 export const token = "test-token"
@@ -85,6 +95,8 @@ export const start = Effect.fnUntraced(function* (options: Partial<Daemon.Daemon
     socket,
     settings: { _tag: "Embedded", home },
     database: "db-1",
+    // How long things take on a machine that does others as well is no part of what is tested here.
+    hooks: { deadlines: patient },
     retention: { maxAge: Duration.infinity, maxBytes: Number.POSITIVE_INFINITY },
     ...options
   }).pipe(Effect.provide(NodeServices.layer), Effect.provideService(References.MinimumLogLevel, "None"))
