@@ -8,6 +8,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as LogFile from "../../src/daemon/LogFile.ts"
 import * as LogWriter from "../../src/daemon/internal/logWriter.ts"
@@ -18,7 +19,7 @@ const canMount = process.platform === "linux" && process.getuid?.() === 0
 const logging =
   (options: LogFile.LogFileOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    effect.pipe(Effect.provide(LogFile.layer(options)), Effect.provide(NodeServices.layer))
+    effect.pipe(Effect.provide(LogFile.layer(options).pipe(Layer.provideMerge(NodeServices.layer))))
 
 const read = (folder: string, name = "athena.log"): ReadonlyArray<any> =>
   fs
