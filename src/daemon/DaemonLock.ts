@@ -40,7 +40,7 @@ export const Identity = Schema.Struct({
    * When the process started, in clock ticks since the host did: with the pid, what tells it from every other process.
    * `null` on other systems than Linux.
    */
-  startTime: Schema.NullOr(Schema.Number),
+  startTime: Schema.NullOr(Schema.Finite),
   version: Schema.String,
   /** When the lock was taken, as ISO 8601. */
   startedAt: Schema.String

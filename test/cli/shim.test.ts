@@ -73,6 +73,15 @@ const traces = (home: string): ReadonlyArray<Trace> => {
 const started = (home: string) =>
   Effect.map(appeared(home, /^started-/), ([name]) => JSON.parse(fs.readFileSync(path.join(home, name!), "utf8")))
 
+/** A test that fails leaves it at the gate. */
+const endIfAlive = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // It went through.
+  }
+}
+
 const respond =
   (status: number, text = "", more: Readonly<Record<string, string | number>> = {}): FakeDaemon.Respond =>
   (_, response) =>
@@ -321,6 +330,7 @@ describe("the shim", () => {
       // Its pipes are closed when this is over, though the process that it started waits at the gate.
       said(yield* shim(stop(project), { env: { ...kept, ...secret } }))
       const process_ = yield* started(home)
+      yield* Effect.addFinalizer(() => Effect.sync(() => endIfAlive(process_.pid)))
       assert.strictEqual(process_.session, process_.pid)
       assert.strictEqual(process_.cwd, home)
       assert.deepStrictEqual(process_.streams, ["/dev/null", "/dev/null", "/dev/null"])

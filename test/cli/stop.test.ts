@@ -44,6 +44,7 @@ describe("athena stop", () => {
       const { env, home } = yield* Cli.scratch
       for (const [holding, why] of [
         [{ answers: false }, "takes no questions"],
+        [{ stops: false }, "was asked to end and did not within 10 seconds"],
         [{ refuses: 401 }, "refuses to answer (status 401)"]
       ] as const) {
         const holder = yield* hold({ home, version: "0.1.0", ...holding })

@@ -33,7 +33,9 @@ const findHome = (): string | undefined => {
 const placesOf = (home: string): Layout.Layout =>
   Layout.of(home, {
     platform: process.platform,
-    temporary: process.getBuiltinModule("node:os").tmpdir(),
+    get temporary() {
+      return process.getBuiltinModule("node:os").tmpdir()
+    },
     uid: process.getuid?.()
   })
 
@@ -142,4 +144,6 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
       failed(error)
     }
   })
+  // Loaded while a thread waits for the event.
+  if (!isOff()) process.getBuiltinModule("node:net")
 }

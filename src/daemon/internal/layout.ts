@@ -7,7 +7,7 @@ import { fnv1a } from "../../internal/fnv1a.ts"
 /** What of this host the places depend on. */
 export interface Host {
   readonly platform: NodeJS.Platform
-  /** The folder for what is passing. */
+  /** The folder for what is passing; read only where it is needed. */
   readonly temporary: string
   /** The number of the user, where the system has such. */
   readonly uid: number | undefined
@@ -36,10 +36,12 @@ export interface Layout {
 /** The longest path of a socket that every system takes, in bytes, with the zero that ends it. */
 const maxSocketPath = 103
 
-const socketOf = (folder: string, { platform, temporary, uid }: Host): string => {
-  if (platform === "win32") return `\\\\.\\pipe\\athena-hooks-${fnv1a(folder)}`
+const socketOf = (folder: string, host: Host): string => {
+  if (host.platform === "win32") return `\\\\.\\pipe\\athena-hooks-${fnv1a(folder)}`
   const near = `${folder}/socket`
-  return Buffer.byteLength(near) <= maxSocketPath ? near : `${temporary}/athena-${uid ?? 0}-${fnv1a(folder)}/socket`
+  return Buffer.byteLength(near) <= maxSocketPath
+    ? near
+    : `${host.temporary}/athena-${host.uid ?? 0}-${fnv1a(folder)}/socket`
 }
 
 /** The places of a home, which is an absolute path. */
