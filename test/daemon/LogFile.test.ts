@@ -8,6 +8,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as LogFile from "../../src/daemon/LogFile.ts"
@@ -103,7 +104,17 @@ describe("LogFile", () => {
     Effect.gen(function* () {
       const folder = yield* inFolder
       const make = LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 100 })
-      const writers = yield* Effect.all([make, make])
+      const files = yield* FileSystem.FileSystem
+      let moving = 0
+      let mostMoving = 0
+      const rename: typeof files.rename = (from, to) =>
+        Effect.gen(function* () {
+          mostMoving = Math.max(mostMoving, ++moving)
+          for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+          yield* files.rename(from, to)
+        }).pipe(Effect.ensuring(Effect.sync(() => void moving--)))
+      const slow = make.pipe(Effect.provideService(FileSystem.FileSystem, { ...files, rename }))
+      const writers = yield* Effect.all([slow, slow])
       const text = "x".repeat(200)
       yield* Effect.forEach(
         writers,
@@ -120,6 +131,7 @@ describe("LogFile", () => {
       assert.strictEqual(ids.length, 3_000)
       assert.strictEqual(new Set(ids).size, 3_000)
       assert.isAbove(fs.readdirSync(folder).length, 8)
+      assert.strictEqual(mostMoving, 1)
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
