@@ -3,10 +3,10 @@
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
-import { host } from "../src/daemon/internal/host.ts"
+import { layoutOf } from "../src/daemon/internal/hostLayout.ts"
 import * as Layout from "../src/daemon/internal/layout.ts"
 
-const places = Layout.of(process.argv[2]!, host())
+const places = layoutOf(process.argv[2]!)
 fs.mkdirSync(places.folder, { recursive: true, mode: 0o700 })
 fs.writeFileSync(places.token, "bench", { mode: 0o600 })
 

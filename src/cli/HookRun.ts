@@ -23,7 +23,7 @@ const isOwn = (name: string): boolean => name.startsWith("ATHENA_")
 const environment = (home: string) => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOwn(name))),
   ATHENA_HOME: home,
-  // One of a memory that is thrown away would be left behind.
+  // No process shall stay for a memory that is thrown away.
   ATHENA_DAEMON: "off"
 })
 

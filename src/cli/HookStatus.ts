@@ -3,13 +3,13 @@
  */
 import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Agents from "../install/Agents.ts"
 import * as Installer from "../install/Installer.ts"
 import * as Wiring from "../install/Wiring.ts"
 import * as Installation from "./Installation.ts"
+import * as SettingsFiles from "./SettingsFiles.ts"
+import { version } from "./version.ts"
 
 export interface HookStatus {
   readonly agent: Agents.AgentName
@@ -17,6 +17,8 @@ export interface HookStatus {
   readonly scope: Installation.Scope
   readonly file: string
   readonly installed: boolean
+  /** Whether events are posted to the resident process, or run a command each; none where nothing is installed. */
+  readonly transport: "http" | "command" | null
   readonly events: ReadonlyArray<string>
   readonly missing: ReadonlyArray<string>
   readonly outdated: ReadonlyArray<string>
@@ -28,34 +30,10 @@ export interface HookStatus {
   readonly handlers: ReadonlyArray<Wiring.Wire>
 }
 
-const readText = (file: string) =>
-  Effect.flatMap(FileSystem.FileSystem, (files) => Effect.orElseSucceed(files.readFileString(file), () => ""))
-
-/** Where an administrator sets Claude Code up for everybody. */
-const managed: Readonly<Record<string, string>> = {
-  darwin: "/Library/Application Support/ClaudeCode/managed-settings.json",
-  linux: "/etc/claude-code/managed-settings.json",
-  win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
-}
-
-const ownSwitches = (agent: Agents.Agent) => (text: string) =>
-  Result.match(agent.text.value(text), { onFailure: () => [], onSuccess: ({ value }) => agent.switches(value) })
-
 /** What is switched off, in any file that counts for the agent here. */
 const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
-  const path = yield* Path.Path
-  const user = yield* Installation.target(agent, "user")
-  const project = yield* Installation.target(agent, "project")
-  const places = [user, project].flatMap(({ agent, file }) => [
-    { file, switches: ownSwitches(agent) },
-    ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
-  ])
-  const administrators = agent.name === "claude" ? managed[process.platform] : undefined
-  if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
-  const found = yield* Effect.forEach(places, ({ file, switches }) =>
-    Effect.map(readText(file), (text) => switches(text).map((name) => `${name} in ${file}`))
-  )
-  return [...new Set(found.flat())]
+  const files = yield* SettingsFiles.of(agent)
+  return [...new Set(files.flatMap(({ file, switches }) => switches.map((name) => `${name} in ${file}`)))]
 })
 
 const isExecutable = (file: string): boolean => {
@@ -73,6 +51,12 @@ const quotedWords = (command: string): ReadonlyArray<string> =>
     ([, single, double = ""]) => single?.replaceAll("'\\''", "'") ?? double
   )
 
+/** Whether a handler posts the event. */
+export const isPost = ({ handler }: Wiring.Wire): boolean => handler["type"] === "http"
+
+const transportOf = (handlers: ReadonlyArray<Wiring.Wire>): HookStatus["transport"] =>
+  handlers.length === 0 ? null : handlers.some(isPost) ? "http" : "command"
+
 /** The program and the script that a handler names. */
 const pathsOf = ({ handler: { args, command } }: Wiring.Wire): ReadonlyArray<string> => {
   const words = Array.isArray(args) ? [command, ...args] : quotedWords(String(command))
@@ -80,7 +64,7 @@ const pathsOf = ({ handler: { args, command } }: Wiring.Wire): ReadonlyArray<str
 }
 
 const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<string> => {
-  const pairs = handlers.map(pathsOf)
+  const pairs = handlers.filter((wire) => !isPost(wire)).map(pathsOf)
   const gone = pairs.flatMap(([node = "", script = ""]) => [
     ...(isExecutable(node) ? [] : [node]),
     ...(fs.existsSync(script) ? [] : [script])
@@ -90,6 +74,11 @@ const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<strin
 
 const again = ({ name }: Agents.Agent, scope: Installation.Scope): string =>
   `run: athena install${name === "claude" ? "" : ` --agent ${name}`}${scope === "user" ? "" : ` --scope ${scope}`}`
+
+const difference = (versions: ReadonlyArray<string>): string =>
+  versions.every((found) => found === version)
+    ? "with another path, port or token than would be installed now"
+    : `of another version (${versions.join(", ")})`
 
 const problemsOf = (
   agent: Agents.Agent,
@@ -102,9 +91,9 @@ const problemsOf = (
   return [
     ...disabled.map((name) => `switched off by ${name}: take that out`),
     ...gone.map((file) => `${file} is not there, or can't be run; ${again(agent, scope)}`),
-    ...(found.missing.length > 0 ? [`no hook for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
+    ...(found.missing.length > 0 ? [`a hook is missing for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
     ...(found.outdated.length > 0 && gone.length === 0
-      ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
+      ? [`${difference(found.versions)}; ${again(agent, scope)}`]
       : []),
     ...Installation.cautions(agent, found)
   ]
@@ -115,16 +104,23 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
   Effect.gen(function* () {
     const target = yield* Installation.target(agent, scope)
     const common = { agent: agent.name, title: agent.title, scope, file: target.file }
-    const inspection = yield* Effect.result(Installer.inspect(target, yield* Installation.command))
+    const inspection = yield* Effect.result(Installer.inspect(target, yield* Installation.wantedCommand(target, scope)))
     if (Result.isFailure(inspection)) {
       const none = { events: [], missing: [], outdated: [], versions: [], disabled: [], handlers: [] }
-      return { ...common, ...none, installed: false, problems: [inspection.failure.message] } satisfies HookStatus
+      return {
+        ...common,
+        ...none,
+        installed: false,
+        transport: null,
+        problems: [inspection.failure.message]
+      } satisfies HookStatus
     }
     const found = inspection.success
     const disabled = yield* switches(agent)
     return {
       ...common,
       installed: found.events.length > 0,
+      transport: transportOf(found.handlers),
       events: found.events,
       missing: found.missing,
       outdated: found.outdated,

@@ -6,13 +6,16 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
+import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Repository from "../hooks/Repository.ts"
 import * as Agents from "../install/Agents.ts"
 import { InstallError, UnsupportedAgent } from "../install/InstallError.ts"
 import type * as Installer from "../install/Installer.ts"
 import * as Database from "../sql/Database.ts"
+import * as DaemonSwitch from "./DaemonSwitch.ts"
 import { version } from "./version.ts"
 
 export type Scope = "user" | "project"
@@ -32,10 +35,33 @@ export const dryRun = Flag.Boolean("dry-run").pipe(
   Flag.withDefault(false)
 )
 
-/** This command as it is installed: with links resolved, for they may be moved. */
-export const command = Effect.sync((): Agents.HookCommand => {
-  const script = process.argv[1] ?? ""
-  return { node: process.execPath, script: fs.existsSync(script) ? fs.realpathSync(script) : script, version }
+/** What answers hooks, with links resolved, for they may be moved: the shim beside this command, which starts faster. */
+const hookScript = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const called = process.argv[1] ?? ""
+  const script = fs.existsSync(called) ? fs.realpathSync(called) : called
+  const shim = path.join(path.dirname(script), "shim.cjs")
+  return fs.existsSync(shim) ? shim : script
+})
+
+/** This command as it is installed, with the address that events are posted to, if they are. */
+export const command = (endpoint: Option.Option<Endpoint.Endpoint>) =>
+  Effect.map(hookScript, (script): Agents.HookCommand => {
+    const common = { node: process.execPath, script, version }
+    if (Option.isNone(endpoint)) return common
+    return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token: endpoint.value.token } }
+  })
+
+/** Whether events are posted. The settings of a project are shared with others, so no token goes into them. */
+export const isPosted = (agent: Agents.Agent, scope: Scope): Effect.Effect<boolean> =>
+  agent.posts && scope === "user" ? Effect.map(DaemonSwitch.isOff, (off) => !off) : Effect.succeed(false)
+
+/** The command as it should be installed, where an address was made; one that can't be read counts as none. */
+export const wantedCommand = Effect.fnUntraced(function* ({ agent, home }: Installer.Target, scope: Scope) {
+  const endpoint = (yield* isPosted(agent, scope))
+    ? yield* Effect.orElseSucceed(Endpoint.read(home), () => Option.none<Endpoint.Endpoint>())
+    : Option.none<Endpoint.Endpoint>()
+  return yield* command(endpoint)
 })
 
 /** The agent of a name, if hooks can be installed for it. */

@@ -10,20 +10,25 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as HostCache from "./HostCache.ts"
+import * as HostCache from "../daemon/internal/hostCache.ts"
+
+/** The executor of the database of the context, with its tables made or brought up to date. */
+const migrated = Layer.unwrap(
+  MemorySchema.migrate.pipe(
+    Effect.mapError((error) => MemoryError.from("open", error)),
+    Effect.as(QueryExecutor.layer)
+  )
+)
 
 /** The executor of a database, with its tables made or brought up to date. */
-export const database = (settings: Database.Settings) =>
-  Layer.unwrap(
-    MemorySchema.migrate.pipe(
-      Effect.mapError((error) => MemoryError.from("open", error)),
-      Effect.as(QueryExecutor.layer)
-    )
-  ).pipe(Layer.provide(Database.layer(settings)))
+export const database = (settings: Database.Settings) => migrated.pipe(Layer.provide(Database.layer(settings)))
+
+/** The executor of the database of the context, with the cache before it where one is used. */
+export const executorOn = (settings: Database.Settings) => HostCache.layer(settings).pipe(Layer.provide(migrated))
 
 /** The executor of the database that the configuration names, with the cache before it where one is used. */
 export const executor = Layer.unwrap(
-  Effect.map(Database.settings, (settings) => HostCache.layer(settings).pipe(Layer.provide(database(settings))))
+  Effect.map(Database.settings, (settings) => executorOn(settings).pipe(Layer.provide(Database.layer(settings))))
 )
 
 /** The memory that the configuration names. */

@@ -17,8 +17,8 @@ import * as MemorySchema from "../memory/MemorySchema.ts"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as EventSpool from "./EventSpool.ts"
-import * as HostCache from "./HostCache.ts"
+import * as EventSpool from "../daemon/internal/eventSpool.ts"
+import * as HostCache from "../daemon/internal/hostCache.ts"
 
 /** How much of the deadline may have passed when the last attempt to empty the spool is given up. */
 const settleUntil = 0.8

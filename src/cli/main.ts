@@ -14,10 +14,13 @@ import { events } from "./commands/events.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
+import { logs } from "./commands/logs.ts"
 import { migrate } from "./commands/migrate.ts"
+import { prune } from "./commands/prune.ts"
 import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
 import { search } from "./commands/search.ts"
+import { serve } from "./commands/serve.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
 import { uninstall } from "./commands/uninstall.ts"
@@ -30,6 +33,7 @@ export const athena = Command.make("athena").pipe(
     uninstall,
     status,
     hook,
+    serve,
     demo,
     search,
     goals,
@@ -37,6 +41,8 @@ export const athena = Command.make("athena").pipe(
     events,
     cache,
     migrate,
+    prune,
+    logs,
     doctor,
     report,
     stop

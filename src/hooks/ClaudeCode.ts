@@ -340,22 +340,25 @@ export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<Ho
 export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(claude, body)
 
 /**
- * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm.
+ * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm, and a message
+ * only where its user is looking.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const encode = (event: HookEvent, output: HookOutput): string => {
-  if (output.context === undefined) return "{}"
   switch (event._tag) {
     case "SessionStart":
-      return answer("SessionStart", output.context)
+      return answer("SessionStart", output)
     case "Prompt":
-      return answer("UserPromptSubmit", output.context)
+      return answer("UserPromptSubmit", output)
     default:
       return "{}"
   }
 }
 
-const answer = (hookEventName: string, additionalContext: string): string =>
-  JSON.stringify({ hookSpecificOutput: { hookEventName, additionalContext } })
+const answer = (hookEventName: string, { context, message }: HookOutput): string =>
+  JSON.stringify({
+    systemMessage: message || undefined,
+    hookSpecificOutput: context === undefined ? undefined : { hookEventName, additionalContext: context }
+  })

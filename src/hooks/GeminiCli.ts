@@ -103,22 +103,25 @@ const isBody = (body: unknown): body is Body => typeof body === "object" && body
 export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> =>
   ClaudeCode.decodeDialect(dialect, isBody(body) ? translated(body) : body)
 
-const answer = (hookEventName: string, additionalContext: string): string =>
-  JSON.stringify({ hookSpecificOutput: { hookEventName, additionalContext } })
+const answer = (hookEventName: string, { context, message }: HookOutput): string =>
+  JSON.stringify({
+    systemMessage: message || undefined,
+    hookSpecificOutput: context === undefined ? undefined : { hookEventName, additionalContext: context }
+  })
 
 /**
- * The answer as Gemini CLI takes it: always a JSON object, with context only where context does no harm.
+ * The answer as Gemini CLI takes it: always a JSON object, with context only where context does no harm, and a message
+ * only where its user is looking.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const encode = (event: HookEvent, output: HookOutput): string => {
-  if (output.context === undefined) return "{}"
   switch (event._tag) {
     case "SessionStart":
-      return answer("SessionStart", output.context)
+      return answer("SessionStart", output)
     case "Prompt":
-      return answer("BeforeAgent", output.context)
+      return answer("BeforeAgent", output)
     default:
       return "{}"
   }

@@ -15,6 +15,11 @@ export interface HookOutput {
   readonly context: string | undefined
   /** A line for a person: something went wrong, and the answer is given all the same. */
   readonly notice?: string | undefined
+  /**
+   * A line that the agent shows to its user and keeps from the model. It is told where an agent shows such lines to whom
+   * they are for, when a session starts and when a prompt is sent, and at no other event.
+   */
+  readonly message?: string | undefined
 }
 
 /**

@@ -45,12 +45,26 @@ export interface HookOptions {
    */
   readonly projectFolder?: string | undefined
   /**
-   * Names the telling of this event, at most 64 characters: the same where the same event may be told twice, such as a
-   * UUID that its teller made. It makes the event one event where the agent gave it no id of its own; without either,
-   * each telling is an event.
+   * Names the delivery of the event, 1 to 64 characters: an event that the agent gave no id is the same event when it is
+   * told again under the same name.
    */
   readonly deliveryId?: string | undefined
+  /**
+   * Finds where an event of a session belongs, from the folder that it tells of; `Repository.find` when absent. A process
+   * that stays need not look at the disk at each event of a session.
+   */
+  readonly find?: typeof findPlace | undefined
 }
+
+const findPlace = (
+  _sessionId: string,
+  folder: string
+): Effect.Effect<Repository.Repository, Repository.FolderNotFound, FileSystem.FileSystem | Path.Path> =>
+  Repository.find(folder)
+
+/** Where an event belongs. */
+const placeOf = (event: HookEvent, { find = findPlace, projectFolder }: HookOptions) =>
+  find(event.sessionId, projectFolder ?? event.cwd)
 
 /**
  * What a program needs.
@@ -85,8 +99,7 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
     const memory = yield* MemoryBridge
     const known = yield* memory.getSession(event.sessionId)
     if (Option.isSome(known)) return known.value
-    const repository = yield* Repository.find(options.projectFolder ?? event.cwd)
-    return yield* memory.openSession({ id: event.sessionId, ...repository })
+    return yield* memory.openSession({ id: event.sessionId, ...(yield* placeOf(event, options)) })
   })
 
 /**
@@ -99,19 +112,16 @@ const storedText = (text: string, length: number = storedLength): string => {
   return preview(clean, length)
 }
 
-/**
- * What makes an event the same when it is told again: the agent's own id, else that of the delivery, in which a part has
- * its number; none where there is neither.
- */
+/** What makes an event the same when it is told again; none where neither the agent nor the delivery has an id. */
 const key = (
   event: HookEvent,
+  { deliveryId }: HookOptions,
   kind: string,
   id: string | undefined,
-  { deliveryId }: HookOptions,
-  part = 0
+  index: number = 0
 ): string | undefined => {
-  const known = id ?? (deliveryId === undefined ? undefined : `delivery:${deliveryId}:${part}`)
-  return known === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${known}`
+  const named = id ?? (deliveryId === undefined ? undefined : `delivery:${deliveryId}:${index}`)
+  return named === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${named}`
 }
 
 /** An agent answers a prompt more than once: what it says tells the answers apart. */
@@ -140,7 +150,7 @@ const isKept = (
   Effect.gen(function* () {
     const sink = yield* EventSink
     if (sink === undefined) return false
-    const place = yield* Repository.find(options.projectFolder ?? event.cwd)
+    const place = yield* placeOf(event, options)
     return yield* sink.keep(
       drafts
         .filter(({ content }) => content !== "")
@@ -236,8 +246,8 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
 /** Notifications share the id of the prompt before them, so they are told apart by what they say. */
 const promptKey = (event: Prompt, options: HookOptions): string | undefined =>
   event.fromPerson
-    ? key(event, "prompt", event.promptId, options)
-    : key(event, "notification", fnv1a(event.text), options)
+    ? key(event, options, "prompt", event.promptId)
+    : key(event, options, "notification", fnv1a(event.text))
 
 /** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
 const prompt = (event: Prompt, options: HookOptions) =>
@@ -272,8 +282,8 @@ const toolContent = (call: ToolCall): string => {
 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
-    const unstamped = event.calls.slice(0, 1_000).map((call, part): Draft => ({
-      key: key(event, "tool", call.id, options, part),
+    const unstamped = event.calls.slice(0, 1_000).map((call, index): Draft => ({
+      key: key(event, options, "tool", call.id, index),
       type: "tool_execution",
       content: toolContent(call),
       outcome: call.outcome,
@@ -294,7 +304,7 @@ const answer = (event: Answer, options: HookOptions) => {
   const content = storedText(event.text)
   const helper = event.helperId !== undefined
   return recordOne(event, options, {
-    key: key(event, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text), options),
+    key: key(event, options, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
     type: helper ? "subagent_message" : "assistant_message",
     content,
     importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
@@ -304,7 +314,7 @@ const answer = (event: Answer, options: HookOptions) => {
 const compaction = (event: Compaction, options: HookOptions) => {
   const done = event.summary !== undefined
   return recordOne(event, options, {
-    key: key(event, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? ""), options),
+    key: key(event, options, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
     type: "compaction",
     content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
     importance: done ? 0.8 : 0.2
@@ -313,7 +323,7 @@ const compaction = (event: Compaction, options: HookOptions) => {
 
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
   recordOne(event, options, {
-    key: key(event, "end", event.promptId, options),
+    key: key(event, options, "end", event.promptId),
     type: "session_end",
     content: `session ended (${event.reason.slice(0, 100)})`,
     importance: 0.2

@@ -111,9 +111,53 @@ const settled = (output: HookOutput): Effect.Effect<HookOutput> =>
       : Effect.map(sink.settle, (notice) => ({ ...output, notice: output.notice ?? notice }))
   )
 
+/** What an event that memory has no use for is answered with. */
+const ignored: RunResult = { event: "Ignored", answer: "{}", notices: [] }
+
+/** What a program has to say, as the agent takes it. */
+const resultOf = (event: HookEvent, adapter: HookAdapter, output: HookOutput): RunResult => ({
+  event: event._tag,
+  answer: adapter.encode(event, output),
+  notices: output.notice === undefined ? [] : [output.notice]
+})
+
+/**
+ * Reads the event that a payload tells of. Fails with `InvalidPayload` where it tells of none.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decode = (
+  body: string,
+  adapter: HookAdapter = ClaudeCode
+): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> => Effect.flatMap(parse(body), adapter.decode)
+
+/**
+ * Answers an event with the memory of the context, however long it takes, in a span `hook NAME` with the name of the
+ * event. It never fails.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const answer = (
+  event: HookEvent,
+  options: HookProgram.HookOptions & {
+    /** The agent that calls; Claude Code where absent. */
+    readonly adapter?: HookAdapter | undefined
+  } = {}
+): Effect.Effect<RunResult, never, HookProgram.Requirements> =>
+  event._tag === "Ignored"
+    ? Effect.succeed(ignored)
+    : HookProgram.handle(event, options).pipe(
+        Effect.flatMap(settled),
+        Effect.map((output) => resultOf(event, options.adapter ?? ClaudeCode, output)),
+        Effect.catchCause(failOpen(event._tag)),
+        Effect.withSpan(`hook ${event._tag}`)
+      )
+
 const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
-    if (event._tag === "Ignored") return { event: event._tag, answer: "{}", notices: [] }
+    if (event._tag === "Ignored") return ignored
     const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
     const output = yield* HookProgram.handle(event, options).pipe(
       Effect.flatMap(settled),
@@ -122,11 +166,7 @@ const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
     )
     return output._tag === "None"
       ? nothing(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
-      : {
-          event: event._tag,
-          answer: (options.adapter ?? ClaudeCode).encode(event, output.value),
-          notices: output.value.notice === undefined ? [] : [output.value.notice]
-        }
+      : resultOf(event, options.adapter ?? ClaudeCode, output.value)
   }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
 
 /**
@@ -150,8 +190,7 @@ export const run = <E, R>(
   body: string,
   options: RunOptions<E, R>
 ): Effect.Effect<RunResult, never, FileSystem.FileSystem | Path.Path | R> =>
-  parse(body).pipe(
-    Effect.flatMap((options.adapter ?? ClaudeCode).decode),
+  decode(body, options.adapter).pipe(
     Effect.flatMap((event) => handle(event, options)),
     Effect.catchCause(failOpen(undefined))
   )

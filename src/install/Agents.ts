@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
 import * as ClaudeCode from "../hooks/ClaudeCode.ts"
@@ -24,6 +25,19 @@ import * as Wiring from "./Wiring.ts"
 export type AgentName = "claude" | "codex" | "gemini" | "qwen" | "cursor"
 
 /**
+ * Where a process that stays answers events over HTTP.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HookEndpoint {
+  /** What events are posted to, followed by `/` and the name of the agent: `http://127.0.0.1:21234/hooks`. */
+  readonly url: string
+  /** Goes into the settings in plain text: agents fill no variables in but those of their own environment. */
+  readonly token: Redacted.Redacted
+}
+
+/**
  * The installed command `athena`, in full paths, so that it needs no search path and no shell.
  *
  * @category models
@@ -34,6 +48,11 @@ export interface HookCommand {
   readonly node: string
   readonly script: string
   readonly version: string
+  /**
+   * For agents that can post events. Where absent, every event runs the command; so for settings that are shared with
+   * others, which must hold no secret.
+   */
+  readonly endpoint?: HookEndpoint | undefined
 }
 
 /**
@@ -67,6 +86,8 @@ export interface Agent {
   readonly file: string
   /** What is installed for a command. */
   readonly wiring: (command: HookCommand) => Wiring.Wiring
+  /** Whether it posts events to an endpoint; the others run the command at every event. */
+  readonly posts: boolean
   /** What a person has to do, or to know, once the hooks are installed. */
   readonly hint: string | undefined
   /** What the settings say that keeps hooks from running. */
@@ -99,19 +120,47 @@ export interface Unsupported {
 /** How long an agent waits for a hook, in seconds. The hook itself ends after 6 at the latest. */
 const timeoutSeconds = 10
 
+/** How long Claude Code waits for a process that hangs, at every event again: what it can't do in that time it does later. */
+const postTimeoutSeconds = 1
+
 /** Claude Code gives all hooks of a session's end 1.5 seconds together, or as long as a handler of the settings asks for. */
 const sessionEndSeconds = 5
 
-const claudeWiring = ({ node, script, version }: HookCommand): Wiring.Wiring =>
-  ClaudeCode.events.map((event) => ({
-    event,
-    handler: {
-      type: "command",
-      command: node,
-      args: [script, "hook", Wiring.mark(version)],
-      timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
-    }
-  }))
+const claudeCommand = (
+  { node, script, version }: HookCommand,
+  event: string,
+  ...flags: ReadonlyArray<string>
+): Wiring.Handler => ({
+  type: "command",
+  command: node,
+  args: [script, "hook", "--agent", "claude", ...flags, Wiring.mark(version)],
+  timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
+})
+
+/** The same address for all events: Claude Code calls an address once an event, in however many files it stands. */
+const claudePost = ({ token, url }: HookEndpoint, version: string, event: string): Wiring.Handler => ({
+  type: "http",
+  url: `${url}/claude`,
+  headers: { Authorization: Wiring.bearer(token), "Athena-Installed-By": Wiring.mark(version) },
+  timeout: event === "SessionEnd" ? sessionEndSeconds : postTimeoutSeconds
+})
+
+/** The event from which on a session is over for the moment, so that nobody waits for what is done then. */
+const revivingEvent = "Stop"
+
+/**
+ * Posts every event but the first one of a session, of which Claude Code posts none. Who posts to nobody gets no second
+ * try, so a command that nobody waits for looks after the process where there is time, and tells it the event if it was dead.
+ */
+const claudeWiring = (command: HookCommand): Wiring.Wiring => {
+  const { endpoint, version } = command
+  return ClaudeCode.events.flatMap((event) => {
+    if (endpoint === undefined || event === "SessionStart") return [{ event, handler: claudeCommand(command, event) }]
+    const post = { event, handler: claudePost(endpoint, version, event) }
+    if (event !== revivingEvent) return [post]
+    return [post, { event, handler: { ...claudeCommand(command, event, "--revive"), async: true } }]
+  })
+}
 
 /** A word of a command line as the shell of the system takes it. */
 const quoted = (word: string): string =>
@@ -162,6 +211,7 @@ export const claude: Agent = {
   folderVariable: "CLAUDE_CONFIG_DIR",
   file: "settings.json",
   wiring: claudeWiring,
+  posts: true,
   hint: undefined,
   switches: switchedOff,
   commentCaution:
@@ -181,6 +231,7 @@ const codexToml: Agent = {
   folderVariable: "CODEX_HOME",
   file: "config.toml",
   wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  posts: false,
   hint: codexHint,
   switches: () => [],
   commentCaution: undefined,
@@ -197,7 +248,8 @@ const codexToml: Agent = {
 export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
 
 /**
- * Qwen Code. It counts a command's time in milliseconds.
+ * Qwen Code. It counts a command's time in milliseconds. It is said to post events too, past a guard against addresses of
+ * the own host, which was not seen at work: so it runs commands.
  *
  * @category agents
  * @since 0.1.0
@@ -209,6 +261,7 @@ export const qwen: Agent = {
   folderVariable: undefined,
   file: "settings.json",
   wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
+  posts: false,
   hint: undefined,
   switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
   commentCaution: undefined,
@@ -229,6 +282,7 @@ export const gemini: Agent = {
   folderVariable: undefined,
   file: "settings.json",
   wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
+  posts: false,
   hint: undefined,
   switches: () => [],
   commentCaution: undefined,

@@ -7,7 +7,8 @@
  * that were there before.
  *
  * A file is replaced as a whole, follows its links, keeps its mode, and is written only if nobody else has written it
- * meanwhile; what it was before is kept beside it, three times at most.
+ * meanwhile; what it was before is kept beside it, three times at most, for its owner alone. A file that gets a secret is
+ * closed to other users for as long as it holds it.
  *
  * @since 0.1.0
  */
@@ -51,8 +52,10 @@ export interface Target {
 export interface Plan {
   readonly target: Target
   readonly kind: "create" | "change" | "delete" | "nothing"
-  /** As a unified diff; empty where there is nothing to do. */
+  /** As a unified diff, in which every token is `***`; empty where no text changes. */
   readonly diff: string
+  /** The mode that the file has, if there is one, and the one that it gets. */
+  readonly mode: { readonly before: number | undefined; readonly after: number }
   /** @internal */
   readonly snapshot: SettingsFile.Snapshot
   /** @internal */
@@ -86,21 +89,29 @@ const invalid =
 const fromResult = <A>(target: Target, result: Result.Result<A, Problem>): Effect.Effect<A, InstallError> =>
   Effect.mapError(Effect.fromResult(result), invalid(target.file))
 
+/** What is left of a mode where nobody but the owner may do anything. Windows keeps no such modes. */
+const closed = (mode: number): number => (process.platform === "win32" ? mode : mode & 0o7700)
+
+/** The mode that a file had before it was closed; the one that it has, where somebody has set another one since. */
+const reopened = (mode: number, receipt: Receipts.Receipt | undefined): number =>
+  receipt?.mode !== undefined && mode === closed(receipt.mode) ? receipt.mode : mode
+
 const planOf = (
   target: Target,
   snapshot: SettingsFile.Snapshot,
   after: string | undefined,
-  receipt: Receipts.Receipt | undefined
+  receipt: Receipts.Receipt | undefined,
+  mode = snapshot.content?.mode ?? target.newMode
 ): Plan => {
   const before = snapshot.content?.text
-  const kind =
-    before === after ? "nothing" : before === undefined ? "create" : after === undefined ? "delete" : "change"
+  const isSame = before === after && (before === undefined || snapshot.content?.mode === mode)
+  const kind = isSame ? "nothing" : before === undefined ? "create" : after === undefined ? "delete" : "change"
   const names = {
     fromFile: before === undefined ? "/dev/null" : target.file,
     toFile: after === undefined ? "/dev/null" : target.file
   }
-  const diff = TextDiff.unified(TextDiff.lines(before ?? "", after ?? ""), names)
-  return { target, kind, diff, snapshot, after, receipt }
+  const diff = Wiring.masked(TextDiff.unified(TextDiff.lines(before ?? "", after ?? ""), names))
+  return { target, kind, diff, mode: { before: snapshot.content?.mode, after: mode }, snapshot, after, receipt }
 }
 
 /** What leads from the text after some changes back to the text before them. */
@@ -117,6 +128,16 @@ const undoOf = (before: string, steps: Change["steps"]): ReadonlyArray<ReadonlyA
 /** The text as it was before our last installation, if nobody has changed it since. */
 const restored = (text: string, receipt: Receipts.Receipt | undefined): string | undefined =>
   receipt?.digest === Receipts.digest(text) ? receipt.undo.reduce<string>(Edit.apply, text) : undefined
+
+/**
+ * Fails with `NotAccessible` where a settings file is there and can't be changed; for those who have something to make
+ * before they install.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const checkWritable = ({ file }: Target): Effect.Effect<void, InstallError, Files> =>
+  Effect.flatMap(SettingsFile.read(file), SettingsFile.checkWritable)
 
 /**
  * Plans to put hooks into a settings file, to bring them up to date, or nothing, if they are.
@@ -147,15 +168,18 @@ export const planInstall = Effect.fnUntraced(function* (
     ours.length === 0
       ? undoOf(before, change.steps)
       : (yield* fromResult(target, target.agent.text.uninstall(change.text, change.kept))).steps
+  const mode = snapshot.content?.mode ?? target.newMode
+  const hasSecret = Wiring.hasSecret(wiring)
   const receipt = {
     file: target.file,
     digest: Receipts.digest(change.text),
     undo,
     kept: change.kept,
     created: snapshot.content === undefined || known?.created === true,
-    folders: known?.folders ?? []
+    folders: known?.folders ?? [],
+    mode: !hasSecret ? undefined : mode === closed(mode) ? known?.mode : mode
   }
-  return planOf(target, snapshot, change.text, receipt)
+  return planOf(target, snapshot, change.text, receipt, hasSecret ? closed(mode) : reopened(mode, known))
 })
 
 /**
@@ -177,12 +201,17 @@ export const planUninstall = Effect.fnUntraced(function* (target: Target): Effec
   const change = yield* fromResult(target, target.agent.text.uninstall(text, known?.kept ?? []))
   const after = restored(text, known) ?? change.text
   const isLeftOver = known?.created === true && target.agent.text.isBlank(after)
-  return planOf(target, snapshot, isLeftOver ? undefined : after, known)
+  const mode = reopened(snapshot.content?.mode ?? target.newMode, known)
+  return planOf(target, snapshot, isLeftOver ? undefined : after, known, mode)
 })
 
-const write = Effect.fnUntraced(function* ({ after, receipt, snapshot, target }: Plan, as: "install" | "uninstall") {
+const write = Effect.fnUntraced(function* (
+  { after, mode, receipt, snapshot, target }: Plan,
+  as: "install" | "uninstall"
+) {
   if (after === undefined) return yield* SettingsFile.remove(snapshot, receipt?.folders ?? [])
-  const folders = yield* SettingsFile.replace(snapshot, after, target.newMode)
+  const folderMode = target.newMode === 0o600 ? 0o700 : 0o755
+  const folders = yield* SettingsFile.replace(snapshot, after, { mode: mode.after, folderMode })
   if (as === "uninstall" || receipt === undefined) return
   yield* Receipts.save(target.home, { ...receipt, folders: [...folders, ...receipt.folders] })
 })
@@ -262,7 +291,7 @@ export const uninstall = (target: Target): Effect.Effect<Done, InstallError, Fil
 export interface Inspection {
   /** The events that have a handler of ours. */
   readonly events: ReadonlyArray<string>
-  /** Those that should have one and have none. */
+  /** Those that have none, or fewer than they should. */
   readonly missing: ReadonlyArray<string>
   /** Those whose handler is not what would be installed now: of another version, or with another path. */
   readonly outdated: ReadonlyArray<string>
@@ -278,6 +307,9 @@ export interface Inspection {
 }
 
 const unique = (names: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(names)]
+
+const count = (wires: ReadonlyArray<Found>, event: string): number =>
+  wires.filter((wire) => wire.event === event).length
 
 const isAsWanted = (wiring: Wiring.Wiring, { event, handler }: Found): boolean =>
   wiring.some((wire) => wire.event === event && JSON.stringify(wire.handler) === JSON.stringify(handler))
@@ -300,7 +332,7 @@ export const inspect = Effect.fnUntraced(function* (
   const events = unique(handlers.map(({ event }) => event))
   return {
     events,
-    missing: unique(wiring.map(({ event }) => event)).filter((event) => !events.includes(event)),
+    missing: unique(wiring.map(({ event }) => event)).filter((event) => count(handlers, event) < count(wiring, event)),
     outdated: unique(handlers.filter((found) => !isAsWanted(wiring, found)).map(({ event }) => event)),
     versions: unique(handlers.flatMap(({ handler }) => Wiring.installedBy(handler) ?? [])),
     switches: target.agent.switches(value),

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Redacted from "effect/Redacted"
 
 /**
  * A value as JSON has it.
@@ -81,6 +82,41 @@ export const installedBy = (handler: unknown): string | undefined => {
   }
   return undefined
 }
+
+/**
+ * The header by which a handler shows that it may post, in plain text.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bearer = (token: Redacted.Redacted): string => `Bearer ${Redacted.value(token)}`
+
+const bearers = /\b(Bearer +)[\w.~+/=-]+/gi
+
+/**
+ * Whether a wiring has a secret in it, so that the file it is written into is nobody else's business.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const hasSecret = (wiring: Wiring): boolean =>
+  wiring.some(({ handler }) => texts(handler).some((text) => text.search(bearers) >= 0))
+
+/**
+ * A text with `***` in the place of every secret that a handler may carry.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Wiring from "athena-hooks/install/Wiring"
+ *
+ * Wiring.masked('"Authorization": "Bearer 3q2-7w"') // '"Authorization": "Bearer ***"'
+ * ```
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const masked = (text: string): string => text.replaceAll(bearers, "$1***")
 
 /** A handler, or a group of them. */
 const commandsInGroup = (group: unknown): ReadonlyArray<string> => {

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { CacheStore } from "../cache/CacheStore.ts"
+import type { ChangeFeed } from "../cache/ChangeFeed.ts"
 import * as QueryCache from "../cache/QueryCache.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as MemoryBridge from "./MemoryBridge.ts"
@@ -26,6 +27,11 @@ import * as MemorySchema from "./MemorySchema.ts"
  */
 export const version = "1"
 
+const versioned = (options: QueryCache.QueryCacheOptions): QueryCache.QueryCacheOptions => ({
+  ...options,
+  version: [version, options.version ?? ""].join("/")
+})
+
 /**
  * Provides the cache as a middleware for the queries of the memory: `QueryCache.layer` with their version.
  *
@@ -35,7 +41,21 @@ export const version = "1"
 export const middleware = (
   options: QueryCache.QueryCacheOptions = {}
 ): Layer.Layer<QueryExecutor.QueryExecutor | QueryCache.QueryCache, never, QueryExecutor.QueryExecutor | CacheStore> =>
-  QueryCache.layer({ ...options, version: [version, options.version ?? ""].join("/") })
+  QueryCache.layer(versioned(options))
+
+/**
+ * As `middleware`, for a database that other hosts write to as well: `QueryCache.layerFeed`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const middlewareFeed = (
+  options: QueryCache.QueryCacheOptions = {}
+): Layer.Layer<
+  QueryExecutor.QueryExecutor | QueryCache.QueryCache,
+  never,
+  QueryExecutor.QueryExecutor | CacheStore | ChangeFeed
+> => QueryCache.layerFeed(versioned(options))
 
 /**
  * Provides the memory, and the cache under it, with the tables made or brought up to date. Give the cache a `namespace`

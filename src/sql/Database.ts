@@ -185,7 +185,11 @@ const embedded = (settings: Embedded, options: DatabaseOptions) =>
         Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made"))
       )
       return Layer.merge(
-        Sqlite.layer({ filename: path.join(settings.home, filename), busyTimeout: options.timeout }),
+        Sqlite.layer({
+          filename: path.join(settings.home, filename),
+          busyTimeout: options.timeout,
+          autoVacuum: "incremental"
+        }),
         Layer.succeed(Database, { settings, poolStats: Effect.succeedNone })
       )
     })

@@ -47,6 +47,11 @@ export interface SqliteOptions {
    * of one disk sync a commit. `normal` when absent.
    */
   readonly durability?: "normal" | "full" | undefined
+  /**
+   * Whether a file that is made now can give space back in small steps, see `SqliteSpace.giveBack`. It makes the file
+   * 0.1 % larger. A file that is there stays as it was made. `none` when absent.
+   */
+  readonly autoVacuum?: "none" | "incremental" | undefined
   /** Opens an existing file without the right to change it. `false` when absent. */
   readonly readonly?: boolean | undefined
 }
@@ -72,10 +77,16 @@ const busyTimeoutMs = (options: SqliteOptions): Effect.Effect<number, SqlError> 
  * Switching to WAL needs the file to itself for an instant, and SQLite does not wait for that even with a busy
  * timeout, so the switch is tried again until the processes that open the file together have found their order.
  */
-const enableWal = (sql: SqlClient.SqlClient, timeoutMs: number): Effect.Effect<void, SqlError> =>
+const enableWal = (
+  sql: SqlClient.SqlClient,
+  timeoutMs: number,
+  autoVacuum: SqliteOptions["autoVacuum"]
+): Effect.Effect<void, SqlError> =>
   Effect.gen(function* () {
     const current = yield* sql<{ journal_mode: string }>`PRAGMA journal_mode`
     if (current[0]?.journal_mode === "wal" || current[0]?.journal_mode === "memory") return
+    // Only the first page that is ever written can say it, and the switch to WAL writes that.
+    if (autoVacuum === "incremental") yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`PRAGMA journal_mode = WAL`
   }).pipe(
     Effect.retry({
@@ -109,7 +120,7 @@ export const make = (
 
     yield* sql`PRAGMA busy_timeout = ${sql.literal(String(timeoutMs))}`
     if (options.readonly !== true) {
-      yield* enableWal(sql, timeoutMs)
+      yield* enableWal(sql, timeoutMs, options.autoVacuum)
       yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(journalSizeLimit))}`
     }
     yield* sql`PRAGMA synchronous = ${sql.literal(options.durability ?? "normal")}`

@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
 
@@ -19,7 +20,8 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
     fs.chmodSync(settings, mode)
   }
   const read = () => fs.readFileSync(settings, "utf8")
-  const athena = (...args: ReadonlyArray<string>) => Cli.run(args, { env, cwd: project })
+  const athena = (...args: ReadonlyArray<string>) =>
+    Cli.run(args, { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
   const json = (...args: ReadonlyArray<string>) =>
     Effect.map(athena(...args, "--json"), ({ code, stdout }): any => ({ code, ...JSON.parse(stdout) }))
   /** Everything below the home, by name and content. */
@@ -73,7 +75,14 @@ describe("athena install", () => {
       assert.strictEqual(installed.code, 0, installed.stderr)
       assert.include(installed.stdout, `hooks for 10 events are in ${settings}`)
 
-      const session: Agent.Session = { settings, cwd: project, env: { ...env, CLAUDE_PROJECT_DIR: project } }
+      const serving = yield* Effect.forkScoped(Cli.run(["serve"], { env }))
+      const statusWhen = (is: (status: any) => boolean) => Effect.repeat(json("status"), { until: is })
+      yield* statusWhen(({ resident }) => resident.state === "running")
+      const session: Agent.Session = {
+        settings,
+        cwd: project,
+        env: { ...env, ATHENA_DAEMON: "on", CLAUDE_PROJECT_DIR: project }
+      }
       const tell = Effect.fnUntraced(function* (id: string, name: string, more: object = {}) {
         const body = { hook_event_name: name, session_id: id, cwd: project, ...more }
         const ours = (yield* Agent.tell(session, body)).at(-1)!
@@ -89,22 +98,30 @@ describe("athena install", () => {
       })
       yield* tell("s-1", "Stop", { last_assistant_message: "Deploys go through the staging branch." })
       yield* tell("s-1", "SessionEnd", { reason: "other" })
+      const status = yield* statusWhen(({ memory }) => memory.events >= 4)
       const next = yield* tell("s-2", "SessionStart", { source: "startup" })
       assert.include(next.hookSpecificOutput?.additionalContext, "Deploys go through the staging branch.")
 
-      const status = yield* json("status")
       assert.deepInclude(status, { code: 0, healthy: true })
       assert.deepInclude(status.memory, { database: "embedded", events: 4, projects: 1 })
       assert.deepInclude(status.agents[0], {
         agent: "claude",
         scope: "user",
         installed: true,
+        transport: "http",
         missing: [],
         outdated: []
       })
-      assert.match((yield* athena("status")).stdout, /^Claude Code \(user\) +10 events, version \d+\.\d+\.\d+ {2}\//)
+      assert.match(
+        (yield* athena("status")).stdout,
+        /^Claude Code \(user\) +10 events, posted, version \d+\.\d+\.\d+ {2}\//
+      )
 
-      assert.strictEqual((yield* athena("uninstall")).code, 0)
+      const checks = (yield* json("doctor")).checks.filter(({ status }: any) => status !== "ok")
+      assert.deepStrictEqual(checks, [])
+
+      assert.deepInclude(yield* json("uninstall"), { code: 0, stopped: true })
+      assert.deepInclude(yield* Fiber.join(serving), { code: 0, stderr: "" })
       assert.strictEqual(read(), before)
       assert.deepInclude(yield* json("uninstall"), { code: 0, change: "nothing", done: false })
       assert.include((yield* athena("status")).stdout, "not installed")
@@ -217,7 +234,7 @@ describe("athena install", () => {
       assert.strictEqual(start?.timeout, 10)
       assert.strictEqual(end?.timeout, 5)
       assert.strictEqual(start?.command, process.execPath)
-      assert.strictEqual(start?.args?.[0], fs.realpathSync(Cli.bin))
+      assert.strictEqual(start?.args?.[0], Cli.hookScript)
     })
   )
 
@@ -248,7 +265,8 @@ describe("athena install", () => {
         const both = yield* Effect.all([athena("install"), athena("install")], { concurrency: 2 })
         for (const { code, stderr } of both) assert.strictEqual(code, 0, stderr)
         const once = read()
-        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 10)
+        // One an event, and one more at Stop.
+        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 11)
         assert.deepInclude(yield* json("install"), { change: "nothing", done: false })
         assert.strictEqual(read(), once)
         yield* athena("uninstall")
@@ -324,11 +342,11 @@ describe("athena install", () => {
       write(installed.replace("{", '{ "disableAllHooks": true,'))
       assert.match(yield* problems, /switched off by disableAllHooks in .*settings\.json: take that out/)
       write(installed.replaceAll(/athena-hooks@[\d.]+/g, "athena-hooks@0.0.1"))
-      assert.match(yield* problems, /of another version or place \(0\.0\.1\); run: athena install/)
-      write(installed.replaceAll("bin.js", "gone.js"))
+      assert.match(yield* problems, /of another version \(0\.0\.1\); run: athena install/)
+      write(installed.replaceAll(path.basename(Cli.hookScript), "gone.js"))
       assert.match(yield* problems, /gone\.js is not there, or can't be run; run: athena install/)
       write(installed.replace('"Stop"', '"Stopp"'))
-      assert.match(yield* problems, /no hook for Stop; run: athena install/)
+      assert.match(yield* problems, /a hook is missing for Stop; run: athena install/)
       write(installed.replace("{", "{ // mine\n"))
       assert.match(yield* problems, /the file has comments/)
       write("{")
@@ -365,13 +383,13 @@ describe("athena doctor, of what is installed", () => {
       yield* json("install")
       const good = yield* checks()
       assert.isTrue(good.healthy)
-      assert.include(good.of("claude user").detail, `hooks for 10 events, version `)
+      assert.include(good.of("claude user").detail, `hooks for 10 events, posted, version `)
       assert.match(good.of("claude run").detail, /^the installed command answered a session's start in \d+ ms$/)
       assert.isFalse(fs.existsSync(path.join(folder, ".athena", "athena.db")))
 
       const installed = read()
       const script = path.join(folder, "script.js")
-      const broken = installed.replaceAll(JSON.stringify(fs.realpathSync(Cli.bin)), JSON.stringify(script))
+      const broken = installed.replaceAll(JSON.stringify(Cli.hookScript), JSON.stringify(script))
       assert.match((yield* checks(broken)).of("claude user").advice, /script\.js is not there/)
       for (const [source, problem] of [
         ["process.exit(2)", /did not end in order/],

@@ -37,10 +37,11 @@ describe("DaemonClient", () => {
       const home = yield* homeIn
       const requests = yield* FakeDaemon.start(home, (request, response) => {
         if (request.url === "/stop") response.writeHead(202, FakeDaemon.headers()).end()
+        else if (request.url === "/status") FakeDaemon.answer(response, FakeDaemon.statusOf(home))
         else FakeDaemon.answer(response, { ...FakeDaemon.healthOf(home), more: 1 })
       })
       assert.deepStrictEqual(yield* ask(home, ({ health }) => health), FakeDaemon.healthOf(home) as never)
-      assert.strictEqual((yield* ask(home, ({ status }) => status))["more"], 1)
+      assert.deepStrictEqual(yield* ask(home, ({ status }) => status), FakeDaemon.statusOf(home) as never)
       yield* ask(home, ({ stop }) => stop)
       assert.deepStrictEqual(
         requests.map(({ headers, method, url }) => [method, url, headers.authorization, headers["athena-protocol"]]),

@@ -58,6 +58,24 @@ describe("HookAdapters", () => {
     }
   )
 
+  it.each(Object.entries(HookAdapters.byName))("%s shows its user a message where the user looks", (_, adapter) => {
+    for (const name of adapter.events) {
+      const event = decode(adapter, name, fields[name])
+      const isShown = event._tag === "SessionStart" || event._tag === "Prompt"
+      const encode = (output: HookOutput.HookOutput) => JSON.parse(adapter.encode(event, output)) as unknown
+      assert.deepStrictEqual(
+        encode({ context: undefined, message: "not kept" }),
+        isShown ? { systemMessage: "not kept" } : {}
+      )
+      const hookSpecificOutput = { hookEventName: name, additionalContext: "facts" }
+      assert.deepStrictEqual(
+        encode({ context: "facts", message: "not kept" }),
+        isShown ? { systemMessage: "not kept", hookSpecificOutput } : {}
+      )
+      assert.deepStrictEqual(encode({ context: undefined, message: "", notice: "for the log" }), {})
+    }
+  })
+
   it.each(Object.entries(HookAdapters.byName))("%s names itself where something is no event", (_, adapter) => {
     const title = { claude: "Claude Code", codex: "Codex", gemini: "Gemini CLI", qwen: "Qwen Code" }
     const name = Object.entries(HookAdapters.byName).find(([, one]) => one === adapter)![0] as keyof typeof title

@@ -4,6 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import * as Agents from "../../src/install/Agents.ts"
 import type * as InstallError from "../../src/install/InstallError.ts"
@@ -14,6 +15,13 @@ import * as TempFolder from "../utils/TempFolder.ts"
 
 const command: Agents.HookCommand = { node: "/bin/node", script: "/opt/bin.js", version: "1.0.0" }
 const wiring = Agents.claude.wiring(command)
+
+const token = "t0ken-_".repeat(6)
+const resident: Agents.HookCommand = {
+  ...command,
+  endpoint: { url: "http://127.0.0.1:21234/hooks", token: Redacted.make(token) }
+}
+const posts = Agents.claude.wiring(resident)
 
 const scratch = Effect.map(TempFolder.make, (folder) => {
   const file = path.join(folder, ".claude", "settings.json")
@@ -297,6 +305,131 @@ describe("Installer", () => {
       assert.deepStrictEqual((yield* Installer.inspect(target, command)).outdated, [])
       assert.deepStrictEqual((yield* Installer.inspect(target, { ...command, script: "/new" })).outdated, found.events)
       assert.include(read(), '"timeout": 5')
+    })
+  )
+
+  onDisk(
+    "gives back the exact bytes and the mode, whatever was wired at first and later",
+    Effect.gen(function* () {
+      const { file, mode, target, write } = yield* scratch
+      const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e9))
+      const random = Generator.make(seed)
+      const manner = { comments: true, trailingCommas: false, empty: true }
+      const texts = Array.from({ length: 40 }, () => SettingsText.make(random, manner, ["Stop", "SessionStart"]))
+      const later = Agents.claude.wiring({ ...resident, version: "2.0.0", script: "/opt/shim.cjs" })
+      for (const text of ["", "{}", others, ...texts]) {
+        const before = random.chance(0.5) ? 0o644 : 0o600
+        write(text, before)
+        for (const wires of [wiring, posts, later, wiring, posts].slice(random.int(5))) {
+          yield* install(target, wires)
+          assert.strictEqual(mode(), wires === wiring ? before : 0o600)
+        }
+        yield* Installer.uninstall(target)
+        assert.isTrue(fs.readFileSync(file).equals(Buffer.from(text)), `SEED=${seed} ${JSON.stringify(text)}`)
+        assert.strictEqual(mode(), before)
+      }
+    })
+  )
+
+  onDisk(
+    "brings commands of an earlier installation to posts, each in its place, and posts of an earlier one up to date",
+    Effect.gen(function* () {
+      const { read, target, write } = yield* scratch
+      write('{ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "say" }] }] } }')
+      yield* install(target, Agents.claude.wiring({ ...command, script: "/opt/bin.js", version: "0.9.0" }))
+      const handlersOf = () =>
+        (JSON.parse(read()) as any).hooks.Stop.flatMap((group: any) => group.hooks.map(({ type }: any) => type))
+      assert.deepStrictEqual(handlersOf(), ["command", "command"])
+      assert.deepStrictEqual((yield* Installer.inspect(target, resident)).outdated.length, 10)
+      yield* install(target, posts)
+      assert.deepStrictEqual(handlersOf(), ["command", "http", "command"])
+      assert.strictEqual(read().split("installed-by").length - 1, posts.length)
+      assert.deepInclude(yield* Installer.inspect(target, resident), { outdated: [], missing: [], versions: ["1.0.0"] })
+      const { endpoint } = resident
+      const outdated = (other: Partial<Agents.HookEndpoint>) =>
+        Effect.map(
+          Installer.inspect(target, { ...resident, endpoint: { ...endpoint!, ...other } }),
+          ({ outdated }) => outdated.length
+        )
+      assert.strictEqual(yield* outdated({}), 0)
+      assert.strictEqual(yield* outdated({ token: Redacted.make("another") }), 9)
+      assert.strictEqual(yield* outdated({ url: "http://127.0.0.1:21235/hooks" }), 9)
+      const again = Agents.claude.wiring({ ...resident, endpoint: { ...endpoint!, url: "http://127.0.0.1:1/hooks" } })
+      yield* install(target, again)
+      assert.strictEqual(read().split("http://127.0.0.1:1/hooks/claude").length - 1, 9)
+      assert.notInclude(read(), "21234")
+      assert.strictEqual((yield* install(target, again)).plan.kind, "nothing")
+    })
+  )
+
+  onDisk(
+    "sees a handler that is missing beside another one of its event",
+    Effect.gen(function* () {
+      const { target } = yield* scratch
+      yield* install(
+        target,
+        posts.filter(({ handler }) => handler["async"] !== true)
+      )
+      assert.deepStrictEqual((yield* Installer.inspect(target, resident)).missing, ["Stop"])
+    })
+  )
+
+  onDisk(
+    "closes a file that gets a secret to others, and shows the secret nowhere else",
+    Effect.gen(function* () {
+      const { beside, file, folder, mode, read, target, write } = yield* scratch
+      write(others, 0o644)
+      const planned = yield* Installer.planInstall(target, posts)
+      assert.deepStrictEqual(planned.mode, { before: 0o644, after: 0o600 })
+      assert.include(planned.diff, '"Authorization": "Bearer ***"')
+      assert.notInclude(planned.diff, token)
+      yield* install(target, posts)
+      assert.include(read(), token)
+      assert.strictEqual(mode(), 0o600)
+      // Another token is another text, though it looks the same.
+      yield* TestClock.adjust("2 millis")
+      const changed = { ...resident, endpoint: { ...resident.endpoint!, token: Redacted.make("another-token") } }
+      const { plan } = yield* install(target, Agents.claude.wiring(changed))
+      assert.strictEqual(plan.kind, "change")
+      assert.include(plan.diff, "Bearer ***")
+      assert.notMatch(plan.diff, /another-token|t0ken/)
+      assert.strictEqual(beside().length, 2)
+      for (const name of beside())
+        assert.strictEqual(fs.statSync(path.join(path.dirname(file), name)).mode & 0o777, 0o600)
+      const receipts = path.join(folder, "home", "install")
+      for (const name of fs.readdirSync(receipts)) {
+        assert.notMatch(fs.readFileSync(path.join(receipts, name), "utf8"), /another-token|t0ken/)
+        assert.strictEqual(fs.statSync(path.join(receipts, name)).mode & 0o777, 0o600)
+      }
+      const out = yield* Installer.uninstall(target)
+      assert.deepStrictEqual(out.plan.mode, { before: 0o600, after: 0o644 })
+      assert.notMatch(out.plan.diff, /another-token/)
+      assert.strictEqual(read(), others)
+      assert.strictEqual(mode(), 0o644)
+    })
+  )
+
+  onDisk(
+    "closes a file that was opened again, and leaves a mode that somebody else has set since",
+    Effect.gen(function* () {
+      const { file, mode, target, write } = yield* scratch
+      write(others, 0o644)
+      yield* install(target, posts)
+      fs.chmodSync(file, 0o640)
+      assert.deepInclude((yield* install(target, posts)).plan, { kind: "change", diff: "" })
+      assert.strictEqual(mode(), 0o600)
+      assert.strictEqual((yield* install(target, posts)).plan.kind, "nothing")
+      yield* Installer.uninstall(target)
+      assert.strictEqual(mode(), 0o640)
+      yield* install(target, posts)
+      fs.chmodSync(file, 0o700)
+      yield* Installer.uninstall(target)
+      assert.strictEqual(mode(), 0o700)
+      // Commands are no secret: the mode is as it was.
+      fs.chmodSync(file, 0o664)
+      yield* install(target, posts)
+      yield* install(target)
+      assert.strictEqual(mode(), 0o664)
     })
   )
 })

@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
+import * as Redacted from "effect/Redacted"
+import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
 import * as Agents from "../../src/install/Agents.ts"
 import * as Wiring from "../../src/install/Wiring.ts"
 
@@ -9,11 +11,78 @@ const command: Agents.HookCommand = {
   version: "1.2.3-beta.1"
 }
 
+const endpoint: Agents.HookEndpoint = { url: "http://127.0.0.1:21234/hooks", token: Redacted.make("s3cret-_token") }
+
 const group = (...commands: ReadonlyArray<string>) => ({ hooks: commands.map((command) => ({ command })) })
 
 describe("Wiring", () => {
   it.each(Agents.supported.map((agent) => [agent.name, agent] as const))("of %s carries the mark", (_, agent) => {
     for (const { handler } of agent.wiring(command)) assert.strictEqual(Wiring.installedBy(handler), command.version)
+  })
+
+  it("posts the events of Claude Code to one address, but for the first, and looks after the process at Stop", () => {
+    const wiring = Agents.claude.wiring({ ...command, endpoint })
+    const posts = wiring.filter(({ handler }) => handler["type"] === "http")
+    assert.deepStrictEqual(
+      posts.map(({ event }) => event),
+      ClaudeCode.events.filter((event) => event !== "SessionStart")
+    )
+    for (const { event, handler } of posts) {
+      assert.deepStrictEqual(handler, {
+        type: "http",
+        url: "http://127.0.0.1:21234/hooks/claude",
+        headers: {
+          Authorization: "Bearer s3cret-_token",
+          "Athena-Installed-By": "--installed-by=athena-hooks@1.2.3-beta.1"
+        },
+        timeout: event === "SessionEnd" ? 5 : 1
+      })
+    }
+    const args = [command.script, "hook", "--agent", "claude"]
+    const mark = Wiring.mark(command.version)
+    assert.deepStrictEqual(
+      wiring.filter(({ handler }) => handler["type"] !== "http"),
+      [
+        {
+          event: "SessionStart",
+          handler: { type: "command", command: command.node, args: [...args, mark], timeout: 10 }
+        },
+        {
+          event: "Stop",
+          handler: {
+            type: "command",
+            command: command.node,
+            args: [...args, "--revive", mark],
+            timeout: 10,
+            async: true
+          }
+        }
+      ]
+    )
+    for (const { handler } of wiring) assert.strictEqual(Wiring.installedBy(handler), command.version)
+  })
+
+  it("has commands alone for agents that post nothing, or without an address to post to", () => {
+    const others = Agents.supported.filter(({ name }) => name !== "claude")
+    for (const { wiring } of others) assert.deepStrictEqual(wiring({ ...command, endpoint }), wiring(command))
+    const commands = Agents.claude.wiring(command)
+    assert.deepStrictEqual(
+      commands.map(({ event }) => event),
+      ClaudeCode.events
+    )
+    for (const { handler } of commands) assert.hasAllKeys(handler, ["type", "command", "args", "timeout"])
+  })
+
+  it("knows a secret, and shows none", () => {
+    assert.isFalse(Wiring.hasSecret(Agents.claude.wiring(command)))
+    assert.isTrue(Wiring.hasSecret(Agents.claude.wiring({ ...command, endpoint })))
+    const text = JSON.stringify(Agents.claude.wiring({ ...command, endpoint }))
+    assert.include(text, "s3cret-_token")
+    assert.notInclude(Wiring.masked(text), "s3cret")
+    assert.strictEqual(
+      Wiring.masked("authorization: bearer a/b+c== x, Bearer $VAR"),
+      "authorization: bearer *** x, Bearer $VAR"
+    )
   })
 
   it("knows its mark in any text of a handler, and nothing else for it", () => {

@@ -1,5 +1,5 @@
 /**
- * An agent as far as hooks go: it reads its settings and runs what they say at an event.
+ * An agent as far as hooks go: it reads its settings and runs, or posts to, what they say at an event.
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -7,10 +7,15 @@ import * as Effect from "effect/Effect"
 
 export interface Handler {
   readonly type: string
+  /** Where the event is posted to, and with what. */
+  readonly url?: string
+  readonly headers?: Readonly<Record<string, string>>
   readonly command: string
   /** Where present, the command is a program and is run without a shell. */
   readonly args?: ReadonlyArray<string>
   readonly timeout: number
+  /** Whether it is run beside the agent, which does not read the answer. */
+  readonly async?: boolean
 }
 
 export interface Answer {
@@ -21,6 +26,7 @@ export interface Answer {
 
 export interface Session {
   readonly settings: string
+  /** Without `ATHENA_DAEMON`, commands start no resident process. */
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
 }
@@ -35,7 +41,7 @@ export const handlers = (settings: string, event: string): ReadonlyArray<Handler
 
 const run = (handler: Handler, session: Session, body: unknown): Effect.Effect<Answer> =>
   Effect.callback((resume) => {
-    const options = { env: { PATH: process.env["PATH"] ?? "", ...session.env }, cwd: session.cwd }
+    const options = { env: { PATH: process.env["PATH"] ?? "", ATHENA_DAEMON: "off", ...session.env }, cwd: session.cwd }
     const child =
       handler.args === undefined
         ? spawn("/bin/sh", ["-c", handler.command], options)
@@ -51,6 +57,26 @@ const run = (handler: Handler, session: Session, body: unknown): Effect.Effect<A
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Tells all handlers of an event, and gives their answers. */
+/** An answer that is not of the 200s is an error that the user sees. */
+const post = ({ headers, url }: Handler, body: unknown): Effect.Effect<Answer> =>
+  Effect.promise(async () => {
+    const init = {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(body)
+    }
+    try {
+      const response = await fetch(url!, init)
+      const text = await response.text()
+      return { code: response.ok ? 0 : response.status, stdout: text || "{}", stderr: "" }
+    } catch (error) {
+      return { code: null, stdout: "", stderr: String(error) }
+    }
+  })
+
+/** Tells all handlers of an event that the agent waits for, and gives their answers. */
 export const tell = (session: Session, body: { readonly hook_event_name: string }) =>
-  Effect.forEach(handlers(session.settings, body.hook_event_name), (handler) => run(handler, session, body))
+  Effect.forEach(
+    handlers(session.settings, body.hook_event_name).filter((handler) => handler.async !== true),
+    (handler) => (handler.type === "http" ? post(handler, body) : run(handler, session, body))
+  )

@@ -9,6 +9,11 @@ import * as TempFolder from "./TempFolder.ts"
 
 export const bin: string = path.join(import.meta.dirname, "..", "..", "dist", "cli", "bin.js")
 
+const shim = path.join(path.dirname(bin), "shim.cjs")
+
+/** What is written into the settings of agents. */
+export const hookScript: string = fs.existsSync(shim) ? shim : bin
+
 export interface Result {
   readonly code: number | null
   readonly stdout: string

@@ -4,12 +4,13 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Command from "effect/cli/Command"
+import { megabytes } from "../../internal/text.ts"
 import * as QueryCache from "../../cache/QueryCache.ts"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
-import * as HostCache from "../HostCache.ts"
+import * as HostCache from "../../daemon/internal/hostCache.ts"
 
 const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
 
@@ -25,8 +26,6 @@ const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
     )
     return yield* Effect.provide(use, memory)
   })
-
-const megabytes = (bytes: number): string => `${(bytes / (1024 * 1024)).toFixed(1)} MB`
 
 const stats = Command.make(
   "stats",

@@ -11,7 +11,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { DeadEvent, Stats } from "../../events/EventRecorder.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
-import * as EventSpool from "../EventSpool.ts"
+import * as EventSpool from "../../daemon/internal/eventSpool.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
 

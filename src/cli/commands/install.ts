@@ -2,10 +2,15 @@
  * `athena install`: puts the hooks into the settings of a coding agent.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
+import type { Endpoint } from "../../daemon/Endpoint.ts"
 import * as Installer from "../../install/Installer.ts"
+import * as InstallEndpoint from "../InstallEndpoint.ts"
 import * as Installation from "../Installation.ts"
 import * as Output from "../Output.ts"
+
+const octal = (mode: number): string => mode.toString(8)
 
 /** What was done, as JSON. */
 export const report = ({ backup, plan }: Installer.Done, dryRun: boolean) => ({
@@ -14,41 +19,86 @@ export const report = ({ backup, plan }: Installer.Done, dryRun: boolean) => ({
   change: plan.kind,
   done: !dryRun && plan.kind !== "nothing",
   diff: plan.diff,
+  mode: plan.kind === "delete" ? null : octal(plan.mode.after),
   backup: backup ?? null
 })
+
+/** What becomes of who may read the file, where that changes. */
+export const modeLines = ({ kind, mode: { after, before }, target }: Installer.Plan): ReadonlyArray<string> => {
+  if (kind !== "change" || before === undefined || before === after) return []
+  return after < before
+    ? [`${target.file} gets a token, so it is closed to other users: mode ${octal(after)}, ${octal(before)} before`]
+    : [`${target.file} holds no token, so it has mode ${octal(after)} again`]
+}
 
 const passing = (script: string) =>
   `warning: ${script} is in a cache that is emptied now and then: install athena-hooks for good, and run this again`
 
-const lines = ({ backup, plan }: Installer.Done, events: number): ReadonlyArray<string> => {
+const lines = (
+  { backup, plan }: Installer.Done,
+  events: number,
+  details: ReadonlyArray<string>
+): ReadonlyArray<string> => {
   const { agent, file } = plan.target
   if (plan.kind === "nothing") return [`${agent.title}: up to date, ${file} is as it was`]
   return [
     `${agent.title}: hooks for ${events} events are in ${file}`,
     ...(backup === undefined ? [] : [`before it was: ${backup}`]),
+    ...details,
     ...(agent.hint === undefined ? [] : [agent.hint]),
     "see that it works: athena status; take it out: athena uninstall"
   ]
 }
 
+/** Where events are posted to, if they are. */
+const endpointFor = Effect.fnUntraced(function* (
+  { agent, home }: Installer.Target,
+  scope: Installation.Scope,
+  dryRun: boolean
+) {
+  if (!(yield* Installation.isPosted(agent, scope))) return { endpoint: Option.none<Endpoint>(), notes: [] }
+  const { endpoint, notes } = yield* dryRun ? InstallEndpoint.planned(home) : InstallEndpoint.make(home)
+  return { endpoint: Option.some(endpoint), notes }
+})
+
+const postedTo = ({ port }: Endpoint): string =>
+  `events go to port ${port} of 127.0.0.1; the next session starts the process that answers there`
+
 export const install = Command.make(
   "install",
   { agent: Installation.agent, scope: Installation.scope, dryRun: Installation.dryRun, json: Output.json },
   Effect.fnUntraced(function* ({ agent: name, dryRun, json, scope }) {
-    const agent = yield* Installation.supported(name)
-    const command = yield* Installation.command
-    const target = yield* Installation.target(agent, scope)
+    const target = yield* Installation.target(yield* Installation.supported(name), scope)
+    // Looked at before anything is made, so that nothing is made where the file can't be used.
+    const found = yield* Installer.inspect(target, yield* Installation.wantedCommand(target, scope))
+    yield* Installer.checkWritable(target)
+    const { endpoint, notes } = yield* endpointFor(target, scope, dryRun)
+    const command = yield* Installation.command(endpoint)
     const wiring = target.agent.wiring(command)
-    const found = yield* Installer.inspect(target, command)
     const warnings = [
       ...(Installation.isPassing(command) ? [passing(command.script)] : []),
-      ...Installation.cautions(agent, found).map((caution) => `warning: ${caution}`)
+      ...Installation.cautions(target.agent, found).map((caution) => `warning: ${caution}`)
     ]
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
       : yield* Installer.install(target, wiring)
-    const text = dryRun && done.plan.kind !== "nothing" ? [done.plan.diff.trimEnd()] : lines(done, wiring.length)
-    yield* Output.print(json, { ...report(done, dryRun), warnings }, [...text, ...warnings])
+    const more = Option.isSome(endpoint) ? yield* InstallEndpoint.warnings(target.file) : []
+    const events = new Set(wiring.map(({ event }) => event)).size
+    const isChange = done.plan.kind !== "nothing"
+    const details = isChange ? [...modeLines(done.plan), ...Option.toArray(endpoint).map(postedTo)] : []
+    const diff = [done.plan.diff.trimEnd(), ...details].filter((line) => line !== "")
+    const text = dryRun && isChange ? diff : lines(done, events, details)
+    yield* Output.print(
+      json,
+      {
+        ...report(done, dryRun),
+        transport: Option.isSome(endpoint) ? "http" : "command",
+        port: Option.getOrNull(Option.map(endpoint, ({ port }) => port)),
+        notes,
+        warnings: [...warnings, ...more]
+      },
+      [...text, ...notes, ...warnings, ...more]
+    )
   })
 ).pipe(
   Command.withDescription("Put the hooks into the settings of a coding agent; everything else in them stays as it is")

@@ -1,5 +1,6 @@
 /**
- * `athena status`: which agents have the hooks, whether they can run, and how much is remembered.
+ * `athena status`: which agents have the hooks, whether they can run, how the resident process is, and how much is
+ * remembered.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -11,6 +12,7 @@ import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
 import * as HookStatus from "../HookStatus.ts"
 import * as Output from "../Output.ts"
+import * as ResidentStatus from "../ResidentStatus.ts"
 import { version } from "../version.ts"
 
 interface Memory {
@@ -57,8 +59,9 @@ const memory = Effect.gen(function* () {
 })
 
 const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
-  const { events, installed, problems, scope, title, versions } = status
-  const state = installed ? `${events.length} events, version ${versions.join(", ")}` : "not installed"
+  const { events, installed, problems, scope, title, transport, versions } = status
+  const how = transport === "http" ? "posted" : "by command"
+  const state = installed ? `${events.length} events, ${how}, version ${versions.join(", ")}` : "not installed"
   return [
     `${`${title} (${scope})`.padEnd(24)} ${problems.length > 0 && installed ? "PROBLEM, " : ""}${state}  ${status.file}`,
     ...problems.map((problem) => `${" ".repeat(24)} -> ${problem}`)
@@ -76,16 +79,21 @@ export const status = Command.make(
   Effect.fnUntraced(function* ({ json }) {
     const hooks = yield* HookStatus.all
     const remembered = yield* memory
-    const healthy = remembered.problem === null && hooks.every(({ problems }) => problems.length === 0)
+    const resident = yield* ResidentStatus.ask
+    const healthy =
+      remembered.problem === null &&
+      resident.problems.length === 0 &&
+      hooks.every(({ problems }) => problems.length === 0)
     const agents = hooks.map(({ handlers: _, ...rest }) => rest)
-    yield* Output.print(json, { version, healthy, agents, memory: remembered }, [
+    yield* Output.print(json, { version, healthy, agents, resident, memory: remembered }, [
       ...hooks.flatMap(hookLines),
+      ...ResidentStatus.lines(resident),
       ...memoryLines(remembered)
     ])
     if (!healthy) process.exitCode = 1
   })
 ).pipe(
   Command.withDescription(
-    "Show which agents have the hooks, whether they can run, and how much is remembered; exit code 1 where something is wrong"
+    "Show which agents have the hooks, how the resident process is, and how much is remembered; exit code 1 where something is wrong"
   )
 )

@@ -6,7 +6,9 @@ import * as Command from "effect/cli/Command"
 import * as Installer from "../../install/Installer.ts"
 import * as Installation from "../Installation.ts"
 import * as Output from "../Output.ts"
-import { report } from "./install.ts"
+import * as HookStatus from "../HookStatus.ts"
+import * as Resident from "../Resident.ts"
+import { modeLines, report } from "./install.ts"
 
 const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
   const { agent, file } = plan.target
@@ -16,9 +18,18 @@ const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
       ? `${agent.title}: ${file} held nothing else and is removed`
       : `${agent.title}: the hooks are out of ${file}`,
     ...(backup === undefined ? [] : [`before it was: ${backup}`]),
+    ...modeLines(plan),
     "what is remembered stays, in ATHENA_HOME or the database"
   ]
 }
+
+/** Ends the process that answered hooks, once no agent that is known here has any; says whether there was one. */
+const endResident = Effect.fnUntraced(function* (home: string) {
+  const hooks = yield* HookStatus.all
+  return hooks.some(({ installed }) => installed) ? false : yield* Resident.stop(home)
+})
+
+const ended = "no agent has hooks any more, so the resident process was asked to end"
 
 export const uninstall = Command.make(
   "uninstall",
@@ -28,7 +39,8 @@ export const uninstall = Command.make(
     const done = dryRun
       ? { plan: yield* Installer.planUninstall(target), backup: undefined }
       : yield* Installer.uninstall(target)
+    const stopped = dryRun ? false : yield* endResident(target.home)
     const text = dryRun && done.plan.kind !== "nothing" ? [done.plan.diff.trimEnd()] : lines(done)
-    yield* Output.print(json, report(done, dryRun), text)
+    yield* Output.print(json, { ...report(done, dryRun), stopped }, [...text, ...(stopped ? [ended] : [])])
   })
 ).pipe(Command.withDescription("Take the hooks out of the settings of a coding agent; what is remembered stays"))

@@ -26,7 +26,9 @@ export const Receipt = Schema.Struct({
   /** Whether there was no such file before. */
   created: Schema.Boolean,
   /** The folders that were made for it, the uppermost first. */
-  folders: Schema.Array(Schema.String)
+  folders: Schema.Array(Schema.String),
+  /** The mode that it had before it was closed to others. */
+  mode: Schema.optional(Schema.Natural)
 })
 
 export type Receipt = typeof Receipt.Type

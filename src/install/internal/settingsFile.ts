@@ -161,17 +161,23 @@ const create = Effect.fnUntraced(function* (name: string, target: string) {
   )
 })
 
+export interface Modes {
+  readonly mode: number
+  /** Of folders that have to be made for the file. */
+  readonly folderMode: number
+}
+
 /**
- * Replaces the file, keeping its mode and its owner. It is the old one or the new one at every moment. Gives the folders
- * that had to be made.
+ * Replaces the file, keeping its owner. It is the old one or the new one at every moment. Gives the folders that had to
+ * be made.
  */
-export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: string, newMode: number) {
+export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: string, { folderMode, mode }: Modes) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const { content, file, target } = snapshot
   return yield* Effect.gen(function* () {
-    const folders = yield* makeFolders(path.dirname(target), newMode === 0o600 ? 0o700 : 0o755)
-    const name = yield* draft(snapshot, new TextEncoder().encode(text), content?.mode ?? newMode)
+    const folders = yield* makeFolders(path.dirname(target), folderMode)
+    const name = yield* draft(snapshot, new TextEncoder().encode(text), mode)
     yield* checkUnchanged(snapshot)
     yield* content === undefined ? create(name, target) : fs.rename(name, target)
     return folders

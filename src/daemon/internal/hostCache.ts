@@ -8,14 +8,14 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
-import * as CacheStore from "../cache/CacheStore.ts"
-import * as CachedMemory from "../memory/CachedMemory.ts"
-import * as QueryExecutor from "../query/QueryExecutor.ts"
-import * as Database from "../sql/Database.ts"
+import * as CacheStore from "../../cache/CacheStore.ts"
+import * as CachedMemory from "../../memory/CachedMemory.ts"
+import * as QueryExecutor from "../../query/QueryExecutor.ts"
+import * as Database from "../../sql/Database.ts"
 import { serverName } from "./serverName.ts"
 
 /** The file of the cache, in the folder of the memory. */
-const filename = "cache.db"
+export const filename = "cache.db"
 
 /** The file holds a thread up while another process has it locked, and a hook has little time. */
 const busyTimeout = "20 millis"
@@ -40,11 +40,18 @@ export const file = (settings: Database.Settings) =>
 const namespaceOf = (settings: Database.Postgres): string =>
   `${new URL(Redacted.value(settings.url)).username}@${serverName(settings)}`
 
+/** How all processes that share the file must use it. */
+export const options = (settings: Database.Postgres) => ({
+  namespace: namespaceOf(settings),
+  announceWithin: "100 millis" as const
+})
+
+/** The store in the file. */
+export const store = (file: string) => CacheStore.layerSqlite({ filename: file, busyTimeout })
+
 /** The cache in a file, as a middleware. */
 export const middleware = (settings: Database.Postgres, file: string) =>
-  CachedMemory.middleware({ namespace: namespaceOf(settings), announceWithin: "100 millis" }).pipe(
-    Layer.provide(CacheStore.layerSqlite({ filename: file, busyTimeout }))
-  )
+  CachedMemory.middleware(options(settings)).pipe(Layer.provide(store(file)))
 
 /** What goes between the memory and the executor of the database: the cache, or nothing. */
 export const layer = (

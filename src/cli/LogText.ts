@@ -1,0 +1,95 @@
+/**
+ * The lines of the logs for a person.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/** A line of `athena.log`, or of `shim.log`, which has an event and a reason. Whatever else it is, it is shown. */
+const Entry = Schema.Struct({
+  time: Schema.Union([Schema.String, Schema.Finite]),
+  level: Schema.optional(Schema.String),
+  message: Schema.optional(Schema.Unknown),
+  annotations: Schema.optional(Schema.Record(Schema.String, Schema.Unknown)),
+  spans: Schema.optional(Schema.Record(Schema.String, Schema.Unknown)),
+  cause: Schema.optional(Schema.String),
+  event: Schema.optional(Schema.Unknown),
+  reason: Schema.optional(Schema.Unknown)
+})
+
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Entry))
+
+export interface Line {
+  /** As it stands in the file. */
+  readonly raw: string
+  /** Nothing where the line is damaged. */
+  readonly entry: typeof Entry.Type | undefined
+}
+
+export const parse = (raw: string): Line => ({ raw, entry: Option.getOrUndefined(decode(raw)) })
+
+const levels = ["trace", "debug", "info", "warn", "error", "fatal"]
+
+/** What has no level, such as what the shim writes down, went wrong. */
+const levelOf = ({ entry }: Line): string => (entry?.level ?? "WARN").toUpperCase()
+
+/** Whether the line is of a level or above. What is damaged is not kept back. */
+export const isAtLeast = (line: Line, level: string): boolean => {
+  const found = levels.indexOf(levelOf(line).toLowerCase())
+  return found < 0 || found >= levels.indexOf(level)
+}
+
+const momentOf = ({ entry }: Line): DateTime.DateTime | undefined =>
+  entry === undefined ? undefined : Option.getOrUndefined(DateTime.make(entry.time))
+
+/** Each line with its time; one that has none has that of the line before it. */
+const timed = (lines: ReadonlyArray<Line>) => {
+  let at = Number.NEGATIVE_INFINITY
+  return lines.map((line) => {
+    const own = momentOf(line)
+    if (own !== undefined) at = DateTime.toEpochMillis(own)
+    return { line, at }
+  })
+}
+
+/** The lines of two logs in the order of their times; those of a log stay in its order where the times are the same. */
+export const merge = (a: ReadonlyArray<Line>, b: ReadonlyArray<Line>): ReadonlyArray<Line> =>
+  [...timed(a), ...timed(b)].toSorted((x, y) => (x.at < y.at ? -1 : x.at > y.at ? 1 : 0)).map(({ line }) => line)
+
+/** A terminal obeys control characters, and some characters turn the direction of what follows. */
+const control = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g
+
+const escape = (text: string): string =>
+  text.replace(control, (character) =>
+    character === "\n" ? "\\n" : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value))
+
+/** Quoted where it would not be seen where it ends. */
+const valueOf = (value: unknown): string => {
+  const text = textOf(value)
+  return typeof value === "string" && (text === "" || /[\s"=]/.test(text)) ? JSON.stringify(text) : text
+}
+
+const pairs = (record: Readonly<Record<string, unknown>> | undefined): ReadonlyArray<string> =>
+  Object.entries(record ?? {}).map(([key, value]) => `${key}=${valueOf(value)}`)
+
+/** One line: time, level, message, and the rest as `key=value`. */
+export const format = (line: Line): string => {
+  const { entry } = line
+  if (entry === undefined) return escape(line.raw)
+  const isShim = entry.message === undefined && entry.reason !== undefined
+  const moment = momentOf(line)
+  return escape(
+    [
+      moment === undefined ? textOf(entry.time) : DateTime.formatIso(moment),
+      levelOf(line).padEnd(5),
+      isShim ? `answered without the resident process: ${textOf(entry.reason)}` : textOf(entry.message ?? ""),
+      ...pairs(entry.event === undefined ? undefined : { event: entry.event }),
+      ...pairs(entry.annotations),
+      ...pairs(entry.spans),
+      ...pairs(entry.cause === undefined ? undefined : { cause: entry.cause })
+    ].join(" ")
+  )
+}

@@ -1,0 +1,27 @@
+/**
+ * What `install`, `uninstall` and `doctor` ask the resident process of a home.
+ */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import { DaemonClient, type DaemonClientError } from "../daemon/DaemonClient.ts"
+import type { Health } from "../daemon/DaemonStatus.ts"
+import * as ResidentClient from "./ResidentClient.ts"
+
+/** A process that answered, or why none did. */
+export type Resident = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
+
+/** How the process of a home is. */
+export const ask = (home: string): Effect.Effect<Resident, never, FileSystem.FileSystem> =>
+  DaemonClient.use((client) => client.health).pipe(
+    Effect.map((health): Resident => ({ _tag: "Running", health })),
+    Effect.catch((error) => Effect.succeed<Resident>(error)),
+    Effect.provide(ResidentClient.layer({ home }))
+  )
+
+/** Asks the process of a home to end, and says whether there was one that does. */
+export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  DaemonClient.use((client) => client.stop).pipe(
+    Effect.as(true),
+    Effect.orElseSucceed(() => false),
+    Effect.provide(ResidentClient.layer({ home }))
+  )

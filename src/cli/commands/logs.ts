@@ -1,0 +1,77 @@
+/**
+ * `athena logs`: what the resident process has logged, and the hooks that had to answer without it.
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { layoutOf } from "../../daemon/internal/hostLayout.ts"
+import * as LogReader from "../../daemon/internal/logReader.ts"
+import * as LogFile from "../../daemon/LogFile.ts"
+import * as LogWriter from "../../daemon/internal/logWriter.ts"
+import * as Database from "../../sql/Database.ts"
+import * as LogText from "../LogText.ts"
+import * as Output from "../Output.ts"
+
+/** How many files of each log are looked for: `LogFile` may have been told to keep more than by default. */
+const maxFiles = 100
+
+const folder = Effect.map(Database.home, (home) => layoutOf(home).logs)
+
+/** The paths of both logs, newest first. */
+const pathsIn = (folder: string) =>
+  Effect.map(Path.Path, (path) => ({
+    athena: LogWriter.pathsOf(path, { folder, name: LogFile.filename, files: maxFiles }),
+    shim: LogWriter.pathsOf(path, { folder, name: "shim.log", files: 2 })
+  }))
+
+const show = (lines: ReadonlyArray<LogText.Line>, json: boolean) =>
+  Effect.forEach(lines, (line) => Console.log(json ? line.raw : LogText.format(line)), { discard: true })
+
+export const logs = Command.make(
+  "logs",
+  {
+    lines: Flag.Int("lines").pipe(
+      Flag.withDescription("How many lines at most, from 1 to 100000"),
+      Flag.filter(
+        (lines) => lines >= 1 && lines <= 100_000,
+        () => "from 1 to 100000"
+      ),
+      Flag.withDefault(50)
+    ),
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withDescription("Go on with what is logged from now on, until interrupted"),
+      Flag.withDefault(false)
+    ),
+    level: Flag.Literals("level", ["trace", "debug", "info", "warn", "error", "fatal"]).pipe(
+      Flag.withDescription("Only lines of this level or above"),
+      Flag.withDefault("trace" as const)
+    ),
+    json: Output.json.pipe(Flag.withDescription("Print the lines as they are: one JSON object each"))
+  },
+  Effect.fnUntraced(function* ({ follow, json, level, lines }) {
+    const paths = yield* pathsIn(yield* folder)
+    const isWanted = (raw: string) => LogText.isAtLeast(LogText.parse(raw), level)
+    const athena = yield* LogReader.look(paths.athena)
+    const shim = yield* LogReader.look(paths.shim)
+    const last = LogText.merge(
+      (yield* LogReader.tail(athena, lines, isWanted)).map(LogText.parse),
+      (yield* LogReader.tail(shim, lines, isWanted)).map(LogText.parse)
+    ).slice(-lines)
+    yield* show(last, json)
+    if (last.length === 0 && !json && !follow) yield* Console.log("nothing was logged")
+    if (!follow) return
+
+    const each = (raw: string) => (isWanted(raw) ? show([LogText.parse(raw)], json) : Effect.void)
+    let positions = { athena: LogReader.endOf(athena), shim: LogReader.endOf(shim) }
+    // A file system tells of changes everywhere in another way, and on some not at all.
+    for (;;) {
+      yield* Effect.sleep("250 millis")
+      positions = {
+        athena: yield* LogReader.follow(yield* LogReader.look(paths.athena), positions.athena, each),
+        shim: yield* LogReader.follow(yield* LogReader.look(paths.shim), positions.shim, each)
+      }
+    }
+  })
+).pipe(Command.withDescription("Show what the resident process has logged, and the hooks that answered without it"))

@@ -1,0 +1,127 @@
+/**
+ * `athena prune`: deletes what the memory does not keep, now, and makes its file as small as what is left.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
+import * as Flag from "effect/cli/Flag"
+import { megabytes } from "../../internal/text.ts"
+import * as Retention from "../../memory/Retention.ts"
+import * as Database from "../../sql/Database.ts"
+import * as SqliteSpace from "../../sql/SqliteSpace.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+
+const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
+const policyLine = ({ maxAge, maxBytes }: Retention.Policy): string => {
+  const age = Duration.isFinite(maxAge) ? `for ${plural(Duration.toDays(maxAge), "day")}` : "for ever"
+  return `kept       ${age}, ${Number.isFinite(maxBytes) ? `up to ${megabytes(maxBytes)}` : "without a limit in size"}`
+}
+
+const leftLine = (label: string, { events, oldest, space }: Retention.Plan): string =>
+  [
+    `${label.padEnd(10)} ${plural(events, "event")}`,
+    ...(oldest === undefined ? [] : [`the oldest of ${DateTime.formatIso(oldest)}`]),
+    ...(space === undefined ? [] : [`${megabytes(space.live)} in use, ${megabytes(space.free)} free in the file`])
+  ].join(", ")
+
+const goesLine = ({ bytes, tooMany, tooOld }: Retention.Plan): string =>
+  [
+    `would go   ${plural(tooOld + tooMany, "event")}: ${tooOld} too old, ${tooMany === 0 ? "0" : `about ${tooMany}`} too many`,
+    ...(bytes === undefined ? [] : [`about ${megabytes(bytes)}`])
+  ].join(", ")
+
+const deletedLine = ({ bytes, events, sessions }: Retention.Pruned): string =>
+  `deleted    ${plural(events, "event")}, ${plural(sessions, "session")} without an event, ${megabytes(bytes)} given back`
+
+const json = ({ oldest, ...plan }: Retention.Plan) => ({
+  ...plan,
+  oldest: oldest === undefined ? null : DateTime.formatIso(oldest)
+})
+
+/** The part of the file, and the bytes, from which on it is worth to write it anew. */
+const worthShare = 0.25
+const worthBytes = 64 * 1_048_576
+
+/** A file that can give space back in steps need not be written anew. */
+const isWorthRewriting = ({ file, free, isIncremental }: SqliteSpace.Space): boolean =>
+  !isIncremental && free > worthBytes && free > file * worthShare
+
+/** Writes the file anew where that is worth it, and says so before, because others wait for it. */
+const rewrite = (settings: Database.Settings, asJson: boolean) =>
+  Effect.gen(function* () {
+    if (settings._tag === "Postgres") return false
+    const space = yield* SqliteSpace.read
+    if (!isWorthRewriting(space)) return false
+    if (!asJson) {
+      yield* Console.log(`${megabytes(space.free)} of the file are free: it is written anew, and hooks wait meanwhile`)
+    }
+    yield* SqliteSpace.rewrite(settings.home)
+    return true
+  })
+
+/** The size of the file of the embedded database, in bytes. */
+const sizeOf = (settings: Database.Settings) =>
+  settings._tag === "Postgres" ? Effect.succeed(0) : Effect.map(SqliteSpace.read, ({ file }) => file)
+
+const dry = (policy: Retention.Policy, asJson: boolean) =>
+  Effect.gen(function* () {
+    const plan = yield* Retention.plan(policy)
+    yield* Output.print(asJson, { dryRun: true, ...json(plan) }, [
+      policyLine(policy),
+      leftLine("stored", plan),
+      goesLine(plan)
+    ])
+  })
+
+const wet = (policy: Retention.Policy, settings: Database.Settings, asJson: boolean) =>
+  Effect.gen(function* () {
+    const before = yield* sizeOf(settings)
+    const counts = yield* Retention.prune(policy)
+    const rewritten = yield* rewrite(settings, asJson)
+    const left = yield* Retention.plan(policy)
+    const pruned = { ...counts, bytes: Math.max(0, before - (yield* sizeOf(settings))), rewritten }
+    yield* Output.print(asJson, { dryRun: false, pruned, left: json(left) }, [
+      policyLine(policy),
+      deletedLine(pruned),
+      leftLine("left", left)
+    ])
+  })
+
+/** A database that is not there yet is not made by pruning it. */
+const isMade = (settings: Database.Settings) =>
+  Effect.gen(function* () {
+    if (settings._tag === "Postgres") return true
+    return yield* (yield* FileSystem.FileSystem).exists((yield* Path.Path).join(settings.home, Database.filename))
+  })
+
+export const prune = Command.make(
+  "prune",
+  {
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Say what would go, and delete nothing"),
+      Flag.withDefault(false)
+    ),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ dryRun, json }) {
+    const settings = yield* Database.settings
+    const policy = yield* Retention.policyConfig(settings)
+    if (!(yield* isMade(settings))) {
+      return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
+    }
+    yield* (dryRun ? dry(policy, json) : wet(policy, settings, json)).pipe(
+      Effect.provide(Memory.executorOn(settings).pipe(Layer.provideMerge(Database.layer(settings))))
+    )
+  })
+).pipe(
+  Command.withDescription(
+    "Delete what is older than ATHENA_KEEP_DAYS and what is more than ATHENA_MAX_MB, and give the space back"
+  )
+)

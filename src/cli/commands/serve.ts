@@ -1,0 +1,72 @@
+/**
+ * `athena serve`: the resident process, in the foreground. The hooks start it by themselves, in the background.
+ */
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as Daemon from "../../daemon/Daemon.ts"
+import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
+import * as Endpoint from "../../daemon/Endpoint.ts"
+import { layoutOf } from "../../daemon/internal/hostLayout.ts"
+import * as Layout from "../../daemon/internal/layout.ts"
+import * as LogFile from "../../daemon/LogFile.ts"
+import * as Retention from "../../memory/Retention.ts"
+import * as Database from "../../sql/Database.ts"
+import * as ResidentClient from "../ResidentClient.ts"
+import { version } from "../version.ts"
+
+const reasons: Readonly<Record<Daemon.Reason, string>> = {
+  asked: "it was asked to end",
+  idle: "there was nothing to do",
+  memory: "it had grown too large; the next session starts a new one"
+}
+
+const takePlace = (home: string) =>
+  DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(ResidentClient.layer({ home })))
+
+/** Serves in the place of any other process of the home, until there is a reason to end. */
+const resident = Effect.fnUntraced(function* (home: string) {
+  const settings = yield* Database.settings
+  const outcome = yield* takePlace(home)
+  if (outcome._tag !== "Acquired") {
+    const pid = outcome._tag === "Starting" ? outcome.identity.pid : outcome.health.pid
+    return `already there: process ${pid}`
+  }
+  const { port, token } = yield* Endpoint.make(home)
+  const { socket } = layoutOf(home)
+  const { instance, pid, startedAt } = outcome.identity
+  const reason = yield* Daemon.run({
+    identity: { version, instance, pid, startedAt, home },
+    token,
+    port,
+    socket,
+    settings,
+    database: Layout.databaseOf(process.env),
+    retention: yield* Retention.policyConfig(settings)
+  })
+  return reasons[reason]
+}, Effect.scoped)
+
+export const serve = Command.make(
+  "serve",
+  {},
+  Effect.fnUntraced(function* () {
+    const home = yield* Database.home
+    const { logs } = layoutOf(home)
+    const ending = yield* resident(home).pipe(
+      // Nobody sees what a process in the background prints.
+      Effect.tapCause((cause) =>
+        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the resident process could not go on", cause)
+      ),
+      Effect.provide(LogFile.layer({ folder: logs, mergeWithExisting: true })),
+      // What it does is measured by its own profiler.
+      Effect.withTracerEnabled(false)
+    )
+    yield* Console.log(ending)
+  })
+).pipe(
+  Command.withDescription(
+    "Run the resident process that answers hooks, in the foreground; hooks start it in the background by themselves"
+  )
+)

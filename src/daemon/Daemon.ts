@@ -1,0 +1,133 @@
+/**
+ * The resident process: what hooks need, opened once and kept.
+ *
+ * It holds the database, the cache, the recorder of events and the profiler, and answers over HTTP, see `DaemonServer`. It
+ * ends when it is asked to, after a time with nothing to do, or when it has grown too large; what it was told by then is
+ * safe on this host.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import * as MemoryBridge from "../memory/MemoryBridge.ts"
+import type * as Retention from "../memory/Retention.ts"
+import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
+import * as Profiler from "../profiler/Profiler.ts"
+import * as LazyExecutor from "../query/LazyExecutor.ts"
+import * as Database from "../sql/Database.ts"
+import * as DaemonServer from "./DaemonServer.ts"
+import type { Health } from "./DaemonStatus.ts"
+import * as HookService from "./HookService.ts"
+import * as EmbeddedExecutor from "./internal/embeddedExecutor.ts"
+import * as EventSpool from "./internal/eventSpool.ts"
+import * as Held from "./internal/held.ts"
+import * as HostCache from "./internal/hostCache.ts"
+import * as Lifecycle from "./internal/lifecycle.ts"
+import { Presence } from "./internal/presence.ts"
+
+/**
+ * Why a process ended: it was asked to, it had nothing to do, or it had grown too large.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = Lifecycle.Reason
+
+/**
+ * Options of the process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DaemonOptions {
+  /** Who it is. */
+  readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
+  /** What must be known to ask it. */
+  readonly token: Redacted.Redacted
+  /** Its port on 127.0.0.1. */
+  readonly port: number
+  /** Path of its socket, in a folder that nobody else can read. */
+  readonly socket: string
+  /** The database. */
+  readonly settings: Database.Settings
+  /** Tells the database from others: a request that names another one is refused with 409. */
+  readonly database: string
+  /** What the memory keeps, and for how long. */
+  readonly retention: Retention.Policy
+  /** How long it stays with nothing to do. 30 minutes when absent. */
+  readonly idle?: Duration.Input | undefined
+  /** How much memory it may have, in bytes. 256 MiB when absent. */
+  readonly maxMemory?: number | undefined
+  readonly hooks?: HookService.HookServiceOptions | undefined
+}
+
+/** How often it looks whether it should end. */
+const lookEvery = Duration.seconds(5)
+
+const lifecycle = ({ idle, maxMemory }: DaemonOptions) =>
+  Lifecycle.layer({
+    every: lookEvery,
+    idle: Duration.fromInputUnsafe(idle ?? "30 minutes"),
+    maxMemory: maxMemory ?? 256 * 1024 * 1024
+  })
+
+/** The driver of Postgres is loaded only where there is such a server. */
+const postgresExecutor = (settings: Database.Postgres, options: DaemonOptions) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./internal/postgresExecutor.ts")),
+      (PostgresExecutor) =>
+        PostgresExecutor.layer(settings, `${options.identity.home}/${HostCache.filename}`, options.retention)
+    )
+  )
+
+const executor = (options: DaemonOptions) =>
+  LazyExecutor.layer(
+    options.settings._tag === "Embedded"
+      ? EmbeddedExecutor.layer(options.settings, options.retention)
+      : postgresExecutor(options.settings, options)
+  )
+
+const memory = (options: DaemonOptions) =>
+  Layer.merge(MemoryBridge.layer, EventSpool.layerResident(options.identity.home, options.settings)).pipe(
+    Layer.provide(executor(options))
+  )
+
+const presence = ({ identity, settings }: DaemonOptions) =>
+  Layer.succeed(Presence, {
+    identity,
+    database: settings._tag === "Embedded" ? "embedded" : "postgres",
+    port: null,
+    problem: null
+  })
+
+/** All of it; what is last is built last and closed first. */
+const parts = (options: DaemonOptions) =>
+  DaemonServer.layer(options).pipe(
+    Layer.provide(HookService.layer(options.hooks)),
+    Layer.provide(memory(options)),
+    Layer.provide(ProfileMetrics.layer),
+    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), presence(options)]),
+    Layer.provideMerge(lifecycle(options))
+  )
+
+/**
+ * Runs the process until there is a reason to end, and gives the reason. One that is interrupted ends in order as well.
+ *
+ * Fails with `ServeError` where the socket can't be listened on, and where the folder of the memory can't be made. Only one
+ * may run in a folder at a time: see `DaemonLock`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run = (options: DaemonOptions) =>
+  Effect.gen(function* () {
+    const { ended } = yield* Lifecycle.Lifecycle
+    const { pid, version } = options.identity
+    yield* Effect.annotateLogs(Effect.logInfo("ready"), { pid, version })
+    const reason = yield* ended
+    yield* Effect.annotateLogs(Effect.logInfo("ending"), { reason })
+    return reason
+  }).pipe(Effect.provide(parts(options)))

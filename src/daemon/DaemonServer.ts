@@ -1,0 +1,248 @@
+/**
+ * The HTTP server of the resident process: on loopback for agents that post their hooks, and on a socket for the shim and
+ * the commands.
+ *
+ * | request | answer |
+ * |---|---|
+ * | `POST /hooks/:agent` | 200 with the agent's answer; 204 where there is nothing to add; 202, with or without an answer, where what was told is not safe on this host yet |
+ * | `GET /health` | who the process is, `DaemonStatus.Health` |
+ * | `GET /status` | what it has done, `DaemonStatus.DaemonStatus` |
+ * | `GET /metrics` | all metrics, as Prometheus reads them |
+ * | `POST /stop` | 202; it ends when it has done what it has |
+ *
+ * Whoever asks needs the token; nothing is said without it. A request with an `Origin`, which is what a page in a browser
+ * sends, and one to another name than that of loopback are refused.
+ *
+ * @since 0.1.0
+ */
+import * as http from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import type { HookAdapter } from "../hooks/HookAdapter.ts"
+import * as HookAdapters from "../hooks/HookAdapters.ts"
+import * as HookRunner from "../hooks/HookRunner.ts"
+import { type Answer, HookService } from "./HookService.ts"
+import * as Guard from "./internal/guard.ts"
+import * as Intake from "./internal/intake.ts"
+import { headers as names, protocol } from "./internal/layout.ts"
+import { Lifecycle } from "./internal/lifecycle.ts"
+import { Presence } from "./internal/presence.ts"
+import * as Survey from "./internal/survey.ts"
+
+/**
+ * Options of the server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DaemonServerOptions {
+  /** What must be known to ask. */
+  readonly token: Redacted.Redacted
+  /** The port on 127.0.0.1. Where another program has it, it is tried again every 2 seconds. */
+  readonly port: number
+  /** Path of the socket, in a folder that nobody else can read. */
+  readonly socket: string
+  /** Tells the database from others, see `Daemon`. */
+  readonly database: string
+  /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
+  readonly requestsPerSecond?: number | undefined
+  /** Bytes of payloads that are held at once, from 16 MiB; 64 MiB when absent. */
+  readonly payloadBytes?: number | undefined
+}
+
+/** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
+const maxConnections = 512
+
+/** Nobody takes longer to send a request, in milliseconds. */
+const requestTimeout = 30_000
+const headersTimeout = 10_000
+
+/** For how long a connection is kept that says nothing, in milliseconds: an agent's, while a person thinks. */
+const keepAliveTimeout = 10 * 60_000
+
+/** How often a port is tried that another program has. */
+const retryAfter = "2 seconds"
+
+const createServer = (): http.Server => {
+  const server = http.createServer({
+    requestTimeout,
+    headersTimeout,
+    keepAliveTimeout,
+    connectionsCheckingInterval: 5_000,
+    noDelay: true
+  })
+  server.maxConnections = maxConnections
+  return server
+}
+
+const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
+
+const responseOf = (answer: Answer): HttpServerResponse.HttpServerResponse => {
+  if (answer._tag === "Full") return empty(503)
+  const isKept = answer._tag === "Kept"
+  return answer.body === undefined
+    ? empty(isKept ? 204 : 202)
+    : HttpServerResponse.text(answer.body, { status: isKept ? 200 : 202, contentType: "application/json" })
+}
+
+const decoded = (folder: string | undefined): string | undefined => {
+  try {
+    return folder === undefined || folder === "" ? undefined : decodeURIComponent(folder)
+  } catch {
+    return undefined
+  }
+}
+
+const deliveryId = (id: string | undefined): string | undefined =>
+  id !== undefined && /^[\w-]{1,64}$/.test(id) ? id : undefined
+
+const tell = (adapter: HookAdapter) =>
+  Effect.gen(function* () {
+    const request = yield* HttpServerRequest
+    const service = yield* HookService
+    yield* (yield* Lifecycle).touch
+    return yield* request.text.pipe(
+      Effect.flatMap((body) =>
+        service.answer({
+          adapter,
+          body,
+          projectFolder: decoded(request.headers[names.project]),
+          deliveryId: deliveryId(request.headers[names.delivery])
+        })
+      ),
+      Effect.map(responseOf),
+      // The agent has gone away, or has sent less than it said.
+      Effect.orElseSucceed(() => empty(400))
+    )
+  })
+
+/** How many bytes a request says that it brings. */
+const lengthOf = (length: string | undefined): number | undefined =>
+  length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+
+const hooks = (intake: Intake.Intake) =>
+  HttpRouter.add(
+    "POST",
+    "/hooks/:agent",
+    Effect.gen(function* () {
+      const { agent = "" } = yield* HttpRouter.params
+      const { headers } = yield* HttpServerRequest
+      const adapter = HookAdapters.find(agent)
+      if (adapter === undefined) return empty(404)
+      const length = lengthOf(headers["content-length"])
+      if (length === undefined) return empty(411)
+      if (length > HookRunner.maxPayloadBytes) return empty(413)
+      if (!(yield* intake.admit)) return empty(429)
+      return yield* intake.holding(length, tell(adapter), Effect.succeed(empty(503)))
+    })
+  )
+
+const about = Layer.unwrap(
+  Effect.map(Survey.make, (status) =>
+    HttpRouter.addAll([
+      HttpRouter.route("GET", "/health", Effect.map(Survey.health, HttpServerResponse.jsonUnsafe)),
+      HttpRouter.route("GET", "/status", Effect.map(status, HttpServerResponse.jsonUnsafe)),
+      HttpRouter.route(
+        "GET",
+        "/metrics",
+        Effect.map(PrometheusMetrics.format(), (text) =>
+          HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+        )
+      ),
+      HttpRouter.route(
+        "POST",
+        "/stop",
+        Effect.flatMap(Lifecycle, ({ stop }) => Effect.as(stop, empty(202)))
+      )
+    ])
+  )
+)
+
+/** What an attempt has opened is closed at once where it fails, and with the scope where it does not. */
+const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    return yield* attempt.pipe(
+      Scope.provide(scope),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  })
+
+/**
+ * Provides the server: it listens on the socket when the Layer is built, and on the port as soon as that is free. When the
+ * scope closes it takes no more requests, and those that are being answered are, within 2 seconds.
+ *
+ * Fails with `ServeError` where the socket can't be listened on.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: DaemonServerOptions) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const presence = yield* Presence
+      const perSecond = Math.max(1, options.requestsPerSecond ?? 1_000)
+      const intake = Intake.make({
+        perSecond,
+        burst: 2 * perSecond,
+        bytes: Math.max(HookRunner.maxPayloadBytes, options.payloadBytes ?? 64 * 1024 * 1024)
+      })
+      const routes = yield* HttpRouter.toHttpEffect(Layer.merge(hooks(intake), about))
+      const guard = Guard.make(Redacted.value(options.token), options.database)
+      const own = { [names.protocol]: protocol, [names.version]: presence.identity.version }
+
+      const app = (listener: Guard.Listener) =>
+        Effect.flatMap(HttpServerRequest, ({ headers }) => {
+          const refused = Guard.refuse(guard, listener, headers)
+          if (refused === undefined) return Effect.map(routes, HttpServerResponse.setHeaders(own))
+          // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
+          return Effect.succeed(
+            HttpServerResponse.empty({ status: refused, headers: listener._tag === "Socket" ? own : {} })
+          )
+        }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes)))
+
+      const listen = (listener: Guard.Listener, at: NodeHttpServer.Options) =>
+        Effect.flatMap(NodeHttpServer.make(createServer, { ...at, gracefulShutdownTimeout: "2 seconds" }), (server) =>
+          server.serve(app(listener))
+        )
+
+      const { port, socket } = options
+      const onLoopback = ownScope(listen({ _tag: "Loopback", port }, { host: "127.0.0.1", port })).pipe(
+        Effect.tap(() =>
+          Effect.sync(() => {
+            presence.port = port
+            presence.problem = null
+          })
+        ),
+        Effect.tapError(() =>
+          Effect.sync(() => {
+            presence.problem = `port ${port} is held by another program: run "athena install" for another one`
+          })
+        )
+      )
+
+      yield* Effect.catch(onLoopback, (error) =>
+        Effect.logError(presence.problem ?? error.message).pipe(
+          Effect.andThen(Effect.forkScoped(Effect.retry(Effect.delay(onLoopback, retryAfter), Schedule.forever)))
+        )
+      )
+      // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who
+      // reaches it finds everything there.
+      yield* Effect.ignore(files.remove(socket, { force: true }))
+      yield* listen({ _tag: "Socket" }, { path: socket })
+      yield* Effect.orElseSucceed(files.chmod(socket, 0o600), () => undefined)
+    })
+  )

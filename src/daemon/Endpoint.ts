@@ -1,0 +1,162 @@
+/**
+ * The address of the resident process of a home: its port on loopback, and the token that every request needs.
+ *
+ * Both are files of mode 600 in the folder `daemon` of the home, which has mode 700. They are made once, by whoever needs
+ * them first, and stay: the settings of agents name them. Processes that make them at once end with the same ones.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Database from "../sql/Database.ts"
+import { EndpointError, NoFreePort, NotAccessible } from "./EndpointError.ts"
+import { layoutOf } from "./internal/hostLayout.ts"
+import * as OwnFile from "./internal/ownFile.ts"
+import * as Ports from "./internal/ports.ts"
+
+/**
+ * Where the resident process of a home is spoken to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Endpoint {
+  /** On 127.0.0.1. */
+  readonly port: number
+  /** 32 random bytes in base64url: 43 letters. */
+  readonly token: Redacted.Redacted
+}
+
+/** How often a file is made anew that others keep damaging or removing. */
+const maxAttempts = 5
+
+const parseToken = (text: string): Option.Option<Redacted.Redacted> =>
+  /^[\w-]{43}$/.test(text) ? Option.some(Redacted.make(text, { label: "athena token" })) : Option.none()
+
+const parsePort = (text: string): Option.Option<number> =>
+  /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Option.some(Number(text)) : Option.none()
+
+const newToken = Effect.sync(() => Buffer.from(SecureRandom.randomBytesUnsafe(32)).toString("base64url"))
+
+/**
+ * The address that the process of an endpoint listens at, without a path.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Endpoint from "athena-hooks/daemon/Endpoint"
+ *
+ * Endpoint.url({ port: 21234 }) // "http://127.0.0.1:21234"
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const url = ({ port }: Pick<Endpoint, "port">): string => `http://127.0.0.1:${port}`
+
+/**
+ * The endpoint of a home; none where it was not made yet, or a part of it is missing or damaged, which `make` puts right.
+ * A file that others can read is closed to them.
+ *
+ * Fails with `EndpointError`: `ForeignFile` or `NotAccessible`.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const read = Effect.fnUntraced(function* (
+  home: string
+): Effect.fn.Return<Option.Option<Endpoint>, EndpointError, FileSystem.FileSystem> {
+  const layout = layoutOf(home)
+  const port = Option.flatMap(yield* OwnFile.read(layout.port), parsePort)
+  const token = Option.flatMap(yield* OwnFile.read(layout.token), parseToken)
+  return Option.all({ port, token })
+})
+
+/** Makes the folder, or closes it to others. */
+const makeFolder = Effect.fnUntraced(function* (folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const info = yield* Effect.andThen(Database.makeFolder(folder), fs.stat(folder)).pipe(
+    Effect.mapError(OwnFile.accessError(folder, "making it"))
+  )
+  yield* OwnFile.close(folder, info, 0o700)
+})
+
+/** What a file says, once it says something good; whoever writes it first decides. */
+const obtain = Effect.fnUntraced(function* <A, R>(
+  file: string,
+  parse: (text: string) => Option.Option<A>,
+  fresh: Effect.Effect<string, EndpointError, R>
+) {
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    const text = yield* OwnFile.read(file)
+    const found = Option.flatMap(text, parse)
+    if (Option.isSome(found)) return found.value
+    const replacement = yield* fresh
+    if (Option.isSome(text)) yield* OwnFile.discard(file, (text) => Option.isNone(parse(text)))
+    yield* OwnFile.create(file, replacement)
+  }
+  const detail = "another program keeps damaging or removing it: end that program"
+  return yield* new EndpointError({ reason: new NotAccessible({ file, detail }) })
+})
+
+const freePort = Effect.fnUntraced(function* (home: string, held: number | undefined) {
+  const candidates = Ports.candidates(home)
+  const free = yield* Effect.findFirst(candidates, (port) =>
+    port === held ? Effect.succeed(false) : Ports.isFree(port)
+  )
+  if (Option.isSome(free)) return free.value
+  const [first = 0] = candidates
+  return yield* new EndpointError({ reason: new NoFreePort({ first, last: candidates.at(-1) ?? first }) })
+})
+
+/**
+ * The endpoint of a home, made on first sight: the port that its path asks for, or the next one of 100 that is free. A
+ * file that is damaged is made anew.
+ *
+ * Fails with `EndpointError`: `ForeignFile`, `NotAccessible` or `NoFreePort`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Endpoint from "athena-hooks/daemon/Endpoint"
+ * import * as Effect from "effect/Effect"
+ *
+ * const address = Effect.map(Endpoint.make("/home/ada/.athena"), Endpoint.url)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  home: string
+): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
+  const layout = layoutOf(home)
+  yield* makeFolder(layout.folder)
+  const token = yield* obtain(layout.token, parseToken, newToken)
+  const port = yield* obtain(layout.port, parsePort, Effect.map(freePort(home, undefined), String))
+  return { port, token }
+})
+
+/**
+ * Records another port for a home, because a stranger holds the one that is recorded; gives the recorded one where that
+ * is another by now.
+ *
+ * Fails as `make` does.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const choosePort = Effect.fnUntraced(function* (
+  home: string,
+  held: number
+): Effect.fn.Return<number, EndpointError, FileSystem.FileSystem | Path.Path> {
+  const layout = layoutOf(home)
+  yield* makeFolder(layout.folder)
+  const isAnother = (port: number): boolean => port !== held
+  const parse = (text: string) => Option.filter(parsePort(text), isAnother)
+  return yield* obtain(layout.port, parse, Effect.map(freePort(home, held), String))
+})

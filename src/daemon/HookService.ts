@@ -1,0 +1,247 @@
+/**
+ * Answers hooks in a process that stays: in time, whatever the database does, and without losing what it was told.
+ *
+ * An event is kept on this host's disk before it is answered, and brought into the database then. Each kind of event has a
+ * deadline; where it passes, the agent gets an answer that adds nothing, and the work goes on behind it.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import { EventSink } from "../hooks/EventSink.ts"
+import type { HookAdapter } from "../hooks/HookAdapter.ts"
+import type { HookEvent } from "../hooks/HookEvent.ts"
+import * as HookRunner from "../hooks/HookRunner.ts"
+import type { MemoryBridge } from "../memory/MemoryBridge.ts"
+import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
+import { Profiler } from "../profiler/Profiler.ts"
+import * as Places from "./internal/places.ts"
+import * as Sink from "./internal/sink.ts"
+
+/**
+ * What an agent tells.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Told {
+  /** The agent that tells it. */
+  readonly adapter: HookAdapter
+  /** The event, as the agent's JSON. */
+  readonly body: string
+  /** The folder that the agent was started in, where that is known. */
+  readonly projectFolder?: string | undefined
+  /** Names the delivery: what is told twice under one name is stored once. */
+  readonly deliveryId?: string | undefined
+}
+
+/**
+ * What an agent is answered.
+ *
+ * - `Kept`: what was told is safe on this host, or was nothing to keep.
+ * - `Unsure`: it is not safe yet, and may never be: the deadline has passed, or it could not be kept.
+ * - `Full`: it was not taken, for there is too much to do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answer = { readonly _tag: "Kept" | "Unsure"; readonly body: string | undefined } | { readonly _tag: "Full" }
+
+/**
+ * What was answered since the service was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly kept: number
+  /** Answers that were given because the deadline had passed. */
+  readonly late: number
+  /** Answers to events of which something could not be done. */
+  readonly failed: number
+  /** Payloads that were no event. */
+  readonly invalid: number
+  readonly full: number
+  /** Events that were put on this host's disk; one payload may tell of several. */
+  readonly accepted: number
+  /** Payloads whose work goes on at the moment. */
+  readonly running: number
+}
+
+/**
+ * Options of the service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HookServiceOptions {
+  /** How long an agent waits for each kind of event, at most. `defaultDeadlines` where absent. */
+  readonly deadlines?: Partial<HookRunner.Deadlines> | undefined
+  /** How many events may be at work at once; from 1. 256 when absent. */
+  readonly maxRunning?: number | undefined
+  /** How long the work of one event may go on behind its deadline. 30 seconds when absent. */
+  readonly workLimit?: Duration.Input | undefined
+}
+
+/**
+ * The deadlines of a process that stays: a person hardly notices them, and an agent does not wait for what it can do
+ * without.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaultDeadlines: HookRunner.Deadlines = {
+  SessionStart: "300 millis",
+  Prompt: "100 millis",
+  ToolUse: "10 millis",
+  Answer: "10 millis",
+  Compaction: "10 millis",
+  SessionEnd: "500 millis"
+}
+
+/** How long a shutdown waits for the work that goes on. */
+const shutdownLimit = Duration.seconds(2)
+
+/** How long a session's start waits for what earlier ones have told. */
+const flushLimit = Duration.millis(100)
+
+/**
+ * Service that answers hooks.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class HookService extends Context.Service<
+  HookService,
+  {
+    readonly answer: (told: Told) => Effect.Effect<Answer>
+    readonly stats: Effect.Effect<Stats>
+  }
+>()("athena-hooks/daemon/HookService") {}
+
+type Counted = "kept" | "late" | "failed" | "invalid" | "full"
+
+const bodyOf = (answer: string): string | undefined => (answer === "{}" ? undefined : answer)
+
+/**
+ * Constructs the service. The work of events ends with the scope, which waits for it for 2 seconds.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {}) {
+  const recorder = yield* MemoryRecorder
+  const profiler = yield* Profiler
+  const context = yield* Effect.context<MemoryBridge | FileSystem.FileSystem | Path.Path>()
+  const scope = yield* Effect.scope
+  const running = yield* FiberSet.make<HookRunner.RunResult>()
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
+  const { kept, sink } = Sink.make(recorder)
+  const own = Context.add(context, EventSink, sink)
+  const places = Places.make(context)
+  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
+  const maxRunning = Math.max(1, options.maxRunning ?? 256)
+  const workLimit = Duration.fromInputUnsafe(options.workLimit ?? "30 seconds")
+  const deadlineOf = (event: Exclude<HookEvent["_tag"], "Ignored">) =>
+    Duration.fromInputUnsafe(options.deadlines?.[event] ?? defaultDeadlines[event])
+
+  /** What sessions told that have just ended is what the next one wants to know. */
+  const caughtUp = (event: HookEvent): Effect.Effect<void> =>
+    event._tag === "SessionStart" ? Effect.ignore(recorder.flush({ within: flushLimit })) : Effect.void
+
+  const work = (event: HookEvent, { adapter, deliveryId, projectFolder }: Told) =>
+    Effect.andThen(
+      caughtUp(event),
+      HookRunner.answer(event, { adapter, projectFolder, deliveryId, find: places.find })
+    ).pipe(
+      Effect.tap(({ notices }) =>
+        notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
+      ),
+      Effect.provide(own)
+    )
+
+  const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
+    const isKept = notices.length === 0
+    counts[isKept ? "kept" : "failed"]++
+    return { _tag: isKept ? "Kept" : "Unsure", body: bodyOf(answer) }
+  }
+
+  /** The work goes on, but not for ever. */
+  const late = (
+    event: HookEvent,
+    deadline: Duration.Duration,
+    fiber: Fiber.Fiber<HookRunner.RunResult>
+  ): Effect.Effect<Answer> =>
+    Effect.gen(function* () {
+      counts.late++
+      yield* Effect.forkIn(
+        Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workLimit), Fiber.interrupt(fiber)),
+        scope
+      )
+      yield* Effect.logWarning(`${event._tag}: no answer within ${Duration.format(deadline)}; the work goes on`)
+      return { _tag: "Unsure", body: undefined }
+    })
+
+  const answerIn = (event: Exclude<HookEvent, { _tag: "Ignored" }>, told: Told): Effect.Effect<Answer> =>
+    Effect.gen(function* () {
+      if ((yield* FiberSet.size(running)) >= maxRunning) {
+        counts.full++
+        return { _tag: "Full" }
+      }
+      const deadline = deadlineOf(event._tag)
+      const fiber = yield* FiberSet.run(running, work(event, told))
+      return yield* Fiber.join(fiber).pipe(
+        Effect.map(ended),
+        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber) })
+      )
+    })
+
+  const measured = (name: string, effect: Effect.Effect<Answer>): Effect.Effect<Answer> =>
+    Effect.gen(function* () {
+      const started = yield* Clock.monotonicTimeNanos
+      const answer = yield* effect
+      yield* profiler.record(name, Duration.nanos((yield* Clock.monotonicTimeNanos) - started))
+      return answer
+    })
+
+  const nothing: Effect.Effect<Answer> = Effect.sync(() => {
+    counts.kept++
+    return { _tag: "Kept", body: undefined }
+  })
+
+  return HookService.of({
+    answer: (told) =>
+      HookRunner.decode(told.body, told.adapter).pipe(
+        Effect.flatMap((event) =>
+          event._tag === "Ignored" ? nothing : measured(`answer ${event._tag}`, answerIn(event, told))
+        ),
+        // A newer agent may tell what this version does not know, and an error would be shown to the person.
+        Effect.catchTag("InvalidPayload", (error) =>
+          Effect.suspend(() => {
+            counts.invalid++
+            return Effect.as(Effect.logWarning(error.message), { _tag: "Kept", body: undefined } as const)
+          })
+        )
+      ),
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: kept(), running: size }))
+  })
+})
+
+/**
+ * Provides the service over a memory, the recorder of its events and a profiler, which measures under `answer NAME` how
+ * long agents wait.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: HookServiceOptions = {}
+): Layer.Layer<HookService, never, MemoryBridge | MemoryRecorder | Profiler | FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(HookService, make(options))

@@ -1,0 +1,36 @@
+/**
+ * The embedded database of a process that stays: cached in its memory, and none the wiser than what other processes have
+ * written.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as CacheStore from "../../cache/CacheStore.ts"
+import * as SqliteChanges from "../../cache/SqliteChanges.ts"
+import * as CachedMemory from "../../memory/CachedMemory.ts"
+import * as MemorySchema from "../../memory/MemorySchema.ts"
+import type * as Retention from "../../memory/Retention.ts"
+import * as Profiler from "../../profiler/Profiler.ts"
+import * as QueryExecutor from "../../query/QueryExecutor.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Held from "./held.ts"
+import * as Patience from "./patience.ts"
+import { upkeep } from "./upkeep.ts"
+
+/** The cache is of this process alone: a file before a file gains nothing. */
+const cached = SqliteChanges.layer.pipe(
+  Layer.provideMerge(CachedMemory.middleware()),
+  Layer.provide(CacheStore.layerNoop)
+)
+
+export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
+  Layer.unwrap(
+    Effect.as(
+      MemorySchema.migrate,
+      Layer.merge(Held.showCache, upkeep(retention)).pipe(
+        Layer.provideMerge(Patience.layer),
+        Layer.provideMerge(cached),
+        Layer.provide(Profiler.layerQueries),
+        Layer.provide(QueryExecutor.layer)
+      )
+    )
+  ).pipe(Layer.provide(Database.layer(settings, { timeout: Patience.busyTimeout })))

@@ -1,0 +1,69 @@
+/**
+ * How long the process stays: until it is asked to end, has had nothing to do for a while, or has grown too large.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+
+/** Why the process ends. */
+export type Reason = "asked" | "idle" | "memory"
+
+export interface LifecycleOptions {
+  /** How long it stays with nothing to do. */
+  readonly idle: Duration.Duration
+  /** How much memory it may have, in bytes. */
+  readonly maxMemory: number
+  /** How often it looks. */
+  readonly every: Duration.Duration
+}
+
+export class Lifecycle extends Context.Service<
+  Lifecycle,
+  {
+    /** There is something to do. */
+    readonly touch: Effect.Effect<void>
+    readonly stop: Effect.Effect<void>
+    /** Waits for a reason to end. */
+    readonly ended: Effect.Effect<Reason>
+    /** For how long there has been nothing to do, in milliseconds. */
+    readonly idleMs: Effect.Effect<number>
+  }
+>()("athena-hooks/daemon/Lifecycle") {}
+
+/** The memory of the process, in bytes; to be replaced in tests. */
+export const CurrentMemory: Context.Reference<() => number> = Context.Reference("athena-hooks/daemon/CurrentMemory", {
+  defaultValue: () => () => process.memoryUsage.rss()
+})
+
+/**
+ * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
+ * sleeps.
+ */
+export const layer = ({ every, idle, maxMemory }: LifecycleOptions): Layer.Layer<Lifecycle> =>
+  Layer.effect(
+    Lifecycle,
+    Effect.gen(function* () {
+      const memory = yield* CurrentMemory
+      const ended = yield* Deferred.make<Reason>()
+      const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+      let last = yield* now
+      const idleMs = Effect.map(now, (at) => at - last)
+      const look = Effect.gen(function* () {
+        if (memory() > maxMemory) yield* Deferred.succeed(ended, "memory")
+        else if ((yield* idleMs) >= Duration.toMillis(idle)) yield* Deferred.succeed(ended, "idle")
+      })
+      yield* Effect.forkScoped(Effect.repeat(Effect.delay(look, every), Schedule.forever))
+      return {
+        touch: Effect.map(now, (at) => {
+          last = at
+        }),
+        stop: Effect.asVoid(Deferred.succeed(ended, "asked")),
+        ended: Deferred.await(ended),
+        idleMs
+      }
+    })
+  )

@@ -1,0 +1,16 @@
+/**
+ * Who this process is, and where it can be reached at the moment.
+ */
+import * as Context from "effect/Context"
+import type { Health } from "../DaemonStatus.ts"
+
+export interface State {
+  readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
+  readonly database: "embedded" | "postgres"
+  /** The port on loopback that it listens on. */
+  port: number | null
+  /** What is wrong, for a person. */
+  problem: string | null
+}
+
+export class Presence extends Context.Service<Presence, State>()("athena-hooks/daemon/Presence") {}

@@ -1,0 +1,97 @@
+/**
+ * Gathers what the process says of itself.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { QueryStats } from "../../cache/QueryCache.ts"
+import type { Stats as RecorderStats } from "../../events/EventRecorder.ts"
+import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
+import { Profiler } from "../../profiler/Profiler.ts"
+import { type DaemonStatus, type Health, name } from "../DaemonStatus.ts"
+import { HookService } from "../HookService.ts"
+import { HeldParts } from "./held.ts"
+import { protocol } from "./layout.ts"
+import { Lifecycle } from "./lifecycle.ts"
+import { Presence } from "./presence.ts"
+
+const sum = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
+  Object.values(queries).reduce((total, stats) => total + of(stats), 0)
+
+const cacheOf = Effect.gen(function* () {
+  const { cache } = yield* HeldParts
+  if (cache === undefined) return null
+  const { memory, queries } = yield* cache.stats
+  const hits = sum(queries, ({ memoryHits, storeHits, coalesced }) => memoryHits + storeHits + coalesced)
+  const others = sum(queries, ({ bypassed, misses }) => misses + bypassed)
+  return { hits, reads: hits + others, entries: memory.entries, bytes: memory.bytes }
+})
+
+const poolOf = Effect.gen(function* () {
+  const { pool } = yield* HeldParts
+  if (pool === undefined) return null
+  const { idle, inUse, max, waiting } = yield* pool
+  return { inUse, idle, waiting, max }
+})
+
+const prefix = "answer "
+
+const latenciesOf = Effect.map(
+  Effect.flatMap(Profiler, (profiler) => profiler.report),
+  ({ operations }) =>
+    operations
+      .filter(({ name }) => name.startsWith(prefix))
+      .map(({ name, wall: { count, max, p50, p95, p99 } }) => ({
+        event: name.slice(prefix.length),
+        count,
+        p50,
+        p95,
+        p99,
+        max
+      }))
+)
+
+const eventsOf = (since: RecorderStats | undefined) =>
+  Effect.gen(function* () {
+    const { accepted } = yield* (yield* HookService).stats
+    const stats = yield* Effect.option((yield* MemoryRecorder).stats)
+    if (Option.isNone(stats)) return null
+    const { dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
+    return {
+      accepted,
+      stored: delivered - (since?.delivered ?? 0),
+      waiting: waiting + spooled,
+      setAside: dead,
+      dropped: dropped - (since?.dropped ?? 0),
+      lastFailure: lastFailure ?? null
+    }
+  })
+
+/** Who the process is. */
+export const health: Effect.Effect<Health, never, Presence> = Effect.map(
+  Presence,
+  ({ identity, port, problem }): Health => ({ name, protocol, ...identity, port, problem })
+)
+
+/** Begins to count, and gives what the process says of itself from then on. */
+export const make = Effect.gen(function* () {
+  const startedAt = yield* Clock.monotonicTimeNanos
+  const since = Option.getOrUndefined(yield* Effect.option((yield* MemoryRecorder).stats))
+  return Effect.gen(function* () {
+    const lifecycle = yield* Lifecycle
+    const { heapUsed, rss } = process.memoryUsage()
+    const { accepted: _, ...answers } = yield* (yield* HookService).stats
+    return {
+      health: yield* health,
+      uptimeMs: Number((yield* Clock.monotonicTimeNanos) - startedAt) / 1e6,
+      idleMs: yield* lifecycle.idleMs,
+      database: (yield* Presence).database,
+      memory: { rss, heapUsed },
+      answers,
+      latencies: yield* latenciesOf,
+      cache: yield* cacheOf,
+      events: yield* eventsOf(since),
+      pool: yield* poolOf
+    } satisfies DaemonStatus as DaemonStatus
+  })
+})

@@ -1,0 +1,268 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import * as HookService from "../../src/daemon/HookService.ts"
+import type { EventRecorder } from "../../src/events/EventRecorder.ts"
+import { EventRecorderError, SpoolUnavailable } from "../../src/events/EventRecorderError.ts"
+import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
+import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
+import * as MemoryError from "../../src/memory/MemoryError.ts"
+import { MemoryRecorder, type SpooledEvent } from "../../src/memory/MemoryRecorder.ts"
+import * as Profiler from "../../src/profiler/Profiler.ts"
+import * as Fixtures from "../utils/Fixtures.ts"
+
+const session = { id: "s-1", project: { id: 1, name: "shop", path: "/shop" }, worktreePath: "/shop" }
+
+interface Setting {
+  readonly options?: HookService.HookServiceOptions
+  /** What keeping an event does. */
+  readonly keep?: Effect.Effect<void, EventRecorderError>
+  readonly verbs?: Parameters<typeof MemoryBridge.layerTest>[0]
+}
+
+const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
+  const kept: Array<SpooledEvent> = []
+  const calls: Array<string> = []
+  const recordAll: EventRecorder<SpooledEvent>["recordAll"] = (events, recording) =>
+    Effect.map(keep, () => {
+      calls.push(`keep ${recording?.ack}`)
+      kept.push(...events)
+    })
+  const recorder = Layer.succeed(MemoryRecorder, {
+    record: (event, recording) => recordAll([event], recording),
+    recordAll,
+    flush: () =>
+      Effect.sync(() => {
+        calls.push("flush")
+        return { delivered: 0, dead: 0, left: 0 }
+      }),
+    stats: Effect.die("not asked"),
+    dead: { list: () => Effect.die(""), retry: () => Effect.die(""), drop: () => Effect.die("") }
+  })
+  const memory = MemoryBridge.layerTest({
+    getSession: () => Effect.succeedSome(session),
+    getShown: () => Effect.succeed([]),
+    getActiveGoals: () => Effect.succeed({ count: 0, goals: [] }),
+    getActiveMemories: () =>
+      Effect.sync(() => {
+        calls.push("memories")
+        return { count: 0, items: [], activationRange: [0, 0], currentWorktree: null } as const
+      }),
+    ...verbs
+  })
+  const layer = HookService.layer(options).pipe(
+    Layer.provide([recorder, memory, Profiler.layer({ level: "wall" }), NodeServices.layer])
+  )
+  return { kept, calls, layer }
+}
+
+const told = (body: unknown, more: Partial<HookService.Told> = {}): HookService.Told => ({
+  adapter: ClaudeCode,
+  body: typeof body === "string" ? body : JSON.stringify(body),
+  ...more
+})
+
+const tool = (more: Readonly<Record<string, unknown>> = {}) =>
+  Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, ...more })
+
+/** Something that hangs until the test is over; a shutdown would wait for it. */
+const hanging = <A, E>(
+  test: (hang: Effect.Effect<never>) => Effect.Effect<A, E, HookService.HookService>,
+  setting: (hang: Effect.Effect<never>) => Setting
+) =>
+  Effect.gen(function* () {
+    const over = yield* Deferred.make<never>()
+    const hang = Deferred.await(over)
+    return yield* Effect.ensuring(test(hang), Deferred.die(over, "over")).pipe(
+      Effect.provide(setUp(setting(hang)).layer)
+    )
+  })
+
+const answer = (request: HookService.Told) => HookService.HookService.use((service) => service.answer(request))
+const stats = HookService.HookService.use((service) => service.stats)
+
+const unavailable = new EventRecorderError({
+  recorder: "memory.events",
+  operation: "record",
+  reason: new SpoolUnavailable({ detail: "no disk" })
+})
+
+describe("HookService", () => {
+  it.effect("keeps what it is told on this host before it answers, and asks the database nothing", () => {
+    const { kept, layer } = setUp({ verbs: { getSession: () => Effect.die("asked") } })
+    return Effect.gen(function* () {
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Kept", body: undefined })
+      assert.strictEqual(kept.length, 1)
+      const { accepted, kept: answered } = yield* stats
+      assert.deepStrictEqual([accepted, answered], [1, 1])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("answers at the deadline, and keeps what comes late all the same", () =>
+    Effect.gen(function* () {
+      const latch = yield* Deferred.make<void>()
+      const { kept, layer } = setUp({ keep: Deferred.await(latch) })
+      yield* Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(answer(told(tool())))
+        yield* TestClock.adjust("9 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Unsure", body: undefined })
+        yield* Deferred.succeed(latch, undefined)
+        while ((yield* stats).running > 0) yield* Effect.yieldNow
+        assert.strictEqual(kept.length, 1)
+        assert.strictEqual((yield* stats).late, 1)
+      }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.effect("does not work on a late event for ever", () =>
+    hanging(
+      () =>
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(answer(told(tool())))
+          yield* TestClock.adjust("10 millis")
+          yield* Fiber.join(fiber)
+          yield* TestClock.adjust("4 seconds")
+          assert.strictEqual((yield* stats).running, 1)
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* stats).running, 0)
+        }),
+      (hang) => ({ keep: hang, options: { workLimit: "5 seconds" } })
+    )
+  )
+
+  it.effect.each([
+    ["SessionStart.startup", 300],
+    ["UserPromptSubmit.plain", 100],
+    ["PostToolUse.Bash", 10],
+    ["Stop.plain", 10],
+    ["PreCompact.manual", 10],
+    ["SessionEnd.other", 500]
+  ] as const)("answers %s within %d ms", ([name, limit]) =>
+    hanging(
+      () =>
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(answer(told(Fixtures.body(name, { cwd: import.meta.dirname }))))
+          yield* TestClock.adjust(limit - 1)
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust(1)
+          assert.strictEqual((yield* Fiber.join(fiber))._tag, "Unsure")
+        }),
+      (hang) => ({ keep: hang, verbs: { getSession: () => hang } })
+    )
+  )
+
+  it.effect("says that it is not sure where neither the disk nor the database took the event", () => {
+    const { layer } = setUp({
+      keep: Effect.fail(unavailable),
+      verbs: {
+        recordEvents: () =>
+          Effect.fail(MemoryError.from("recordEvents", new MemoryError.InvalidInput({ detail: "no" })))
+      }
+    })
+    return Effect.gen(function* () {
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Unsure", body: undefined })
+      assert.strictEqual((yield* stats).failed, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("gives what the disk did not take to the database", () => {
+    const recorded: Array<unknown> = []
+    const { layer } = setUp({
+      keep: Effect.fail(unavailable),
+      verbs: {
+        recordEvents: (events) =>
+          Effect.sync(() => {
+            recorded.push(...events)
+            return []
+          })
+      }
+    })
+    return Effect.gen(function* () {
+      assert.strictEqual((yield* answer(told(tool())))._tag, "Kept")
+      assert.strictEqual(recorded.length, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("answers what is no event with nothing, for the person would see an error", () => {
+    const { kept, layer } = setUp()
+    return Effect.gen(function* () {
+      for (const body of ["", "{", "[]", "7", { hook_event_name: "Unheard", session_id: "s" }, { session_id: "s" }]) {
+        assert.deepStrictEqual(yield* answer(told(body)), { _tag: "Kept", body: undefined })
+      }
+      assert.strictEqual((yield* stats).invalid, 6)
+      assert.deepStrictEqual(kept, [])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("takes no more than it can do at once", () =>
+    hanging(
+      () =>
+        Effect.gen(function* () {
+          yield* Effect.forkChild(answer(told(tool())))
+          yield* Effect.forkChild(answer(told(tool())))
+          yield* TestClock.adjust("1 millis")
+          assert.strictEqual((yield* stats).running, 2)
+          assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Full" })
+          assert.strictEqual((yield* stats).full, 1)
+        }),
+      (hang) => ({ keep: hang, options: { maxRunning: 2 } })
+    )
+  )
+
+  it.effect("brings in what earlier sessions told before a session starts", () => {
+    const { calls, layer } = setUp()
+    return Effect.gen(function* () {
+      yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
+      assert.deepStrictEqual(calls, ["flush", "memories"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("takes the place of a session from its first event, wherever the agent goes", () => {
+    const { kept, layer } = setUp()
+    return Effect.gen(function* () {
+      yield* answer(told(tool({ tool_use_id: "t-1" })))
+      yield* answer(told(tool({ tool_use_id: "t-2", cwd: "/nowhere/at/all" })))
+      assert.strictEqual(kept.length, 2)
+      assert.deepStrictEqual(kept[0]!.project, kept[1]!.project)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("gives an event without an id that of its delivery", () => {
+    const { kept, layer } = setUp()
+    return Effect.gen(function* () {
+      const stop = Fixtures.body("Stop.plain", { cwd: import.meta.dirname, prompt_id: undefined })
+      yield* answer(told(stop, { deliveryId: "d-1" }))
+      yield* answer(told(stop, { deliveryId: "d-1" }))
+      yield* answer(told(stop, { deliveryId: "d-2" }))
+      const keys = kept.map(({ key }) => key)
+      assert.strictEqual(keys[0], keys[1])
+      assert.notStrictEqual(keys[1], keys[2])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("waits at its end for what it works on", () =>
+    Effect.gen(function* () {
+      const latch = yield* Deferred.make<void>()
+      const { kept, layer } = setUp({ keep: Deferred.await(latch) })
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(layer, scope)
+      const fiber = yield* Effect.forkChild(Effect.provide(answer(told(tool())), context))
+      yield* TestClock.adjust("10 millis")
+      yield* Fiber.join(fiber)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("1 second")
+      assert.isUndefined(closing.pollUnsafe())
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(closing)
+      assert.strictEqual(kept.length, 1)
+    })
+  )
+})

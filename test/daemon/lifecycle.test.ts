@@ -1,0 +1,57 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import * as Lifecycle from "../../src/daemon/internal/lifecycle.ts"
+
+const layer = Lifecycle.layer({ idle: Duration.minutes(30), maxMemory: 256, every: Duration.seconds(5) })
+
+const started = Effect.gen(function* () {
+  const lifecycle = yield* Lifecycle.Lifecycle
+  return { lifecycle, ended: yield* Effect.forkChild(lifecycle.ended) }
+})
+
+describe("how long the process stays", () => {
+  it.effect("is until it has had nothing to do for a while", () =>
+    Effect.gen(function* () {
+      const { ended, lifecycle } = yield* started
+      yield* TestClock.adjust("29 minutes")
+      yield* lifecycle.touch
+      yield* TestClock.adjust("29 minutes")
+      assert.isUndefined(ended.pollUnsafe())
+      assert.strictEqual(yield* lifecycle.idleMs, Duration.toMillis("29 minutes"))
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(yield* Fiber.join(ended), "idle")
+    }).pipe(
+      Effect.provide(layer),
+      Effect.provideService(Lifecycle.CurrentMemory, () => 1)
+    )
+  )
+
+  it.effect("is until it has grown too large", () => {
+    let memory = 256
+    return Effect.gen(function* () {
+      const { ended } = yield* started
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(ended.pollUnsafe())
+      memory = 257
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(ended), "memory")
+    }).pipe(
+      Effect.provide(layer),
+      Effect.provideService(Lifecycle.CurrentMemory, () => memory)
+    )
+  })
+
+  it.effect("is until it is asked to end", () =>
+    Effect.gen(function* () {
+      const { ended, lifecycle } = yield* started
+      yield* lifecycle.stop
+      assert.strictEqual(yield* Fiber.join(ended), "asked")
+    }).pipe(
+      Effect.provide(layer),
+      Effect.provideService(Lifecycle.CurrentMemory, () => 1)
+    )
+  )
+})

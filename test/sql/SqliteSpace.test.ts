@@ -1,0 +1,98 @@
+/**
+ * How a file of SQLite gives free space back, by itself and written anew.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Database from "../../src/sql/Database.ts"
+import * as Sqlite from "../../src/sql/Sqlite.ts"
+import * as SqliteSpace from "../../src/sql/SqliteSpace.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+
+/** Some megabytes, most of them free. */
+const half = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)`
+  yield* sql`WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4000)
+    INSERT INTO notes SELECT n, hex(zeroblob(500)) FROM n`
+  yield* sql`DELETE FROM notes WHERE id % 100 > 0`
+})
+
+const notes = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT count(*) AS n FROM notes`)
+
+const canMount = process.platform === "linux" && process.getuid?.() === 0
+
+/** A disk of 7 MB, in a folder that goes with its scope. */
+const smallDisk = Effect.gen(function* () {
+  const folder = path.join(yield* TempFolder.make, "disk")
+  fs.mkdirSync(folder)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => execFileSync("mount", ["-t", "tmpfs", "-o", "size=7m", "tmpfs", folder], { stdio: "ignore" })),
+    () => Effect.sync(() => execFileSync("umount", [folder]))
+  )
+  return folder
+})
+
+describe("SqliteSpace", () => {
+  it.live("the embedded database is made so that it gives space back in steps", () =>
+    Effect.gen(function* () {
+      const home = yield* TempFolder.make
+      yield* Effect.gen(function* () {
+        yield* half
+        const before = yield* SqliteSpace.read
+        assert.isTrue(before.isIncremental)
+        assert.isAbove(before.free, 1_048_576)
+        assert.strictEqual(yield* SqliteSpace.giveBack(10), 10 * before.pageSize)
+        const after = yield* SqliteSpace.read
+        assert.deepStrictEqual([after.file, after.live], [before.file - 10 * before.pageSize, before.live])
+        // A page that tells where pages are goes with the last of them.
+        assert.isAtLeast(yield* SqliteSpace.giveBack(1_000_000), after.free)
+        assert.strictEqual(yield* SqliteSpace.giveBack(10), 0)
+        assert.deepStrictEqual(yield* notes, [{ n: 40 }])
+      }).pipe(Effect.provide(Database.layer({ _tag: "Embedded", home })))
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a file that was made without stays as it is until it is written anew", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const filename = path.join(folder, "old.db")
+      yield* half.pipe(Effect.provide(Sqlite.layer({ filename })))
+      yield* Effect.gen(function* () {
+        const before = yield* SqliteSpace.read
+        assert.isFalse(before.isIncremental)
+        assert.strictEqual(yield* SqliteSpace.giveBack(10), 0)
+        yield* SqliteSpace.rewrite(folder)
+        const after = yield* SqliteSpace.read
+        assert.isTrue(after.isIncremental)
+        assert.strictEqual(after.free, 0)
+        assert.isBelow(after.file, before.file / 10)
+        assert.strictEqual(fs.statSync(filename).size, after.file)
+        assert.deepStrictEqual(yield* notes, [{ n: 40 }])
+      }).pipe(Effect.provide(Sqlite.layer({ filename, autoVacuum: "incremental" })))
+    })
+  )
+
+  it.live.skipIf(!canMount)("says how much room it needs where the disk has not got it, and changes nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* smallDisk
+      const filename = path.join(folder, "old.db")
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)`
+        yield* sql`WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+          INSERT INTO notes SELECT n, hex(zeroblob(500)) FROM n`
+        yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
+        const error = yield* Effect.flip(SqliteSpace.rewrite(folder))
+        assert.strictEqual(error._tag, "NoRoom")
+        assert.match(error.message, /takes \d\.\d MB of free disk, and there is \d\.\d MB$/)
+        assert.isFalse((yield* SqliteSpace.read).isIncremental)
+      }).pipe(Effect.provide(Layer.fresh(Sqlite.layer({ filename }))))
+    })
+  )
+})
