@@ -17,6 +17,8 @@ const server = http.createServer((request, response) => {
   request.resume().on("end", () => {
     response.writeHead(200, {
       [Layout.headers.protocol]: Layout.protocol,
+      // The shim does not start another one beside a process that is as new.
+      [Layout.headers.version]: "999.0.0",
       "content-type": "application/json",
       "content-length": Buffer.byteLength(answer)
     })

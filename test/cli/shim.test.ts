@@ -245,13 +245,28 @@ describe("the shim", () => {
   )
 
   live(
+    "leaves nothing in a folder of another user",
+    Effect.gen(function* () {
+      if (process.getuid?.() !== 0) return
+      const { home, project, shim } = yield* scratch
+      const { folder, token } = FakeDaemon.prepare(home)
+      fs.chownSync(folder, 65_534, 65_534)
+      assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+      assert.deepStrictEqual(recorded(home), ["All done."])
+      assert.deepStrictEqual(fs.readdirSync(folder), [path.basename(token)])
+    })
+  )
+
+  live(
     "prints the answer of an older one and starts a new one; leaves a newer one alone",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
-      let version = "99.0.0"
+      let version = ""
       yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, { version }, version))
-      assert.deepStrictEqual(said(yield* shim(end(project))), { version })
-      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+      for (version of ["", "0.1.0", "99.0.0"]) {
+        assert.deepStrictEqual(said(yield* shim(end(project))), { version })
+        assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+      }
       version = "0.1.0-rc.1"
       assert.deepStrictEqual(said(yield* shim(end(project))), { version })
       assert.deepStrictEqual((yield* started(home)).args, ["serve"])

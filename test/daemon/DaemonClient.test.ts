@@ -116,9 +116,10 @@ describe("DaemonClient", () => {
   it.live("finds a socket of a home with a long name", () =>
     Effect.gen(function* () {
       const home = path.join(yield* homeIn, "x".repeat(150))
+      const folder = path.dirname(DaemonClient.socketOf(home))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
       yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, FakeDaemon.healthOf(home)))
       assert.strictEqual((yield* ask(home, ({ health }) => health)).home, home)
-      fs.rmSync(path.dirname(DaemonClient.socketOf(home)), { recursive: true })
     }).pipe(Effect.scoped)
   )
 

@@ -14,7 +14,8 @@ export const ask = (socket: string, question: Question, done: (reply: Reply.Repl
     if (isDone) return
     isDone = true
     clearTimeout(timer)
-    connection.destroy()
+    // After an answer this process ends at once, and its connection with it.
+    if (typeof reply === "string") connection.destroy()
     done(reply)
   }
   const timer = setTimeout(() => end(`nothing within ${question.waitMs} ms`), question.waitMs)
@@ -27,6 +28,9 @@ export const ask = (socket: string, question: Question, done: (reply: Reply.Repl
     const reply = Reply.parse(Buffer.concat(chunks))
     if (reply !== undefined) end(reply)
   })
+  // Sent at once, not the one after the other has gone.
+  connection.cork()
   connection.write(question.head)
   if (question.body.length > 0) connection.write(question.body)
+  connection.uncork()
 }

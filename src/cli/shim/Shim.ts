@@ -61,7 +61,7 @@ const tokenOf = (places: Layout.Layout): string => {
 
 /** Whether another process would do better: not where this one is there, as new, and says what it minds. */
 const wantsAnother = (reply: Reply | string): boolean =>
-  typeof reply === "string" || reply.status >= 500 || isOlder(reply.version, version)
+  typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
 
 const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
 
@@ -85,6 +85,8 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, relea
 
   const places = placesOf(home)
   const instead = (why: Reply | string): void => {
+    // Nothing is left in the folder of somebody else, such as of who asked root to run this.
+    if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
       const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
       Trace.append(places, { event: Question.eventOf(body), reason: describe(why), next })
