@@ -1,7 +1,6 @@
 /**
  * The address that `athena install` writes into settings.
  */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -67,10 +66,8 @@ const repositoryOf = Effect.fnUntraced(
 
 /** What a person should know whose settings hold an address and its token. */
 export const warnings = Effect.fnUntraced(function* (file: string) {
-  const home = yield* Effect.orElseSucceed(Config.withDefault(Config.String("ATHENA_HOME"), ""), () => "")
   const repository = yield* repositoryOf(file)
-  return [
-    ...(home === "" ? [] : ["ATHENA_HOME is set: start the agent with it too, or its sessions start another process"]),
-    ...Option.toArray(repository).map((path) => `${file} is in the git repository ${path}: commit no token`)
-  ].map((warning) => `warning: ${warning}`)
+  return [...Option.toArray(repository).map((path) => `${file} is in the git repository ${path}: commit no token`)].map(
+    (warning) => `warning: ${warning}`
+  )
 })

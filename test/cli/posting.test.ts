@@ -263,7 +263,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("warns of a token that may be committed, and of a home that the agent may not know", () =>
+  it.live("warns of a token that may be committed", () =>
     Effect.gen(function* () {
       const { folder, json, settings, write } = yield* scratch
       assert.deepStrictEqual((yield* json(["install"])).warnings, [])
@@ -272,13 +272,23 @@ describe("athena install, where events are posted", () => {
       write("{}")
       fs.renameSync(settings, path.join(dotfiles, "claude.json"))
       fs.symlinkSync(path.join(dotfiles, "claude.json"), settings)
-      const { warnings } = yield* json(["install"], { ATHENA_HOME: path.join(folder, "elsewhere") })
-      assert.deepStrictEqual(warnings, [
-        "warning: ATHENA_HOME is set: start the agent with it too, or its sessions start another process",
-        `warning: ${settings} is in the git repository ${dotfiles}: commit no token`
-      ])
+      const { warnings } = yield* json(["install"])
+      assert.deepStrictEqual(warnings, [`warning: ${settings} is in the git repository ${dotfiles}: commit no token`])
       // Commands hold none.
       assert.deepStrictEqual((yield* json(["install"], { ATHENA_DAEMON: "off" })).warnings, [])
+    })
+  )
+
+  it.live("names the home for an agent that is started without it, and for nobody else", () =>
+    Effect.gen(function* () {
+      const { folder, json, settings } = yield* scratch
+      const home = path.join(folder, "else where")
+      yield* json(["install"], { ATHENA_HOME: home })
+      assert.include(fs.readFileSync(settings, "utf8"), JSON.stringify(home))
+      const installed = JSON.parse(fs.readFileSync(settings, "utf8")).hooks.SessionStart[0].hooks[0]
+      assert.deepStrictEqual(installed.args.slice(1, 6), ["hook", "--agent", "claude", "--home", home])
+      yield* json(["install"])
+      assert.notInclude(fs.readFileSync(settings, "utf8"), "--home")
     })
   )
 

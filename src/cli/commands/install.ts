@@ -73,7 +73,7 @@ export const install = Command.make(
     const found = yield* Installer.inspect(target, yield* Installation.wantedCommand(target, scope))
     yield* Installer.checkWritable(target)
     const { endpoint, notes } = yield* endpointFor(target, scope, dryRun)
-    const command = yield* Installation.command(endpoint)
+    const command = yield* Installation.command(endpoint, scope)
     const wiring = target.agent.wiring(command)
     const warnings = [
       ...(Installation.isPassing(command) ? [passing(command.script)] : []),

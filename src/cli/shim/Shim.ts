@@ -21,10 +21,12 @@ import * as Trace from "./Trace.ts"
 
 const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DAEMON"] ?? "")
 
-/** The home, as `Database.home` finds it. */
-const findHome = (): string | undefined => {
+/** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
+const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
   const path = process.getBuiltinModule("node:path")
+  const at = args.indexOf("--home")
+  if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
   if (env["ATHENA_HOME"]) return path.resolve(env["ATHENA_HOME"])
   const user = env["HOME"] || env["USERPROFILE"]
   return user ? path.resolve(user, ".athena") : undefined
@@ -72,7 +74,8 @@ const printed = ({ body, status }: Reply): string | undefined => {
 }
 
 const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
-  const home = isOff() ? undefined : findHome()
+  const found = findHome(args)
+  const home = isOff() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
