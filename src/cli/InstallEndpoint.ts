@@ -67,7 +67,5 @@ const repositoryOf = Effect.fnUntraced(
 /** What a person should know whose settings hold an address and its token. */
 export const warnings = Effect.fnUntraced(function* (file: string) {
   const repository = yield* repositoryOf(file)
-  return [...Option.toArray(repository).map((path) => `${file} is in the git repository ${path}: commit no token`)].map(
-    (warning) => `warning: ${warning}`
-  )
+  return Option.toArray(repository).map((path) => `warning: ${file} is in the git repository ${path}: commit no token`)
 })

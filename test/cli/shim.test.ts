@@ -98,7 +98,7 @@ const live = (name: string, program: Effect.Effect<void, unknown, Scope.Scope>) 
 describe("the shim", () => {
   it("is one small file that needs nothing but Node.js", () => {
     const text = fs.readFileSync(path.join(dist, "shim.cjs"), "utf8")
-    assert.isBelow(Buffer.byteLength(text), 10 * 1024)
+    assert.isBelow(Buffer.byteLength(text), 10_000)
     assert.notMatch(text, /\brequire\(|\bimport\b/)
     const modules = [...text.matchAll(/getBuiltinModule\(([^)]*)\)/g)].map(([, name]) => name)
     assert.isAbove(modules.length, 3)

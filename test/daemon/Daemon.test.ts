@@ -22,7 +22,7 @@ const status = Schema.decodeUnknownSync(Schema.fromJsonString(DaemonStatus))
 
 const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => boolean) =>
   effect.pipe(
-    Effect.filterOrFail(is, () => new Error("not yet")),
+    Effect.filterOrFail(is, () => "not yet" as const),
     Effect.retry({ schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })) })
   )
 

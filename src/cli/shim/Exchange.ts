@@ -1,12 +1,13 @@
 /**
  * One question over the socket, and its answer. On `node:net`: what `node:http` has more of costs a hook time to load.
  */
+import { builtin } from "../../internal/builtin.ts"
 import type { Question } from "./Question.ts"
 import * as Reply from "./Reply.ts"
 
 /** Asks, and gives the answer or why there is none, once. */
 export const ask = (socket: string, question: Question, done: (reply: Reply.Reply | string) => void): void => {
-  const connection = process.getBuiltinModule("node:net").connect(socket)
+  const connection = builtin("node:net").connect(socket)
   const chunks: Array<Buffer> = []
   let size = 0
   let isDone = false

@@ -4,6 +4,7 @@
  * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
  * anything is done for the events to come.
  */
+import { builtin } from "../../internal/builtin.ts"
 import * as Layout from "../../daemon/internal/layout.ts"
 import { problemOf } from "../../daemon/internal/privateFolder.ts"
 import { isOlder } from "../../daemon/internal/semver.ts"
@@ -24,7 +25,7 @@ const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DA
 /** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
 const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
-  const path = process.getBuiltinModule("node:path")
+  const path = builtin("node:path")
   const at = args.indexOf("--home")
   if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
   if (env["ATHENA_HOME"]) return path.resolve(env["ATHENA_HOME"])
@@ -36,7 +37,7 @@ const placesOf = (home: string): Layout.Layout =>
   Layout.of(home, {
     platform: process.platform,
     get temporary() {
-      return process.getBuiltinModule("node:os").tmpdir()
+      return builtin("node:os").tmpdir()
     },
     uid: process.getuid?.()
   })
@@ -150,5 +151,5 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     }
   })
   // Loaded while a thread waits for the event.
-  if (!isOff()) process.getBuiltinModule("node:net")
+  if (!isOff()) builtin("node:net")
 }

@@ -62,14 +62,14 @@ export const of = (home: string, host: Host): Layout => {
 /** The port of a home that has none yet: below those that systems give away by themselves. */
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
-/** The variables that say which database is meant. */
+/** The variables that say which database is meant, after `ATHENA_`. */
 const databaseVariables = [
-  "ATHENA_DATABASE_URL",
-  "ATHENA_POSTGRES_HOST",
-  "ATHENA_POSTGRES_PORT",
-  "ATHENA_POSTGRES_DB",
-  "ATHENA_POSTGRES_USER",
-  "ATHENA_POSTGRES_PASSWORD"
+  "DATABASE_URL",
+  "POSTGRES_HOST",
+  "POSTGRES_PORT",
+  "POSTGRES_DB",
+  "POSTGRES_USER",
+  "POSTGRES_PASSWORD"
 ]
 
 /**
@@ -77,7 +77,7 @@ const databaseVariables = [
  * is not answered from the wrong memory. It leaves the process by nothing but a socket of the same user.
  */
 export const databaseOf = (env: Readonly<Record<string, string | undefined>>): string =>
-  fnv1a(JSON.stringify(databaseVariables.map((name) => env[name] ?? "")))
+  fnv1a(JSON.stringify(databaseVariables.map((name) => env[`ATHENA_${name}`] ?? "")))
 
 /** The version of what is said over the socket; another one is not spoken to. */
 export const protocol = "1"
