@@ -16,7 +16,7 @@ const small = () => {
   const parts: Array<Buffer> = []
   return {
     add: (part: Buffer): void => void parts.push(part),
-    bytes: (): Buffer => (parts.length === 1 ? parts[0]! : Buffer.concat(parts))
+    text: (): string => decoder.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts))
   }
 }
 
@@ -27,7 +27,12 @@ const whole = (length: number) => {
     add: (part: Buffer): void => {
       at += part.copy(all, at)
     },
-    bytes: (): Buffer => all.subarray(0, at)
+    text: (): string => {
+      const text = decoder.decode(all.subarray(0, at))
+      // Frees the bytes now: the garbage collector takes its time.
+      all.buffer.transfer(0)
+      return text
+    }
   }
 }
 
@@ -36,7 +41,7 @@ export const read = (request: http.IncomingMessage, length: number): Effect.Effe
   Effect.callback((resume) => {
     const body = length < large ? small() : whole(length)
     request.on("data", body.add)
-    request.on("end", () => resume(Effect.sync(() => decoder.decode(body.bytes()))))
+    request.on("end", () => resume(Effect.sync(body.text)))
     // A request that is cut short has an error, closes, and does not end.
     request.on("error", () => resume(Effect.fail(new CutShort())))
     request.on("close", () => resume(Effect.fail(new CutShort())))
