@@ -36,6 +36,8 @@ const whole = (length: number) => {
   }
 }
 
+const cutShort = Effect.suspend(() => Effect.fail(new CutShort()))
+
 /** Reads a body of so many bytes, as text. The server sees to it that there are no more. */
 export const read = (request: http.IncomingMessage, length: number): Effect.Effect<string, CutShort> =>
   Effect.callback((resume) => {
@@ -43,6 +45,6 @@ export const read = (request: http.IncomingMessage, length: number): Effect.Effe
     request.on("data", body.add)
     request.on("end", () => resume(Effect.sync(body.text)))
     // A request that is cut short has an error, closes, and does not end.
-    request.on("error", () => resume(Effect.fail(new CutShort())))
-    request.on("close", () => resume(Effect.fail(new CutShort())))
+    request.on("error", () => resume(cutShort))
+    request.on("close", () => resume(cutShort))
   })
