@@ -126,13 +126,25 @@ describe("the shim", () => {
     })
   )
 
-  for (const status of [202, 204]) {
+  live(
+    "prints an empty answer where there is nothing to add",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      yield* FakeDaemon.start(home, (_, response) => response.writeHead(204, FakeDaemon.headers()).end())
+      assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+      assert.deepStrictEqual(recorded(home), [])
+    })
+  )
+
+  for (const text of ["", '{"systemMessage":"hello"}']) {
     live(
-      `prints an empty answer for the status ${status}`,
+      `says that an event may be lost that is not safe yet, and prints ${text === "" ? "no answer" : "the answer"}`,
       Effect.gen(function* () {
         const { home, project, shim } = yield* scratch
-        yield* FakeDaemon.start(home, (_, response) => response.writeHead(status, FakeDaemon.headers()).end())
-        assert.deepStrictEqual(said(yield* shim(stop(project))), {})
+        yield* FakeDaemon.start(home, respond(202, text))
+        const { code, stderr, stdout } = yield* shim(stop(project))
+        assert.deepStrictEqual([code, stdout], [0, `${text || "{}"}\n`])
+        assert.strictEqual(stderr, "athena hook: the event is not safe yet, and may be lost: athena logs\n")
         assert.deepStrictEqual(recorded(home), [])
       })
     )

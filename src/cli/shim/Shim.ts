@@ -66,8 +66,12 @@ const describe = (reply: Reply | string): string => (typeof reply === "string" ?
 /** What is printed for an answer of the resident process; nothing where it is none. */
 const printed = ({ body, status }: Reply): string | undefined => {
   if (status === 200) return body
-  return status === 202 || status === 204 ? "{}" : undefined
+  return status === 202 || status === 204 ? body || "{}" : undefined
 }
+
+/** What a person may want to know of an answer. */
+const noticesOf = (reply: Reply | string): ReadonlyArray<string> =>
+  typeof reply !== "string" && reply.status === 202 ? ["the event is not safe yet, and may be lost: athena logs"] : []
 
 const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
   const home = isOff() ? undefined : findHome()
@@ -93,7 +97,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, relea
     const text = typeof reply === "string" ? undefined : printed(reply)
     if (text === undefined) return instead(reply)
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
-    HookStreams.finish(revives ? "{}" : text, [])
+    HookStreams.finish(revives ? "{}" : text, noticesOf(reply))
   }
 
   const problem = obstacle(places)
