@@ -9,6 +9,7 @@ import type { Row } from "./Row.ts"
 
 const helpers = new Set([
   "index.ts",
+  "answeringProcess.ts",
   "Row.ts",
   "PostgresServer.ts",
   "cacheDatabase.ts",

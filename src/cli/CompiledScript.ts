@@ -5,6 +5,7 @@
  * inside is compiled again by every process that calls it, which took a hook more time than all that it does. Here the
  * code is kept after the script has done its work, and so has the functions that it called.
  */
+import { builtin } from "../internal/builtin.ts"
 import type * as NodeFs from "node:fs"
 
 declare const __ATHENA_BUILD__: string
@@ -70,16 +71,16 @@ export interface CompiledScript {
  * can write; nowhere, where there is none.
  */
 export const run = (script: string, folder: string | undefined): CompiledScript => {
-  const fs = process.getBuiltinModule("node:fs")
-  const { wrap } = process.getBuiltinModule("node:module")
-  const { Script } = process.getBuiltinModule("node:vm")
+  const fs = builtin("node:fs")
+  const { wrap } = builtin("node:module")
+  const { Script } = builtin("node:vm")
   const file =
     folder === undefined ? undefined : `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
   const code = file === undefined ? noCode : read(fs, file)
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
-  compiled.runInThisContext()(module.exports, process.getBuiltinModule, module)
+  compiled.runInThisContext()(module.exports, builtin, module)
   return {
     exports: module.exports,
     keep: (kind) => {

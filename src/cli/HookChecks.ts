@@ -25,7 +25,8 @@ const settingsOf = ({ agent, events, file, problems, scope, transport, versions 
 }
 
 const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatus.HookStatus) {
-  const first = handlers.find(({ event }) => event === "SessionStart") ?? handlers[0]
+  const commands = handlers.filter((wire) => !HookStatus.isPost(wire))
+  const first = commands.find(({ event }) => event === "SessionStart") ?? commands[0]
   if (first === undefined) return []
   const { problem, tookMs } = yield* HookRun.start(first.handler)
   const name = `${agent} run`

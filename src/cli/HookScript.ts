@@ -1,6 +1,7 @@
 /**
  * The bundles that answer a hook in its own process: which one, and where its compiled code is kept.
  */
+import { builtin } from "../internal/builtin.ts"
 import * as CompiledScript from "./CompiledScript.ts"
 import type * as Hook from "./hook.ts"
 import { fs } from "./nodeFs.ts"
@@ -24,7 +25,7 @@ const isOwn = (folder: string): boolean => {
  * to replace. Without it the command is slower and nothing else.
  */
 export const codeFolder = (): string | undefined => {
-  const home = process.env["ATHENA_HOME"] || `${process.getBuiltinModule("node:os").homedir()}/.athena`
+  const home = process.env["ATHENA_HOME"] || `${builtin("node:os").homedir()}/.athena`
   try {
     return isOwn(home) && isOwn(`${home}/compile-cache`) ? `${home}/compile-cache` : undefined
   } catch {

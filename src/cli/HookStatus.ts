@@ -9,6 +9,7 @@ import * as Installer from "../install/Installer.ts"
 import * as Wiring from "../install/Wiring.ts"
 import * as Installation from "./Installation.ts"
 import * as SettingsFiles from "./SettingsFiles.ts"
+import { version } from "./version.ts"
 
 export interface HookStatus {
   readonly agent: Agents.AgentName
@@ -74,6 +75,11 @@ const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<strin
 const again = ({ name }: Agents.Agent, scope: Installation.Scope): string =>
   `run: athena install${name === "claude" ? "" : ` --agent ${name}`}${scope === "user" ? "" : ` --scope ${scope}`}`
 
+const difference = (versions: ReadonlyArray<string>): string =>
+  versions.every((found) => found === version)
+    ? "with another path, port or token than would be installed now"
+    : `of another version (${versions.join(", ")})`
+
 const problemsOf = (
   agent: Agents.Agent,
   scope: Installation.Scope,
@@ -87,7 +93,7 @@ const problemsOf = (
     ...gone.map((file) => `${file} is not there, or can't be run; ${again(agent, scope)}`),
     ...(found.missing.length > 0 ? [`a hook is missing for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
     ...(found.outdated.length > 0 && gone.length === 0
-      ? [`of another version or place (${found.versions.join(", ")}); ${again(agent, scope)}`]
+      ? [`${difference(found.versions)}; ${again(agent, scope)}`]
       : []),
     ...Installation.cautions(agent, found)
   ]

@@ -2,11 +2,14 @@
  * The address that `athena install` writes into settings.
  */
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Layout from "../daemon/internal/layout.ts"
 import * as Ports from "../daemon/internal/ports.ts"
+import * as Repository from "../hooks/Repository.ts"
 import * as Resident from "./Resident.ts"
 
 export interface InstallEndpoint {
@@ -48,4 +51,21 @@ export const make = Effect.fnUntraced(function* (home: string) {
     ...chosen,
     notes: [...chosen.notes, "the resident process was asked to end: the next session starts it anew"]
   }
+})
+
+/** The repository that a file is really in, links followed; none where it is in none. */
+const repositoryOf = Effect.fnUntraced(
+  function* (file: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const { worktreePath } = yield* Repository.find(path.dirname(yield* fs.realPath(file)))
+    return (yield* fs.exists(path.join(worktreePath, ".git"))) ? Option.some(worktreePath) : Option.none<string>()
+  },
+  Effect.orElseSucceed(Option.none<string>)
+)
+
+/** What a person should know whose settings hold an address and its token. */
+export const warnings = Effect.fnUntraced(function* (file: string) {
+  const repository = yield* repositoryOf(file)
+  return Option.toArray(repository).map((path) => `warning: ${file} is in the git repository ${path}: commit no token`)
 })

@@ -44,10 +44,22 @@ const hookScript = Effect.gen(function* () {
   return fs.existsSync(shim) ? shim : script
 })
 
-/** This command as it is installed, with the address that events are posted to, if they are. */
-export const command = (endpoint: Option.Option<Endpoint.Endpoint>) =>
-  Effect.map(hookScript, (script): Agents.HookCommand => {
-    const common = { node: process.execPath, script, version }
+/** The home that the environment names: an agent that is started elsewhere may have another one. */
+const namedHome = Effect.gen(function* () {
+  const named = yield* Config.withDefault(Config.String("ATHENA_HOME"), "")
+  return named === "" ? undefined : (yield* Path.Path).resolve(named)
+})
+
+/** This command as it is installed in a scope, with the address that events are posted to, if they are. */
+export const command = (endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>
+  Effect.gen(function* () {
+    const common: Agents.HookCommand = {
+      node: process.execPath,
+      script: yield* hookScript,
+      version,
+      // A project's settings are for others as well, who have homes of their own.
+      home: scope === "user" ? yield* namedHome : undefined
+    }
     if (Option.isNone(endpoint)) return common
     return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token: endpoint.value.token } }
   })
@@ -61,7 +73,7 @@ export const wantedCommand = Effect.fnUntraced(function* ({ agent, home }: Insta
   const endpoint = (yield* isPosted(agent, scope))
     ? yield* Effect.orElseSucceed(Endpoint.read(home), () => Option.none<Endpoint.Endpoint>())
     : Option.none<Endpoint.Endpoint>()
-  return yield* command(endpoint)
+  return yield* command(endpoint, scope)
 })
 
 /** The agent of a name, if hooks can be installed for it. */

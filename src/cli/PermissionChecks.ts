@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Endpoint from "../daemon/Endpoint.ts"
+import { layoutOf } from "../daemon/internal/hostLayout.ts"
 import * as Agents from "../install/Agents.ts"
 import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
@@ -37,7 +37,7 @@ const withToken = (files: ReadonlyArray<SettingsFiles.SettingsFile>): ReadonlyAr
 
 const all = Effect.fnUntraced(function* (home: string) {
   const path = yield* Path.Path
-  const { folder, port, socket, token } = yield* Endpoint.layoutOf(home)
+  const { folder, port, socket, token } = layoutOf(home)
   const near = path.dirname(socket)
   return [
     { file: home, mode: "700" },

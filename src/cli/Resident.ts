@@ -3,7 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import { DaemonClient, type DaemonClientError, type Health } from "../daemon/DaemonClient.ts"
+import { DaemonClient, type DaemonClientError } from "../daemon/DaemonClient.ts"
+import type { Health } from "../daemon/DaemonStatus.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 
 /** A process that answered, or why none did. */

@@ -72,9 +72,6 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
 const isRunningAt = (resident: Resident.Resident, port: number): boolean =>
   resident._tag === "Running" && resident.health.port === port
 
-/** Who says nothing of itself may listen anywhere. */
-const mayListen = ({ _tag }: Resident.Resident): boolean => _tag === "Unresponsive" || _tag === "Refused"
-
 /** Whether the process listens where events are posted to, or could. */
 const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: Post) {
   const name = "port"
@@ -82,7 +79,10 @@ const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: 
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
   if (isRunningAt(resident, wanted))
     return ok(name, `the process listens on port ${wanted}, where events are posted to`)
-  if ((yield* Ports.isHeld(wanted)) && !mayListen(resident)) {
+  if (resident._tag === "Unresponsive" || resident._tag === "Refused") {
+    return warning(name, `who listens on port ${wanted} can't be told from a process that says nothing`, replaced)
+  }
+  if (yield* Ports.isHeld(wanted)) {
     return failed(
       name,
       `another program listens on port ${wanted}, where events are posted to`,

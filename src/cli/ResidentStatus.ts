@@ -2,9 +2,8 @@
  * How the resident process is, for `athena status`.
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { DaemonClient } from "../daemon/DaemonClient.ts"
-import { DaemonStatus } from "../daemon/DaemonStatus.ts"
+import type { DaemonStatus } from "../daemon/DaemonStatus.ts"
 import * as Database from "../sql/Database.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 import { version } from "./version.ts"
@@ -15,8 +14,6 @@ export interface ResidentStatus {
   /** What is wrong, and what to do. */
   readonly problems: ReadonlyArray<string>
 }
-
-const decode = Schema.decodeUnknownEffect(DaemonStatus)
 
 const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => [
   ...(health.problem === null ? [] : [health.problem]),
@@ -42,7 +39,6 @@ const notAnswering = (detail: string): ResidentStatus => ({
 export const ask = Effect.gen(function* () {
   const home = yield* Database.home
   return yield* DaemonClient.use((client) => client.status).pipe(
-    Effect.flatMap(decode),
     Effect.map(running),
     Effect.catchTag("NotRunning", () =>
       Effect.succeed<ResidentStatus>({ state: "not running", status: null, problems: [] })

@@ -108,10 +108,13 @@ export type Around = <R>(
   body: string
 ) => Effect.Effect<HookRunner.RunResult, never, R | Path.Path>
 
+/** The least time for an event in process, however long it took to ask somebody else. */
+const leastTime = Duration.millis(300)
+
 /** The agent waits no longer for an event that somebody else was asked to answer first. */
 const deadlines = (waitedMs: number): HookRunner.Deadlines =>
   Record.map(HookRunner.defaultDeadlines, (deadline) =>
-    Duration.subtract(Duration.fromInputUnsafe(deadline), Duration.millis(waitedMs))
+    Duration.max(leastTime, Duration.subtract(Duration.fromInputUnsafe(deadline), Duration.millis(waitedMs)))
   )
 
 const program = (answered: (event: string) => void, event: Event, around: Around) =>

@@ -1,4 +1,6 @@
 /**
- * The file system of Node.js, taken without `import`, which would evaluate parts of it that a hook does not use.
+ * The file system of Node.js, for scripts that must start at once.
  */
-export const fs = process.getBuiltinModule("node:fs")
+import { builtin } from "../internal/builtin.ts"
+
+export const fs = builtin("node:fs")

@@ -91,7 +91,9 @@ const executor = (options: DaemonOptions) =>
   )
 
 const memory = (options: DaemonOptions) =>
-  Layer.merge(MemoryBridge.layer, EventSpool.layerResident).pipe(Layer.provide(executor(options)))
+  Layer.merge(MemoryBridge.layer, EventSpool.layerResident(options.identity.home, options.settings)).pipe(
+    Layer.provide(executor(options))
+  )
 
 const presence = ({ identity, settings }: DaemonOptions) =>
   Layer.succeed(Presence, {

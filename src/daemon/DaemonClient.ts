@@ -20,7 +20,8 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { host } from "./internal/host.ts"
+import { DaemonStatus, Health } from "./DaemonStatus.ts"
+import { layoutOf } from "./internal/hostLayout.ts"
 import * as Layout from "./internal/layout.ts"
 import { problemOf } from "./internal/privateFolder.ts"
 
@@ -97,37 +98,6 @@ export class NotOurs extends Schema.TaggedError<NotOurs>(`${id}/NotOurs`)("NotOu
 export type DaemonClientError = NotRunning | Unresponsive | Refused | NotOurs
 
 /**
- * How the resident process is.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const Health = Schema.Struct({
-  name: Schema.Literal("athena-hooks"),
-  protocol: Schema.String,
-  version: Schema.String,
-  /** A UUID that names this life of the process. */
-  instance: Schema.String,
-  pid: Schema.Int,
-  /** When it started, as ISO 8601. */
-  startedAt: Schema.String,
-  /** The folder that it serves. */
-  home: Schema.String,
-  /** The port on loopback; `null` where it could not get one. */
-  port: Schema.NullOr(Schema.Int),
-  /** What a person should know of, such as that another program holds the port. */
-  problem: Schema.NullOr(Schema.String)
-})
-
-/**
- * How the resident process is.
- *
- * @category models
- * @since 0.1.0
- */
-export type Health = typeof Health.Type
-
-/**
  * The questions to the resident process of one home.
  *
  * @category services
@@ -138,8 +108,8 @@ export class DaemonClient extends Context.Service<
   {
     /** Asks how it is. */
     readonly health: Effect.Effect<Health, DaemonClientError>
-    /** Asks for all that it tells of itself: a JSON object. */
-    readonly status: Effect.Effect<Readonly<Record<string, unknown>>, DaemonClientError>
+    /** Asks for all that it tells of itself. */
+    readonly status: Effect.Effect<DaemonStatus, DaemonClientError>
     /** Asks it to end. It takes no more requests from then on, finishes what it has, and ends some seconds later. */
     readonly stop: Effect.Effect<void, DaemonClientError>
   }
@@ -207,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
   if (!(Duration.toMillis(timeout) > 0)) {
     return yield* Effect.die(new RangeError("DaemonClient: timeout must be more than 0; leave it out for 2 seconds"))
   }
-  const places = Layout.of(options.home, host())
+  const places = layoutOf(options.home)
   const client = yield* HttpClient.HttpClient
   const files = yield* FileSystem.FileSystem
 
@@ -252,10 +222,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
 
   return DaemonClient.of({
     health: ask(HttpClientRequest.get("http://localhost/health"), HttpIncomingMessage.schemaBodyJson(Health)),
-    status: ask(
-      HttpClientRequest.get("http://localhost/status"),
-      HttpIncomingMessage.schemaBodyJson(Schema.Record(Schema.String, Schema.Unknown))
-    ),
+    status: ask(HttpClientRequest.get("http://localhost/status"), HttpIncomingMessage.schemaBodyJson(DaemonStatus)),
     stop: ask(HttpClientRequest.post("http://localhost/stop"), (response) => Effect.asVoid(response.text))
   })
 })
@@ -266,7 +233,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
  * @category accessors
  * @since 0.1.0
  */
-export const socketOf = (home: string): string => Layout.of(home, host()).socket
+export const socketOf = (home: string): string => layoutOf(home).socket
 
 /**
  * The client of a home.

@@ -19,8 +19,7 @@ import type * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Database from "../sql/Database.ts"
-import { host } from "./internal/host.ts"
-import * as Layout from "./internal/layout.ts"
+import { layoutOf } from "./internal/hostLayout.ts"
 import { problemOf } from "./internal/privateFolder.ts"
 import { startTimeOf } from "./internal/startTime.ts"
 
@@ -40,7 +39,7 @@ export const Identity = Schema.Struct({
    * When the process started, in clock ticks since the host did: with the pid, what tells it from every other process.
    * `null` on other systems than Linux.
    */
-  startTime: Schema.NullOr(Schema.Number),
+  startTime: Schema.NullOr(Schema.Finite),
   version: Schema.String,
   /** When the lock was taken, as ISO 8601. */
   startedAt: Schema.String
@@ -167,7 +166,7 @@ const decodeIdentity = Schema.decodeEffect(Schema.fromJsonString(Identity))
  */
 export const identity = (home: string): Effect.Effect<Identity | null, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const text = yield* (yield* FileSystem.FileSystem).readFileString(Layout.of(home, host()).identity)
+    const text = yield* (yield* FileSystem.FileSystem).readFileString(layoutOf(home).identity)
     return yield* decodeIdentity(text)
   }).pipe(Effect.orElseSucceed(() => null))
 
@@ -207,7 +206,7 @@ const locked = (file: string) => Effect.acquireRelease(open(file), (db) => Effec
  */
 export const isHeld = (home: string): Effect.Effect<boolean, LockUnusable> =>
   Effect.suspend(() => {
-    const file = Layout.of(home, host()).lock
+    const file = layoutOf(home).lock
     if (!fs.existsSync(file)) return Effect.succeed(false)
     return Effect.scoped(locked(file)).pipe(
       Effect.as(false),
@@ -268,7 +267,7 @@ export const acquire = (
   options: DaemonLockOptions
 ): Effect.Effect<Identity, DaemonLockError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
-    const places = Layout.of(options.home, host())
+    const places = layoutOf(options.home)
     yield* ownFolder(places.folder)
     yield* Effect.catchTag(locked(places.lock), "Busy", () =>
       Effect.flatMap(identity(options.home), (holder) => Effect.fail(new Held({ identity: holder })))

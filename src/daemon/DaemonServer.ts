@@ -50,7 +50,7 @@ import * as Survey from "./internal/survey.ts"
 export interface DaemonServerOptions {
   /** What must be known to ask. */
   readonly token: Redacted.Redacted
-  /** The port on 127.0.0.1. Where another program has it, it is tried again every 10 seconds. */
+  /** The port on 127.0.0.1. Where another program has it, it is tried again every 2 seconds. */
   readonly port: number
   /** Path of the socket, in a folder that nobody else can read. */
   readonly socket: string
@@ -71,6 +71,9 @@ const headersTimeout = 10_000
 
 /** For how long a connection is kept that says nothing, in milliseconds: an agent's, while a person thinks. */
 const keepAliveTimeout = 10 * 60_000
+
+/** How often a port is tried that another program has. */
+const retryAfter = "2 seconds"
 
 const createServer = (): http.Server => {
   const server = http.createServer({
@@ -231,16 +234,15 @@ export const layer = (options: DaemonServerOptions) =>
         )
       )
 
-      // Whoever holds the lock owns the socket; what is there was left by a process that was killed.
+      yield* Effect.catch(onLoopback, (error) =>
+        Effect.logError(presence.problem ?? error.message).pipe(
+          Effect.andThen(Effect.forkScoped(Effect.retry(Effect.delay(onLoopback, retryAfter), Schedule.forever)))
+        )
+      )
+      // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who
+      // reaches it finds everything there.
       yield* Effect.ignore(files.remove(socket, { force: true }))
       yield* listen({ _tag: "Socket" }, { path: socket })
       yield* Effect.orElseSucceed(files.chmod(socket, 0o600), () => undefined)
-      yield* Effect.catch(onLoopback, (error) =>
-        Effect.logError(presence.problem ?? error.message).pipe(
-          Effect.andThen(
-            Effect.forkScoped(Effect.retry(Effect.delay(onLoopback, "10 seconds"), Schedule.spaced("10 seconds")))
-          )
-        )
-      )
     })
   )

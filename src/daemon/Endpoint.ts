@@ -14,8 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort, NotAccessible } from "./EndpointError.ts"
-import { host } from "./internal/host.ts"
-import * as Layout from "./internal/layout.ts"
+import { layoutOf } from "./internal/hostLayout.ts"
 import * as OwnFile from "./internal/ownFile.ts"
 import * as Ports from "./internal/ports.ts"
 
@@ -42,14 +41,6 @@ const parsePort = (text: string): Option.Option<number> =>
   /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Option.some(Number(text)) : Option.none()
 
 const newToken = Effect.sync(() => Buffer.from(SecureRandom.randomBytesUnsafe(32)).toString("base64url"))
-
-/**
- * The places of a home, which is an absolute path, on this host.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const layoutOf = (home: string): Effect.Effect<Layout.Layout> => Effect.sync(() => Layout.of(home, host()))
 
 /**
  * The address that the process of an endpoint listens at, without a path.
@@ -79,7 +70,7 @@ export const url = ({ port }: Pick<Endpoint, "port">): string => `http://127.0.0
 export const read = Effect.fnUntraced(function* (
   home: string
 ): Effect.fn.Return<Option.Option<Endpoint>, EndpointError, FileSystem.FileSystem> {
-  const layout = yield* layoutOf(home)
+  const layout = layoutOf(home)
   const port = Option.flatMap(yield* OwnFile.read(layout.port), parsePort)
   const token = Option.flatMap(yield* OwnFile.read(layout.token), parseToken)
   return Option.all({ port, token })
@@ -143,7 +134,7 @@ const freePort = Effect.fnUntraced(function* (home: string, held: number | undef
 export const make = Effect.fnUntraced(function* (
   home: string
 ): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
-  const layout = yield* layoutOf(home)
+  const layout = layoutOf(home)
   yield* makeFolder(layout.folder)
   const token = yield* obtain(layout.token, parseToken, newToken)
   const port = yield* obtain(layout.port, parsePort, Effect.map(freePort(home, undefined), String))
@@ -163,7 +154,7 @@ export const choosePort = Effect.fnUntraced(function* (
   home: string,
   held: number
 ): Effect.fn.Return<number, EndpointError, FileSystem.FileSystem | Path.Path> {
-  const layout = yield* layoutOf(home)
+  const layout = layoutOf(home)
   yield* makeFolder(layout.folder)
   const isAnother = (port: number): boolean => port !== held
   const parse = (text: string) => Option.filter(parsePort(text), isAnother)

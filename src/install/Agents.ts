@@ -48,6 +48,8 @@ export interface HookCommand {
   readonly node: string
   readonly script: string
   readonly version: string
+  /** The folder of the memory where the agent's own environment does not name one; `~/.athena` when absent. */
+  readonly home?: string | undefined
   /**
    * For agents that can post events. Where absent, every event runs the command; so for settings that are shared with
    * others, which must hold no secret.
@@ -126,14 +128,21 @@ const postTimeoutSeconds = 1
 /** Claude Code gives all hooks of a session's end 1.5 seconds together, or as long as a handler of the settings asks for. */
 const sessionEndSeconds = 5
 
-const claudeCommand = (
-  { node, script, version }: HookCommand,
-  event: string,
-  ...flags: ReadonlyArray<string>
-): Wiring.Handler => ({
+/** For the hook alone: what else is called by hand has an environment of its own. */
+const homeFlags = ({ home }: HookCommand): ReadonlyArray<string> => (home === undefined ? [] : ["--home", home])
+
+const claudeCommand = (hookCommand: HookCommand, event: string, ...flags: ReadonlyArray<string>): Wiring.Handler => ({
   type: "command",
-  command: node,
-  args: [script, "hook", "--agent", "claude", ...flags, Wiring.mark(version)],
+  command: hookCommand.node,
+  args: [
+    hookCommand.script,
+    "hook",
+    "--agent",
+    "claude",
+    ...homeFlags(hookCommand),
+    ...flags,
+    Wiring.mark(hookCommand.version)
+  ],
   timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
 })
 
@@ -169,8 +178,10 @@ const quoted = (word: string): string =>
 /** For agents that give the command to a shell. */
 const shellWiring =
   (name: AgentName, events: ReadonlyArray<string>, timeout: number) =>
-  ({ node, script, version }: HookCommand): Wiring.Wiring => {
-    const command = `${quoted(node)} ${quoted(script)} hook --agent ${name} ${Wiring.mark(version)}`
+  (hookCommand: HookCommand): Wiring.Wiring => {
+    const { node, script, version } = hookCommand
+    const flags = homeFlags(hookCommand).map((flag) => (flag.startsWith("--") ? flag : quoted(flag)))
+    const command = [quoted(node), quoted(script), "hook", "--agent", name, ...flags, Wiring.mark(version)].join(" ")
     return events.map((event) => ({ event, handler: { type: "command", command, timeout } }))
   }
 

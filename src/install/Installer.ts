@@ -89,8 +89,8 @@ const invalid =
 const fromResult = <A>(target: Target, result: Result.Result<A, Problem>): Effect.Effect<A, InstallError> =>
   Effect.mapError(Effect.fromResult(result), invalid(target.file))
 
-/** What is left of a mode where nobody but the owner may do anything. */
-const closed = (mode: number): number => mode & 0o7700
+/** What is left of a mode where nobody but the owner may do anything. Windows keeps no such modes. */
+const closed = (mode: number): number => (process.platform === "win32" ? mode : mode & 0o7700)
 
 /** The mode that a file had before it was closed; the one that it has, where somebody has set another one since. */
 const reopened = (mode: number, receipt: Receipts.Receipt | undefined): number =>

@@ -234,7 +234,7 @@ export const plan = (policy: Policy): Effect.Effect<Plan, QueryError, QueryExecu
       found === undefined ? 0 : Math.max(0, surplus(counts.events, found.live, policy.maxBytes) - counts.before)
     return {
       events: counts.events,
-      oldest: first === undefined ? undefined : DateTime.makeUnsafe(first.at),
+      oldest: first === undefined ? undefined : Option.getOrUndefined(DateTime.make(first.at)),
       tooOld: counts.before,
       tooMany,
       bytes:

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Daemon from "../../src/daemon/Daemon.ts"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
+import { layoutOf } from "../../src/daemon/internal/hostLayout.ts"
 import * as Layout from "../../src/daemon/internal/layout.ts"
 import * as Retention from "../../src/memory/Retention.ts"
 import * as Database from "../../src/sql/Database.ts"
@@ -19,7 +20,7 @@ NodeRuntime.runMain(
   Effect.gen(function* () {
     const settings = yield* Database.settings
     const { port, token } = yield* Endpoint.make(home)
-    const { socket } = yield* Endpoint.layoutOf(home)
+    const { socket } = layoutOf(home)
     const reason = yield* Daemon.run({
       identity: {
         version: "0.1.0",

@@ -271,6 +271,8 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
   )
 })
 
+const post = (headers: http.OutgoingHttpHeaders) => ({ method: "POST", path: "/hooks/claude", headers })
+
 /** What a page in a browser could send, and what a program without the token could. */
 const unwelcome = (
   port: number,
@@ -284,7 +286,6 @@ const unwelcome = (
     last_assistant_message: "it came from a page"
   })
   const known = { authorization: `Bearer ${token}` }
-  const post = (headers: http.OutgoingHttpHeaders) => ({ method: "POST", path: "/hooks/claude", headers })
   return [
     ["a simple post of a page", post({ "content-type": "text/plain", origin: "https://example.com" }), body],
     ["a form of a page", post({ "content-type": "application/x-www-form-urlencoded", origin: "null" }), body],

@@ -20,7 +20,8 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
     fs.chmodSync(settings, mode)
   }
   const read = () => fs.readFileSync(settings, "utf8")
-  const athena = (...args: ReadonlyArray<string>) => Cli.run(args, { env, cwd: project })
+  const athena = (...args: ReadonlyArray<string>) =>
+    Cli.run(args, { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
   const json = (...args: ReadonlyArray<string>) =>
     Effect.map(athena(...args, "--json"), ({ code, stdout }): any => ({ code, ...JSON.parse(stdout) }))
   /** Everything below the home, by name and content. */
@@ -77,7 +78,11 @@ describe("athena install", () => {
       const serving = yield* Effect.forkScoped(Cli.run(["serve"], { env }))
       const statusWhen = (is: (status: any) => boolean) => Effect.repeat(json("status"), { until: is })
       yield* statusWhen(({ resident }) => resident.state === "running")
-      const session: Agent.Session = { settings, cwd: project, env: { ...env, CLAUDE_PROJECT_DIR: project } }
+      const session: Agent.Session = {
+        settings,
+        cwd: project,
+        env: { ...env, ATHENA_DAEMON: "on", CLAUDE_PROJECT_DIR: project }
+      }
       const tell = Effect.fnUntraced(function* (id: string, name: string, more: object = {}) {
         const body = { hook_event_name: name, session_id: id, cwd: project, ...more }
         const ours = (yield* Agent.tell(session, body)).at(-1)!
@@ -337,7 +342,7 @@ describe("athena install", () => {
       write(installed.replace("{", '{ "disableAllHooks": true,'))
       assert.match(yield* problems, /switched off by disableAllHooks in .*settings\.json: take that out/)
       write(installed.replaceAll(/athena-hooks@[\d.]+/g, "athena-hooks@0.0.1"))
-      assert.match(yield* problems, /of another version or place \(0\.0\.1\); run: athena install/)
+      assert.match(yield* problems, /of another version \(0\.0\.1\); run: athena install/)
       write(installed.replaceAll(path.basename(Cli.hookScript), "gone.js"))
       assert.match(yield* problems, /gone\.js is not there, or can't be run; run: athena install/)
       write(installed.replace('"Stop"', '"Stopp"'))

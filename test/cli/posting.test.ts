@@ -32,7 +32,7 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
   const read = () => fs.readFileSync(settings, "utf8")
   const said: Array<string> = []
   const athena = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
-    Effect.map(Cli.run(args, { env: { HOME: folder, ...env }, cwd: project }), (result) => {
+    Effect.map(Cli.run(args, { env: { HOME: folder, ATHENA_DAEMON: "on", ...env }, cwd: project }), (result) => {
       said.push(result.stdout, result.stderr)
       return result
     })
@@ -263,6 +263,35 @@ describe("athena install, where events are posted", () => {
     })
   )
 
+  it.live("warns of a token that may be committed", () =>
+    Effect.gen(function* () {
+      const { folder, json, settings, write } = yield* scratch
+      assert.deepStrictEqual((yield* json(["install"])).warnings, [])
+      const dotfiles = path.join(folder, "dotfiles")
+      fs.mkdirSync(path.join(dotfiles, ".git"), { recursive: true })
+      write("{}")
+      fs.renameSync(settings, path.join(dotfiles, "claude.json"))
+      fs.symlinkSync(path.join(dotfiles, "claude.json"), settings)
+      const { warnings } = yield* json(["install"])
+      assert.deepStrictEqual(warnings, [`warning: ${settings} is in the git repository ${dotfiles}: commit no token`])
+      // Commands hold none.
+      assert.deepStrictEqual((yield* json(["install"], { ATHENA_DAEMON: "off" })).warnings, [])
+    })
+  )
+
+  it.live("names the home for an agent that is started without it, and for nobody else", () =>
+    Effect.gen(function* () {
+      const { folder, json, settings } = yield* scratch
+      const home = path.join(folder, "else where")
+      yield* json(["install"], { ATHENA_HOME: home })
+      assert.include(fs.readFileSync(settings, "utf8"), JSON.stringify(home))
+      const installed = JSON.parse(fs.readFileSync(settings, "utf8")).hooks.SessionStart[0].hooks[0]
+      assert.deepStrictEqual(installed.args.slice(1, 6), ["hook", "--agent", "claude", "--home", home])
+      yield* json(["install"])
+      assert.notInclude(fs.readFileSync(settings, "utf8"), "--home")
+    })
+  )
+
   it.live("makes nothing where the settings can't be changed", () =>
     Effect.gen(function* () {
       const { athena, home, write } = yield* scratch
@@ -283,7 +312,7 @@ describe("athena install, where events are posted", () => {
       const cli = path.join(fs.realpathSync(yield* TempFolder.make), "cli")
       fs.cpSync(path.dirname(Cli.bin), cli, { recursive: true })
       const install = Cli.run(["install", "--agent", "claude"], {
-        env: { HOME: folder },
+        env: { HOME: folder, ATHENA_DAEMON: "on" },
         cwd: project,
         shell: `shift 2; set -- '${process.execPath}' '${cli}/bin.js' "$@"`
       })
@@ -369,10 +398,13 @@ describe("athena doctor, where events are posted", () => {
       assert.isUndefined(held("claude post"))
       const elsewhere = yield* during({ listens: false, health: { port: 1 } })
       assert.match(elsewhere("port")!, /^failed: .* and the process listens on port 1 -> run: athena install/)
+      const silent = yield* during({ silent: true })
       assert.match(
-        (yield* during({ silent: true }))("process")!,
-        /^failed: the resident process does not answer: nothing within 2s -> the next session/
+        silent("process")!,
+        /^failed: the resident process does not answer: nothing within 2s -> the next session of an agent replaces it/
       )
+      assert.match(silent("port")!, /^warning: who listens on port \d+ can't be told/)
+      assert.isUndefined(silent("claude post"))
       const other = yield* during({ token: Redacted.make("another") })
       assert.match(
         other("process")!,
@@ -405,7 +437,10 @@ describe("athena doctor, where events are posted", () => {
       const changed = yield* doctor()
       assert.match(changed("token")!, /^failed: the settings have another token than this home -> run: athena install/)
       assert.match(changed("claude post")!, /^failed: it does not know the token \(status 401\)/)
-      assert.match(changed("claude user")!, /of another version or place/)
+      assert.match(
+        changed("claude user")!,
+        /with another path, port or token than would be installed now; run: athena install/
+      )
       write(installed.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()
       assert.match(remote("port")!, /^failed: events are posted to example\.org:\d+, not to 127\.0\.0\.1 -> run/)

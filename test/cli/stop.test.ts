@@ -5,6 +5,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { startTimeOf } from "../../src/daemon/internal/startTime.ts"
 import type { Holding } from "../daemon/holder.ts"
 import * as Cli from "../utils/Cli.ts"
 import * as FakeDaemon from "../utils/FakeDaemon.ts"
@@ -30,6 +31,8 @@ describe("athena stop", () => {
       const { env, home } = yield* Cli.scratch
       const holder = yield* hold({ home, version: "0.1.0" })
       const { code, stdout } = yield* Cli.run(["stop", "--json"], { env })
+      // Not only the lock is free.
+      assert.isNull(startTimeOf(holder.pid))
       assert.strictEqual(code, 0)
       const { pid } = holder
       assert.deepStrictEqual(JSON.parse(stdout), { running: true, stopped: true, pid, problem: null })
@@ -44,6 +47,7 @@ describe("athena stop", () => {
       const { env, home } = yield* Cli.scratch
       for (const [holding, why] of [
         [{ answers: false }, "takes no questions"],
+        [{ stops: false }, "was asked to end and did not within 10 seconds"],
         [{ refuses: 401 }, "refuses to answer (status 401)"]
       ] as const) {
         const holder = yield* hold({ home, version: "0.1.0", ...holding })

@@ -37,10 +37,11 @@ describe("DaemonClient", () => {
       const home = yield* homeIn
       const requests = yield* FakeDaemon.start(home, (request, response) => {
         if (request.url === "/stop") response.writeHead(202, FakeDaemon.headers()).end()
+        else if (request.url === "/status") FakeDaemon.answer(response, FakeDaemon.statusOf(home))
         else FakeDaemon.answer(response, { ...FakeDaemon.healthOf(home), more: 1 })
       })
       assert.deepStrictEqual(yield* ask(home, ({ health }) => health), FakeDaemon.healthOf(home) as never)
-      assert.strictEqual((yield* ask(home, ({ status }) => status))["more"], 1)
+      assert.deepStrictEqual(yield* ask(home, ({ status }) => status), FakeDaemon.statusOf(home) as never)
       yield* ask(home, ({ stop }) => stop)
       assert.deepStrictEqual(
         requests.map(({ headers, method, url }) => [method, url, headers.authorization, headers["athena-protocol"]]),
@@ -115,9 +116,10 @@ describe("DaemonClient", () => {
   it.live("finds a socket of a home with a long name", () =>
     Effect.gen(function* () {
       const home = path.join(yield* homeIn, "x".repeat(150))
+      const folder = path.dirname(DaemonClient.socketOf(home))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
       yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, FakeDaemon.healthOf(home)))
       assert.strictEqual((yield* ask(home, ({ health }) => health)).home, home)
-      fs.rmSync(path.dirname(DaemonClient.socketOf(home)), { recursive: true })
     }).pipe(Effect.scoped)
   )
 

@@ -8,6 +8,8 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as LogFile from "../../src/daemon/LogFile.ts"
 import * as LogWriter from "../../src/daemon/internal/logWriter.ts"
@@ -18,7 +20,7 @@ const canMount = process.platform === "linux" && process.getuid?.() === 0
 const logging =
   (options: LogFile.LogFileOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    effect.pipe(Effect.provide(LogFile.layer(options)), Effect.provide(NodeServices.layer))
+    effect.pipe(Effect.provide(LogFile.layer(options).pipe(Layer.provideMerge(NodeServices.layer))))
 
 const read = (folder: string, name = "athena.log"): ReadonlyArray<any> =>
   fs
@@ -102,7 +104,17 @@ describe("LogFile", () => {
     Effect.gen(function* () {
       const folder = yield* inFolder
       const make = LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 100 })
-      const writers = yield* Effect.all([make, make])
+      const files = yield* FileSystem.FileSystem
+      let moving = 0
+      let mostMoving = 0
+      const rename: typeof files.rename = (from, to) =>
+        Effect.gen(function* () {
+          mostMoving = Math.max(mostMoving, ++moving)
+          for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+          yield* files.rename(from, to)
+        }).pipe(Effect.ensuring(Effect.sync(() => void moving--)))
+      const slow = make.pipe(Effect.provideService(FileSystem.FileSystem, { ...files, rename }))
+      const writers = yield* Effect.all([slow, slow])
       const text = "x".repeat(200)
       yield* Effect.forEach(
         writers,
@@ -118,7 +130,8 @@ describe("LogFile", () => {
       const ids = fs.readdirSync(folder).flatMap((name) => read(folder, name).map(({ id }) => id))
       assert.strictEqual(ids.length, 3_000)
       assert.strictEqual(new Set(ids).size, 3_000)
-      assert.isAbove(fs.readdirSync(folder).length, 8)
+      assert.isAbove(fs.readdirSync(folder).length, 4)
+      assert.strictEqual(mostMoving, 1)
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

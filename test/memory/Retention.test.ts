@@ -21,6 +21,7 @@ import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as CachedMemory from "../../src/memory/CachedMemory.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as MemorySchema from "../../src/memory/MemorySchema.ts"
+import * as Queries from "../../src/memory/queries/Retention.ts"
 import * as Retention from "../../src/memory/Retention.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import type * as Database from "../../src/sql/Database.ts"
@@ -72,6 +73,19 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
           left.map(({ id }) => id),
           ["fresh", "s-0"]
         )
+      }).pipe(Effect.provide(database))
+    )
+
+    it.live("one transaction takes the oldest of one project", () =>
+      Effect.gen(function* () {
+        yield* Kit.remember({ ...past, events: 100, perSession: 1, projects: 2 })
+        const executor = yield* QueryExecutor.QueryExecutor
+        const input = { projectId: 1, before: Kit.now, limit: 10 }
+        assert.strictEqual(yield* executor.mutate(Queries.deleteEvents, input), 10)
+        const left = yield* Kit.numbers
+        // Those of the first project have odd numbers.
+        assert.deepStrictEqual(left.slice(0, 12), [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 21, 22])
+        assert.strictEqual(left.length, 90)
       }).pipe(Effect.provide(database))
     )
 

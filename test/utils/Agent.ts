@@ -26,6 +26,7 @@ export interface Answer {
 
 export interface Session {
   readonly settings: string
+  /** Without `ATHENA_DAEMON`, commands start no resident process. */
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
 }
@@ -40,7 +41,7 @@ export const handlers = (settings: string, event: string): ReadonlyArray<Handler
 
 const run = (handler: Handler, session: Session, body: unknown): Effect.Effect<Answer> =>
   Effect.callback((resume) => {
-    const options = { env: { PATH: process.env["PATH"] ?? "", ...session.env }, cwd: session.cwd }
+    const options = { env: { PATH: process.env["PATH"] ?? "", ATHENA_DAEMON: "off", ...session.env }, cwd: session.cwd }
     const child =
       handler.args === undefined
         ? spawn("/bin/sh", ["-c", handler.command], options)

@@ -6,12 +6,12 @@ import * as http from "node:http"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { host } from "../../src/daemon/internal/host.ts"
+import { layoutOf } from "../../src/daemon/internal/hostLayout.ts"
 import * as Layout from "../../src/daemon/internal/layout.ts"
 
 export const token = "0123456789abcdef-test-token"
 
-export const layoutOf = (home: string): Layout.Layout => Layout.of(home, host())
+export { layoutOf }
 
 export interface Request {
   readonly method: string
@@ -38,6 +38,19 @@ export const healthOf = (home: string, version = "0.1.0") => ({
   home,
   port: 21_234,
   problem: null
+})
+
+export const statusOf = (home: string) => ({
+  health: healthOf(home),
+  uptimeMs: 1_000,
+  idleMs: 10,
+  database: "embedded",
+  memory: { rss: 1, heapUsed: 1 },
+  answers: { kept: 1, late: 0, failed: 0, invalid: 0, full: 0, running: 0 },
+  latencies: [],
+  cache: null,
+  events: null,
+  pool: null
 })
 
 /** Answers with JSON, as a resident process does. */

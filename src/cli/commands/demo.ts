@@ -62,7 +62,8 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
     const started = yield* Clock.currentTimeNanos
     const child = yield* spawner.spawn(
       ChildProcess.make(process.execPath, [process.argv[1]!, "hook"], {
-        env: { ATHENA_HOME: scratch.home, HOME: scratch.home, ATHENA_PROFILE: "wall" },
+        // No process shall stay for a memory that is thrown away.
+        env: { ATHENA_HOME: scratch.home, HOME: scratch.home, ATHENA_PROFILE: "wall", ATHENA_DAEMON: "off" },
         stdin: Stream.encodeText(Stream.succeed(body))
       })
     )

@@ -73,7 +73,7 @@ export const install = Command.make(
     const found = yield* Installer.inspect(target, yield* Installation.wantedCommand(target, scope))
     yield* Installer.checkWritable(target)
     const { endpoint, notes } = yield* endpointFor(target, scope, dryRun)
-    const command = yield* Installation.command(endpoint)
+    const command = yield* Installation.command(endpoint, scope)
     const wiring = target.agent.wiring(command)
     const warnings = [
       ...(Installation.isPassing(command) ? [passing(command.script)] : []),
@@ -82,6 +82,7 @@ export const install = Command.make(
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
       : yield* Installer.install(target, wiring)
+    const more = Option.isSome(endpoint) ? yield* InstallEndpoint.warnings(target.file) : []
     const events = new Set(wiring.map(({ event }) => event)).size
     const isChange = done.plan.kind !== "nothing"
     const details = isChange ? [...modeLines(done.plan), ...Option.toArray(endpoint).map(postedTo)] : []
@@ -94,9 +95,9 @@ export const install = Command.make(
         transport: Option.isSome(endpoint) ? "http" : "command",
         port: Option.getOrNull(Option.map(endpoint, ({ port }) => port)),
         notes,
-        warnings
+        warnings: [...warnings, ...more]
       },
-      [...text, ...notes, ...warnings]
+      [...text, ...notes, ...warnings, ...more]
     )
   })
 ).pipe(

@@ -1,14 +1,13 @@
 /**
  * `athena logs`: what the resident process has logged, and the hooks that had to answer without it.
  */
-import * as os from "node:os"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { layoutOf } from "../../daemon/internal/hostLayout.ts"
 import * as LogReader from "../../daemon/internal/logReader.ts"
-import * as Layout from "../../daemon/internal/layout.ts"
 import * as LogFile from "../../daemon/LogFile.ts"
 import * as LogWriter from "../../daemon/internal/logWriter.ts"
 import * as Database from "../../sql/Database.ts"
@@ -18,10 +17,7 @@ import * as Output from "../Output.ts"
 /** How many files of each log are looked for: `LogFile` may have been told to keep more than by default. */
 const maxFiles = 100
 
-const folder = Effect.map(
-  Database.home,
-  (home) => Layout.of(home, { platform: process.platform, temporary: os.tmpdir(), uid: process.getuid?.() }).logs
-)
+const folder = Effect.map(Database.home, (home) => layoutOf(home).logs)
 
 /** The paths of both logs, newest first. */
 const pathsIn = (folder: string) =>

@@ -86,7 +86,7 @@ const wet = (policy: Retention.Policy, settings: Database.Settings, asJson: bool
     const counts = yield* Retention.prune(policy)
     const rewritten = yield* rewrite(settings, asJson)
     const left = yield* Retention.plan(policy)
-    const pruned = { ...counts, bytes: before - (yield* sizeOf(settings)), rewritten }
+    const pruned = { ...counts, bytes: Math.max(0, before - (yield* sizeOf(settings))), rewritten }
     yield* Output.print(asJson, { dryRun: false, pruned, left: json(left) }, [
       policyLine(policy),
       deletedLine(pruned),

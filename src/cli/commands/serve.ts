@@ -8,6 +8,7 @@ import * as Command from "effect/cli/Command"
 import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
+import { layoutOf } from "../../daemon/internal/hostLayout.ts"
 import * as Layout from "../../daemon/internal/layout.ts"
 import * as LogFile from "../../daemon/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
@@ -33,7 +34,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     return `already there: process ${pid}`
   }
   const { port, token } = yield* Endpoint.make(home)
-  const { socket } = yield* Endpoint.layoutOf(home)
+  const { socket } = layoutOf(home)
   const { instance, pid, startedAt } = outcome.identity
   const reason = yield* Daemon.run({
     identity: { version, instance, pid, startedAt, home },
@@ -59,7 +60,7 @@ export const serve = Command.make(
   {},
   Effect.fnUntraced(function* () {
     const home = yield* Database.home
-    const { logs } = yield* Endpoint.layoutOf(home)
+    const { logs } = layoutOf(home)
     const ending = yield* Effect.raceFirst(resident(home), hungUp).pipe(
       // Nobody sees what a process in the background prints.
       Effect.tapCause((cause) =>

@@ -22,10 +22,11 @@ interface Ended {
   readonly problem: string | null
 }
 
-/** Waits until nobody holds the lock any more. */
-const isFree = (home: string) =>
+/** Waits until nobody holds the lock any more, and the process that held it is gone. */
+const isGone = (home: string, identity: DaemonLock.Identity | undefined) =>
   DaemonLock.isHeld(home).pipe(
-    Effect.repeat({ while: (held) => held, schedule: Schedule.spaced("50 millis") }),
+    Effect.map((held) => held || (identity !== undefined && DaemonLock.isAlive(identity))),
+    Effect.repeat({ while: (there) => there, schedule: Schedule.spaced("50 millis") }),
     Effect.timeoutOption(limit),
     Effect.map(Option.isSome)
   )
@@ -37,17 +38,18 @@ const notEnded = (pid: number | null, problem: string): Ended => ({
   problem: pid === null ? problem : `${problem}; to end it: kill -9 ${pid}`
 })
 
-/** The holder's number, where it is proven to be its own. */
-const holder = (home: string) =>
+/** The holder, where it is proven to be the one that its identity names. */
+const provenHolder = (home: string) =>
   Effect.map(DaemonLock.identity(home), (identity) =>
-    identity !== null && DaemonLock.isAlive(identity) ? identity.pid : null
+    identity !== null && DaemonLock.isAlive(identity) ? identity : undefined
   )
 
 const end = (home: string) =>
   Effect.gen(function* () {
     const client = yield* DaemonClient.DaemonClient
     if (!(yield* DaemonLock.isHeld(home))) return { running: false, stopped: false, pid: null, problem: null }
-    const pid = yield* holder(home)
+    const holder = yield* provenHolder(home)
+    const pid = holder?.pid ?? null
     const refusal = yield* client.stop.pipe(
       Effect.as(undefined),
       Effect.catch((error) => Effect.succeed(error))
@@ -59,7 +61,7 @@ const end = (home: string) =>
         refusal._tag === "NotRunning" ? "a process is there but takes no questions" : refusal.message
       )
     }
-    return (yield* isFree(home))
+    return (yield* isGone(home, holder))
       ? { running: true, stopped: true, pid, problem: null }
       : notEnded(pid, `the process was asked to end and did not within ${limit}`)
   })

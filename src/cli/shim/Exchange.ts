@@ -1,12 +1,13 @@
 /**
  * One question over the socket, and its answer. On `node:net`: what `node:http` has more of costs a hook time to load.
  */
+import { builtin } from "../../internal/builtin.ts"
 import type { Question } from "./Question.ts"
 import * as Reply from "./Reply.ts"
 
 /** Asks, and gives the answer or why there is none, once. */
 export const ask = (socket: string, question: Question, done: (reply: Reply.Reply | string) => void): void => {
-  const connection = process.getBuiltinModule("node:net").connect(socket)
+  const connection = builtin("node:net").connect(socket)
   const chunks: Array<Buffer> = []
   let size = 0
   let isDone = false
@@ -14,7 +15,8 @@ export const ask = (socket: string, question: Question, done: (reply: Reply.Repl
     if (isDone) return
     isDone = true
     clearTimeout(timer)
-    connection.destroy()
+    // After an answer this process ends at once, and its connection with it.
+    if (typeof reply === "string") connection.destroy()
     done(reply)
   }
   const timer = setTimeout(() => end(`nothing within ${question.waitMs} ms`), question.waitMs)
@@ -27,6 +29,9 @@ export const ask = (socket: string, question: Question, done: (reply: Reply.Repl
     const reply = Reply.parse(Buffer.concat(chunks))
     if (reply !== undefined) end(reply)
   })
+  // Sent at once, not the one after the other has gone.
+  connection.cork()
   connection.write(question.head)
   if (question.body.length > 0) connection.write(question.body)
+  connection.uncork()
 }

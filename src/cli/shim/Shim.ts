@@ -4,6 +4,7 @@
  * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
  * anything is done for the events to come.
  */
+import { builtin } from "../../internal/builtin.ts"
 import * as Layout from "../../daemon/internal/layout.ts"
 import { problemOf } from "../../daemon/internal/privateFolder.ts"
 import { isOlder } from "../../daemon/internal/semver.ts"
@@ -21,10 +22,12 @@ import * as Trace from "./Trace.ts"
 
 const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DAEMON"] ?? "")
 
-/** The home, as `Database.home` finds it. */
-const findHome = (): string | undefined => {
+/** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
+const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
-  const path = process.getBuiltinModule("node:path")
+  const path = builtin("node:path")
+  const at = args.indexOf("--home")
+  if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
   if (env["ATHENA_HOME"]) return path.resolve(env["ATHENA_HOME"])
   const user = env["HOME"] || env["USERPROFILE"]
   return user ? path.resolve(user, ".athena") : undefined
@@ -33,7 +36,9 @@ const findHome = (): string | undefined => {
 const placesOf = (home: string): Layout.Layout =>
   Layout.of(home, {
     platform: process.platform,
-    temporary: process.getBuiltinModule("node:os").tmpdir(),
+    get temporary() {
+      return builtin("node:os").tmpdir()
+    },
     uid: process.getuid?.()
   })
 
@@ -59,22 +64,16 @@ const tokenOf = (places: Layout.Layout): string => {
 
 /** Whether another process would do better: not where this one is there, as new, and says what it minds. */
 const wantsAnother = (reply: Reply | string): boolean =>
-  typeof reply === "string" || reply.status >= 500 || isOlder(reply.version, version)
+  typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
 
 const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
 
-/** What is printed for an answer of the resident process; nothing where it is none. */
-const printed = ({ body, status }: Reply): string | undefined => {
-  if (status === 200) return body
-  return status === 202 || status === 204 ? body || "{}" : undefined
-}
-
-/** What a person may want to know of an answer. */
-const noticesOf = (reply: Reply | string): ReadonlyArray<string> =>
-  typeof reply !== "string" && reply.status === 202 ? ["the event is not safe yet, and may be lost: athena logs"] : []
+/** Whether the event was taken. */
+const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
 const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
-  const home = isOff() ? undefined : findHome()
+  const found = findHome(args)
+  const home = isOff() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
@@ -87,6 +86,8 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, relea
 
   const places = placesOf(home)
   const instead = (why: Reply | string): void => {
+    // Nothing is left in the folder of somebody else, such as of who asked root to run this.
+    if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
       const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
       Trace.append(places, { event: Question.eventOf(body), reason: describe(why), next })
@@ -94,10 +95,9 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, relea
     inProcess()
   }
   const replied = (reply: Reply | string): void => {
-    const text = typeof reply === "string" ? undefined : printed(reply)
-    if (text === undefined) return instead(reply)
+    if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
-    HookStreams.finish(revives ? "{}" : text, noticesOf(reply))
+    HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
 
   const problem = obstacle(places)
@@ -146,4 +146,6 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
       failed(error)
     }
   })
+  // Loaded while a thread waits for the event.
+  if (!isOff()) builtin("node:net")
 }

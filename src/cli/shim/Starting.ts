@@ -2,6 +2,7 @@
  * Starts the resident process, for the hooks to come. Nothing of the agent that happens to be first goes with it: not its
  * terminal, not its pipes, not its secrets.
  */
+import { builtin } from "../../internal/builtin.ts"
 import type { Layout } from "../../daemon/internal/layout.ts"
 import { fs } from "../nodeFs.ts"
 
@@ -44,15 +45,13 @@ export const start = (folder: string, home: string, places: Layout): string => {
     makeFolder(home)
     makeFolder(places.folder)
     if (!claim(places.starting)) return "somebody is starting it"
-    const child = process
-      .getBuiltinModule("node:child_process")
-      .spawn(process.execPath, [`${folder}/bin.js`, "serve"], {
-        cwd: home,
-        detached: true,
-        env: { ...environment(), ATHENA_HOME: home },
-        stdio: "ignore",
-        windowsHide: true
-      })
+    const child = builtin("node:child_process").spawn(process.execPath, [`${folder}/bin.js`, "serve"], {
+      cwd: home,
+      detached: true,
+      env: { ...environment(), ATHENA_HOME: home },
+      stdio: "ignore",
+      windowsHide: true
+    })
     child.on("error", () => {})
     child.unref()
     return child.pid === undefined ? "it can't be started" : "it is started"

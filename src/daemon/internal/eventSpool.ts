@@ -11,11 +11,15 @@ import * as Database from "../../sql/Database.ts"
 import { serverName } from "./serverName.ts"
 
 /** Path of the spool: one for each database, so that events that wait for one do not end up in another. */
+export const filenameOf = (home: string, settings: Database.Settings) =>
+  Effect.map(Path.Path, (path) => {
+    const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(serverName(settings))}`
+    return path.join(home, `${name}.spool`)
+  })
+
+/** Path of the spool of the database that the configuration names. */
 export const filename = Effect.gen(function* () {
-  const path = yield* Path.Path
-  const settings = yield* Database.settings
-  const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(serverName(settings))}`
-  return path.join(yield* Database.home, `${name}.spool`)
+  return yield* filenameOf(yield* Database.home, yield* Database.settings)
 })
 
 const inHome = <A, E, R>(layer: (filename: string) => Layer.Layer<A, E, R>) =>
@@ -35,14 +39,18 @@ export const layerDraining = (options: Partial<EventRecorder.SpoolOptions> = {})
   inHome((filename) => EventRecorder.layer(MemoryRecorder, { ...options, filename, drain: false }))
 
 /** The recorder of the process that stays: it brings in what any process has left in the spool. */
-export const layerResident = inHome((filename) =>
-  EventRecorder.layer(MemoryRecorder, {
-    filename,
-    whenFull: "fail",
-    // A lock holds the thread, so it is waited for between attempts.
-    busyTimeout: "2 millis",
-    batchSize: 50,
-    interval: "1 second",
-    shutdownTimeout: "2 seconds"
-  })
-)
+export const layerResident = (home: string, settings: Database.Settings) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      yield* Database.makeFolder(home)
+      return EventRecorder.layer(MemoryRecorder, {
+        filename: yield* filenameOf(home, settings),
+        whenFull: "fail",
+        // A lock holds the thread, so it is waited for between attempts.
+        busyTimeout: "2 millis",
+        batchSize: 50,
+        interval: "1 second",
+        shutdownTimeout: "2 seconds"
+      })
+    })
+  )

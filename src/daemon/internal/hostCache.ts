@@ -40,9 +40,14 @@ export const file = (settings: Database.Settings) =>
 const namespaceOf = (settings: Database.Postgres): string =>
   `${new URL(Redacted.value(settings.url)).username}@${serverName(settings)}`
 
-/** How all processes that share the file must use it. */
+/**
+ * How all processes that share the file must use it. A host whose hooks run without a process that stays tells other
+ * hosts nothing, so nothing is kept for long.
+ */
 export const options = (settings: Database.Postgres) => ({
   namespace: namespaceOf(settings),
+  memoryTimeToLive: "5 minutes" as const,
+  storeTimeToLive: "5 minutes" as const,
   announceWithin: "100 millis" as const
 })
 

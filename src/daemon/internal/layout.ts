@@ -7,7 +7,7 @@ import { fnv1a } from "../../internal/fnv1a.ts"
 /** What of this host the places depend on. */
 export interface Host {
   readonly platform: NodeJS.Platform
-  /** The folder for what is passing. */
+  /** The folder for what is passing; read only where it is needed. */
   readonly temporary: string
   /** The number of the user, where the system has such. */
   readonly uid: number | undefined
@@ -36,10 +36,12 @@ export interface Layout {
 /** The longest path of a socket that every system takes, in bytes, with the zero that ends it. */
 const maxSocketPath = 103
 
-const socketOf = (folder: string, { platform, temporary, uid }: Host): string => {
-  if (platform === "win32") return `\\\\.\\pipe\\athena-hooks-${fnv1a(folder)}`
+const socketOf = (folder: string, host: Host): string => {
+  if (host.platform === "win32") return `\\\\.\\pipe\\athena-hooks-${fnv1a(folder)}`
   const near = `${folder}/socket`
-  return Buffer.byteLength(near) <= maxSocketPath ? near : `${temporary}/athena-${uid ?? 0}-${fnv1a(folder)}/socket`
+  return Buffer.byteLength(near) <= maxSocketPath
+    ? near
+    : `${host.temporary}/athena-${host.uid ?? 0}-${fnv1a(folder)}/socket`
 }
 
 /** The places of a home, which is an absolute path. */
@@ -60,14 +62,14 @@ export const of = (home: string, host: Host): Layout => {
 /** The port of a home that has none yet: below those that systems give away by themselves. */
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
-/** The variables that say which database is meant. */
+/** The variables that say which database is meant, after `ATHENA_`. */
 const databaseVariables = [
-  "ATHENA_DATABASE_URL",
-  "ATHENA_POSTGRES_HOST",
-  "ATHENA_POSTGRES_PORT",
-  "ATHENA_POSTGRES_DB",
-  "ATHENA_POSTGRES_USER",
-  "ATHENA_POSTGRES_PASSWORD"
+  "DATABASE_URL",
+  "POSTGRES_HOST",
+  "POSTGRES_PORT",
+  "POSTGRES_DB",
+  "POSTGRES_USER",
+  "POSTGRES_PASSWORD"
 ]
 
 /**
@@ -75,7 +77,7 @@ const databaseVariables = [
  * is not answered from the wrong memory. It leaves the process by nothing but a socket of the same user.
  */
 export const databaseOf = (env: Readonly<Record<string, string | undefined>>): string =>
-  fnv1a(JSON.stringify(databaseVariables.map((name) => env[name] ?? "")))
+  fnv1a(JSON.stringify(databaseVariables.map((name) => env[`ATHENA_${name}`] ?? "")))
 
 /** The version of what is said over the socket; another one is not spoken to. */
 export const protocol = "1"

@@ -1,0 +1,28 @@
+/**
+ * What the bench of the shim asks: a process that answers at once, so that only the shim is measured. Argument: the home.
+ */
+import * as fs from "node:fs"
+import * as http from "node:http"
+import { layoutOf } from "../src/daemon/internal/hostLayout.ts"
+import * as Layout from "../src/daemon/internal/layout.ts"
+
+const places = layoutOf(process.argv[2]!)
+fs.mkdirSync(places.folder, { recursive: true, mode: 0o700 })
+fs.writeFileSync(places.token, "bench", { mode: 0o600 })
+
+const context = "What is remembered of the project: a line that says what was done, and when. ".repeat(50)
+const answer = JSON.stringify({ hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: context } })
+
+const server = http.createServer((request, response) => {
+  request.resume().on("end", () => {
+    response.writeHead(200, {
+      [Layout.headers.protocol]: Layout.protocol,
+      // The shim does not start another one beside a process that is as new.
+      [Layout.headers.version]: "999.0.0",
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(answer)
+    })
+    response.end(answer)
+  })
+})
+server.listen(places.socket, () => process.stdout.write("ready\n"))

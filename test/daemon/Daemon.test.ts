@@ -1,0 +1,225 @@
+import * as net from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { inject } from "vitest"
+import { DaemonStatus, Health } from "../../src/daemon/DaemonStatus.ts"
+import * as Sqlite from "../../src/sql/Sqlite.ts"
+import * as Fixtures from "../utils/Fixtures.ts"
+import { freePort } from "../utils/freePort.ts"
+import * as Postgres from "../utils/Postgres.ts"
+import * as Resident from "../utils/Resident.ts"
+
+const cwd = import.meta.dirname
+
+const tool = (id: string) => Fixtures.body("PostToolUse.Bash", { cwd, tool_use_id: id })
+
+const health = Schema.decodeUnknownSync(Schema.fromJsonString(Health))
+const status = Schema.decodeUnknownSync(Schema.fromJsonString(DaemonStatus))
+
+const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => boolean) =>
+  effect.pipe(
+    Effect.filterOrFail(is, () => "not yet" as const),
+    Effect.retry({ schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })) })
+  )
+
+describe("the resident process", () => {
+  it.live("says who it is and what it has done, to whoever has the token", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+      const answer = yield* resident.send({ path: "/health" })
+      assert.strictEqual(answer.headers["athena-protocol"], "1")
+      assert.strictEqual(answer.headers["athena-version"], "1.2.3")
+      assert.deepStrictEqual(health(answer.body), {
+        name: "athena-hooks",
+        protocol: "1",
+        version: "1.2.3",
+        instance: "i-1",
+        pid: process.pid,
+        startedAt: "2026-01-01T00:00:00.000Z",
+        home: resident.home,
+        port: resident.port,
+        problem: null
+      })
+      const seen = yield* eventually(
+        Effect.map(resident.send({ path: "/status", socket: true }), ({ body }) => status(body)),
+        ({ events }) => events?.stored === 1
+      )
+      assert.deepStrictEqual(seen.events, {
+        accepted: 1,
+        stored: 1,
+        waiting: 0,
+        setAside: 0,
+        dropped: 0,
+        lastFailure: null
+      })
+      assert.deepStrictEqual(
+        seen.latencies.map(({ count, event }) => [event, count]),
+        [["ToolUse", 1]]
+      )
+      assert.include((yield* resident.send({ path: "/metrics" })).body, "athena_events")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says nothing at all without it", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      for (const path of ["/health", "/status", "/metrics", "/hooks/claude", "/stop", "/"]) {
+        const refused = yield* resident.send({ path, headers: { authorization: "" } })
+        assert.strictEqual(refused.status, 401)
+        assert.strictEqual(refused.body, "")
+        assert.isUndefined(refused.headers["athena-version"])
+      }
+      // Nobody else can reach the socket, and its caller wants to know who refuses.
+      const refused = yield* resident.send({ path: "/health", socket: true, headers: { authorization: "" } })
+      assert.strictEqual(refused.status, 401)
+      assert.strictEqual(refused.headers["athena-version"], "1.2.3")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("refuses what it can't take, and goes on", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      const of = (request: Resident.Request) => Effect.map(resident.send(request), ({ status }) => status)
+      assert.strictEqual(yield* of({ path: "/hooks/nobody", body: "{}" }), 404)
+      assert.strictEqual(yield* of({ path: "/nowhere" }), 404)
+      assert.strictEqual(yield* of({ path: "/hooks/claude" }), 404)
+      assert.strictEqual(yield* of({ path: "/hooks/claude", body: "{}", headers: { "athena-protocol": "2" } }), 409)
+      assert.strictEqual(yield* of({ path: "/hooks/claude", body: "{}", headers: { "athena-database": "db-2" } }), 409)
+      assert.strictEqual(
+        yield* of({ path: "/hooks/claude", body: "{}", headers: { "transfer-encoding": "chunked" } }),
+        411
+      )
+      const tooLarge = yield* Effect.result(of({ path: "/hooks/claude", body: Buffer.alloc(17 * 2 ** 20, 32) }))
+      // The connection may end before all of it is sent.
+      if (tooLarge._tag === "Success") assert.strictEqual(tooLarge.success, 413)
+      assert.strictEqual(yield* of({ path: "/hooks/claude", body: "not JSON" }), 204)
+      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes so many requests at once and no more", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      const answers = yield* Effect.forEach(
+        Array.from({ length: 4_000 }),
+        () => resident.tell({ hook_event_name: "Notification", session_id: "s", cwd }),
+        { concurrency: 50 }
+      )
+      const statuses = new Set(answers.map(({ status }) => status))
+      assert.isTrue(statuses.has(204))
+      for (const status of statuses) assert.include([204, 429], status)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("answers what was remembered, each agent in its own words", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      const stop = Fixtures.body("Stop.plain", {
+        cwd,
+        session_id: "earlier",
+        last_assistant_message: "The invoice parser crashed on umlauts; decoding as UTF-8 fixed it."
+      })
+      assert.strictEqual((yield* resident.tell(stop)).status, 204)
+      const start = yield* resident.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: "later" }))
+      assert.strictEqual(start.status, 200)
+      assert.include(start.headers["content-type"], "application/json")
+      assert.include(JSON.parse(start.body).hookSpecificOutput.additionalContext, "umlauts")
+      const prompt = Fixtures.body("UserPromptSubmit.plain", {
+        cwd,
+        session_id: "third",
+        prompt: "why does the invoice parser fail on umlauts"
+      })
+      assert.include(JSON.parse((yield* resident.tell(prompt)).body).hookSpecificOutput.additionalContext, "UTF-8")
+      // Told once in a session.
+      assert.strictEqual((yield* resident.tell({ ...prompt, prompt_id: "p-2" })).status, 204)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("hears of what other processes have written to the embedded database", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      const context = (session: string) =>
+        Effect.map(
+          resident.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: session })),
+          ({ body }) => body
+        )
+      yield* context("s-1")
+      yield* Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) => sql`INSERT INTO prospective_tasks (project_id, title, status, priority)
+          SELECT id, 'Ship the parser', 'active', 9 FROM projects`
+      ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
+      assert.include(yield* context("s-2"), "Ship the parser")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("works over its socket while another program has its port, and takes the port when it is free", () =>
+    Effect.gen(function* () {
+      const port = yield* Effect.promise(freePort)
+      const stranger = net.createServer()
+      yield* Effect.callback<void>((resume) => {
+        stranger.listen(port, "127.0.0.1", () => resume(Effect.void))
+      })
+      const resident = yield* Resident.start({ port })
+      const ask = Effect.map(resident.send({ path: "/health", socket: true }), ({ body }) => health(body))
+      const seen = yield* ask
+      assert.isNull(seen.port)
+      assert.include(seen.problem, `port ${port}`)
+      yield* Effect.callback<void>((resume) => {
+        stranger.close(() => resume(Effect.void))
+      })
+      const after = yield* eventually(ask, (found) => found.port === port)
+      assert.isNull(after.problem)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends when it is asked to, with everything it was told on this host's disk", () =>
+    Effect.gen(function* () {
+      const resident = yield* Resident.start()
+      yield* Effect.forEach(
+        Array.from({ length: 100 }, (_, i) => i),
+        (i) => resident.tell(tool(`t-${i}`)),
+        { concurrency: 10 }
+      )
+      assert.strictEqual(yield* resident.stop, "asked")
+      const again = yield* Resident.start({
+        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: resident.home }
+      })
+      yield* eventually(
+        Effect.map(again.send({ path: "/status" }), ({ body }) => status(body)),
+        ({ events }) => events?.waiting === 0
+      )
+      const [row] = yield* Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) => sql<{ n: number }>`SELECT count(*) AS n FROM episodic_events`
+      ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
+      assert.strictEqual(row?.n, 100)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stores in Postgres what it was told", () =>
+    Effect.gen(function* () {
+      const server = inject("postgres")
+      const name = yield* Postgres.createDatabase
+      const url = `postgres://${server.username}:${server.password}@${server.host}:${server.port}/${name}`
+      const settings = { _tag: "Postgres", url: Redacted.make(url) } as const
+      const resident = yield* Resident.start({ settings })
+      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+      const seen = yield* eventually(
+        Effect.map(resident.send({ path: "/status" }), ({ body }) => status(body)),
+        ({ events }) => events?.stored === 1
+      )
+      assert.strictEqual(seen.database, "postgres")
+      assert.isNotNull(seen.pool)
+      const rows = yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT 1 FROM episodic_events`).pipe(
+        Effect.provide(Postgres.layerDatabase(name))
+      )
+      assert.strictEqual(rows.length, 1)
+    }).pipe(Effect.scoped)
+  )
+})
