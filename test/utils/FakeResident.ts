@@ -66,7 +66,7 @@ export const start = (options: Options): Effect.Effect<ReadonlyArray<Request>, n
       if (isSocket && headers[Layout.headers.protocol] !== Layout.protocol) return end(409)
       if (url === "/health") return end(200, JSON.stringify(health))
       if (url === "/stop") return end(202)
-      if (url !== "/hooks/claude") return end(404)
+      if (!url.startsWith("/hooks/")) return end(404)
       const { status, text } = (await options.answer?.(body)) ?? { status: 204, text: "" }
       return end(status, text)
     }

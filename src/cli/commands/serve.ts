@@ -48,13 +48,20 @@ const resident = Effect.fnUntraced(function* (home: string) {
   return reasons[reason]
 }, Effect.scoped)
 
+/** Waits until the terminal is closed that it runs in. */
+const hungUp = Effect.callback<string>((resume) => {
+  const end = () => resume(Effect.succeed("its terminal was closed"))
+  process.once("SIGHUP", end)
+  return Effect.sync(() => process.off("SIGHUP", end))
+})
+
 export const serve = Command.make(
   "serve",
   {},
   Effect.fnUntraced(function* () {
     const home = yield* Database.home
     const { logs } = layoutOf(home)
-    const ending = yield* resident(home).pipe(
+    const ending = yield* Effect.raceFirst(resident(home), hungUp).pipe(
       // Nobody sees what a process in the background prints.
       Effect.tapCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the resident process could not go on", cause)

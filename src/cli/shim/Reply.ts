@@ -10,7 +10,7 @@ export interface Reply {
   readonly status: number
   /** The version of the process; empty where it does not say so. */
   readonly version: string
-  /** The JSON object of an answer of status 200; empty for any other. */
+  /** The JSON object of an answer of status 200, and of 202 where it has one; an empty one for any other. */
   readonly body: string
 }
 
@@ -40,8 +40,8 @@ export const parse = (bytes: Buffer): Reply | "nonsense" | "another protocol" | 
   )
   if (headers.get(Layout.headers.protocol) !== Layout.protocol) return "another protocol"
   const version = headers.get(Layout.headers.version) ?? ""
-  if (status !== 200) return { status, version, body: "" }
   const length = Number(headers.get("content-length") || Number.NaN)
+  if (status !== 200 && !(status === 202 && length > 0)) return { status, version, body: "{}" }
   if (!(length <= maxBytes)) return nonsense
   if (bytes.length < end + 4 + length) return undefined
   const body = bytes.toString("utf8", end + 4, end + 4 + length)

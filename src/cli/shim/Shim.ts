@@ -68,11 +68,8 @@ const wantsAnother = (reply: Reply | string): boolean =>
 
 const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
 
-/** What is printed for an answer of the resident process; nothing where it is none. */
-const printed = ({ body, status }: Reply): string | undefined => {
-  if (status === 200) return body
-  return status === 202 || status === 204 ? "{}" : undefined
-}
+/** Whether the event was taken. */
+const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
 const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
   const found = findHome(args)
@@ -98,10 +95,9 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, relea
     inProcess()
   }
   const replied = (reply: Reply | string): void => {
-    const text = typeof reply === "string" ? undefined : printed(reply)
-    if (text === undefined) return instead(reply)
+    if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
-    HookStreams.finish(revives ? "{}" : text, [])
+    HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
 
   const problem = obstacle(places)
