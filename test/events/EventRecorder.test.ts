@@ -129,19 +129,6 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("acknowledges an event before it goes on to deliver it", () =>
-    withRecorder({ batchSize: 1 }, (recorder) =>
-      Effect.gen(function* () {
-        const { open, reached } = yield* gate
-        yield* recorder.record(Kit.tick(1), { ack: "spooled" })
-        assert.strictEqual(Kit.control.batches.length, 0)
-        yield* reached
-        assert.strictEqual(Kit.control.batches.length, 1)
-        yield* open
-      })
-    )
-  )
-
   it.effect("flushes by bytes, and bounds a batch by them", () =>
     withRecorder({ batchSize: 1_000, maxBatchBytes: 1_024 }, (recorder) =>
       Effect.gen(function* () {
