@@ -117,7 +117,7 @@ const deliveryId = (id: string | undefined): string | undefined =>
 const textOf = (request: HttpServerRequest, length: number) =>
   request.headers["expect"] === undefined
     ? Body.read(NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage, length)
-    : request.text
+    : Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
 
 const tell = (adapter: HookAdapter, length: number) =>
   Effect.gen(function* () {
@@ -224,7 +224,7 @@ export const layer = (options: DaemonServerOptions) =>
           return Effect.succeed(
             HttpServerResponse.empty({ status: refused, headers: listener._tag === "Socket" ? own : {} })
           )
-        }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes)))
+        })
 
       const listen = (listener: Guard.Listener, at: NodeHttpServer.Options) =>
         Effect.flatMap(NodeHttpServer.make(createServer, { ...at, gracefulShutdownTimeout: "2 seconds" }), (server) =>
