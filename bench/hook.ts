@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { DatabaseSync } from "node:sqlite"
+import * as OldEvents from "./oldEvents.ts"
 import * as Row from "./Row.ts"
 
 const bin = path.join(import.meta.dirname, "..", "dist", "cli", "bin.js")
@@ -53,37 +53,10 @@ const hook = (home: string, name: keyof typeof events) => (): Promise<number> =>
   return Promise.resolve(time)
 }
 
-/** Makes a database with this many events in the project, spread over a year and over kinds, as hooks record them. */
+/** Makes a memory with so many events of the project. */
 const populate = async (home: string, count: number): Promise<void> => {
   await hook(home, "SessionStart")()
-  const db = new DatabaseSync(path.join(home, "athena.db"))
-  const { id } = db.prepare("SELECT id FROM projects WHERE path = ?").get(fs.realpathSync(project)) as { id: number }
-  const insert =
-    db.prepare(`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, outcome,
-    importance_score, last_activation, worktree_path, event_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-  const words = ["cache", "login", "migration", "invoice", "search", "worker", "layout", "retry", "token", "report"]
-  const now = Date.now()
-  const year = 365 * 24 * 3_600_000
-  db.exec("BEGIN")
-  for (let i = 0; i < count; i++) {
-    const at = now - Math.floor((year * (count - i)) / count)
-    const prompt = i % 20 === 0
-    const word = words[i % words.length]
-    insert.run(
-      id,
-      `old-${Math.floor(i / 60)}`,
-      at,
-      prompt ? "user_question" : "tool_execution",
-      prompt ? `Please fix the ${word} of module ${i}` : `Edit: ${project}/src/${word}/file${i % 997}.ts`,
-      prompt ? null : "success",
-      prompt ? 0.75 : 0.5,
-      at,
-      fs.realpathSync(project),
-      `bench-${i}`
-    )
-  }
-  db.exec("COMMIT")
-  db.close()
+  OldEvents.insert(path.join(home, "athena.db"), project, count)
 }
 
 export default async function* (): AsyncGenerator<Row.Row> {

@@ -18,7 +18,9 @@ const helpers = new Set([
   "cacheWorker.ts",
   "evictionPolicies.ts",
   "hitRates.ts",
-  "persistedCache.ts"
+  "oldEvents.ts",
+  "persistedCache.ts",
+  "serverProcess.ts"
 ])
 const require = createRequire(import.meta.url)
 

@@ -17,6 +17,7 @@
  */
 import * as http from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -34,6 +35,7 @@ import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import { type Answer, HookService } from "./HookService.ts"
+import * as Body from "./internal/body.ts"
 import * as Guard from "./internal/guard.ts"
 import * as Intake from "./internal/intake.ts"
 import { headers as names, protocol } from "./internal/layout.ts"
@@ -58,12 +60,15 @@ export interface DaemonServerOptions {
   readonly database: string
   /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
   readonly requestsPerSecond?: number | undefined
-  /** Bytes of payloads that are held at once, from 16 MiB; 64 MiB when absent. */
+  /** Bytes of payloads that are held, or wait for their turn, at once; from 16 MiB; 64 MiB when absent. */
   readonly payloadBytes?: number | undefined
 }
 
 /** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
 const maxConnections = 512
+
+/** Bytes of large payloads that are at work at once: one of the largest that Claude Code sends takes some 50 MB. */
+const largeBytes = 4 * 1024 * 1024
 
 /** Nobody takes longer to send a request, in milliseconds. */
 const requestTimeout = 30_000
@@ -108,12 +113,18 @@ const decoded = (folder: string | undefined): string | undefined => {
 const deliveryId = (id: string | undefined): string | undefined =>
   id !== undefined && /^[\w-]{1,64}$/.test(id) ? id : undefined
 
-const tell = (adapter: HookAdapter) =>
+/** Who waits to be told that it may send its body is told so by `text` alone. */
+const textOf = (request: HttpServerRequest, length: number) =>
+  request.headers["expect"] === undefined
+    ? Body.read(NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage, length)
+    : request.text
+
+const tell = (adapter: HookAdapter, length: number) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest
     const service = yield* HookService
     yield* (yield* Lifecycle).touch
-    return yield* request.text.pipe(
+    return yield* textOf(request, length).pipe(
       Effect.flatMap((body) =>
         service.answer({
           adapter,
@@ -145,7 +156,7 @@ const hooks = (intake: Intake.Intake) =>
       if (length === undefined) return empty(411)
       if (length > HookRunner.maxPayloadBytes) return empty(413)
       if (!(yield* intake.admit)) return empty(429)
-      return yield* intake.holding(length, tell(adapter), Effect.succeed(empty(503)))
+      return yield* intake.holding(length, tell(adapter, length), Effect.succeed(empty(503)))
     })
   )
 
@@ -198,7 +209,8 @@ export const layer = (options: DaemonServerOptions) =>
       const intake = Intake.make({
         perSecond,
         burst: 2 * perSecond,
-        bytes: Math.max(HookRunner.maxPayloadBytes, options.payloadBytes ?? 64 * 1024 * 1024)
+        bytes: Math.max(HookRunner.maxPayloadBytes, options.payloadBytes ?? 64 * 1024 * 1024),
+        largeBytes
       })
       const routes = yield* HttpRouter.toHttpEffect(Layer.merge(hooks(intake), about))
       const guard = Guard.make(Redacted.value(options.token), options.database)

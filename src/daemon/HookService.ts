@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as FileSystem from "effect/FileSystem"
@@ -197,6 +198,10 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       }
       const deadline = deadlineOf(event._tag)
       const fiber = yield* FiberSet.run(running, work(event, told))
+      // Mostly it is done in this turn of the loop or with the next group that the spool takes: that needs no timer.
+      yield* Effect.yieldNow
+      const done = fiber.pollUnsafe()
+      if (done !== undefined && Exit.isSuccess(done)) return ended(done.value)
       return yield* Fiber.join(fiber).pipe(
         Effect.map(ended),
         Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber) })

@@ -152,7 +152,8 @@ export const answer = (
         Effect.flatMap(settled),
         Effect.map((output) => resultOf(event, options.adapter ?? ClaudeCode, output)),
         Effect.catchCause(failOpen(event._tag)),
-        Effect.withSpan(`hook ${event._tag}`)
+        // Where it was made says nothing, and costs more than the rest of the span.
+        Effect.withSpan(`hook ${event._tag}`, {}, { captureStackTrace: false })
       )
 
 const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>

@@ -29,18 +29,35 @@ describe("how long the process stays", () => {
     )
   )
 
-  it.effect("is until it has grown too large", () => {
+  it.effect("is until it has grown too large, and stays so when its garbage is gone", () => {
     let memory = 256
+    let garbage = 1
     return Effect.gen(function* () {
       const { ended } = yield* started
       yield* TestClock.adjust("10 seconds")
       assert.isUndefined(ended.pollUnsafe())
+      for (let time = 0; time < 3; time++) {
+        garbage = 1
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(garbage, 1, "nothing is collected below the bound")
+        memory = 257
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(memory, 256)
+      }
+      yield* TestClock.adjust("5 seconds")
+      garbage = 0
       memory = 257
+      yield* TestClock.adjust("5 seconds")
+      assert.isUndefined(ended.pollUnsafe())
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* Fiber.join(ended), "memory")
     }).pipe(
       Effect.provide(layer),
-      Effect.provideService(Lifecycle.CurrentMemory, () => memory)
+      Effect.provideService(Lifecycle.CurrentMemory, () => memory),
+      Effect.provideService(Lifecycle.CollectGarbage, () => {
+        memory -= garbage
+        garbage = 0
+      })
     )
   })
 

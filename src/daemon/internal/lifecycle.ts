@@ -1,6 +1,8 @@
 /**
  * How long the process stays: until it is asked to end, has had nothing to do for a while, or has grown too large.
  */
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -39,6 +41,14 @@ export const CurrentMemory: Context.Reference<() => number> = Context.Reference(
   defaultValue: () => () => process.memoryUsage.rss()
 })
 
+/** Frees what nothing refers to any more; to be replaced in tests. */
+export const CollectGarbage: Context.Reference<() => void> = Context.Reference("athena-hooks/daemon/CollectGarbage", {
+  defaultValue: () => () => {
+    v8.setFlagsFromString("--expose-gc")
+    vm.runInNewContext("gc")()
+  }
+})
+
 /**
  * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
  * sleeps.
@@ -48,13 +58,19 @@ export const layer = ({ every, idle, maxMemory }: LifecycleOptions): Layer.Layer
     Lifecycle,
     Effect.gen(function* () {
       const memory = yield* CurrentMemory
+      const collect = yield* CollectGarbage
       const ended = yield* Deferred.make<Reason>()
       const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
       let last = yield* now
       const idleMs = Effect.map(now, (at) => at - last)
+      /** Some large payloads leave much behind that is of no use: only what stays is too large. */
+      let collected = false
       const look = Effect.gen(function* () {
-        if (memory() > maxMemory) yield* Deferred.succeed(ended, "memory")
-        else if ((yield* idleMs) >= Duration.toMillis(idle)) yield* Deferred.succeed(ended, "idle")
+        const isLarge = memory() > maxMemory
+        if (isLarge && collected) yield* Deferred.succeed(ended, "memory")
+        if (isLarge && !collected) collect()
+        collected = isLarge
+        if ((yield* idleMs) >= Duration.toMillis(idle)) yield* Deferred.succeed(ended, "idle")
       })
       yield* Effect.forkScoped(Effect.repeat(Effect.delay(look, every), Schedule.forever))
       return {
