@@ -216,10 +216,16 @@ export const layer = (options: DaemonServerOptions) =>
       const guard = Guard.make(Redacted.value(options.token), options.database)
       const own = { [names.protocol]: protocol, [names.version]: presence.identity.version }
 
+      // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
+      let isEnding = false
+      const headers = () => (isEnding ? { ...own, connection: "close" } : own)
+
       const app = (listener: Guard.Listener) =>
-        Effect.flatMap(HttpServerRequest, ({ headers }) => {
-          const refused = Guard.refuse(guard, listener, headers)
-          if (refused === undefined) return Effect.map(routes, HttpServerResponse.setHeaders(own))
+        Effect.flatMap(HttpServerRequest, (request) => {
+          const refused = Guard.refuse(guard, listener, request.headers)
+          if (refused === undefined) {
+            return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
+          }
           // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
           return Effect.succeed(
             HttpServerResponse.empty({ status: refused, headers: listener._tag === "Socket" ? own : {} })
@@ -256,5 +262,11 @@ export const layer = (options: DaemonServerOptions) =>
       yield* Effect.ignore(files.remove(socket, { force: true }))
       yield* listen({ _tag: "Socket" }, { path: socket })
       yield* Effect.orElseSucceed(files.chmod(socket, 0o600), () => undefined)
+      // The last to be added is the first to run.
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          isEnding = true
+        })
+      )
     })
   )
