@@ -76,13 +76,13 @@ describe("a connection of somebody without a token", () => {
   )
 })
 
-describe("connections", () => {
-  const open = (server: net.Server): net.Socket => {
-    const socket = new net.Socket()
-    server.emit("connection", socket)
-    return socket
-  }
+const open = (server: net.Server): net.Socket => {
+  const socket = new net.Socket()
+  server.emit("connection", socket)
+  return socket
+}
 
+describe("connections", () => {
   it.effect("have ten seconds to show the token", () =>
     Effect.gen(function* () {
       const server = net.createServer()
