@@ -42,6 +42,7 @@ import * as Guard from "./internal/guard.ts"
 import * as Intake from "./internal/intake.ts"
 import { headers as names, protocol } from "./internal/layout.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
+import * as Ports from "./internal/ports.ts"
 import { Presence } from "./internal/presence.ts"
 import * as Survey from "./internal/survey.ts"
 
@@ -54,7 +55,7 @@ import * as Survey from "./internal/survey.ts"
 export interface DaemonServerOptions {
   /** What must be known to ask. */
   readonly token: Redacted.Redacted
-  /** The port on 127.0.0.1. Where another program has it, it is tried again every 2 seconds. */
+  /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again every 2 seconds. */
   readonly port: number
   /** Path of the socket, in a folder that nobody else can read. */
   readonly socket: string
@@ -69,7 +70,7 @@ export interface DaemonServerOptions {
 /** Bytes of large payloads that are at work at once: one of the largest that Claude Code sends takes some 50 MB. */
 const largeBytes = 4 * 1024 * 1024
 
-/** How often a port is tried that another program has. */
+/** How often a port is tried that can't be listened on. */
 const retryAfter = "2 seconds"
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
@@ -225,9 +226,9 @@ export const layer = (options: DaemonServerOptions) =>
             presence.problem = null
           })
         ),
-        Effect.tapError(() =>
+        Effect.tapError(({ cause }) =>
           Effect.sync(() => {
-            presence.problem = `port ${port} is held by another program: run "athena install" for another one`
+            presence.problem = Ports.problemOf(port, cause)
           })
         )
       )
