@@ -2,8 +2,11 @@
  * The few file operations that a hook needs, straight on `node:fs`. The complete file system of the platform would cost
  * a hook process more time than all else it does, for the modules it loads.
  */
+import type { Stats } from "node:fs"
+import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as PlatformError from "effect/PlatformError"
 
 /** Taken without `import`, for which the bundle would copy every function of the module. */
@@ -22,9 +25,28 @@ const attempt = <A>(method: string, path: string, run: () => A): Effect.Effect<A
       })
   })
 
-/** A file system that can find a path, see whether it exists, read it and make a folder; anything else dies. */
+/** Of what is known of a path only what a hook asks for. */
+const infoOf = (stats: Stats): FileSystem.File.Info => ({
+  type: stats.isFile() ? "File" : stats.isDirectory() ? "Directory" : "Unknown",
+  size: ByteSize.bytes(stats.size),
+  mode: stats.mode,
+  dev: BigInt(stats.dev),
+  mtime: Option.none(),
+  atime: Option.none(),
+  birthtime: Option.none(),
+  ino: Option.none(),
+  nlink: Option.none(),
+  uid: Option.none(),
+  gid: Option.none(),
+  rdev: Option.none(),
+  blksize: Option.none(),
+  blocks: Option.none()
+})
+
+/** A file system that can find a path, see what it is, read it and make a folder; anything else dies. */
 export const layer = FileSystem.layerNoop({
   realPath: (path) => attempt("realPath", path, () => fs.realpathSync(path)),
+  stat: (path) => attempt("stat", path, () => infoOf(fs.statSync(path))),
   exists: (path) => Effect.sync(() => fs.existsSync(path)),
   readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
   makeDirectory: (path, options) =>

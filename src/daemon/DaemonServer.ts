@@ -15,7 +15,8 @@
  *
  * @since 0.1.0
  */
-import * as http from "node:http"
+import type * as http from "node:http"
+import type * as net from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
@@ -36,10 +37,12 @@ import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import { type Answer, HookService } from "./HookService.ts"
 import * as Body from "./internal/body.ts"
+import * as Connections from "./internal/connections.ts"
 import * as Guard from "./internal/guard.ts"
 import * as Intake from "./internal/intake.ts"
 import { headers as names, protocol } from "./internal/layout.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
+import * as Ports from "./internal/ports.ts"
 import { Presence } from "./internal/presence.ts"
 import * as Survey from "./internal/survey.ts"
 
@@ -52,7 +55,7 @@ import * as Survey from "./internal/survey.ts"
 export interface DaemonServerOptions {
   /** What must be known to ask. */
   readonly token: Redacted.Redacted
-  /** The port on 127.0.0.1. Where another program has it, it is tried again every 2 seconds. */
+  /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again every 2 seconds. */
   readonly port: number
   /** Path of the socket, in a folder that nobody else can read. */
   readonly socket: string
@@ -64,33 +67,11 @@ export interface DaemonServerOptions {
   readonly payloadBytes?: number | undefined
 }
 
-/** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
-const maxConnections = 512
-
 /** Bytes of large payloads that are at work at once: one of the largest that Claude Code sends takes some 50 MB. */
 const largeBytes = 4 * 1024 * 1024
 
-/** Nobody takes longer to send a request, in milliseconds. */
-const requestTimeout = 30_000
-const headersTimeout = 10_000
-
-/** For how long a connection is kept that says nothing, in milliseconds: an agent's, while a person thinks. */
-const keepAliveTimeout = 10 * 60_000
-
-/** How often a port is tried that another program has. */
+/** How often a port is tried that can't be listened on. */
 const retryAfter = "2 seconds"
-
-const createServer = (): http.Server => {
-  const server = http.createServer({
-    requestTimeout,
-    headersTimeout,
-    keepAliveTimeout,
-    connectionsCheckingInterval: 5_000,
-    noDelay: true
-  })
-  server.maxConnections = maxConnections
-  return server
-}
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
 
@@ -113,10 +94,13 @@ const decoded = (folder: string | undefined): string | undefined => {
 const deliveryId = (id: string | undefined): string | undefined =>
   id !== undefined && /^[\w-]{1,64}$/.test(id) ? id : undefined
 
+const incoming = (request: HttpServerRequest) =>
+  NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage
+
 /** Who waits to be told that it may send its body is told so by `text` alone. */
 const textOf = (request: HttpServerRequest, length: number) =>
   request.headers["expect"] === undefined
-    ? Body.read(NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage, length)
+    ? Body.read(incoming(request), length)
     : Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
 
 const tell = (adapter: HookAdapter, length: number) =>
@@ -220,22 +204,29 @@ export const layer = (options: DaemonServerOptions) =>
       let isEnding = false
       const headers = () => (isEnding ? { ...own, connection: "close" } : own)
 
-      const app = (listener: Guard.Listener) =>
+      const app = (listener: Guard.Listener, trust: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
           const refused = Guard.refuse(guard, listener, request.headers)
           if (refused === undefined) {
+            trust(incoming(request).socket)
             return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
           }
           // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
           return Effect.succeed(
-            HttpServerResponse.empty({ status: refused, headers: listener._tag === "Socket" ? own : {} })
+            HttpServerResponse.empty({
+              status: refused,
+              headers: listener._tag === "Socket" ? own : Connections.closing
+            })
           )
         })
 
-      const listen = (listener: Guard.Listener, at: NodeHttpServer.Options) =>
-        Effect.flatMap(NodeHttpServer.make(createServer, { ...at, gracefulShutdownTimeout: "2 seconds" }), (server) =>
-          server.serve(app(listener))
-        )
+      const listen = Effect.fnUntraced(function* (listener: Guard.Listener, at: NodeHttpServer.Options) {
+        const server = Connections.createServer()
+        const { trust } = yield* Connections.watch(server)
+        const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
+        yield* serve(app(listener, trust))
+        Connections.neverUpgrade(server)
+      })
 
       const { port, socket } = options
       const onLoopback = ownScope(listen({ _tag: "Loopback", port }, { host: "127.0.0.1", port })).pipe(
@@ -245,9 +236,9 @@ export const layer = (options: DaemonServerOptions) =>
             presence.problem = null
           })
         ),
-        Effect.tapError(() =>
+        Effect.tapError(({ cause }) =>
           Effect.sync(() => {
-            presence.problem = `port ${port} is held by another program: run "athena install" for another one`
+            presence.problem = Ports.problemOf(port, cause)
           })
         )
       )

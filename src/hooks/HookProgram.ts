@@ -67,9 +67,19 @@ const findPlace = (
 ): Effect.Effect<Repository.Repository, Repository.FolderNotFound, FileSystem.FileSystem | Path.Path> =>
   Repository.find(folder)
 
-/** Where an event belongs. */
-const placeOf = (event: HookEvent, { find = findPlace, projectFolder }: HookOptions) =>
-  find(event.sessionId, projectFolder ?? event.cwd)
+/**
+ * Where an event belongs. Where events are kept, one from a folder that is gone, as worktrees go at the end of a job, is
+ * kept too: it belongs to its session's project, which the memory knows, or else to one that has the folder's name.
+ */
+const placeOf = (event: HookEvent, { find = findPlace, projectFolder = event.cwd }: HookOptions) =>
+  find(event.sessionId, projectFolder).pipe(
+    Effect.catchTag("FolderNotFound", (error) =>
+      projectFolder === event.cwd ? Effect.fail(error) : find(event.sessionId, event.cwd)
+    ),
+    Effect.catchTag("FolderNotFound", (error) =>
+      Effect.flatMap(EventSink, (sink) => (sink === undefined ? Effect.fail(error) : Repository.unseen(projectFolder)))
+    )
+  )
 
 /**
  * What a program needs.

@@ -42,6 +42,23 @@ export interface Repository {
 /** The most folders that are looked at on the way up. */
 const maxDepth = 64
 
+/** Git writes one line into a file that says where something is. */
+const maxBytes = 16 * 1024
+
+const named = (path: Path.Path, projectPath: string, worktreePath: string): Repository => ({
+  project: { path: projectPath, name: (path.basename(projectPath) || projectPath).slice(0, 200) },
+  worktreePath
+})
+
+/**
+ * A folder as a project of its own, without a look at the disk: for one that is gone, or does not answer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unseen = (folder: string): Effect.Effect<Repository, never, Path.Path> =>
+  Effect.map(Path.Path, (path) => named(path, folder, folder))
+
 /**
  * Finds the repository that a folder is in.
  *
@@ -54,7 +71,14 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
     const path = yield* Path.Path
     const start = yield* fs.realPath(folder).pipe(Effect.mapError((cause) => new FolderNotFound({ folder, cause })))
 
-    const read = (file: string) => Effect.orElseSucceed(fs.readFileString(file), () => undefined)
+    /** Anything but a small file is not opened: a pipe would never answer. */
+    const read = (file: string) =>
+      fs.stat(file).pipe(
+        Effect.flatMap(({ size, type }) =>
+          type === "File" && Number(size) <= maxBytes ? fs.readFileString(file) : Effect.succeed(undefined)
+        ),
+        Effect.orElseSucceed(() => undefined)
+      )
     const exists = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
 
     /** The folder that all worktrees of the repository share. */
@@ -79,14 +103,9 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
       return undefined
     })
 
-    const named = (projectPath: string, worktreePath: string): Repository => ({
-      project: { path: projectPath, name: (path.basename(projectPath) || projectPath).slice(0, 200) },
-      worktreePath
-    })
-
     const worktree = yield* worktreeRoot()
-    if (worktree === undefined) return named(start, start)
+    if (worktree === undefined) return named(path, start, start)
     const common = yield* commonFolder(worktree)
     // A bare repository has no worktree of its own: the repository itself names the project.
-    return named(path.basename(common) === ".git" ? path.dirname(common) : common, worktree)
+    return named(path, path.basename(common) === ".git" ? path.dirname(common) : common, worktree)
   })

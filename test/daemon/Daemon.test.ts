@@ -1,4 +1,6 @@
+import * as fs from "node:fs"
 import * as net from "node:net"
+import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -12,6 +14,7 @@ import * as Fixtures from "../utils/Fixtures.ts"
 import { freePort } from "../utils/freePort.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as Resident from "../utils/Resident.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
 
 const cwd = import.meta.dirname
 
@@ -205,6 +208,38 @@ describe("the resident process", () => {
         (sql) => sql<{ n: number }>`SELECT count(*) AS n FROM episodic_events`
       ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
       assert.strictEqual(row?.n, 100)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stores what a known session tells after its folder is gone, though it has never seen the folder", () =>
+    Effect.gen(function* () {
+      const shop = fs.realpathSync(yield* TempFolder.make)
+      const folder = path.join(shop, "deep")
+      fs.mkdirSync(path.join(shop, ".git"))
+      fs.mkdirSync(folder)
+      const first = yield* Resident.start()
+      const inFolder = (id: string) =>
+        Fixtures.body("PostToolUse.Bash", { cwd: folder, tool_use_id: id, session_id: "s-1" })
+      const stored = (resident: typeof first) =>
+        eventually(
+          Effect.map(resident.send({ path: "/status" }), ({ body }) => status(body)),
+          ({ events }) => events?.stored === 1 && events.waiting === 0
+        )
+      assert.strictEqual((yield* first.tell(inFolder("t-1"))).status, 204)
+      yield* stored(first)
+      yield* first.stop
+      fs.rmdirSync(folder)
+      const next = yield* Resident.start({
+        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: first.home }
+      })
+      assert.strictEqual((yield* next.tell(inFolder("t-2"))).status, 204)
+      yield* stored(next)
+      const rows = yield* Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) => sql<{ path: string; n: number }>`SELECT p.path, count(*) AS n
+          FROM episodic_events e JOIN projects p ON p.id = e.project_id GROUP BY p.path`
+      ).pipe(Effect.provide(Sqlite.layer({ filename: `${first.home}/athena.db` })))
+      assert.deepStrictEqual(rows, [{ path: shop, n: 2 }])
     }).pipe(Effect.scoped)
   )
 

@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as HookFileSystem from "../../src/cli/HookFileSystem.ts"
 import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
+import { EventSink, type Sink } from "../../src/hooks/EventSink.ts"
 import * as HookProgram from "../../src/hooks/HookProgram.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
@@ -175,6 +176,29 @@ describe("HookProgram", () => {
       const error = yield* Effect.flip(hook("Stop.plain", { cwd: "/no/such/folder" }))
       assert.strictEqual(error._tag, "FolderNotFound")
       assert.deepStrictEqual(yield* rows, [])
+    })
+  )
+
+  test(
+    "keeps, where events are kept, also those from a folder that is gone",
+    Effect.gen(function* () {
+      const { cwd, hook } = yield* setup
+      const kept: Array<string> = []
+      const keep: Sink["keep"] = (events) =>
+        Effect.sync(() => {
+          kept.push(...events.map(({ place }) => `${place.project.name} ${place.project.path} ${place.worktreePath}`))
+          return true
+        })
+      const gone = "/no/such/folder"
+      const stop = (cwd: string, options?: HookProgram.HookOptions) =>
+        Effect.provideService(hook("Stop.plain", { cwd }, options), EventSink, {
+          keep,
+          settle: Effect.succeed(undefined)
+        })
+      yield* stop(gone)
+      yield* stop(cwd, { projectFolder: gone })
+      yield* stop("/nor/this/one", { projectFolder: gone })
+      assert.deepStrictEqual(kept, [`folder ${gone} ${gone}`, `shop ${cwd} ${cwd}`, `folder ${gone} ${gone}`])
     })
   )
 

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -72,6 +73,23 @@ for (const [name, files] of [
           worktreePath: at("plain", "notes")
         })
         assert.strictEqual((yield* find("/")).project.name, "/")
+      })
+    )
+
+    it.effect("does not open what can't be a file of git, such as a pipe", () =>
+      Effect.gen(function* () {
+        const { at } = yield* layout
+        fs.mkdirSync(at("pipe"))
+        execFileSync("mkfifo", [at("pipe", ".git")])
+        // Gives back what reads the pipe where it was opened all the same.
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => fs.closeSync(fs.openSync(at("pipe", ".git"), fs.constants.O_RDWR)))
+        )
+        const here = { project: { path: at("pipe"), name: "pipe" }, worktreePath: at("pipe") }
+        assert.deepStrictEqual(yield* find(at("pipe")), here)
+        fs.mkdirSync(at("large"))
+        fs.writeFileSync(at("large", ".git"), `gitdir: ${at("shop", ".git", "worktrees", "feature")}\n`.padEnd(100_000))
+        assert.strictEqual((yield* find(at("large"))).project.path, at("large"))
       })
     )
 

@@ -1,0 +1,78 @@
+/**
+ * Who may stay connected to a listener. Anybody on this machine can connect to loopback, so a connection is a stranger's
+ * until a request on it has shown the token. Strangers have little time and few places; the other places are for agents.
+ */
+import * as http from "node:http"
+import type * as net from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+
+/** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
+const maxConnections = 512
+
+/** Those of them that are strangers'. One that is asked for beyond them takes the place of the oldest. */
+export const maxStrangers = 64
+
+/** How long a stranger has to show the token. */
+const patience = "10 seconds"
+
+/** Nobody takes longer to send a request, in milliseconds. */
+const requestTimeout = 30_000
+const headersTimeout = 10_000
+
+/** For how long a connection is kept that says nothing, in milliseconds: an agent's, while a person thinks. */
+const keepAliveTimeout = 10 * 60_000
+
+/** What closes the connection of a request that is refused: no stranger's body is waited for. */
+export const closing = { connection: "close" }
+
+export const createServer = (): http.Server => {
+  const server = http.createServer({
+    requestTimeout,
+    headersTimeout,
+    keepAliveTimeout,
+    connectionsCheckingInterval: 5_000,
+    noDelay: true
+  })
+  server.maxConnections = maxConnections
+  return server
+}
+
+/** Nobody upgrades: without a listener, Node hands such a request on as any other. Otherwise nothing bounds its socket. */
+export const neverUpgrade = (server: http.Server): void => {
+  server.removeAllListeners("upgrade")
+}
+
+/** Closes strangers' connections from now on. Whoever has shown the token is to be trusted. */
+export const watch = Effect.fnUntraced(function* (server: net.Server) {
+  const run = yield* FiberSet.makeRuntime()
+  const strangers = new Map<net.Socket, Fiber.Fiber<unknown, unknown>>()
+
+  const forget = (socket: net.Socket): void => {
+    strangers.get(socket)?.interruptUnsafe()
+    strangers.delete(socket)
+  }
+
+  const makeRoom = (): void => {
+    const [oldest] = strangers.keys()
+    if (oldest === undefined || strangers.size < maxStrangers) return
+    forget(oldest)
+    oldest.destroy()
+  }
+
+  server.on("connection", (socket: net.Socket) => {
+    makeRoom()
+    strangers.set(
+      socket,
+      run(
+        Effect.delay(
+          Effect.sync(() => socket.destroy()),
+          patience
+        )
+      )
+    )
+    socket.once("close", () => forget(socket))
+  })
+  return { trust: forget }
+})
