@@ -167,6 +167,8 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
           )
           const session = yield* chain.session()
           yield* session.tools
+          // Who sits before an open session will go on at some time.
+          if (reason === "idle") yield* session.end
           chain.allIsWell()
           const running = yield* Effect.forkChild(reason === "memory" ? traffic([session]) : Effect.void)
           const { code, stdout } = yield* Fiber.join(ended)

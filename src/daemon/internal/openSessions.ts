@@ -1,8 +1,10 @@
 /**
  * Which sessions are open: those that have told something and not that they have ended. While a person is at lunch their
- * session says nothing, and what it posts then must find somebody.
+ * session says nothing, and what it posts then must find somebody. It counts those of the agent that posts; the others
+ * run a command, which can do without.
  */
 import * as Duration from "effect/Duration"
+import * as ClaudeCode from "../../hooks/ClaudeCode.ts"
 import type { HookEvent } from "../../hooks/HookEvent.ts"
 
 /** An agent that was killed does not say that its session has ended. */
@@ -21,12 +23,11 @@ export const make = (): OpenSessions => {
   const heardAt = new Map<string, number>()
   return {
     heard: ({ _tag, agent, sessionId }, now) => {
-      if (_tag === "Ignored") return
-      const key = `${agent}:${sessionId}`
-      heardAt.delete(key)
+      if (agent !== ClaudeCode.agent || _tag === "Ignored") return
+      heardAt.delete(sessionId)
       if (_tag === "SessionEnd") return
       if (heardAt.size >= maxSessions) heardAt.delete(heardAt.keys().next().value!)
-      heardAt.set(key, now)
+      heardAt.set(sessionId, now)
     },
     count: (now) => {
       for (const [key, at] of heardAt) {
