@@ -17,6 +17,7 @@ import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as Database from "../sql/Database.ts"
+import { driverMissing } from "../sql/internal/driverMissing.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
@@ -77,7 +78,7 @@ const lifecycle = ({ idle, maxMemory }: DaemonOptions) =>
 const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => import("./internal/postgresExecutor.ts")),
+      Effect.tryPromise({ try: () => import("./internal/postgresExecutor.ts"), catch: driverMissing }),
       (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
     )
   )
