@@ -21,7 +21,9 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
   ...(events !== null && events.setAside > 0
     ? [`the database refuses ${events.setAside} events; see: athena events dead`]
     : []),
-  ...(events !== null && events.dropped > 0 ? [`${events.dropped} events were dropped`] : []),
+  ...(events !== null && events.dropped > 0
+    ? [`${events.dropped} events are lost: neither the disk nor the database took them; see: athena doctor`]
+    : []),
   ...(events?.lastFailure == null || events.waiting === 0
     ? []
     : [`${events.waiting} events wait for the database (${events.lastFailure}); see: athena doctor`])

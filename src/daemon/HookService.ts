@@ -72,6 +72,8 @@ export interface Stats {
   readonly full: number
   /** Events that were put on this host's disk; one payload may tell of several. */
   readonly accepted: number
+  /** Events that neither this host's disk nor the database took: they are lost. */
+  readonly dropped: number
   /** Payloads whose work goes on at the moment. */
   readonly running: number
 }
@@ -127,7 +129,7 @@ export class HookService extends Context.Service<
   }
 >()("athena-hooks/daemon/HookService") {}
 
-type Counted = "kept" | "late" | "failed" | "invalid" | "full"
+type Counted = "kept" | "late" | "failed" | "invalid" | "full" | "dropped"
 
 const bodyOf = (answer: string): string | undefined => (answer === "{}" ? undefined : answer)
 
@@ -144,10 +146,9 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const scope = yield* Effect.scope
   const running = yield* FiberSet.make<HookRunner.RunResult>()
   yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
-  const { kept, sink } = Sink.make(recorder)
-  const own = Context.add(context, EventSink, sink)
+  const sinks = Sink.make(recorder)
   const places = Places.make(context)
-  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
+  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0, dropped: 0 }
   const maxRunning = Math.max(1, options.maxRunning ?? 256)
   const workLimit = Duration.fromInputUnsafe(options.workLimit ?? "30 seconds")
   const deadlineOf = (event: Exclude<HookEvent["_tag"], "Ignored">) =>
@@ -158,15 +159,23 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
     event._tag === "SessionStart" ? Effect.ignore(recorder.flush({ within: flushLimit })) : Effect.void
 
   const work = (event: HookEvent, { adapter, deliveryId, projectFolder }: Told) =>
-    Effect.andThen(
-      caughtUp(event),
-      HookRunner.answer(event, { adapter, projectFolder, deliveryId, find: places.find })
-    ).pipe(
-      Effect.tap(({ notices }) =>
-        notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
-      ),
-      Effect.provide(own)
-    )
+    Effect.suspend(() => {
+      const { refused, sink } = sinks.next()
+      return Effect.andThen(
+        caughtUp(event),
+        HookRunner.answer(event, { adapter, projectFolder, deliveryId, find: places.find })
+      ).pipe(
+        Effect.tap(({ notices }) =>
+          notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
+        ),
+        Effect.provide(Context.add(context, EventSink, sink)),
+        // What the spool refuses the database may have taken: then there is nothing to say.
+        Effect.onExit((exit) => {
+          if (Exit.isFailure(exit) || exit.value.notices.length > 0) counts.dropped += refused()
+          return Effect.void
+        })
+      )
+    })
 
   const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
     const isKept = notices.length === 0
@@ -235,7 +244,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
           })
         )
       ),
-    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: kept(), running: size }))
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: sinks.kept(), running: size }))
   })
 })
 

@@ -1,3 +1,4 @@
+import * as fs from "node:fs"
 import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -199,6 +200,29 @@ describe("the resident process", () => {
         (sql) => sql<{ n: number }>`SELECT count(*) AS n FROM episodic_events`
       ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
       assert.strictEqual(row?.n, 100)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("counts on from nothing where its spool was made anew", () =>
+    Effect.gen(function* () {
+      const first = yield* Resident.start()
+      const stored = (one: typeof first, count: number) =>
+        eventually(
+          Effect.map(one.send({ path: "/status" }), ({ body }) => status(body).events),
+          (events) => events?.stored === count
+        )
+      for (const id of ["t-1", "t-2", "t-3"]) yield* first.tell(tool(id))
+      yield* stored(first, 3)
+      yield* first.stop
+      const again = yield* Resident.start({
+        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: first.home }
+      })
+      yield* stored(again, 0)
+      for (const suffix of ["", "-wal", "-shm"]) {
+        fs.rmSync(`${first.home}/events.spool${suffix}`, { force: true })
+      }
+      assert.strictEqual((yield* again.tell(tool("t-4"))).status, 204)
+      yield* stored(again, 1)
     }).pipe(Effect.scoped)
   )
 
