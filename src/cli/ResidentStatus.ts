@@ -7,6 +7,7 @@ import type { DaemonStatus } from "../daemon/DaemonStatus.ts"
 import * as Database from "../sql/Database.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 import { version } from "./version.ts"
+import * as Waiting from "./Waiting.ts"
 
 export interface ResidentStatus {
   readonly state: "running" | "not running" | "not answering"
@@ -21,7 +22,9 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
   ...(events !== null && events.setAside > 0
     ? [`the database refuses ${events.setAside} events; see: athena events dead`]
     : []),
-  ...(events !== null && events.dropped > 0 ? [`${events.dropped} events were dropped`] : []),
+  ...(events !== null && events.dropped > 0
+    ? [`${events.dropped} events are lost: neither the disk nor the database took them; see: athena doctor`]
+    : []),
   ...(events?.lastFailure == null || events.waiting === 0
     ? []
     : [`${events.waiting} events wait for the database (${events.lastFailure}); see: athena doctor`])
@@ -29,21 +32,31 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
 
 const running = (status: DaemonStatus): ResidentStatus => ({ state: "running", status, problems: problemsOf(status) })
 
-const notAnswering = (detail: string): ResidentStatus => ({
-  state: "not answering",
-  status: null,
-  problems: [`${detail}; the next session replaces it, or run: athena stop`]
+/** What nobody brings into the database while there is no process that answers. */
+const waitingProblems = Effect.map(Waiting.count, (waiting): ReadonlyArray<string> => {
+  if (waiting === 0) return []
+  return [
+    `${waiting} event${waiting === 1 ? " waits" : "s wait"} on this host for the database; run: athena events flush`
+  ]
 })
+
+const without = (state: ResidentStatus["state"], problems: ReadonlyArray<string>) =>
+  Effect.map(waitingProblems, (waiting): ResidentStatus => ({
+    state,
+    status: null,
+    problems: [...problems, ...waiting]
+  }))
+
+const notAnswering = (detail: string) =>
+  without("not answering", [`${detail}; the next session replaces it, or run: athena stop`])
 
 /** Asks the process of the home. It never fails. */
 export const ask = Effect.gen(function* () {
   const home = yield* Database.home
   return yield* DaemonClient.use((client) => client.status).pipe(
     Effect.map(running),
-    Effect.catchTag("NotRunning", () =>
-      Effect.succeed<ResidentStatus>({ state: "not running", status: null, problems: [] })
-    ),
-    Effect.catch((error) => Effect.succeed(notAnswering(error.message))),
+    Effect.catchTag("NotRunning", () => without("not running", [])),
+    Effect.catch((error) => notAnswering(error.message)),
     Effect.provide(ResidentClient.layer({ home }))
   )
 })

@@ -18,6 +18,7 @@ import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as Database from "../sql/Database.ts"
+import { driverMissing } from "../sql/internal/driverMissing.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
@@ -86,21 +87,18 @@ const lifecycle = ({ idle, maxMemory }: DaemonOptions, sessions: OpenSessions.Op
   })
 
 /** The driver of Postgres is loaded only where there is such a server. */
-const postgresExecutor = (settings: Database.Postgres, options: DaemonOptions) =>
+const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => import("./internal/postgresExecutor.ts")),
-      (PostgresExecutor) =>
-        PostgresExecutor.layer(settings, `${options.identity.home}/${HostCache.filename}`, options.retention)
+      Effect.tryPromise({ try: () => import("./internal/postgresExecutor.ts"), catch: driverMissing }),
+      (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
     )
   )
 
-const executor = (options: DaemonOptions) =>
-  LazyExecutor.layer(
-    options.settings._tag === "Embedded"
-      ? EmbeddedExecutor.layer(options.settings, options.retention)
-      : postgresExecutor(options.settings, options)
-  )
+const executor = ({ identity, retention, settings }: DaemonOptions) =>
+  settings._tag === "Embedded"
+    ? EmbeddedExecutor.layer(settings, retention)
+    : LazyExecutor.layer(postgresExecutor(settings, identity.home, retention))
 
 const memory = (options: DaemonOptions) =>
   Layer.merge(MemoryBridge.layer, EventSpool.layerResident(options.identity.home, options.settings)).pipe(

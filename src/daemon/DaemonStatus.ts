@@ -88,8 +88,9 @@ export const DaemonStatus = Schema.Struct({
   /** `null` until the database has been asked something. `hits` were answered without it. */
   cache: Schema.NullOr(Schema.Struct({ hits: count, reads: count, entries: count, bytes: count })),
   /**
-   * Events: taken by this process; stored and set aside by all who use its spool since this one started; and those that wait
-   * now. `null` where the spool can't be read.
+   * Events: taken by this process; stored and set aside by all who use its spool since this one started; those that wait
+   * now; and those that are lost, because neither this host's disk nor the database took them. `null` where the spool can't
+   * be read.
    */
   events: Schema.NullOr(
     Schema.Struct({

@@ -74,6 +74,8 @@ export interface Stats {
   readonly full: number
   /** Events that were put on this host's disk; one payload may tell of several. */
   readonly accepted: number
+  /** Events that neither this host's disk nor the database took: they are lost. */
+  readonly dropped: number
   /** Payloads whose work goes on at the moment. */
   readonly running: number
 }
@@ -154,7 +156,7 @@ const countOf = (name: string, value: number): number => {
   throw new RangeError(`HookService: ${name} must be a whole number from 1`)
 }
 
-type Counted = "kept" | "late" | "failed" | "invalid" | "full"
+type Counted = "kept" | "late" | "failed" | "invalid" | "full" | "dropped"
 
 const bodyOf = (answer: string): string | undefined => (answer === "{}" ? undefined : answer)
 
@@ -172,10 +174,9 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const scope = yield* Effect.scope
   const running = yield* FiberSet.make<HookRunner.RunResult>()
   yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
-  const { kept, sink } = Sink.make(recorder)
-  const own = Context.add(context, EventSink, sink)
+  const sinks = Sink.make(recorder)
   const places = Places.make(context)
-  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
+  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0, dropped: 0 }
   const maxRunning = countOf("maxRunning", options.maxRunning ?? 256)
   const workLimit = durationOf("workLimit", options.workLimit ?? "30 seconds")
   const deadlines = deadlinesOf(options.deadlines)
@@ -204,13 +205,22 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
     )
 
   const work = (event: HookEvent, told: Told, waiting: Waiting) =>
-    (event._tag === "SessionStart" ? start(event, told, waiting) : respond(event, told, waiting)).pipe(
-      Effect.tap(({ notices }) =>
-        notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
-      ),
-      // In the place of the request's own, which it has no use for: to merge the two costs time at each event.
-      Effect.updateContext((_: Context.Context<never>) => own)
-    )
+    Effect.suspend(() => {
+      const { refused, sink } = sinks.next()
+      const own = Context.add(context, EventSink, sink)
+      return (event._tag === "SessionStart" ? start(event, told, waiting) : respond(event, told, waiting)).pipe(
+        Effect.tap(({ notices }) =>
+          notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
+        ),
+        // What the spool refuses the database may have taken: then there is nothing to say.
+        Effect.onExit((exit) => {
+          if (Exit.isFailure(exit) || exit.value.notices.length > 0) counts.dropped += refused()
+          return Effect.void
+        }),
+        // In the place of the request's own, which it has no use for: to merge the two costs time at each event.
+        Effect.updateContext((_: Context.Context<never>) => own)
+      )
+    })
 
   const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
     const isKept = notices.length === 0
@@ -283,7 +293,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
           })
         )
       ),
-    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: kept(), running: size }))
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: sinks.kept(), running: size }))
   })
 })
 

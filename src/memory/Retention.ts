@@ -30,6 +30,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
+import { untilFree } from "../sql/internal/untilFree.ts"
 import * as SqliteSpace from "../sql/SqliteSpace.ts"
 import * as FullTextMerge from "./internal/fullTextMerge.ts"
 import * as Batches from "./internal/batches.ts"
@@ -69,8 +70,10 @@ export const defaultMaxBytes: number = 1024 * 1_048_576
 /** The part of `maxBytes` that is left when there was too much, so that it is not too much again at once. */
 const sizeTarget = 0.9
 
+const day = 86_400_000
+
 /** The shortest age, and the smallest size. */
-const minAge = Duration.days(1)
+const minAge = Duration.millis(day)
 const minBytes = 16 * 1_048_576
 
 /**
@@ -80,7 +83,7 @@ const minBytes = 16 * 1_048_576
  * @since 0.1.0
  */
 export interface Policy {
-  /** How old an event may get; infinite where age does not matter. */
+  /** How old an event may get, see `PolicyOptions`; infinite where age does not matter. */
   readonly maxAge: Duration.Duration
   /** How much of the embedded database may be in use, in bytes; infinite where size does not matter. */
   readonly maxBytes: number
@@ -93,7 +96,10 @@ export interface Policy {
  * @since 0.1.0
  */
 export interface PolicyOptions {
-  /** How old an event may get: 1 day or more, `Infinity` for ever. 365 days when absent. */
+  /**
+   * How old an event may get: 1 day or more, `Infinity` for ever. It is counted from now, or from a day after the newest
+   * event where that is earlier: a clock that is set far ahead does not delete everything. 365 days when absent.
+   */
   readonly maxAge?: Duration.Input | undefined
   /**
    * How much of the embedded database may be in use, in bytes: 16 MiB or more, `Infinity` without a limit. Where it is
@@ -177,17 +183,19 @@ export const policyConfig = (
   })
 
 /** Before which time events are too old, in milliseconds since 1970; nothing where none ever is. */
-const cutoffOf = ({ maxAge }: Policy): Effect.Effect<number | undefined> =>
-  Effect.map(Clock.currentTimeMillis, (now) =>
-    Duration.isFinite(maxAge) ? Math.floor(now - Duration.toMillis(maxAge)) : undefined
-  )
+const cutoffOf = Effect.fnUntraced(function* ({ maxAge }: Policy) {
+  if (!Duration.isFinite(maxAge)) return undefined
+  const now = yield* Clock.currentTimeMillis
+  const newest = yield* (yield* QueryExecutor).query(Queries.newest, {})
+  return Math.floor(Math.min(now, (newest ?? now) + day) - Duration.toMillis(maxAge))
+})
 
 /** How full the embedded database is; nothing for a server. */
 const space: Effect.Effect<SqliteSpace.Space | undefined, SqlError, SqlClient.SqlClient> = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) =>
     sql.onDialectOrElse({
-      sqlite: () => SqliteSpace.read,
+      sqlite: () => untilFree(SqliteSpace.read),
       orElse: () => Effect.undefined
     })
 )
@@ -293,13 +301,13 @@ const deleteBefore = <E, R>(batches: Batches.Batches, before: number, isEnough: 
 
 /** Merges the full-text index, a step after the other. */
 const mergeIndex = Effect.fnUntraced(function* (batches: Batches.Batches) {
-  for (let isFirst = true; yield* Batches.run(batches, FullTextMerge.step(isFirst)); isFirst = false);
+  for (let isFirst = true; yield* untilFree(Batches.run(batches, FullTextMerge.step(isFirst))); isFirst = false);
 })
 
-/** Of a day's events, projects lose theirs one after the other; of the days, the oldest comes first. */
-const slice = 86_400_000
-
-/** Deletes the oldest events, a day's after the other, until that is all or it is enough. */
+/**
+ * Deletes the oldest events until that is all or it is enough: of a day's, projects lose theirs one after the other; of the
+ * days, the oldest comes first.
+ */
 const deleteOldest = <E, R>(batches: Batches.Batches, isEnough: Effect.Effect<boolean, E, R>) =>
   Effect.gen(function* () {
     const executor = yield* QueryExecutor
@@ -307,7 +315,7 @@ const deleteOldest = <E, R>(batches: Batches.Batches, isEnough: Effect.Effect<bo
     for (;;) {
       const [first] = yield* executor.query(Queries.oldest, {})
       if (first === undefined) return events
-      const deleted = yield* deleteBefore(batches, first.at + slice, isEnough)
+      const deleted = yield* deleteBefore(batches, first.at + day, isEnough)
       // It is enough, or what is left is another's who has it locked.
       if (deleted === 0) return events
       events += deleted
@@ -391,8 +399,8 @@ const mergeAfter = (batches: Batches.Batches, deleted: number) =>
   Effect.gen(function* () {
     if (deleted === 0) return
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ span: number | null }>`SELECT
-      (SELECT max(id) FROM episodic_events) - (SELECT min(id) FROM episodic_events) AS span`
+    const rows = yield* untilFree(sql<{ span: number | null }>`SELECT
+      (SELECT max(id) FROM episodic_events) - (SELECT min(id) FROM episodic_events) AS span`)
     if (deleted > (rows[0]?.span ?? 0) * mergeFrom) yield* mergeIndex(batches)
   })
 
@@ -407,10 +415,10 @@ const giveBack = (batches: Batches.Batches) =>
   Effect.gen(function* () {
     let bytes = 0
     for (;;) {
-      const { free, isIncremental, pageSize } = yield* SqliteSpace.read
+      const { free, isIncremental, pageSize } = yield* untilFree(SqliteSpace.read)
       const pages = Math.min(stepPages, Math.floor((free - reserve) / pageSize))
       if (!isIncremental || pages <= 0) return bytes
-      const given = yield* Batches.run(batches, SqliteSpace.giveBack(pages))
+      const given = yield* untilFree(Batches.run(batches, SqliteSpace.giveBack(pages)))
       // Another process has taken what was free.
       if (given <= 0) return bytes
       bytes += given
@@ -453,19 +461,23 @@ export interface RunOptions {
 
 const isIdle = ({ bytes, events, sessions, shown }: Pruned): boolean => bytes + events + sessions + shown === 0
 
-/** Prunes once, whatever becomes of it. */
+/** How long it waits after an attempt that failed. */
+const retryAfter = Duration.minutes(5)
+
+/** Prunes once, and says what it did or why it could not. */
 const attempt = (policy: Policy) =>
   prune(policy).pipe(
     Effect.flatMap((pruned) =>
       isIdle(pruned) ? Effect.void : Effect.logInfo("pruned the memory").pipe(Effect.annotateLogs({ ...pruned }))
     ),
-    Effect.catchCause((cause) => Effect.logWarning("the memory could not be pruned", cause)),
+    Effect.sandbox,
+    Effect.tapError((cause) => Effect.logWarning("the memory could not be pruned", cause)),
     Effect.annotateLogs({ module: "Retention" })
   )
 
 /**
- * Prunes a minute from now, and then again and again. It never fails: what goes wrong is logged, and tried again at the
- * next time. What was pruned is logged, and counted by the metric `athena_retention_events`.
+ * Prunes a minute from now, and then again and again. It never fails: what goes wrong is logged, and tried again some
+ * minutes later. What was pruned is logged, and counted by the metric `athena_retention_events`.
  *
  * @category combinators
  * @since 0.1.0
@@ -475,8 +487,11 @@ export const run = (
   options: RunOptions = {}
 ): Effect.Effect<never, never, QueryExecutor | SqlClient.SqlClient> => {
   const every = Duration.max(Duration.fromInputUnsafe(options.every ?? "6 hours"), Duration.minutes(1))
+  const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
   return Effect.sleep("1 minute").pipe(
-    Effect.andThen(Effect.repeat(attempt(policy), Schedule.jittered(Schedule.spaced(every)))),
+    Effect.andThen(Effect.retry(attempt(policy), spaced(Duration.min(every, retryAfter)))),
+    Effect.repeat(spaced(every)),
+    Effect.orDie,
     Effect.andThen(Effect.never)
   )
 }

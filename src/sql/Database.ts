@@ -22,6 +22,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
+import { driverMissing } from "./internal/driverMissing.ts"
 import type { PoolStats } from "./internal/poolError.ts"
 import * as Sqlite from "./Sqlite.ts"
 
@@ -228,7 +229,7 @@ const isTooShort = ({ timeout }: DatabaseOptions): boolean =>
 /** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
 const loadPool = Effect.tryPromise({
   try: () => import("./ConnectionPool.ts"),
-  catch: (cause) => unavailable(cause, "Postgres needs the package @effect/sql-pg: install it")
+  catch: driverMissing
 })
 
 const postgres = (settings: Postgres, options: DatabaseOptions) =>

@@ -63,4 +63,21 @@ describe("athena events", () => {
       assert.strictEqual(json(yield* Cli.run(["events", "stats", "--json"], { env: away })).spooled, 2)
     })
   )
+
+  it.live("are told of and brought in where no process is left that would", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const problems = Effect.map(
+        Cli.run(["status", "--json"], { env, cwd: project }),
+        ({ stdout }) => JSON.parse(stdout).resident.problems as ReadonlyArray<string>
+      )
+      assert.deepStrictEqual(yield* problems, [])
+      assert.isFalse(fs.existsSync(path.join(home, "events.spool")))
+      yield* Cli.run(["events", "stats"], { env })
+      yield* fill(path.join(home, "events.spool"), project)
+      assert.deepStrictEqual(yield* problems, ["2 events wait on this host for the database; run: athena events flush"])
+      assert.include((yield* Cli.run(["search", "works"], { env, cwd: project })).stdout, "It works")
+      assert.deepStrictEqual(yield* problems, [])
+    })
+  )
 })

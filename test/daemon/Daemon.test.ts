@@ -243,6 +243,29 @@ describe("the resident process", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("counts on from nothing where its spool was made anew", () =>
+    Effect.gen(function* () {
+      const first = yield* Resident.start()
+      const stored = (one: typeof first, count: number) =>
+        eventually(
+          Effect.map(one.send({ path: "/status" }), ({ body }) => status(body).events),
+          (events) => events?.stored === count
+        )
+      for (const id of ["t-1", "t-2", "t-3"]) yield* first.tell(tool(id))
+      yield* stored(first, 3)
+      yield* first.stop
+      const again = yield* Resident.start({
+        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: first.home }
+      })
+      yield* stored(again, 0)
+      for (const suffix of ["", "-wal", "-shm"]) {
+        fs.rmSync(`${first.home}/events.spool${suffix}`, { force: true })
+      }
+      assert.strictEqual((yield* again.tell(tool("t-4"))).status, 204)
+      yield* stored(again, 1)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("stores in Postgres what it was told", () =>
     Effect.gen(function* () {
       const server = inject("postgres")

@@ -238,7 +238,8 @@ describe("HookService", () => {
     })
     return Effect.gen(function* () {
       assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Unsure", body: undefined })
-      assert.strictEqual((yield* stats).failed, 1)
+      const { dropped, failed } = yield* stats
+      assert.deepStrictEqual([dropped, failed], [1, 1])
     }).pipe(Effect.provide(layer))
   })
 
@@ -257,6 +258,7 @@ describe("HookService", () => {
     return Effect.gen(function* () {
       assert.strictEqual((yield* answer(told(tool())))._tag, "Kept")
       assert.strictEqual(recorded.length, 1)
+      assert.strictEqual((yield* stats).dropped, 0)
     }).pipe(Effect.provide(layer))
   })
 

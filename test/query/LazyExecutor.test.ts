@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import * as LazyExecutor from "../../src/query/LazyExecutor.ts"
+import * as Mutation from "../../src/query/Mutation.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 
@@ -18,6 +19,16 @@ const one = Query.make({
   dependencies: () => [],
   run: () => Effect.succeed(0)
 })
+
+const write = Mutation.make({
+  name: "write",
+  input: Schema.Void,
+  changes: () => [],
+  run: () => Effect.void
+})
+
+const reasonOf = (error: Query.QueryError): ReadonlyArray<string> =>
+  error._tag === "SqlError" ? [error.reason._tag, error.reason.message ?? ""] : [error._tag]
 
 const answering = QueryExecutor.layerTest({ one: () => 1 })
 
@@ -105,6 +116,124 @@ describe("LazyExecutor", () => {
         assert.strictEqual(yield* Fiber.join(second), 1)
         assert.strictEqual(state.opened, 1)
       }).pipe(Effect.provide(LazyExecutor.layer(layer)))
+    })
+  )
+
+  it.effect("is closed and opened again where it is no longer what there is to open", () =>
+    Effect.gen(function* () {
+      const { layer, state } = database()
+      let name = 1
+      const watch = Effect.sync(() => {
+        const opened = name
+        return Effect.sync(() => name === opened)
+      })
+      yield* Effect.gen(function* () {
+        yield* ask
+        yield* ask
+        assert.deepStrictEqual([state.opened, state.closed], [1, 0])
+        name++
+        assert.deepStrictEqual(yield* Effect.all([ask, ask], { concurrency: "unbounded" }), [1, 1])
+        assert.deepStrictEqual([state.opened, state.closed], [2, 1])
+      }).pipe(Effect.provide(LazyExecutor.layer(layer, { watch })))
+      assert.strictEqual(state.closed, 2)
+    })
+  )
+
+  it.effect("is not closed under those who use it", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<number>()
+      const asked = yield* Deferred.make<void>()
+      const closed: Array<string> = []
+      let isCurrent = true
+      const layer = Layer.merge(
+        QueryExecutor.layerTest({
+          one: () => Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(gate))
+        }),
+        Layer.effectDiscard(Effect.addFinalizer(() => Effect.sync(() => closed.push("closed"))))
+      )
+      const watch = Effect.sync(() => {
+        isCurrent = true
+        return Effect.sync(() => isCurrent)
+      })
+      yield* Effect.gen(function* () {
+        const first = yield* Effect.forkChild(ask)
+        yield* Deferred.await(asked)
+        isCurrent = false
+        const second = yield* Effect.forkChild(ask)
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(closed, [])
+        yield* Deferred.succeed(gate, 2)
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [2, 2])
+        assert.deepStrictEqual(closed, ["closed"])
+      }).pipe(Effect.provide(LazyExecutor.layer(layer, { watch })))
+    })
+  )
+
+  it.effect("fails a mutation of what was replaced in the meantime, and an opening too", () =>
+    Effect.gen(function* () {
+      let isCurrent = true
+      let isReplaced = false
+      const layer = QueryExecutor.layerTest({
+        write: () =>
+          Effect.sync(() => {
+            isCurrent = !isReplaced
+          })
+      })
+      const watch = Effect.sync(() => Effect.sync(() => isCurrent))
+      yield* Effect.gen(function* () {
+        const executor = yield* QueryExecutor.QueryExecutor
+        yield* executor.mutate(write, undefined)
+        isReplaced = true
+        const errors = [
+          yield* Effect.flip(executor.mutate(write, undefined)),
+          yield* Effect.flip(executor.mutate(write, undefined))
+        ]
+        assert.deepStrictEqual(errors.map(reasonOf), [
+          ["ConnectionError", "the database was replaced while it was written to"],
+          ["ConnectionError", "the database was replaced while it was opened"]
+        ])
+      }).pipe(Effect.provide(LazyExecutor.layer(layer, { watch })))
+    })
+  )
+
+  it.effect("rests after a defect as after a failure, and tells it as one", () =>
+    Effect.gen(function* () {
+      let opened = 0
+      const layer = Layer.effect(
+        QueryExecutor.QueryExecutor,
+        Effect.suspend(() => {
+          opened++
+          return Effect.die(new Error("Cannot find package 'driver'"))
+        })
+      )
+      yield* Effect.gen(function* () {
+        const expected = ["ConnectionError", "Cannot find package 'driver'"]
+        assert.deepStrictEqual(reasonOf(yield* Effect.flip(ask)), expected)
+        assert.deepStrictEqual(reasonOf(yield* Effect.flip(ask)), expected)
+        assert.strictEqual(opened, 1)
+      }).pipe(Effect.provide(LazyExecutor.layer(layer)))
+    })
+  )
+
+  it.effect("gives up an opening that hangs, also one that can't be interrupted, and lets go what comes of it", () =>
+    Effect.gen(function* () {
+      const { layer, state } = database()
+      const gate = yield* Deferred.make<void>()
+      const begun = yield* Deferred.make<void>()
+      state.gate = Effect.uninterruptible(Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(gate)))
+      yield* Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(Effect.flip(ask))
+        yield* Deferred.await(begun)
+        yield* TestClock.adjust("10 seconds")
+        const expected = ["ConnectionError", "the database could not be opened within 10s"]
+        assert.deepStrictEqual(reasonOf(yield* Fiber.join(fiber)), expected)
+        assert.deepStrictEqual(reasonOf(yield* Effect.flip(ask)), expected)
+        assert.strictEqual(state.opened, 1)
+        yield* Deferred.succeed(gate, undefined)
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([state.opened, state.closed], [1, 1])
+        assert.strictEqual(yield* ask, 1)
+      }).pipe(Effect.provide(LazyExecutor.layer(layer, { openTimeout: "10 seconds" })))
     })
   )
 })

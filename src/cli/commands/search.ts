@@ -11,6 +11,7 @@ import { SearchResult } from "../../memory/Memory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
+import * as Waiting from "../Waiting.ts"
 
 export const search = Command.make(
   "search",
@@ -26,6 +27,7 @@ export const search = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ json, limit, query }) {
+    yield* Waiting.bringIn
     const memory = yield* MemoryBridge
     const project = yield* Memory.currentProject
     const result = yield* memory.searchMemories(project.id, query.join(" "), { limit })

@@ -1,17 +1,20 @@
 /**
  * The embedded database of a process that stays: cached in its memory, and none the wiser than what other processes have
- * written.
+ * written. It is opened when it is needed, and again where its file is no longer the one that was opened.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
 import * as CacheStore from "../../cache/CacheStore.ts"
 import * as SqliteChanges from "../../cache/SqliteChanges.ts"
 import * as CachedMemory from "../../memory/CachedMemory.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
 import type * as Retention from "../../memory/Retention.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
+import * as LazyExecutor from "../../query/LazyExecutor.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 import * as Database from "../../sql/Database.ts"
+import * as SameFile from "../../sql/internal/sameFile.ts"
 import * as Held from "./held.ts"
 import * as Patience from "./patience.ts"
 import { upkeep } from "./upkeep.ts"
@@ -22,7 +25,7 @@ const cached = SqliteChanges.layer.pipe(
   Layer.provide(CacheStore.layerNoop)
 )
 
-export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
+const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
@@ -34,3 +37,12 @@ export const layer = (settings: Database.Embedded, retention: Retention.Policy) 
       )
     )
   ).pipe(Layer.provide(Database.layer(settings, { timeout: Patience.busyTimeout })))
+
+export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
+  Layer.unwrap(
+    Effect.map(Path.Path, (path) =>
+      LazyExecutor.layer(opened(settings, retention), {
+        watch: SameFile.watch(path.join(settings.home, Database.filename))
+      })
+    )
+  )

@@ -4,24 +4,13 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import type { QueryError } from "../../query/Query.ts"
 import { QueryExecutor } from "../../query/QueryExecutor.ts"
+import { isLocked, untilFree } from "../../sql/internal/untilFree.ts"
 
 /** How long SQLite itself may hold the thread for a lock. */
 export const busyTimeout = Duration.millis(1)
-
-/** How long a lock is waited for. */
-const limit = Duration.seconds(5)
-
-const isLocked = (error: QueryError): boolean => error._tag === "SqlError" && error.reason._tag === "LockTimeoutError"
-
-const untilFree = <A>(effect: Effect.Effect<A, QueryError>): Effect.Effect<A, QueryError> =>
-  Effect.retry(effect, {
-    while: isLocked,
-    schedule: Schedule.spaced("3 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: limit }))
-  })
 
 /** The same executor, tried again while the database is locked: by one at a time, for each attempt holds the thread. */
 export const layer: Layer.Layer<QueryExecutor, never, QueryExecutor> = Layer.effect(

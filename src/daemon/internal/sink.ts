@@ -6,23 +6,36 @@ import type { EventRecorder } from "../../events/EventRecorder.ts"
 import type { Sink } from "../../hooks/EventSink.ts"
 import { type SpooledEvent, stamp } from "../../memory/MemoryRecorder.ts"
 
-export interface CountingSink {
+/** The sink of one payload. */
+export interface PayloadSink {
   readonly sink: Sink
+  /** Events of it that could not be kept: the database itself may still take them. */
+  readonly refused: () => number
+}
+
+export interface Sinks {
+  readonly next: () => PayloadSink
   /** Events that were kept. */
   readonly kept: () => number
 }
 
-export const make = (recorder: EventRecorder<SpooledEvent>): CountingSink => {
+export const make = (recorder: EventRecorder<SpooledEvent>): Sinks => {
   let kept = 0
-  const keep: Sink["keep"] = (events) =>
-    Effect.forEach(events, stamp).pipe(
-      Effect.flatMap((stamped) => recorder.recordAll(stamped, { ack: "spooled" })),
-      Effect.map(() => {
-        kept += events.length
-        return true
-      }),
-      // The database itself may still take them.
-      Effect.catch((error) => Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false))
-    )
-  return { sink: { keep, settle: Effect.succeed(undefined) }, kept: () => kept }
+  const next = (): PayloadSink => {
+    let refused = 0
+    const keep: Sink["keep"] = (events) =>
+      Effect.forEach(events, stamp).pipe(
+        Effect.flatMap((stamped) => recorder.recordAll(stamped, { ack: "spooled" })),
+        Effect.map(() => {
+          kept += events.length
+          return true
+        }),
+        Effect.catch((error) => {
+          refused += events.length
+          return Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false)
+        })
+      )
+    return { sink: { keep, settle: Effect.succeed(undefined) }, refused: () => refused }
+  }
+  return { next, kept: () => kept }
 }

@@ -51,18 +51,42 @@ const latenciesOf = Effect.map(
       }))
 )
 
-const eventsOf = (since: RecorderStats | undefined) =>
+/**
+ * Counts on from a total of all processes. Where that went back, a new file took the place of the one that had it, and
+ * begins at nothing.
+ */
+const countFrom = (before: number) => {
+  let counted = 0
+  let last = before
+  return (total: number): number => {
+    counted += total < last ? total : total - last
+    last = total
+    return counted
+  }
+}
+
+interface Since {
+  readonly stored: (total: number) => number
+  readonly dropped: (total: number) => number
+}
+
+const countSince = (stats: RecorderStats | undefined): Since => ({
+  stored: countFrom(stats?.delivered ?? 0),
+  dropped: countFrom(stats?.dropped ?? 0)
+})
+
+const eventsOf = (since: Since) =>
   Effect.gen(function* () {
-    const { accepted } = yield* (yield* HookService).stats
+    const own = yield* (yield* HookService).stats
     const stats = yield* Effect.option((yield* MemoryRecorder).stats)
     if (Option.isNone(stats)) return null
     const { dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
     return {
-      accepted,
-      stored: delivered - (since?.delivered ?? 0),
+      accepted: own.accepted,
+      stored: since.stored(delivered),
       waiting: waiting + spooled,
       setAside: dead,
-      dropped: dropped - (since?.dropped ?? 0),
+      dropped: since.dropped(dropped) + own.dropped,
       lastFailure: lastFailure ?? null
     }
   })
@@ -82,11 +106,11 @@ export const health: Effect.Effect<Health, never, Presence> = Effect.map(
 /** Begins to count, and gives what the process says of itself from then on. */
 export const make = Effect.gen(function* () {
   const startedAt = yield* Clock.monotonicTimeNanos
-  const since = Option.getOrUndefined(yield* Effect.option((yield* MemoryRecorder).stats))
+  const since = countSince(Option.getOrUndefined(yield* Effect.option((yield* MemoryRecorder).stats)))
   return Effect.gen(function* () {
     const lifecycle = yield* Lifecycle
     const { heapUsed, rss } = process.memoryUsage()
-    const { accepted: _, ...answers } = yield* (yield* HookService).stats
+    const { accepted: _, dropped: __, ...answers } = yield* (yield* HookService).stats
     return {
       health: yield* health,
       uptimeMs: Number((yield* Clock.monotonicTimeNanos) - startedAt) / 1e6,

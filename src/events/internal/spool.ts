@@ -115,6 +115,7 @@ export class Spool {
   private readonly now: () => number
   private readonly moment: (moment: Moment) => void
   private opened: SpoolFile | undefined
+  private wasOpened = false
   private checked: SpoolFile | undefined
   /** The file that could not be opened last. */
   private refused: number | undefined
@@ -155,6 +156,7 @@ export class Spool {
   append(rows: ReadonlyArray<Row>): Result.Result<number, SpoolFault> {
     for (let attempt = 0; ; attempt++) {
       const done = this.attempt(() => {
+        this.keepFolder()
         const file = this.opened ?? this.open()
         const written = file.append(rows)
         return { written, counts: file.isCurrent() }
@@ -227,6 +229,12 @@ export class Spool {
     return this.open()
   }
 
+  /** A folder that was there and is gone was deleted with all that was in it; only new events are a reason to make it. */
+  private keepFolder(): void {
+    if (this.opened !== undefined || !this.wasOpened) return
+    Result.try(() => fs.mkdirSync(path.dirname(this.settings.filename), { mode: 0o700 }))
+  }
+
   private open(): SpoolFile {
     const { busyTimeoutMs, filename } = this.settings
     return exclusively(filename, busyTimeoutMs, () => {
@@ -239,6 +247,7 @@ export class Spool {
       this.refused = inodeOf(filename)
       const file = new SpoolFile(this.settings, randomId(), this.moment)
       this.opened = file
+      this.wasOpened = true
       this.salvageAll(file)
       return file
     })

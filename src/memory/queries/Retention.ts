@@ -48,6 +48,30 @@ export const oldest = Query.make({
   })
 })
 
+const Newest = Schema.NullOr(Schema.Finite)
+const decodeNewest = Rows.decode(Schema.Struct({ at: Newest }))
+
+/**
+ * When the newest event happened, `null` where there is none.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const newest = Query.make({
+  name: "memory.newestEvent",
+  input: Schema.Struct({}),
+  result: Newest,
+  dependencies: () => [Dependency.make("episodic_events"), Dependency.make("projects")],
+  timeToLive: 0,
+  run: Effect.fnUntraced(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`SELECT max(at) AS at FROM (
+      SELECT (SELECT ${Rows.integer(sql, "max(e.timestamp)")} FROM episodic_events e WHERE e.project_id = p.id) AS at
+      FROM projects p) AS project`
+    return (yield* decodeNewest(rows[0])).at
+  })
+})
+
 /**
  * Deletes the oldest events of a project from before a time, in milliseconds since 1970, and says how many there were. Rows
  * of the full-text index go with them, by a trigger.

@@ -1,0 +1,92 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Fixtures from "../utils/Fixtures.ts"
+import * as Resident from "../utils/Resident.ts"
+
+const tool = (id: string) => Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: id })
+
+const fileOf = (home: string): string => path.join(home, "athena.db")
+
+const remove = (file: string): void => {
+  for (const suffix of ["", "-wal", "-shm"]) fs.rmSync(`${file}${suffix}`, { force: true })
+}
+
+/** The tools whose events are in the file that has the name of the database. */
+const stored = (home: string) =>
+  Effect.try({
+    try: () => {
+      const db = new DatabaseSync(fileOf(home), { readOnly: true })
+      try {
+        return db.prepare("SELECT event_key AS key FROM episodic_events ORDER BY id").all() as Array<{ key: string }>
+      } finally {
+        db.close()
+      }
+    },
+    catch: (error) => error
+  }).pipe(Effect.map((rows) => rows.map(({ key }) => key.split(":").at(-1)!)))
+
+const eventuallyStored = (home: string, ...ids: ReadonlyArray<string>) =>
+  stored(home).pipe(
+    Effect.filterOrFail((found) => found.join() === ids.join()),
+    Effect.retry({ schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })) }),
+    Effect.orElseSucceed(() => assert.fail(`not stored: ${ids.join()}`))
+  )
+
+const told = Effect.fnUntraced(function* () {
+  const resident = yield* Resident.start()
+  assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+  yield* eventuallyStored(resident.home, "t-1")
+  return resident
+})
+
+describe("what is told after the database", () => {
+  it.live("was deleted is in the new one", () =>
+    Effect.gen(function* () {
+      const resident = yield* told()
+      remove(fileOf(resident.home))
+      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(resident.home, "t-2")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("was replaced is in the one that took its place", () =>
+    Effect.gen(function* () {
+      const resident = yield* told()
+      const file = fileOf(resident.home)
+      const db = new DatabaseSync(file)
+      db.exec(`VACUUM INTO '${file}.bak'`)
+      db.close()
+      remove(file)
+      fs.renameSync(`${file}.bak`, file)
+      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(resident.home, "t-1", "t-2")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lost its log is in a file that has a name", () =>
+    Effect.gen(function* () {
+      const resident = yield* told()
+      const file = fileOf(resident.home)
+      const db = new DatabaseSync(file)
+      db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+      db.close()
+      fs.rmSync(`${file}-wal`)
+      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(resident.home, "t-1", "t-2")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("went with the whole home is in a new home", () =>
+    Effect.gen(function* () {
+      const resident = yield* told()
+      fs.rmSync(resident.home, { recursive: true })
+      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
+      assert.strictEqual(fs.statSync(resident.home).mode & 0o777, 0o700)
+      yield* eventuallyStored(resident.home, "t-2")
+    }).pipe(Effect.scoped)
+  )
+})
