@@ -310,8 +310,9 @@ export default async function* (): AsyncGenerator<Row.Row> {
     yield* compared("memory after all that / bare node:http", "MB", ServerProcess.memory, servers)
     yield* largeBodies(servers)
   } finally {
-    await servers.ours.stop()
     await servers.rival.stop()
+    // It may have ended itself.
+    await servers.ours.stop().catch(() => undefined)
     fs.rmSync(folder, { recursive: true, force: true })
   }
 }

@@ -28,10 +28,11 @@ export const planned = (home: string) =>
     notes: []
   }))
 
-/** Another port in the place of one that another program holds. */
-const instead = Effect.fnUntraced(function* (home: string, { port: held, token }: Endpoint.Endpoint) {
-  const port = yield* Endpoint.choosePort(home, held)
-  return { endpoint: { port, token }, notes: [`another program listens on port ${held}: events go to port ${port}`] }
+/** Another port in the place of one that another program holds, and another token: that program may have been told it. */
+const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoint) {
+  const endpoint = yield* Endpoint.replace(home, held)
+  const note = `another program listens on port ${held.port}: events go to port ${endpoint.port}, with another token`
+  return { endpoint, notes: [note] }
 })
 
 /**
@@ -45,8 +46,10 @@ export const make = Effect.fnUntraced(function* (home: string) {
   // Who holds the socket and says nothing may hold the port as well.
   const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
+  // It knows the recorded token, so it is asked before that is replaced.
+  const ended = !isOurs && resident._tag === "Running" && (yield* Resident.stop(home))
   const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
-  if (isOurs || resident._tag !== "Running" || !(yield* Resident.stop(home))) return chosen
+  if (!ended) return chosen
   return {
     ...chosen,
     notes: [...chosen.notes, "the resident process was asked to end: the next session starts it anew"]

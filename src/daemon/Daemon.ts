@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,7 +26,8 @@ import * as EventSpool from "./internal/eventSpool.ts"
 import * as Held from "./internal/held.ts"
 import * as HostCache from "./internal/hostCache.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
-import { Presence } from "./internal/presence.ts"
+import * as OpenSessions from "./internal/openSessions.ts"
+import { Presence, type State } from "./internal/presence.ts"
 
 /**
  * Why a process ended: it was asked to, it had nothing to do, or it had grown too large.
@@ -56,21 +58,31 @@ export interface DaemonOptions {
   readonly database: string
   /** What the memory keeps, and for how long. */
   readonly retention: Retention.Policy
-  /** How long it stays with nothing to do. 30 minutes when absent. */
+  /** What is wrong with how it is set up, for a person; the user is told at each session's start. */
+  readonly caution?: string | undefined
+  /**
+   * How long it stays with nothing to do, once all sessions have ended that it has heard of in the last 12 hours. 30 minutes
+   * when absent.
+   */
   readonly idle?: Duration.Input | undefined
-  /** How much memory it may have, in bytes. 256 MiB when absent. */
+  /** How much memory the program may have, in bytes, before this ends. No limit when absent. */
   readonly maxMemory?: number | undefined
-  readonly hooks?: HookService.HookServiceOptions | undefined
+  /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
+  readonly requestsPerSecond?: number | undefined
+  /** Bytes of payloads that are held at once, from 16 MiB; 64 MiB when absent. */
+  readonly payloadBytes?: number | undefined
+  readonly hooks?: Omit<HookService.HookServiceOptions, "message" | "onEvent"> | undefined
 }
 
 /** How often it looks whether it should end. */
 const lookEvery = Duration.seconds(5)
 
-const lifecycle = ({ idle, maxMemory }: DaemonOptions) =>
+const lifecycle = ({ idle, maxMemory }: DaemonOptions, sessions: OpenSessions.OpenSessions) =>
   Lifecycle.layer({
     every: lookEvery,
     idle: Duration.fromInputUnsafe(idle ?? "30 minutes"),
-    maxMemory: maxMemory ?? 256 * 1024 * 1024
+    maxMemory: maxMemory ?? Number.POSITIVE_INFINITY,
+    openSessions: sessions.count
   })
 
 /** The driver of Postgres is loaded only where there is such a server. */
@@ -95,23 +107,36 @@ const memory = (options: DaemonOptions) =>
     Layer.provide(executor(options))
   )
 
-const presence = ({ identity, settings }: DaemonOptions) =>
-  Layer.succeed(Presence, {
-    identity,
-    database: settings._tag === "Embedded" ? "embedded" : "postgres",
-    port: null,
-    problem: null
+const presenceOf = ({ caution, identity, settings }: DaemonOptions): State => ({
+  identity,
+  database: settings._tag === "Embedded" ? "embedded" : "postgres",
+  port: null,
+  problem: null,
+  caution: caution ?? null
+})
+
+const hooks = (options: DaemonOptions, presence: State, sessions: OpenSessions.OpenSessions) =>
+  HookService.layer({
+    ...options.hooks,
+    message: Effect.sync(() => {
+      const problem = presence.problem ?? presence.caution
+      return problem === null ? undefined : `athena: ${problem}`
+    }),
+    onEvent: (event) => Effect.map(Clock.monotonicTimeNanos, (now) => sessions.heard(event, Number(now) / 1e6))
   })
 
 /** All of it; what is last is built last and closed first. */
-const parts = (options: DaemonOptions) =>
-  DaemonServer.layer(options).pipe(
-    Layer.provide(HookService.layer(options.hooks)),
+const parts = (options: DaemonOptions) => {
+  const presence = presenceOf(options)
+  const sessions = OpenSessions.make()
+  return DaemonServer.layer(options).pipe(
+    Layer.provide(hooks(options, presence, sessions)),
     Layer.provide(memory(options)),
     Layer.provide(ProfileMetrics.layer),
-    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), presence(options)]),
-    Layer.provideMerge(lifecycle(options))
+    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), Layer.succeed(Presence, presence)]),
+    Layer.provideMerge(lifecycle(options, sessions))
   )
+}
 
 /**
  * Runs the process until there is a reason to end, and gives the reason. One that is interrupted ends in order as well.
@@ -130,4 +155,4 @@ export const run = (options: DaemonOptions) =>
     const reason = yield* ended
     yield* Effect.annotateLogs(Effect.logInfo("ending"), { reason })
     return reason
-  }).pipe(Effect.provide(parts(options)))
+  }).pipe(Effect.provide(Layer.suspend(() => parts(options))))

@@ -99,7 +99,9 @@ const incoming = (request: HttpServerRequest) =>
 
 /** Who waits to be told that it may send its body is told so by `text` alone. */
 const textOf = (request: HttpServerRequest, length: number) =>
-  request.headers["expect"] === undefined ? Body.read(incoming(request), length) : request.text
+  request.headers["expect"] === undefined
+    ? Body.read(incoming(request), length)
+    : Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
 
 const tell = (adapter: HookAdapter, length: number) =>
   Effect.gen(function* () {
@@ -198,17 +200,25 @@ export const layer = (options: DaemonServerOptions) =>
       const guard = Guard.make(Redacted.value(options.token), options.database)
       const own = { [names.protocol]: protocol, [names.version]: presence.identity.version }
 
+      // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
+      let isEnding = false
+      const headers = () => (isEnding ? { ...own, ...Connections.closing } : own)
+
       const app = (listener: Guard.Listener, trust: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
           const refused = Guard.refuse(guard, listener, request.headers)
           if (refused === undefined) {
             trust(incoming(request).socket)
-            return Effect.map(routes, HttpServerResponse.setHeaders(own))
+            return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
           }
           // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
-          const headers = listener._tag === "Socket" ? own : Connections.closing
-          return Effect.succeed(HttpServerResponse.empty({ status: refused, headers }))
-        }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes)))
+          return Effect.succeed(
+            HttpServerResponse.empty({
+              status: refused,
+              headers: listener._tag === "Socket" ? own : Connections.closing
+            })
+          )
+        })
 
       const listen = Effect.fnUntraced(function* (listener: Guard.Listener, at: NodeHttpServer.Options) {
         const server = Connections.createServer()
@@ -243,5 +253,11 @@ export const layer = (options: DaemonServerOptions) =>
       yield* Effect.ignore(files.remove(socket, { force: true }))
       yield* listen({ _tag: "Socket" }, { path: socket })
       yield* Effect.orElseSucceed(files.chmod(socket, 0o600), () => undefined)
+      // The last to be added is the first to run.
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          isEnding = true
+        })
+      )
     })
   )

@@ -142,21 +142,24 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * Records another port for a home, because a stranger holds the one that is recorded; gives the recorded one where that
- * is another by now.
+ * Records another port and another token for a home, because a stranger holds the port and may have been told the token;
+ * gives those that are recorded where they are others by now.
  *
  * Fails as `make` does.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const choosePort = Effect.fnUntraced(function* (
+export const replace = Effect.fnUntraced(function* (
   home: string,
-  held: number
-): Effect.fn.Return<number, EndpointError, FileSystem.FileSystem | Path.Path> {
+  held: Endpoint
+): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
   const layout = layoutOf(home)
   yield* makeFolder(layout.folder)
-  const isAnother = (port: number): boolean => port !== held
-  const parse = (text: string) => Option.filter(parsePort(text), isAnother)
-  return yield* obtain(layout.port, parse, Effect.map(freePort(home, held), String))
+  const heldToken = Redacted.value(held.token)
+  const otherToken = (text: string) => Option.filter(parseToken(text), (token) => Redacted.value(token) !== heldToken)
+  const otherPort = (text: string) => Option.filter(parsePort(text), (port) => port !== held.port)
+  const token = yield* obtain(layout.token, otherToken, newToken)
+  const port = yield* obtain(layout.port, otherPort, Effect.map(freePort(home, held.port), String))
+  return { port, token }
 })

@@ -15,7 +15,9 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
+import * as Record from "effect/Record"
 import { EventSink } from "../hooks/EventSink.ts"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import type { HookEvent } from "../hooks/HookEvent.ts"
@@ -89,6 +91,10 @@ export interface HookServiceOptions {
   readonly maxRunning?: number | undefined
   /** How long the work of one event may go on behind its deadline. 30 seconds when absent. */
   readonly workLimit?: Duration.Input | undefined
+  /** Gives what the user must know at a session's start; nothing when absent. */
+  readonly message?: Effect.Effect<string | undefined> | undefined
+  /** Is told of each event before it is answered. */
+  readonly onEvent?: ((event: HookEvent) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -127,12 +133,34 @@ export class HookService extends Context.Service<
   }
 >()("athena-hooks/daemon/HookService") {}
 
+/** Whether the answer to an event is still waited for. */
+interface Waiting {
+  isOver: boolean
+}
+
+const durationOf = (name: string, input: Duration.Input): Duration.Duration =>
+  Option.getOrThrowWith(
+    Duration.fromInput(input),
+    () => new RangeError(`HookService: ${name} must be a duration, such as "100 millis"`)
+  )
+
+const deadlinesOf = (
+  given: Partial<HookRunner.Deadlines> = {}
+): Readonly<Record<keyof HookRunner.Deadlines, Duration.Duration>> =>
+  Record.map(defaultDeadlines, (absent, event) => durationOf(`deadlines.${event}`, given[event] ?? absent))
+
+const countOf = (name: string, value: number): number => {
+  if (Number.isInteger(value) && value >= 1) return value
+  throw new RangeError(`HookService: ${name} must be a whole number from 1`)
+}
+
 type Counted = "kept" | "late" | "failed" | "invalid" | "full"
 
 const bodyOf = (answer: string): string | undefined => (answer === "{}" ? undefined : answer)
 
 /**
- * Constructs the service. The work of events ends with the scope, which waits for it for 2 seconds.
+ * Constructs the service. The work of events ends with the scope, which waits for it for 2 seconds. An option out of its
+ * bounds is a defect that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -148,24 +176,40 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const own = Context.add(context, EventSink, sink)
   const places = Places.make(context)
   const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0 }
-  const maxRunning = Math.max(1, options.maxRunning ?? 256)
-  const workLimit = Duration.fromInputUnsafe(options.workLimit ?? "30 seconds")
-  const deadlineOf = (event: Exclude<HookEvent["_tag"], "Ignored">) =>
-    Duration.fromInputUnsafe(options.deadlines?.[event] ?? defaultDeadlines[event])
+  const maxRunning = countOf("maxRunning", options.maxRunning ?? 256)
+  const workLimit = durationOf("workLimit", options.workLimit ?? "30 seconds")
+  const deadlines = deadlinesOf(options.deadlines)
+  const { message = Effect.undefined, onEvent = () => Effect.void } = options
+
+  const respond = (
+    event: HookEvent,
+    { adapter, deliveryId, projectFolder }: Told,
+    waiting: Waiting,
+    message?: string
+  ) =>
+    HookRunner.answer(event, {
+      adapter,
+      projectFolder,
+      deliveryId,
+      message,
+      find: places.find,
+      isAwaited: () => !waiting.isOver
+    })
 
   /** What sessions told that have just ended is what the next one wants to know. */
-  const caughtUp = (event: HookEvent): Effect.Effect<void> =>
-    event._tag === "SessionStart" ? Effect.ignore(recorder.flush({ within: flushLimit })) : Effect.void
+  const start = (event: HookEvent, told: Told, waiting: Waiting) =>
+    Effect.ignore(recorder.flush({ within: flushLimit })).pipe(
+      Effect.andThen(message),
+      Effect.flatMap((message) => respond(event, told, waiting, message))
+    )
 
-  const work = (event: HookEvent, { adapter, deliveryId, projectFolder }: Told) =>
-    Effect.andThen(
-      caughtUp(event),
-      HookRunner.answer(event, { adapter, projectFolder, deliveryId, find: places.find })
-    ).pipe(
+  const work = (event: HookEvent, told: Told, waiting: Waiting) =>
+    (event._tag === "SessionStart" ? start(event, told, waiting) : respond(event, told, waiting)).pipe(
       Effect.tap(({ notices }) =>
         notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
       ),
-      Effect.provide(own)
+      // In the place of the request's own, which it has no use for: to merge the two costs time at each event.
+      Effect.updateContext((_: Context.Context<never>) => own)
     )
 
   const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
@@ -178,9 +222,11 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const late = (
     event: HookEvent,
     deadline: Duration.Duration,
-    fiber: Fiber.Fiber<HookRunner.RunResult>
+    fiber: Fiber.Fiber<HookRunner.RunResult>,
+    waiting: Waiting
   ): Effect.Effect<Answer> =>
     Effect.gen(function* () {
+      waiting.isOver = true
       counts.late++
       yield* Effect.forkIn(
         Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workLimit), Fiber.interrupt(fiber)),
@@ -196,15 +242,16 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
         counts.full++
         return { _tag: "Full" }
       }
-      const deadline = deadlineOf(event._tag)
-      const fiber = yield* FiberSet.run(running, work(event, told))
+      const deadline = deadlines[event._tag]
+      const waiting: Waiting = { isOver: false }
+      const fiber = yield* FiberSet.run(running, work(event, told, waiting))
       // Mostly it is done in this turn of the loop or with the next group that the spool takes: that needs no timer.
       yield* Effect.yieldNow
       const done = fiber.pollUnsafe()
       if (done !== undefined && Exit.isSuccess(done)) return ended(done.value)
       return yield* Fiber.join(fiber).pipe(
         Effect.map(ended),
-        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber) })
+        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber, waiting) })
       )
     })
 
@@ -224,6 +271,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   return HookService.of({
     answer: (told) =>
       HookRunner.decode(told.body, told.adapter).pipe(
+        Effect.tap(onEvent),
         Effect.flatMap((event) =>
           event._tag === "Ignored" ? nothing : measured(`answer ${event._tag}`, answerIn(event, told))
         ),

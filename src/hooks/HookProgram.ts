@@ -54,6 +54,11 @@ export interface HookOptions {
    * that stays need not look at the disk at each event of a session.
    */
   readonly find?: typeof findPlace | undefined
+  /**
+   * Whether anybody still waits for the answer, asked when it is known: only what was told counts as told. They do when
+   * absent.
+   */
+  readonly isAwaited?: (() => boolean) | undefined
 }
 
 const findPlace = (
@@ -180,8 +185,8 @@ const recordOne = (event: HookEvent, options: HookOptions, unstamped: Draft) =>
   })
 
 /** Remembers what a session was told. Where that can't be done, it is told all the same, and may be told again. */
-const remember = (sessionId: string, memoryIds: ReadonlyArray<number>) =>
-  memoryIds.length === 0
+const remember = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwaited }: HookOptions) =>
+  memoryIds.length === 0 || isAwaited?.() === false
     ? Effect.succeed(undefined)
     : MemoryBridge.use((memory) => memory.markShown(sessionId, memoryIds)).pipe(
         Effect.as(undefined),
@@ -220,7 +225,8 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
     )
     const notice = yield* remember(
       event.sessionId,
-      memories.slice(0, used[1]).map((item) => item.id)
+      memories.slice(0, used[1]).map((item) => item.id),
+      options
     )
     return { ...HookOutput.context(text), notice }
   })
@@ -281,7 +287,7 @@ const prompt = (event: Prompt, options: HookOptions) =>
     if (!event.fromPerson) return { ...HookOutput.empty, notice }
     const { output, told } = yield* remind(event, current, options)
     // What kept the prompt from being recorded, such as a lock, is not waited for a second time.
-    return { ...output, notice: notice ?? (yield* remember(event.sessionId, told)) }
+    return { ...output, notice: notice ?? (yield* remember(event.sessionId, told, options)) }
   })
 
 const toolContent = (call: ToolCall): string => {

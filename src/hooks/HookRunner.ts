@@ -144,13 +144,17 @@ export const answer = (
   options: HookProgram.HookOptions & {
     /** The agent that calls; Claude Code where absent. */
     readonly adapter?: HookAdapter | undefined
+    /** What the user must know, see `HookOutput.message`. */
+    readonly message?: string | undefined
   } = {}
 ): Effect.Effect<RunResult, never, HookProgram.Requirements> =>
   event._tag === "Ignored"
     ? Effect.succeed(ignored)
     : HookProgram.handle(event, options).pipe(
         Effect.flatMap(settled),
-        Effect.map((output) => resultOf(event, options.adapter ?? ClaudeCode, output)),
+        Effect.map((output) =>
+          resultOf(event, options.adapter ?? ClaudeCode, { ...output, message: output.message ?? options.message })
+        ),
         Effect.catchCause(failOpen(event._tag)),
         // Where it was made says nothing, and costs more than the rest of the span.
         Effect.withSpan(`hook ${event._tag}`, {}, { captureStackTrace: false })

@@ -207,7 +207,7 @@ describe("athena install, where events are posted", () => {
       assert.notInclude([first, second], third)
       assert.deepInclude(again, {
         port: third,
-        notes: [`another program listens on port ${second}: events go to port ${third}`]
+        notes: [`another program listens on port ${second}: events go to port ${third}, with another token`]
       })
       assert.include(posts()?.url, `:${third}/`)
       assert.include((yield* athena(["install"])).stdout, "up to date")
@@ -236,7 +236,7 @@ describe("athena install, where events are posted", () => {
       const { notes } = yield* json(["install"])
       assert.match(
         notes.join("\n"),
-        /^another program listens on port \d+: events go to port \d+\nthe resident process was asked to end/
+        /^another program listens on port \d+: events go to port \d+, with another token\nthe resident process was asked to end/
       )
       assert.deepStrictEqual(
         elsewhere.map(({ path }) => path),

@@ -173,6 +173,12 @@ describe("the resident process", () => {
       const seen = yield* ask
       assert.isNull(seen.port)
       assert.include(seen.problem, `port ${port}`)
+      const start = yield* resident.send({
+        path: "/hooks/claude",
+        socket: true,
+        body: JSON.stringify(Fixtures.body("SessionStart.startup", { cwd, session_id: "s-1" }))
+      })
+      assert.include(JSON.parse(start.body).systemMessage, `port ${port}`)
       yield* Effect.callback<void>((resume) => {
         stranger.close(() => resume(Effect.void))
       })

@@ -235,16 +235,20 @@ describe("Endpoint", () => {
       assert.strictEqual(first, Layout.defaultPort(home))
       assert.strictEqual(new Set(Ports.candidates(home)).size, 100)
       yield* hold(first!)
-      const { port } = yield* Endpoint.make(home)
+      const held = yield* Endpoint.make(home)
+      const { port } = held
       assert.include(others.slice(0, 10), port)
       // What is recorded stays, held or not: the process itself may hold it.
       yield* hold(port)
       assert.strictEqual((yield* Endpoint.make(home)).port, port)
-      const another = yield* Endpoint.choosePort(home, port)
-      assert.isAbove(others.indexOf(another), others.indexOf(port))
-      assert.strictEqual(fs.readFileSync(layout.port, "utf8"), String(another))
+      const another = yield* Endpoint.replace(home, held)
+      assert.isAbove(others.indexOf(another.port), others.indexOf(port))
+      assert.strictEqual(fs.readFileSync(layout.port, "utf8"), String(another.port))
+      // The stranger may have been told the first one.
+      assert.notStrictEqual(Redacted.value(another.token), Redacted.value(held.token))
+      assert.strictEqual(fs.readFileSync(layout.token, "utf8"), Redacted.value(another.token))
       // Whoever comes later with the same trouble gets what was chosen meanwhile.
-      assert.strictEqual(yield* Endpoint.choosePort(home, port), another)
+      assert.strictEqual(said(yield* Endpoint.replace(home, held)), said(another))
     })
   )
 

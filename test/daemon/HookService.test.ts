@@ -1,5 +1,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,6 +19,18 @@ import * as Profiler from "../../src/profiler/Profiler.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
 
 const session = { id: "s-1", project: { id: 1, name: "shop", path: "/shop" }, worktreePath: "/shop" }
+
+const found = {
+  id: 7,
+  type: "assistant_message",
+  content: "The parser crashed on umlauts",
+  timestamp: DateTime.makeUnsafe(0),
+  outcome: null,
+  importance: 0.8,
+  worktreePath: null,
+  matchedTerms: 2,
+  score: 1
+} as never
 
 interface Setting {
   readonly options?: HookService.HookServiceOptions
@@ -119,6 +132,62 @@ describe("HookService", () => {
         assert.strictEqual(kept.length, 1)
         assert.strictEqual((yield* stats).late, 1)
       }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.effect("does not count as told what came too late", () =>
+    Effect.gen(function* () {
+      const latch = yield* Deferred.make<void>()
+      const marked: Array<unknown> = []
+      const { layer } = setUp({
+        verbs: {
+          searchMemories: () => Effect.as(Deferred.await(latch), { found: 1, results: [found] }),
+          markShown: (_, ids) => Effect.sync(() => void marked.push(...ids))
+        }
+      })
+      const prompt = (id: string) =>
+        answer(
+          told(
+            Fixtures.body("UserPromptSubmit.plain", {
+              cwd: import.meta.dirname,
+              prompt: "parser umlauts",
+              prompt_id: id
+            })
+          )
+        )
+      yield* Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(prompt("p-1"))
+        yield* TestClock.adjust("100 millis")
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Unsure", body: undefined })
+        yield* Deferred.succeed(latch, undefined)
+        while ((yield* stats).running > 0) yield* Effect.yieldNow
+        assert.deepStrictEqual(marked, [])
+        const told = yield* prompt("p-2")
+        assert.include(told._tag === "Full" ? "" : told.body, "umlauts")
+        assert.deepStrictEqual(marked, [7])
+      }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.effect("tells the user at a session's start what must be known, and nobody else", () => {
+    const { layer } = setUp({ options: { message: Effect.succeed("the port is taken") } })
+    return Effect.gen(function* () {
+      const start = yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
+      assert.deepStrictEqual(start, { _tag: "Kept", body: JSON.stringify({ systemMessage: "the port is taken" }) })
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Kept", body: undefined })
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("names an option that it can't use", () =>
+    Effect.gen(function* () {
+      for (const options of [
+        { deadlines: { ToolUse: "10 milis" as never } },
+        { workLimit: "soon" as never },
+        { maxRunning: Number.NaN }
+      ]) {
+        const exit = yield* Effect.exit(Effect.provide(stats, setUp({ options }).layer))
+        assert.include(String(exit), `HookService: ${Object.keys(options)[0]}`)
+      }
     })
   )
 

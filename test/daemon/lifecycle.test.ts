@@ -5,7 +5,14 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Lifecycle from "../../src/daemon/internal/lifecycle.ts"
 
-const layer = Lifecycle.layer({ idle: Duration.minutes(30), maxMemory: 256, every: Duration.seconds(5) })
+let openSessions = 0
+
+const layer = Lifecycle.layer({
+  idle: Duration.minutes(30),
+  maxMemory: 256,
+  every: Duration.seconds(5),
+  openSessions: () => openSessions
+})
 
 const started = Effect.gen(function* () {
   const lifecycle = yield* Lifecycle.Lifecycle
@@ -22,6 +29,21 @@ describe("how long the process stays", () => {
       assert.isUndefined(ended.pollUnsafe())
       assert.strictEqual(yield* lifecycle.idleMs, Duration.toMillis("29 minutes"))
       yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(yield* Fiber.join(ended), "idle")
+    }).pipe(
+      Effect.provide(layer),
+      Effect.provideService(Lifecycle.CurrentMemory, () => 1)
+    )
+  )
+
+  it.effect("is for as long as a session is open, whatever it does", () =>
+    Effect.gen(function* () {
+      openSessions = 1
+      const { ended } = yield* started
+      yield* TestClock.adjust("5 hours")
+      assert.isUndefined(ended.pollUnsafe())
+      openSessions = 0
+      yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* Fiber.join(ended), "idle")
     }).pipe(
       Effect.provide(layer),

@@ -3,6 +3,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Daemon from "../../daemon/Daemon.ts"
@@ -25,6 +26,20 @@ const reasons: Readonly<Record<Daemon.Reason, string>> = {
 const takePlace = (home: string) =>
   DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(ResidentClient.layer({ home })))
 
+/** How much memory the process may have, in bytes. */
+const maxMemory = 256 * 1024 * 1024
+
+const keepEverything: Retention.Policy = { maxAge: Duration.infinity, maxBytes: Number.POSITIVE_INFINITY }
+
+/** Settings of what is kept that can't be used keep nobody from being served: nothing is deleted, and the user is told. */
+const upkeep = (settings: Database.Settings) =>
+  Retention.policyConfig(settings).pipe(
+    Effect.map((retention) => ({ retention, caution: undefined })),
+    Effect.catch(({ message }) =>
+      Effect.as(Effect.logError(message), { retention: keepEverything, caution: `${message}; nothing is deleted` })
+    )
+  )
+
 /** Serves in the place of any other process of the home, until there is a reason to end. */
 const resident = Effect.fnUntraced(function* (home: string) {
   const settings = yield* Database.settings
@@ -36,6 +51,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
   const { port, token } = yield* Endpoint.make(home)
   const { socket } = layoutOf(home)
   const { instance, pid, startedAt } = outcome.identity
+  const { caution, retention } = yield* upkeep(settings)
   const reason = yield* Daemon.run({
     identity: { version, instance, pid, startedAt, home },
     token,
@@ -43,7 +59,9 @@ const resident = Effect.fnUntraced(function* (home: string) {
     socket,
     settings,
     database: Layout.databaseOf(process.env),
-    retention: yield* Retention.policyConfig(settings)
+    retention,
+    caution,
+    maxMemory
   })
   return reasons[reason]
 }, Effect.scoped)

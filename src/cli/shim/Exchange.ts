@@ -20,12 +20,12 @@ export const ask = (socket: string, question: Question, done: (reply: Reply.Repl
     done(reply)
   }
   const timer = setTimeout(() => end(`nothing within ${question.waitMs} ms`), question.waitMs)
-  connection.on("error", (error: NodeJS.ErrnoException) => end(error.code ?? "the connection failed"))
+  connection.on("error", (error: NodeJS.ErrnoException) => end(String(error.code)))
   connection.on("close", () => end("cut"))
   connection.on("data", (chunk: Buffer) => {
     chunks.push(chunk)
     size += chunk.length
-    if (size > Reply.maxBytes + 16_384) return end("too large an answer")
+    if (size > Reply.maxBytes + 16_384) return end("too much")
     const reply = Reply.parse(Buffer.concat(chunks))
     if (reply !== undefined) end(reply)
   })

@@ -11,8 +11,9 @@ const claimMs = 10_000
 
 /** What of an environment goes with the process. Names are told apart by case on some systems and not on others. */
 const isKept = (name: string): boolean =>
-  /^(?:PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|ATHENA_\w+)$/i.test(name) ||
-  /^(?:SYSTEMROOT|USERPROFILE|(?:LOCAL)?APPDATA|NODE_EXTRA_CA_CERTS|SSL_CERT_(?:FILE|DIR)|PGSSLROOTCERT)$/i.test(name)
+  /^(?:(?:LC|ATHENA)_\w+|PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|TE?MP|SYSTEMROOT|USERPROFILE|(?:LOCAL)?APPDATA|NODE_EXTRA_CA_CERTS|SSL_CERT_(?:FILE|DIR)|PGSSLROOTCERT)$/i.test(
+    name
+  )
 
 /**
  * Keeps the process small. With V8's own bounds it lets young objects and dead payloads lie until there is three times as

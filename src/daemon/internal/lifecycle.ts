@@ -21,6 +21,8 @@ export interface LifecycleOptions {
   readonly maxMemory: number
   /** How often it looks. */
   readonly every: Duration.Duration
+  /** How many sessions are open at a time of the monotonic clock, in milliseconds: each keeps it from being idle. */
+  readonly openSessions: (now: number) => number
 }
 
 export class Lifecycle extends Context.Service<
@@ -53,7 +55,7 @@ export const CollectGarbage: Context.Reference<() => void> = Context.Reference("
  * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
  * sleeps.
  */
-export const layer = ({ every, idle, maxMemory }: LifecycleOptions): Layer.Layer<Lifecycle> =>
+export const layer = ({ every, idle, maxMemory, openSessions }: LifecycleOptions): Layer.Layer<Lifecycle> =>
   Layer.effect(
     Lifecycle,
     Effect.gen(function* () {
@@ -70,7 +72,8 @@ export const layer = ({ every, idle, maxMemory }: LifecycleOptions): Layer.Layer
         if (isLarge && collected) yield* Deferred.succeed(ended, "memory")
         if (isLarge && !collected) collect()
         collected = isLarge
-        if ((yield* idleMs) >= Duration.toMillis(idle)) yield* Deferred.succeed(ended, "idle")
+        const isIdle = (yield* idleMs) >= Duration.toMillis(idle) && openSessions(yield* now) === 0
+        if (isIdle) yield* Deferred.succeed(ended, "idle")
       })
       yield* Effect.forkScoped(Effect.repeat(Effect.delay(look, every), Schedule.forever))
       return {

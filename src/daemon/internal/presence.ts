@@ -9,8 +9,10 @@ export interface State {
   readonly database: "embedded" | "postgres"
   /** The port on loopback that it listens on. */
   port: number | null
-  /** What is wrong, for a person. */
+  /** What is wrong with the port, for a person. */
   problem: string | null
+  /** What else is wrong. */
+  readonly caution: string | null
 }
 
 export class Presence extends Context.Service<Presence, State>()("athena-hooks/daemon/Presence") {}

@@ -70,7 +70,13 @@ const eventsOf = (since: RecorderStats | undefined) =>
 /** Who the process is. */
 export const health: Effect.Effect<Health, never, Presence> = Effect.map(
   Presence,
-  ({ identity, port, problem }): Health => ({ name, protocol, ...identity, port, problem })
+  ({ caution, identity, port, problem }): Health => ({
+    name,
+    protocol,
+    ...identity,
+    port,
+    problem: problem ?? caution
+  })
 )
 
 /** Begins to count, and gives what the process says of itself from then on. */

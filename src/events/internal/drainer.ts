@@ -144,8 +144,6 @@ export class Drainer<Event> {
     const { intervalMs } = this.options.settings
     for (;;) {
       yield* Effect.timeoutOption(this.trigger.await, intervalMs)
-      // The latch wakes this fiber at once: those whose events have just been written shall hear of it first.
-      yield* Effect.yieldNow
       this.trigger.closeUnsafe()
       const pass = yield* this.background.pipe(
         Effect.catchDefect(() =>

@@ -1,0 +1,39 @@
+/**
+ * Which sessions are open: those that have told something and not that they have ended. While a person is at lunch their
+ * session says nothing, and what it posts then must find somebody.
+ */
+import * as Duration from "effect/Duration"
+import type { HookEvent } from "../../hooks/HookEvent.ts"
+
+/** An agent that was killed does not say that its session has ended. */
+const forgottenAfter = Duration.toMillis("12 hours")
+
+/** Sessions that are remembered; those that were silent for longest are forgotten first. */
+const maxSessions = 1_000
+
+export interface OpenSessions {
+  readonly heard: (event: HookEvent, now: number) => void
+  /** How many there are, by a clock in milliseconds that does not jump. */
+  readonly count: (now: number) => number
+}
+
+export const make = (): OpenSessions => {
+  const heardAt = new Map<string, number>()
+  return {
+    heard: ({ _tag, agent, sessionId }, now) => {
+      if (_tag === "Ignored") return
+      const key = `${agent}:${sessionId}`
+      heardAt.delete(key)
+      if (_tag === "SessionEnd") return
+      if (heardAt.size >= maxSessions) heardAt.delete(heardAt.keys().next().value!)
+      heardAt.set(key, now)
+    },
+    count: (now) => {
+      for (const [key, at] of heardAt) {
+        if (now - at < forgottenAfter) break
+        heardAt.delete(key)
+      }
+      return heardAt.size
+    }
+  }
+}
