@@ -202,7 +202,7 @@ export const layer = (options: DaemonServerOptions) =>
 
       // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
       let isEnding = false
-      const headers = () => (isEnding ? { ...own, connection: "close" } : own)
+      const headers = () => (isEnding ? { ...own, ...Connections.closing } : own)
 
       const app = (listener: Guard.Listener, trust: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
