@@ -103,6 +103,7 @@ describe("athena install, where events are posted", () => {
       assert.strictEqual(mode(settings), 0o600)
       assert.strictEqual(port, Layout.defaultPort(path.join(path.dirname(path.dirname(settings)), ".athena")))
       assert.deepStrictEqual(posts()?.headers, {
+        "athena-database": Layout.databaseOf({}),
         Authorization: `Bearer ${Redacted.value(token)}`,
         "Athena-Installed-By": `--installed-by=athena-hooks@${version}`
       })
@@ -241,6 +242,28 @@ describe("athena install, where events are posted", () => {
       assert.deepStrictEqual(
         elsewhere.map(({ path }) => path),
         ["/health", "/stop"]
+      )
+    })
+  )
+
+  it.live("says which database the posts are for, and installs another one in the place of what was", () =>
+    Effect.gen(function* () {
+      const { athena, json, posts, read, start } = yield* scratch
+      const other = { ATHENA_POSTGRES_HOST: "db.example", ATHENA_POSTGRES_PASSWORD: "s3cret" }
+      yield* athena(["install"])
+      assert.deepInclude((yield* json(["status"])).agents[0], { outdated: [], problems: [] })
+      const [claude] = (yield* json(["status"], other)).agents
+      assert.strictEqual(claude.outdated.length, 9)
+      assert.match(claude.problems[0], /another path, port, token or database than .*; run: athena install/)
+      const requests = yield* start({ health: { database: Layout.databaseOf({}) } })
+      assert.deepInclude(yield* json(["install"]), { change: "nothing", notes: [] })
+      const { notes } = yield* json(["install"], other)
+      assert.deepStrictEqual(notes, ["the resident process was asked to end: the next session starts it anew"])
+      assert.strictEqual(posts()?.headers?.["athena-database"], Layout.databaseOf(other))
+      assert.notInclude(read(), "s3cret")
+      assert.deepStrictEqual(
+        requests.map(({ path }) => path),
+        ["/health", "/health", "/stop"]
       )
     })
   )
@@ -415,6 +438,41 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
+  it.live("tells a process of another database, and what it refuses", () =>
+    Effect.gen(function* () {
+      const { athena, doctor, json, start } = yield* scratch
+      const advice =
+        "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
+      const other = Layout.databaseOf({ ATHENA_DATABASE_URL: "postgres://ada:s3cret@db/athena" })
+      yield* athena(["install"])
+      const during = (options: Partial<FakeResident.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const elsewhere = yield* during({
+        health: { database: other },
+        answer: () => ({ status: 409, text: "" })
+      })
+      assert.strictEqual(
+        elsewhere("process"),
+        `failed: process 4321 uses another database than this environment names -> ${advice}`
+      )
+      assert.strictEqual(
+        elsewhere("claude post"),
+        `failed: it uses another database than the hooks were installed for (status 409) -> ${advice}`
+      )
+      assert.match((yield* during({ health: { database: Layout.databaseOf({}) } }))("process")!, /^ok/)
+      // One of before does not say which it uses.
+      assert.match((yield* during({}))("process")!, /^ok/)
+      const problemsWith = (database: string) =>
+        Effect.gen(function* () {
+          yield* start({ health: { database } })
+          return (yield* json(["status"])).resident.problems
+        }).pipe(Effect.scoped)
+      assert.deepStrictEqual(yield* problemsWith(other), [
+        `it uses another database than this environment names; ${advice}`
+      ])
+      assert.deepStrictEqual(yield* problemsWith(Layout.databaseOf({})), [])
+    })
+  )
+
   it.live("tells what is wrong with what the settings post", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, home, read, start, write } = yield* scratch
@@ -439,7 +497,7 @@ describe("athena doctor, where events are posted", () => {
       assert.match(changed("claude post")!, /^failed: it does not know the token \(status 401\)/)
       assert.match(
         changed("claude user")!,
-        /with another path, port or token than would be installed now; run: athena install/
+        /with another path, port, token or database than would be installed now; run: athena install/
       )
       write(installed.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()

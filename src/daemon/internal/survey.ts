@@ -70,10 +70,11 @@ const eventsOf = (since: RecorderStats | undefined) =>
 /** Who the process is. */
 export const health: Effect.Effect<Health, never, Presence> = Effect.map(
   Presence,
-  ({ caution, identity, port, problem }): Health => ({
+  ({ caution, databaseHash, identity, port, problem }): Health => ({
     name,
     protocol,
     ...identity,
+    database: databaseHash,
     port,
     problem: problem ?? caution
   })
