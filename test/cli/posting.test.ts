@@ -604,6 +604,57 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
+  it.live("tells where the settings lead hooks elsewhere than this command, and shows no value", () =>
+    Effect.gen(function* () {
+      const { athena, doctor, home, project, read, said, write } = yield* scratch
+      yield* athena(["install"])
+      const installed = read()
+      const local = path.join(project, ".claude", "settings.local.json")
+      fs.mkdirSync(path.dirname(local), { recursive: true })
+      const environment = (user: object, own: object = {}, env: Record<string, string> = {}) =>
+        Effect.gen(function* () {
+          write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
+          fs.writeFileSync(local, JSON.stringify({ env: own }))
+          return (yield* doctor(env))("environment")!
+        })
+      const url = "postgres://ada:s3cret@db/athena"
+      for (const [name, value] of [
+        ["ATHENA_DAEMON", "off"],
+        ["ATHENA_HOME", "/somewhere/else"],
+        ["ATHENA_DATABASE_URL", url],
+        ["ATHENA_POSTGRES_HOST", "s3cret"],
+        ["ATHENA_POSTGRES_PASSWORD", "s3cret"]
+      ] as const) {
+        assert.match(
+          yield* environment({ [name]: value }),
+          new RegExp(
+            `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> take it out`
+          )
+        )
+      }
+      assert.match(yield* environment({}, { ATHENA_HOME: "/else" }), /^failed: .*settings\.local\.json/)
+      // The same as here, said another way, or taken back by a file that wins.
+      assert.match(yield* environment({ ATHENA_DAEMON: "yes", ATHENA_HOME: `${home}/`, ATHENA_X: "1" }), /^ok/)
+      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, { ATHENA_DATABASE_URL: "" }), /^ok/)
+      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, {}, { ATHENA_DATABASE_URL: url }), /^ok/)
+      // Here it is another one, and a file says it is none.
+      assert.match(
+        yield* environment({ ATHENA_POSTGRES_HOST: "" }, {}, { ATHENA_POSTGRES_HOST: "127.0.0.1:1" }),
+        /^failed: .*ATHENA_POSTGRES_HOST/
+      )
+      assert.notInclude(said.join("\n"), "s3cret")
+      // Commands do without a process, and use the memory that the settings name.
+      yield* athena(["uninstall"])
+      write("{}")
+      yield* athena(["install"], { ATHENA_DAEMON: "off" })
+      const commands = read()
+      write(commands.replace("{", `{ "env": { "ATHENA_DAEMON": "off" },`))
+      assert.match((yield* doctor())("environment")!, /^ok/)
+      write(commands.replace("{", `{ "env": { "ATHENA_HOME": "/else" },`))
+      assert.match((yield* doctor())("environment")!, /^warning: hooks run with another ATHENA_HOME .*another memory/)
+    })
+  )
+
   it.live("tells what other users could read", () =>
     Effect.gen(function* () {
       const { athena, doctor, home, settings } = yield* scratch

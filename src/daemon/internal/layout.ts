@@ -63,7 +63,7 @@ export const of = (home: string, host: Host): Layout => {
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
 /** The variables that say which database is meant, after `ATHENA_`. */
-const databaseVariables = [
+export const databaseVariables = [
   "DATABASE_URL",
   "POSTGRES_HOST",
   "POSTGRES_PORT",
