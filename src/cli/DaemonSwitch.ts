@@ -4,8 +4,11 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 
-/** Whether it was switched off, by `off`, `false`, `0` or `no`; any other value leaves it on. */
+/** Whether a value switches it off: `off`, `false`, `0` or `no`; any other leaves it on. */
+export const isOffBy = (value: string): boolean => /^(?:off|false|0|no)$/i.test(value)
+
+/** Whether it was switched off. */
 export const isOff: Effect.Effect<boolean> = Config.withDefault(Config.String("ATHENA_DAEMON"), "").pipe(
-  Effect.map((value) => /^(?:off|false|0|no)$/i.test(value)),
+  Effect.map(isOffBy),
   Effect.orElseSucceed(() => false)
 )

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Database from "../sql/Database.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
+import * as EnvironmentChecks from "./EnvironmentChecks.ts"
 import * as HookRun from "./HookRun.ts"
 import * as DaemonSwitch from "./DaemonSwitch.ts"
 import * as HookStatus from "./HookStatus.ts"
@@ -65,6 +66,13 @@ const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus
   ]
 })
 
+/** Whether what Claude Code sets for its hooks leads them elsewhere. Other agents have no such setting. */
+const environment = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
+  const transports = statuses.flatMap(({ agent, transport }) => (agent === "claude" ? [transport] : []))
+  const transport = transports.includes("http") ? "http" : transports.includes("command") ? "command" : undefined
+  return transport === undefined ? [] : [yield* EnvironmentChecks.of(yield* Database.home, transport)]
+})
+
 /** The checks of every agent and scope that has hooks of ours, or a file that can't be read. */
 export const all = Effect.gen(function* () {
   const permissions = yield* PermissionChecks.of(yield* Database.home)
@@ -73,7 +81,13 @@ export const all = Effect.gen(function* () {
     Effect.map(runOf(status), (runs) => [settingsOf(status), ...runs])
   )
   if (statuses.length === 0) return [none]
-  return [...checks.flat(), ...twice(statuses), permissions, ...(yield* resident(statuses))]
+  return [
+    ...checks.flat(),
+    ...twice(statuses),
+    permissions,
+    ...(yield* environment(statuses)),
+    ...(yield* resident(statuses))
+  ]
 }).pipe(
   Effect.catch((error) =>
     Effect.succeed([

@@ -36,8 +36,8 @@ const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoi
 })
 
 /**
- * The endpoint of a home, made if need be, on a port that nobody else has. A process that runs with another port is asked
- * to end; the next session starts it anew.
+ * The endpoint of a home, made if need be, on a port that nobody else has. A process that runs with another port or another
+ * database is asked to end; the next session starts it anew.
  */
 export const make = Effect.fnUntraced(function* (home: string) {
   const recorded = yield* Endpoint.make(home)
@@ -47,7 +47,8 @@ export const make = Effect.fnUntraced(function* (home: string) {
   const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
   // It knows the recorded token, so it is asked before that is replaced.
-  const ended = !isOurs && resident._tag === "Running" && (yield* Resident.stop(home))
+  const mustEnd = resident._tag === "Running" && (!isOurs || Resident.hasOtherDatabase(resident.health))
+  const ended = mustEnd && (yield* Resident.stop(home))
   const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
   if (!ended) return chosen
   return {

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Endpoint from "../daemon/Endpoint.ts"
+import * as Layout from "../daemon/internal/layout.ts"
 import * as Repository from "../hooks/Repository.ts"
 import * as Agents from "../install/Agents.ts"
 import { InstallError, UnsupportedAgent } from "../install/InstallError.ts"
@@ -50,6 +51,9 @@ const namedHome = Effect.gen(function* () {
   return named === "" ? undefined : (yield* Path.Path).resolve(named)
 })
 
+/** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
+const databaseHeader = () => ({ [Layout.headers.database]: Layout.databaseOf(process.env) })
+
 /** This command as it is installed in a scope, with the address that events are posted to, if they are. */
 export const command = (endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>
   Effect.gen(function* () {
@@ -61,7 +65,8 @@ export const command = (endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope
       home: scope === "user" ? yield* namedHome : undefined
     }
     if (Option.isNone(endpoint)) return common
-    return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token: endpoint.value.token } }
+    const { token } = endpoint.value
+    return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token, headers: databaseHeader() } }
   })
 
 /** Whether events are posted. The settings of a project are shared with others, so no token goes into them. */

@@ -19,10 +19,10 @@ const isRecord = (value: unknown): value is Fields => typeof value === "object" 
 
 const placeOf = ({ file, text }: SettingsFiles.SettingsFile): Place => {
   const value = SettingsFiles.valueOf(Agents.claude, text)
-  const { allowedHttpHookUrls: urls, env } = isRecord(value) ? value : ({} as Fields)
+  const { allowedHttpHookUrls: urls } = isRecord(value) ? value : ({} as Fields)
   return {
     name: `env in ${file}`,
-    env: isRecord(env) ? env : {},
+    env: SettingsFiles.envOf(Agents.claude, text),
     allowedUrls: Array.isArray(urls) ? urls.map(String) : undefined
   }
 }

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import { DaemonClient, type DaemonClientError } from "../daemon/DaemonClient.ts"
 import type { Health } from "../daemon/DaemonStatus.ts"
+import * as Layout from "../daemon/internal/layout.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 
 /** A process that answered, or why none did. */
@@ -17,6 +18,14 @@ export const ask = (home: string): Effect.Effect<Resident, never, FileSystem.Fil
     Effect.catch((error) => Effect.succeed<Resident>(error)),
     Effect.provide(ResidentClient.layer({ home }))
   )
+
+/** Whether a process that answered uses another database than this environment names. An older one does not say. */
+export const hasOtherDatabase = ({ database }: Health): boolean =>
+  database !== undefined && database !== Layout.databaseOf(process.env)
+
+/** What to do about it. */
+export const otherDatabaseAdvice =
+  "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
 
 /** Asks the process of a home to end, and says whether there was one that does. */
 export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>

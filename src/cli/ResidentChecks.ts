@@ -17,7 +17,7 @@ import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import type { HookStatus } from "./HookStatus.ts"
 import * as HookStatuses from "./HookStatus.ts"
-import type * as Resident from "./Resident.ts"
+import * as Resident from "./Resident.ts"
 import { version } from "./version.ts"
 
 const again = "run: athena install"
@@ -41,6 +41,13 @@ export const process = (resident: Resident.Resident): Check => {
     case "Running": {
       const { pid, problem, version: found } = resident.health
       if (problem !== null) return failed(name, problem, again)
+      if (Resident.hasOtherDatabase(resident.health)) {
+        return failed(
+          name,
+          `process ${pid} uses another database than this environment names`,
+          Resident.otherDatabaseAdvice
+        )
+      }
       return found === version
         ? ok(name, `it runs: version ${version}, process ${pid}`)
         : warning(name, `version ${found} runs, and this is ${version}`, replaced)
@@ -119,13 +126,24 @@ const statuses: Readonly<Record<number, string>> = {
   401: "it does not know the token",
   403: "it refuses where the request came from",
   404: "it does not know the address",
+  409: "it uses another database than the hooks were installed for",
   429: "it has too much to do",
   503: "it is stopping, or full"
 }
 
-const answerProblem = ({ headers, status }: HttpClientResponse): string | undefined => {
-  if (status !== 200 && status !== 204) return `${statuses[status] ?? "it did not take the event"} (status ${status})`
-  return headers[Layout.headers.version] === undefined ? "it is not athena-hooks that answered" : undefined
+/** What is wrong, and what to do about it. */
+interface Problem {
+  readonly detail: string
+  readonly advice: string
+}
+
+const problem = (detail: string): Problem => ({ detail, advice: `${again}, and start a new session` })
+
+const answerProblem = ({ headers, status }: HttpClientResponse): Problem | undefined => {
+  const detail = `${statuses[status] ?? "it did not take the event"} (status ${status})`
+  if (status === 409) return { detail, advice: Resident.otherDatabaseAdvice }
+  if (status !== 200 && status !== 204) return problem(detail)
+  return headers[Layout.headers.version] === undefined ? problem("it is not athena-hooks that answered") : undefined
 }
 
 /** Why no answer came, without anything of what was sent. */
@@ -143,16 +161,16 @@ const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, ur
     HttpClientRequest.setHeaders(headers)
   )
   const before = yield* Clock.currentTimeMillis
-  const problem = yield* client.execute(request).pipe(
+  const found = yield* client.execute(request).pipe(
     Effect.tap((response) => response.text),
     Effect.map(answerProblem),
-    Effect.catch((error) => Effect.succeed(noAnswer(error))),
+    Effect.catch((error) => Effect.succeed(problem(noAnswer(error)))),
     Effect.timeoutOrElse({
       duration: timeoutMs,
-      orElse: () => Effect.succeed(`no answer came within ${timeoutMs} ms, which is all that the agent waits`)
+      orElse: () => Effect.succeed(problem(`no answer came within ${timeoutMs} ms, which is all that the agent waits`))
     })
   )
-  return { problem, tookMs: (yield* Clock.currentTimeMillis) - before }
+  return { found, tookMs: (yield* Clock.currentTimeMillis) - before }
 }, Effect.provide(NodeHttpClient.layerNodeHttp))
 
 /** Each that differs once, with the least time that the agent gives it. */
@@ -167,11 +185,11 @@ const unique = (posts: ReadonlyArray<Post>): ReadonlyArray<Post> => [
 const posted = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Post>) {
   const name = "claude post"
   const runs = yield* Effect.forEach(unique(posts), (one) => post(home, one))
-  const problem = runs.find((run) => run.problem !== undefined)?.problem
+  const found = runs.find((run) => run.found !== undefined)?.found
   const tookMs = Math.max(...runs.map((run) => run.tookMs))
-  return problem === undefined
+  return found === undefined
     ? ok(name, `what the settings post was answered in ${tookMs} ms`)
-    : failed(name, problem, `${again}, and start a new session`)
+    : failed(name, found.detail, found.advice)
 })
 
 /** The checks of hooks that post, the address that they post to first. */

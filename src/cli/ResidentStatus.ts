@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { DaemonClient } from "../daemon/DaemonClient.ts"
 import type { DaemonStatus } from "../daemon/DaemonStatus.ts"
 import * as Database from "../sql/Database.ts"
+import * as Resident from "./Resident.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 import { version } from "./version.ts"
 import * as Waiting from "./Waiting.ts"
@@ -18,6 +19,9 @@ export interface ResidentStatus {
 
 const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => [
   ...(health.problem === null ? [] : [health.problem]),
+  ...(Resident.hasOtherDatabase(health)
+    ? [`it uses another database than this environment names; ${Resident.otherDatabaseAdvice}`]
+    : []),
   ...(health.version === version ? [] : [`it is of version ${health.version}; the next session replaces it`]),
   ...(events !== null && events.setAside > 0
     ? [`the database refuses ${events.setAside} events; see: athena events dead`]

@@ -31,6 +31,13 @@ const readText = (file: string) =>
 export const valueOf = (agent: Agents.Agent, text: string): unknown =>
   Result.match(agent.text.value(text), { onFailure: () => undefined, onSuccess: ({ value }) => value })
 
+/** The variables that it sets for what the agent runs; none where it can't be read. */
+export const envOf = (agent: Agents.Agent, text: string): Readonly<Record<string, unknown>> => {
+  const value = valueOf(agent, text)
+  const env = typeof value === "object" && value !== null && "env" in value ? value.env : undefined
+  return typeof env === "object" && env !== null ? (env as Record<string, unknown>) : {}
+}
+
 /** Our handlers in it; none where it can't be read. */
 export const handlersOf = (agent: Agents.Agent, text: string): Wiring.Wiring =>
   Result.getOrElse(agent.text.found(text), () => [])

@@ -105,9 +105,10 @@ const memory = (options: DaemonOptions) =>
     Layer.provide(executor(options))
   )
 
-const presenceOf = ({ caution, identity, settings }: DaemonOptions): State => ({
+const presenceOf = ({ caution, database, identity, settings }: DaemonOptions): State => ({
   identity,
   database: settings._tag === "Embedded" ? "embedded" : "postgres",
+  databaseHash: database,
   port: null,
   problem: null,
   caution: caution ?? null

@@ -32,6 +32,8 @@ export const Health = Schema.Struct({
   startedAt: Schema.String,
   /** The folder of the memory. */
   home: Schema.String,
+  /** Tells its database from others; none of an older process, which does not say. */
+  database: Schema.optional(Schema.String),
   /** The port on loopback that it listens on. */
   port: Schema.NullOr(Schema.Int),
   /** What is wrong, for a person. */

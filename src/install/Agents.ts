@@ -35,6 +35,8 @@ export interface HookEndpoint {
   readonly url: string
   /** Goes into the settings in plain text: agents fill no variables in but those of their own environment. */
   readonly token: Redacted.Redacted
+  /** What every post says besides, in plain text; none when absent. Nothing secret: it is shown in diffs. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -147,10 +149,10 @@ const claudeCommand = (hookCommand: HookCommand, event: string, ...flags: Readon
 })
 
 /** The same address for all events: Claude Code calls an address once an event, in however many files it stands. */
-const claudePost = ({ token, url }: HookEndpoint, version: string, event: string): Wiring.Handler => ({
+const claudePost = ({ headers, token, url }: HookEndpoint, version: string, event: string): Wiring.Handler => ({
   type: "http",
   url: `${url}/claude`,
-  headers: { Authorization: Wiring.bearer(token), "Athena-Installed-By": Wiring.mark(version) },
+  headers: { ...headers, Authorization: Wiring.bearer(token), "Athena-Installed-By": Wiring.mark(version) },
   timeout: event === "SessionEnd" ? sessionEndSeconds : postTimeoutSeconds
 })
 

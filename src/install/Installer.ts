@@ -7,8 +7,8 @@
  * that were there before.
  *
  * A file is replaced as a whole, follows its links, keeps its mode, and is written only if nobody else has written it
- * meanwhile; what it was before is kept beside it, three times at most, for its owner alone. A file that gets a secret is
- * closed to other users for as long as it holds it.
+ * meanwhile; what it was before is kept beside it, three times at most, for its owner alone, without our own token. A file
+ * that gets a secret is closed to other users for as long as it holds it.
  *
  * @since 0.1.0
  */
@@ -72,7 +72,7 @@ export interface Plan {
  */
 export interface Done {
   readonly plan: Plan
-  /** What the file was before, if it was. */
+  /** What the file was before, if it was, with `***` in the place of our own token. */
   readonly backup: string | undefined
 }
 
@@ -216,6 +216,15 @@ const write = Effect.fnUntraced(function* (
   yield* Receipts.save(target.home, { ...receipt, folders: [...folders, ...receipt.folders] })
 })
 
+/** Backups stay for long, and may lie where others read them; whoever puts one back installs again. */
+const withoutToken =
+  ({ agent }: Target) =>
+  (text: string): string =>
+    Wiring.maskedOf(
+      Result.getOrElse(agent.text.found(text), () => []),
+      text
+    )
+
 /**
  * Does what was planned.
  *
@@ -233,7 +242,7 @@ export const carryOut = Effect.fnUntraced(function* (
   if (kind === "nothing") return { plan, backup: undefined }
   yield* SettingsFile.checkWritable(snapshot)
   const backup = yield* kind === "change"
-    ? Backups.around(snapshot, write(plan, as))
+    ? Backups.around(snapshot, withoutToken(target), write(plan, as))
     : Effect.as(write(plan, as), undefined)
   if (as === "uninstall") yield* Receipts.forget(target.home, target.file)
   return { plan, backup }

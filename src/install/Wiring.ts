@@ -118,6 +118,26 @@ export const hasSecret = (wiring: Wiring): boolean =>
  */
 export const masked = (text: string): string => text.replaceAll(bearers, "$1***")
 
+/**
+ * A text with `***` in the place of the secrets of some handlers, wherever they stand in it. The secrets of others stay.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Wiring from "athena-hooks/install/Wiring"
+ *
+ * const ours = [{ event: "Stop", handler: { type: "http", headers: { Authorization: "Bearer 3q2-7w" } } }]
+ * Wiring.maskedOf(ours, "Bearer 3q2-7w, Bearer of-others") // "Bearer ***, Bearer of-others"
+ * ```
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const maskedOf = (wiring: Wiring, text: string): string => {
+  const secrets = new Set(wiring.flatMap(({ handler }) => texts(handler)).flatMap((text) => text.match(bearers) ?? []))
+  return text.replaceAll(bearers, (found) => (secrets.has(found) ? masked(found) : found))
+}
+
 /** A handler, or a group of them. */
 const commandsInGroup = (group: unknown): ReadonlyArray<string> => {
   if (typeof group !== "object" || group === null) return []

@@ -168,23 +168,28 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
     )
   }
 
-  it.live("gets a token that it does not know: posts are refused, commands are heard", () =>
-    Effect.gen(function* () {
-      const chain = yield* Kit.make()
-      yield* chain.started
-      const text = fs.readFileSync(chain.settings.claude, "utf8")
-      fs.writeFileSync(chain.settings.claude, text.replaceAll(/Bearer [\w-]+/g, "Bearer of-another-home"))
-      const claude = yield* chain.session()
-      yield* claude.start()
-      chain.allIsWell()
-      yield* claude.work
-      assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["HTTP 401"])
-      // What was installed once more is right again, also in a session that is open.
-      yield* chain.athena(["install"])
-      yield* chain.goodDay
-      yield* chain.holds
-    })
-  )
+  for (const [what, written, instead, refusal] of [
+    ["a token that it does not know", /Bearer [\w-]+/g, "Bearer of-another-home", "HTTP 401"],
+    ["what is for another database", /("athena-database": )"\w+"/g, '$1"of-another"', "HTTP 409"]
+  ] as const) {
+    it.live(`gets ${what}: posts are refused, commands are heard`, () =>
+      Effect.gen(function* () {
+        const chain = yield* Kit.make()
+        yield* chain.started
+        const text = fs.readFileSync(chain.settings.claude, "utf8")
+        fs.writeFileSync(chain.settings.claude, text.replaceAll(written, instead))
+        const claude = yield* chain.session()
+        yield* claude.start()
+        chain.allIsWell()
+        yield* claude.work
+        assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], [refusal])
+        // What was installed once more is right again, also in a session that is open.
+        yield* chain.athena(["install"])
+        yield* chain.goodDay
+        yield* chain.holds
+      })
+    )
+  }
 
   it.live(
     "has no port, for a stranger has it: posts fail, commands are heard, and it takes the port when it is free",

@@ -103,6 +103,7 @@ describe("athena install, where events are posted", () => {
       assert.strictEqual(mode(settings), 0o600)
       assert.strictEqual(port, Layout.defaultPort(path.join(path.dirname(path.dirname(settings)), ".athena")))
       assert.deepStrictEqual(posts()?.headers, {
+        "athena-database": Layout.databaseOf({}),
         Authorization: `Bearer ${Redacted.value(token)}`,
         "Athena-Installed-By": `--installed-by=athena-hooks@${version}`
       })
@@ -241,6 +242,28 @@ describe("athena install, where events are posted", () => {
       assert.deepStrictEqual(
         elsewhere.map(({ path }) => path),
         ["/health", "/stop"]
+      )
+    })
+  )
+
+  it.live("says which database the posts are for, and installs another one in the place of what was", () =>
+    Effect.gen(function* () {
+      const { athena, json, posts, read, start } = yield* scratch
+      const other = { ATHENA_POSTGRES_HOST: "db.example", ATHENA_POSTGRES_PASSWORD: "s3cret" }
+      yield* athena(["install"])
+      assert.deepInclude((yield* json(["status"])).agents[0], { outdated: [], problems: [] })
+      const [claude] = (yield* json(["status"], other)).agents
+      assert.strictEqual(claude.outdated.length, 9)
+      assert.match(claude.problems[0], /another path, port, token or database than .*; run: athena install/)
+      const requests = yield* start({ health: { database: Layout.databaseOf({}) } })
+      assert.deepInclude(yield* json(["install"]), { change: "nothing", notes: [] })
+      const { notes } = yield* json(["install"], other)
+      assert.deepStrictEqual(notes, ["the resident process was asked to end: the next session starts it anew"])
+      assert.strictEqual(posts()?.headers?.["athena-database"], Layout.databaseOf(other))
+      assert.notInclude(read(), "s3cret")
+      assert.deepStrictEqual(
+        requests.map(({ path }) => path),
+        ["/health", "/health", "/stop"]
       )
     })
   )
@@ -415,6 +438,41 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
+  it.live("tells a process of another database, and what it refuses", () =>
+    Effect.gen(function* () {
+      const { athena, doctor, json, start } = yield* scratch
+      const advice =
+        "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
+      const other = Layout.databaseOf({ ATHENA_DATABASE_URL: "postgres://ada:s3cret@db/athena" })
+      yield* athena(["install"])
+      const during = (options: Partial<FakeResident.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const elsewhere = yield* during({
+        health: { database: other },
+        answer: () => ({ status: 409, text: "" })
+      })
+      assert.strictEqual(
+        elsewhere("process"),
+        `failed: process 4321 uses another database than this environment names -> ${advice}`
+      )
+      assert.strictEqual(
+        elsewhere("claude post"),
+        `failed: it uses another database than the hooks were installed for (status 409) -> ${advice}`
+      )
+      assert.match((yield* during({ health: { database: Layout.databaseOf({}) } }))("process")!, /^ok/)
+      // One of before does not say which it uses.
+      assert.match((yield* during({}))("process")!, /^ok/)
+      const problemsWith = (database: string) =>
+        Effect.gen(function* () {
+          yield* start({ health: { database } })
+          return (yield* json(["status"])).resident.problems
+        }).pipe(Effect.scoped)
+      assert.deepStrictEqual(yield* problemsWith(other), [
+        `it uses another database than this environment names; ${advice}`
+      ])
+      assert.deepStrictEqual(yield* problemsWith(Layout.databaseOf({})), [])
+    })
+  )
+
   it.live("tells what is wrong with what the settings post", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, home, read, start, write } = yield* scratch
@@ -439,7 +497,7 @@ describe("athena doctor, where events are posted", () => {
       assert.match(changed("claude post")!, /^failed: it does not know the token \(status 401\)/)
       assert.match(
         changed("claude user")!,
-        /with another path, port or token than would be installed now; run: athena install/
+        /with another path, port, token or database than would be installed now; run: athena install/
       )
       write(installed.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()
@@ -543,6 +601,57 @@ describe("athena doctor, where events are posted", () => {
       )
       assert.match((yield* urls(["*"], ["https://*"]))!, /^warning: .*settings\.local\.json/)
       assert.match((yield* urls(undefined, ["https://*"]))!, /^failed: .*settings\.local\.json/)
+    })
+  )
+
+  it.live("tells where the settings lead hooks elsewhere than this command, and shows no value", () =>
+    Effect.gen(function* () {
+      const { athena, doctor, home, project, read, said, write } = yield* scratch
+      yield* athena(["install"])
+      const installed = read()
+      const local = path.join(project, ".claude", "settings.local.json")
+      fs.mkdirSync(path.dirname(local), { recursive: true })
+      const environment = (user: object, own: object = {}, env: Record<string, string> = {}) =>
+        Effect.gen(function* () {
+          write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
+          fs.writeFileSync(local, JSON.stringify({ env: own }))
+          return (yield* doctor(env))("environment")!
+        })
+      const url = "postgres://ada:s3cret@db/athena"
+      for (const [name, value] of [
+        ["ATHENA_DAEMON", "off"],
+        ["ATHENA_HOME", "/somewhere/else"],
+        ["ATHENA_DATABASE_URL", url],
+        ["ATHENA_POSTGRES_HOST", "s3cret"],
+        ["ATHENA_POSTGRES_PASSWORD", "s3cret"]
+      ] as const) {
+        assert.match(
+          yield* environment({ [name]: value }),
+          new RegExp(
+            `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> take it out`
+          )
+        )
+      }
+      assert.match(yield* environment({}, { ATHENA_HOME: "/else" }), /^failed: .*settings\.local\.json/)
+      // The same as here, said another way, or taken back by a file that wins.
+      assert.match(yield* environment({ ATHENA_DAEMON: "yes", ATHENA_HOME: `${home}/`, ATHENA_X: "1" }), /^ok/)
+      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, { ATHENA_DATABASE_URL: "" }), /^ok/)
+      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, {}, { ATHENA_DATABASE_URL: url }), /^ok/)
+      // Here it is another one, and a file says it is none.
+      assert.match(
+        yield* environment({ ATHENA_POSTGRES_HOST: "" }, {}, { ATHENA_POSTGRES_HOST: "127.0.0.1:1" }),
+        /^failed: .*ATHENA_POSTGRES_HOST/
+      )
+      assert.notInclude(said.join("\n"), "s3cret")
+      // Commands do without a process, and use the memory that the settings name.
+      yield* athena(["uninstall"])
+      write("{}")
+      yield* athena(["install"], { ATHENA_DAEMON: "off" })
+      const commands = read()
+      write(commands.replace("{", `{ "env": { "ATHENA_DAEMON": "off" },`))
+      assert.match((yield* doctor())("environment")!, /^ok/)
+      write(commands.replace("{", `{ "env": { "ATHENA_HOME": "/else" },`))
+      assert.match((yield* doctor())("environment")!, /^warning: hooks run with another ATHENA_HOME .*another memory/)
     })
   )
 

@@ -45,6 +45,7 @@ describe("the resident process", () => {
         pid: process.pid,
         startedAt: "2026-01-01T00:00:00.000Z",
         home: resident.home,
+        database: "db-1",
         port: resident.port,
         problem: null
       })

@@ -394,8 +394,10 @@ describe("Installer", () => {
       assert.include(plan.diff, "Bearer ***")
       assert.notMatch(plan.diff, /another-token|t0ken/)
       assert.strictEqual(beside().length, 2)
-      for (const name of beside())
+      for (const name of beside()) {
         assert.strictEqual(fs.statSync(path.join(path.dirname(file), name)).mode & 0o777, 0o600)
+        assert.notMatch(fs.readFileSync(path.join(path.dirname(file), name), "utf8"), /another-token|t0ken/)
+      }
       const receipts = path.join(folder, "home", "install")
       for (const name of fs.readdirSync(receipts)) {
         assert.notMatch(fs.readFileSync(path.join(receipts, name), "utf8"), /another-token|t0ken/)
@@ -406,6 +408,27 @@ describe("Installer", () => {
       assert.notMatch(out.plan.diff, /another-token/)
       assert.strictEqual(read(), others)
       assert.strictEqual(mode(), 0o644)
+    })
+  )
+
+  onDisk(
+    "keeps what the file was without our token, and with everything of others to the byte",
+    Effect.gen(function* () {
+      const { file, read, target, write } = yield* scratch
+      const text = `\uFEFF{\r\n\t// Bearer of-mine\r\n\t"env": { "KEY": "Bearer ${token}-2" }\r\n}`
+      write(text)
+      yield* install(target, posts)
+      const installed = read()
+      yield* TestClock.adjust("2 millis")
+      const out = yield* Installer.uninstall(target)
+      const backup = fs.readFileSync(out.backup!, "utf8")
+      assert.strictEqual(backup, installed.replaceAll(`Bearer ${token}"`, 'Bearer ***"'))
+      assert.include(backup, `Bearer ${token}-2`)
+      assert.strictEqual(read(), text)
+      // Put back and installed again, it is what it was.
+      fs.copyFileSync(out.backup!, file)
+      yield* install(target, posts)
+      assert.strictEqual(read(), installed)
     })
   )
 

@@ -21,7 +21,7 @@ describe("Wiring", () => {
   })
 
   it("posts the events of Claude Code to one address, but for the first, and looks after the process at Stop", () => {
-    const wiring = Agents.claude.wiring({ ...command, endpoint })
+    const wiring = Agents.claude.wiring({ ...command, endpoint: { ...endpoint, headers: { "memory-of": "ada" } } })
     const posts = wiring.filter(({ handler }) => handler["type"] === "http")
     assert.deepStrictEqual(
       posts.map(({ event }) => event),
@@ -32,6 +32,7 @@ describe("Wiring", () => {
         type: "http",
         url: "http://127.0.0.1:21234/hooks/claude",
         headers: {
+          "memory-of": "ada",
           Authorization: "Bearer s3cret-_token",
           "Athena-Installed-By": "--installed-by=athena-hooks@1.2.3-beta.1"
         },

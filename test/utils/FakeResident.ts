@@ -65,6 +65,7 @@ export const start = (options: Options): Effect.Effect<ReadonlyArray<Request>, n
       if (headers.authorization !== `Bearer ${Redacted.value(options.token)}`) return end(401)
       if (isSocket && headers[Layout.headers.protocol] !== Layout.protocol) return end(409)
       if (url === "/health") return end(200, JSON.stringify(health))
+      if (url === "/status") return end(200, JSON.stringify({ ...FakeDaemon.statusOf(options.home), health }))
       if (url === "/stop") return end(202)
       if (!url.startsWith("/hooks/")) return end(404)
       const { status, text } = (await options.answer?.(body)) ?? { status: 204, text: "" }

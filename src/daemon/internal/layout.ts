@@ -63,7 +63,7 @@ export const of = (home: string, host: Host): Layout => {
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
 /** The variables that say which database is meant, after `ATHENA_`. */
-const databaseVariables = [
+export const databaseVariables = [
   "DATABASE_URL",
   "POSTGRES_HOST",
   "POSTGRES_PORT",
@@ -74,7 +74,8 @@ const databaseVariables = [
 
 /**
  * Tells one database from another, so that a hook whose environment names another one than the resident process uses
- * is not answered from the wrong memory. It leaves the process by nothing but a socket of the same user.
+ * is not answered from the wrong memory. It stands in settings that are closed to others, and is said over the socket and to
+ * who has the token.
  */
 export const databaseOf = (env: Readonly<Record<string, string | undefined>>): string =>
   fnv1a(JSON.stringify(databaseVariables.map((name) => env[`ATHENA_${name}`] ?? "")))

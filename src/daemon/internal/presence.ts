@@ -7,6 +7,8 @@ import type { Health } from "../DaemonStatus.ts"
 export interface State {
   readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
   readonly database: "embedded" | "postgres"
+  /** Tells the database from others, see `layout.databaseOf`. */
+  readonly databaseHash: string
   /** The port on loopback that it listens on. */
   port: number | null
   /** What is wrong with the port, for a person. */

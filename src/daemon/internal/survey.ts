@@ -94,10 +94,11 @@ const eventsOf = (since: Since) =>
 /** Who the process is. */
 export const health: Effect.Effect<Health, never, Presence> = Effect.map(
   Presence,
-  ({ caution, identity, port, problem }): Health => ({
+  ({ caution, databaseHash, identity, port, problem }): Health => ({
     name,
     protocol,
     ...identity,
+    database: databaseHash,
     port,
     problem: problem ?? caution
   })

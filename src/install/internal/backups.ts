@@ -24,12 +24,12 @@ const list = Effect.fnUntraced(function* (target: string) {
     .map((name) => path.join(path.dirname(target), name))
 })
 
-const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
+const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot, kept: (text: string) => string) {
   if (content === undefined) return undefined
   const fs = yield* FileSystem.FileSystem
   const time = DateTime.formatIso(yield* DateTime.now).replace(/[-:.]/g, "")
   const name = `${target}${infix}${time}`
-  yield* fs.writeFile(name, content.bytes, { flag: "wx", mode: content.mode & 0o700 }).pipe(
+  yield* fs.writeFileString(name, kept(content.text), { flag: "wx", mode: content.mode & 0o700 }).pipe(
     // Another run of the same millisecond keeps the same.
     Effect.catchIf(
       (error) => error.reason._tag === "AlreadyExists",
@@ -48,12 +48,12 @@ const prune = Effect.fnUntraced(function* (target: string) {
 
 /**
  * Keeps the content of a file while it is changed, and afterwards, if it was; no more than `maxBackups` of them. Gives the
- * name; nothing where there was no file.
+ * name; nothing where there was no file. `kept` gives what is kept of its text.
  */
-export const around = <A, E, R>(snapshot: Snapshot, change: Effect.Effect<A, E, R>) =>
+export const around = <A, E, R>(snapshot: Snapshot, kept: (text: string) => string, change: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const name = yield* write(snapshot)
+    const name = yield* write(snapshot, kept)
     yield* Effect.onError(change, () => (name === undefined ? Effect.void : Effect.ignore(fs.remove(name))))
     yield* prune(snapshot.target)
     return name
