@@ -68,8 +68,8 @@ const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus
 
 /** Whether what Claude Code sets for its hooks leads them elsewhere. Other agents have no such setting. */
 const environment = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
-  const transports = statuses.flatMap(({ agent, transport }) => (agent === "claude" ? [transport] : []))
-  const transport = transports.includes("http") ? "http" : transports.includes("command") ? "command" : undefined
+  const transports = new Set(statuses.flatMap(({ agent, transport }) => (agent === "claude" ? [transport] : [])))
+  const transport = transports.has("http") ? "http" : transports.has("command") ? "command" : undefined
   return transport === undefined ? [] : [yield* EnvironmentChecks.of(yield* Database.home, transport)]
 })
 

@@ -98,10 +98,13 @@ const incoming = (request: HttpServerRequest) =>
   NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage
 
 /** Who waits to be told that it may send its body is told so by `text` alone. */
-const textOf = (request: HttpServerRequest, length: number) =>
+const textOf = (request: HttpServerRequest, length: number): Effect.Effect<string, Body.CutShort> =>
   request.headers["expect"] === undefined
     ? Body.read(incoming(request), length)
-    : Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
+    : request.text.pipe(
+        Effect.mapError(() => new Body.CutShort()),
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
+      )
 
 const tell = (adapter: HookAdapter, length: number) =>
   Effect.gen(function* () {

@@ -475,6 +475,8 @@ const attempt = (policy: Policy) =>
     Effect.annotateLogs({ module: "Retention" })
   )
 
+const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
+
 /**
  * Prunes a minute from now, and then again and again. It never fails: what goes wrong is logged, and tried again some
  * minutes later. What was pruned is logged, and counted by the metric `athena_retention_events`.
@@ -487,7 +489,6 @@ export const run = (
   options: RunOptions = {}
 ): Effect.Effect<never, never, QueryExecutor | SqlClient.SqlClient> => {
   const every = Duration.max(Duration.fromInputUnsafe(options.every ?? "6 hours"), Duration.minutes(1))
-  const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
   return Effect.sleep("1 minute").pipe(
     Effect.andThen(Effect.retry(attempt(policy), spaced(Duration.min(every, retryAfter)))),
     Effect.repeat(spaced(every)),

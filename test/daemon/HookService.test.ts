@@ -100,6 +100,17 @@ const hanging = <A, E>(
 const answer = (request: HookService.Told) => HookService.HookService.use((service) => service.answer(request))
 const stats = HookService.HookService.use((service) => service.stats)
 
+const prompt = (id: string) =>
+  answer(
+    told(
+      Fixtures.body("UserPromptSubmit.plain", {
+        cwd: import.meta.dirname,
+        prompt: "parser umlauts",
+        prompt_id: id
+      })
+    )
+  )
+
 const unavailable = new EventRecorderError({
   recorder: "memory.events",
   operation: "record",
@@ -145,16 +156,6 @@ describe("HookService", () => {
           markShown: (_, ids) => Effect.sync(() => void marked.push(...ids))
         }
       })
-      const prompt = (id: string) =>
-        answer(
-          told(
-            Fixtures.body("UserPromptSubmit.plain", {
-              cwd: import.meta.dirname,
-              prompt: "parser umlauts",
-              prompt_id: id
-            })
-          )
-        )
       yield* Effect.gen(function* () {
         const fiber = yield* Effect.forkChild(prompt("p-1"))
         yield* TestClock.adjust("100 millis")

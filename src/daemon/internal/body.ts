@@ -2,10 +2,11 @@
  * Reads what a request brings. Its length is known before, so that the bytes of a large body are held once.
  */
 import type * as http from "node:http"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 
 /** The request ended before its body did. */
-export class CutShort extends Error {}
+export class CutShort extends Data.TaggedError("CutShort")<{}> {}
 
 const decoder = new TextDecoder()
 
