@@ -461,6 +461,8 @@ export interface RunOptions {
 
 const isIdle = ({ bytes, events, sessions, shown }: Pruned): boolean => bytes + events + sessions + shown === 0
 
+const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
+
 /** How long it waits after an attempt that failed. */
 const retryAfter = Duration.minutes(5)
 
@@ -487,7 +489,6 @@ export const run = (
   options: RunOptions = {}
 ): Effect.Effect<never, never, QueryExecutor | SqlClient.SqlClient> => {
   const every = Duration.max(Duration.fromInputUnsafe(options.every ?? "6 hours"), Duration.minutes(1))
-  const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
   return Effect.sleep("1 minute").pipe(
     Effect.andThen(Effect.retry(attempt(policy), spaced(Duration.min(every, retryAfter)))),
     Effect.repeat(spaced(every)),
