@@ -37,7 +37,7 @@ const ask = Effect.flatMap(QueryExecutor.QueryExecutor, (executor) => executor.q
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
 /** Lets every fiber that can go on do so. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve))).pipe(Effect.repeat({ times: 20 }))
 
 /** A database that counts how often it is opened and closed, and fails while it is told to. */
 const database = () => {
