@@ -34,7 +34,12 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
     : [`${events.waiting} events wait for the database (${events.lastFailure}); see: athena doctor`])
 ]
 
-const running = (status: DaemonStatus): ResidentStatus => ({ state: "running", status, problems: problemsOf(status) })
+/** What a process says that answers. */
+export const running = (status: DaemonStatus): ResidentStatus => ({
+  state: "running",
+  status,
+  problems: problemsOf(status)
+})
 
 /** What nobody brings into the database while there is no process that answers. */
 const waitingProblems = Effect.map(Waiting.count, (waiting): ReadonlyArray<string> => {

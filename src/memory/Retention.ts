@@ -461,6 +461,8 @@ export interface RunOptions {
 
 const isIdle = ({ bytes, events, sessions, shown }: Pruned): boolean => bytes + events + sessions + shown === 0
 
+const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
+
 /** How long it waits after an attempt that failed. */
 const retryAfter = Duration.minutes(5)
 

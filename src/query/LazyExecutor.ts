@@ -143,15 +143,12 @@ export const layer = <E, R>(
           Effect.catchDefect((defect) => Effect.fail(unavailable(defect)))
         )
 
-      /** What is left of an attempt that failed, or was given up, is let go at once. */
-      const attempt = (opening: Opening) =>
-        Effect.gen(function* () {
-          yield* closeReplaced
-          const own = yield* Scope.fork(scope)
-          return yield* Effect.onExit(build(own), (exit) =>
-            Exit.isSuccess(exit) && state === opening ? Effect.void : Scope.close(own, exit)
-          )
-        })
+      /** What is left of a failed attempt is let go at once. */
+      const attempt = Effect.gen(function* () {
+        yield* closeReplaced
+        const own = yield* Scope.fork(scope)
+        return yield* Effect.onExit(build(own), (exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(own, exit)))
+      })
 
       const stateAfter = (exit: Exit.Exit<Open, SqlError>, now: number): State => {
         if (Exit.isSuccess(exit)) return exit.value
@@ -170,12 +167,14 @@ export const layer = <E, R>(
       /** An attempt that hangs may be one that can't be interrupted. */
       const attemptInTime = (opening: Opening) =>
         Effect.gen(function* () {
-          const fiber = yield* Effect.forkIn(attempt(opening), scope)
+          const fiber = yield* Effect.forkIn(attempt, scope)
           const exit = yield* Effect.timeoutOption(Fiber.await(fiber), openTimeout)
           if (Option.isSome(exit)) return yield* settle(opening, exit.value)
           const limit = Duration.format(openTimeout)
           yield* settle(opening, Exit.fail(failure("open", `the database could not be opened within ${limit}`)))
           fiber.interruptUnsafe()
+          const late = yield* Fiber.await(fiber)
+          if (Exit.isSuccess(late)) yield* Scope.close(late.value.scope, Exit.void)
         }).pipe(Effect.onInterrupt(() => settle(opening, Exit.interrupt())))
 
       /** The attempt outlives those who wait for it. */

@@ -26,7 +26,7 @@ const stored = (home: string) =>
         db.close()
       }
     },
-    catch: String
+    catch: () => "not readable" as const
   }).pipe(Effect.map((rows) => rows.map(({ key }) => key.split(":").at(-1)!)))
 
 const eventuallyStored = (home: string, ...ids: ReadonlyArray<string>) =>

@@ -348,6 +348,23 @@ describe("the file of a spool", () => {
     })
   )
 
+  it.effect("is made anew, with its folder, for what is told after that was deleted", () =>
+    Effect.gen(function* () {
+      const folder = path.join(yield* TempFolder.make, "home")
+      fs.mkdirSync(folder)
+      const context = yield* Layer.build(EventRecorder.layerSpool(Kit.Ticks, { filename: Kit.spoolOf(folder) }))
+      const recorder = Context.get(context, Kit.Ticks)
+      yield* recorder.record(Kit.tick(1))
+      fs.rmSync(folder, { recursive: true })
+      // To look is no reason to make it.
+      yield* Effect.flip(recorder.stats)
+      assert.isFalse(fs.existsSync(folder))
+      yield* recorder.record(Kit.tick(2))
+      assert.strictEqual((yield* recorder.stats).spooled, 1)
+      assert.strictEqual(fs.statSync(folder).mode & 0o777, 0o700)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("that took the place of another says nothing of events that are not in it", () =>
     Effect.gen(function* () {
       yield* Kit.reset

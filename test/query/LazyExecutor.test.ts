@@ -36,6 +36,9 @@ const ask = Effect.flatMap(QueryExecutor.QueryExecutor, (executor) => executor.q
 
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
+/** Lets every fiber that can go on do so. */
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve))).pipe(Effect.repeat({ times: 20 }))
+
 /** A database that counts how often it is opened and closed, and fails while it is told to. */
 const database = () => {
   const state = { opened: 0, closed: 0, failing: false, gate: Effect.void as Effect.Effect<void> }
@@ -160,7 +163,7 @@ describe("LazyExecutor", () => {
         yield* Deferred.await(asked)
         isCurrent = false
         const second = yield* Effect.forkChild(ask)
-        yield* TestClock.adjust("1 second")
+        yield* turn
         assert.deepStrictEqual(closed, [])
         yield* Deferred.succeed(gate, 2)
         assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [2, 2])
@@ -230,9 +233,27 @@ describe("LazyExecutor", () => {
         assert.deepStrictEqual(reasonOf(yield* Effect.flip(ask)), expected)
         assert.strictEqual(state.opened, 1)
         yield* Deferred.succeed(gate, undefined)
+        yield* turn
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual([state.opened, state.closed], [1, 1])
         assert.strictEqual(yield* ask, 1)
+      }).pipe(Effect.provide(LazyExecutor.layer(layer, { openTimeout: "10 seconds" })))
+    })
+  )
+
+  it.effect("uses an opening that ends at the very limit, or lets it go", () =>
+    Effect.gen(function* () {
+      const { layer, state } = database()
+      const begun = yield* Deferred.make<void>()
+      state.gate = Effect.andThen(Deferred.succeed(begun, undefined), Effect.sleep("10 seconds"))
+      yield* Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(Effect.exit(ask))
+        yield* Deferred.await(begun)
+        yield* turn
+        yield* TestClock.adjust("10 seconds")
+        const exit = yield* Fiber.join(fiber)
+        yield* turn
+        assert.strictEqual(state.closed, Exit.isSuccess(exit) ? 0 : 1)
       }).pipe(Effect.provide(LazyExecutor.layer(layer, { openTimeout: "10 seconds" })))
     })
   )
