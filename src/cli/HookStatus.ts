@@ -141,3 +141,15 @@ export const all = Effect.forEach(Agents.supported, (agent) =>
     statuses.filter(({ file }, index) => statuses.findIndex((one) => one.file === file) === index)
   )
 )
+
+const isInstalled = (agent: Agents.Agent, scope: Installation.Scope) =>
+  Effect.orElseSucceed(
+    Effect.map(of(agent, scope), ({ installed }) => installed),
+    // Without HOME it has no place here, so nothing is installed for it that anybody here could run.
+    () => false
+  )
+
+/** Whether hooks are installed for any agent. It never fails. */
+export const isAnyInstalled = Effect.forEach(Agents.supported, (agent) =>
+  Effect.all([isInstalled(agent, "user"), isInstalled(agent, "project")])
+).pipe(Effect.map((found) => found.flat().includes(true)))

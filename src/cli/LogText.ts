@@ -56,13 +56,24 @@ const timed = (lines: ReadonlyArray<Line>) => {
 export const merge = (a: ReadonlyArray<Line>, b: ReadonlyArray<Line>): ReadonlyArray<Line> =>
   [...timed(a), ...timed(b)].toSorted((x, y) => (x.at < y.at ? -1 : x.at > y.at ? 1 : 0)).map(({ line }) => line)
 
-/** A terminal obeys control characters, and some characters turn the direction of what follows. */
-const control = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g
+/** A terminal obeys control characters; some turn the direction of what follows, or are not seen at all. */
+const control = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
 
 const escape = (text: string): string =>
   text.replace(control, (character) =>
     character === "\n" ? "\\n" : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
+
+/** The line as JSON that a terminal may be shown; nothing where it is no JSON object. */
+export const json = ({ raw }: Line): string | undefined => {
+  const value = Option.getOrUndefined(decodeJson(raw))
+  // Control characters stand in texts only, where JSON has an escape for each.
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? escape(JSON.stringify(value))
+    : undefined
+}
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value))
 

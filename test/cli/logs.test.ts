@@ -1,7 +1,7 @@
 /**
  * `athena logs`, on files as the resident process and the shim leave them, and while they are moved.
  */
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -55,9 +55,53 @@ describe("athena logs", () => {
       const last = yield* Cli.run(["logs", "--lines", "2", "--level", "warn", "--json"], { env })
       assert.deepStrictEqual(last.stdout.split("\n"), [
         JSON.stringify({ time: at(6), event: "SessionEnd", reason: "too slow" }),
-        line(7, "ERROR", "bad \u001b[31m\u202e\n"),
+        line(7, "ERROR", "bad \u001b[31m\u202e\n").replace("\u202e", "\\u202e"),
         ""
       ])
+    })
+  )
+
+  it.live("shows no character that a terminal obeys or a person can't see, and as JSON nothing that is none", () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* Cli.scratch
+      const folder = logsOf(home)
+      const odd =
+        "\u009b2J \u061c \u200b\u200c\u200d\u200e\u200f \u2028\u202a\u202e \u2060\u2066\u2067\u2068\u2069 \ufeff"
+      write(folder, "athena.log", [
+        line(1, "INFO", `a ${odd}`, { [`k${odd}`]: odd }),
+        "\u001b[31mdamaged",
+        "[1]",
+        '"text"',
+        "null",
+        `{"time":1,"message":"${odd}"`,
+        `  { "other" : "${odd}" }`
+      ])
+      const hidden = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/
+      const shown = yield* Cli.run(["logs"], { env })
+      assert.strictEqual(shown.stdout.trimEnd().split("\n").length, 7)
+      assert.notMatch(shown.stdout, hidden)
+      assert.include(shown.stdout, "a \\u009b2J \\u061c \\u200b")
+      const json = yield* Cli.run(["logs", "--json", "--lines", "2"], { env })
+      assert.notMatch(json.stdout, hidden)
+      const values = json.stdout
+        .trimEnd()
+        .split("\n")
+        .map((text) => JSON.parse(text))
+      assert.deepStrictEqual(values, [
+        { time: at(1), level: "INFO", message: `a ${odd}`, [`k${odd}`]: odd },
+        { other: odd }
+      ])
+    })
+  )
+
+  it.live("reads regular files alone", () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* Cli.scratch
+      const folder = logsOf(home)
+      execFileSync("mkfifo", [path.join(folder, "athena.log")])
+      fs.symlinkSync("/dev/zero", path.join(folder, "shim.log"))
+      write(folder, "athena.log.1", [line(1, "INFO", "older")])
+      assert.strictEqual((yield* Cli.run(["logs"], { env })).stdout, `${at(1)} INFO  older\n`)
     })
   )
 
@@ -145,8 +189,61 @@ describe("logReader", () => {
         ["last"]
       )
       assert.isAtMost(read, 2)
-      const [long] = yield* LogReader.tail(seen, 2, all)
-      assert.isAtMost(long!.length, 2 * 1_048_576)
+      assert.deepStrictEqual(yield* LogReader.tail(seen, 2, all), ["first", "last"])
+      assert.deepStrictEqual(yield* LogReader.tail(seen, 3, all), ["never read", "first", "last"])
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("looks for the beginning of what is no line so far and no further", () =>
+    Effect.gen(function* () {
+      const paths = yield* files
+      const megabyte = "x".repeat(1_048_576)
+      const big = (megabytes: number) => {
+        const file = fs.openSync(paths[0]!, "w")
+        fs.writeSync(file, "first\n")
+        for (let i = 0; i < megabytes; i++) fs.writeSync(file, megabyte)
+        fs.writeSync(file, "\nlast\n")
+        fs.closeSync(file)
+      }
+      fs.writeFileSync(paths[1]!, "older\n")
+      for (const [megabytes, expected] of [
+        [60, ["older", "first", "last"]],
+        [70, ["older", "last"]]
+      ] satisfies ReadonlyArray<[number, Array<string>]>) {
+        big(megabytes)
+        assert.deepStrictEqual(yield* LogReader.tail(yield* LogReader.look(paths), 9, all), expected)
+      }
+      // One byte less than too much is a line, wherever the parts that are read begin.
+      for (const length of [1_048_575, 1_048_576, 1_048_577, 1_200_000]) {
+        fs.writeFileSync(paths[0]!, `first\n${"x".repeat(length)}\n${"y".repeat(70_000)}\n`)
+        const found = yield* LogReader.tail(yield* LogReader.look(paths.slice(0, 1)), 9, all)
+        assert.deepStrictEqual(
+          found.filter((line) => line.length !== length),
+          ["first", "y".repeat(70_000)]
+        )
+        assert.strictEqual(found.length, length > 1_100_000 ? 2 : length <= 1_048_576 ? 3 : found.length)
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("follows past what is no line, also when its end comes later", () =>
+    Effect.gen(function* () {
+      const [file] = (yield* files) as [string, string, string]
+      const found: Array<string> = []
+      let position: LogReader.Position | undefined
+      const poll = Effect.gen(function* () {
+        found.length = 0
+        position = yield* LogReader.follow(yield* LogReader.look([file]), position, (line) =>
+          Effect.sync(() => void found.push(line))
+        )
+        return [...found]
+      })
+      fs.writeFileSync(file, `a\n${"x".repeat(1_500_000)}`)
+      assert.deepStrictEqual(yield* poll, ["a"])
+      fs.appendFileSync(file, "x".repeat(1_500_000))
+      assert.deepStrictEqual(yield* poll, [])
+      fs.appendFileSync(file, "end of it\nb\n")
+      assert.deepStrictEqual(yield* poll, ["b"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

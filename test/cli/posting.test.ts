@@ -286,6 +286,27 @@ describe("athena install, where events are posted", () => {
     })
   )
 
+  it.live("takes the hooks out and says so where HOME is not set, which other agents would need", () =>
+    Effect.gen(function* () {
+      const { athena, folder, home, project, settings, start } = yield* scratch
+      const env = { ATHENA_HOME: home, ATHENA_DAEMON: "on", CLAUDE_CONFIG_DIR: path.dirname(settings) }
+      const uninstall = Cli.run(["uninstall"], { env, cwd: project })
+      yield* athena(["install"])
+      yield* athena(["install", "--scope", "project"])
+      const requests = yield* start()
+      const first = yield* uninstall
+      assert.deepStrictEqual([first.code, first.stderr], [0, ""])
+      assert.include(first.stdout, `Claude Code: ${settings} held nothing else and is removed`)
+      // Those of the project are still there.
+      assert.deepStrictEqual(requests, [])
+      yield* athena(["uninstall", "--scope", "project"], { HOME: path.join(folder, "nobody"), ATHENA_HOME: home })
+      yield* athena(["install"])
+      const { code, stderr, stdout } = yield* uninstall
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.include(stdout, "no agent has hooks any more, so the resident process was asked to end")
+    })
+  )
+
   it.live("warns of a token that may be committed", () =>
     Effect.gen(function* () {
       const { folder, json, settings, write } = yield* scratch

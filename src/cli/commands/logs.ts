@@ -27,7 +27,7 @@ const pathsIn = (folder: string) =>
   }))
 
 const show = (lines: ReadonlyArray<LogText.Line>, json: boolean) =>
-  Effect.forEach(lines, (line) => Console.log(json ? line.raw : LogText.format(line)), { discard: true })
+  Effect.forEach(lines, (line) => Console.log(json ? LogText.json(line) : LogText.format(line)), { discard: true })
 
 export const logs = Command.make(
   "logs",
@@ -48,11 +48,14 @@ export const logs = Command.make(
       Flag.withDescription("Only lines of this level or above"),
       Flag.withDefault("trace" as const)
     ),
-    json: Output.json.pipe(Flag.withDescription("Print the lines as they are: one JSON object each"))
+    json: Output.json.pipe(Flag.withDescription("Print one JSON object a line; what is none is left out"))
   },
   Effect.fnUntraced(function* ({ follow, json, level, lines }) {
     const paths = yield* pathsIn(yield* folder)
-    const isWanted = (raw: string) => LogText.isAtLeast(LogText.parse(raw), level)
+    const isWanted = (raw: string) => {
+      const line = LogText.parse(raw)
+      return LogText.isAtLeast(line, level) && (!json || LogText.json(line) !== undefined)
+    }
     const athena = yield* LogReader.look(paths.athena)
     const shim = yield* LogReader.look(paths.shim)
     const last = LogText.merge(

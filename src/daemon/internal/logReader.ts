@@ -18,27 +18,35 @@ export interface Seen {
 export interface Position {
   readonly id: string
   readonly offset: number
+  /** Whether that is amid a line that is too long to be one. */
+  readonly isAmid: boolean
 }
 
 const chunkBytes = 65_536
 
-/** What has no end of line for so long is no line; the rest of it is passed over. */
+/** What has no end of line for so long is no line, and is passed over. */
 const maxLineBytes = 1_048_576
+
+/** For how many bytes of a file the beginnings of such lines are looked for; what is before them is passed over too. */
+const maxPassedBytes = 64 * 1_048_576
 
 const newline = 10
 
-/** The files that are there, newest first. */
+/** The files that are there, newest first; what is no regular file may never end, or never begin. */
 export const look = (paths: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const found = yield* Effect.forEach(paths, (path) =>
       Effect.option(Effect.map(fs.stat(path), (info) => ({ path, info })))
     )
-    return found.flatMap(Option.toArray).map(({ info, path }): Seen => ({
-      path,
-      id: `${info.dev}:${Option.getOrElse(info.ino, () => path)}`,
-      size: Number(info.size)
-    }))
+    return found
+      .flatMap(Option.toArray)
+      .filter(({ info }) => info.type === "File")
+      .map(({ info, path }): Seen => ({
+        path,
+        id: `${info.dev}:${Option.getOrElse(info.ino, () => path)}`,
+        size: Number(info.size)
+      }))
   })
 
 /** Some bytes of a file; fewer where it has become shorter. */
@@ -56,26 +64,44 @@ const bytesOf = (file: FileSystem.File, from: number, length: number) =>
 
 const linesOf = (bytes: Buffer): Array<string> => bytes.toString("utf8").split("\n")
 
+/** The parts of a file that are read backwards: where its lines begin. */
+interface Part {
+  /** Whole lines, the oldest first. */
+  readonly lines: ReadonlyArray<string>
+  /** The end of a line whose beginning was not read yet; `undefined` where that line is too long to be one. */
+  readonly rest: Buffer | undefined
+}
+
+/** What comes of some bytes, which end where a rest begins. */
+const partOf = (bytes: Buffer, rest: Buffer | undefined, isFirst: boolean): Part => {
+  // Of a line that is too long nothing is kept, so its beginning is all that is looked for.
+  const last = rest === undefined ? bytes.lastIndexOf(newline) : 0
+  if (last < 0) return { lines: [], rest: undefined }
+  const all = rest === undefined ? bytes.subarray(0, last) : Buffer.concat([bytes, rest])
+  if (isFirst) return { lines: linesOf(all), rest: Buffer.alloc(0) }
+  const first = all.indexOf(newline)
+  const begun = first < 0 ? all : all.subarray(0, first)
+  return {
+    lines: first < 0 ? [] : linesOf(all.subarray(first + 1)),
+    rest: begun.length > maxLineBytes ? undefined : begun
+  }
+}
+
 /** The last lines of a file that are wanted, newest first, at most so many. */
 const lastOf = ({ path, size }: Seen, limit: number, isWanted: (line: string) => boolean) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const file = yield* fs.open(path)
     const found: Array<string> = []
-    /** The end of a line whose beginning was not read yet. */
-    let rest = Buffer.alloc(0)
-    for (let end = size; end > 0 && found.length < limit;) {
+    let rest: Buffer | undefined = Buffer.alloc(0)
+    let passed = 0
+    for (let end = size; end > 0 && found.length < limit && passed <= maxPassedBytes;) {
       const start = Math.max(0, end - chunkBytes)
-      const bytes = Buffer.concat([yield* bytesOf(file, start, end - start), rest])
-      const first = start === 0 ? -1 : bytes.indexOf(newline)
-      rest = Buffer.from(first < 0 ? bytes : bytes.subarray(0, first)).subarray(0, maxLineBytes)
-      if (start === 0) rest = Buffer.alloc(0)
-      const whole = start === 0 ? bytes : first < 0 ? Buffer.alloc(0) : bytes.subarray(first + 1)
-      found.push(
-        ...linesOf(whole)
-          .toReversed()
-          .filter((line) => line !== "" && isWanted(line))
-      )
+      const part: Part = partOf(yield* bytesOf(file, start, end - start), rest, start === 0)
+      const wanted = part.lines.filter((line) => line !== "" && isWanted(line))
+      found.push(...wanted.toReversed())
+      rest = part.rest
+      if (rest === undefined) passed += end - start
       end = start
     }
     return found.slice(0, limit)
@@ -92,41 +118,47 @@ export const tail = (files: ReadonlyArray<Seen>, limit: number, isWanted: (line:
     return found.toReversed()
   })
 
-/** Gives the lines of a file from a byte on; gives how far the last whole line goes. */
-const read = <E, R>({ path, size }: Seen, from: number, each: (line: string) => Effect.Effect<void, E, R>) =>
+/** Gives the lines of a file from a position on; gives how far the last whole line goes. */
+const read = <E, R>({ id, path, size }: Seen, from: Position, each: (line: string) => Effect.Effect<void, E, R>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const file = yield* fs.open(path)
+    let { isAmid, offset: at } = from
     let rest = Buffer.alloc(0)
-    let at = from
     while (at < size) {
       const bytes = yield* bytesOf(file, at, Math.min(chunkBytes, size - at))
       if (bytes.length === 0) break
       at += bytes.length
-      const all = Buffer.concat([rest, bytes])
+      const first = isAmid ? bytes.indexOf(newline) : -1
+      if (isAmid && first < 0) continue
+      isAmid = false
+      const all = Buffer.concat([rest, bytes.subarray(first + 1)])
       const last = all.lastIndexOf(newline)
       const lines = last < 0 ? [] : linesOf(all.subarray(0, last))
       rest = Buffer.from(all.subarray(last + 1))
-      if (rest.length > maxLineBytes) rest = Buffer.alloc(0)
+      isAmid = rest.length > maxLineBytes
+      if (isAmid) rest = Buffer.alloc(0)
       for (const line of lines) if (line !== "") yield* each(line)
     }
-    return at - rest.length
+    return { id, offset: at - rest.length, isAmid } satisfies Position
   }).pipe(Effect.scoped)
 
 /** Where the reading of a log goes on after `tail`. */
 export const endOf = (files: ReadonlyArray<Seen>): Position | undefined =>
-  files[0] === undefined ? undefined : { id: files[0].id, offset: files[0].size }
+  files[0] === undefined ? undefined : { id: files[0].id, offset: files[0].size, isAmid: false }
 
-/** What has not been read yet, oldest first: from which file, and from which byte on. */
+const beginningOf = ({ id }: Seen): Position => ({ id, offset: 0, isAmid: false })
+
+/** What has not been read yet, oldest first: from which file, and from where on. */
 const unread = (files: ReadonlyArray<Seen>, position: Position | undefined) => {
-  const all = files.map((file) => ({ file, from: 0 }))
+  const all = files.map((file) => ({ file, from: beginningOf(file) }))
   if (position === undefined) return all.toReversed()
   const index = files.findIndex(({ id }) => id === position.id)
   // The files were removed; the rotated ones that are left have been read.
   if (index < 0) return all.slice(0, 1)
   const file = files[index]!
   // A file that is shorter than it was has been emptied.
-  const from = position.offset <= file.size ? position.offset : 0
+  const from = position.offset <= file.size ? position : beginningOf(file)
   return [{ file, from }, ...all.slice(0, index).toReversed()]
 }
 
@@ -138,8 +170,6 @@ export const follow = <E, R>(
 ) =>
   Effect.gen(function* () {
     let reached = position
-    for (const { file, from } of unread(files, position)) {
-      reached = { id: file.id, offset: yield* read(file, from, each) }
-    }
+    for (const { file, from } of unread(files, position)) reached = yield* read(file, from, each)
     return reached
   })
