@@ -209,6 +209,28 @@ describe("the shim", () => {
     )
   }
 
+  for (const [what, text] of [
+    ["is gone", undefined],
+    ["is half written", "module.exports = {"]
+  ] as const) {
+    live(
+      `answers with nothing where what it needs in process ${what}, as while an update is under way`,
+      Effect.gen(function* () {
+        const { home, installed, project, shim } = yield* scratch
+        const bundle = path.join(installed, "hook.cjs")
+        if (text === undefined) fs.rmSync(bundle)
+        else fs.writeFileSync(bundle, text)
+        // Found out when it is read first, and when an answer has come.
+        for (const daemon of ["off", "on"]) {
+          if (daemon === "on") yield* FakeDaemon.start(home, respond(503))
+          const { code, stderr, stdout } = yield* shim(stop(project), { env: { ATHENA_DAEMON: daemon } })
+          assert.deepStrictEqual([code, stdout], [0, "{}\n"], stderr)
+          assert.match(stderr, /^athena hook: [^\n]+\n$/)
+        }
+      })
+    )
+  }
+
   live(
     "does it in process where nobody is there: no home, no socket, one that was left behind, one that is stopped",
     Effect.gen(function* () {

@@ -71,17 +71,15 @@ const describe = (reply: Reply | string): string => (typeof reply === "string" ?
 /** Whether the event was taken. */
 const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
-const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
+const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
   const found = findHome(args)
   const home = isOff() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
 
-  const inProcess = (): void => {
-    release()
+  const inProcess = (): void =>
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
-  }
   if (home === undefined) return inProcess()
 
   const places = placesOf(home)
@@ -130,21 +128,13 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     process.stdout.write("{}\n")
     return
   }
+  // Until the way in process, whose bundle may be gone while an update is under way, does this by itself.
   process.on("uncaughtException", failed)
   // The last resort, for what nothing else ends.
-  const end = setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
-  // From then on the way in process does this by itself.
-  const release = (): void => {
-    process.off("uncaughtException", failed)
-    clearTimeout(end)
-  }
+  setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
   HookStreams.readInput(maxPayloadBytes, (input) => {
-    try {
-      if (input instanceof Error) failed(input)
-      else answer(folder, args, input, release)
-    } catch (error) {
-      failed(error)
-    }
+    if (input instanceof Error) failed(input)
+    else answer(folder, args, input)
   })
   // Loaded while a thread waits for the event.
   if (!isOff()) builtin("node:net")
