@@ -34,13 +34,7 @@ const findHome = (args: ReadonlyArray<string>): string | undefined => {
 }
 
 const placesOf = (home: string): Layout.Layout =>
-  Layout.of(home, {
-    platform: process.platform,
-    get temporary() {
-      return builtin("node:os").tmpdir()
-    },
-    uid: process.getuid?.()
-  })
+  Layout.of(home, { platform: process.platform, uid: process.getuid?.() })
 
 /** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
 const uuid = (): string =>
@@ -68,6 +62,9 @@ const wantsAnother = (reply: Reply | string): boolean =>
 
 const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
 
+/** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
+const isUnheard = ({ body }: Reply): boolean => body.includes('"port":null')
+
 /** Whether the event was taken. */
 const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
@@ -83,17 +80,18 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   if (home === undefined) return inProcess()
 
   const places = placesOf(home)
-  const instead = (why: Reply | string): void => {
+  const instead = (why: Reply | string, reason = describe(why)): void => {
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
       const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
-      Trace.append(places, { event: Question.eventOf(body), reason: describe(why), next })
+      Trace.append(places, { event: Question.eventOf(body), reason, next })
     })
     inProcess()
   }
   const replied = (reply: Reply | string): void => {
     if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
+    if (revives && isUnheard(reply)) return instead(reply, "no port")
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
