@@ -79,6 +79,17 @@ describe("athena serve", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("holds nothing open of who started it but its streams", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const { home } = yield* Cli.scratch
+      const { pid } = yield* serve({ home, pipe: 200 })
+      const open = fs.readdirSync(`/proc/${pid}/fd`)
+      assert.include(open, "2")
+      assert.notInclude(open, "200")
+    }).pipe(Effect.scoped)
+  )
+
   for (const what of ["the folder of the process", "the home"]) {
     it.live(`ends when ${what} was removed, and leaves what is another process's by then`, () =>
       Effect.gen(function* () {
