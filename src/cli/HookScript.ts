@@ -25,8 +25,9 @@ const isOwn = (folder: string): boolean => {
  * to replace. Without it the command is slower and nothing else.
  */
 export const codeFolder = (): string | undefined => {
-  const home = process.env["ATHENA_HOME"] || `${builtin("node:os").homedir()}/.athena`
   try {
+    // A user that the system does not know has no home.
+    const home = process.env["ATHENA_HOME"] || `${builtin("node:os").homedir()}/.athena`
     return isOwn(home) && isOwn(`${home}/compile-cache`) ? `${home}/compile-cache` : undefined
   } catch {
     return undefined

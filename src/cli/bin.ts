@@ -5,6 +5,7 @@
  * of them that a hook does not use.
  */
 import * as HookScript from "./HookScript.ts"
+import * as InheritedFiles from "./inheritedFiles.ts"
 import type * as Main from "./main.ts"
 import * as NodeVersion from "./nodeVersion.ts"
 import * as Shim from "./shim/Shim.ts"
@@ -13,6 +14,8 @@ import * as Shim from "./shim/Shim.ts"
 const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")
 
 const runMain = (): void => {
+  // It outlives whoever starts it.
+  if (process.argv[2] === "serve") InheritedFiles.close()
   const module = process.getBuiltinModule("node:module")
   // The demonstration writes nowhere but to its own folder.
   const folder = process.argv[2] === "demo" ? undefined : HookScript.codeFolder()

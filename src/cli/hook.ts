@@ -143,6 +143,7 @@ const program = (answered: (event: string) => void, event: Event, around: Around
 
 /** Answers an event, says which it was and ends the process. */
 export const main = (answered: (event: string) => void, event: Event, around: Around = (hook) => hook): void => {
+  process.removeAllListeners("uncaughtException")
   process.on("uncaughtException", (error) => finish(failed(error)))
   // The last resort, for what no fiber can be interrupted in: so it is no fiber's own time-out.
   setTimeout(() => finish(failed(new Error(`no answer within ${HookStreams.lifetimeMs} ms`))), HookStreams.lifeLeftMs())

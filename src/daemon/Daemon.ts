@@ -2,8 +2,8 @@
  * The resident process: what hooks need, opened once and kept.
  *
  * It holds the database, the cache, the recorder of events and the profiler, and answers over HTTP, see `DaemonServer`. It
- * ends when it is asked to, after a time with nothing to do, or when it has grown too large; what it was told by then is
- * safe on this host.
+ * ends when it is asked to, after a time with nothing to do, when it has grown too large, or when its home was removed; what
+ * it was told by then is safe on this host, unless it was removed with the home.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ import * as OpenSessions from "./internal/openSessions.ts"
 import { Presence, type State } from "./internal/presence.ts"
 
 /**
- * Why a process ended: it was asked to, it had nothing to do, or it had grown too large.
+ * Why a process ended: it was asked to, it had nothing to do, it had grown too large, or its home was removed.
  *
  * @category models
  * @since 0.1.0
@@ -66,6 +66,8 @@ export interface DaemonOptions {
    * when absent.
    */
   readonly idle?: Duration.Input | undefined
+  /** Whether its home is this process's still, see `DaemonLock.watch`; always when absent. Asked every 5 seconds. */
+  readonly isOfHome?: (() => boolean) | undefined
   /** How much memory the program may have, in bytes, before this ends. No limit when absent. */
   readonly maxMemory?: number | undefined
   /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
@@ -78,12 +80,13 @@ export interface DaemonOptions {
 /** How often it looks whether it should end. */
 const lookEvery = Duration.seconds(5)
 
-const lifecycle = ({ idle, maxMemory }: DaemonOptions, sessions: OpenSessions.OpenSessions) =>
+const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenSessions.OpenSessions) =>
   Lifecycle.layer({
     every: lookEvery,
     idle: Duration.fromInputUnsafe(idle ?? "30 minutes"),
     maxMemory: maxMemory ?? Number.POSITIVE_INFINITY,
-    openSessions: sessions.count
+    openSessions: sessions.count,
+    isOfHome: isOfHome ?? (() => true)
   })
 
 /** The driver of Postgres is loaded only where there is such a server. */
@@ -140,7 +143,7 @@ const parts = (options: DaemonOptions) => {
 /**
  * Runs the process until there is a reason to end, and gives the reason. One that is interrupted ends in order as well.
  *
- * Fails with `ServeError` where the socket can't be listened on, and where the folder of the memory can't be made. Only one
+ * Fails with `SocketUnusable` where the socket can't be listened on, and where the folder of the memory can't be made. Only one
  * may run in a folder at a time: see `DaemonLock`.
  *
  * @category combinators

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as fs from "node:fs"
+import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
@@ -19,6 +20,7 @@ import type * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Database from "../sql/Database.ts"
+import { fileMark } from "./internal/fileMark.ts"
 import { layoutOf } from "./internal/hostLayout.ts"
 import { problemOf } from "./internal/privateFolder.ts"
 import { startTimeOf } from "./internal/startTime.ts"
@@ -134,8 +136,8 @@ class Busy extends Data.TaggedError("Busy")<{}> {}
 const isBusy = (cause: unknown): boolean =>
   typeof cause === "object" && cause !== null && "errcode" in cause && (Number(cause.errcode) & 0xff) === busy
 
-/** Makes the folder where there is none, and closes it to others where it is ours and open. */
-const ownFolder = (folder: string) =>
+/** Makes the folder where there is none, and closes it to others where it is ours and open. `advice` is what else to do. */
+const ownFolder = (folder: string, advice: string) =>
   Effect.gen(function* () {
     yield* Database.makeFolder(folder)
     if (problemOf(folder) === "open to others") yield* (yield* FileSystem.FileSystem).chmod(folder, 0o700)
@@ -148,12 +150,20 @@ const ownFolder = (folder: string) =>
         const problem = problemOf(folder)
         return problem === undefined
           ? Effect.void
-          : Effect.fail(
-              new FolderRefused({ folder, detail: `it is ${problem}; set ATHENA_HOME to a folder of your own` })
-            )
+          : Effect.fail(new FolderRefused({ folder, detail: `it is ${problem}; ${advice}` }))
       })
     )
   )
+
+/** The folder of the socket, where that is another one. It goes with the scope. */
+const socketFolder = (socket: string) =>
+  Effect.gen(function* () {
+    const folder = path.dirname(socket)
+    yield* Effect.acquireRelease(ownFolder(folder, "remove it, or set ATHENA_HOME to a shorter path"), () =>
+      // Not where another process listens there by now.
+      Effect.ignore(Effect.try(() => fs.rmdirSync(folder)))
+    )
+  })
 
 const decodeIdentity = Schema.decodeEffect(Schema.fromJsonString(Identity))
 
@@ -228,18 +238,37 @@ const currentIdentity = (version: string): Effect.Effect<Identity> =>
   })
 
 /** Says who holds the lock, for as long as it is held. The file is whole before it gets its name. */
-const published = (file: string, identity: Identity) =>
+const published = (home: string, own: Identity) =>
   Effect.gen(function* () {
+    const file = layoutOf(home).identity
     const files = yield* FileSystem.FileSystem
-    const draft = `${file}.${identity.pid}`
+    const draft = `${file}.${own.pid}`
     const write = Effect.andThen(
-      files.writeFileString(draft, JSON.stringify(identity), { mode: 0o600 }),
+      files.writeFileString(draft, JSON.stringify(own), { mode: 0o600 }),
       files.rename(draft, file)
     )
     yield* Effect.acquireRelease(
       Effect.mapError(write, (cause) => new LockUnusable({ file, cause })),
-      () => Effect.ignore(files.remove(file))
+      () =>
+        // Where the lock was removed, the file may be of who has made another one.
+        Effect.flatMap(identity(home), (last) =>
+          last?.instance === own.instance ? Effect.ignore(files.remove(file)) : Effect.void
+        )
     )
+  })
+
+/**
+ * Begins to look whether the lock that this process has just taken stays the lock of the home: not when its file, or the
+ * whole home, is removed or replaced. Then another process may take the lock anew, and nobody finds this one any more.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const watch = (home: string): Effect.Effect<() => boolean> =>
+  Effect.sync(() => {
+    const file = layoutOf(home).lock
+    const own = fileMark(file)
+    return () => own !== undefined && fileMark(file) === own
   })
 
 /**
@@ -268,11 +297,14 @@ export const acquire = (
 ): Effect.Effect<Identity, DaemonLockError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const places = layoutOf(options.home)
-    yield* ownFolder(places.folder)
+    yield* ownFolder(places.folder, "set ATHENA_HOME to a folder of your own")
     yield* Effect.catchTag(locked(places.lock), "Busy", () =>
       Effect.flatMap(identity(options.home), (holder) => Effect.fail(new Held({ identity: holder })))
     )
+    if (process.platform !== "win32" && path.dirname(places.socket) !== places.folder) {
+      yield* socketFolder(places.socket)
+    }
     const holder = yield* currentIdentity(options.version)
-    yield* published(places.identity, holder)
+    yield* published(options.home, holder)
     return holder
   }).pipe(Effect.uninterruptible)

@@ -26,11 +26,11 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
@@ -42,9 +42,28 @@ import * as Guard from "./internal/guard.ts"
 import * as Intake from "./internal/intake.ts"
 import { headers as names, protocol } from "./internal/layout.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
+import * as OwnSocket from "./internal/ownSocket.ts"
 import * as Ports from "./internal/ports.ts"
 import { Presence } from "./internal/presence.ts"
 import * as Survey from "./internal/survey.ts"
+
+/**
+ * The socket can't be listened on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SocketUnusable extends Schema.TaggedError<SocketUnusable>(
+  "athena-hooks/daemon/DaemonServer/SocketUnusable"
+)("SocketUnusable", {
+  socket: Schema.String,
+  /** What the system says, such as `EACCES`. */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `${this.socket} can't be listened on (${this.code}); look who may write in its folder, or set ATHENA_HOME to another one`
+  }
+}
 
 /**
  * Options of the server.
@@ -168,6 +187,12 @@ const about = Layer.unwrap(
   )
 )
 
+const codeOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null) return "unknown"
+  if ("code" in error && typeof error.code === "string") return error.code
+  return "cause" in error ? codeOf(error.cause) : "unknown"
+}
+
 /** What an attempt has opened is closed at once where it fails, and with the scope where it does not. */
 const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
   Effect.gen(function* () {
@@ -182,7 +207,7 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
  * Provides the server: it listens on the socket when the Layer is built, and on the port as soon as that is free. When the
  * scope closes it takes no more requests, and those that are being answered are, within 2 seconds.
  *
- * Fails with `ServeError` where the socket can't be listened on.
+ * Fails with `SocketUnusable` where the socket can't be listened on.
  *
  * @category layers
  * @since 0.1.0
@@ -190,7 +215,6 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
 export const layer = (options: DaemonServerOptions) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const files = yield* FileSystem.FileSystem
       const presence = yield* Presence
       const perSecond = Math.max(1, options.requestsPerSecond ?? 1_000)
       const intake = Intake.make({
@@ -253,9 +277,10 @@ export const layer = (options: DaemonServerOptions) =>
       )
       // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who
       // reaches it finds everything there.
-      yield* Effect.ignore(files.remove(socket, { force: true }))
-      yield* listen({ _tag: "Socket" }, { path: socket })
-      yield* Effect.orElseSucceed(files.chmod(socket, 0o600), () => undefined)
+      yield* Effect.mapError(
+        OwnSocket.listen(socket, (path) => listen({ _tag: "Socket" }, { path })),
+        (error) => new SocketUnusable({ socket, code: codeOf(error) })
+      )
       // The last to be added is the first to run.
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

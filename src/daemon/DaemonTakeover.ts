@@ -3,7 +3,8 @@
  *
  * One that answers and is as new stays. An older one is asked to end. One that does not answer is ended, but only where
  * it is proven to be the holder of the lock: the lock is held, and the process of that number started when the holder
- * said it did. Without the proof nothing is ever ended.
+ * said it did. Without the proof nothing is ever ended. Whoever was found to be the holder is asked and ended only while it
+ * is: where another one took its place meanwhile, that one is met as any other.
  *
  * @since 0.1.0
  */
@@ -134,22 +135,39 @@ const refuse = (home: string, detail: string) =>
 const durationOf = (input: Duration.Input | undefined, otherwise: Duration.Input): Duration.Duration =>
   Duration.fromInputUnsafe(input ?? otherwise)
 
-/** Ends the holder by a signal, if it is proven to be it, and takes the lock. The proof is asked for before each signal. */
-const force = ({ lock, options }: Contest, why: string) =>
+/** Who is to be replaced; `null` where that can't be read. */
+type Holder = DaemonLock.Identity | null
+
+type Contending = Effect.Effect<Outcome, DaemonTakeoverError, DaemonClient | Needs>
+
+/** The lock, where it is free; what comes of it where it is held by another one than the one that is to be replaced. */
+const takeFrom = (
+  contest: Contest,
+  holder: Holder
+): Effect.Effect<Option.Option<Outcome>, DaemonTakeoverError, DaemonClient | Needs> =>
   Effect.gen(function* () {
+    const free = yield* contest.lock
+    if (Option.isSome(free)) return Option.some(acquired(free.value, true))
+    const current = yield* DaemonLock.identity(contest.options.home)
+    return current?.instance === holder?.instance ? Option.none() : Option.some(yield* contend(contest))
+  })
+
+/** Ends the holder by a signal, if it is proven to be it, and takes the lock. The proof is asked for before each signal. */
+const force = (contest: Contest, holder: Holder, why: string): Contending =>
+  Effect.gen(function* () {
+    const { options } = contest
     for (const [name, limit] of [
       ["SIGTERM", durationOf(options.grace, "2 seconds")],
       ["SIGKILL", durationOf(options.ending, "10 seconds")]
     ] as const) {
-      const free = yield* lock
-      if (Option.isSome(free)) return acquired(free.value, true)
-      const holder = yield* DaemonLock.identity(options.home)
+      const before = yield* takeFrom(contest, holder)
+      if (Option.isSome(before)) return before.value
       if (holder === null || !DaemonLock.isAlive(holder)) {
         return yield* refuse(options.home, `${why} and is not proven to be athena's, so it was left alone`)
       }
       yield* signal(holder.pid, name)
-      const taken = yield* within(limit, () => lock)
-      if (Option.isSome(taken)) return acquired(taken.value, true)
+      const taken = yield* within(limit, () => takeFrom(contest, holder))
+      if (Option.isSome(taken)) return taken.value
     }
     return yield* refuse(options.home, `${why} and can't be ended`)
   })
@@ -180,51 +198,54 @@ const meet = ({ lock, options }: Contest) =>
   })
 
 /** Asks an older holder to end, and takes its place. */
-const replace = (contest: Contest) =>
+const replace = (contest: Contest, holder: Holder): Contending =>
   Effect.gen(function* () {
     const client = yield* DaemonClient
+    const before = yield* takeFrom(contest, holder)
+    if (Option.isSome(before)) return before.value
     yield* Effect.ignore(client.stop)
-    const taken = yield* within(durationOf(contest.options.ending, "10 seconds"), () => contest.lock)
+    const taken = yield* within(durationOf(contest.options.ending, "10 seconds"), () => takeFrom(contest, holder))
     return Option.isSome(taken)
-      ? acquired(taken.value, true)
-      : yield* force(contest, "is of an older version, was asked to end and did not,")
+      ? taken.value
+      : yield* force(contest, holder, "is of an older version, was asked to end and did not,")
   })
 
 /** A holder that won't say how it is: of another protocol, or with another token. */
-const replaceRefusing = (contest: Contest, refusal: Refused) =>
+const replaceRefusing = (contest: Contest, holder: Holder, refusal: Refused): Contending =>
   Effect.gen(function* () {
     const { home, version } = contest.options
-    const holder = refusal.version ?? (yield* DaemonLock.identity(home))?.version
-    return holder !== undefined && isOlder(holder, version)
-      ? yield* force(contest, "is of an older version that can't be asked to end")
+    const found = refusal.version ?? holder?.version
+    return found !== undefined && isOlder(found, version)
+      ? yield* force(contest, holder, "is of an older version that can't be asked to end")
       : yield* refuse(home, `refuses to answer (status ${refusal.status})`)
   })
 
 /** One that is silent because it has only just begun is left alone. */
-const replaceSilent = (contest: Contest) =>
+const replaceSilent = (contest: Contest, holder: Holder): Contending =>
   Effect.gen(function* () {
-    const holder = yield* DaemonLock.identity(contest.options.home)
     if (holder !== null && DaemonLock.isAlive(holder)) {
       const startedAt = Option.map(DateTime.make(holder.startedAt), DateTime.toEpochMillis)
       const age = (yield* Clock.currentTimeMillis) - Option.getOrElse(startedAt, () => 0)
       const startup = Duration.toMillis(durationOf(contest.options.startup, "30 seconds"))
       if (age >= 0 && age < startup) return { _tag: "Starting", identity: holder } satisfies Outcome as Outcome
     }
-    return yield* force(contest, "does not answer")
+    return yield* force(contest, holder, "does not answer")
   })
 
-const contend = (contest: Contest) =>
+const contend = (contest: Contest): Contending =>
   Effect.gen(function* () {
+    // Known before it is asked, so that whoever takes its place afterwards is told from it.
+    const holder = yield* DaemonLock.identity(contest.options.home)
     const met = yield* meet(contest)
-    if (Option.isNone(met)) return yield* replaceSilent(contest)
+    if (Option.isNone(met)) return yield* replaceSilent(contest, holder)
     switch (met.value._tag) {
       case "Free":
         return acquired(met.value.identity, false)
       case "Refused":
-        return yield* replaceRefusing(contest, met.value.refusal)
+        return yield* replaceRefusing(contest, holder, met.value.refusal)
       case "Answered": {
         const { health } = met.value
-        if (isOlder(health.version, contest.options.version)) return yield* replace(contest)
+        if (isOlder(health.version, contest.options.version)) return yield* replace(contest, holder)
         return { _tag: "AlreadyRunning", health } satisfies Outcome as Outcome
       }
     }

@@ -477,8 +477,6 @@ const attempt = (policy: Policy) =>
     Effect.annotateLogs({ module: "Retention" })
   )
 
-const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
-
 /**
  * Prunes a minute from now, and then again and again. It never fails: what goes wrong is logged, and tried again some
  * minutes later. What was pruned is logged, and counted by the metric `athena_retention_events`.

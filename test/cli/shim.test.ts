@@ -209,6 +209,77 @@ describe("the shim", () => {
     )
   }
 
+  for (const [what, text] of [
+    ["is gone", undefined],
+    ["is half written", "module.exports = {"]
+  ] as const) {
+    live(
+      `answers with nothing where what it needs in process ${what}, as while an update is under way`,
+      Effect.gen(function* () {
+        const { home, installed, project, shim } = yield* scratch
+        const bundle = path.join(installed, "hook.cjs")
+        if (text === undefined) fs.rmSync(bundle)
+        else fs.writeFileSync(bundle, text)
+        // Found out when it is read first, and when an answer has come.
+        for (const daemon of ["off", "on"]) {
+          if (daemon === "on") yield* FakeDaemon.start(home, respond(503))
+          const { code, stderr, stdout } = yield* shim(stop(project), { env: { ATHENA_DAEMON: daemon } })
+          assert.deepStrictEqual([code, stdout], [0, "{}\n"], stderr)
+          assert.match(stderr, /^athena hook: [^\n]+\n$/)
+        }
+      })
+    )
+  }
+
+  live(
+    "works in process where the folder of the process can't be looked at",
+    Effect.gen(function* () {
+      const { folder, installed, project, shim } = yield* scratch
+      fs.copyFileSync(path.join(dist, "hook-postgres.cjs"), path.join(installed, "hook-postgres.cjs"))
+      const circle = path.join(folder, "circle")
+      fs.symlinkSync("circle", circle)
+      // Nothing listens there: it is enough to see who complains.
+      const env = { ATHENA_HOME: circle, ATHENA_DATABASE_URL: "postgres://ada:x@127.0.0.1:1/x" }
+      const off = yield* shim(stop(project), { env: { ...env, ATHENA_DAEMON: "off" } })
+      assert.deepStrictEqual(yield* shim(stop(project), { env }), off)
+      assert.deepStrictEqual([off.code, off.stdout], [0, "{}\n"])
+    })
+  )
+
+  live(
+    "works in process for a user that the system does not know, without a home",
+    Effect.gen(function* () {
+      if (process.getuid?.() !== 0) return
+      const { folder, home, installed, project } = yield* scratch
+      fs.chmodSync(installed, 0o755)
+      const unknown = `process.setgid(54321); process.setuid(54321); delete process.env.HOME`
+      fs.writeFileSync(path.join(folder, "unknown.cjs"), unknown)
+      const { code, stderr, stdout } = yield* Cli.run(["hook"], {
+        script: path.join(installed, "shim.cjs"),
+        input: stop(project),
+        env: { NODE_OPTIONS: `--require ${path.join(folder, "unknown.cjs")}` }
+      })
+      assert.deepStrictEqual([code, stdout], [0, "{}\n"], stderr)
+      assert.match(stderr, /^athena hook: [^\n]*HOME[^\n]*\n$/)
+      assert.isFalse(fs.existsSync(home))
+    })
+  )
+
+  live(
+    "says that a version of Node.js is too old that can't give it a module",
+    Effect.gen(function* () {
+      const { folder, project, shim } = yield* scratch
+      const old = path.join(folder, "old.cjs")
+      fs.writeFileSync(
+        old,
+        'Object.defineProperty(process.versions, "node", { value: "18.20.0" }); process.getBuiltinModule = undefined'
+      )
+      const { code, stderr, stdout } = yield* shim(stop(project), { env: { NODE_OPTIONS: `--require ${old}` } })
+      assert.deepStrictEqual([code, stdout], [0, "{}\n"], stderr)
+      assert.match(stderr, /^athena needs Node.js [^\n]+\n$/)
+    })
+  )
+
   live(
     "does it in process where nobody is there: no home, no socket, one that was left behind, one that is stopped",
     Effect.gen(function* () {
@@ -392,6 +463,19 @@ describe("the shim", () => {
       assert.deepStrictEqual(said(yield* revive), {})
       assert.deepStrictEqual(recorded(home), ["All done."])
       yield* started(home)
+    })
+  )
+
+  live(
+    "does in process what is posted to a process that has no port",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const health = { ...FakeDaemon.healthOf(home), port: null, problem: "port 21234 is held by another program" }
+      yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, health))
+      assert.deepStrictEqual(said(yield* shim(end(project), { args: ["--revive"] })), {})
+      assert.deepStrictEqual(recorded(home), ["session ended (other)"])
+      const [{ next, reason }] = traces(home) as [Trace]
+      assert.deepStrictEqual([reason, next], ["no port", "it is left as it is"])
     })
   )
 

@@ -69,6 +69,15 @@ describe("the resident process", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("says what to do where its socket can't be listened on", () =>
+    Effect.gen(function* () {
+      const socket = "/nowhere/at/all/socket"
+      const error = yield* Effect.flip(Resident.run({ socket }))
+      assert.strictEqual(error._tag, "SocketUnusable")
+      assert.match(error.message, /^\/nowhere\/at\/all\/socket [^]*\(\w+\)[^]*ATHENA_HOME/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("says nothing at all without it", () =>
     Effect.gen(function* () {
       const resident = yield* Resident.start()

@@ -61,6 +61,45 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
+  it.live("makes the folder of a socket that lies elsewhere, and refuses one of another user", () =>
+    Effect.gen(function* () {
+      const home = path.join(yield* homeIn, "x".repeat(200))
+      const folder = path.dirname(FakeDaemon.layoutOf(home).socket)
+      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true })))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* acquire(home)
+          assert.strictEqual(fs.statSync(folder).mode & 0o777, 0o700)
+        })
+      )
+      assert.isFalse(fs.existsSync(folder))
+      if (process.getuid?.() !== 0) return
+      fs.mkdirSync(folder)
+      fs.chownSync(folder, 65_534, 65_534)
+      const error = yield* Effect.flip(acquire(home))
+      assert.strictEqual(error._tag, "FolderRefused")
+      assert.include(error.message, "of another user")
+      assert.include(error.message, "shorter path")
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("looks whether its lock is still that of the home, and leaves the identity of another holder", () =>
+    Effect.gen(function* () {
+      const home = yield* homeIn
+      const places = FakeDaemon.layoutOf(home)
+      const scope = yield* Scope.make()
+      yield* Scope.provide(acquire(home), scope)
+      const isOfHome = yield* DaemonLock.watch(home)
+      assert.isTrue(isOfHome())
+      fs.rmSync(places.folder, { recursive: true })
+      assert.isFalse(isOfHome())
+      const other = yield* acquire(home)
+      assert.isFalse(isOfHome())
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* DaemonLock.identity(home), other)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
   it.live("refuses a folder of another user, a link and a file in its place", () =>
     Effect.gen(function* () {
       const home = yield* homeIn

@@ -13,6 +13,7 @@ import * as DaemonClient from "../../src/daemon/DaemonClient.ts"
 import * as DaemonLock from "../../src/daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../src/daemon/DaemonTakeover.ts"
 import { startTimeOf } from "../../src/daemon/internal/startTime.ts"
+import { appeared } from "../utils/appeared.ts"
 import * as FakeDaemon from "../utils/FakeDaemon.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Worker from "../utils/Worker.ts"
@@ -104,6 +105,27 @@ describe("DaemonTakeover", () => {
       assert.include(yield* holder.ended, "SIGTERM")
     })
   )
+
+  for (const later of ["1.0.0", "0.9.0"]) {
+    live(
+      `meets whoever took the place of the holder meanwhile, of version ${later}, as any other`,
+      Effect.gen(function* () {
+        const home = yield* homeIn
+        const old = yield* hold({ home, version: "0.1.0", stops: false, tells: true })
+        const contender = yield* Worker.start(path.join(import.meta.dirname, "contender.ts"), [home])
+        // While the older one is waited for, which was asked to end, somebody else is quicker.
+        yield* appeared(home, /^stop$/)
+        process.kill(contender.pid, "SIGSTOP")
+        yield* old.kill
+        const other = yield* hold({ home, version: later })
+        process.kill(contender.pid, "SIGCONT")
+        assert.strictEqual(yield* contender.ended, later === "1.0.0" ? "AlreadyRunning" : "Acquired")
+        if (later === "1.0.0") yield* isLeft(home)
+        // By itself, not by a signal.
+        else assert.strictEqual(yield* other.ended, "")
+      })
+    )
+  }
 
   live(
     "ends a holder that is stopped, of whatever version",

@@ -15,18 +15,29 @@ export interface Holding {
   readonly answers?: boolean
   /** Ends when it is asked to; else it says so and stays. */
   readonly stops?: boolean
+  /** Makes a file in the home, by the name of `stop`, when it is asked to end. */
+  readonly tells?: boolean
   /** Refuses every question with this status. */
   readonly refuses?: number
   /** What the file of its identity says instead of the truth. */
   readonly identity?: Readonly<Record<string, unknown>>
 }
 
-const { answers = true, home, identity, refuses, stops = true, version } = JSON.parse(process.argv[2]!) as Holding
+const {
+  answers = true,
+  home,
+  identity,
+  refuses,
+  stops = true,
+  tells = false,
+  version
+} = JSON.parse(process.argv[2]!) as Holding
 
 const respond: FakeDaemon.Respond = (request, response) => {
   if (refuses !== undefined) return response.writeHead(refuses, FakeDaemon.headers(version)).end()
   if (request.url === "/health") return FakeDaemon.answer(response, FakeDaemon.healthOf(home, version), version)
   response.writeHead(202, FakeDaemon.headers(version)).end()
+  if (tells) fs.writeFileSync(`${home}/stop`, "")
   if (stops) response.on("close", () => process.exit(0))
 }
 

@@ -6,12 +6,14 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Lifecycle from "../../src/daemon/internal/lifecycle.ts"
 
 let openSessions = 0
+let isOfHome = true
 
 const layer = Lifecycle.layer({
   idle: Duration.minutes(30),
   maxMemory: 256,
   every: Duration.seconds(5),
-  openSessions: () => openSessions
+  openSessions: () => openSessions,
+  isOfHome: () => isOfHome
 })
 
 const started = Effect.gen(function* () {
@@ -82,6 +84,25 @@ describe("how long the process stays", () => {
       })
     )
   })
+
+  it.effect("is until it can't be found any more", () =>
+    Effect.gen(function* () {
+      const { ended } = yield* started
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(ended.pollUnsafe())
+      isOfHome = false
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(ended), "removed")
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          isOfHome = true
+        })
+      ),
+      Effect.provide(layer),
+      Effect.provideService(Lifecycle.CurrentMemory, () => 1)
+    )
+  )
 
   it.effect("is until it is asked to end", () =>
     Effect.gen(function* () {

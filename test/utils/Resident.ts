@@ -83,12 +83,17 @@ const eventually = Effect.retry({
   schedule: Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "20 seconds" }))
 })
 
-/** Starts one and waits until it listens on its socket. */
-export const start = Effect.fnUntraced(function* (options: Partial<Daemon.DaemonOptions> = {}) {
+const placeOf = Effect.fnUntraced(function* (options: Partial<Daemon.DaemonOptions>) {
   const home = options.identity?.home ?? (yield* TempFolder.make)
   const port = options.port ?? (yield* Effect.promise(freePort))
-  const socket = path.join(home, "socket")
-  const run = Daemon.run({
+  return { home, port, socket: options.socket ?? path.join(home, "socket") }
+})
+
+const runAt = (
+  { home, port, socket }: Effect.Success<ReturnType<typeof placeOf>>,
+  options: Partial<Daemon.DaemonOptions>
+) =>
+  Daemon.run({
     identity: { version: "1.2.3", instance: "i-1", pid: process.pid, startedAt: "2026-01-01T00:00:00.000Z", home },
     token: Redacted.make(token),
     port,
@@ -100,9 +105,16 @@ export const start = Effect.fnUntraced(function* (options: Partial<Daemon.Daemon
     retention: { maxAge: Duration.infinity, maxBytes: Number.POSITIVE_INFINITY },
     ...options
   }).pipe(Effect.provide(NodeServices.layer), Effect.provideService(References.MinimumLogLevel, "None"))
-  const fiber = yield* Effect.forkScoped(run)
-  const place = { home, port, socket }
-  yield* eventually(isUp(socket))
+
+/** Runs one to its end. */
+export const run = (options: Partial<Daemon.DaemonOptions> = {}) =>
+  Effect.flatMap(placeOf(options), (place) => runAt(place, options))
+
+/** Starts one and waits until it listens on its socket. */
+export const start = Effect.fnUntraced(function* (options: Partial<Daemon.DaemonOptions> = {}) {
+  const place = yield* placeOf(options)
+  const fiber = yield* Effect.forkScoped(runAt(place, options))
+  yield* eventually(isUp(place.socket))
   return {
     ...place,
     fiber,

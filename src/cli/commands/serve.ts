@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Daemon from "../../daemon/Daemon.ts"
+import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
 import { layoutOf } from "../../daemon/internal/hostLayout.ts"
@@ -20,7 +21,8 @@ import { version } from "../version.ts"
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
   asked: "it was asked to end",
   idle: "there was nothing to do",
-  memory: "it had grown too large; the next session starts a new one"
+  memory: "it had grown too large; the next session starts a new one",
+  removed: "its home was removed, or is another process's by now"
 }
 
 const takePlace = (home: string) =>
@@ -48,6 +50,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     const pid = outcome._tag === "Starting" ? outcome.identity.pid : outcome.health.pid
     return `already there: process ${pid}`
   }
+  const isOfHome = yield* DaemonLock.watch(home)
   const { port, token } = yield* Endpoint.make(home)
   const { socket } = layoutOf(home)
   const { instance, pid, startedAt } = outcome.identity
@@ -61,6 +64,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     database: Layout.databaseOf(process.env),
     retention,
     caution,
+    isOfHome,
     maxMemory
   })
   return reasons[reason]

@@ -34,13 +34,7 @@ const findHome = (args: ReadonlyArray<string>): string | undefined => {
 }
 
 const placesOf = (home: string): Layout.Layout =>
-  Layout.of(home, {
-    platform: process.platform,
-    get temporary() {
-      return builtin("node:os").tmpdir()
-    },
-    uid: process.getuid?.()
-  })
+  Layout.of(home, { platform: process.platform, uid: process.getuid?.() })
 
 /** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
 const uuid = (): string =>
@@ -68,34 +62,36 @@ const wantsAnother = (reply: Reply | string): boolean =>
 
 const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
 
+/** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
+const isUnheard = ({ body }: Reply): boolean => body.includes('"port":null')
+
 /** Whether the event was taken. */
 const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
-const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer, release: () => void): void => {
+const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
   const found = findHome(args)
   const home = isOff() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
 
-  const inProcess = (): void => {
-    release()
+  const inProcess = (): void =>
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
-  }
   if (home === undefined) return inProcess()
 
   const places = placesOf(home)
-  const instead = (why: Reply | string): void => {
+  const instead = (why: Reply | string, reason = describe(why)): void => {
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
       const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
-      Trace.append(places, { event: Question.eventOf(body), reason: describe(why), next })
+      Trace.append(places, { event: Question.eventOf(body), reason, next })
     })
     inProcess()
   }
   const replied = (reply: Reply | string): void => {
     if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
+    if (revives && isUnheard(reply)) return instead(reply, "no port")
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
@@ -130,21 +126,13 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     process.stdout.write("{}\n")
     return
   }
+  // Until the way in process, whose bundle may be gone while an update is under way, does this by itself.
   process.on("uncaughtException", failed)
   // The last resort, for what nothing else ends.
-  const end = setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
-  // From then on the way in process does this by itself.
-  const release = (): void => {
-    process.off("uncaughtException", failed)
-    clearTimeout(end)
-  }
+  setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
   HookStreams.readInput(maxPayloadBytes, (input) => {
-    try {
-      if (input instanceof Error) failed(input)
-      else answer(folder, args, input, release)
-    } catch (error) {
-      failed(error)
-    }
+    if (input instanceof Error) failed(input)
+    else answer(folder, args, input)
   })
   // Loaded while a thread waits for the event.
   if (!isOff()) builtin("node:net")

@@ -7,8 +7,6 @@ import { fnv1a } from "../../internal/fnv1a.ts"
 /** What of this host the places depend on. */
 export interface Host {
   readonly platform: NodeJS.Platform
-  /** The folder for what is passing; read only where it is needed. */
-  readonly temporary: string
   /** The number of the user, where the system has such. */
   readonly uid: number | undefined
 }
@@ -41,7 +39,8 @@ const socketOf = (folder: string, host: Host): string => {
   const near = `${folder}/socket`
   return Buffer.byteLength(near) <= maxSocketPath
     ? near
-    : `${host.temporary}/athena-${host.uid ?? 0}-${fnv1a(folder)}/socket`
+    : // Not where the environment says: two agents that are told different places would not meet.
+      `/tmp/athena-${host.uid ?? 0}-${fnv1a(folder)}/socket`
 }
 
 /** The places of a home, which is an absolute path. */

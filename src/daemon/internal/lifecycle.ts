@@ -1,5 +1,6 @@
 /**
- * How long the process stays: until it is asked to end, has had nothing to do for a while, or has grown too large.
+ * How long the process stays: until it is asked to end, has had nothing to do for a while, has grown too large, or can't be
+ * found any more.
  */
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
@@ -12,7 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 
 /** Why the process ends. */
-export type Reason = "asked" | "idle" | "memory"
+export type Reason = "asked" | "idle" | "memory" | "removed"
 
 export interface LifecycleOptions {
   /** How long it stays with nothing to do. */
@@ -23,6 +24,8 @@ export interface LifecycleOptions {
   readonly every: Duration.Duration
   /** How many sessions are open at a time of the monotonic clock, in milliseconds: each keeps it from being idle. */
   readonly openSessions: (now: number) => number
+  /** Whether it is the process of its home still. */
+  readonly isOfHome: () => boolean
 }
 
 export class Lifecycle extends Context.Service<
@@ -55,7 +58,7 @@ export const CollectGarbage: Context.Reference<() => void> = Context.Reference("
  * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
  * sleeps.
  */
-export const layer = ({ every, idle, maxMemory, openSessions }: LifecycleOptions): Layer.Layer<Lifecycle> =>
+export const layer = ({ every, idle, isOfHome, maxMemory, openSessions }: LifecycleOptions): Layer.Layer<Lifecycle> =>
   Layer.effect(
     Lifecycle,
     Effect.gen(function* () {
@@ -68,6 +71,7 @@ export const layer = ({ every, idle, maxMemory, openSessions }: LifecycleOptions
       /** Some large payloads leave much behind that is of no use: only what stays is too large. */
       let collected = false
       const look = Effect.gen(function* () {
+        if (!isOfHome()) yield* Deferred.succeed(ended, "removed")
         const isLarge = memory() > maxMemory
         if (isLarge && collected) yield* Deferred.succeed(ended, "memory")
         if (isLarge && !collected) collect()

@@ -1,0 +1,112 @@
+/**
+ * `athena serve` as a process of its own: how it is found, what it leaves, and what becomes of it when its files are removed.
+ */
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Cli from "../utils/Cli.ts"
+import * as FakeDaemon from "../utils/FakeDaemon.ts"
+
+const shim = path.join(path.dirname(Cli.bin), "shim.cjs")
+
+const eventually = Effect.retry({
+  schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" }))
+})
+
+/** Tries again until it is so. */
+const until = (isSo: () => boolean) =>
+  eventually(Effect.suspend(() => (isSo() ? Effect.void : Effect.fail("it never was so" as const))))
+
+interface ServeOptions {
+  readonly home: string
+  readonly env?: Readonly<Record<string, string>>
+  /** A pipe that the process inherits under this number. */
+  readonly pipe?: number
+}
+
+/** Serves until the scope ends, at the latest, and gives what was printed in the end. It listens when it is given. */
+const serve = ({ env, home, pipe }: ServeOptions) =>
+  Effect.gen(function* () {
+    const ended = yield* Deferred.make<string>()
+    const more = pipe === undefined ? [] : [...Array.from({ length: pipe - 3 }, () => null), "pipe" as const]
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(process.execPath, [Cli.bin, "serve"], {
+          env: { PATH: process.env["PATH"] ?? "", ATHENA_HOME: home, ...env },
+          stdio: ["ignore", "pipe", "pipe", ...more]
+        })
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    let output = ""
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text))
+    }
+    child.on("close", () => Deferred.doneUnsafe(ended, Effect.succeed(output)))
+    const pid = child.pid!
+    const places = FakeDaemon.layoutOf(home)
+    yield* until(() => {
+      const identity = fs.existsSync(places.identity) ? fs.readFileSync(places.identity, "utf8") : "{}"
+      return JSON.parse(identity).pid === pid && fs.existsSync(places.socket)
+    })
+    return { pid, places, ended: Deferred.await(ended) }
+  })
+
+describe("athena serve", () => {
+  it.live("is found at a home whose path is too long for a socket, from wherever things pass", () =>
+    Effect.gen(function* () {
+      const { folder, project } = yield* Cli.scratch
+      const home = path.join(folder, "x".repeat(200))
+      const envOf = (name: string) => ({ HOME: folder, ATHENA_HOME: home, TMPDIR: path.join(folder, name) })
+      const resident = yield* serve({ home, env: envOf("one") })
+      const near = path.dirname(resident.places.socket)
+      assert.notStrictEqual(near, resident.places.folder)
+      assert.strictEqual(fs.statSync(near).mode & 0o777, 0o700)
+
+      const env = { ...envOf("other"), ATHENA_DAEMON: "on" }
+      const input = Cli.event(project, "SessionEnd", { reason: "other" })
+      const told = yield* Cli.run(["hook"], { script: shim, input, env })
+      assert.deepStrictEqual(told, { code: 0, stdout: "{}\n", stderr: "" })
+      assert.isFalse(fs.existsSync(path.join(resident.places.logs, "shim.log")), "it was told in process")
+      const status = yield* Cli.run(["status", "--json"], { env, cwd: project })
+      assert.strictEqual(JSON.parse(status.stdout).resident.status?.health.pid, resident.pid)
+      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${resident.pid} has ended`)
+      assert.isFalse(fs.existsSync(near))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("holds nothing open of who started it but its streams", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const { home } = yield* Cli.scratch
+      const { pid } = yield* serve({ home, pipe: 200 })
+      const open = fs.readdirSync(`/proc/${pid}/fd`)
+      assert.include(open, "2")
+      assert.notInclude(open, "200")
+    }).pipe(Effect.scoped)
+  )
+
+  for (const what of ["the folder of the process", "the home"]) {
+    it.live(`ends when ${what} was removed, and leaves what is another process's by then`, () =>
+      Effect.gen(function* () {
+        const { home } = yield* Cli.scratch
+        const first = yield* serve({ home })
+        fs.rmSync(what === "the home" ? home : first.places.folder, { recursive: true })
+        const second = yield* serve({ home })
+        assert.include(yield* first.ended, "removed")
+        assert.strictEqual(JSON.parse(fs.readFileSync(second.places.identity, "utf8")).pid, second.pid)
+        const { stdout } = yield* Cli.run(["stop"], { env: { ATHENA_HOME: home } })
+        assert.include(stdout, `process ${second.pid} has ended`)
+        assert.deepStrictEqual(
+          [fs.existsSync(second.places.identity), fs.existsSync(second.places.socket)],
+          [false, false]
+        )
+        yield* second.ended
+      }).pipe(Effect.scoped)
+    )
+  }
+})
