@@ -203,7 +203,7 @@ describe("the shim", () => {
         const [trace] = traces(home)
         assert.match(trace!.reason, reason)
         assert.strictEqual(trace!.event, "SessionEnd")
-        assert.strictEqual(trace!.next, starts ? "it is started" : "it is left as it is")
+        assert.strictEqual(trace!.next, starts ? "it is started" : "it stays as it is")
         if (starts) assert.deepStrictEqual((yield* started(home)).args, ["serve"])
       })
     )
@@ -306,7 +306,7 @@ describe("the shim", () => {
       // One start is enough for all of them.
       assert.deepStrictEqual(
         traces(home).map((trace) => trace.next),
-        ["it is started", ...Array.from({ length: 3 }, () => "somebody is starting it")]
+        ["it is started", ...Array.from({ length: 3 }, () => "it is starting")]
       )
       yield* started(home)
     })
@@ -384,7 +384,7 @@ describe("the shim", () => {
         traces(home)
           .map(({ next }) => next)
           .toSorted(),
-        ["it is started", ...Array.from({ length: 19 }, () => "somebody is starting it")]
+        ["it is started", ...Array.from({ length: 19 }, () => "it is starting")]
       )
       yield* started(home)
     })
@@ -475,7 +475,7 @@ describe("the shim", () => {
       assert.deepStrictEqual(said(yield* shim(end(project), { args: ["--revive"] })), {})
       assert.deepStrictEqual(recorded(home), ["session ended (other)"])
       const [{ next, reason }] = traces(home) as [Trace]
-      assert.deepStrictEqual([reason, next], ["no port", "it is left as it is"])
+      assert.deepStrictEqual([reason, next], ["no port", "it stays as it is"])
     })
   )
 

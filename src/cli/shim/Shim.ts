@@ -84,7 +84,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
-      const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it is left as it is"
+      const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it stays as it is"
       Trace.append(places, { event: Question.eventOf(body), reason, next })
     })
     inProcess()

@@ -51,7 +51,7 @@ export const start = (folder: string, home: string, places: Layout): string => {
   try {
     makeFolder(home)
     makeFolder(places.folder)
-    if (!claim(places.starting)) return "somebody is starting it"
+    if (!claim(places.starting)) return "it is starting"
     const child = builtin("node:child_process").spawn(
       process.execPath,
       [...memoryBounds, `${folder}/bin.js`, "serve"],

@@ -62,22 +62,20 @@ export const of = (home: string, host: Host): Layout => {
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
 /** The variables that say which database is meant, after `ATHENA_`. */
-export const databaseVariables = [
-  "DATABASE_URL",
-  "POSTGRES_HOST",
-  "POSTGRES_PORT",
-  "POSTGRES_DB",
-  "POSTGRES_USER",
-  "POSTGRES_PASSWORD"
-]
+export const databaseVariables = ["DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER"]
 
 /**
  * Tells one database from another, so that a hook whose environment names another one than the resident process uses
  * is not answered from the wrong memory. It stands in settings that are closed to others, and is said over the socket and to
- * who has the token.
+ * who has the token, so passwords are no part of it: nobody may try theirs on it.
  */
 export const databaseOf = (env: Readonly<Record<string, string | undefined>>): string =>
-  fnv1a(JSON.stringify(databaseVariables.map((name) => env[`ATHENA_${name}`] ?? "")))
+  fnv1a(
+    JSON.stringify(databaseVariables.map((name) => env[`ATHENA_${name}`] ?? "")).replace(
+      /:[^:@]*@|password=[^&"]*/g,
+      "@"
+    )
+  )
 
 /** The version of what is said over the socket; another one is not spoken to. */
 export const protocol = "1"
