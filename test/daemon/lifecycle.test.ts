@@ -71,7 +71,7 @@ describe("how long the process stays", () => {
       yield* TestClock.adjust("5 seconds")
       garbage = 0
       memory = 257
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("15 seconds")
       assert.isUndefined(ended.pollUnsafe())
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* Fiber.join(ended), "memory")

@@ -46,6 +46,9 @@ export const CurrentMemory: Context.Reference<() => number> = Context.Reference(
   defaultValue: () => () => process.memoryUsage.rss()
 })
 
+/** In how many looks in a row it may be too large, with what is of no use collected after each. */
+const patience = 3
+
 /** Frees what nothing refers to any more; to be replaced in tests. */
 export const CollectGarbage: Context.Reference<() => void> = Context.Reference("athena-hooks/daemon/CollectGarbage", {
   defaultValue: () => () => {
@@ -68,14 +71,14 @@ export const layer = ({ every, idle, isOfHome, maxMemory, openSessions }: Lifecy
       const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
       let last = yield* now
       const idleMs = Effect.map(now, (at) => at - last)
-      /** Some large payloads leave much behind that is of no use: only what stays is too large. */
-      let collected = false
+      /** In how many looks in a row it was too large. Large payloads pass, and leave much behind that is of no use. */
+      let largeLooks = 0
       const look = Effect.gen(function* () {
         if (!isOfHome()) yield* Deferred.succeed(ended, "removed")
         const isLarge = memory() > maxMemory
-        if (isLarge && collected) yield* Deferred.succeed(ended, "memory")
-        if (isLarge && !collected) collect()
-        collected = isLarge
+        largeLooks = isLarge ? largeLooks + 1 : 0
+        if (largeLooks > patience) yield* Deferred.succeed(ended, "memory")
+        else if (isLarge) collect()
         const isIdle = (yield* idleMs) >= Duration.toMillis(idle) && openSessions(yield* now) === 0
         if (isIdle) yield* Deferred.succeed(ended, "idle")
       })
