@@ -34,7 +34,11 @@ const switchOf = (isOff: boolean): Readonly<Record<string, Differs>> => ({
 const memory = (home: string): Readonly<Record<string, Differs>> => ({
   ATHENA_HOME: (value) => value !== "" && nodePath.resolve(value) !== home,
   ...Object.fromEntries(
-    Layout.databaseVariables.map((name) => [`ATHENA_${name}`, (value: string) => value !== own(`ATHENA_${name}`)])
+    // With another password it is the same database, and none that answers.
+    [...Layout.databaseVariables, "POSTGRES_PASSWORD"].map((name) => [
+      `ATHENA_${name}`,
+      (value: string) => value !== own(`ATHENA_${name}`)
+    ])
   )
 })
 
