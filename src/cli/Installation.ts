@@ -17,6 +17,7 @@ import { InstallError, UnsupportedAgent } from "../install/InstallError.ts"
 import type * as Installer from "../install/Installer.ts"
 import * as Database from "../sql/Database.ts"
 import * as DaemonSwitch from "./DaemonSwitch.ts"
+import { ownDatabase } from "./ownDatabase.ts"
 import { version } from "./version.ts"
 
 export type Scope = "user" | "project"
@@ -52,7 +53,7 @@ const namedHome = Effect.gen(function* () {
 })
 
 /** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
-const databaseHeader = () => ({ [Layout.headers.database]: Layout.databaseOf(process.env) })
+const databaseHeader = () => ({ [Layout.headers.database]: ownDatabase() })
 
 /** This command as it is installed in a scope, with the address that events are posted to, if they are. */
 export const command = (endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>

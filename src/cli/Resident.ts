@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import { DaemonClient, type DaemonClientError } from "../daemon/DaemonClient.ts"
 import type { Health } from "../daemon/DaemonStatus.ts"
-import * as Layout from "../daemon/internal/layout.ts"
+import { ownDatabase } from "./ownDatabase.ts"
 import * as ResidentClient from "./ResidentClient.ts"
 
 /** A process that answered, or why none did. */
@@ -20,8 +20,7 @@ export const ask = (home: string): Effect.Effect<Resident, never, FileSystem.Fil
   )
 
 /** Whether a process that answered uses another database than this environment names. An older one does not say. */
-export const hasOtherDatabase = ({ database }: Health): boolean =>
-  database !== undefined && database !== Layout.databaseOf(process.env)
+export const hasOtherDatabase = ({ database }: Health): boolean => database !== undefined && database !== ownDatabase()
 
 /** What to do about it. */
 export const otherDatabaseAdvice =

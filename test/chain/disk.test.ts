@@ -2,7 +2,6 @@
  * What agents see, and what is in the database in the end, where something is wrong with what the resident process stands on:
  * the disk, the database, and the network to it.
  */
-import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -11,39 +10,11 @@ import * as Effect from "effect/Effect"
 import { inject } from "vitest"
 import * as FaultProxy from "../utils/FaultProxy.ts"
 import * as Postgres from "../utils/Postgres.ts"
-import * as TempFolder from "../utils/TempFolder.ts"
+import * as SmallDisk from "../utils/SmallDisk.ts"
 import * as Worker from "../utils/Worker.ts"
 import * as Kit from "./ChainKit.ts"
 
-const tryMount = (folder: string): boolean => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
-
-const canMount = ((): boolean => {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return false
-  const folder = fs.mkdtempSync("/tmp/athena-mount-")
-  const mounted = tryMount(folder)
-  if (mounted) execFileSync("umount", [folder])
-  fs.rmdirSync(folder)
-  return mounted
-})()
-
-const smallDisk = Effect.gen(function* () {
-  const folder = path.join(fs.realpathSync(yield* TempFolder.make), "disk")
-  fs.mkdirSync(folder)
-  return yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      assert.isTrue(tryMount(folder))
-      return folder
-    }),
-    () => Effect.sync(() => execFileSync("umount", [folder]))
-  )
-})
+const smallDisk = SmallDisk.make("4m")
 
 /** Writes until nothing fits any more. */
 const fill = (file: string): void => {
@@ -81,7 +52,7 @@ const remote = Effect.gen(function* () {
 describe.skipIf(process.platform !== "linux")("the resident process", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
-  it.live.skipIf(!canMount)(
+  it.live.skipIf(!SmallDisk.canMount)(
     "has a full disk: it vouches for nothing that it could not keep, and goes on when there is room",
     () =>
       Effect.gen(function* () {

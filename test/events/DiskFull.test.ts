@@ -2,48 +2,20 @@
  * A disk on which nothing fits any more: a small one is mounted, where the machine lets the tests do that.
  */
 import { execFileSync } from "node:child_process"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as SmallDisk from "../utils/SmallDisk.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Kit from "./RecorderKit.ts"
 
-const tryMount = (folder: string): boolean => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
-
-const canMount = ((): boolean => {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return false
-  const folder = fs.mkdtempSync("/tmp/athena-mount-")
-  const mounted = tryMount(folder)
-  if (mounted) execFileSync("umount", [folder])
-  fs.rmdirSync(folder)
-  return mounted
-})()
-
-const smallDisk = Effect.gen(function* () {
-  const folder = path.join(yield* TempFolder.make, "disk")
-  fs.mkdirSync(folder)
-  return yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      assert.isTrue(tryMount(folder))
-      return folder
-    }),
-    () => Effect.sync(() => execFileSync("umount", [folder]))
-  )
-})
+const smallDisk = SmallDisk.make("512k")
 
 const note = "x".repeat(1_000)
 
-it.live.skipIf(!canMount)("a full disk is a full spool: it is said, and what was acknowledged arrives", () =>
+it.live.skipIf(!SmallDisk.canMount)("a full disk is a full spool: it is said, and what was acknowledged arrives", () =>
   Effect.gen(function* () {
     yield* Kit.reset
     const disk = yield* smallDisk

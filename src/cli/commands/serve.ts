@@ -11,10 +11,10 @@ import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
 import { layoutOf } from "../../daemon/internal/hostLayout.ts"
-import * as Layout from "../../daemon/internal/layout.ts"
 import * as LogFile from "../../daemon/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
+import { ownDatabase } from "../ownDatabase.ts"
 import * as ResidentClient from "../ResidentClient.ts"
 import { version } from "../version.ts"
 
@@ -61,7 +61,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     port,
     socket,
     settings,
-    database: Layout.databaseOf(process.env),
+    database: ownDatabase(),
     retention,
     caution,
     isOfHome,
