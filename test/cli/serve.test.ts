@@ -57,6 +57,17 @@ const serve = ({ env, home, pipe }: ServeOptions) =>
   })
 
 describe("athena serve", () => {
+  it.live("serves though what is to be kept can't be understood, deletes nothing then, and says so", () =>
+    Effect.gen(function* () {
+      const { folder, home } = yield* Cli.scratch
+      const env = { HOME: folder, ATHENA_HOME: home, ATHENA_MAX_MB: "8" }
+      yield* serve({ home, env })
+      const { stdout } = yield* Cli.run(["status", "--json"], { env })
+      const { health } = JSON.parse(stdout).resident.status
+      assert.match(health.problem, /^ATHENA_MAX_MB must be a whole number.*; nothing is deleted$/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is found at a home whose path is too long for a socket, from wherever things pass", () =>
     Effect.gen(function* () {
       const { folder, project } = yield* Cli.scratch
