@@ -2,9 +2,9 @@
  * A real run of an installed hook, as the agent would start it, on a memory that is thrown away.
  */
 import { execFile } from "node:child_process"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import { monotonicMs } from "../internal/monotonicMs.ts"
 import type { Handler } from "../install/Wiring.ts"
 
 export interface HookRun {
@@ -80,7 +80,7 @@ export const start = (handler: Handler) =>
       cwd: home,
       source: "startup"
     })
-    const before = yield* Clock.currentTimeMillis
+    const before = yield* monotonicMs
     const ended = yield* run(handler, home, body)
-    return { problem: problemOf(ended), tookMs: (yield* Clock.currentTimeMillis) - before } satisfies HookRun as HookRun
+    return { problem: problemOf(ended), tookMs: Math.round((yield* monotonicMs) - before) } satisfies HookRun as HookRun
   }).pipe(Effect.scoped)

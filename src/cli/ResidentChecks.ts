@@ -3,7 +3,6 @@
  * settings of the agent say, by a real request.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -13,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Layout from "../daemon/internal/layout.ts"
 import * as Ports from "../daemon/internal/ports.ts"
+import { monotonicMs } from "../internal/monotonicMs.ts"
 import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import type { HookStatus } from "./HookStatus.ts"
@@ -160,7 +160,7 @@ const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, ur
     HttpClientRequest.bodyText(event(home), "application/json"),
     HttpClientRequest.setHeaders(headers)
   )
-  const before = yield* Clock.currentTimeMillis
+  const before = yield* monotonicMs
   const found = yield* client.execute(request).pipe(
     Effect.tap((response) => response.text),
     Effect.map(answerProblem),
@@ -170,7 +170,7 @@ const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, ur
       orElse: () => Effect.succeed(problem(`no answer came within ${timeoutMs} ms, which is all that the agent waits`))
     })
   )
-  return { found, tookMs: (yield* Clock.currentTimeMillis) - before }
+  return { found, tookMs: Math.round((yield* monotonicMs) - before) }
 }, Effect.provide(NodeHttpClient.layerNodeHttp))
 
 /** Each that differs once, with the least time that the agent gives it. */

@@ -9,6 +9,7 @@ import * as InheritedFiles from "./inheritedFiles.ts"
 import type * as Main from "./main.ts"
 import * as NodeVersion from "./nodeVersion.ts"
 import * as Shim from "./shim/Shim.ts"
+import * as SqliteWarning from "./sqliteWarning.ts"
 
 /** Whatever else an agent's settings say after it, `hook` is answered as a hook. */
 const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")
@@ -16,6 +17,7 @@ const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") &&
 const runMain = (): void => {
   // It outlives whoever starts it.
   if (process.argv[2] === "serve") InheritedFiles.close()
+  SqliteWarning.silence()
   const module = process.getBuiltinModule("node:module")
   // The demonstration writes nowhere but to its own folder.
   const folder = process.argv[2] === "demo" ? undefined : HookScript.codeFolder()

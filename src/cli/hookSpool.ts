@@ -2,7 +2,6 @@
  * The memory of a hook over Postgres: an event is kept in the spool of this host first, and the database is asked when
  * something is needed of it, or there is time left. Loaded by hooks over Postgres only.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { EventSink, type PlacedEvent, type Sink } from "../hooks/EventSink.ts"
+import { monotonicMs } from "../internal/monotonicMs.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import { MemoryRecorder, stamp } from "../memory/MemoryRecorder.ts"
@@ -75,7 +75,7 @@ const sink = (deadline: Duration.Duration) =>
     Effect.gen(function* () {
       const recorder = yield* MemoryRecorder
       const last = yield* LastFailure
-      const started = yield* Clock.currentTimeMillis
+      const started = yield* monotonicMs
       const keep = (events: ReadonlyArray<PlacedEvent>) =>
         Effect.forEach(events, stamp).pipe(
           Effect.flatMap((stamped) => recorder.recordAll(stamped)),
@@ -85,7 +85,7 @@ const sink = (deadline: Duration.Duration) =>
       const settle = Effect.gen(function* () {
         const stats = yield* Effect.option(recorder.stats)
         if (Option.isNone(stats) || stats.value.spooled === 0) return undefined
-        const left = Duration.toMillis(deadline) * settleUntil - ((yield* Clock.currentTimeMillis) - started)
+        const left = Duration.toMillis(deadline) * settleUntil - ((yield* monotonicMs) - started)
         yield* recorder.flush({ within: Math.max(1, left) })
         return undefined
       }).pipe(

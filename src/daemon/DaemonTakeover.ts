@@ -18,6 +18,7 @@ import type * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { monotonicMs } from "../internal/monotonicMs.ts"
 import { DaemonClient, type NotOurs, type Refused } from "./DaemonClient.ts"
 import * as DaemonLock from "./DaemonLock.ts"
 import type { Health } from "./DaemonStatus.ts"
@@ -90,9 +91,9 @@ const within = <A, E, R>(
   attempt: (left: Duration.Duration) => Effect.Effect<Option.Option<A>, E, R>
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.gen(function* () {
-    const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(limit)
+    const end = (yield* monotonicMs) + Duration.toMillis(limit)
     for (;;) {
-      const left = end - (yield* Clock.currentTimeMillis)
+      const left = end - (yield* monotonicMs)
       const answer = yield* attempt(Duration.millis(Math.max(1, left)))
       if (Option.isSome(answer) || left <= 0) return answer
       yield* pause

@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -16,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
+import { monotonicMs } from "../internal/monotonicMs.ts"
 import type { QueryError } from "./Query.ts"
 import { QueryExecutor } from "./QueryExecutor.ts"
 
@@ -159,7 +159,7 @@ export const layer = <E, R>(
       }
 
       const settle = (opening: Opening, exit: Exit.Exit<Open, SqlError>) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        Effect.flatMap(monotonicMs, (now) => {
           state = stateAfter(exit, now)
           return Deferred.done(opening.done, exit)
         })
@@ -184,13 +184,12 @@ export const layer = <E, R>(
         return Effect.andThen(Effect.forkIn(attemptInTime(opening), scope), restore(Deferred.await(opening.done)))
       })
 
-      const open: Effect.Effect<Open, SqlError> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const open: Effect.Effect<Open, SqlError> = Effect.flatMap(monotonicMs, (now) => {
         const current = state
         if (current._tag === "Open")
           return Effect.flatMap(current.isCurrent, (is) => (is ? Effect.succeed(current) : reopen(current)))
         if (current._tag === "Opening") return Deferred.await(current.done)
-        // A clock that was set back must not keep the database closed.
-        const isResting = current._tag === "Failed" && now < current.until && current.until - now <= retryAfter
+        const isResting = current._tag === "Failed" && now < current.until
         return isResting ? Effect.fail(current.error) : start
       })
 

@@ -98,6 +98,7 @@ describe("LazyExecutor", () => {
         yield* Effect.flip(ask)
         state.failing = false
         yield* TestClock.setTime(1_000)
+        yield* TestClock.adjust("1 second")
         assert.strictEqual(yield* ask, 1)
       }).pipe(Effect.provide(LazyExecutor.layer(layer)))
     })

@@ -1,7 +1,6 @@
 /**
  * `athena demo`: a recorded session goes through the hooks, each in a process of its own, on a scratch database.
  */
-import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -12,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import { monotonicMs } from "../../internal/monotonicMs.ts"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
@@ -59,7 +59,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
       ...step.body
     })
     const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-    const started = yield* Clock.currentTimeNanos
+    const started = yield* monotonicMs
     const child = yield* spawner.spawn(
       ChildProcess.make(process.execPath, [process.argv[1]!, "hook"], {
         // No process shall stay for a memory that is thrown away.
@@ -75,7 +75,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
       ],
       { concurrency: "unbounded" }
     )
-    const ms = Number((yield* Clock.currentTimeNanos) - started) / 1e6
+    const ms = (yield* monotonicMs) - started
     const output = JSON.parse(answer) as { hookSpecificOutput?: { additionalContext?: string } }
     return { step, context: output.hookSpecificOutput?.additionalContext, notice, exitCode, ms } satisfies Ran
   }).pipe(Effect.scoped)

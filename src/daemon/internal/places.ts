@@ -5,13 +5,13 @@
  * all its files. So few lookups run at once, and nobody waits for one for long: a folder that does not answer is a place of
  * its own, until it does.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Semaphore from "effect/Semaphore"
+import { monotonicMs } from "../../internal/monotonicMs.ts"
 import * as Repository from "../../hooks/Repository.ts"
 
 /** Sessions that are remembered; those begun first are forgotten first. */
@@ -70,14 +70,14 @@ export const make = (context: Context.Context<FileSystem.FileSystem | Path.Path>
   const unanswered = (folder: string) =>
     Effect.gen(function* () {
       const place = yield* Effect.provide(Repository.unseen(folder), context)
-      return { place, until: (yield* Clock.currentTimeMillis) + retryAfter }
+      return { place, until: (yield* monotonicMs) + retryAfter }
     })
 
   return {
     find: (sessionId: string, folder: string): Effect.Effect<Repository.Repository, Repository.FolderNotFound> =>
       Effect.gen(function* () {
         const before = known.get(sessionId)
-        if (before !== undefined && before.until > (yield* Clock.currentTimeMillis)) return before.place
+        if (before !== undefined && before.until > (yield* monotonicMs)) return before.place
         const found = yield* lookUp(folder).pipe(
           Effect.map((place) => ({ place, until: Number.POSITIVE_INFINITY })),
           Effect.timeoutOrElse({ duration: patience, orElse: () => unanswered(folder) })

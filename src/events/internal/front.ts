@@ -76,7 +76,7 @@ export const maxGroup = 500
 const firstPauseMs = 5
 const maxPauseMs = 250
 
-export const monotonicMs = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
+export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Why an entry ends that the database has and says nothing of. */
 const unanswered = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })

@@ -322,17 +322,16 @@ export class SpoolFile {
   acquire(token: string, now: number, leaseMs: number): boolean {
     return (
       this.prepare(
-        `UPDATE spool SET lease_token = ?1, lease_until = ?2 + ?3, lease_ms = ?3
-          WHERE lease_token = ?1 OR lease_until <= ?2 OR lease_until > ?2 + lease_ms`
-      ).run(token, now, leaseMs).changes === 1
+        `UPDATE spool SET lease_token = :token, lease_until = :now + :leaseMs, lease_ms = :leaseMs
+          WHERE lease_token = :token OR lease_until <= :now OR lease_until > :now + lease_ms`
+      ).run({ token, now, leaseMs }).changes === 1
     )
   }
 
   /** Moves the end of the lease; `false` where it is another's by now. */
   renew(token: string, now: number, leaseMs: number): boolean {
     return (
-      this.prepare("UPDATE spool SET lease_until = ?2 + ?3 WHERE lease_token = ?1").run(token, now, leaseMs).changes ===
-      1
+      this.prepare("UPDATE spool SET lease_until = ? WHERE lease_token = ?").run(now + leaseMs, token).changes === 1
     )
   }
 
@@ -350,9 +349,9 @@ export class SpoolFile {
   private settleRows(token: string, { dead, delivered, failed }: Settlement, now: number): boolean {
     const damaged = dead.filter(({ kind }) => kind === "damaged").length
     const held = this.prepare(
-      `UPDATE spool SET delivered = delivered + ?2, poisoned = poisoned + ?3, damaged = damaged + ?4
-        WHERE lease_token = ?1`
-    ).run(token, delivered.length, dead.length - damaged, damaged)
+      `UPDATE spool SET delivered = delivered + ?, poisoned = poisoned + ?, damaged = damaged + ?
+        WHERE lease_token = ?`
+    ).run(delivered.length, dead.length - damaged, damaged, token)
     if (held.changes !== 1) return false
     for (const { kind, reason, sequence } of dead) {
       this.prepare(
@@ -442,10 +441,11 @@ export class SpoolFile {
         for (const row of events) this.write(row)
         const aside = this.prepare(
           `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM dead WHERE id = ?1 AND kind = ?6)`
+            SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM dead WHERE id = ? AND kind = ?)`
         )
         for (const row of dead) {
-          aside.run(row.id, row.session, row.recordedAt, row.payload, checksum(row), row.kind, row.reason, row.diedAt)
+          const { diedAt, id, kind, payload, reason, recordedAt, session } = row
+          aside.run(id, session, recordedAt, payload, checksum(row), kind, reason, diedAt, id, kind)
         }
         const damaged = dead.filter(({ kind }) => kind === "damaged").length
         this.prepare("UPDATE spool SET damaged = damaged + ?").run(damaged)
