@@ -31,22 +31,39 @@ const infoOf = (stats: Stats): FileSystem.File.Info => ({
   size: ByteSize.bytes(stats.size),
   mode: stats.mode,
   dev: BigInt(stats.dev),
-  mtime: Option.none(),
+  mtime: Option.some(stats.mtime),
   atime: Option.none(),
-  birthtime: Option.none(),
-  ino: Option.none(),
+  birthtime: Option.some(stats.birthtime),
+  ino: Option.some(BigInt(stats.ino)),
   nlink: Option.none(),
-  uid: Option.none(),
+  uid: Option.some(stats.uid),
   gid: Option.none(),
   rdev: Option.none(),
   blksize: Option.none(),
   blocks: Option.none()
 })
 
+/** An open file of which the beginning can be read; anything else is a defect. */
+const opened = (path: string, fd: number) =>
+  ({
+    [FileSystem.FileTypeId]: FileSystem.FileTypeId,
+    readAlloc: (size: number) =>
+      attempt("readAlloc", path, () => {
+        const buffer = new Uint8Array(size)
+        const count = fs.readSync(fd, buffer)
+        return count === 0 ? Option.none() : Option.some(buffer.subarray(0, count))
+      })
+  }) as unknown as FileSystem.File
+
 /** A file system that can find a path, see what it is, read it and make a folder; anything else dies. */
 export const layer = FileSystem.layerNoop({
   realPath: (path) => attempt("realPath", path, () => fs.realpathSync(path)),
   stat: (path) => attempt("stat", path, () => infoOf(fs.statSync(path))),
+  open: (path) =>
+    Effect.acquireRelease(
+      attempt("open", path, () => fs.openSync(path, "r")),
+      (fd) => Effect.sync(() => fs.closeSync(fd))
+    ).pipe(Effect.map((fd) => opened(path, fd))),
   exists: (path) => Effect.sync(() => fs.existsSync(path)),
   readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
   makeDirectory: (path, options) =>

@@ -2,7 +2,12 @@
  * Which project a folder belongs to.
  *
  * A project is a git repository, so all of its worktrees are one project; a folder outside any repository is a project
- * of its own. It is read from the files that git keeps, without starting git.
+ * of its own. It is read from the files of git, without starting git, and the variables of git's environment count for
+ * nothing.
+ *
+ * A folder with a file `.git` that leads to a repository belongs to that repository where it leads back: by
+ * `worktrees/NAME/gitdir` for a linked worktree, by `core.worktree` for a submodule, by the files that it recorded of its
+ * worktree for one made with `--separate-git-dir`. Any other folder with such a file is a project of its own.
  *
  * @since 0.1.0
  */
@@ -11,6 +16,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type { ProjectLocation } from "../memory/Project.ts"
+import * as GitFiles from "./internal/gitFiles.ts"
+import * as GitIdentity from "./internal/gitIdentity.ts"
+import * as GitMarks from "./internal/gitMarks.ts"
 
 /**
  * The folder does not exist, or can't be read.
@@ -42,9 +50,6 @@ export interface Repository {
 /** The most folders that are looked at on the way up. */
 const maxDepth = 64
 
-/** Git writes one line into a file that says where something is. */
-const maxBytes = 16 * 1024
-
 const named = (path: Path.Path, projectPath: string, worktreePath: string): Repository => ({
   project: { path: projectPath, name: (path.basename(projectPath) || projectPath).slice(0, 200) },
   worktreePath
@@ -59,6 +64,41 @@ const named = (path: Path.Path, projectPath: string, worktreePath: string): Repo
 export const unseen = (folder: string): Effect.Effect<Repository, never, Path.Path> =>
   Effect.map(Path.Path, (path) => named(path, folder, folder))
 
+/** What a folder on the way up is to git. */
+interface Found {
+  readonly worktree: string
+  /** The folder of the repository; nothing where git refuses the folder, or it is not known to the repository. */
+  readonly repository: string | undefined
+}
+
+/** Looks at one folder as git does: a `.git` in it, or a repository without a worktree. Nothing where it is neither. */
+const look = Effect.fnUntraced(function* (
+  git: GitFiles.GitFiles,
+  identity: Effect.Success<ReturnType<typeof GitIdentity.make>>,
+  path: Path.Path,
+  folder: string
+) {
+  const link = path.join(folder, ".git")
+  const type = (yield* git.exists(link)) ? yield* git.typeOf(link) : undefined
+  if (type === "File") {
+    const named = yield* git.readLink(link)
+    const target = named === undefined ? undefined : yield* git.real(named)
+    const isTaken = target !== undefined && (yield* git.isRepository(target))
+    return {
+      worktree: folder,
+      repository: isTaken ? yield* identity.repositoryOf(target, folder) : undefined
+    } satisfies Found as Found
+  }
+  if (type === "Directory" && (yield* git.isRepository(link))) {
+    const target = yield* git.real(link)
+    const isOwn = target === link && (yield* git.sharedOf(link)) === undefined
+    const repository = isOwn ? link : target === undefined ? undefined : yield* identity.repositoryOf(target, folder)
+    return { worktree: folder, repository } satisfies Found as Found
+  }
+  if (!(yield* git.exists(path.join(folder, "HEAD"))) || !(yield* git.isRepository(folder))) return undefined
+  return { worktree: folder, repository: yield* identity.repositoryAround(folder) } satisfies Found as Found
+})
+
 /**
  * Finds the repository that a folder is in.
  *
@@ -70,32 +110,14 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const start = yield* fs.realPath(folder).pipe(Effect.mapError((cause) => new FolderNotFound({ folder, cause })))
+    const git = yield* GitFiles.make
+    const identity = yield* GitIdentity.make(git)
 
-    /** Anything but a small file is not opened: a pipe would never answer. */
-    const read = (file: string) =>
-      fs.stat(file).pipe(
-        Effect.flatMap(({ size, type }) =>
-          type === "File" && Number(size) <= maxBytes ? fs.readFileString(file) : Effect.succeed(undefined)
-        ),
-        Effect.orElseSucceed(() => undefined)
-      )
-    const exists = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
-
-    /** The folder that all worktrees of the repository share. */
-    const commonFolder = Effect.fnUntraced(function* (worktree: string) {
-      const link = path.join(worktree, ".git")
-      const gitdir = /^gitdir: (.+)$/m.exec((yield* read(link)) ?? "")?.[1]
-      if (gitdir === undefined) return link
-      const own = path.resolve(worktree, gitdir.trim())
-      const common = yield* read(path.join(own, "commondir"))
-      // A submodule has a git folder of its own and shares it with nobody.
-      return common === undefined ? link : path.resolve(own, common.trim())
-    })
-
-    const worktreeRoot = Effect.fnUntraced(function* () {
+    const lookUp = Effect.fnUntraced(function* () {
       let current = start
       for (let depth = 0; depth < maxDepth; depth++) {
-        if (yield* exists(path.join(current, ".git"))) return current
+        const found = yield* look(git, identity, path, current)
+        if (found !== undefined) return found
         const parent = path.dirname(current)
         if (parent === current) break
         current = parent
@@ -103,9 +125,11 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
       return undefined
     })
 
-    const worktree = yield* worktreeRoot()
-    if (worktree === undefined) return named(path, start, start)
-    const common = yield* commonFolder(worktree)
-    // A bare repository has no worktree of its own: the repository itself names the project.
-    return named(path, path.basename(common) === ".git" ? path.dirname(common) : common, worktree)
+    const found = yield* lookUp()
+    if (found === undefined) return named(path, start, start)
+    const { repository, worktree } = found
+    if (repository === undefined) return named(path, worktree, worktree)
+    const { project } = named(path, yield* identity.projectOf(repository), worktree)
+    const marks = yield* GitMarks.of(git, repository)
+    return { project: marks === undefined ? project : { ...project, marks }, worktreePath: worktree }
   })

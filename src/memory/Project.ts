@@ -43,6 +43,51 @@ export const Project = Schema.Struct({
  */
 export type Project = typeof Project.Type
 
+const Mark = Schema.String.check(Schema.isBetweenLength(1, 500))
+
+/**
+ * By what a repository is recognised beside its path, which may be moved, or used by another repository. Each may be
+ * absent; 1 to 500 characters.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RepositoryMarks = Schema.Struct({
+  /** The address of its remote without user, password and scheme, such as `git.example/shop`. */
+  remote: Schema.optional(Mark),
+  /** The id of its first commit. */
+  root: Schema.optional(Mark),
+  /** What the file system tells its folder by: equal for a folder that was moved on one disk. */
+  instance: Schema.optional(Mark)
+})
+
+/**
+ * By what a repository is recognised beside its path.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RepositoryMarks = typeof RepositoryMarks.Type
+
+/**
+ * Whether two repositories are one by their marks: `unknown` where they have none in common to compare. The same folder is
+ * the same repository, whatever its remote is by now; else the remote decides, and then the first commit.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const compareMarks = (
+  left: RepositoryMarks | undefined,
+  right: RepositoryMarks | undefined
+): "same" | "different" | "unknown" => {
+  if (left?.instance !== undefined && left.instance === right?.instance) return "same"
+  for (const mark of ["remote", "root"] as const) {
+    const [one, other] = [left?.[mark], right?.[mark]]
+    if (one !== undefined && other !== undefined) return one === other ? "same" : "different"
+  }
+  return "unknown"
+}
+
 /**
  * What a project is found by, or made from on first sight.
  *
@@ -53,7 +98,11 @@ export const ProjectLocation = Schema.Struct({
   /** Absolute path. */
   path: IndexedPath,
   /** Preferred name, 1 to 200 characters. Where another project has it, a short digest of the path is added. */
-  name: Schema.String.check(Schema.isBetweenLength(1, 200))
+  name: Schema.String.check(Schema.isBetweenLength(1, 200)),
+  /** What the repository at the path is recognised by. Where they are those of another one, a new project is made. */
+  marks: Schema.optional(RepositoryMarks),
+  /** The project that was moved to this path, see `MemoryBridge.getMovedProjects`; it is used where the path has none. */
+  movedFrom: Schema.optional(ProjectId)
 })
 
 /**

@@ -1,0 +1,132 @@
+/**
+ * Which project a git repository is, and which folders really are worktrees of it.
+ *
+ * Anybody can write a file named `.git` that leads to the repository of somebody else, and an archive can bring one
+ * along. So a folder belongs to another repository only where that repository, which the folder can't write, leads back.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as GitConfig from "./gitConfig.ts"
+import type { GitFiles } from "./gitFiles.ts"
+import * as GitIndex from "./gitIndex.ts"
+
+/** The most folders that are looked at on the way up. */
+const maxDepth = 64
+
+/** How many files of a worktree are compared with what git recorded of them. */
+const maxCompared = 32
+
+/** The folder above the one that is left out of a path. */
+const splitLast = (text: string, part: string): readonly [string, string] | undefined => {
+  const at = text.lastIndexOf(part)
+  return at < 0 ? undefined : [text.slice(0, at), text.slice(at + part.length)]
+}
+
+export const make = Effect.fnUntraced(function* (git: GitFiles) {
+  const path = yield* Path.Path
+
+  const isInside = (folder: string, outer: string): boolean => {
+    const relative = path.relative(outer, folder)
+    return relative !== "" && !relative.startsWith("..") && !path.isAbsolute(relative)
+  }
+
+  const ownerOf = (file: string) =>
+    Effect.map(git.info(file), (info) =>
+      Option.getOrUndefined(Option.flatMap(info, ({ uid }) => uid as Option.Option<number>))
+    )
+
+  /** Git works with no repository of another user; here one that belongs to whom the worktree belongs to will do. */
+  const hasFittingOwner = Effect.fnUntraced(function* (repository: string, worktree: string) {
+    const owner = yield* ownerOf(repository)
+    return owner === undefined || owner === process.getuid?.() || owner === (yield* ownerOf(worktree))
+  })
+
+  /** The worktree that one of the folders in `worktrees` stands for; its `.git` may be gone. */
+  const linkedWorktree = (entry: string): Effect.Effect<string | undefined> =>
+    Effect.map(git.readLine(path.join(entry, "gitdir")), (line) =>
+      line === undefined ? undefined : path.dirname(path.resolve(entry, line))
+    )
+
+  /** A submodule in a linked worktree is the same project as the one in the main worktree. */
+  const submoduleInWorktree = Effect.fnUntraced(function* (repository: string, worktree: string | undefined) {
+    const [entry] = splitLast(repository, `${path.sep}modules${path.sep}`) ?? []
+    const [outer] = entry === undefined ? [] : (splitLast(entry, `${path.sep}worktrees${path.sep}`) ?? [])
+    if (worktree === undefined || entry === undefined || outer === undefined) return undefined
+    if (path.dirname(entry) !== path.join(outer, "worktrees") || !(yield* git.isRepository(outer))) return undefined
+    const linked = yield* linkedWorktree(entry)
+    const around = linked === undefined ? undefined : yield* git.real(linked)
+    if (around === undefined || !isInside(worktree, around)) return undefined
+    return path.join(yield* projectOf(outer), path.relative(around, worktree))
+  })
+
+  /** A folder above a repository whose file `.git` leads to it, such as one with a bare repository `.bare` in it. */
+  const hubOf = Effect.fnUntraced(function* (repository: string) {
+    let folder = path.dirname(repository)
+    for (let depth = 0; depth < maxDepth; depth++) {
+      if (yield* git.leadsTo(path.join(folder, ".git"), repository)) return folder
+      const parent = path.dirname(folder)
+      if (parent === folder) return undefined
+      folder = parent
+    }
+    return undefined
+  })
+
+  /** The path that names the project of a repository, which is a real path: that of its main worktree, where it has one. */
+  const projectOf: (repository: string) => Effect.Effect<string> = Effect.fnUntraced(function* (repository: string) {
+    if (path.basename(repository) === ".git") return path.dirname(repository)
+    const worktree = yield* git.ownWorktree(repository, yield* git.config(repository))
+    return (yield* submoduleInWorktree(repository, worktree)) ?? worktree ?? (yield* hubOf(repository)) ?? repository
+  })
+
+  /** Whether a repository knows the folder as a worktree: as one of `worktrees`, whose file leads back. */
+  const knowsLinked = Effect.fnUntraced(function* (repository: string, entry: string, worktree: string) {
+    if (path.dirname(entry) !== path.join(repository, "worktrees")) return false
+    const linked = yield* linkedWorktree(entry)
+    if (linked === undefined || (yield* git.real(linked)) !== worktree) return false
+    return yield* hasFittingOwner(repository, worktree)
+  })
+
+  /** Whether files of the worktree are those that the repository recorded: nobody else can make such. */
+  const hasRecordedFiles = Effect.fnUntraced(function* (repository: string, worktree: string) {
+    const bytes = yield* git.readIndex(repository)
+    const recorded = bytes === undefined ? [] : GitIndex.entries(bytes, maxCompared)
+    for (const entry of recorded) {
+      const info = yield* git.info(path.join(worktree, entry.path))
+      if (Option.isNone(info) || Option.isNone(info.value.ino) || Option.isNone(info.value.mtime)) continue
+      const { ino, mtime } = info.value
+      if (
+        BigInt(entry.ino) === BigInt.asUintN(32, ino.value) &&
+        entry.mtime === Math.floor(mtime.value.getTime() / 1000)
+      )
+        return true
+    }
+    return recorded.length === 0
+  })
+
+  /** Whether a repository without `worktrees` knows the folder as its one worktree. */
+  const knowsMain = Effect.fnUntraced(function* (repository: string, worktree: string) {
+    const settings = yield* git.config(repository)
+    const named = GitConfig.get(settings, "core.worktree")
+    if (named !== undefined) return (yield* git.real(path.resolve(repository, named))) === worktree
+    // The worktree of a folder `.git` is the one that it is in; a bare repository has none.
+    if (path.basename(repository) === ".git" || GitConfig.isBare(settings)) return false
+    return (yield* hasFittingOwner(repository, worktree)) && (yield* hasRecordedFiles(repository, worktree))
+  })
+
+  /** The repository of a worktree whose `.git` leads to `target`, where that one is a repository and knows it. */
+  const repositoryOf = Effect.fnUntraced(function* (target: string, worktree: string) {
+    const shared = yield* git.sharedOf(target)
+    if (shared !== undefined) return (yield* knowsLinked(shared, target, worktree)) ? shared : undefined
+    // What is inside the folder is its own, whatever it is.
+    return isInside(target, worktree) || (yield* knowsMain(target, worktree)) ? target : undefined
+  })
+
+  /** The repository that a folder of git's own belongs to: where it is one of `worktrees`, the one around it. */
+  const repositoryAround = Effect.fnUntraced(function* (folder: string) {
+    const shared = yield* git.sharedOf(folder)
+    return shared !== undefined && path.dirname(folder) === path.join(shared, "worktrees") ? shared : folder
+  })
+
+  return { projectOf, repositoryOf, repositoryAround }
+})

@@ -1,0 +1,36 @@
+/**
+ * By what a repository is recognised where its path says another thing.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { RepositoryMarks } from "../../memory/Project.ts"
+import * as GitConfig from "./gitConfig.ts"
+import type { GitFiles } from "./gitFiles.ts"
+import * as GitRemote from "./gitRemote.ts"
+
+/** The first commit, where that is the first thing that was done here and is still recorded. */
+const rootOf = (step: string | undefined): string | undefined =>
+  /^0+ ([0-9a-f]{40,64}) .*\tcommit \(initial\)/.exec(step ?? "")?.[1]
+
+/** The folder itself, as the file system knows it: it stays the same where the folder is moved on one disk. */
+const instanceOf = Effect.fnUntraced(function* (git: GitFiles, repository: string) {
+  const info = yield* git.info(repository)
+  if (Option.isNone(info)) return undefined
+  const { birthtime, ino } = info.value
+  if (Option.isNone(birthtime) || Option.isNone(ino) || ino.value === 0n) return undefined
+  return `${ino.value}-${Math.trunc(birthtime.value.getTime())}`
+})
+
+/** The marks of a repository; nothing where it has none. */
+export const of = Effect.fnUntraced(function* (git: GitFiles, repository: string) {
+  const url = GitConfig.remoteUrl(yield* git.config(repository))
+  const remote = url === undefined ? undefined : GitRemote.normalise(url)
+  const root = rootOf(yield* git.readFirstStep(repository))
+  const instance = yield* instanceOf(git, repository)
+  const marks: RepositoryMarks = {
+    ...(remote === undefined ? {} : { remote }),
+    ...(root === undefined ? {} : { root }),
+    ...(instance === undefined ? {} : { instance })
+  }
+  return Object.keys(marks).length === 0 ? undefined : marks
+})
