@@ -25,9 +25,9 @@ import * as Sqlite from "../sql/Sqlite.ts"
 import * as Report from "./ProfileReport.ts"
 import { Profiler } from "./Profiler.ts"
 import * as Store from "./internal/historyStore.ts"
-import * as Line from "./internal/line.ts"
-import { CurrentReadings } from "./internal/readings.ts"
-import * as Spool from "./internal/spool.ts"
+import * as Line from "./internal/profileRecord.ts"
+import { CurrentReadings } from "./internal/processReadings.ts"
+import * as Spool from "./internal/profileLog.ts"
 
 /**
  * The history could not be read.

@@ -18,7 +18,7 @@ import * as Metric from "effect/Metric"
 import { Profiler } from "./Profiler.ts"
 import * as Histogram from "./internal/histogram.ts"
 import type { Operation, Outcome } from "./internal/operations.ts"
-import * as Recorders from "./internal/recorders.ts"
+import * as Recorders from "./internal/callRecorders.ts"
 
 /** Upper bounds of the buckets, in seconds: from a tenth of a millisecond to a minute. */
 const boundaries = [

@@ -13,7 +13,7 @@ import * as Queue from "effect/Queue"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Profiler } from "./Profiler.ts"
-import * as Recorders from "./internal/recorders.ts"
+import * as Recorders from "./internal/callRecorders.ts"
 import type { Statement } from "./internal/statements.ts"
 
 /** How many statements may wait for their plan; the oldest gives way. */

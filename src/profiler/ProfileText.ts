@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import type * as Report from "./ProfileReport.ts"
-import * as Table from "./internal/table.ts"
+import * as Table from "./internal/textTable.ts"
 import * as Units from "./internal/units.ts"
 
 /**

@@ -11,8 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import type { Operation, ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import { CurrentFrame } from "../../src/profiler/internal/slices.ts"
-import { maxDepth } from "../../src/profiler/internal/stacks.ts"
+import { CurrentFrame } from "../../src/profiler/internal/threadTime.ts"
+import { maxDepth } from "../../src/profiler/internal/callTree.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
 const find = (report: ProfileReport, name: string): Operation => {

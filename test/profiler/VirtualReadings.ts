@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import { CurrentReadings, type Readings } from "../../src/profiler/internal/readings.ts"
+import { CurrentReadings, type Readings } from "../../src/profiler/internal/processReadings.ts"
 
 export interface Virtual extends Readings {
   /** Holds the thread for so long, in milliseconds. */

@@ -22,7 +22,7 @@ import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Schema from "effect/Schema"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import { CurrentReadings, ofProcess, type Readings } from "../../src/profiler/internal/readings.ts"
+import { CurrentReadings, ofProcess, type Readings } from "../../src/profiler/internal/processReadings.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 
 class Greeting extends Context.Service<Greeting, string>()("test/Greeting") {}

@@ -11,11 +11,11 @@ import type { Filter, History } from "../ProfileHistory.ts"
 import * as Report from "../ProfileReport.ts"
 import { emptyReport, noCost } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
-import type { Line } from "./line.ts"
-import * as LineReader from "./lineReader.ts"
+import type { Line } from "./profileRecord.ts"
+import * as LineReader from "./profileRecordReader.ts"
 import * as Merge from "./merge.ts"
 import { distribution } from "./snapshot.ts"
-import { type Aside, droppedOf } from "./spool.ts"
+import { type Aside, droppedOf } from "./profileLog.ts"
 
 const Encoded = Schema.Struct({
   count: Schema.Int,

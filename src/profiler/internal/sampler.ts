@@ -5,7 +5,7 @@
  * while both can pay for it. What a sample costs is measured when it is taken.
  */
 import { type Operation, Sampled } from "./operations.ts"
-import type { CpuTime, Readings } from "./readings.ts"
+import type { CpuTime, Readings } from "./processReadings.ts"
 
 /** What is open and has begun, when a sample begins or ends. */
 export interface Calls {

@@ -3,7 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { ProfilerOptions } from "../Profiler.ts"
-import type { Settings } from "./recorder.ts"
+import type { Settings } from "./callRecorder.ts"
 
 class InvalidOption extends RangeError {}
 

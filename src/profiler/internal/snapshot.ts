@@ -6,8 +6,8 @@ import * as Metric from "effect/Metric"
 import type * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
 import type * as Operations from "./operations.ts"
-import type { Recorder } from "./recorder.ts"
-import * as Stacks from "./stacks.ts"
+import type { Recorder } from "./callRecorder.ts"
+import * as Stacks from "./callTree.ts"
 import type * as Statements from "./statements.ts"
 
 export const distribution = (histogram: Histogram.Histogram): Report.Distribution => {

@@ -3,11 +3,11 @@
  */
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
-import * as Fingerprint from "./fingerprint.ts"
+import * as Fingerprint from "./sqlFingerprint.ts"
 import * as Histogram from "./histogram.ts"
 import { cut, type Outcome } from "./operations.ts"
-import { Repeats, type Repeated } from "./repeats.ts"
-import * as Size from "./size.ts"
+import { Repeats, type Repeated } from "./nPlusOne.ts"
+import * as Size from "./resultSize.ts"
 
 export class Statement implements Repeated {
   readonly outcomes: Record<Outcome, number> = { success: 0, failure: 0, defect: 0, interrupted: 0 }

@@ -3,7 +3,7 @@
  */
 import type { Distribution, Operation, ProfileReport, Statement } from "../ProfileReport.ts"
 import { calibrate } from "./calibration.ts"
-import * as Spool from "./spool.ts"
+import * as Spool from "./profileLog.ts"
 
 export interface Line {
   readonly session: string

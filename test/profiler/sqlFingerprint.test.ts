@@ -5,7 +5,7 @@ import {
   isRead,
   maxFingerprintLength,
   withParameters
-} from "../../src/profiler/internal/fingerprint.ts"
+} from "../../src/profiler/internal/sqlFingerprint.ts"
 import * as Generator from "../utils/Generator.ts"
 
 describe("the fingerprint of a statement", () => {

@@ -1,7 +1,7 @@
 /**
  * The recorder behind a profiler, for the modules of this folder that need more than its reports.
  */
-import type { Recorder } from "./recorder.ts"
+import type { Recorder } from "./callRecorder.ts"
 
 const recorders = new WeakMap<object, Recorder>()
 

@@ -12,10 +12,10 @@ import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import * as Histogram from "./histogram.ts"
-import { Meter } from "./meter.ts"
+import { Meter } from "./overheadEstimator.ts"
 import { type Operation, Sliced } from "./operations.ts"
-import type { Readings } from "./readings.ts"
-import type { Stack, Stacks } from "./stacks.ts"
+import type { Readings } from "./processReadings.ts"
+import type { Stack, Stacks } from "./callTree.ts"
 
 /** One call of an operation. */
 export class Frame {
