@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Profiler from "../profiler/Profiler.ts"
-import { KeepingRegistry } from "../profiler/internal/retainingRegistry.ts"
+import { RetainingRegistry } from "../profiler/internal/retainingRegistry.ts"
 import * as Line from "../profiler/internal/profileRecord.ts"
 import * as Database from "../sql/Database.ts"
 import * as Hook from "./hook.ts"
@@ -34,7 +34,7 @@ const profiled: Hook.Around = (hook, body) =>
   Effect.withTracerEnabled(hook, true).pipe(
     Effect.provide(Profiler.layerTracer),
     Effect.tap(record(body)),
-    Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()),
+    Effect.provideService(Metric.MetricRegistry, new RetainingRegistry()),
     Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
   )
 

@@ -1,6 +1,6 @@
 /**
- * The profiler's figures in the formats of other tools: Prometheus, OpenTelemetry, and the folded stacks that speedscope and
- * flame graphs are drawn from.
+ * Exports the profiler's figures in the formats of other tools: Prometheus, OpenTelemetry, and folded stacks for flame
+ * graphs (speedscope).
  *
  * @since 0.1.0
  */
@@ -17,8 +17,8 @@ import type { ProfileReport } from "./ProfileReport.ts"
 import type { Profiler } from "./Profiler.ts"
 
 /**
- * The metrics of `ProfileMetrics`, and no others, in the text format of Prometheus. Where a program serves all its metrics,
- * `ProfileMetrics.layer` and `PrometheusMetrics.layerHttp` of Effect do that.
+ * Returns the metrics of `ProfileMetrics`, and no others, in Prometheus text format. To serve all metrics of a program,
+ * use `ProfileMetrics.layer` with Effect's `PrometheusMetrics.layerHttp`.
  *
  * @category exports
  * @since 0.1.0
@@ -32,9 +32,12 @@ export const prometheus: Effect.Effect<string, never, Profiler> = Effect.suspend
 )
 
 /**
- * Sends all metrics of the program, those of `ProfileMetrics` among them, to an OpenTelemetry collector: at each interval,
- * and once more when the Layer ends, for a program may be over before the first interval is. That last time takes
- * `shutdownTimeout` at most, 3 seconds when absent.
+ * Sends all metrics of the program, including those of `ProfileMetrics`, to an OpenTelemetry collector: at each interval,
+ * and once more when the Layer closes, because a short program ends before the first interval. The last export takes at
+ * most `shutdownTimeout`, 3 seconds when absent.
+ *
+ * Gotcha: it exports every metric. A program that uses `Otlp.layerJson` already exports its metrics; use
+ * `ProfileMetrics.layer` there instead, or the metrics are exported twice.
  *
  * **Example**
  *
@@ -62,18 +65,18 @@ export const layerOtlp = (
 ): Layer.Layer<OtlpExporter.Flusher, never, Profiler | HttpClient.HttpClient | OtlpSerialization.OtlpSerialization> =>
   OtlpMetrics.layer(options).pipe(Layer.provide(ProfileMetrics.layer))
 
-/** What would end a name in a line of folded stacks. */
+/** Characters that would end a name in a folded-stack line. */
 const separators = /[;\s]+/g
 
 /**
- * The call paths of the level `deep` as folded stacks, a line each: the operations from the outermost to the innermost, and
- * how many microseconds the innermost itself was on the thread. speedscope.app opens it as it is.
+ * Returns the call paths of level `deep` as folded stacks, one line each: the operations from the outermost to the
+ * innermost and the innermost's own thread time in microseconds. speedscope.app opens the text as is.
  *
  * @category exports
  * @since 0.1.0
  */
 export const folded = (report: ProfileReport): string =>
-  report.stacks
+  report.callPaths
     .map(
       ({ path, self }) =>
         `${path.map((name) => name.replace(separators, "_") || "_").join(";")} ${Math.round(self * 1_000)}`

@@ -1,13 +1,14 @@
 /**
- * What many processes have measured, kept in a folder, so that a report covers a session, a day, or every hook that ran.
+ * Stores the measurements of many processes in a folder, so that a report can cover a session, a day, or every hook
+ * that ran.
  *
- * A process that ends writes one line into a file, which takes a fraction of a millisecond and waits for nobody. Whoever
- * reads the history merges the lines into `profile.db`, an SQLite file with a row an hour, session and operation. It is
- * bounded by age and by rows; the file of lines by size. Recording never fails and never holds a program up: what could
- * not be written is counted.
+ * A process appends one record to a log file when it ends, which takes a fraction of a millisecond and needs no lock. A
+ * reader merges the records into `profile.db`, an SQLite file with one row per hour, session and operation. Age and row
+ * count bound that file; size bounds the log. Recording never fails and never blocks the program: it counts the records
+ * it could not write.
  *
- * Each process also times a small calibration kernel, which says how fast the machine was: `compare` divides by it, so that
- * a session in a slow hour compares with one in a fast hour.
+ * Each process also times a small calibration kernel, which measures the current speed of the machine. `compare`
+ * divides by it, so that a session in a slow hour is comparable with one in a fast hour.
  *
  * @since 0.1.0
  */
@@ -25,9 +26,9 @@ import * as Sqlite from "../sql/Sqlite.ts"
 import * as Report from "./ProfileReport.ts"
 import { Profiler } from "./Profiler.ts"
 import * as Store from "./internal/historyStore.ts"
-import * as Line from "./internal/profileRecord.ts"
+import * as ProfileRecord from "./internal/profileRecord.ts"
 import { CurrentReadings } from "./internal/processReadings.ts"
-import * as Spool from "./internal/profileLog.ts"
+import * as ProfileLog from "./internal/profileLog.ts"
 
 /**
  * The history could not be read.
@@ -51,47 +52,50 @@ export class ProfileHistoryError extends Schema.TaggedError<ProfileHistoryError>
  */
 export interface ProfileHistoryOptions {
   /**
-   * The folder of `profile.db` and of the lines that are not merged yet, at most 16 MiB. Where it does not exist nothing is
-   * recorded, and there is nothing to read.
+   * The folder of `profile.db` and of the log, which holds at most 16 MiB. If the folder does not exist, nothing is
+   * recorded and the history is empty.
    */
   readonly folder: string
-  /** How long a row is kept. From 1 hour; 30 days when absent. */
+  /** The maximum age of a row. At least 1 hour; 30 days when absent. */
   readonly maxAge?: Duration.Input | undefined
-  /** How many rows are kept, the newest; from 1 to 1,000,000; 20,000 when absent. A row takes some 1 KB. */
+  /** The maximum number of rows; the newest remain. From 1 to 1,000,000; 20,000 when absent. A row takes about 1 KB. */
   readonly maxRows?: number | undefined
 }
 
 /**
- * Which processes a report covers.
+ * Selects the processes that a report covers.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Filter {
-  /** From the hour of this moment on, in milliseconds since 1970. */
+  /** The first hour included, as a time in milliseconds since 1970. */
   readonly since?: number | undefined
-  /** Up to and without the hour of this moment, in milliseconds since 1970. */
+  /** The first hour excluded, as a time in milliseconds since 1970. */
   readonly before?: number | undefined
   readonly session?: string | undefined
 }
 
 /**
- * What several processes measured together.
+ * The merged measurements of several processes.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const History = Schema.Struct({
   processes: Schema.Int,
   sessions: Schema.Int,
-  /** Lines, or files of them, that could not be read: of another version, or of a process that was killed while it wrote. */
-  broken: Schema.Int,
-  /** Lines that made room for newer ones before anybody read them. */
+  /**
+   * Records, or whole files, that the reader could not decode: written by another version, or by a process killed
+   * mid-write.
+   */
+  unreadable: Schema.Int,
+  /** Records that were dropped for newer ones before a reader merged them. */
   dropped: Schema.Int,
-  /** How long the calibration kernel took in these processes, in milliseconds. */
+  /** The calibration kernel's time in these processes, in milliseconds. */
   kernel: Report.Distribution,
-  /** How long calls took in units of the kernel beside them, by kind and name; off by 3.2 % at most. */
-  relative: Schema.Record(Schema.String, Report.Distribution),
+  /** Call times in units of the process's calibration kernel, by kind and name. The error is at most 3.2 %. */
+  normalised: Schema.Record(Schema.String, Report.Distribution),
   report: Report.ProfileReport
 })
 
@@ -102,7 +106,7 @@ export const History = Schema.Struct({
 export type History = typeof History.Type
 
 /**
- * Service that keeps profiles and reads them.
+ * Service that stores and reads profiles.
  *
  * @category services
  * @since 0.1.0
@@ -110,11 +114,14 @@ export type History = typeof History.Type
 export class ProfileHistory extends Context.Service<
   ProfileHistory,
   {
-    /** Writes down what a process has measured, for once: what is written down again counts again. It never fails. */
+    /**
+     * Records the measurements of a process. Call it once: a second call with the same report counts twice. It never
+     * fails.
+     */
     readonly record: (report: Report.ProfileReport, session?: string) => Effect.Effect<void>
-    /** What the processes of a session, of a time, or all of them have measured. */
+    /** Returns the merged measurements of a session, of a time range, or of all processes. */
     readonly read: (filter?: Filter) => Effect.Effect<History, ProfileHistoryError>
-    /** How many profiles this process could not write. */
+    /** The number of profiles that this process could not write. */
     readonly lost: Effect.Effect<number>
   }
 >()("athena-hooks/profiler/ProfileHistory") {}
@@ -137,16 +144,14 @@ const resolve = (options: ProfileHistoryOptions): Effect.Effect<Settings> =>
     return { folder, maxAgeMs, maxRows }
   })
 
-/**
- * Opens the file for one use. It belongs to many processes that live for a moment, and to none of them for long.
- */
+/** Opens the file for one operation. Many short-lived processes share it, so none holds it open. */
 const withDatabase = <A>(
   settings: Settings,
   use: (sql: SqlClient.SqlClient) => Effect.Effect<A, SqlError>
 ): Effect.Effect<A, ProfileHistoryError> =>
   Effect.gen(function* () {
     const filename = `${settings.folder}/profile.db`
-    yield* Spool.makePrivate(filename)
+    yield* ProfileLog.makePrivate(filename)
     const sql = yield* Sqlite.make({ filename, busyTimeout: "2 seconds" })
     yield* Store.prepare(sql)
     return yield* use(sql)
@@ -171,27 +176,28 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
 
     const mergeFile = (sql: SqlClient.SqlClient, name: string, now: number) =>
       Effect.gen(function* () {
-        const file = yield* Spool.read(settings.folder, name)
+        const file = yield* ProfileLog.read(settings.folder, name)
         if (typeof file !== "string") yield* Store.merge(sql, file, now)
         return file
       }).pipe(sql.withTransaction)
 
-    /** Merges the files that wait for it, and counts those that can't be read. */
-    const mergeWaiting = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
+    /** Merges the rotated files and counts the unreadable ones. */
+    const mergeRotated = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
       let unreadable = 0
-      for (const name of yield* Spool.waiting(settings.folder)) {
+      for (const name of yield* ProfileLog.rotatedFiles(settings.folder)) {
         const file = yield* mergeFile(sql, name, now)
-        if (typeof file !== "string") yield* Spool.remove(settings.folder, file)
+        if (typeof file !== "string") yield* ProfileLog.remove(settings.folder, file)
         else if (file === "unreadable") unreadable++
       }
       return unreadable
     })
 
-    // Lines are set aside by who could write to the database, and after those that wait, so that they do not pile up.
+    // Only a reader that can write to the database rotates the log, and only after merging earlier files, so that files
+    // do not pile up.
     const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
-      yield* mergeWaiting(sql, now)
-      yield* sql.withTransaction(Spool.take(settings.folder))
-      const unreadable = yield* mergeWaiting(sql, now)
+      yield* mergeRotated(sql, now)
+      yield* sql.withTransaction(ProfileLog.rotate(settings.folder))
+      const unreadable = yield* mergeRotated(sql, now)
       yield* Store.trim(sql, now - settings.maxAgeMs, now, settings.maxRows)
       return unreadable
     })
@@ -199,17 +205,17 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
     return ProfileHistory.of({
       record: (report, session) =>
         Effect.sync(() => {
-          if (!Line.write(settings.folder, report, session, readings.now)) lost++
+          if (!ProfileRecord.write(settings.folder, report, session, readings.now)) lost++
         }),
       read: (filter = {}) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          !Spool.exists(settings.folder)
-            ? Effect.succeed(Store.nothing)
+          !ProfileLog.exists(settings.folder)
+            ? Effect.succeed(Store.emptyHistory)
             : withDatabase(settings, (sql) =>
                 Effect.gen(function* () {
                   const unreadable = yield* merge(sql, now)
                   const history = yield* Store.read(sql, filter)
-                  return { ...history, broken: history.broken + unreadable }
+                  return { ...history, unreadable: history.unreadable + unreadable }
                 })
               )
         ),
@@ -228,7 +234,7 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
  * import * as Profiler from "athena-hooks/profiler/Profiler"
  * import * as Layer from "effect/Layer"
  *
- * // What the program measures is written down when it ends.
+ * // Records the program's measurements when it ends.
  * const Profiled = ProfileHistory.layerRecord({ session: "nightly" }).pipe(
  *   Layer.provide(ProfileHistory.layer({ folder: "profiles" })),
  *   Layer.provideMerge(Profiler.layer())
@@ -242,7 +248,7 @@ export const layer = (options: ProfileHistoryOptions): Layer.Layer<ProfileHistor
   Layer.effect(ProfileHistory, make(options))
 
 /**
- * Writes down what the profiler has measured when the Layer ends.
+ * Records the profiler's measurements when the Layer closes.
  *
  * @category layers
  * @since 0.1.0
@@ -261,44 +267,44 @@ export const layerRecord = (
   )
 
 /**
- * One operation or statement in two histories.
+ * Compares one operation or statement between two histories.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Comparison {
   /** Kind and name. */
-  readonly what: string
+  readonly operation: string
   readonly counts: readonly [number, number]
-  /** Medians in milliseconds, as they were. */
+  /** The measured medians, in milliseconds. */
   readonly medians: readonly [number, number]
-  /** Median of the second by that of the first, each in units of the kernel beside it; off by 6.5 % at most. */
+  /** The second median divided by the first, both in units of the calibration kernel. The error is at most 6.5 %. */
   readonly ratio: number
-  /** Whether it differs by more than a tenth, with the differences of the machine's speed taken out. */
+  /** Whether the ratio exceeds 10 % in either direction, after correction for machine speed. */
   readonly verdict: "slower" | "faster" | "same"
 }
 
-/** Half of the calls were faster than this, and at least so many calls are needed to say so. */
+/** The sample size from which a median is reported. */
 const minimum = 6
 
-/** Histories of the same code differed by 4 % from each other, and the histograms add up to 6.5 %. */
+/** Histories of identical code differed by 4 %, and the histogram error adds up to 6.5 %. */
 const threshold = 1.1
 
 /**
- * Compares two histories, by the median of each operation that ran 6 times or more in both; the largest change first.
+ * Compares two histories by the median of each operation with at least 6 calls in both. The largest change comes first.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const compare = (a: History, b: History): ReadonlyArray<Comparison> =>
-  Object.entries(a.relative)
+  Object.entries(a.normalised)
     .flatMap(([what, first]) => {
-      const second = b.relative[what]
+      const second = b.normalised[what]
       if (second === undefined || first.count < minimum || second.count < minimum) return []
       if (first.p50 === null || second.p50 === null || first.p50 === 0) return []
       const ratio = second.p50 / first.p50
       const verdict = ratio > threshold ? "slower" : ratio < 1 / threshold ? "faster" : "same"
       const medians = [Store.medianOf(a.report, what), Store.medianOf(b.report, what)] as const
-      return [{ what, counts: [first.count, second.count], medians, ratio, verdict } satisfies Comparison]
+      return [{ operation: what, counts: [first.count, second.count], medians, ratio, verdict } satisfies Comparison]
     })
     .toSorted((one, other) => Math.abs(Math.log(other.ratio)) - Math.abs(Math.log(one.ratio)))

@@ -1,6 +1,6 @@
 /**
- * The profiler's figures as Effect metrics, for whatever exports those: read when somebody looks, and never written, so that
- * they cost an operation nothing.
+ * Publishes the profiler's figures as Effect metrics, for any exporter. They are computed when an exporter reads them, so
+ * that they cost an operation nothing.
  *
  * | metric | kind | attributes | unit |
  * |---|---|---|---|
@@ -18,9 +18,9 @@ import * as Metric from "effect/Metric"
 import { Profiler } from "./Profiler.ts"
 import * as Histogram from "./internal/histogram.ts"
 import type { Operation, Outcome } from "./internal/operations.ts"
-import * as Recorders from "./internal/callRecorders.ts"
+import { recorderOf } from "./internal/callRecorder.ts"
 
-/** Upper bounds of the buckets, in seconds: from a tenth of a millisecond to a minute. */
+/** Upper bounds of the buckets, in seconds: from 0.1 ms to 1 minute. */
 const boundaries = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 ]
@@ -48,14 +48,14 @@ const histogram = (name: string, description: string, attributes: Record<string,
   Metric.histogram(name, { description, boundaries, attributes: { ...attributes, unit: "s" } })
 
 /**
- * Shows the profiler's figures as metrics until the Layer ends.
+ * Registers the profiler's figures as metrics until the Layer closes.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
   Effect.gen(function* () {
-    const recorder = Recorders.get(yield* Profiler)
+    const recorder = recorderOf(yield* Profiler)
     if (recorder === undefined) return
     const context = yield* Effect.context<never>()
     const registrations: Array<Metric.Registration> = []
@@ -83,17 +83,17 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
       if (recorder.isDeep) {
         const active = histogram("athena_profiler_active_seconds", "How long calls held the thread", attributes)
         const none = Histogram.make()
-        show(active, () => seconds(operation.sliced?.active ?? none))
+        show(active, () => seconds(operation.thread?.active ?? none))
       }
     }
 
     const showCost = (): void =>
       show(
         Metric.gauge("athena_profiler_cost_seconds", {
-          description: "What the profiling itself cost, less what the run loop did for it"
+          description: "The cost of profiling, without the run loop's share"
         }),
         () => ({
-          value: recorder.seenCost / 1_000
+          value: recorder.internalCost / 1_000
         })
       )
 

@@ -1,9 +1,8 @@
 /**
- * Asks the database for the plan of each read that was slow, once, beside the program and not in its way. The plan is in the
- * report with the statement.
+ * Requests the query plan of each slow read once, in the background, and adds it to the statement's report.
  *
- * The plan is made without the values, which the profiler does not keep: parameters stand in their places. Nothing is run,
- * and of what may write no plan is asked for. Databases are SQLite, and Postgres from version 12 on.
+ * The plan is made without the values, which the profiler does not store: parameters take their places. The statement
+ * is not executed, and statements that may write are skipped. Supported databases: SQLite, and Postgres 12 and later.
  *
  * @since 0.1.0
  */
@@ -13,17 +12,17 @@ import * as Queue from "effect/Queue"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Profiler } from "./Profiler.ts"
-import * as Recorders from "./internal/callRecorders.ts"
+import { recorderOf } from "./internal/callRecorder.ts"
 import type { Statement } from "./internal/statements.ts"
 
-/** How many statements may wait for their plan; the oldest gives way. */
-const maxWaiting = 32
+/** The maximum number of statements that wait for their plan; the oldest is dropped. */
+const maxPending = 32
 
-/** The longest plan that is kept, in lines and in characters of each. */
+/** The maximum plan size, in lines and in characters per line. */
 const maxLines = 40
 const maxLength = 300
 
-/** As many parameters as the protocol of Postgres can number. */
+/** The highest parameter number that the Postgres protocol supports. */
 const maxParameters = 65_535
 
 type Plan = Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, SqlError>
@@ -32,8 +31,8 @@ const planOfSqlite = (sql: SqlClient.SqlClient, { parameters, text }: Statement)
   sql.unsafe(`EXPLAIN QUERY PLAN ${text}`, nulls(parameters))
 
 /**
- * A plan that does not depend on the values is that of a prepared statement which the server is told to plan so. The name
- * goes whatever happens; it is not bound to the transaction.
+ * A generic plan, which does not depend on the values, requires a prepared statement. The name outlives the
+ * transaction, so it is always deallocated.
  */
 const planOfPostgres = (sql: SqlClient.SqlClient, { parameters, text }: Statement): Plan => {
   const values =
@@ -65,7 +64,7 @@ const plans: Readonly<Record<string, (sql: SqlClient.SqlClient, statement: State
 const lineOf = (row: Readonly<Record<string, unknown>>): string =>
   String(row["detail"] ?? Object.values(row)[0]).slice(0, maxLength)
 
-const ask = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void> => {
+const requestPlan = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void> => {
   const plan = plans[statement.system]
   if (plan === undefined || statement.parameters > maxParameters) return Effect.void
   return Effect.suspend(() => plan(sql, statement)).pipe(
@@ -79,8 +78,7 @@ const ask = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void
 }
 
 /**
- * Asks for plans while the Layer is there, by a client of its own choice: with a pool, it takes a connection for each plan
- * when one is free.
+ * Requests plans as long as the Layer is open. With a pool, each plan takes a free connection of the pool.
  *
  * **Example**
  *
@@ -92,7 +90,7 @@ const ask = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void
  *
  * const Profiled = Layer.merge(Profiler.layerTracer, ProfilePlans.layer).pipe(
  *   Layer.provideMerge(Sqlite.layer({ filename: "memory.db" })),
- *   Layer.provideMerge(Profiler.layer({ slow: "50 millis" }))
+ *   Layer.provideMerge(Profiler.layer({ slowThreshold: "50 millis" }))
  * )
  * ```
  *
@@ -101,16 +99,16 @@ const ask = (sql: SqlClient.SqlClient, statement: Statement): Effect.Effect<void
  */
 export const layer: Layer.Layer<never, never, Profiler | SqlClient.SqlClient> = Layer.effectDiscard(
   Effect.gen(function* () {
-    const recorder = Recorders.get(yield* Profiler)
+    const recorder = recorderOf(yield* Profiler)
     if (recorder === undefined) return
     const sql = yield* SqlClient.SqlClient
-    const waiting = yield* Queue.sliding<Statement>(maxWaiting)
+    const pending = yield* Queue.sliding<Statement>(maxPending)
     const stop = recorder.statements.observe((statement) => {
-      Queue.offerUnsafe(waiting, statement)
+      Queue.offerUnsafe(pending, statement)
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
-    yield* Queue.take(waiting).pipe(
-      Effect.flatMap((statement) => ask(sql, statement)),
+    yield* Queue.take(pending).pipe(
+      Effect.flatMap((statement) => requestPlan(sql, statement)),
       Effect.forever,
       Effect.forkScoped
     )

@@ -1,16 +1,17 @@
 /**
- * What a `Profiler` has measured, as plain data: versioned, readable as JSON by its Schema, and mergeable.
+ * The measurements of a `Profiler` as plain data: versioned, decodable from JSON by its Schema, and mergeable.
  *
- * Times are milliseconds, memory is bytes; points in time are milliseconds since 1970. A figure that can't be known is
- * `null` and never a guess; a figure that is not the operation's own says so by its place: see `Cpu` and `Memory`.
+ * Times are in milliseconds, memory is in bytes, and timestamps are in milliseconds since 1970. An unknown figure is
+ * `null`, never an estimate. Figures that describe the process instead of the operation are grouped in `Cpu` and
+ * `Memory`.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * The version of the format. It grows when a reader of an older one could misunderstand a newer one; members may be added
- * without that.
+ * The version of the format. It increases when a reader of an older version could misread a newer one; new members do
+ * not increase it.
  *
  * @category constants
  * @since 0.1.0
@@ -21,14 +22,14 @@ const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const amount = Schema.Finite
 
 /**
- * How values are spread. `count`, `sum`, `min` and `max` are exact. A percentile is off by 1.6 % at most, and `null` where
- * there are too few values for it to mean anything: fewer than 6, 30, 60 and 300 for p50, p90, p95 and p99, so that at
- * least three lie beyond it.
+ * A distribution of values. `count`, `sum`, `min` and `max` are exact. A percentile has an error of at most 1.6 %. It
+ * is `null` below 6, 30, 60 and 300 values for p50, p90, p95 and p99, because fewer than three values would lie beyond
+ * it.
  *
- * `buckets` are pairs of an index and a count. Bucket `i` holds values from `2^p * (1 + (i % 32) / 32)`, with `p` the whole
- * part of `i / 32` less 20, up to the beginning of the next; `zeros` counts what is below the first.
+ * `buckets` are pairs of an index and a count. Bucket `i` starts at `2^p * (1 + (i % 32) / 32)`, with `p = floor(i /
+ * 32) - 20`, and ends where the next one starts; `zeros` counts the values below the first bucket.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Distribution = Schema.Struct({
@@ -52,9 +53,9 @@ export const Distribution = Schema.Struct({
 export type Distribution = typeof Distribution.Type
 
 /**
- * How calls ended. A typed failure is no defect; an interruption is neither.
+ * The number of calls by outcome: success, typed failure, defect, interruption.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Outcomes = Schema.Struct({ success: count, failure: count, defect: count, interrupted: count })
@@ -66,12 +67,12 @@ export const Outcomes = Schema.Struct({ success: count, failure: count, defect: 
 export type Outcomes = typeof Outcomes.Type
 
 /**
- * CPU time of the **process** while sampled calls were open: it holds the work of everything else that ran meanwhile.
- * `alone` are the samples during which no other profiled call was open, and `aloneTotal` is their CPU time; only these
- * come near the operation's own. The kernel attributes user and system time by its tick, so that the split is right in
- * the sum over many samples and means nothing for one.
+ * CPU time of the **process** during sampled calls, which includes everything else that ran in that time. `alone`
+ * counts the samples without another profiled call, and `aloneTotal` is their CPU time: only these approximate the
+ * operation's own cost. The kernel attributes user and system time by clock tick, so their ratio is meaningful only
+ * over many samples.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Cpu = Schema.Struct({ samples: count, user: amount, system: amount, alone: count, aloneTotal: amount })
@@ -83,14 +84,14 @@ export const Cpu = Schema.Struct({ samples: count, user: amount, system: amount,
 export type Cpu = typeof Cpu.Type
 
 /**
- * Memory of the **process**: by how much its used heap grew during sampled calls. Samples in which it shrank, because
- * garbage was collected, are `invalid` and not among the others; one in which it grew all the same tells too little.
- * Buffers are not on the heap.
+ * Memory of the **process**: the growth of its used heap during sampled calls. Samples in which the heap shrank,
+ * because the garbage collector ran, are counted as `invalid` and excluded; a collection hidden by growth makes a
+ * sample too small. Buffers are outside the heap.
  *
- * `peak` is the highest resident memory of the process during calls that no other one overlapped; it is known on Linux, at
- * the level `deep`, and `null` elsewhere.
+ * `peak` is the highest resident memory of the process during calls without a concurrent one. It is available on Linux
+ * at level `deep`, and `null` elsewhere.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Memory = Schema.Struct({
@@ -109,12 +110,12 @@ export const Memory = Schema.Struct({
 export type Memory = typeof Memory.Type
 
 /**
- * The operation's own time on the thread, from the slices that its fibers held it for. `active` and `waiting` are per call,
- * together with what the call called and forked; `self` and `selfCpu` are totals without that. `cpu` of the process is
- * taken at each end of a slice: it is less than the time where the system took the thread away, and more where other
- * threads worked, such as the garbage collector's.
+ * The operation's own thread time: the intervals in which its fibers ran. `active` and `waiting` are per call and
+ * include the calls and fibers it started; `self` and `selfCpu` are totals that exclude them. The process's CPU time is
+ * read at each end of an interval: it is lower than the interval if the system preempted the thread, and higher if
+ * other threads, such as the garbage collector, worked.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Thread = Schema.Struct({
@@ -138,22 +139,22 @@ export type Thread = typeof Thread.Type
  * @since 0.1.0
  */
 export const Operation = Schema.Struct({
-  /** Whether the name is that of a tracked operation, a span, or a query or mutation of the `QueryExecutor`. */
+  /** The source of the name: a tracked operation, a span, or a query or mutation of the `QueryExecutor`. */
   kind: Schema.Literals(["operation", "span", "query", "mutation"]),
   name: Schema.String,
   outcomes: Outcomes,
-  /** Of every call, however it ended. */
+  /** Wall time of every call, whatever its outcome. */
   wall: Distribution,
-  /** The most calls that were open at the same time. */
-  concurrencyMost: count,
-  /** Level `standard` and `deep`. */
+  /** The maximum number of concurrent calls. */
+  maxConcurrency: count,
+  /** Levels `standard` and `deep`. */
   cpu: Schema.NullOr(Cpu),
   memory: Schema.NullOr(Memory),
   /** Level `deep`. */
   thread: Schema.NullOr(Thread),
-  /** Under how many parent spans it ran many times, and the most times under one. */
-  repeatedUnder: count,
-  repeatedMost: count
+  /** The number of parent spans under which it repeated, and the maximum number of calls under one. */
+  repeatedParents: count,
+  maxRepeats: count
 })
 
 /**
@@ -174,20 +175,20 @@ export const Statement = Schema.Struct({
   system: Schema.String,
   outcomes: Outcomes,
   wall: Distribution,
-  /** The wait for a connection, and the rest: where the wait is known. */
+  /** The wait for a connection and the execution without it, for calls whose wait is known. */
   wait: Distribution,
   execution: Distribution,
-  /** Calls whose rows could be counted, and these rows: not those of streams and of raw answers. */
-  counted: count,
+  /** Calls with a known row count and the sum of their rows. Streams and raw results have none. */
+  countedCalls: count,
   rows: count,
-  rowsMost: count,
-  /** Of one execution in 16, the size of its rows together, in bytes, estimated from the first 10 rows. */
-  sized: count,
+  maxRows: count,
+  /** The number of sized executions (1 of 16) and their total size in bytes, estimated from the first 10 rows. */
+  sizedCalls: count,
   bytes: amount,
   slow: count,
-  repeatedUnder: count,
-  repeatedMost: count,
-  /** The database's plan, asked for once where a read was slow. It was made without the values. */
+  repeatedParents: count,
+  maxRepeats: count,
+  /** The database's plan without the values, requested once after a slow read. */
   plan: Schema.NullOr(Schema.Array(Schema.String))
 })
 
@@ -198,12 +199,12 @@ export const Statement = Schema.Struct({
 export type Statement = typeof Statement.Type
 
 /**
- * One slow execution: over the limit, or an outlier, which took four times the p95 of its own statement, and 10 ms.
+ * A slow execution: over the threshold, or an outlier of at least 10 ms and four times the p95 of its statement.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
-export const Slow = Schema.Struct({
+export const SlowExecution = Schema.Struct({
   at: amount,
   fingerprint: Schema.String,
   ms: amount,
@@ -214,19 +215,19 @@ export const Slow = Schema.Struct({
 })
 
 /**
- * A number that another Layer keeps: what a cache served from where, what a pool had callers wait for.
+ * A metric of another Layer, such as cache hits by tier or connection waits of a pool.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
-export const Measured = Schema.Struct({
+export const MetricValue = Schema.Struct({
   name: Schema.String,
   attributes: Schema.Record(Schema.String, Schema.String),
-  /** Several processes' counts and histograms are added up; of their gauges the highest is kept. */
+  /** A merge adds counts and histograms, and takes the highest gauge. */
   type: Schema.Literals(["count", "gauge", "histogram"]),
-  /** A count or a gauge; of a histogram, its count. */
+  /** The value of a counter or gauge; the count of a histogram. */
   value: amount,
-  /** Of a histogram. */
+  /** The sum of a histogram. */
   sum: Schema.NullOr(amount),
   max: Schema.NullOr(amount)
 })
@@ -235,39 +236,39 @@ export const Measured = Schema.Struct({
  * @category models
  * @since 0.1.0
  */
-export type Measured = typeof Measured.Type
+export type MetricValue = typeof MetricValue.Type
 
 /**
- * Operations from the outermost to the innermost, and how long the innermost itself was on the thread.
+ * The operations from the outermost to the innermost, and the thread time of the innermost itself.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
-export const Stack = Schema.Struct({ path: Schema.Array(Schema.String), self: amount })
+export const CallPath = Schema.Struct({ path: Schema.Array(Schema.String), self: amount })
 
 /**
- * What the profiling itself cost, in milliseconds.
+ * The cost of profiling itself, in milliseconds.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
 export const Cost = Schema.Struct({
-  /** Keeping the books: measured on one call in 16. */
-  books: amount,
-  /** What the run loop did for the calls: measured on 50 calls of nothing when the report was made. */
+  /** The profiler's own bookkeeping, measured on 1 call of 16. */
+  bookkeeping: amount,
+  /** The run loop's work for profiled calls, measured on 50 empty calls when the report is made. */
   runLoop: amount,
-  /** The readings of samples: measured on each. */
+  /** The readings of samples, measured on each. */
   samples: amount,
   sampleCount: count,
-  /** Changing who holds the thread: measured on one change in 64. */
-  slices: amount,
-  sliceCount: count,
-  /** Primitives that passed the hook of the level `deep`; about 25 ns each, which is not in `total`. */
+  /** Switching the thread between operations, measured on 1 switch of 64. */
+  switches: amount,
+  switchCount: count,
+  /** Primitives that passed the hook of level `deep`, at about 25 ns each; `total` does not include them. */
   primitives: count,
   total: amount,
-  /** Of the time that has passed. */
-  part: amount,
-  /** What went wrong in the profiler itself, and was not counted. */
+  /** The share of the elapsed time. */
+  share: amount,
+  /** Internal failures of the profiler, whose measurements are missing. */
   failures: count
 })
 
@@ -285,24 +286,24 @@ export type Cost = typeof Cost.Type
  */
 export const ProfileReport = Schema.Struct({
   version: Schema.Literal(version),
-  /** `mixed`: of several processes that had several levels. */
+  /** `mixed` when merged processes had different levels. */
   level: Schema.Literals(["wall", "standard", "deep", "mixed"]),
   from: amount,
   to: amount,
-  /** The part of the time that samples may cost. */
+  /** The share of the time that samples may cost. */
   budget: amount,
   operations: Schema.Array(Operation),
-  /** Calls of names beyond the bound, which are counted as `(others)`. */
+  /** Calls of names beyond `maxNames`, which are counted as `(others)`. */
   overflowed: count,
-  /** CPU time at the level `deep` of fibers that worked for no operation, and of what ran outside of fibers. */
-  unowned: Schema.NullOr(Schema.Struct({ fibers: amount, elsewhere: amount })),
+  /** CPU time, at level `deep`, of fibers outside every operation, and of work outside fibers. */
+  unattributed: Schema.NullOr(Schema.Struct({ fibers: amount, elsewhere: amount })),
   statements: Schema.Array(Statement),
-  /** Statements that had to make room for others, and their calls. */
+  /** Evicted statements and their calls. */
   evicted: Schema.Struct({ statements: count, calls: count }),
-  slow: Schema.Array(Slow),
+  slow: Schema.Array(SlowExecution),
   slowDropped: count,
-  measured: Schema.Array(Measured),
-  stacks: Schema.Array(Stack),
+  metrics: Schema.Array(MetricValue),
+  callPaths: Schema.Array(CallPath),
   cost: Cost
 })
 

@@ -1,8 +1,8 @@
 /**
- * A `ProfileReport` as text for people: aligned, with colours where they are asked for.
+ * Formats a `ProfileReport` as aligned text, with optional colours.
  *
- * Sections that have nothing to say are left out. In a table of times `-` means "n too small": there are too few calls for
- * that percentile to mean anything. What is of the whole process, or was sampled, is said so above its table.
+ * Empty sections are omitted. In a table of times, `-` means that the percentile has too few calls. A note above the
+ * table says if its figures describe the whole process or only samples.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,8 @@ import * as Table from "./internal/textTable.ts"
 import * as Units from "./internal/units.ts"
 
 /**
- * How operations and statements are sorted: by all the time they took, by p95 (the longest call where there is none), by
- * the longest call, by how often they ran, by how often they failed, or by name.
+ * The order of operations and statements: by total time, by p95 (the longest call if there is none), by the longest
+ * call, by count, by failures, or by name.
  *
  * @category models
  * @since 0.1.0
@@ -20,19 +20,22 @@ import * as Units from "./internal/units.ts"
 export type Sort = "total" | "p95" | "max" | "count" | "failures" | "name"
 
 /**
- * Options of the text.
+ * Options of `format`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TextOptions {
-  /** How many rows a table has at most; 10 when absent. What is left out is counted below it. */
+  /** The maximum number of rows per table; 10 when absent. A line below the table counts the omitted rows. */
   readonly top?: number | undefined
   /** `total` when absent. */
   readonly sort?: Sort | undefined
-  /** Whether colours are used, as terminals understand them; `false` when absent. */
+  /** Whether to emit ANSI colours; `false` when absent. */
   readonly colors?: boolean | undefined
-  /** How wide a table may be, in characters; names and statements are cut for it. From 60; 120 when absent. */
+  /**
+   * The maximum width of a table, in characters; longer names and statements are truncated. At least 60; 120 when
+   * absent.
+   */
   readonly width?: number | undefined
 }
 
@@ -71,7 +74,7 @@ const kinds: Readonly<Record<Report.Operation["kind"], string>> = {
 
 const label = ({ kind, name }: Pick<Report.Operation, "kind" | "name">): string => `${kinds[kind]}${name}`
 
-/** A table of the first rows, with what was left out below it. */
+/** A table of the first rows, with a count of the omitted ones below it. */
 const section = <A>(
   settings: Settings,
   title: string,
@@ -116,7 +119,9 @@ const summary = (report: Report.ProfileReport, { style }: Settings): ReadonlyArr
     style.bold("Profile"),
     `  ${Units.ms(report.to - report.from)} from ${from}, ${report.level === "mixed" ? "several levels" : `level ${report.level}`}`,
     `  ${Units.count(count)} calls of ${report.operations.length} operations, ${Units.count(statements)} of ${report.statements.length} statements`,
-    ...(report.overflowed > 0 ? [`  ${Units.count(report.overflowed)} calls of further names are in (others)`] : [])
+    ...(report.overflowed > 0
+      ? [`  ${Units.count(report.overflowed)} calls of further names are counted as (others)`]
+      : [])
   ]
 }
 
@@ -124,9 +129,9 @@ const operations = (report: Report.ProfileReport, settings: Settings): ReadonlyA
   section(
     settings,
     "Operations by wall time",
-    ["a percentile is off by 1.6 % at most; - where n is too small for it; calls within calls count in both"],
+    ["percentile error is at most 1.6 %; - means too few calls; nested calls count in both"],
     report.operations.toSorted(orders[settings.sort]),
-    [text("operation", label), ...timeColumns, figure("at once", (one) => String(one.concurrencyMost))]
+    [text("operation", label), ...timeColumns, figure("parallel", (one) => String(one.maxConcurrency))]
   )
 
 const outcomes = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<string> =>
@@ -146,22 +151,22 @@ const outcomes = (report: Report.ProfileReport, settings: Settings): ReadonlyArr
 
 const threads = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<string> => {
   const rows = report.operations.flatMap((one) => (one.thread === null ? [] : [{ one, thread: one.thread }]))
-  const elsewhere = report.unowned
+  const elsewhere = report.unattributed
   return [
     ...section(
       settings,
-      "Time on the thread, and waiting",
-      ["each operation's own: slices in which its fibers held the thread; in all with what it called and forked"],
+      "Thread time and waiting time",
+      ["self: intervals in which the operation's own fibers ran; total: with callees and forked fibers"],
       rows.toSorted((a, b) => b.thread.self - a.thread.self),
       [
         text("operation", ({ one }) => label(one)),
         figure("self", ({ thread }) => ms(thread.self)),
         figure("self CPU", ({ thread }) => ms(thread.selfCpu)),
-        figure("in all", ({ thread }) => ms(thread.active.sum)),
-        figure("a call", ({ thread }) => ms(thread.active.mean)),
+        figure("total", ({ thread }) => ms(thread.active.sum)),
+        figure("per call", ({ thread }) => ms(thread.active.mean)),
         figure("p95", ({ thread }) => ms(thread.active.p95)),
         figure("waiting", ({ thread }) => ms(thread.waiting.sum)),
-        figure("a call", ({ thread }) => ms(thread.waiting.mean)),
+        figure("per call", ({ thread }) => ms(thread.waiting.mean)),
         figure("p95", ({ thread }) => ms(thread.waiting.p95))
       ]
     ),
@@ -169,7 +174,7 @@ const threads = (report: Report.ProfileReport, settings: Settings): ReadonlyArra
       ? []
       : [
           settings.style.dim(
-            `  CPU beside: fibers of no operation ${ms(elsewhere.fibers)}, outside of fibers ${ms(elsewhere.elsewhere)}`
+            `  other CPU time: fibers outside operations ${ms(elsewhere.fibers)}, outside of fibers ${ms(elsewhere.elsewhere)}`
           )
         ])
   ]
@@ -186,18 +191,20 @@ const resources = (report: Report.ProfileReport, settings: Settings): ReadonlyAr
     settings,
     "CPU and memory, sampled",
     [
-      "of the whole process while a sampled call was open; alone: while nothing else was",
+      "whole process during a sampled call; alone: without a concurrent call",
       ...split,
-      "heap: by how much it grew; samples in which it shrank, because garbage was collected, are left out"
+      "heap: growth; samples with a garbage collection are excluded"
     ],
     rows.toSorted((a, b) => b.cpu.user + b.cpu.system - a.cpu.user - a.cpu.system),
     [
       text("operation", label),
       figure("sampled", ({ cpu, wall }) => `${Units.count(cpu.samples)} of ${Units.count(wall.count)}`),
-      figure("CPU a call", ({ cpu }) => ms((cpu.user + cpu.system) / cpu.samples)),
+      figure("CPU per call", ({ cpu }) => ms((cpu.user + cpu.system) / cpu.samples)),
       figure("alone", ({ cpu }) => (cpu.alone === 0 ? "-" : ms(cpu.aloneTotal / cpu.alone))),
-      figure("heap a call", ({ memory }) => (memory.samples === 0 ? "-" : Units.bytes(memory.total / memory.samples))),
-      figure("most", ({ memory }) => (memory.samples === 0 ? "-" : Units.bytes(memory.max))),
+      figure("heap per call", ({ memory }) =>
+        memory.samples === 0 ? "-" : Units.bytes(memory.total / memory.samples)
+      ),
+      figure("max", ({ memory }) => (memory.samples === 0 ? "-" : Units.bytes(memory.max))),
       figure("peak RSS", ({ memory }) => (memory.peak === null ? "-" : Units.bytes(memory.peak)))
     ]
   )
@@ -207,7 +214,7 @@ const statements = (report: Report.ProfileReport, settings: Settings): ReadonlyA
   ...section(
     settings,
     "Statements",
-    ["without their values; on average: wait for a connection, rows, and about how many bytes they have"],
+    ["without values; averages of the wait for a connection, the rows and their estimated bytes"],
     report.statements.toSorted(orders[settings.sort]),
     [
       text("statement", ({ fingerprint }) => fingerprint),
@@ -217,15 +224,15 @@ const statements = (report: Report.ProfileReport, settings: Settings): ReadonlyA
       figure("p95", ({ wall }) => ms(wall.p95)),
       figure("max", ({ wall }) => ms(wall.max)),
       figure("wait", ({ wait }) => (wait.count === 0 ? "-" : ms(wait.mean))),
-      figure("rows", ({ counted, rows }) => (counted === 0 ? "-" : Units.amount(rows / counted))),
-      figure("bytes", ({ bytes, sized }) => (sized === 0 ? "-" : Units.bytes(bytes / sized))),
+      figure("rows", ({ countedCalls: counted, rows }) => (counted === 0 ? "-" : Units.amount(rows / counted))),
+      figure("bytes", ({ bytes, sizedCalls: sized }) => (sized === 0 ? "-" : Units.bytes(bytes / sized))),
       figure("failed", (one) => Units.count(bad(one.outcomes)))
     ]
   ),
   ...(report.evicted.statements > 0
     ? [
         settings.style.dim(
-          `  ${Units.count(report.evicted.statements)} further statements, run ${Units.count(report.evicted.calls)} times, had to make room`
+          `  ${Units.count(report.evicted.statements)} further statements, run ${Units.count(report.evicted.calls)} times, were evicted`
         )
       ]
     : [])
@@ -236,7 +243,7 @@ const slow = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<s
   return [
     ...section(
       settings,
-      "Slow statements, the newest first",
+      "Slow statements, newest first",
       report.slowDropped > 0 ? [`${Units.count(report.slowDropped)} older ones are not shown`] : [],
       report.slow.toReversed(),
       [
@@ -258,22 +265,22 @@ const slow = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<s
 const repeated = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<string> =>
   section(
     settings,
-    "The same many times under one span: would one with a list do?",
+    "Repeated under one span (N+1): consider one query with a list",
     [],
     [
       ...report.operations.map((one) => ({ ...one, what: label(one) })),
       ...report.statements.map((one) => ({ ...one, what: one.fingerprint }))
     ]
-      .filter((one) => one.repeatedUnder > 0)
-      .toSorted((a, b) => b.repeatedMost * b.repeatedUnder - a.repeatedMost * a.repeatedUnder),
+      .filter((one) => one.repeatedParents > 0)
+      .toSorted((a, b) => b.maxRepeats * b.repeatedParents - a.maxRepeats * a.repeatedParents),
     [
       text("what", ({ what }) => what),
-      figure("spans", (one) => Units.count(one.repeatedUnder)),
-      figure("most under one", (one) => Units.count(one.repeatedMost))
+      figure("spans", (one) => Units.count(one.repeatedParents)),
+      figure("max under one", (one) => Units.count(one.maxRepeats))
     ]
   )
 
-const attributes = (of: Report.ProfileReport["measured"][number]["attributes"]): string =>
+const attributes = (of: Report.ProfileReport["metrics"][number]["attributes"]): string =>
   Object.entries(of)
     .map(([name, value]) => `${name.replace(/^.*\./, "")}=${value}`)
     .join(" ")
@@ -281,9 +288,9 @@ const attributes = (of: Report.ProfileReport["measured"][number]["attributes"]):
 const measured = (report: Report.ProfileReport, settings: Settings): ReadonlyArray<string> =>
   section(
     { ...settings, top: Math.max(settings.top, 30) },
-    "Counted by other Layers",
-    ["since they were made"],
-    report.measured.filter(({ value }) => value !== 0),
+    "Metrics of other Layers",
+    ["since their creation"],
+    report.metrics.filter(({ value }) => value !== 0),
     [
       text("metric", ({ name }) => name),
       text("of", (one) => attributes(one.attributes)),
@@ -295,10 +302,10 @@ const measured = (report: Report.ProfileReport, settings: Settings): ReadonlyArr
 
 const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArray<string> => [
   "",
-  style.bold("What the profiling cost"),
-  `  ${Units.ms(cost.total)}, ${Units.percent(cost.part)} of the time: books ${Units.ms(cost.books)}, run loop ${Units.ms(cost.runLoop)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.sliceCount)} slices ${Units.ms(cost.slices)}`,
+  style.bold("Cost of profiling"),
+  `  ${Units.ms(cost.total)}, ${Units.percent(cost.share)} of the time: bookkeeping ${Units.ms(cost.bookkeeping)}, run loop ${Units.ms(cost.runLoop)}, ${Units.count(cost.sampleCount)} samples ${Units.ms(cost.samples)}, ${Units.count(cost.switchCount)} thread switches ${Units.ms(cost.switches)}`,
   ...(cost.primitives > 0
-    ? [style.dim(`  beside it ${Units.count(cost.primitives)} primitives passed the hook, at about 25 ns each`)]
+    ? [style.dim(`  in addition, ${Units.count(cost.primitives)} primitives passed the hook at about 25 ns each`)]
     : []),
   ...(cost.failures > 0 ? [style.bold(`  the profiler failed ${Units.count(cost.failures)} times`)] : [])
 ]

@@ -1,18 +1,26 @@
 /**
- * Measures what each operation of a program costs, also where many fibers share one thread.
+ * Measures the cost of each operation of a program, also when many fibers share one thread.
  *
- * An operation is named by the program (`track`), by a span it has already (`layerTracer`), or by a query or mutation
- * (`layerQueries`). Of each the profiler keeps counts by outcome, the most calls at a time, and histograms whose
- * percentiles are off by 1.6 % at most. How much more it measures is the level:
+ * An operation is named by the program (`track`), by an existing span (`layerTracer`), or by a query or mutation
+ * (`layerQueries`). For each operation the profiler stores counts by outcome, the maximum concurrency, and histograms
+ * whose percentiles have an error of at most 1.6 %. The level selects further measurements:
  *
- * | level | measures | a call costs about |
+ * | level | measures | cost of a call |
  * |---|---|---|
  * | `wall` | wall time of every call | 0.3 us |
- * | `standard` | also CPU time and memory of the process, on sampled calls | 0.4 us; samples 1 % of the time at most |
- * | `deep` | also how long each operation's own fibers held the thread, and waited; peak memory on Linux | 3 us, and 25 ns a primitive |
+ * | `standard` | also CPU time and memory of the process, on sampled calls | 0.4 us; samples take at most 1 % of the time |
+ * | `deep` | also the thread time and waiting time of each operation's own fibers; peak memory on Linux | 3 us, and 25 ns per primitive |
  *
- * It never changes a result and never fails: whatever goes wrong in it is counted and leaves out a measurement. It keeps
- * no argument, no result and no parameter; of a statement it keeps the text without values.
+ * **When to use**
+ *
+ * Use it to find the expensive operations of a program in development and in production. It needs no exporter and no
+ * collector; `ProfileText` prints the report, and `ProfileExport` feeds other tools.
+ *
+ * **Gotchas**
+ *
+ * - The profiler never changes a result and never fails: an internal failure is counted and its measurement omitted.
+ * - It stores no argument, result or parameter. Of a statement it stores the text without values.
+ * - A fiber that runs with a captured context is charged to the operation of that context.
  *
  * @since 0.1.0
  */
@@ -29,46 +37,48 @@ import type { ProfileReport } from "./ProfileReport.ts"
 import { emptyReport } from "./internal/emptyReport.ts"
 import type { Kind } from "./internal/operations.ts"
 import { CurrentReadings } from "./internal/processReadings.ts"
-import { Recorder } from "./internal/callRecorder.ts"
-import * as Recorders from "./internal/callRecorders.ts"
+import { CallRecorder, setRecorder } from "./internal/callRecorder.ts"
 import * as Settings from "./internal/settings.ts"
 import { CurrentFrame } from "./internal/threadTime.ts"
 import * as Snapshot from "./internal/snapshot.ts"
 
 /**
- * Options of the profiler. One that is out of its bounds is a defect of the Layer that names it.
+ * Options of the profiler. A value outside its bounds is a defect that names the option.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ProfilerOptions {
-  /** What is measured. `standard` when absent. */
+  /** The measurements to take. `standard` when absent. */
   readonly level?: "wall" | "standard" | "deep" | undefined
   /**
-   * The part of its own time that samples may cost an operation, and of the time that has passed that they may cost the
-   * process, after a first millisecond. One call in 1,024 is sampled all the same while the process can pay for
-   * it. From 0 to 1; 0.01 when absent.
+   * The share of an operation's own time, and of the process's elapsed time after the first millisecond, that samples
+   * may cost. One call in 1,024 is sampled regardless, while the process's share allows it. From 0 to 1; 0.01 when
+   * absent.
    */
   readonly budget?: number | undefined
   /**
-   * How many names are told apart, from 1 to 100,000; 500 when absent. Calls of others are counted as `(others)`. A name
-   * takes some 2 KB, 16 KB for each histogram at the very most. Names are cut at 200 characters.
+   * The maximum number of names, from 1 to 100,000; 500 when absent. Calls of further names are counted as `(others)`.
+   * A name takes about 2 KB, plus at most 16 KB per histogram, and is truncated to 200 characters.
    */
   readonly maxNames?: number | undefined
-  /** How many call paths are kept at the level `deep`, from 1 to 100,000; 2,000 when absent. */
-  readonly maxStacks?: number | undefined
-  /** How many statements are kept, from 1 to 100,000; 500 when absent. The one not seen for longest makes room. */
+  /** The maximum number of call paths at level `deep`, from 1 to 100,000; 2,000 when absent. */
+  readonly maxCallPaths?: number | undefined
+  /** The maximum number of statements, from 1 to 100,000; 500 when absent. The least recently seen one is evicted. */
   readonly maxStatements?: number | undefined
-  /** From when on an execution of a statement is slow. 100 milliseconds when absent. */
-  readonly slow?: Duration.Input | undefined
-  /** How many slow executions are kept, the newest; from 0 to 10,000; 100 when absent. */
+  /** The duration from which an execution of a statement is slow. 100 milliseconds when absent. */
+  readonly slowThreshold?: Duration.Input | undefined
+  /** The maximum number of slow executions; the newest remain. From 0 to 10,000; 100 when absent. */
   readonly maxSlow?: number | undefined
-  /** How often the same statement or query runs under one span, within 10 s, to be reported; from 2; 10 when absent. */
-  readonly repeats?: number | undefined
+  /**
+   * The number of runs of one statement or query under one span, within 10 s, from which it is reported as repeated
+   * (N+1). At least 2; 10 when absent.
+   */
+  readonly repeatThreshold?: number | undefined
 }
 
 /**
- * Service that measures.
+ * Service that measures operations.
  *
  * @category services
  * @since 0.1.0
@@ -76,28 +86,28 @@ export interface ProfilerOptions {
 export class Profiler extends Context.Service<
   Profiler,
   {
-    /** The same effect, whose runs are measured under a name. */
+    /** Returns the effect with its runs measured under a name. */
     readonly track: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** Counts a successful call that something else has timed. */
+    /** Records a successful call that the caller has timed itself. */
     readonly record: (name: string, wall: Duration.Input) => Effect.Effect<void>
-    /** What has been measured since the profiler was made, or reset. */
+    /** The measurements since the profiler was made or reset. */
     readonly report: Effect.Effect<ProfileReport>
-    /** Forgets what has been measured. */
+    /** Discards all measurements. */
     readonly reset: Effect.Effect<void>
-    /** The same tracer, whose spans are profiled as well. */
+    /** Returns a tracer whose spans are also profiled. */
     readonly tracer: (tracer: Tracer.Tracer) => Tracer.Tracer
-    /** The same executor, whose queries and mutations are measured under their names. */
+    /** Returns an executor whose queries and mutations are measured under their names. */
     readonly executor: (executor: QueryExecutor["Service"]) => QueryExecutor["Service"]
   }
 >()("athena-hooks/profiler/Profiler") {}
 
 /**
- * Runs what has begun as a call, and ends the call with it.
+ * Starts a call when the effect starts and ends it with the effect.
  *
- * At the level `deep` the effect runs with the call in its context, where forked fibers find it, and with a tracer that has
- * the hook.
+ * At level `deep` the call is part of the effect's context, from which forked fibers inherit it, and the tracer has the
+ * hook.
  */
-const tracking = (recorder: Recorder) => {
+const tracking = (recorder: CallRecorder) => {
   const shallow =
     (kind: Kind, name: string) =>
     <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -116,13 +126,13 @@ const tracking = (recorder: Recorder) => {
       Effect.withFiber((fiber) => {
         const call = recorder.enter(kind, name, fiber)
         if (call === undefined) return effect
-        const hooked = recorder.slices.isHook(fiber.cache.tracerContext)
-        const tracer = hooked ? undefined : recorder.slices.tracer(fiber.cache.tracer ?? Tracer.nativeTracer)
-        const within = Effect.updateContext(effect, (context: Context.Context<R>) => {
-          const framed = Context.add(context, CurrentFrame, call.frame)
-          return tracer === undefined ? framed : Context.add(framed, Tracer.Tracer, tracer)
+        const hooked = recorder.threadTime.isHook(fiber.cache.tracerContext)
+        const tracer = hooked ? undefined : recorder.threadTime.tracer(fiber.cache.tracer ?? Tracer.nativeTracer)
+        const framed = Effect.updateContext(effect, (context: Context.Context<R>) => {
+          const withFrame = Context.add(context, CurrentFrame, call.frame)
+          return tracer === undefined ? withFrame : Context.add(withFrame, Tracer.Tracer, tracer)
         })
-        return Effect.onExit(within, (exit) => {
+        return Effect.onExit(framed, (exit) => {
           recorder.exit(call, exit, fiber)
           return Effect.void
         })
@@ -133,11 +143,11 @@ const tracking = (recorder: Recorder) => {
 
 type Tracking = ReturnType<typeof tracking>
 
-/** How many calls are made to see what one costs: few, for a hook that makes a report is in a hurry. */
+/** The number of trial calls; small, because a hook that makes a report has little time. */
 const trials = 50
 const warmUp = 10
 
-const timeOf = (recorder: Recorder, effect: Effect.Effect<void>, times: number): Effect.Effect<number> =>
+const timeOf = (recorder: CallRecorder, effect: Effect.Effect<void>, times: number): Effect.Effect<number> =>
   Effect.gen(function* () {
     const started = recorder.readings.now()
     for (let i = 0; i < times; i++) yield* effect
@@ -145,34 +155,34 @@ const timeOf = (recorder: Recorder, effect: Effect.Effect<void>, times: number):
   })
 
 /**
- * What the run loop does for a call can't be seen from inside of it: so some calls of nothing are timed from outside, with a
- * recorder of their own, when somebody wants to know. In milliseconds a call.
+ * The run loop's cost per call in milliseconds. It is invisible from inside a call, so a separate recorder times empty
+ * calls from outside when a report is made.
  */
-const unseenCost = (recorder: Recorder): Effect.Effect<number> =>
+const runLoopCost = (recorder: CallRecorder): Effect.Effect<number> =>
   Effect.suspend(() => {
-    // The mark of the highest memory is that of the process, and may be in use.
-    const scratch = new Recorder(recorder.settings, { ...recorder.readings, peak: undefined }, 0)
+    // The peak-memory mark belongs to the process and may be in use.
+    const scratch = new CallRecorder(recorder.settings, { ...recorder.readings, peak: undefined }, 0)
     const tracked = tracking(scratch)("operation", "trial")(Effect.void)
     return Effect.gen(function* () {
       yield* timeOf(recorder, tracked, warmUp)
       scratch.reset()
       const bare = yield* timeOf(recorder, Effect.void, trials)
       const profiled = yield* timeOf(recorder, tracked, trials)
-      return Math.max(0, (profiled - bare - scratch.seenCost) / trials)
+      return Math.max(0, (profiled - bare - scratch.internalCost) / trials)
     })
   })
 
-/** Measures a query or a mutation, and counts it under the span that it runs in. */
-const counting =
-  (recorder: Recorder, track: Tracking) =>
+/** Measures a query or a mutation and counts it under its parent span. */
+const countedTracking =
+  (recorder: CallRecorder, track: Tracking) =>
   <A, E, R>(kind: Kind, name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {
-      recorder.repeat(kind, name, fiber.cache.span)
+      recorder.countUnderParent(kind, name, fiber.cache.span)
       return track(kind, name)(effect)
     })
 
 const executor =
-  (counted: ReturnType<typeof counting>) =>
+  (counted: ReturnType<typeof countedTracking>) =>
   (inner: QueryExecutor["Service"]): QueryExecutor["Service"] =>
     QueryExecutor.of({
       query: (query, input) => counted("query", query.name, inner.query(query, input)),
@@ -188,7 +198,7 @@ const executor =
 export const make = (options: ProfilerOptions = {}): Effect.Effect<Profiler["Service"]> =>
   Effect.withFiber((fiber) => {
     const settings = Settings.resolve(options)
-    const recorder = new Recorder(
+    const recorder = new CallRecorder(
       settings,
       fiber.getRef(CurrentReadings),
       fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
@@ -197,16 +207,16 @@ export const make = (options: ProfilerOptions = {}): Effect.Effect<Profiler["Ser
     const profiler = Profiler.of({
       track: (name) => track("operation", name),
       record: (name, wall) => Effect.sync(() => recorder.record("operation", name, wall)),
-      report: Effect.flatMap(unseenCost(recorder), (unseen) =>
+      report: Effect.flatMap(runLoopCost(recorder), (unseen) =>
         Effect.contextWith((context: Context.Context<never>) =>
           Effect.sync(() => Snapshot.make(recorder, context, unseen))
         )
       ),
       reset: Effect.sync(() => recorder.reset()),
       tracer: (tracer) => recorder.tracer(tracer),
-      executor: executor(counting(recorder, track))
+      executor: executor(countedTracking(recorder, track))
     })
-    Recorders.set(profiler, recorder)
+    setRecorder(profiler, recorder)
     return Effect.succeed(profiler)
   })
 
@@ -242,7 +252,7 @@ export const layerConfig = (config: Config.Wrap<ProfilerOptions>): Layer.Layer<P
   Layer.unwrap(Effect.map(Config.unwrap(config), layer))
 
 /**
- * Provides a profiler that measures nothing and costs nothing.
+ * Provides a profiler that does nothing.
  *
  * @category layers
  * @since 0.1.0
@@ -257,8 +267,8 @@ export const layerNoop: Layer.Layer<Profiler> = Layer.succeed(Profiler, {
 })
 
 /**
- * Middleware that measures each query and mutation under its name. What lies below it is measured with it: above a cache
- * it measures what the caller waits for, below a cache what the database is asked for.
+ * Middleware that measures each query and mutation under its name, including the Layers below it: above a cache it measures
+ * the caller's wait, below a cache the database's work.
  *
  * **Example**
  *
@@ -287,11 +297,11 @@ export const layerQueries: Layer.Layer<QueryExecutor, never, QueryExecutor | Pro
 )
 
 /**
- * Profiles every span of the program, whatever tracer there is: that one goes on as before. Spans of statements of
- * `effect/sql` are in the report as statements too, with their waits for a connection told apart: for that the Layer turns
- * `SpanPropagationEnabled` of `effect/sql` on, by which spans of the driver have the statement's as their parent.
+ * Profiles every span of the program; the existing tracer continues to receive them. Statement spans of `effect/sql` also
+ * appear as statements, with the wait for a connection as a separate figure. For that the Layer enables
+ * `SpanPropagationEnabled` of `effect/sql`, which makes driver spans children of the statement's span.
  *
- * The profiler sees no span where tracing is turned off.
+ * Gotcha: where tracing is disabled there are no spans to profile.
  *
  * **Example**
  *
@@ -320,15 +330,15 @@ export const layerTracer: Layer.Layer<never, never, Profiler> = Layer.effectCont
 )
 
 /**
- * `SpanPropagationEnabled` of `effect/sql/Statement`, by its key: the module itself would cost a program that has no
- * database its start-up time.
+ * `SpanPropagationEnabled` of `effect/sql/Statement`, by its key. Importing the module would cost programs without a
+ * database start-up time.
  */
 const SpanPropagationEnabled = Context.Reference<boolean>("effect/sql/SpanPropagationEnabled", {
   defaultValue: () => false
 })
 
 /**
- * Measures an effect under a name, by the profiler of the context.
+ * Measures an effect under a name with the profiler of the context.
  *
  * @category combinators
  * @since 0.1.0
@@ -341,7 +351,7 @@ export const track: {
 )
 
 /**
- * The report of the profiler of the context.
+ * The report of the profiler in the context.
  *
  * @category accessors
  * @since 0.1.0

@@ -69,7 +69,7 @@ describe("athena report", () => {
       const seen = yield* session(scratch, "wall", "s-1")
       const found = yield* report(scratch)
 
-      assert.deepInclude(found, { processes: 7, sessions: 1, broken: 0 })
+      assert.deepInclude(found, { processes: 7, sessions: 1, unreadable: 0 })
       assert.strictEqual(found.kernel.count, 7)
       const events = {
         SessionStart: "SessionStart",
@@ -109,7 +109,7 @@ describe("athena report", () => {
 
       const text = yield* Cli.run(["report"], { env: scratch.env })
       assert.match(text.stdout, /^7 processes of 1 sessions; the calibration kernel took \d+ us\nProfile\n/)
-      assert.include(text.stdout, "What the profiling cost")
+      assert.include(text.stdout, "Cost of profiling")
       assert.notInclude(text.stdout, "\u001b")
       for (const name of fs.readdirSync(scratch.home).filter((name) => name.startsWith("profile"))) {
         assert.notInclude(fs.readFileSync(path.join(scratch.home, name), "latin1"), "9f8e7d6c", name)
@@ -128,7 +128,7 @@ describe("athena report", () => {
       const deep = wall(yield* report(scratch, "--session", "s-2"), "hook ToolUse")
       assert.strictEqual(deep.count, 3)
       const { comparisons } = yield* report(scratch, "--compare", "s-1", "s-2")
-      const whole = comparisons.find((one: any) => one.what === "operation hook process")
+      const whole = comparisons.find((one: any) => one.operation === "operation hook process")
       assert.deepStrictEqual(whole.counts, [7, 7])
       assert.include(
         (yield* Cli.run(["report", "--compare", "s-1", "s-2"], { env: scratch.env })).stdout,
@@ -190,7 +190,7 @@ describe("athena report", () => {
       yield* hook(scratch, "wall", "s-1", "SessionStart", { source: "startup" })
       yield* Effect.all([...hooks.slice(0, 8), ...reports, ...hooks.slice(8)], { concurrency: 4 })
       const found = yield* report(scratch)
-      assert.deepInclude(found, { processes: 17, broken: 0 })
+      assert.deepInclude(found, { processes: 17, unreadable: 0 })
       assert.strictEqual(wall(found, "hook ToolUse").count, 16)
     })
   )

@@ -80,7 +80,7 @@ const counts = (history: ProfileHistory.History) =>
   Object.fromEntries(history.report.operations.map(({ name, wall }) => [name, wall.count]))
 
 describe("ProfileHistory", () => {
-  it.effect("adds up what processes measured, exactly, and tells sessions and times apart", () =>
+  it.effect("merges the records of processes exactly, separated by session and hour", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       yield* TestClock.setTime(start)
@@ -91,7 +91,7 @@ describe("ProfileHistory", () => {
       yield* history.record(yield* measure({ a: [20], c: [1] }), "s1")
 
       const all = yield* history.read()
-      assert.deepInclude(all, { processes: 3, sessions: 2, broken: 0 })
+      assert.deepInclude(all, { processes: 3, sessions: 2, unreadable: 0 })
       assert.deepStrictEqual(counts(all), { a: 5, b: 1, c: 1, db: 3 })
       const a = all.report.operations.find(({ name }) => name === "a")!
       assert.deepInclude(a.wall, { sum: 36, min: 1, max: 20 })
@@ -109,7 +109,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("counts no line twice and loses none, whatever instruction a reader is killed at", () =>
+  it.effect("merges each record exactly once when a reader is killed at any instruction", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -117,7 +117,7 @@ describe("ProfileHistory", () => {
       yield* TestClock.setTime(start)
       yield* history.record(yield* measure({ a: [1] }))
       // Killed after it set the lines aside, and before it merged them.
-      yield* Spool.take(folder)
+      yield* Spool.rotate(folder)
       const [left] = files()
       const content = fs.readFileSync(path.join(folder, left!))
       assert.deepStrictEqual(counts(yield* history.read()), { a: 1, db: 1 })
@@ -129,7 +129,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("reads at the same time from several sides", () =>
+  it.effect("serves concurrent readers", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const report = yield* measure({ a: [1] })
@@ -150,7 +150,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("leaves out lines that it can't read, and counts them", () =>
+  it.effect("skips and counts unreadable records", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -159,12 +159,12 @@ describe("ProfileHistory", () => {
       const line = fs.readFileSync(file, "utf8")
       fs.appendFileSync(file, `${line.slice(0, 50)}\nnull\n${line.replace('"version":1', '"version":99')}`)
       const read = yield* history.read()
-      assert.deepInclude(read, { processes: 1, broken: 3 })
+      assert.deepInclude(read, { processes: 1, unreadable: 3 })
       assert.deepStrictEqual(counts(read), { a: 1, db: 1 })
     })
   )
 
-  it.effect("drops what is old, and the oldest of what is too much", () =>
+  it.effect("deletes rows beyond the maximum age and the maximum count", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       yield* TestClock.setTime(start)
@@ -182,36 +182,36 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("keeps a bounded number of lines that nobody reads, the newest, and tells how many made room", () =>
+  it.effect("bounds unread records, retains the newest and counts the dropped ones", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
       const line = "x".repeat(500_000)
-      const bound = (Spool.maxAside + 1) * (Spool.maxBytes + 2 * line.length)
+      const bound = (Spool.maxRotatedFiles + 1) * (Spool.maxBytes + 2 * line.length)
       for (let i = 0; i < 100; i++) assert.isTrue(Spool.append(folder, `${i} ${line}`))
       assert.isAtMost(bytesOf(folder), bound)
-      assert.isAbove(bytesOf(folder), Spool.maxAside * Spool.maxBytes)
+      assert.isAbove(bytesOf(folder), Spool.maxRotatedFiles * Spool.maxBytes)
       yield* history.record(yield* measure({ a: [1] }))
-      const { broken, dropped, processes } = yield* history.read()
+      const { unreadable: broken, dropped, processes } = yield* history.read()
       assert.strictEqual(processes, 1)
       assert.isAbove(dropped, 0)
       assert.strictEqual(broken + dropped, 100)
     })
   )
 
-  it.effect("keeps all hooks of a busy session", () =>
+  it.effect("retains all hooks of a busy session", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
       const names = Array.from({ length: 50 }, (_, i) => [`operation ${i}`, [1, 2, 3]] as const)
       const report = yield* measure(Object.fromEntries(names))
       for (let i = 0; i < 300; i++) yield* history.record(report, "s")
-      assert.deepInclude(yield* history.read(), { processes: 300, dropped: 0, broken: 0 })
+      assert.deepInclude(yield* history.read(), { processes: 300, dropped: 0, unreadable: 0 })
       assert.strictEqual(yield* history.lost, 0)
     })
   )
 
-  it.effect("writes nothing down that can be computed, and reads it all the same", () =>
+  it.effect("omits derived members and restores them on read", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -225,7 +225,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("loses no line of a writer that is slow, whatever a reader does meanwhile", () =>
+  it.effect("loses no record of a slow writer during a merge", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -248,7 +248,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("sets nothing aside twice where several writers are at the bound", () =>
+  it.effect("rotates once when several writers reach the size limit", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -261,11 +261,11 @@ describe("ProfileHistory", () => {
       // Between its look at the size and its setting aside another one does all of it.
       const other = () => Effect.runSync(history.record(report))
       yield* meddled("renameSync", { before: other }, history.record(report))
-      assert.deepInclude(yield* history.read(), { processes: written + 2, dropped: 0, broken: 0 })
+      assert.deepInclude(yield* history.read(), { processes: written + 2, dropped: 0, unreadable: 0 })
     })
   )
 
-  it.effect("merges what it can read beside what it can't", () =>
+  it.effect("merges readable files beside unreadable ones", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -277,7 +277,7 @@ describe("ProfileHistory", () => {
       // Another reader is done with its file after this one has listed the folder.
       yield* meddled("readdirSync", { after: () => fs.rmSync(gone) }, history.read())
       yield* history.record(report)
-      assert.deepInclude(yield* history.read(), { processes: 2, broken: 1 })
+      assert.deepInclude(yield* history.read(), { processes: 2, unreadable: 1 })
       assert.deepStrictEqual(
         fs.readdirSync(folder).filter((file) => file.endsWith(".jsonl")),
         ["profile.odd.jsonl"]
@@ -285,7 +285,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("takes no lines away that it can't merge", () =>
+  it.effect("leaves records in place that it can't merge", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -304,7 +304,7 @@ describe("ProfileHistory", () => {
     }).pipe(Effect.provide(Reactivity.layer))
   )
 
-  it.effect("keeps what a clock that was ahead has left from pushing out what is new", () =>
+  it.effect("does not evict new rows for rows of a clock that was ahead", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder, 1, { maxRows: 6 })
@@ -321,7 +321,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("leaves a file of a newer version as it is", () =>
+  it.effect("leaves a file of a newer version unchanged", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -336,7 +336,7 @@ describe("ProfileHistory", () => {
     }).pipe(Effect.provide(Reactivity.layer))
   )
 
-  it.effect("keeps what was slow, what made room, and whether there were several levels", () =>
+  it.effect("merges slow executions, evictions and levels", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       yield* TestClock.setTime(start)
@@ -346,7 +346,7 @@ describe("ProfileHistory", () => {
       const evicted = { statements: 7, calls: 70 }
       const all = Array.from({ length: 12 }, (_, at) => ({ ...slow, at: start + at }))
       yield* history.record(
-        { ...report, evicted, slow: all, slowDropped: 3, unowned: { fibers: 1, elsewhere: 2 } },
+        { ...report, evicted, slow: all, slowDropped: 3, unattributed: { fibers: 1, elsewhere: 2 } },
         "a"
       )
       assert.strictEqual((yield* history.read()).report.level, "deep")
@@ -357,7 +357,7 @@ describe("ProfileHistory", () => {
         level: "mixed",
         evicted: { statements: 14, calls: 140 },
         slowDropped: 5,
-        unowned: { fibers: 1, elsewhere: 2 }
+        unattributed: { fibers: 1, elsewhere: 2 }
       })
       assert.deepStrictEqual(
         found.slow.map(({ at }) => at - start),
@@ -366,7 +366,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("counts no line that it can't read as a session, and no time for it", () =>
+  it.effect("counts no session and no time for unreadable records", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       yield* TestClock.setTime(start)
@@ -375,12 +375,12 @@ describe("ProfileHistory", () => {
       fs.appendFileSync(path.join(folder, "profile.jsonl"), "{broken\n")
       yield* TestClock.adjust(50 * hour)
       const found = yield* history.read()
-      assert.deepInclude(found, { processes: 1, sessions: 1, broken: 1 })
+      assert.deepInclude(found, { processes: 1, sessions: 1, unreadable: 1 })
       assert.isBelow(found.report.to, start + hour)
     })
   )
 
-  it.effect("can be read by its owner alone", () =>
+  it.effect("creates files readable only by their owner", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
@@ -392,26 +392,26 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("compares calls that took no time as well", () =>
+  it.effect("compares calls without measurable time", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
       yield* history.record(yield* measure({ a: [0, 0, 0, 0, 0, 0, 10] }))
-      assert.strictEqual((yield* history.read()).relative["operation a"]!.count, 7)
+      assert.strictEqual((yield* history.read()).normalised["operation a"]!.count, 7)
     })
   )
 
-  it.effect("loses one line only to half a line of a process that was killed", () =>
+  it.effect("loses one record at most to a process killed mid-write", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
       fs.writeFileSync(path.join(folder, "profile.jsonl"), '{"session":"x","ker')
       yield* history.record(yield* measure({ a: [1] }))
-      assert.deepInclude(yield* history.read(), { processes: 1, broken: 1 })
+      assert.deepInclude(yield* history.read(), { processes: 1, unreadable: 1 })
     })
   )
 
-  it.effect("never fails where it can't write, and says so where it can't read", () =>
+  it.effect("ignores write failures and reports read failures", () =>
     Effect.gen(function* () {
       const folder = path.join(yield* TempFolder.make, "nowhere")
       const history = yield* open(folder)
@@ -425,7 +425,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("records what a program measured when it ends", () =>
+  it.effect("records the measurements when the program ends", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = ProfileHistory.layer({ folder })
@@ -441,7 +441,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("compares sessions by the machine's speed at their time", () =>
+  it.effect("compares sessions after correction for machine speed", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const of = (session: string, kernelMs: number, times: Readonly<Record<string, number>>) =>
@@ -454,7 +454,7 @@ describe("ProfileHistory", () => {
       const fast = yield* of("fast", 1, { same: 10, slower: 10, faster: 10, gone: 1 })
       const slow = yield* of("slow", 3, { same: 30, slower: 90, faster: 15, come: 1 })
       const compared = ProfileHistory.compare(fast, slow).map(
-        ({ ratio, verdict, what }) => [what, verdict, ratio] as const
+        ({ ratio, verdict, operation: what }) => [what, verdict, ratio] as const
       )
       assert.deepStrictEqual(
         compared.map(([what, verdict]) => `${what} ${verdict}`),

@@ -33,8 +33,8 @@ const example = (level: "wall" | "standard" | "deep"): Effect.Effect<ProfileRepo
     )
   })
 
-describe("the text of a report", () => {
-  it.effect("is aligned, in sections, and ends with what profiling cost", () =>
+describe("ProfileText", () => {
+  it.effect("formats aligned sections and ends with the cost of profiling", () =>
     Effect.gen(function* () {
       const report = yield* example("wall")
       assert.deepStrictEqual(ProfileText.format(report, { width: 100 }).split("\n"), [
@@ -43,33 +43,33 @@ describe("the text of a report", () => {
         "  303 calls of 4 operations, 1 of 1 statements",
         "",
         "Operations by wall time",
-        "  a percentile is off by 1.6 % at most; - where n is too small for it; calls within calls count in both",
-        "  operation             count    total     mean      min      p50      p90      p95      p99      max  at once",
-        "  once                      1   1.50 s   1.50 s   1.50 s        -        -        -        -   1.50 s        1",
-        "  often                   300   452 ms  1.50 ms  10.0 us  1.52 ms  2.72 ms  2.84 ms  2.97 ms  3.00 ms        1",
-        "  span db                   1   150 ms   150 ms   150 ms        -        -        -        -   150 ms        1",
-        "  odd [31m nnnnnnnnnn…      1  20.0 ms  20.0 ms  20.0 ms        -        -        -        -  20.0 ms        1",
+        "  percentile error is at most 1.6 %; - means too few calls; nested calls count in both",
+        "  operation             count    total     mean      min      p50      p90      p95      p99      max  parallel",
+        "  once                      1   1.50 s   1.50 s   1.50 s        -        -        -        -   1.50 s         1",
+        "  often                   300   452 ms  1.50 ms  10.0 us  1.52 ms  2.72 ms  2.84 ms  2.97 ms  3.00 ms         1",
+        "  span db                   1   150 ms   150 ms   150 ms        -        -        -        -   150 ms         1",
+        "  odd [31m nnnnnnnnnn…      1  20.0 ms  20.0 ms  20.0 ms        -        -        -        -  20.0 ms         1",
         "",
         "Operations that did not succeed",
         "  operation                                                    success  failure  defect  interrupted",
         "  odd [31m nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…        0        1       0            0",
         "",
         "Statements",
-        "  without their values; on average: wait for a connection, rows, and about how many bytes they have",
+        "  without values; averages of the wait for a connection, the rows and their estimated bytes",
         "  statement                         count   total    mean  p95     max     wait  rows  bytes  failed",
         "  SELECT title FROM tasks WHERE i…      1  150 ms  150 ms    -  150 ms  50.0 ms     2   16 B       0",
         "",
-        "Slow statements, the newest first",
+        "Slow statements, newest first",
         "  statement                             in    took     wait  rows  why",
         "  SELECT title FROM tasks WHERE id = ?  -   150 ms  50.0 ms     2  over the limit",
         "",
-        "What the profiling cost",
-        "  0, 0.00 % of the time: books 0, run loop 0, 0 samples 0, 0 slices 0"
+        "Cost of profiling",
+        "  0, 0.00 % of the time: bookkeeping 0, run loop 0, 0 samples 0, 0 thread switches 0"
       ])
     })
   )
 
-  it.effect("has colours only where they are asked for, and obeys no name", () =>
+  it.effect("emits colours only on request and escapes control characters in names", () =>
     Effect.gen(function* () {
       const report = yield* example("deep")
       const plain = ProfileText.format(report)
@@ -81,7 +81,7 @@ describe("the text of a report", () => {
     })
   )
 
-  it.effect("shows the first rows by the order that is asked for, and counts the others", () =>
+  it.effect("shows the first rows in the requested order and counts the rest", () =>
     Effect.gen(function* () {
       const report = yield* example("wall")
       const first = (sort: ProfileText.Sort) => {
@@ -99,7 +99,7 @@ describe("the text of a report", () => {
     })
   )
 
-  it.effect("keeps to its width, whatever the names", () =>
+  it.effect("respects the width for names of any length", () =>
     Effect.gen(function* () {
       for (const level of ["wall", "deep"] as const) {
         const lines = ProfileText.format(yield* example(level), { width: 120 }).split("\n")

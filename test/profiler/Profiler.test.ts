@@ -44,7 +44,7 @@ const busyIn = (virtual: Virtual.Virtual, context: Context.Context<never>) =>
   Effect.provideContext(virtual.busy(10), context)
 
 describe("Profiler", () => {
-  it.effect("counts calls by how they ended, and measures all of them", () =>
+  it.effect("counts calls by outcome and measures all of them", () =>
     profiled({ level: "wall" }, (virtual) =>
       Effect.gen(function* () {
         const { busy } = virtual
@@ -65,7 +65,7 @@ describe("Profiler", () => {
     )
   )
 
-  it.effect("counts how many calls are open at the same time", () =>
+  it.effect("records the maximum concurrency", () =>
     profiled({ level: "wall" }, () =>
       Effect.gen(function* () {
         const gate = yield* Latch.make()
@@ -75,12 +75,12 @@ describe("Profiler", () => {
         yield* gate.open
         yield* Fiber.joinAll(fibers)
         yield* Profiler.track(Effect.void, "wait")
-        assert.strictEqual(find(yield* Profiler.report, "wait").concurrencyMost, 3)
+        assert.strictEqual(find(yield* Profiler.report, "wait").maxConcurrency, 3)
       })
     )
   )
 
-  it.effect("tells a bounded number of names apart", () =>
+  it.effect("bounds the number of names", () =>
     profiled({ maxNames: 2 }, () =>
       Effect.gen(function* () {
         for (let i = 0; i < 10; i++) yield* Profiler.track(Effect.void, `name ${i}`)
@@ -93,7 +93,7 @@ describe("Profiler", () => {
     )
   )
 
-  it.effect("cuts long names", () =>
+  it.effect("truncates long names", () =>
     profiled({}, () =>
       Effect.gen(function* () {
         for (const end of ["a", "b"]) yield* Profiler.track(Effect.void, "x".repeat(5_000) + end)
@@ -105,7 +105,7 @@ describe("Profiler", () => {
     )
   )
 
-  it.effect("forgets on reset, and ends what is open without counting it", () =>
+  it.effect("discards measurements on reset and does not count open calls", () =>
     profiled({ level: "deep" }, (virtual) =>
       Effect.gen(function* () {
         const profiler = yield* Profiler.Profiler
@@ -122,7 +122,7 @@ describe("Profiler", () => {
     )
   )
 
-  it.effect("counts what something else has timed", () =>
+  it.effect("records externally timed calls", () =>
     profiled({}, () =>
       Effect.gen(function* () {
         const profiler = yield* Profiler.Profiler
@@ -135,7 +135,7 @@ describe("Profiler", () => {
     )
   )
 
-  it.effect("reads its options from the configuration", () =>
+  it.effect("reads its options from Config", () =>
     Effect.gen(function* () {
       const options = { level: Config.Literals(["wall", "standard", "deep"], "LEVEL"), maxNames: Config.Int("NAMES") }
       const layer = Profiler.layerConfig(options).pipe(
@@ -151,15 +151,15 @@ describe("Profiler", () => {
     })
   )
 
-  it.effect("names the option that is wrong", () =>
+  it.effect("names the invalid option", () =>
     Effect.gen(function* () {
       for (const [options, message] of [
         [{ maxNames: 0 }, "maxNames is 0; give a number from 1"],
         [{ maxNames: 1.5 }, "maxNames is 1.5; give a whole number"],
         [{ budget: 2 }, "budget is 2"],
         [{ level: "loud" as "wall" }, "level is loud; give one of wall, standard, deep"],
-        [{ slow: "soon" as never }, "slow is no duration"],
-        [{ repeats: 1 }, "repeats is 1"]
+        [{ slowThreshold: "soon" as never }, "slowThreshold is no duration"],
+        [{ repeatThreshold: 1 }, "repeatThreshold is 1"]
       ] as const) {
         const exit = yield* Effect.exit(Profiler.make(options))
         assert.include(String(exit), message)
@@ -168,7 +168,7 @@ describe("Profiler", () => {
   )
 
   describe("standard", () => {
-    it.effect("samples CPU time and memory, and says which samples are the operation's own", () =>
+    it.effect("samples CPU time and memory and marks samples without concurrency", () =>
       profiled({ level: "standard" }, (virtual) =>
         Effect.gen(function* () {
           const gate = yield* Latch.make()
@@ -192,7 +192,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("knows after a reset that a call is alone, whatever was open before", () =>
+    it.effect("recognises a lone call after a reset", () =>
       profiled({ level: "standard", budget: 1 }, (virtual) =>
         Effect.gen(function* () {
           const profiler = yield* Profiler.Profiler
@@ -206,7 +206,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("takes no more samples than the budget pays for, by what they are measured to cost", () =>
+    it.effect("takes no more samples than the budget allows", () =>
       Effect.gen(function* () {
         const virtual = Virtual.make()
         /** A reading of the CPU takes 10 us of its own. */
@@ -225,7 +225,7 @@ describe("Profiler", () => {
       })
     )
 
-    it.effect("keeps the process to the budget too, however many operations are open at the same time", () =>
+    it.effect("bounds the process's budget under concurrency", () =>
       Effect.gen(function* () {
         const virtual = Virtual.make()
         const dear = { ...virtual, cpu: () => (virtual.work(0.05), virtual.cpu()) }
@@ -246,7 +246,7 @@ describe("Profiler", () => {
       })
     )
 
-    it.effect("goes on sampling when one sample was held up by something else", () =>
+    it.effect("continues sampling after one delayed sample", () =>
       Effect.gen(function* () {
         const virtual = Virtual.make()
         let readings = 0
@@ -261,7 +261,7 @@ describe("Profiler", () => {
       })
     )
 
-    it.effect("leaves out of the memory what a garbage collection made worthless", () =>
+    it.effect("excludes memory samples with a garbage collection", () =>
       profiled({ budget: 1 }, (virtual) =>
         Effect.gen(function* () {
           for (const bytes of [100, -500, 300]) {
@@ -281,7 +281,7 @@ describe("Profiler", () => {
   })
 
   describe("deep", () => {
-    it.effect("charges a busy and a sleeping fiber that overlap each its own", () =>
+    it.effect("charges overlapping busy and sleeping fibers separately", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const sleeping = yield* virtual
@@ -307,7 +307,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges operations that take turns each what it worked, and its wait while the others did", () =>
+    it.effect("separates active and waiting time of alternating operations", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const work = { one: 10, two: 20, three: 5 }
@@ -326,7 +326,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges a call with what it called and forked, and by itself without", () =>
+    it.effect("includes callees and forks in active and excludes them from self", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const { busy } = virtual
@@ -346,7 +346,7 @@ describe("Profiler", () => {
           assert.strictEqual(outer.activeCpu, outer.active.sum)
           assert.strictEqual(inner.self, 16)
           assert.strictEqual(inner.active.sum, 16)
-          const stacks = report.stacks.map(({ path, self }) => [path.join(";"), self])
+          const stacks = report.callPaths.map(({ path, self }) => [path.join(";"), self])
           assert.deepStrictEqual(stacks, [
             ["outer", 15],
             ["outer;inner", 16]
@@ -355,7 +355,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges operations within spans, and spans within operations, each its own", () =>
+    it.effect("attributes nested operations and spans separately", () =>
       Effect.suspend(() => {
         const virtual = Virtual.make()
         const { busy } = virtual
@@ -384,7 +384,7 @@ describe("Profiler", () => {
       })
     )
 
-    it.effect("charges nobody with what comes right after a call, in the same turn of the run loop", () =>
+    it.effect("does not attribute work after a call in the same run-loop turn", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           yield* Profiler.track(virtual.busy(3), "call").pipe(
@@ -401,7 +401,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges no operation with what outlives it, or runs outside of fibers", () =>
+    it.effect("does not attribute work that outlives an operation or runs outside fibers", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const gate = yield* Latch.make()
@@ -421,12 +421,12 @@ describe("Profiler", () => {
           assert.strictEqual(find(report, "starter").thread!.self, 0)
           assert.strictEqual(find(report, "promise").thread!.active.sum, 0)
           assert.strictEqual(find(report, "promise").thread!.waiting.sum, 9)
-          assert.deepStrictEqual(report.unowned, { fibers: 70, elsewhere: 9 })
+          assert.deepStrictEqual(report.unattributed, { fibers: 70, elsewhere: 9 })
         })
       )
     )
 
-    it.effect("keeps no call in memory that is over, in a chain of calls that outlive each other", () =>
+    it.effect("retains no ended call in a chain of overlapping calls", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const profiler = yield* Profiler.Profiler
@@ -454,7 +454,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("goes on charging a fiber that runs another one within itself", () =>
+    it.effect("continues to charge a fiber that runs another synchronously", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const profiler = yield* Profiler.Profiler
@@ -478,7 +478,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges defects thrown in the middle, and goes on", () =>
+    it.effect("attributes time before a defect and continues", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const broken = Effect.sync(() => {
@@ -496,7 +496,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("charges the innermost call, also in a context of earlier", () =>
+    it.effect("charges the innermost call under a captured context", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const outside = yield* Effect.context<never>()
@@ -519,7 +519,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("takes a wait under another tracer for none of its time on the thread", () =>
+    it.effect("does not count a wait under another tracer as thread time", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           const other: Tracer.Tracer = { span: (options) => new Tracer.NativeSpan(options) }
@@ -537,19 +537,19 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("forgets on reset what is on the thread", () =>
+    it.effect("discards the current interval on reset", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           yield* virtual.busy(50)
           yield* (yield* Profiler.Profiler).reset
-          const { unowned } = yield* Profiler.report
+          const { unattributed: unowned } = yield* Profiler.report
           assert.deepStrictEqual(unowned, { fibers: 0, elsewhere: 0 })
         }).pipe(Effect.provide(Profiler.layerTracer))
       )
     )
 
-    it.effect("keeps a bounded number of call paths, however deep they go", () =>
-      profiled({ level: "deep", maxStacks: 5 }, (virtual) =>
+    it.effect("bounds the number of call paths at any depth", () =>
+      profiled({ level: "deep", maxCallPaths: 5 }, (virtual) =>
         Effect.gen(function* () {
           const profiler = yield* Profiler.Profiler
           const nested = (depth: number): Effect.Effect<void> =>
@@ -561,7 +561,7 @@ describe("Profiler", () => {
             )
           yield* nested(100)
           yield* nested(200)
-          const { stacks } = yield* Profiler.report
+          const { callPaths: stacks } = yield* Profiler.report
           assert.isAtMost(stacks.length, 5 + 6)
           assert.strictEqual(
             stacks.reduce((sum, stack) => sum + stack.self, 0),
@@ -571,8 +571,8 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("makes a report of a bounded size of a deep recursion", () =>
-      profiled({ level: "deep", maxStacks: 100_000 }, (virtual) =>
+    it.effect("bounds the report of a deep recursion", () =>
+      profiled({ level: "deep", maxCallPaths: 100_000 }, (virtual) =>
         Effect.gen(function* () {
           const profiler = yield* Profiler.Profiler
           const nested = (depth: number): Effect.Effect<void> =>
@@ -583,7 +583,7 @@ describe("Profiler", () => {
               )
             )
           yield* nested(12_000)
-          const { stacks } = yield* Profiler.report
+          const { callPaths: stacks } = yield* Profiler.report
           assert.strictEqual(stacks.length, maxDepth + 1)
           assert.deepStrictEqual(stacks.at(-1)!.path, [...Array.from({ length: maxDepth }, () => "nested"), "(others)"])
           assert.strictEqual(
@@ -594,7 +594,7 @@ describe("Profiler", () => {
       )
     )
 
-    it.effect("knows the peak of memory of calls that no other one overlaps", () =>
+    it.effect("reports peak memory of calls without concurrency", () =>
       profiled({ level: "deep", budget: 1 }, (virtual) =>
         Effect.gen(function* () {
           const growing = (bytes: number) => Effect.sync(() => virtual.grow(bytes))

@@ -11,7 +11,7 @@ import * as ProfileExport from "../../src/profiler/ProfileExport.ts"
 import * as ProfileMetrics from "../../src/profiler/ProfileMetrics.ts"
 import * as ProfilePlans from "../../src/profiler/ProfilePlans.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import * as Recorders from "../../src/profiler/internal/callRecorders.ts"
+import { recorderOf } from "../../src/profiler/internal/callRecorder.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as Virtual from "./VirtualReadings.ts"
@@ -25,8 +25,8 @@ const calls = (virtual: Virtual.Virtual) =>
     yield* Profiler.track(Effect.fail("no"), "work").pipe(Effect.ignore)
   })
 
-describe("what the profiler exports", () => {
-  it.effect("to Prometheus: counts by outcome, and histograms in seconds", () =>
+describe("profiler exports", () => {
+  it.effect("exports outcome counters and histograms in seconds to Prometheus", () =>
     Effect.suspend(() => {
       const virtual = Virtual.make()
       return Effect.gen(function* () {
@@ -49,7 +49,7 @@ describe("what the profiler exports", () => {
     })
   )
 
-  it.effect("as metrics: while the Layer is there, also of operations that come later", () =>
+  it.effect("publishes metrics while the Layer is open, including later operations", () =>
     Effect.suspend(() => {
       const virtual = Virtual.make()
       const names = Effect.map(Metric.snapshot, (all) => new Set(all.map(({ id }) => id)))
@@ -73,7 +73,7 @@ describe("what the profiler exports", () => {
     })
   )
 
-  it.effect("as metrics: none of what was forgotten", () =>
+  it.effect("removes metrics on reset", () =>
     Effect.gen(function* () {
       const registry: Metric.MetricRegistry = new Map()
       yield* Effect.gen(function* () {
@@ -92,7 +92,7 @@ describe("what the profiler exports", () => {
     })
   )
 
-  it.effect("to an OpenTelemetry collector, also of a program that is over before the first interval", () =>
+  it.effect("exports to an OpenTelemetry collector before a short program ends", () =>
     Effect.gen(function* () {
       const virtual = Virtual.make()
       const sent = yield* Deferred.make<string>()
@@ -120,7 +120,7 @@ describe("what the profiler exports", () => {
     })
   )
 
-  it.effect("as folded stacks", () =>
+  it.effect("exports folded stacks", () =>
     Effect.suspend(() => {
       const virtual = Virtual.make()
       return Effect.gen(function* () {
@@ -138,7 +138,7 @@ describe("what the profiler exports", () => {
 const planned = (statements: (sql: SqlClient.SqlClient) => ReadonlyArray<Effect.Effect<unknown, unknown>>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const recorder = Recorders.get(yield* Profiler.Profiler)!
+    const recorder = recorderOf(yield* Profiler.Profiler)!
     yield* Effect.forEach(statements(sql), (statement) => Effect.exit(statement))
     // They are asked for in turn.
     const last = recorder.statements.all().findLast(({ plan }) => plan !== undefined)
@@ -152,8 +152,8 @@ const ofPostgres = (text: string) =>
 
 const withPlans = Layer.merge(Profiler.layerTracer, ProfilePlans.layer)
 
-describe("the plans of slow statements", () => {
-  it.live("are asked for once, of reads only, without their values: SQLite", () =>
+describe("ProfilePlans", () => {
+  it.live("requests the plan of a slow read once, without values, on SQLite", () =>
     Effect.gen(function* () {
       const report = yield* planned((sql) => [
         sql`CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT)`,
@@ -175,13 +175,13 @@ describe("the plans of slow statements", () => {
       Effect.provide(
         withPlans.pipe(
           Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })),
-          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+          Layer.provideMerge(Profiler.layer({ slowThreshold: 0 }))
         )
       )
     )
   )
 
-  it.live("are asked for after a statement that no plan can be made of", () =>
+  it.live("requests plans after a statement without a plan", () =>
     Effect.gen(function* () {
       const report = yield* planned((sql) => [
         ofPostgres("SELECT a FROM t WHERE b = 'costs $99999999999'"),
@@ -197,13 +197,13 @@ describe("the plans of slow statements", () => {
       Effect.provide(
         withPlans.pipe(
           Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })),
-          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+          Layer.provideMerge(Profiler.layer({ slowThreshold: 0 }))
         )
       )
     )
   )
 
-  it.live("are asked for once, of reads only, without their values: Postgres", () =>
+  it.live("requests the plan of a slow read once, without values, on Postgres", () =>
     Effect.gen(function* () {
       const report = yield* planned((sql) => [
         sql`SELECT 1 FROM no_such_table`,
@@ -218,7 +218,7 @@ describe("the plans of slow statements", () => {
       Effect.provide(
         withPlans.pipe(
           Layer.provideMerge(Layer.suspend(() => Postgres.layerDatabase("postgres"))),
-          Layer.provideMerge(Profiler.layer({ slow: 0 }))
+          Layer.provideMerge(Profiler.layer({ slowThreshold: 0 }))
         )
       )
     )

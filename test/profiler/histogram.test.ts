@@ -27,7 +27,7 @@ const shapes: Readonly<Record<string, (random: () => number) => number>> = {
 }
 
 describe("the profiler's histogram", () => {
-  it.each(Object.keys(shapes))("is never off by more than 1.6 %%: %s", (name) => {
+  it.each(Object.keys(shapes))("has a percentile error of at most 1.6 %%: %s", (name) => {
     const seed = Date.now() % 2 ** 32
     const random = Generator.make(seed).number
     for (let round = 0; round < 20; round++) {
@@ -48,7 +48,7 @@ describe("the profiler's histogram", () => {
     }
   })
 
-  it("merges by addition, in any order, as if all had been recorded in one", () => {
+  it("merges exactly in any order", () => {
     const seed = Date.now() % 2 ** 32
     const random = Generator.make(seed).number
     const parts = Array.from({ length: 8 }, (_, part) =>
@@ -65,14 +65,14 @@ describe("the profiler's histogram", () => {
     }
   })
 
-  it("comes back from what is written of it", () => {
+  it("survives encoding and decoding", () => {
     const histogram = of([0, 0.001, 3, 3, 3e9])
     const written = JSON.parse(JSON.stringify(Histogram.encode(histogram))) as Histogram.Encoded
     assert.deepStrictEqual(Histogram.encode(Histogram.decode(written)), Histogram.encode(histogram))
     assert.deepStrictEqual(Histogram.encode(Histogram.decode(Histogram.encode(Histogram.make()))).buckets, [])
   })
 
-  it("says nothing of a percentile from too few values", () => {
+  it("returns no percentile for too few values", () => {
     assert.deepStrictEqual(quantiles.map(Histogram.needed), [6, 30, 60, 300])
     for (const quantile of quantiles) {
       const values = Array.from({ length: Histogram.needed(quantile) }, (_, i) => i + 1)
@@ -81,7 +81,7 @@ describe("the profiler's histogram", () => {
     }
   })
 
-  it("takes any number, and stays within its memory", () => {
+  it("accepts any number within bounded memory", () => {
     const histogram = of([0, -5, Number.NaN, Infinity, Number.MAX_VALUE, Number.MIN_VALUE, 1e-300, 1e300, 1])
     assert.strictEqual(histogram.count, 9)
     assert.strictEqual(histogram.zeros, 5)
@@ -91,7 +91,7 @@ describe("the profiler's histogram", () => {
     assert.strictEqual(Histogram.estimate(histogram, 0.5), 0)
   })
 
-  it("counts what does not exceed a bound", () => {
+  it("counts values up to a bound", () => {
     const histogram = of([0, 1, 2, 3, 100, 1000])
     assert.deepStrictEqual(Histogram.cumulative(histogram, [0.5, 10, 500, 1000, Infinity]), [1, 4, 5, 6, 6])
   })

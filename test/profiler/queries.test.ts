@@ -8,8 +8,8 @@ import * as QueryCache from "../../src/cache/QueryCache.ts"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as ProfileReport from "../../src/profiler/ProfileReport.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import { KeepingRegistry } from "../../src/profiler/internal/retainingRegistry.ts"
-import * as Recorders from "../../src/profiler/internal/callRecorders.ts"
+import { RetainingRegistry } from "../../src/profiler/internal/retainingRegistry.ts"
+import { recorderOf } from "../../src/profiler/internal/callRecorder.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
@@ -69,8 +69,8 @@ const answered = (rows: ReadonlyArray<unknown>) =>
     })
   )
 
-describe("the profiler of queries", () => {
-  it.effect("tells the wait for a connection from the rest, and counts rows and outcomes", () =>
+describe("profiler statements", () => {
+  it.effect("separates the wait for a connection and counts rows and outcomes", () =>
     profiled({}, (virtual) =>
       Effect.gen(function* () {
         const select = "SELECT * FROM t WHERE id = $1"
@@ -83,9 +83,9 @@ describe("the profiler of queries", () => {
         assert.deepInclude(found, {
           fingerprint: "SELECT * FROM t WHERE id = ?",
           system: "postgresql",
-          counted: 2,
+          countedCalls: 2,
           rows: 8,
-          rowsMost: 5,
+          maxRows: 5,
           slow: 0
         })
         assert.deepStrictEqual(found!.outcomes, { success: 2, failure: 1, defect: 0, interrupted: 0 })
@@ -96,19 +96,23 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect("estimates how large results are, of one in 16, from their first rows", () =>
+  it.effect("estimates result sizes on 1 execution of 16 from the first rows", () =>
     profiled({}, () =>
       Effect.gen(function* () {
         const row = { a: "four", b: 1, c: new Uint8Array(20), d: null }
         yield* answered(Array.from({ length: 100 }, (_, at) => (at < 10 ? row : null)))
         for (let i = 0; i < 15; i++) yield* answered([])
         yield* answered([[row.a], [row.b]])
-        assert.deepInclude((yield* Profiler.report).statements[0], { counted: 17, sized: 2, bytes: 3_200 + 12 })
+        assert.deepInclude((yield* Profiler.report).statements[0], {
+          countedCalls: 17,
+          sizedCalls: 2,
+          bytes: 3_200 + 12
+        })
       })
     )
   )
 
-  it.effect("has one record for all values of a statement, and none of the values", () =>
+  it.effect("records one fingerprint for all values and stores no value", () =>
     profiled({}, (virtual) =>
       Effect.gen(function* () {
         for (const value of ["'ghp_secret'", "42", "$1"]) {
@@ -123,7 +127,7 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect("keeps a bounded number of statements, those seen last, and counts what made room", () =>
+  it.effect("bounds statements, evicts the least recently seen and counts evictions", () =>
     profiled({ maxStatements: 3 }, (virtual) =>
       Effect.gen(function* () {
         yield* statement(virtual, "SELECT a0", 1)
@@ -144,8 +148,8 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect("finds the same statement many times under one span", () =>
-    profiled({ repeats: 5 }, (virtual) =>
+  it.effect("detects a statement repeated under one span", () =>
+    profiled({ repeatThreshold: 5 }, (virtual) =>
       Effect.gen(function* () {
         const times = (count: number) =>
           Effect.forEach(
@@ -155,19 +159,19 @@ describe("the profiler of queries", () => {
           ).pipe(Effect.withSpan("page"))
         yield* times(4)
         yield* times(4)
-        assert.strictEqual((yield* Profiler.report).statements[0]!.repeatedUnder, 0)
+        assert.strictEqual((yield* Profiler.report).statements[0]!.repeatedParents, 0)
         yield* times(5)
         yield* times(12)
-        assert.deepInclude((yield* Profiler.report).statements[0], { repeatedUnder: 2, repeatedMost: 12 })
+        assert.deepInclude((yield* Profiler.report).statements[0], { repeatedParents: 2, maxRepeats: 12 })
         const slowly = Effect.andThen(statement(virtual, "SELECT rare", 1), virtual.busy(3_000))
         yield* Effect.repeat(slowly, { times: 20 }).pipe(Effect.withSpan("server"))
         const rare = (yield* Profiler.report).statements.find(({ fingerprint }) => fingerprint === "SELECT rare")
-        assert.strictEqual(rare!.repeatedUnder, 0, "a span that stays open adds nothing up")
+        assert.strictEqual(rare!.repeatedParents, 0, "a span that stays open adds nothing up")
       })
     )
   )
 
-  it.effect("keeps the newest slow executions: over the limit, or far over what the statement usually takes", () =>
+  it.effect("records slow executions over the threshold and outliers", () =>
     profiled({ maxSlow: 2 }, (virtual) =>
       Effect.gen(function* () {
         const usual = statement(virtual, "SELECT usual", 3, { rows: 1 })
@@ -197,46 +201,44 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect(
-    "measures what goes through the executor by name, with the statements below it and the cache's levels",
-    () =>
-      Effect.gen(function* () {
-        const executor = yield* QueryExecutor.QueryExecutor
-        const sql = yield* SqlClient.SqlClient
-        yield* sql`INSERT INTO numbers VALUES (${"4711"})`
-        for (const than of [1, 1, 1, 2]) yield* executor.query(above, { than })
-        yield* executor.query(above, { than: "ghp_secret" as never }).pipe(Effect.ignore)
-        const report = yield* Profiler.report
-        const query = report.operations.find(({ kind }) => kind === "query")!
-        assert.strictEqual(query.name, "numbers.above")
-        assert.deepInclude(query.outcomes, { success: 4, failure: 1 })
-        const select = report.statements.find(({ fingerprint }) => fingerprint.startsWith("SELECT n"))!
-        assert.strictEqual(select.wall.count, 2, "two of the four were answered by the cache")
-        assert.deepInclude(select, { system: "sqlite", counted: 2, rows: 2 })
-        assert.strictEqual(select.wait.count, 2)
-        const level = (name: string) =>
-          report.measured.find((one) => one.name === name && one.attributes["query"] === "numbers.above")?.value
-        assert.strictEqual(level("athena_cache_memory_hits_total"), 2)
-        assert.strictEqual(level("athena_cache_misses_total"), 3)
-        const written = JSON.stringify(report)
-        assert.notInclude(written, "4711")
-        assert.notInclude(written, "ghp_secret")
-        const text = yield* Schema.encodeEffect(ProfileReport.Json)(report)
-        assert.deepStrictEqual(yield* Schema.decodeEffect(ProfileReport.Json)(text), report)
-      }).pipe(
-        Effect.provide(
-          Layer.merge(Profiler.layerQueries, Profiler.layerTracer).pipe(
-            Layer.provideMerge(QueryCache.layer()),
-            Layer.provide(CacheStore.layerNoop),
-            Layer.provide(QueryExecutor.layer),
-            Layer.provideMerge(database),
-            Layer.provideMerge(Profiler.layer())
-          )
+  it.effect("measures queries by name, with their statements and cache tiers", () =>
+    Effect.gen(function* () {
+      const executor = yield* QueryExecutor.QueryExecutor
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`INSERT INTO numbers VALUES (${"4711"})`
+      for (const than of [1, 1, 1, 2]) yield* executor.query(above, { than })
+      yield* executor.query(above, { than: "ghp_secret" as never }).pipe(Effect.ignore)
+      const report = yield* Profiler.report
+      const query = report.operations.find(({ kind }) => kind === "query")!
+      assert.strictEqual(query.name, "numbers.above")
+      assert.deepInclude(query.outcomes, { success: 4, failure: 1 })
+      const select = report.statements.find(({ fingerprint }) => fingerprint.startsWith("SELECT n"))!
+      assert.strictEqual(select.wall.count, 2, "two of the four were answered by the cache")
+      assert.deepInclude(select, { system: "sqlite", countedCalls: 2, rows: 2 })
+      assert.strictEqual(select.wait.count, 2)
+      const level = (name: string) =>
+        report.metrics.find((one) => one.name === name && one.attributes["query"] === "numbers.above")?.value
+      assert.strictEqual(level("athena_cache_memory_hits_total"), 2)
+      assert.strictEqual(level("athena_cache_misses_total"), 3)
+      const written = JSON.stringify(report)
+      assert.notInclude(written, "4711")
+      assert.notInclude(written, "ghp_secret")
+      const text = yield* Schema.encodeEffect(ProfileReport.Json)(report)
+      assert.deepStrictEqual(yield* Schema.decodeEffect(ProfileReport.Json)(text), report)
+    }).pipe(
+      Effect.provide(
+        Layer.merge(Profiler.layerQueries, Profiler.layerTracer).pipe(
+          Layer.provideMerge(QueryCache.layer()),
+          Layer.provide(CacheStore.layerNoop),
+          Layer.provide(QueryExecutor.layer),
+          Layer.provideMerge(database),
+          Layer.provideMerge(Profiler.layer())
         )
       )
+    )
   )
 
-  it.effect("tells what a Layer has counted that is closed when the report is made", () =>
+  it.effect("includes metrics of Layers closed before the report", () =>
     Effect.gen(function* () {
       const cached = QueryCache.layer().pipe(
         Layer.provide(CacheStore.layerNoop),
@@ -249,15 +251,15 @@ describe("the profiler of queries", () => {
       yield* Effect.provide(reads, cached)
       yield* Effect.provide(reads, cached)
       const report = yield* Profiler.report
-      const hits = report.measured.filter(({ name }) => name === "athena_cache_memory_hits_total")
+      const hits = report.metrics.filter(({ name }) => name === "athena_cache_memory_hits_total")
       assert.deepStrictEqual(
         hits.map(({ attributes, value }) => [attributes["query"], value]),
         [["numbers.above", 2]]
       )
-    }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new KeepingRegistry()))
+    }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new RetainingRegistry()))
   )
 
-  it.effect("counts queries beyond the bound of names once, and as no repetition of each other", () =>
+  it.effect("counts queries beyond the name bound once and reports no repetition", () =>
     profiled({ maxNames: 1 }, () =>
       Effect.gen(function* () {
         const profiler = yield* Profiler.Profiler
@@ -281,18 +283,18 @@ describe("the profiler of queries", () => {
         ).pipe(Effect.withSpan("parent"))
         const report = yield* Profiler.report
         const others = report.operations.find(({ kind }) => kind === "query")!
-        assert.deepInclude(others, { name: "(others)", repeatedUnder: 0 })
+        assert.deepInclude(others, { name: "(others)", repeatedParents: 0 })
         assert.strictEqual(others.wall.count, 12)
         assert.strictEqual(report.overflowed, 12)
       })
     )
   )
 
-  it.effect("asks once for the plan of a statement that had to make room", () =>
-    profiled({ slow: 0, maxStatements: 1 }, (virtual) =>
+  it.effect("requests the plan of an evicted statement once", () =>
+    profiled({ slowThreshold: 0, maxStatements: 1 }, (virtual) =>
       Effect.gen(function* () {
         const asked: Array<string> = []
-        const { statements } = Recorders.get(yield* Profiler.Profiler)!
+        const { statements } = recorderOf(yield* Profiler.Profiler)!
         statements.observe(({ fingerprint }) => void asked.push(fingerprint))
         for (const text of ["SELECT a", "SELECT b", "SELECT a", "SELECT b"]) yield* statement(virtual, text, 1)
         assert.deepStrictEqual(asked, ["SELECT a", "SELECT b"])
@@ -300,7 +302,7 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect("runs no getter of a result", () =>
+  it.effect("executes no getter of a result", () =>
     profiled({}, () =>
       Effect.gen(function* () {
         let read = 0
@@ -310,14 +312,14 @@ describe("the profiler of queries", () => {
           }
         }
         yield* answered([row])
-        assert.strictEqual((yield* Profiler.report).statements[0]!.sized, 1)
+        assert.strictEqual((yield* Profiler.report).statements[0]!.sizedCalls, 1)
         assert.strictEqual(read, 0)
       })
     )
   )
 
-  it.effect("cuts the names of databases and of spans", () =>
-    profiled({ slow: 0 }, () =>
+  it.effect("truncates database and span names", () =>
+    profiled({ slowThreshold: 0 }, () =>
       Effect.gen(function* () {
         const attributes = { "db.query.text": "SELECT 1", "db.system.name": "s".repeat(10_000) }
         yield* Effect.withSpan(Effect.void, "db", { attributes }).pipe(Effect.withSpan("p".repeat(10_000)))
@@ -328,7 +330,7 @@ describe("the profiler of queries", () => {
     )
   )
 
-  it.effect("leaves out a number that is none, or can't be had, and no other one", () =>
+  it.effect("omits only metrics that fail or are not numbers", () =>
     Effect.gen(function* () {
       yield* Metric.update(Metric.counter("athena_good"), 1)
       yield* Metric.update(Metric.gauge("athena_infinite"), Infinity)
@@ -346,7 +348,7 @@ describe("the profiler of queries", () => {
       yield* profiler.record("endless", "Infinity")
       const report = yield* profiler.report
       assert.deepStrictEqual(
-        report.measured.map(({ name }) => name),
+        report.metrics.map(({ name }) => name),
         ["athena_good", "athena_last"]
       )
       assert.strictEqual(report.cost.failures, 1)
@@ -355,7 +357,7 @@ describe("the profiler of queries", () => {
     }).pipe(Effect.provide(Profiler.layer()), Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
-  it.effect("finds the same query many times under one span", () =>
+  it.effect("detects a query repeated under one span", () =>
     Effect.gen(function* () {
       const executor = yield* QueryExecutor.QueryExecutor
       const page = Effect.forEach(Array.from({ length: 10 }), (_, than) => executor.query(above, { than }))
@@ -363,7 +365,7 @@ describe("the profiler of queries", () => {
       yield* Effect.withSpan(page, "page")
       const { operations } = yield* Profiler.report
       const query = operations.find(({ kind }) => kind === "query")
-      assert.deepInclude(query, { repeatedUnder: 1, repeatedMost: 10 })
+      assert.deepInclude(query, { repeatedParents: 1, maxRepeats: 10 })
     }).pipe(
       Effect.provide(
         Profiler.layerQueries.pipe(

@@ -51,7 +51,7 @@ const program = Effect.gen(function* () {
   yield* Effect.annotateCurrentSpan("token", secret).pipe(Effect.withSpan("annotated"))
 })
 
-describe("no output of the profiler holds a value", () => {
+describe("profiler output contains no value", () => {
   for (const level of ["wall", "standard", "deep"] as const) {
     it.live(level, () =>
       Effect.gen(function* () {
@@ -76,7 +76,7 @@ describe("no output of the profiler holds a value", () => {
             Layer.mergeAll(Profiler.layerTracer, Profiler.layerQueries, ProfilePlans.layer).pipe(
               Layer.provideMerge(QueryExecutor.layer),
               Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })),
-              Layer.provideMerge(Profiler.layer({ level, slow: 0 }))
+              Layer.provideMerge(Profiler.layer({ level, slowThreshold: 0 }))
             )
           )
         )

@@ -8,7 +8,7 @@ import {
 } from "../../src/profiler/internal/sqlFingerprint.ts"
 import * as Generator from "../utils/Generator.ts"
 
-describe("the fingerprint of a statement", () => {
+describe("sqlFingerprint", () => {
   it.each([
     ["SELECT * FROM a WHERE id = 5", "SELECT * FROM a WHERE id = ?"],
     ["SELECT * FROM a WHERE id = $1 AND b = ?", "SELECT * FROM a WHERE id = ? AND b = ?"],
@@ -55,12 +55,12 @@ describe("the fingerprint of a statement", () => {
     ["", ""]
   ])("of %s", (statement, expected) => assert.strictEqual(fingerprint(statement), expected))
 
-  it("knows the operators of Postgres", () => {
+  it("recognises Postgres operators", () => {
     const statement = "SELECT a #>> '{b,c}' FROM t WHERE a #- '{d}' IS NOT NULL"
     assert.strictEqual(fingerprint(statement, "postgresql"), "SELECT a #>> ? FROM t WHERE a #- ? IS NOT NULL")
   })
 
-  it("keeps no value, wherever and however it stands", () => {
+  it("removes every value, wherever it appears", () => {
     const seed = Date.now() % 2 ** 32
     const random = Generator.make(seed)
     const pick = <A>(from: ReadonlyArray<A>): A => from[random.int(from.length)]!
@@ -97,11 +97,11 @@ describe("the fingerprint of a statement", () => {
     }
   })
 
-  it("has a bound", () => {
+  it("bounds its length", () => {
     assert.strictEqual(fingerprint(`SELECT ${"a, ".repeat(100_000)}b`).length, maxFingerprintLength)
   })
 
-  it("knows statements whose values are all parameters", () => {
+  it("recognises fully parameterised statements", () => {
     for (const statement of ['SELECT "a" FROM t WHERE id = $1', "SELECT * FROM t WHERE a IN (?, ?)"]) {
       assert.isTrue(isParameterised(statement), statement)
     }
@@ -118,7 +118,7 @@ describe("the fingerprint of a statement", () => {
     }
   })
 
-  it("counts as parameters only what is one", () => {
+  it("counts only real parameters", () => {
     assert.deepStrictEqual(withParameters("SELECT a FROM t WHERE b = 'for $250000000'", "postgresql"), [
       "SELECT a FROM t WHERE b = $1",
       1
@@ -129,7 +129,7 @@ describe("the fingerprint of a statement", () => {
     ])
   })
 
-  it("takes for a read only what can't write", () => {
+  it("classifies only non-writing statements as reads", () => {
     for (const statement of ["SELECT a FROM t", "with x as (select ?) select * from x", "VALUES (?)"]) {
       assert.isTrue(isRead(statement), statement)
     }

@@ -252,9 +252,9 @@ const broken: Readings = {
   peak: undefined
 }
 
-describe("a program that is profiled", () => {
+describe("profiled programs", () => {
   for (const level of ["wall", "standard", "deep"] as const) {
-    it.effect(`is the same in all that can be observed: ${level}`, () =>
+    it.effect(`behaves identically in everything observable: ${level}`, () =>
       Effect.gen(function* () {
         const bare = yield* observe(undefined)
         const profiled = yield* observe(Profiler.layer({ level, budget: 1 }))
@@ -270,7 +270,7 @@ describe("a program that is profiled", () => {
   }
 
   for (const level of ["standard", "deep"] as const) {
-    it.effect(`is the same where the profiler itself breaks: ${level}`, () =>
+    it.effect(`behaves identically when the profiler fails: ${level}`, () =>
       Effect.gen(function* () {
         const bare = yield* observe(undefined)
         const profiled = yield* observe(Profiler.layer({ level, budget: 1 }), broken)
@@ -284,7 +284,7 @@ describe("a program that is profiled", () => {
     )
   }
 
-  it.effect("is the same with the profiler that does nothing", () =>
+  it.effect("behaves identically under layerNoop", () =>
     Effect.gen(function* () {
       const bare = yield* observe(undefined)
       const profiled = yield* observe(Profiler.layerNoop)
@@ -294,7 +294,7 @@ describe("a program that is profiled", () => {
   )
 
   for (const level of ["wall", "deep"] as const) {
-    it.effect(`goes on where all spans of a tracer are one object: ${level}`, () =>
+    it.effect(`continues when a tracer returns one object for all spans: ${level}`, () =>
       Effect.gen(function* () {
         const span = new Tracer.NativeSpan({
           name: "noop",
@@ -319,7 +319,7 @@ describe("a program that is profiled", () => {
     )
   }
 
-  it.effect("goes on where a tracer's spans can't be changed", () =>
+  it.effect("continues with spans that can't be modified", () =>
     Effect.gen(function* () {
       const frozen: Tracer.Tracer = {
         span: (options) => Object.freeze(Object.assign(new Tracer.NativeSpan(options), { end: () => undefined }))

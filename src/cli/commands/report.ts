@@ -39,7 +39,7 @@ const ms = (value: number): string => `${value.toPrecision(3)} ms`.padStart(10)
 /** A name is written by a program, and a terminal obeys control characters. */
 const control = /[\u0000-\u001f\u007f-\u009f]+/g
 
-const compareLine = ({ counts, medians, ratio, verdict, what }: ProfileHistory.Comparison): string =>
+const compareLine = ({ counts, medians, ratio, verdict, operation: what }: ProfileHistory.Comparison): string =>
   [
     verdict.padEnd(6),
     `${ratio.toFixed(2)}x`.padStart(8),
@@ -75,12 +75,12 @@ const lines = (
   isFiltered: boolean,
   options: ProfileText.TextOptions
 ): ReadonlyArray<string> => {
-  const { broken, dropped, kernel, processes, report, sessions } = history
+  const { unreadable, dropped, kernel, processes, report, sessions } = history
   if (processes === 0) return isFiltered ? ["no hook of that session or time was profiled"] : empty
   const speed = kernel.p50 === null ? "" : `; the calibration kernel took ${(kernel.p50 * 1_000).toFixed(0)} us`
   return [
     `${processes} processes of ${sessions} sessions${speed}`,
-    ...(broken > 0 ? [`${broken} profiles could not be read and are left out`] : []),
+    ...(unreadable > 0 ? [`${unreadable} profiles could not be read and are left out`] : []),
     ...(dropped > 0 ? [`${dropped} profiles made room for newer ones before they were read`] : []),
     ProfileText.format(report, options)
   ]

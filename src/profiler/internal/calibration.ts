@@ -1,6 +1,6 @@
 /**
- * A small piece of work whose time says how fast the machine is at the moment. It is done by functions of V8 that are
- * compiled already, so that it takes a process that has just started no longer than one that is warm.
+ * A small fixed workload whose duration measures the machine's current speed. It runs in built-in functions of V8, so
+ * that a fresh process takes no longer than a warm one.
  */
 const input = JSON.stringify(
   Array.from({ length: 40 }, (_, id) => ({ id, name: `item ${id}`, tags: ["a", "b", String(id)], ratio: id / 7 }))
@@ -8,7 +8,7 @@ const input = JSON.stringify(
 
 const kernel = (): number => JSON.stringify(JSON.parse(input)).length
 
-/** How long the kernel takes now, in milliseconds: the least of three runs, which is the one that was disturbed least. */
+/** Times the kernel, in milliseconds: the minimum of three runs, which is the least disturbed one. */
 export const calibrate = (now: () => number): number => {
   let least = Infinity
   for (let run = 0; run < 3; run++) {

@@ -1,5 +1,5 @@
 /**
- * Measures calls: what is read when one begins and when it ends, and what that costs.
+ * Records calls: the readings at their start and end, and the cost of taking them.
  */
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
@@ -7,13 +7,13 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as Histogram from "./histogram.ts"
-import { Meter } from "./overheadEstimator.ts"
-import { cut, type Kind, type Operation, Operations, type Outcome } from "./operations.ts"
+import { OverheadEstimator } from "./overheadEstimator.ts"
+import { truncateName, type Kind, type Operation, Operations, type Outcome } from "./operations.ts"
 import type { Readings } from "./processReadings.ts"
-import { Repeats } from "./nPlusOne.ts"
+import { NPlusOneDetector } from "./nPlusOne.ts"
 import { type Calls, type Sample, Sampler } from "./sampler.ts"
-import { type Frame, Slices } from "./threadTime.ts"
-import { Stacks } from "./callTree.ts"
+import { type Frame, ThreadTime } from "./threadTime.ts"
+import { CallTree } from "./callTree.ts"
 import { type Settings as StatementSettings, Statements } from "./statements.ts"
 
 export type Level = "wall" | "standard" | "deep"
@@ -21,8 +21,8 @@ export type Level = "wall" | "standard" | "deep"
 export interface Settings extends StatementSettings {
   readonly level: Level
   readonly maxNames: number
-  readonly maxStacks: number
-  /** The part of the time that samples may cost. */
+  readonly maxCallPaths: number
+  /** The share of the time that samples may cost. */
   readonly budget: number
 }
 
@@ -33,16 +33,16 @@ export interface Call {
   readonly started: number
   readonly sample: Sample | undefined
   readonly frame: Frame | undefined
-  /** How often everything had been forgotten when it began. */
+  /** The number of resets before the call started. */
   readonly resets: number
-  /** What keeping the books took at its beginning, in milliseconds, where that was timed. */
-  readonly books: number | undefined
+  /** The bookkeeping time at the start, in milliseconds, if this call was timed. */
+  readonly bookkeeping: number | undefined
 }
 
-/** The first so many calls, and then each so many, are timed for what keeping the books takes. */
+/** Bookkeeping is timed on the first 16 calls, then on 1 of 16. */
 const timedEvery = 16
 
-/** How many calls one span object is open for at most; further ones are not profiled. */
+/** The maximum number of concurrent calls of one span object; further ones are not profiled. */
 const maxCallsOfSpan = 1_000
 
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
@@ -55,33 +55,35 @@ export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   return outcome
 }
 
-export class Recorder {
+export class CallRecorder {
   readonly settings: Settings
   readonly readings: Readings
   readonly operations: Operations
   readonly statements: Statements
-  readonly stacks: Stacks
-  readonly slices: Slices
-  private readonly repeats: Repeats
+  readonly callTree: CallTree
+  readonly threadTime: ThreadTime
+  private readonly nPlusOne: NPlusOneDetector
   private readonly tracers = new WeakMap<Tracer.Tracer, Tracer.Tracer>()
-  private readonly ours = new WeakSet<Tracer.Tracer>()
-  /** Calls that the end of a span ends; more than one where a tracer hands out one object for many spans. */
-  private readonly watched = new WeakMap<Tracer.Span, Array<Call>>()
+  private readonly wrapped = new WeakSet<Tracer.Tracer>()
+  /** The calls that end with a span; several if a tracer returns one object for many spans. */
+  private readonly openCalls = new WeakMap<Tracer.Span, Array<Call>>()
   private readonly isStandard: boolean
   readonly isDeep: boolean
-  /** When it began: milliseconds since 1970, and as its own clock and the CPU time of the process say. */
+  /**
+   * The start of the measurement: in milliseconds since 1970, on the profiler's clock, and in CPU time of the process.
+   */
   startedAt: number
   started = 0
   startedCpu = 0
-  /** Calls that are open, that have begun, and of the latter those with no other around them. */
+  /** The open calls, all started calls, and the started calls without an enclosing one. */
   private open = 0
-  private begun = 0
+  private startedCalls = 0
   private outermost = 0
   private resets = 0
-  /** What keeping the books costs, as far as that can be seen from inside. */
-  readonly books = new Meter(timedEvery)
+  /** The cost of bookkeeping, as far as it is visible from inside. */
+  readonly bookkeeping = new OverheadEstimator(timedEvery)
   readonly sampler: Sampler
-  /** What went wrong in the profiler itself. */
+  /** Internal failures of the profiler. */
   failures = 0
 
   constructor(settings: Settings, readings: Readings, startedAt: number) {
@@ -90,26 +92,26 @@ export class Recorder {
     this.readings = readings
     this.operations = new Operations(settings.maxNames)
     this.statements = new Statements(settings)
-    this.stacks = new Stacks(settings.maxStacks)
-    this.slices = new Slices(readings, this.stacks)
-    this.repeats = new Repeats(settings.repeats)
+    this.callTree = new CallTree(settings.maxCallPaths)
+    this.threadTime = new ThreadTime(readings, this.callTree)
+    this.nPlusOne = new NPlusOneDetector(settings.repeats)
     this.isStandard = settings.level !== "wall"
     this.isDeep = settings.level === "deep"
     this.sampler = new Sampler(readings, settings.budget, this.isDeep)
-    this.begin()
+    this.restart()
   }
 
-  private begin(): void {
+  private restart(): void {
     this.started = this.readings.now()
     this.startedCpu = this.cpu()
   }
 
-  /** What it has cost until now as far as that can be seen from inside, in milliseconds. */
-  get seenCost(): number {
-    return this.books.total + this.sampler.cost + this.slices.changes.total
+  /** The cost so far, as far as it is visible from inside, in milliseconds. */
+  get internalCost(): number {
+    return this.bookkeeping.total + this.sampler.cost + this.threadTime.switches.total
   }
 
-  /** CPU time of the process, where it matters and can be had. */
+  /** CPU time of the process at level `deep`, else 0. */
   cpu(): number {
     if (!this.isDeep) return 0
     try {
@@ -121,7 +123,10 @@ export class Recorder {
     }
   }
 
-  /** Begins a call; nothing where that went wrong. With a fiber, at the level `deep`, the fiber works for it at once. */
+  /**
+   * Starts a call, or returns `undefined` on an internal failure. At level `deep` the given fiber works for the call
+   * from now on.
+   */
   enter(kind: Kind, name: string, fiber: AnyFiber | undefined): Call | undefined {
     try {
       return this.start(this.operations.get(kind, name), fiber, true)
@@ -132,21 +137,21 @@ export class Recorder {
   }
 
   private start(operation: Operation, fiber: AnyFiber | undefined, atOnce: boolean): Call {
-    const timed = this.books.next()
+    const timed = this.bookkeeping.next()
     const entered = timed ? this.readings.now() : 0
     const spent = this.sampler.cost
     const sample = this.isStandard ? this.sample(operation) : undefined
     let frame: Frame | undefined
     if (this.isDeep && fiber !== undefined) {
-      frame = atOnce ? this.slices.enter(operation, fiber) : this.slices.open(operation, fiber)
+      frame = atOnce ? this.threadTime.enter(operation, fiber) : this.threadTime.open(operation, fiber)
       if (frame.parent === undefined) this.outermost++
     }
-    this.begun++
+    this.startedCalls++
     this.open++
-    if (++operation.open > operation.openMost) operation.openMost = operation.open
+    if (++operation.open > operation.maxOpen) operation.maxOpen = operation.open
     const started = this.readings.now()
-    const books = timed ? started - entered - (this.sampler.cost - spent) : undefined
-    return { operation, started, sample, frame, resets: this.resets, books }
+    const bookkeeping = timed ? started - entered - (this.sampler.cost - spent) : undefined
+    return { operation, started, sample, frame, resets: this.resets, bookkeeping }
   }
 
   private sample(operation: Operation): Sample | undefined {
@@ -155,7 +160,7 @@ export class Recorder {
   }
 
   private get calls(): Calls {
-    return { open: this.open, begun: this.begun, outermost: this.outermost }
+    return { open: this.open, startedCalls: this.startedCalls, outermost: this.outermost }
   }
 
   /** Ends a call. */
@@ -169,22 +174,22 @@ export class Recorder {
       const { frame, operation, sample } = call
       const spent = this.sampler.cost
       const wall = ended - call.started
-      if (frame !== undefined && fiber !== undefined) this.slices.exit(frame, fiber)
+      if (frame !== undefined && fiber !== undefined) this.threadTime.exit(frame, fiber)
       if (sample !== undefined) this.attempt(() => this.sampler.end(operation, sample, this.calls))
-      if (this.isStandard) this.sampler.earn(operation, wall, this.books.each)
+      if (this.isStandard) this.sampler.earn(operation, wall, this.bookkeeping.each)
       if (call.resets === this.resets) this.open--
       operation.open--
       operation.outcomes[outcomeOf(exit)]++
       Histogram.record(operation.wall, wall)
-      if (frame !== undefined) this.slices.close(frame, wall)
-      if (call.books === undefined) return
-      this.books.add(call.books + this.readings.now() - ended - (this.sampler.cost - spent))
+      if (frame !== undefined) this.threadTime.close(frame, wall)
+      if (call.bookkeeping === undefined) return
+      this.bookkeeping.add(call.bookkeeping + this.readings.now() - ended - (this.sampler.cost - spent))
     } catch {
       this.failures++
     }
   }
 
-  /** What fails is left out, such as a sample whose reading fails, and not the call. */
+  /** Counts a failed reading and omits it; the call itself is recorded. */
   attempt<A>(read: () => A): A | undefined {
     try {
       return read()
@@ -194,62 +199,62 @@ export class Recorder {
     }
   }
 
-  /** Counts a call that was timed by something else. */
+  /** Records a call that the caller has timed. */
   record(kind: Kind, name: string, wall: Duration.Input): void {
     try {
       const operation = this.operations.get(kind, name)
       Histogram.record(operation.wall, Duration.toMillis(Duration.fromInputUnsafe(wall)))
       operation.outcomes.success++
-      operation.openMost = Math.max(1, operation.openMost)
+      operation.maxOpen = Math.max(1, operation.maxOpen)
     } catch {
       this.failures++
     }
   }
 
-  /** Counts a query under the span that it runs in. */
-  repeat(kind: Kind, name: string, parent: Tracer.AnySpan | undefined): void {
+  /** Counts a query under its parent span. */
+  countUnderParent(kind: Kind, name: string, parent: Tracer.AnySpan | undefined): void {
     try {
       const operation = this.operations.find(kind, name)
-      if (operation !== undefined) this.repeats.count(operation, parent, this.readings.now())
+      if (operation !== undefined) this.nPlusOne.count(operation, parent, this.readings.now())
     } catch {
       this.failures++
     }
   }
 
-  /** The same tracer, whose spans are profiled as well. */
+  /** Returns a tracer whose spans are also profiled. */
   tracer(inner: Tracer.Tracer): Tracer.Tracer {
-    if (this.ours.has(inner)) return inner
+    if (this.wrapped.has(inner)) return inner
     const known = this.tracers.get(inner)
     if (known !== undefined) return known
     const tracer: Tracer.Tracer = {
-      span: (options) => this.watch(inner.span(options)),
+      span: (options) => this.profileSpan(inner.span(options)),
       ...(this.isDeep
-        ? { context: this.slices.hook(inner.context) }
+        ? { context: this.threadTime.hook(inner.context) }
         : inner.context === undefined
           ? {}
           : { context: inner.context })
     }
     this.tracers.set(inner, tracer)
-    this.ours.add(tracer)
+    this.wrapped.add(tracer)
     return tracer
   }
 
-  /** Has the end of a span end a call as well. A span that can't be changed is not profiled. */
-  private watch(span: Tracer.Span): Tracer.Span {
+  /** Makes the span's end also end a call. A span object that can't be modified is not profiled. */
+  private profileSpan(span: Tracer.Span): Tracer.Span {
     try {
-      const calls = this.watched.get(span) ?? this.wrap(span)
+      const calls = this.openCalls.get(span) ?? this.interceptEnd(span)
       if (calls.length >= maxCallsOfSpan) return span
       const fiber = this.isDeep ? Fiber.getCurrent() : undefined
       const call = this.start(this.operations.get("span", span.name), fiber, false)
       calls.push(call)
-      if (call.frame !== undefined) this.slices.link(span, call.frame)
+      if (call.frame !== undefined) this.threadTime.link(span, call.frame)
     } catch {
       this.failures++
     }
     return span
   }
 
-  private wrap(span: Tracer.Span): Array<Call> {
+  private interceptEnd(span: Tracer.Span): Array<Call> {
     const calls: Array<Call> = []
     const end = span.end
     span.end = (endTime, exit) => {
@@ -258,7 +263,7 @@ export class Recorder {
       const call = calls.pop()
       if (call !== undefined) this.finish(span, call, exit, ended)
     }
-    this.watched.set(span, calls)
+    this.openCalls.set(span, calls)
     return calls
   }
 
@@ -269,12 +274,12 @@ export class Recorder {
       if (typeof text !== "string") return
       const waited = span.attributes.get("db.client.connection.wait_time_ms")
       const { status } = span
-      // The wait is counted from the span's own start, which was before the profiler began to look.
+      // The wait is measured from the span's own start, which precedes the profiled call.
       const before =
         status._tag === "Ended" ? Number(status.endTime - status.startTime) / 1e6 - (now - call.started) : 0
       this.statements.record({
         text,
-        system: cut(String(span.attributes.get("db.system.name") ?? "sql")),
+        system: truncateName(String(span.attributes.get("db.system.name") ?? "sql")),
         ms: now - call.started,
         waitMs: typeof waited === "number" ? Math.max(0, waited - Math.max(0, before)) : undefined,
         exit,
@@ -288,18 +293,27 @@ export class Recorder {
     }
   }
 
-  /** Forgets everything. Calls that are open are not counted when they end. */
+  /** Discards everything. Calls that are open are not counted when they end. */
   reset(): void {
     this.resets++
     this.open = 0
     this.operations.clear()
     this.statements.clear()
-    this.stacks.clear()
+    this.callTree.clear()
     this.startedAt += this.readings.now() - this.started
-    this.begin()
-    this.books.clear()
+    this.restart()
+    this.bookkeeping.clear()
     this.sampler.clear()
     this.failures = 0
-    this.slices.clear()
+    this.threadTime.clear()
   }
 }
+
+const recorders = new WeakMap<object, CallRecorder>()
+
+export const setRecorder = (profiler: object, recorder: CallRecorder): void => {
+  recorders.set(profiler, recorder)
+}
+
+/** The recorder of a profiler, for modules that need more than its report. Other implementations have none. */
+export const recorderOf = (profiler: object): CallRecorder | undefined => recorders.get(profiler)

@@ -1,29 +1,29 @@
 /**
- * Which operations were open within which, and how long each was on the thread: what a flame graph is drawn from.
+ * The call tree: which operations ran within which, with their thread times. Flame graphs are drawn from it.
  */
 import { overflowName } from "./operations.ts"
 
-/** Operations within more others than these are one, or the paths of a deep recursion would grow with its square. */
+/** Deeper operations are merged, because the paths of a deep recursion would grow with the square of its depth. */
 export const maxDepth = 64
 
-/** An operation within those that it was called by. */
-export class Stack {
+/** An operation within its callers. */
+export class CallPath {
   readonly name: string
-  readonly parent: Stack | undefined
+  readonly parent: CallPath | undefined
   readonly depth: number
-  readonly children = new Map<string, Stack>()
-  /** Time on the thread without what it called, in milliseconds. */
+  readonly children = new Map<string, CallPath>()
+  /** Thread time without callees, in milliseconds. */
   self = 0
 
-  constructor(name: string, parent: Stack | undefined) {
+  constructor(name: string, parent: CallPath | undefined) {
     this.name = name
     this.parent = parent
     this.depth = parent === undefined ? 1 : parent.depth + 1
   }
 }
 
-export class Stacks {
-  private readonly roots = new Map<string, Stack>()
+export class CallTree {
+  private readonly roots = new Map<string, CallPath>()
   private size = 0
   private readonly max: number
 
@@ -31,30 +31,30 @@ export class Stacks {
     this.max = max
   }
 
-  /** Beyond the bounds all that a stack calls is one. */
-  child(parent: Stack | undefined, called: string): Stack {
+  /** Returns the child path; beyond the bounds, all children are merged into one. */
+  child(parent: CallPath | undefined, called: string): CallPath {
     if (parent !== undefined && parent.depth > maxDepth) return parent
     const name = parent?.depth === maxDepth ? overflowName : called
-    const among = parent?.children ?? this.roots
-    const known = among.get(name)
+    const siblings = parent?.children ?? this.roots
+    const known = siblings.get(name)
     if (known !== undefined) return known
     const full = this.size >= this.max
-    // A stack of what was one already stays that one: depth is no way around the bound.
+    // Children of a merged path stay in it, so that depth does not bypass the bound.
     if (full && parent?.name === overflowName) return parent
-    const others = full ? among.get(overflowName) : undefined
+    const others = full ? siblings.get(overflowName) : undefined
     if (others !== undefined) return others
-    const stack = new Stack(full ? overflowName : name, parent)
+    const callPath = new CallPath(full ? overflowName : name, parent)
     this.size++
-    among.set(stack.name, stack)
-    return stack
+    siblings.set(callPath.name, callPath)
+    return callPath
   }
 
-  all(): ReadonlyArray<Stack> {
-    const found: Array<Stack> = []
+  all(): ReadonlyArray<CallPath> {
+    const found: Array<CallPath> = []
     const waiting = [...this.roots.values()]
-    for (let stack = waiting.pop(); stack !== undefined; stack = waiting.pop()) {
-      found.push(stack)
-      for (const child of stack.children.values()) waiting.push(child)
+    for (let callPath = waiting.pop(); callPath !== undefined; callPath = waiting.pop()) {
+      found.push(callPath)
+      for (const child of callPath.children.values()) waiting.push(child)
     }
     return found
   }
@@ -65,9 +65,9 @@ export class Stacks {
   }
 }
 
-/** The names from the outermost to the stack itself. */
-export const path = (stack: Stack): ReadonlyArray<string> => {
+/** The names from the outermost operation to this one. */
+export const path = (callPath: CallPath): ReadonlyArray<string> => {
   const names: Array<string> = []
-  for (let at: Stack | undefined = stack; at !== undefined; at = at.parent) names.push(at.name)
+  for (let at: CallPath | undefined = callPath; at !== undefined; at = at.parent) names.push(at.name)
   return names.toReversed()
 }

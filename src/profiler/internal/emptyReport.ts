@@ -1,18 +1,18 @@
 /**
- * The report of nothing.
+ * The report without measurements.
  */
 import type { Cost, ProfileReport } from "../ProfileReport.ts"
 
 export const noCost: Cost = {
-  books: 0,
+  bookkeeping: 0,
   runLoop: 0,
   samples: 0,
   sampleCount: 0,
-  slices: 0,
-  sliceCount: 0,
+  switches: 0,
+  switchCount: 0,
   primitives: 0,
   total: 0,
-  part: 0,
+  share: 0,
   failures: 0
 }
 
@@ -24,12 +24,12 @@ export const emptyReport: ProfileReport = {
   budget: 0,
   operations: [],
   overflowed: 0,
-  unowned: null,
+  unattributed: null,
   statements: [],
   evicted: { statements: 0, calls: 0 },
   slow: [],
   slowDropped: 0,
-  measured: [],
-  stacks: [],
+  metrics: [],
+  callPaths: [],
   cost: noCost
 }

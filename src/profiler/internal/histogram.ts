@@ -1,12 +1,12 @@
 /**
- * A log-linear histogram: each power of two is cut into 32 equal buckets, found from the bits of the number itself.
+ * A log-linear histogram: 32 equal buckets per power of two, addressed by the bits of the float itself.
  *
- * A percentile is the middle of its bucket, so it is off by 1/64 = 1.6 % at most, whatever the values are; count, sum,
- * smallest and largest are exact. Values from 2^-20 to 2^44 have buckets (in milliseconds: from a nanosecond to
- * centuries; in bytes: from none to 16 TiB); what is below counts as zero, what is above as the last bucket.
+ * A percentile is the middle of its bucket, so its error is at most 1/64 = 1.6 %. Count, sum, minimum and maximum are
+ * exact. Buckets cover 2^-20 to 2^44 (in milliseconds: a nanosecond to centuries; in bytes: 0 to 16 TiB). Smaller
+ * values count as zero, larger ones fall into the last bucket.
  *
- * Memory is one number a bucket for the powers between the smallest and the largest value, 16 KiB at most. Two
- * histograms merge by addition, exactly.
+ * Memory is one number per bucket for the powers between the smallest and the largest value, at most 16 KiB. Histograms
+ * merge exactly, by addition.
  */
 const bucketsPerPower = 32
 const smallestPower = -20
@@ -15,7 +15,7 @@ const bucketCount = powers * bucketsPerPower
 
 const smallest = 2 ** smallestPower
 const largest = 2 ** (smallestPower + powers)
-/** The upper word of a float64 less its last 15 bits: the power, and 5 bits of what stands after the point. */
+/** The upper word of a float64 without its last 15 bits: the exponent and 5 bits of the mantissa. */
 const offset = (1023 + smallestPower) * bucketsPerPower
 
 const float = new Float64Array(1)
@@ -28,11 +28,11 @@ const indexOf = (value: number): number => {
   return Math.min((words[upper]! >>> 15) - offset, bucketCount - 1)
 }
 
-/** The value that stands for a bucket. */
+/** The value that represents a bucket. */
 export const middle = (index: number): number =>
   2 ** (smallestPower + Math.floor(index / bucketsPerPower)) * (1 + ((index % bucketsPerPower) + 0.5) / bucketsPerPower)
 
-/** What of a histogram is written down: buckets that are not empty, by their index, which never changes its meaning. */
+/** The serialised form: the non-empty buckets by their index, whose meaning never changes. */
 export interface Encoded {
   readonly count: number
   readonly sum: number
@@ -49,7 +49,7 @@ export interface Histogram {
   max: number
   /** Values below the first bucket. */
   zeros: number
-  /** The index of the first bucket that there is memory for. */
+  /** The index of the first allocated bucket. */
   from: number
   buckets: Float64Array
 }
@@ -66,7 +66,7 @@ export const make = (): Histogram => ({
   buckets: noBuckets
 })
 
-/** Makes memory for the power of a bucket, and for those between it and what there is. */
+/** Allocates the power of a bucket and the powers between it and the allocated ones. */
 const grow = (self: Histogram, index: number): void => {
   const power = index - (index % bucketsPerPower)
   const to = power + bucketsPerPower
@@ -88,7 +88,7 @@ const add = (self: Histogram, index: number, count: number): void => {
   self.buckets[index - self.from]! += count
 }
 
-/** Records a value, once or so many times. A negative one, and what is no number, counts as zero; one beyond 2^44 as that. */
+/** Records a value, `times` times. Negative values and NaN count as zero; values above 2^44 as 2^44. */
 export const record = (self: Histogram, value: number, times = 1): void => {
   const known = value > 0 ? Math.min(value, largest) : 0
   self.count += times
@@ -99,7 +99,7 @@ export const record = (self: Histogram, value: number, times = 1): void => {
   else add(self, indexOf(known), times)
 }
 
-/** Adds what another one has recorded. */
+/** Adds the values of another histogram. */
 export const merge = (self: Histogram, other: Encoded): void => {
   self.count += other.count
   self.sum += other.sum
@@ -125,16 +125,16 @@ export const decode = (encoded: Encoded): Histogram => {
 }
 
 /**
- * How many values a percentile needs before it means anything: so many that three of them lie beyond it. 6 for the
- * median, 30 for p90, 60 for p95, 300 for p99.
+ * The number of values from which a percentile is reported: three values must lie beyond it. 6 for the median, 30 for
+ * p90, 60 for p95, 300 for p99.
  */
 export const needed = (quantile: number): number => Math.ceil(3 / (1 - quantile) - 1e-9)
 
-/** The value that this part of all values does not exceed (nearest rank); `undefined` where there are too few. */
+/** The percentile by nearest rank, or `undefined` with too few values. */
 export const percentile = (self: Histogram, quantile: number): number | undefined =>
   self.count < needed(quantile) ? undefined : estimate(self, quantile)
 
-/** As `percentile`, however few values there are. */
+/** The percentile by nearest rank, for any number of values. */
 export const estimate = (self: Histogram, quantile: number): number => {
   const rank = Math.max(1, Math.ceil(quantile * self.count))
   let seen = self.zeros
@@ -146,7 +146,7 @@ export const estimate = (self: Histogram, quantile: number): number => {
   return self.max
 }
 
-/** How many values do not exceed each bound, for exports with buckets of their own; exact but for one bucket's width. */
+/** The number of values up to each bound, for exports with their own buckets; exact to one bucket's width. */
 export const cumulative = (self: Histogram, bounds: ReadonlyArray<number>): ReadonlyArray<number> =>
   bounds.map((bound) => {
     let count = bound >= 0 ? self.zeros : 0

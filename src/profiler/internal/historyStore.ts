@@ -1,5 +1,5 @@
 /**
- * The tables of `profile.db`, and how lines get into them and histories out.
+ * The tables of `profile.db`: merges records into them and reads histories from them.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -11,11 +11,11 @@ import type { Filter, History } from "../ProfileHistory.ts"
 import * as Report from "../ProfileReport.ts"
 import { emptyReport, noCost } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
-import type { Line } from "./profileRecord.ts"
-import * as LineReader from "./profileRecordReader.ts"
+import type { ProfileRecord } from "./profileRecord.ts"
+import * as RecordReader from "./profileRecordReader.ts"
 import * as Merge from "./merge.ts"
 import { distribution } from "./snapshot.ts"
-import { type Aside, droppedOf } from "./profileLog.ts"
+import { type RotatedFile, droppedOf } from "./profileLog.ts"
 
 const Encoded = Schema.Struct({
   count: Schema.Int,
@@ -28,10 +28,10 @@ const Encoded = Schema.Struct({
 
 const { fields } = Report.ProfileReport
 
-/** What is kept of the processes of an hour and a session beside what they measured. */
+/** The figures of the processes of one hour and session, beside their measurements. */
 const Processes = Schema.Struct({
   processes: Schema.Int,
-  broken: Schema.Int,
+  unreadable: Schema.Int,
   dropped: Schema.Int,
   kernel: Encoded,
   level: fields.level,
@@ -40,11 +40,11 @@ const Processes = Schema.Struct({
   elapsed: Schema.Finite,
   budget: Schema.Finite,
   overflowed: Schema.Int,
-  unowned: fields.unowned,
+  unowned: fields.unattributed,
   evicted: fields.evicted,
   slow: fields.slow,
   slowDropped: Schema.Int,
-  measured: Schema.Array(Report.Measured),
+  measured: Schema.Array(Report.MetricValue),
   cost: Report.Cost
 })
 
@@ -55,10 +55,10 @@ const decodeOperation = Schema.decodeUnknownOption(Schema.fromJsonString(Report.
 const decodeStatement = Schema.decodeUnknownOption(Schema.fromJsonString(Report.Statement))
 const decodeEncoded = Schema.decodeUnknownOption(Schema.fromJsonString(Encoded))
 
-/** The version of the tables, kept in the file's `user_version`. */
+/** The schema version, stored in the file's `user_version`. */
 const schemaVersion = 1
 
-/** The file has tables that this version does not know. */
+/** The file has a newer schema than this version supports. */
 export class NewerHistory extends Data.TaggedError("NewerHistory")<{ readonly version: number }> {}
 
 const tables = [
@@ -73,7 +73,7 @@ const tables = [
 const hourMs = 3_600_000
 const hourOf = (at: number): number => Math.floor(at / hourMs)
 
-/** Makes the tables where there are none. A file of a newer version is left as it is. */
+/** Creates missing tables. A file of a newer version stays unchanged. */
 export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError | NewerHistory> =>
   Effect.gen(function* () {
     const isReady = Effect.flatMap(sql.unsafe<{ user_version: number }>("PRAGMA user_version"), ([row]) => {
@@ -126,18 +126,18 @@ const measureds = (a: Measured, b: Measured): Measured => ({
   relative: histograms(a.relative, b.relative)
 })
 
-const ofLine = ({ kernel, report }: Line): ReadonlyArray<Measured> => [
+const measurementsOf = ({ kernel, report }: ProfileRecord): ReadonlyArray<Measured> => [
   ...report.operations.map((body) => ({
     kind: body.kind,
     name: body.name,
     body,
-    relative: Merge.relative(body.wall, kernel)
+    relative: Merge.normalised(body.wall, kernel)
   })),
   ...report.statements.map((body) => ({
     kind: body.system,
     name: body.fingerprint,
     body,
-    relative: Merge.relative(body.wall, kernel)
+    relative: Merge.normalised(body.wall, kernel)
   }))
 ]
 
@@ -147,14 +147,14 @@ const one = (value: number): Histogram.Encoded => {
   return Histogram.encode(histogram)
 }
 
-/** How many slow executions are kept of an hour and a session, and of all. */
-const maxSlowKept = 20
+/** The maximum number of slow executions per hour and session, and in a report. */
+const maxSlowOfRow = 20
 const maxSlow = 100
 
-/** What a process says of itself. Its clock may have been ahead. */
-const processOf = ({ kernel, report }: Line, now: number): Processes => ({
+/** The figures of one process. Times ahead of the reader's clock count as now. */
+const processOf = ({ kernel, report }: ProfileRecord, now: number): Processes => ({
   processes: 1,
-  broken: 0,
+  unreadable: 0,
   dropped: 0,
   kernel: one(kernel),
   level: report.level,
@@ -163,20 +163,20 @@ const processOf = ({ kernel, report }: Line, now: number): Processes => ({
   elapsed: report.to - report.from,
   budget: report.budget,
   overflowed: report.overflowed,
-  unowned: report.unowned,
+  unowned: report.unattributed,
   evicted: report.evicted,
   slow: report.slow,
   slowDropped: report.slowDropped,
-  measured: report.measured,
+  measured: report.metrics,
   cost: report.cost
 })
 
 const noTimes = Histogram.encode(Histogram.make())
 
-/** Lines of which nothing is known but that there were some. */
-const unknownAt = (at: number, broken: number, dropped: number): Processes => ({
+/** Unreadable and dropped records, of which only the number is known. */
+const unknownAt = (at: number, unreadable: number, dropped: number): Processes => ({
   processes: 0,
-  broken,
+  unreadable,
   dropped,
   kernel: noTimes,
   level: "wall",
@@ -193,7 +193,7 @@ const unknownAt = (at: number, broken: number, dropped: number): Processes => ({
   cost: noCost
 })
 
-/** Level and time, of which lines that can't be read tell nothing. */
+/** Level and time range; unreadable records have neither. */
 const known = (a: Processes, b: Processes): Pick<Processes, "level" | "from" | "to"> =>
   b.processes === 0
     ? a
@@ -203,7 +203,7 @@ const known = (a: Processes, b: Processes): Pick<Processes, "level" | "from" | "
 
 const processes = (a: Processes, b: Processes, maxSlow: number): Processes => ({
   processes: a.processes + b.processes,
-  broken: a.broken + b.broken,
+  unreadable: a.unreadable + b.unreadable,
   dropped: a.dropped + b.dropped,
   kernel: histograms(a.kernel, b.kernel),
   level: known(a, b).level,
@@ -223,7 +223,7 @@ const processes = (a: Processes, b: Processes, maxSlow: number): Processes => ({
   cost: Merge.costs(a.cost, b.cost, a.elapsed + b.elapsed)
 })
 
-/** Puts a value to those of its key. */
+/** Merges a value into the row of its key. */
 const put = <A>(rows: Map<string, Row<A>>, key: string, row: Row<A>, merge: (a: A, b: A) => A): void => {
   const known = rows.get(key)
   if (known === undefined) rows.set(key, row)
@@ -235,30 +235,30 @@ interface Batch {
   readonly processes: Map<string, Row<Processes>>
 }
 
-const kept = (a: Processes, b: Processes): Processes => processes(a, b, maxSlowKept)
+const mergeOfRow = (a: Processes, b: Processes): Processes => processes(a, b, maxSlowOfRow)
 
 const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
   const batch: Batch = { measured: new Map(), processes: new Map() }
-  let broken = 0
+  let unreadable = 0
   let dropped = 0
   for (const text of lines) {
-    const line = Option.getOrUndefined(LineReader.decode(text))
+    const line = Option.getOrUndefined(RecordReader.decode(text))
     if (line === undefined) {
       const known = droppedOf(text)
-      if (known === undefined) broken++
+      if (known === undefined) unreadable++
       else dropped += known
       continue
     }
     const hour = hourOf(Math.min(line.report.to, now))
     const { session } = line
-    put(batch.processes, keyOf(hour, session), { hour, session, value: processOf(line, now) }, kept)
-    for (const value of ofLine(line)) {
+    put(batch.processes, keyOf(hour, session), { hour, session, value: processOf(line, now) }, mergeOfRow)
+    for (const value of measurementsOf(line)) {
       put(batch.measured, keyOf(hour, session, value.kind, value.name), { hour, session, value }, measureds)
     }
   }
-  if (broken + dropped > 0) {
+  if (unreadable + dropped > 0) {
     const hour = hourOf(now)
-    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, broken, dropped) }, kept)
+    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, unreadable, dropped) }, mergeOfRow)
   }
   return batch
 }
@@ -289,16 +289,16 @@ const writeProcesses = (sql: SqlClient.SqlClient, { hour, session, value }: Row<
     const rows = yield* sql<{ body: string }>`
       SELECT body FROM processes WHERE hour = ${hour} AND session = ${session}`
     const known = Option.flatMap(Option.fromNullishOr(rows[0]?.body), decodeProcesses)
-    const merged = known._tag === "None" ? value : kept(known.value, value)
+    const merged = known._tag === "None" ? value : mergeOfRow(known.value, value)
     yield* sql`INSERT INTO processes (hour, session, body) VALUES (${hour}, ${session}, ${JSON.stringify(merged)})
       ON CONFLICT (hour, session) DO UPDATE SET body = excluded.body`
   })
 
 /**
- * Merges the lines of a file, once: a file that has been merged, by a reader that was killed then, is left out. It is run in
- * the transaction in which the file is read.
+ * Merges the records of a file exactly once: it skips a file that another reader has merged before it was killed. Runs
+ * in the transaction in which the file is read.
  */
-export const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, file: Aside, now: number) {
+export const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, file: RotatedFile, now: number) {
   const added = yield* sql`INSERT INTO merged (file, hour) VALUES (${file.name}, ${hourOf(now)})
     ON CONFLICT DO NOTHING RETURNING 1`
   if (added.length === 0) return
@@ -307,7 +307,10 @@ export const merge = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, file
   for (const row of batch.measured.values()) yield* writeMeasured(sql, row)
 })
 
-/** Drops what is too old, what a clock that was ahead has left, and the oldest of what is too much. */
+/**
+ * Deletes rows beyond the maximum age, rows from the future (of a clock that was ahead), and the oldest rows over the
+ * limit.
+ */
 export const trim = (
   sql: SqlClient.SqlClient,
   oldest: number,
@@ -341,11 +344,11 @@ const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): R
         to: all.to,
         budget: all.budget,
         overflowed: all.overflowed,
-        unowned: all.unowned,
+        unattributed: all.unowned,
         evicted: all.evicted,
         slow: all.slow,
         slowDropped: all.slowDropped,
-        measured: all.measured,
+        metrics: all.measured,
         cost: all.cost
       }),
   operations: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [] : [body]))),
@@ -354,7 +357,7 @@ const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): R
 
 const labelOf = (kind: string, name: string): string => `${kind} ${name}`
 
-/** The median of what `relative` names, in milliseconds. */
+/** The median of the operation or statement with this label, in milliseconds. */
 export const medianOf = (report: Report.ProfileReport, what: string): number => {
   const operation = report.operations.find(({ kind, name }) => labelOf(kind, name) === what)
   const statement = report.statements.find(({ fingerprint, system }) => labelOf(system, fingerprint) === what)
@@ -364,17 +367,17 @@ export const medianOf = (report: Report.ProfileReport, what: string): number => 
 const historyOf = (all: Processes | undefined, sessions: number, found: ReadonlyArray<Measured>): History => ({
   processes: all?.processes ?? 0,
   sessions,
-  broken: all?.broken ?? 0,
+  unreadable: all?.unreadable ?? 0,
   dropped: all?.dropped ?? 0,
   kernel: distribution(Histogram.decode(all?.kernel ?? noTimes)),
-  relative: Object.fromEntries(
+  normalised: Object.fromEntries(
     found.map(({ kind, name, relative }) => [labelOf(kind, name), distribution(Histogram.decode(relative))])
   ),
   report: reportOf(all, found)
 })
 
-/** The history of no process. */
-export const nothing: History = historyOf(undefined, 0, [])
+/** The history without any process. */
+export const emptyHistory: History = historyOf(undefined, 0, [])
 
 export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<History, SqlError> =>
   Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /**
- * Adds up what several processes measured of the same thing.
+ * Merges measurements of the same operation from several processes.
  */
 import type * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
@@ -18,7 +18,7 @@ const outcomes = (a: Report.Outcomes, b: Report.Outcomes): Report.Outcomes => ({
   interrupted: a.interrupted + b.interrupted
 })
 
-/** Joins two that may be unknown. */
+/** Merges two values that may be unknown. */
 const either = <A>(a: A | null, b: A | null, both: (a: A, b: A) => A): A | null =>
   a === null ? b : b === null ? a : both(a, b)
 
@@ -52,12 +52,12 @@ export const operations = (a: Report.Operation, b: Report.Operation): Report.Ope
   name: a.name,
   outcomes: outcomes(a.outcomes, b.outcomes),
   wall: distributions(a.wall, b.wall),
-  concurrencyMost: Math.max(a.concurrencyMost, b.concurrencyMost),
+  maxConcurrency: Math.max(a.maxConcurrency, b.maxConcurrency),
   cpu: either(a.cpu, b.cpu, cpus),
   memory: either(a.memory, b.memory, memories),
   thread: either(a.thread, b.thread, threads),
-  repeatedUnder: a.repeatedUnder + b.repeatedUnder,
-  repeatedMost: Math.max(a.repeatedMost, b.repeatedMost)
+  repeatedParents: a.repeatedParents + b.repeatedParents,
+  maxRepeats: Math.max(a.maxRepeats, b.maxRepeats)
 })
 
 export const statements = (a: Report.Statement, b: Report.Statement): Report.Statement => ({
@@ -67,44 +67,44 @@ export const statements = (a: Report.Statement, b: Report.Statement): Report.Sta
   wall: distributions(a.wall, b.wall),
   wait: distributions(a.wait, b.wait),
   execution: distributions(a.execution, b.execution),
-  counted: a.counted + b.counted,
+  countedCalls: a.countedCalls + b.countedCalls,
   rows: a.rows + b.rows,
-  rowsMost: Math.max(a.rowsMost, b.rowsMost),
-  sized: a.sized + b.sized,
+  maxRows: Math.max(a.maxRows, b.maxRows),
+  sizedCalls: a.sizedCalls + b.sizedCalls,
   bytes: a.bytes + b.bytes,
   slow: a.slow + b.slow,
-  repeatedUnder: a.repeatedUnder + b.repeatedUnder,
-  repeatedMost: Math.max(a.repeatedMost, b.repeatedMost),
+  repeatedParents: a.repeatedParents + b.repeatedParents,
+  maxRepeats: Math.max(a.maxRepeats, b.maxRepeats),
   plan: b.plan ?? a.plan
 })
 
 export const unowned = (
-  a: Report.ProfileReport["unowned"],
-  b: Report.ProfileReport["unowned"]
-): Report.ProfileReport["unowned"] =>
+  a: Report.ProfileReport["unattributed"],
+  b: Report.ProfileReport["unattributed"]
+): Report.ProfileReport["unattributed"] =>
   either(a, b, (a, b) => ({ fibers: a.fibers + b.fibers, elsewhere: a.elsewhere + b.elsewhere }))
 
 type Slow = Report.ProfileReport["slow"]
 
-/** The newest of both, so many. */
+/** The newest slow executions of both. */
 export const slow = (a: Slow, b: Slow, most: number): Slow =>
   [...a, ...b].toSorted((one, other) => one.at - other.at).slice(-most)
 
-const measured = (a: Report.Measured, b: Report.Measured): Report.Measured => ({
+const measured = (a: Report.MetricValue, b: Report.MetricValue): Report.MetricValue => ({
   ...a,
   value: a.type === "gauge" ? Math.max(a.value, b.value) : a.value + b.value,
   sum: either(a.sum, b.sum, (a, b) => a + b),
   max: either(a.max, b.max, Math.max)
 })
 
-/** How many numbers of other Layers are kept of several processes. */
+/** The maximum number of metrics of other Layers in a merged report. */
 const maxMeasured = 200
 
 export const measureds = (
-  a: ReadonlyArray<Report.Measured>,
-  b: ReadonlyArray<Report.Measured>
-): ReadonlyArray<Report.Measured> => {
-  const all = new Map<string, Report.Measured>()
+  a: ReadonlyArray<Report.MetricValue>,
+  b: ReadonlyArray<Report.MetricValue>
+): ReadonlyArray<Report.MetricValue> => {
+  const all = new Map<string, Report.MetricValue>()
   for (const one of [...a, ...b]) {
     const key = JSON.stringify([one.type, one.name, one.attributes])
     const known = all.get(key)
@@ -117,21 +117,21 @@ export const measureds = (
 export const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.Cost => {
   const total = a.total + b.total
   return {
-    books: a.books + b.books,
+    bookkeeping: a.bookkeeping + b.bookkeeping,
     runLoop: a.runLoop + b.runLoop,
     samples: a.samples + b.samples,
     sampleCount: a.sampleCount + b.sampleCount,
-    slices: a.slices + b.slices,
-    sliceCount: a.sliceCount + b.sliceCount,
+    switches: a.switches + b.switches,
+    switchCount: a.switchCount + b.switchCount,
     primitives: a.primitives + b.primitives,
     total,
-    part: elapsed > 0 ? total / elapsed : 0,
+    share: elapsed > 0 ? total / elapsed : 0,
     failures: a.failures + b.failures
   }
 }
 
-/** How long calls took in units of what the calibration kernel took beside them; off by 3.2 % at most. */
-export const relative = (wall: Report.Distribution, kernelMs: number): Histogram.Encoded => {
+/** The wall times in units of the calibration kernel's time. The error is at most 3.2 %. */
+export const normalised = (wall: Report.Distribution, kernelMs: number): Histogram.Encoded => {
   const scaled = Histogram.make()
   if (kernelMs > 0) {
     if (wall.zeros > 0) Histogram.record(scaled, 0, wall.zeros)

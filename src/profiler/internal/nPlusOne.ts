@@ -1,13 +1,13 @@
 /**
- * Tells when the same thing is done many times under one parent span, where once with a list would do ("N+1").
+ * Detects the N+1 pattern: the same query or statement runs many times under one parent span.
  */
 import type * as Tracer from "effect/Tracer"
 
-export interface Repeated {
-  /** Under how many parents it was repeated. */
-  repeatedUnder: number
-  /** The most times under one parent. */
-  repeatedMost: number
+export interface Repeatable {
+  /** The number of parents under which it repeated. */
+  repeatedParents: number
+  /** The maximum number of runs under one parent. */
+  maxRepeats: number
 }
 
 interface Run {
@@ -15,21 +15,21 @@ interface Run {
   since: number
 }
 
-/** A parent that stays open, such as the span of a server, must not add up what belongs to different requests. */
+/** A long-lived parent, such as a server's span, must not add up the queries of different requests. */
 const windowMs = 10_000
 
-/** How many different things are counted under one parent. */
+/** The maximum number of distinct subjects per parent. */
 const maxSubjects = 200
 
-export class Repeats {
-  private readonly parents = new WeakMap<Tracer.AnySpan, Map<Repeated, Run>>()
+export class NPlusOneDetector {
+  private readonly parents = new WeakMap<Tracer.AnySpan, Map<Repeatable, Run>>()
   readonly threshold: number
 
   constructor(threshold: number) {
     this.threshold = threshold
   }
 
-  count(subject: Repeated, parent: Tracer.AnySpan | undefined, now: number): void {
+  count(subject: Repeatable, parent: Tracer.AnySpan | undefined, now: number): void {
     if (parent === undefined) return
     let runs = this.parents.get(parent)
     if (runs === undefined) this.parents.set(parent, (runs = new Map()))
@@ -43,7 +43,7 @@ export class Repeats {
       run.since = now
     }
     run.times++
-    if (run.times === this.threshold) subject.repeatedUnder++
-    if (run.times >= this.threshold && run.times > subject.repeatedMost) subject.repeatedMost = run.times
+    if (run.times === this.threshold) subject.repeatedParents++
+    if (run.times >= this.threshold && run.times > subject.maxRepeats) subject.maxRepeats = run.times
   }
 }

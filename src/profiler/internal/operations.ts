@@ -1,43 +1,43 @@
 /**
- * What is kept of each operation: one record a name, and a bounded number of names.
+ * The measurements of each operation: one record per name, and a bounded number of names.
  */
 import * as Histogram from "./histogram.ts"
 
-/** What a name is the name of: of what was tracked, of a span, of a query or a mutation of the `QueryExecutor`. */
+/** The source of a name: a tracked operation, a span, or a query or mutation of the `QueryExecutor`. */
 export type Kind = "operation" | "span" | "query" | "mutation"
 
 export type Outcome = "success" | "failure" | "defect" | "interrupted"
 
-/** What the process did while sampled calls were open. */
-export class Sampled {
+/** Process figures during sampled calls. */
+export class SampleTotals {
   samples = 0
   /** CPU time in milliseconds. */
   user = 0
   system = 0
-  /** Of the samples, those during which nothing else was open: these are the operation's own. */
+  /** The samples without another open call: only these measure the operation itself. */
   alone = 0
   aloneCpu = 0
-  /** Bytes of the heap; samples that a garbage collection made worthless are not among them. */
+  /** Growth of the heap in bytes, without samples that a garbage collection invalidated. */
   memorySamples = 0
   memory = 0
-  memoryMost = 0
+  maxMemory = 0
   memoryInvalid = 0
-  /** The highest resident memory of the process, in bytes, while the operation alone was open. */
+  /** The peak resident memory of the process, in bytes, during calls without a concurrent one. */
   peak = 0
   peaks = 0
 }
 
-/** How an operation's fibers held the thread. */
-export class Sliced {
-  /** A call's time on the thread with what it called and forked, in milliseconds. */
+/** Thread times of an operation's fibers. */
+export class ThreadTotals {
+  /** The thread time of a call including its callees and forked fibers, in milliseconds. */
   readonly active = Histogram.make()
-  /** The rest of its wall time. */
+  /** The wall time minus the active time. */
   readonly waiting = Histogram.make()
-  /** Time on the thread without what was called, in milliseconds; of calls that have not ended as well. */
+  /** Thread time without callees, in milliseconds, including open calls. */
   self = 0
-  /** CPU time of the process during that, in milliseconds. */
+  /** CPU time of the process during `self`, in milliseconds. */
   selfCpu = 0
-  /** The CPU time of ended calls with what they called and forked, in milliseconds. */
+  /** CPU time of ended calls including callees and forked fibers, in milliseconds. */
   activeCpu = 0
 }
 
@@ -46,14 +46,14 @@ export class Operation {
   /** In milliseconds. */
   readonly wall = Histogram.make()
   open = 0
-  openMost = 0
-  /** What may still be spent on samples, in milliseconds; below zero none is taken. */
+  maxOpen = 0
+  /** The remaining budget for samples, in milliseconds; no sample is taken below zero. */
   credit = 0
-  sampled: Sampled | undefined = undefined
-  sliced: Sliced | undefined = undefined
-  /** How often it ran many times under one parent, and the most times under one. */
-  repeatedUnder = 0
-  repeatedMost = 0
+  sampled: SampleTotals | undefined = undefined
+  thread: ThreadTotals | undefined = undefined
+  /** The number of parents under which it repeated, and the maximum number of runs under one. */
+  repeatedParents = 0
+  maxRepeats = 0
 
   readonly kind: Kind
   readonly name: string
@@ -64,14 +64,14 @@ export class Operation {
   }
 }
 
-/** What calls of names beyond the bound are counted as. */
+/** The name under which calls beyond `maxNames` are counted. */
 export const overflowName = "(others)"
 
-/** Longer names are cut, in UTF-16 units. */
+/** The maximum length of a name, in UTF-16 units. */
 export const maxNameLength = 200
 
-/** A name, within its bound. */
-export const cut = (name: string): string =>
+/** Truncates a name to its maximum length. */
+export const truncateName = (name: string): string =>
   name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name
 
 export interface Listener {
@@ -89,26 +89,26 @@ export class Operations {
   private readonly listeners = new Set<Listener>()
   private size = 0
   readonly maxNames: number
-  /** Calls of names that there was no room for. */
+  /** Calls of names beyond the bound. */
   overflowed = 0
 
   constructor(maxNames: number) {
     this.maxNames = maxNames
   }
 
-  /** The operation that a call of a name is counted as. */
+  /** The operation under which a call is counted. */
   get(kind: Kind, name: string): Operation {
     return this.named[kind].get(name) ?? this.add(kind, name) ?? this.overflow(kind)
   }
 
-  /** The operation of a name, unless it is one of those that there is no room for. */
+  /** The operation with this name, or `undefined` if it is beyond the bound. */
   find(kind: Kind, name: string): Operation | undefined {
     const operation = this.named[kind].get(name) ?? this.add(kind, name)
     return operation?.name === overflowName ? undefined : operation
   }
 
   private add(kind: Kind, name: string): Operation | undefined {
-    const short = cut(name)
+    const short = truncateName(name)
     const known = short === name ? undefined : this.named[kind].get(short)
     if (known !== undefined) return known
     if (this.size >= this.maxNames) return undefined
@@ -128,7 +128,7 @@ export class Operations {
     return operation
   }
 
-  /** Calls back for each operation there is, for each that comes, and when all are forgotten. */
+  /** Notifies the listener of every existing and new operation, and of `clear`. */
   observe(listener: Listener): () => void {
     this.listeners.add(listener)
     for (const operation of this.all()) listener.added(operation)

@@ -1,8 +1,8 @@
 /**
- * How long something takes that happens too often to time it each time: the first times are all timed, because they are
- * the slowest, and of the others one in so many.
+ * Estimates the total time of an event too frequent to time each: the first ones, which are the slowest, are all timed,
+ * then 1 of N.
  */
-export class Meter {
+export class OverheadEstimator {
   private readonly every: number
   private early = 0
   private timed = 0
@@ -13,13 +13,13 @@ export class Meter {
     this.every = every
   }
 
-  /** Counts once more, and says whether this time is to be timed. */
+  /** Counts an event and returns whether to time it. */
   next(): boolean {
     const count = this.count++
     return count < this.every || count % this.every === 0
   }
 
-  /** Adds what a time took that was timed, in milliseconds. */
+  /** Adds the duration of a timed event, in milliseconds. */
   add(ms: number): void {
     if (this.count <= this.every) this.early += ms
     else {
@@ -28,12 +28,12 @@ export class Meter {
     }
   }
 
-  /** What a time takes now, in milliseconds. */
+  /** The current estimate per event, in milliseconds. */
   get each(): number {
     return this.timed > 0 ? this.sum / this.timed : this.count === 0 ? 0 : this.early / Math.min(this.count, this.every)
   }
 
-  /** What all times took, in milliseconds. */
+  /** The estimated total, in milliseconds. */
   get total(): number {
     return this.early + Math.max(0, this.count - this.every) * this.each
   }

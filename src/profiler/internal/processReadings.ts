@@ -1,8 +1,8 @@
 /**
- * What the profiler reads from the process. A test gives readings of its own, so that no figure depends on a machine.
+ * The profiler's readings of the process. Tests supply their own, so that no figure depends on the machine.
  *
- * What is dear is kept off the hot path: `process.memoryUsage()` takes microseconds, and `process.threadCpuUsage()` moves
- * in steps of the kernel's tick, so that its percentiles below 20 ms are fiction.
+ * Expensive readings stay off the hot path: `process.memoryUsage()` takes microseconds, and `process.threadCpuUsage()`
+ * advances in steps of the kernel's tick, which makes its percentiles below 20 ms meaningless.
  */
 import type * as NodeV8 from "node:v8"
 import * as Context from "effect/Context"
@@ -13,13 +13,13 @@ export interface CpuTime {
 }
 
 export interface Readings {
-  /** Time that never jumps, in milliseconds. */
+  /** Monotonic time in milliseconds. */
   readonly now: () => number
   /** CPU time of the whole process since its start, in milliseconds. */
   readonly cpu: () => CpuTime
-  /** Bytes of the heap in use, which fall when garbage is collected. */
+  /** Used heap in bytes; it falls when garbage is collected. */
   readonly memory: () => number
-  /** The highest resident memory of the process since `reset`, where it can be reset. */
+  /** The peak resident memory since `reset`, where the platform can reset it. */
   readonly peak: { readonly reset: () => boolean; readonly read: () => number } | undefined
 }
 
@@ -28,7 +28,7 @@ const cpu = (): CpuTime => {
   return { user: user / 1_000, system: system / 1_000 }
 }
 
-/** Writing 5 resets the process's own mark of its highest resident memory (Linux, proc(5)). */
+/** Writing 5 resets the process's peak resident memory (Linux, proc(5)). */
 const resetPeak = (): boolean => {
   try {
     process.getBuiltinModule("node:fs").writeFileSync("/proc/self/clear_refs", "5")
@@ -38,17 +38,17 @@ const resetPeak = (): boolean => {
   }
 }
 
-/** Loaded when it is needed, and without `import`: that takes milliseconds, for all the parts of it that nobody uses. */
+/** Loaded on first use and without `import`, which would evaluate unused parts of the module. */
 let v8: typeof NodeV8 | undefined
 
 let known: Readings | undefined
 
-/** Of this process. */
+/** The readings of this process. */
 export const ofProcess = (): Readings =>
   (known ??= {
     now: () => performance.now(),
     cpu,
-    // Not what was allocated in all: Node.js 26 counts that twice, the more the more often it is read.
+    // The total allocation is unusable: Node.js 26 counts it repeatedly when it is read often.
     memory: () => (v8 ??= process.getBuiltinModule("node:v8")).getHeapStatistics().used_heap_size,
     peak:
       process.platform === "linux"

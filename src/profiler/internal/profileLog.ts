@@ -1,34 +1,34 @@
 /**
- * A file that many short processes append to, a line each, and that readers set aside, merge and remove.
+ * An append-only log shared by many short processes, one record per line. Readers rotate, merge and remove it.
  *
- * A line is written by one call, so that lines of processes that write at the same time do not mix, and behind a line
- * break, so that half a line of a process that was killed spoils no other one. A file that has reached its bound is set
- * aside under a name that no other one ever has. Of these the newest are kept; how many lines went with the others is
- * written down as a line. Whatever fails, fails in silence: the caller's work goes first.
+ * Each line is written by one call, so concurrent writers do not interleave, and starts with a line break, so that half
+ * a line of a killed process damages no other. A file that reaches its maximum size is rotated to a unique name. The
+ * newest rotated files remain; a line records how many records were dropped with the others. Every failure is silent:
+ * the program comes first.
  */
 import type * as NodeFs from "node:fs"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 
-/** Taken without `import`, for which a bundle would copy every function of the module. */
+/** Loaded without `import`, for which a bundle would copy every function of the module. */
 const fs: typeof NodeFs = process.getBuiltinModule("node:fs")
 
-/** From this size on the file is set aside, in bytes. */
+/** The size in bytes from which the file is rotated. */
 export const maxBytes = 1024 * 1024
 
-/** How many files are kept that were set aside. */
-export const maxAside = 15
+/** The maximum number of rotated files. */
+export const maxRotatedFiles = 15
 
 const current = "profile.jsonl"
 const aside = /^profile\..+\.jsonl$/
 
-/** How often a line is written again whose file was removed meanwhile. */
+/** The number of attempts when the file is removed during a write. */
 const maxAttempts = 3
 
-/** Whether there is a folder to write to and to read from. */
+/** Whether the folder exists. */
 export const exists = (folder: string): boolean => fs.existsSync(folder)
 
-/** Makes a file that its owner alone can read, and one of others so. */
+/** Creates a file readable only by its owner, or restricts an existing one. */
 export const makePrivate = (file: string): Effect.Effect<void> =>
   Effect.ignore(
     Effect.try(() => {
@@ -37,8 +37,8 @@ export const makePrivate = (file: string): Effect.Effect<void> =>
     })
   )
 
-/** The files that were set aside, the oldest first. */
-const listAside = (folder: string): ReadonlyArray<string> =>
+/** The rotated files, oldest first. */
+const listRotated = (folder: string): ReadonlyArray<string> =>
   fs
     .readdirSync(folder)
     .filter((file) => aside.test(file))
@@ -56,20 +56,20 @@ const setAside = (folder: string, stats: NodeFs.Stats): void => {
 
 const linesOf = (content: string): ReadonlyArray<string> => content.split("\n").filter((line) => line !== "")
 
-/** What a line that tells of dropped ones begins with. */
+/** The prefix of a line that counts dropped records. */
 const droppedPrefix = '{"dropped":'
 
-/** How many lines a line tells of that were dropped; `undefined`: it is another one. */
+/** The number of dropped records that the line counts, or `undefined` for any other line. */
 export const droppedOf = (line: string): number | undefined => {
   if (!line.startsWith(droppedPrefix)) return undefined
   const count = Number(line.slice(droppedPrefix.length, -1))
   return Number.isSafeInteger(count) && count > 0 ? count : undefined
 }
 
-/** Removes the oldest of too many files, and counts the lines that go with them. */
+/** Removes the oldest files over the limit and counts their lines. */
 const dropOldest = (folder: string): number => {
   let dropped = 0
-  for (const file of listAside(folder).slice(0, -maxAside)) {
+  for (const file of listRotated(folder).slice(0, -maxRotatedFiles)) {
     try {
       const lines = linesOf(fs.readFileSync(`${folder}/${file}`, "utf8"))
       fs.unlinkSync(`${folder}/${file}`)
@@ -95,7 +95,7 @@ const write = (folder: string, text: string): boolean => {
   return false
 }
 
-/** Appends a line, and says whether that went well. */
+/** Appends a line and returns whether that succeeded. */
 export const append = (folder: string, line: string): boolean => {
   try {
     const stats = fs.statSync(`${folder}/${current}`, { throwIfNoEntry: false })
@@ -108,28 +108,28 @@ export const append = (folder: string, line: string): boolean => {
   }
 }
 
-/** Sets aside what has been written, unless as many files wait to be merged as there may be. */
-export const take = (folder: string): Effect.Effect<void> =>
+/** Rotates the file, unless the maximum number of rotated files is waiting to be merged. */
+export const rotate = (folder: string): Effect.Effect<void> =>
   Effect.ignore(
     Effect.try(() => {
       const stats = fs.statSync(`${folder}/${current}`, { throwIfNoEntry: false })
-      if (stats !== undefined && listAside(folder).length < maxAside) setAside(folder, stats)
+      if (stats !== undefined && listRotated(folder).length < maxRotatedFiles) setAside(folder, stats)
     })
   )
 
-/** The names of the files that wait to be merged. */
-export const waiting = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.try(() => listAside(folder)).pipe(Effect.orElseSucceed(() => []))
+/** The names of the rotated files. */
+export const rotatedFiles = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.try(() => listRotated(folder)).pipe(Effect.orElseSucceed(() => []))
 
-/** A file that was set aside, as far as it was written when it was read. */
-export interface Aside {
+/** A rotated file with its content at the time of reading. */
+export interface RotatedFile {
   readonly name: string
   readonly bytes: number
   readonly lines: ReadonlyArray<string>
 }
 
-/** Reads a file that was set aside; `gone`: another reader has removed it. */
-export const read = (folder: string, name: string): Effect.Effect<Aside | "gone" | "unreadable"> =>
+/** Reads a rotated file; `gone` if another reader has removed it. */
+export const read = (folder: string, name: string): Effect.Effect<RotatedFile | "gone" | "unreadable"> =>
   Effect.sync(() => {
     try {
       const content = fs.readFileSync(`${folder}/${name}`)
@@ -139,8 +139,8 @@ export const read = (folder: string, name: string): Effect.Effect<Aside | "gone"
     }
   })
 
-/** Removes a file whose lines are safe elsewhere. What a slow process has written to it since goes where new lines go. */
-export const remove = (folder: string, { bytes, name }: Aside): Effect.Effect<void> =>
+/** Removes a merged file. Lines that a slow process has appended since go back to the log. */
+export const remove = (folder: string, { bytes, name }: RotatedFile): Effect.Effect<void> =>
   Effect.ignore(
     Effect.try(() => {
       const file = `${folder}/${name}`

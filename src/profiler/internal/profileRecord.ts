@@ -1,40 +1,40 @@
 /**
- * The line that a process leaves of what it has measured.
+ * The record of one process: its report in the form that `ProfileHistory` merges.
  */
 import type { Distribution, Operation, ProfileReport, Statement } from "../ProfileReport.ts"
 import { calibrate } from "./calibration.ts"
-import * as Spool from "./profileLog.ts"
+import * as ProfileLog from "./profileLog.ts"
 
-export interface Line {
+export interface ProfileRecord {
   readonly session: string
-  /** How long the calibration kernel took, in milliseconds. */
+  /** The calibration kernel's time, in milliseconds. */
   readonly kernel: number
-  /** Less what is worth nothing together with that of others. */
+  /** The report without members that can't be merged. */
   readonly report: ProfileReport
 }
 
-/** Without what can be computed from the rest. */
-const bare = ({ buckets, count, max, min, sum, zeros }: Distribution) =>
+/** Omits members that a reader can compute from the rest. */
+const withoutDerived = ({ buckets, count, max, min, sum, zeros }: Distribution) =>
   count === 0 ? { buckets } : { count, sum, min, max, zeros, buckets }
 
 const operation = (self: Operation) => ({
   ...self,
-  wall: bare(self.wall),
+  wall: withoutDerived(self.wall),
   thread:
     self.thread === null
       ? null
-      : { ...self.thread, active: bare(self.thread.active), waiting: bare(self.thread.waiting) }
+      : { ...self.thread, active: withoutDerived(self.thread.active), waiting: withoutDerived(self.thread.waiting) }
 })
 
 const statement = (self: Statement) => ({
   ...self,
-  wall: bare(self.wall),
-  wait: bare(self.wait),
-  execution: bare(self.execution)
+  wall: withoutDerived(self.wall),
+  wait: withoutDerived(self.wait),
+  execution: withoutDerived(self.execution)
 })
 
-/** The line as text; `lineReader.ts` reads it. */
-export const encode = ({ kernel, report, session }: Line): string =>
+/** Encodes the record as one line; `profileRecordReader.ts` decodes it. */
+export const encode = ({ kernel, report, session }: ProfileRecord): string =>
   JSON.stringify({
     session,
     kernel,
@@ -42,22 +42,22 @@ export const encode = ({ kernel, report, session }: Line): string =>
       ...report,
       operations: report.operations.map(operation),
       statements: report.statements.map(statement),
-      measured: report.measured.filter(({ value }) => value !== 0)
+      measured: report.metrics.filter(({ value }) => value !== 0)
     }
   })
 
-/** How many slow executions a line has at most, the newest. */
+/** The maximum number of slow executions per record; the newest remain. */
 const maxSlow = 10
 
-/** Call paths of many processes would take more room than all the rest. */
-const kept = (report: ProfileReport): ProfileReport => ({
+/** The call paths of many processes would take more space than everything else. */
+const withoutCallPaths = (report: ProfileReport): ProfileReport => ({
   ...report,
   slow: report.slow.slice(-maxSlow),
   slowDropped: report.slowDropped + Math.max(0, report.slow.length - maxSlow),
-  stacks: []
+  callPaths: []
 })
 
-/** Writes the line, and says whether that went well. */
+/** Writes the record and returns whether that succeeded. */
 export const write = (
   folder: string,
   report: ProfileReport,
@@ -66,7 +66,7 @@ export const write = (
 ): boolean => {
   try {
     const kernel = calibrate(now)
-    return Spool.append(folder, encode({ session: session ?? "", kernel, report: kept(report) }))
+    return ProfileLog.append(folder, encode({ session: session ?? "", kernel, report: withoutCallPaths(report) }))
   } catch {
     return false
   }

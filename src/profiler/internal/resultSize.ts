@@ -1,5 +1,5 @@
 /**
- * About how many bytes rows have, as a database would send them: from the first ones, because it must not take long.
+ * Estimates the size of rows in bytes from the first ones.
  */
 
 const maxRows = 10
@@ -14,14 +14,14 @@ const ofValue = (value: unknown): number => {
 const ofRow = (row: unknown): number => {
   if (typeof row !== "object" || row === null) return ofValue(row)
   let bytes = 0
-  // A getter is the program's own code, which is not run.
+  // Getters are user code and are not executed.
   for (const key of Object.keys(row).slice(0, maxColumns)) {
     bytes += ofValue(Object.getOwnPropertyDescriptor(row, key)?.value)
   }
   return bytes
 }
 
-/** Of texts the length is counted, of binary values the bytes, of numbers and the like 8; what is within objects as 8. */
+/** Strings count by length, binary values by bytes, numbers and nested objects as 8. */
 export const ofRows = (rows: ReadonlyArray<unknown>): number => {
   const looked = rows.slice(0, maxRows)
   if (looked.length === 0) return 0

@@ -1,5 +1,5 @@
 /**
- * A registry of metrics that keeps the last numbers of metrics that are removed: Layers remove theirs when they close, and
+ * A metric registry that retains the last values of removed metrics. Layers remove their metrics when they close, and
  * the report of a short process is made after that.
  */
 import * as Context from "effect/Context"
@@ -7,7 +7,7 @@ import type * as Metric from "effect/Metric"
 
 type Metadata = Metric.Metric.Metadata<any, any>
 
-export class KeepingRegistry extends Map<string, Metadata> {
+export class RetainingRegistry extends Map<string, Metadata> {
   override delete(key: string): boolean {
     const metadata = this.get(key)
     if (metadata === undefined) return false

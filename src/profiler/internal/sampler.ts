@@ -1,17 +1,17 @@
 /**
- * Takes the readings that are too dear for every call, on as many calls as a budget pays for.
+ * Takes the readings that are too expensive for every call, on as many calls as a budget allows.
  *
- * Each operation earns a part of its own time and the process a part of the time that has passed, and a sample is taken
- * while both can pay for it. What a sample costs is measured when it is taken.
+ * Each operation earns a share of its own time, and the process a share of the elapsed time. A sample is taken while
+ * both can afford it. The cost of a sample is measured when it is taken.
  */
-import { type Operation, Sampled } from "./operations.ts"
+import { type Operation, SampleTotals } from "./operations.ts"
 import type { CpuTime, Readings } from "./processReadings.ts"
 
-/** What is open and has begun, when a sample begins or ends. */
+/** The call counts at the start or end of a sample. */
 export interface Calls {
   readonly open: number
-  /** Calls that have begun, and those of them that no other one was around. */
-  readonly begun: number
+  /** All started calls, and the started calls without an enclosing one. */
+  readonly startedCalls: number
   readonly outermost: number
 }
 
@@ -20,18 +20,18 @@ export interface Sample {
   readonly memory: number
   readonly peak: boolean
   readonly before: Calls
-  /** What its first readings cost, and what it was charged with when it began, in milliseconds. */
+  /** The cost of its first readings, and the amount charged at its start, in milliseconds. */
   readonly cost: number
   readonly charged: number
 }
 
-/** However short an operation is, each so many calls one is sampled. */
+/** One call in 1,024 is sampled however short the operation is. */
 const sampledEvery = 1_024
 
-/** What samples may cost before any time has passed, in milliseconds. */
+/** The initial budget of the process, in milliseconds. */
 const allowanceMs = 1
 
-/** A sample that took so many times what samples take was held up by something else, which is not charged to it. */
+/** A sample is charged at most 10 times the minimum: beyond that, something else delayed it. */
 const heldUpFactor = 10
 
 export class Sampler {
@@ -39,10 +39,10 @@ export class Sampler {
   private readonly budget: number
   private readonly withPeak: boolean
   private charged = 0
-  /** The least that a sample took, in milliseconds; `undefined` until the first reading. */
+  /** The minimum cost of a sample, in milliseconds; `undefined` until the first reading. */
   private least: number | undefined = undefined
   count = 0
-  /** What all readings cost, in milliseconds. */
+  /** The total cost of all readings, in milliseconds. */
   cost = 0
 
   constructor(readings: Readings, budget: number, withPeak: boolean) {
@@ -51,7 +51,7 @@ export class Sampler {
     this.withPeak = withPeak
   }
 
-  /** Whether a sample can be paid for, so long after the beginning. */
+  /** Whether a sample is affordable after the elapsed time. */
   canPay(operation: Operation, elapsed: number): boolean {
     if (operation.credit < 0 && operation.wall.count % sampledEvery !== 0) return false
     return this.charged <= allowanceMs + this.budget * elapsed
@@ -67,11 +67,11 @@ export class Sampler {
     const now = this.readings.now()
     this.cost += now - started
     const cost = now - since
-    // Many calls may begin before the first of them ends, so each pays for its second readings as well.
+    // Many calls may start before the first one ends, so each is charged for its second readings in advance.
     return { cpu, memory, peak, before, cost, charged: this.charge(operation, 2 * cost) }
   }
 
-  /** The first readings load what they need: that happens once, and is no reason to take no samples for long. */
+  /** The first readings load code. That cost occurs once and must not delay further samples. */
   private load(): void {
     this.least = Infinity
     this.readings.memory()
@@ -89,11 +89,11 @@ export class Sampler {
     const { before } = sample
     const { system, user } = this.readings.cpu()
     const memory = this.readings.memory() - sample.memory
-    const sampled = (operation.sampled ??= new Sampled())
+    const sampled = (operation.sampled ??= new SampleTotals())
     sampled.samples++
     sampled.user += user - sample.cpu.user
     sampled.system += system - sample.cpu.system
-    if (before.open === 0 && after.begun === before.begun + 1) {
+    if (before.open === 0 && after.startedCalls === before.startedCalls + 1) {
       sampled.alone++
       sampled.aloneCpu += user + system - sample.cpu.user - sample.cpu.system
     }
@@ -101,7 +101,7 @@ export class Sampler {
     else {
       sampled.memorySamples++
       sampled.memory += memory
-      if (memory > sampled.memoryMost) sampled.memoryMost = memory
+      if (memory > sampled.maxMemory) sampled.maxMemory = memory
     }
     if (sample.peak && after.outermost === before.outermost + 1) {
       sampled.peaks++
@@ -115,7 +115,7 @@ export class Sampler {
     this.charge(operation, sample.cost + cost)
   }
 
-  /** Charges what a sample cost, less what it was held up for. */
+  /** Charges the cost of a sample, without the time it was delayed. */
   private charge(operation: Operation, cost: number): number {
     const charged = Math.min(cost, heldUpFactor * this.least!)
     this.pay(operation, charged)
@@ -127,9 +127,9 @@ export class Sampler {
     operation.credit -= cost
   }
 
-  /** Credits an operation with a part of a call's time, less what keeping the books of it costs. */
-  earn(operation: Operation, wall: number, books: number): void {
-    operation.credit = Math.min(0, operation.credit + wall * this.budget - books)
+  /** Credits an operation with a share of a call's time, minus its bookkeeping. */
+  earn(operation: Operation, wall: number, bookkeeping: number): void {
+    operation.credit = Math.min(0, operation.credit + wall * this.budget - bookkeeping)
   }
 
   clear(): void {

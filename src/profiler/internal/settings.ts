@@ -1,5 +1,5 @@
 /**
- * The profiler's options with their defaults and bounds, checked once.
+ * Resolves the profiler's options: defaults and bounds.
  */
 import * as Duration from "effect/Duration"
 import type { ProfilerOptions } from "../Profiler.ts"
@@ -30,14 +30,14 @@ const level = (value: ProfilerOptions["level"] = "standard"): Settings["level"] 
   throw new InvalidOption(`Profiler: level is ${String(value)}; give one of ${levels.join(", ")}`)
 }
 
-/** Throws where an option is wrong, with a message that names it. */
+/** Throws a `RangeError` that names the invalid option. */
 export const resolve = (options: ProfilerOptions): Settings => ({
   level: level(options.level),
   budget: number("budget", options.budget ?? 0.01, 0, 1),
   maxNames: whole("maxNames", options.maxNames ?? 500, 1, 100_000),
-  maxStacks: whole("maxStacks", options.maxStacks ?? 2_000, 1, 100_000),
+  maxCallPaths: whole("maxCallPaths", options.maxCallPaths ?? 2_000, 1, 100_000),
   maxStatements: whole("maxStatements", options.maxStatements ?? 500, 1, 100_000),
-  slowMs: millis("slow", options.slow ?? Duration.millis(100)),
+  slowMs: millis("slowThreshold", options.slowThreshold ?? Duration.millis(100)),
   maxSlow: whole("maxSlow", options.maxSlow ?? 100, 0, 10_000),
-  repeats: whole("repeats", options.repeats ?? 10, 2, 1_000_000)
+  repeats: whole("repeatThreshold", options.repeatThreshold ?? 10, 2, 1_000_000)
 })

@@ -1,13 +1,13 @@
 /**
- * Makes the report of what has been recorded.
+ * Builds the report from the recorded measurements.
  */
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
 import type * as Operations from "./operations.ts"
-import type { Recorder } from "./callRecorder.ts"
-import * as Stacks from "./callTree.ts"
+import type { CallRecorder } from "./callRecorder.ts"
+import * as CallTree from "./callTree.ts"
 import type * as Statements from "./statements.ts"
 
 export const distribution = (histogram: Histogram.Histogram): Report.Distribution => {
@@ -18,13 +18,13 @@ export const distribution = (histogram: Histogram.Histogram): Report.Distributio
 }
 
 const operation = (self: Operations.Operation): Report.Operation => {
-  const { sampled, sliced } = self
+  const { sampled, thread: sliced } = self
   return {
     kind: self.kind,
     name: self.name,
     outcomes: { ...self.outcomes },
     wall: distribution(self.wall),
-    concurrencyMost: self.openMost,
+    maxConcurrency: self.maxOpen,
     cpu:
       sampled === undefined
         ? null
@@ -42,7 +42,7 @@ const operation = (self: Operations.Operation): Report.Operation => {
             samples: sampled.memorySamples,
             invalid: sampled.memoryInvalid,
             total: sampled.memory,
-            max: sampled.memoryMost,
+            max: sampled.maxMemory,
             peak: sampled.peaks === 0 ? null : sampled.peak,
             peaks: sampled.peaks
           },
@@ -56,8 +56,8 @@ const operation = (self: Operations.Operation): Report.Operation => {
             selfCpu: sliced.selfCpu,
             activeCpu: sliced.activeCpu
           },
-    repeatedUnder: self.repeatedUnder,
-    repeatedMost: self.repeatedMost
+    repeatedParents: self.repeatedParents,
+    maxRepeats: self.maxRepeats
   }
 }
 
@@ -68,18 +68,18 @@ const statement = (self: Statements.Statement): Report.Statement => ({
   wall: distribution(self.wall),
   wait: distribution(self.wait),
   execution: distribution(self.execution),
-  counted: self.counted,
+  countedCalls: self.countedCalls,
   rows: self.rows,
-  rowsMost: self.rowsMost,
-  sized: self.sized,
+  maxRows: self.maxRows,
+  sizedCalls: self.sizedCalls,
   bytes: self.bytes,
   slow: self.slow,
-  repeatedUnder: self.repeatedUnder,
-  repeatedMost: self.repeatedMost,
+  repeatedParents: self.repeatedParents,
+  maxRepeats: self.maxRepeats,
   plan: self.plan === undefined || self.plan.length === 0 ? null : self.plan
 })
 
-const slow = ({ at, ms, parent, rows, statement, waitMs, why }: Statements.Slow) => ({
+const slow = ({ at, ms, parent, rows, statement, waitMs, why }: Statements.SlowExecution) => ({
   at,
   fingerprint: statement.fingerprint,
   ms,
@@ -89,14 +89,14 @@ const slow = ({ at, ms, parent, rows, statement, waitMs, why }: Statements.Slow)
   why
 })
 
-/** Whose numbers are shown beside the profiler's own: those of the other Layers here, and of pools of connections. */
+/** The metrics to include: those of the project's other Layers, and those of connection pools. */
 const isShown = (id: string): boolean =>
   (id.startsWith("athena_") && !id.startsWith("athena_profiler_")) || id.startsWith("db.client.connection.")
 
-/** How many numbers of others a report has at most. */
+/** The maximum number of metrics of other Layers in a report. */
 const maxMeasured = 500
 
-const numbersOf = (metric: Metric.Metric.Snapshot): Report.Measured => {
+const numbersOf = (metric: Metric.Metric.Snapshot): Report.MetricValue => {
   const common = { name: metric.id, attributes: { ...metric.attributes } }
   switch (metric.type) {
     case "Counter":
@@ -116,9 +116,9 @@ const numbersOf = (metric: Metric.Metric.Snapshot): Report.Measured => {
   }
 }
 
-/** A number that is none, or can't be had, is left out, and no other with it. */
-const measured = (recorder: Recorder, context: Context.Context<never>): ReadonlyArray<Report.Measured> => {
-  const found: Array<Report.Measured> = []
+/** A metric that fails or is not a number is omitted; the others are included. */
+const measured = (recorder: CallRecorder, context: Context.Context<never>): ReadonlyArray<Report.MetricValue> => {
+  const found: Array<Report.MetricValue> = []
   for (const { hooks, ...metric } of Context.get(context, Metric.MetricRegistry).values()) {
     if (found.length >= maxMeasured) break
     if (!isShown(metric.id)) continue
@@ -128,33 +128,37 @@ const measured = (recorder: Recorder, context: Context.Context<never>): Readonly
   return found
 }
 
-/** What the profiling itself cost until now, where a call costs so much more than can be seen from inside. */
-export const cost = (recorder: Recorder, unseen: number): Report.Cost => {
+/** The cost of profiling so far, with the given run-loop cost per call. */
+export const cost = (recorder: CallRecorder, runLoopCost: number): Report.Cost => {
   const elapsed = recorder.readings.now() - recorder.started
-  const { books, failures, sampler, seenCost, slices } = recorder
-  const runLoop = books.count * unseen
-  const total = seenCost + runLoop
+  const { bookkeeping, failures, sampler, internalCost, threadTime } = recorder
+  const runLoop = bookkeeping.count * runLoopCost
+  const total = internalCost + runLoop
   return {
-    books: books.total,
+    bookkeeping: bookkeeping.total,
     runLoop,
     samples: sampler.cost,
     sampleCount: sampler.count,
-    slices: slices.changes.total,
-    sliceCount: slices.changes.count,
-    primitives: slices.primitives,
+    switches: threadTime.switches.total,
+    switchCount: threadTime.switches.count,
+    primitives: threadTime.primitives,
     total,
-    part: elapsed > 0 ? total / elapsed : 0,
-    failures: failures + slices.failures
+    share: elapsed > 0 ? total / elapsed : 0,
+    failures: failures + threadTime.failures
   }
 }
 
 const byTotal = <A extends { readonly wall: Histogram.Histogram }>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
   all.filter((one) => one.wall.count > 0).toSorted((a, b) => b.wall.sum - a.wall.sum)
 
-export const make = (recorder: Recorder, context: Context.Context<never>, unseen: number): Report.ProfileReport => {
-  if (recorder.isDeep) recorder.slices.settle()
+export const make = (
+  recorder: CallRecorder,
+  context: Context.Context<never>,
+  runLoopCost: number
+): Report.ProfileReport => {
+  if (recorder.isDeep) recorder.threadTime.settle()
   const elapsed = recorder.readings.now() - recorder.started
-  const { operations, settings, slices, statements } = recorder
+  const { operations, settings, threadTime, statements } = recorder
   return {
     version: 1,
     level: settings.level,
@@ -163,21 +167,21 @@ export const make = (recorder: Recorder, context: Context.Context<never>, unseen
     budget: settings.budget,
     operations: byTotal(operations.all()).map(operation),
     overflowed: operations.overflowed,
-    unowned: recorder.isDeep
+    unattributed: recorder.isDeep
       ? {
-          fibers: slices.unownedCpu,
-          elsewhere: Math.max(0, recorder.cpu() - recorder.startedCpu - slices.charged)
+          fibers: threadTime.unattributedCpu,
+          elsewhere: Math.max(0, recorder.cpu() - recorder.startedCpu - threadTime.charged)
         }
       : null,
     statements: byTotal(statements.all()).map(statement),
     evicted: { statements: statements.evicted, calls: statements.evictedCalls },
     slow: statements.slow.map(slow),
     slowDropped: statements.slowDropped,
-    measured: recorder.attempt(() => measured(recorder, context)) ?? [],
-    stacks: recorder.stacks
+    metrics: recorder.attempt(() => measured(recorder, context)) ?? [],
+    callPaths: recorder.callTree
       .all()
-      .filter((stack) => stack.self > 0)
-      .map((stack) => ({ path: Stacks.path(stack), self: stack.self })),
-    cost: cost(recorder, unseen)
+      .filter((callPath) => callPath.self > 0)
+      .map((callPath) => ({ path: CallTree.path(callPath), self: callPath.self })),
+    cost: cost(recorder, runLoopCost)
   }
 }

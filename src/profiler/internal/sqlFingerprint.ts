@@ -1,41 +1,40 @@
 /**
- * A statement without its values: literals become `?`, lists of values one `?`, comments go, white space is one blank.
+ * Normalises a statement: literals become `?`, a list of values becomes one `?`, comments are removed, and white space
+ * is collapsed.
  *
- * What can't be told from a value is taken for one: a literal that does not end, a comment, a name in double quotes that
- * does not look like a name. So no value reaches a report, at the price that statements which differ in odd names only
- * are counted as one.
+ * Text that may be a value is treated as one: an unterminated literal, a comment, a quoted name with an unusual form.
+ * So no value reaches a report, and statements that differ only in unusual names share one fingerprint.
  */
 
-/** Longer statements are known by their beginning, in UTF-16 units. */
+/** The maximum length of an analysed statement, in UTF-16 units; the rest is ignored. */
 export const maxStatementLength = 20_000
 
-/** Longer fingerprints are cut, in UTF-16 units. */
+/** The maximum length of a fingerprint, in UTF-16 units. */
 export const maxFingerprintLength = 1_000
 
-/** In Postgres `#` is an operator; elsewhere it may begin a comment. */
+/** `#` is an operator in Postgres and may start a comment elsewhere. */
 const hash = /#(?:[^\n'"`[\]$*]*(?=\n|$)|[^]*)/
 
 const tokens = [
-  // A comment, to its end. One that another one begins in, or a text in which a backslash stands before its quote, ends
-  // in one dialect where it does not in another: then all that follows is taken for its content. So is what follows a
-  // comment that is none in another dialect (`#`, `--` without a blank) if it holds what may be a quote there.
+  // Comments. Dialects disagree on nested comments, on a backslash before a quote, and on `#` or `--` without a blank.
+  // In these cases everything that may belong to the comment or literal in any dialect is masked.
   /--(?:(?=\s|$)[^\n]*|[^\n'"`[\]$*]*(?=\n|$)|[^]*)/,
   /\/\*(?:(?!\*\/)[^])*?\/\*[^]*$|\/\*[^]*?(?:\*\/|$)/,
   /\$(?<tag>(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[^]*?(?:\$\k<tag>\$|$)/,
   /\b[Ee]'(?:[^'\\]|''|\\[^])*(?:'|\\?$)/,
   /(?:\b[BbXxNn]|\b[Uu]&)?'(?:(?:[^'\\]|''|\\(?!'))*\\'[^]*$|(?:[^'\\]|''|\\)*(?:'|$))/,
-  // A name in quotes; a text in some dialects.
+  // A quoted name, or a string in some dialects.
   /"(?:(?:[^"\\]|""|\\(?!"))*\\"[^]*$|(?:[^"\\]|""|\\)*(?:"|$))|`[^`]*(?:`|$)|\[[A-Za-z_][\w ]*\]/,
   // A parameter: `?`, `?3`, `$3`, `:name`, `@name`.
   /\?\d*|\$\d+|(?<![:\w]):[A-Za-z_]\w*|@\w+/,
-  // A number that is no part of a name.
+  // A number outside a name.
   /(?<![\w$])(?:0[xXbBoO][\da-fA-F_]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/,
   /\s+/
 ]
 
 const known = new Map<boolean, RegExp>()
 
-/** Made when the first statement comes, which a program without a database waits for in vain. */
+/** Compiled for the first statement, so that programs without a database do not pay for it. */
 const token = (system: string): RegExp => {
   const isPostgres = system === "postgresql"
   let made = known.get(isPostgres)
@@ -47,7 +46,9 @@ const token = (system: string): RegExp => {
   return made
 }
 
-/** What in quotes is taken for a name: a word of up to 40 letters, with four digits at most, unlike keys and tokens. */
+/**
+ * Quoted text counts as a name if it is a word of at most 40 letters with at most four digits, unlike keys and tokens.
+ */
 const isName = (text: string): boolean =>
   /^(?:(["`])[A-Za-z_][A-Za-z0-9_]{0,39}\1|\[[A-Za-z_][A-Za-z0-9_]{0,39}\])$/.test(text) &&
   text.replace(/\D/g, "").length <= 4
@@ -58,18 +59,18 @@ const placeholder = (text: string): string => {
   return /["`[]/.test(first) && isName(text) ? text : "?"
 }
 
-/** A list of placeholders, and a list of such lists, say no more than one of them does. */
+/** Collapses lists of placeholders, and lists of such lists, into one. */
 const collapse = (text: string): string =>
   text
     .replace(/[+-] ?\?(?=[\s,)]|$)/g, (found, at: number) => (/[\w)?"#] ?$/.test(text.slice(0, at)) ? found : "?"))
     .replace(/\?(?:\s*,\s*\?)+/g, "?")
     .replace(/\(\s*\?\s*\)(?:\s*,\s*\(\s*\?\s*\))+/g, "(?)")
 
-/** Statements whose values need no quotes: of these all goes from where a value may begin. */
+/** Statements with unquoted values: everything from the first possible value on is masked. */
 const setting =
   /((?:^|;)\s*(?:set|pragma|attach|(?:alter|create)\s+(?:user|role))\b(?:(?![=(;]|\b(?:to|key|password)\b)[^])*)(=|\(|\b(?:to|key|password)\b)[^]*$/i
 
-/** The statement without its values, in the dialect of a `db.system.name`; of any where none is given. */
+/** The statement without values, in the dialect of a `db.system.name`, or in any dialect if none is given. */
 export const fingerprint = (statement: string, system = ""): string => {
   const masked = statement.slice(0, maxStatementLength).replace(token(system), placeholder)
   const text = collapse(masked).replace(setting, "$1$2 ?").replace(/\s+/g, " ").replace(/;\s*$/, "").trim()
@@ -78,13 +79,13 @@ export const fingerprint = (statement: string, system = ""): string => {
 
 const isNoValue = (text: string): boolean => /^(?:\s|\?|\$\d|[:@]\w)/.test(text) || isName(text)
 
-/** Whether all values of a statement are parameters, so that its text holds none. */
+/** Whether every value of the statement is a parameter, so that its text contains none. */
 export const isParameterised = (statement: string, system = ""): boolean =>
   statement.length <= maxStatementLength &&
   !setting.test(statement) &&
   [...statement.matchAll(token(system))].every(([text]) => isNoValue(text))
 
-/** The statement with a parameter for each value, and how many parameters it has; for Postgres they are numbered. */
+/** The statement with a parameter for each value, and the number of parameters. Postgres parameters are numbered. */
 export const withParameters = (statement: string, system: string): readonly [text: string, count: number] => {
   const numbered = system === "postgresql"
   const shortened = statement.slice(0, maxStatementLength)
@@ -104,7 +105,7 @@ export const withParameters = (statement: string, system: string): readonly [tex
   return [text, count]
 }
 
-/** Whether a statement only reads, as far as its words tell. */
+/** Whether the statement's keywords are those of a read. */
 export const isRead = (fingerprint: string): boolean =>
   /^\s*(?:select|with|values)\b/i.test(fingerprint) &&
   !/\b(?:(?:insert|update|delete|merge|into|replace|call|do|share|nextval|setval)\b|pg_\w+\s*\()/i.test(fingerprint) &&

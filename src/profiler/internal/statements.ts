@@ -1,40 +1,40 @@
 /**
- * What is kept of each statement that went to a database: one record a fingerprint, in a bounded table.
+ * The measurements of each statement: one record per fingerprint, in a bounded table.
  */
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import * as Fingerprint from "./sqlFingerprint.ts"
 import * as Histogram from "./histogram.ts"
-import { cut, type Outcome } from "./operations.ts"
-import { Repeats, type Repeated } from "./nPlusOne.ts"
+import { truncateName, type Outcome } from "./operations.ts"
+import { NPlusOneDetector, type Repeatable } from "./nPlusOne.ts"
 import * as Size from "./resultSize.ts"
 
-export class Statement implements Repeated {
+export class Statement implements Repeatable {
   readonly outcomes: Record<Outcome, number> = { success: 0, failure: 0, defect: 0, interrupted: 0 }
-  /** In milliseconds: all of it, the wait for a connection, and the rest; the latter two where the wait is known. */
+  /** In milliseconds: the whole, the wait for a connection, and the execution; the latter two if the wait is known. */
   readonly wall = Histogram.make()
   readonly wait = Histogram.make()
   readonly execution = Histogram.make()
-  /** Calls whose rows could be counted, and these rows. */
-  counted = 0
+  /** Calls with a known row count, and the sum of their rows. */
+  countedCalls = 0
   rows = 0
-  rowsMost = 0
-  /** Executions whose rows' size was estimated, and that size in bytes. */
-  sized = 0
+  maxRows = 0
+  /** Executions with an estimated size, and the sum of their bytes. */
+  sizedCalls = 0
   bytes = 0
   slow = 0
-  repeatedUnder = 0
-  repeatedMost = 0
-  /** The lines of the plan; empty while it is asked for, and where it could not be had. */
+  repeatedParents = 0
+  maxRepeats = 0
+  /** The lines of the plan; empty while the request is pending or after it failed. */
   plan: ReadonlyArray<string> | undefined = undefined
-  /** When it was last seen, by a count of all statements. */
+  /** The sequence number of the last execution. */
   seen = 0
   evicted = false
 
   readonly fingerprint: string
   /** `db.system.name`. */
   readonly system: string
-  /** Its text with parameters for values, and how many they are. */
+  /** The text with parameters in place of values, and their number. */
   readonly text: string
   readonly parameters: number
 
@@ -45,14 +45,14 @@ export class Statement implements Repeated {
   }
 }
 
-export interface Slow {
+export interface SlowExecution {
   /** Milliseconds since 1970. */
   readonly at: number
   readonly statement: Statement
   readonly ms: number
   readonly waitMs: number | undefined
   readonly rows: number | undefined
-  /** The span it ran in. */
+  /** The parent span's name. */
   readonly parent: string | undefined
   readonly why: "limit" | "outlier"
 }
@@ -64,7 +64,7 @@ export interface Settings {
   readonly repeats: number
 }
 
-/** One execution, as its span tells it. */
+/** One execution, from its span. */
 export interface Execution {
   readonly text: string
   readonly system: string
@@ -78,15 +78,15 @@ export interface Execution {
   readonly at: number
 }
 
-/** A statement is an outlier when it takes so many times its own p95, and is no trifle. */
+/** An execution is an outlier at four times the statement's p95 and at least 10 ms. */
 const outlierFactor = 4
 const outlierMs = 10
 
-/** The size of the rows is estimated for the first execution and then for each so many. */
+/** The size of the rows is estimated for 1 execution of 16, starting with the first. */
 const sizedEvery = 16
 
-/** How many statements are known to have been asked for their plan. */
-const maxAsked = 1_000
+/** The maximum number of remembered plan requests. */
+const maxPlanRequests = 1_000
 
 const keyOf = (system: string, fingerprint: string): string => `${system}\n${fingerprint}`
 
@@ -95,13 +95,13 @@ const rowsOf = (exit: Exit.Exit<unknown, unknown>): number | undefined =>
 
 export class Statements {
   private readonly table = new Map<string, Statement>()
-  /** By text, for texts that hold no value. */
+  /** Statements by raw text, for texts without values. */
   private readonly texts = new Map<string, Statement>()
   private readonly settings: Settings
-  private readonly repeats: Repeats
-  private readonly asked = new Set<string>()
+  private readonly repeats: NPlusOneDetector
+  private readonly planRequested = new Set<string>()
   private sequence = 0
-  readonly slow: Array<Slow> = []
+  readonly slow: Array<SlowExecution> = []
   slowDropped = 0
   evicted = 0
   evictedCalls = 0
@@ -109,7 +109,7 @@ export class Statements {
 
   constructor(settings: Settings) {
     this.settings = settings
-    this.repeats = new Repeats(settings.repeats)
+    this.repeats = new NPlusOneDetector(settings.repeats)
   }
 
   record(execution: Execution): void {
@@ -125,11 +125,11 @@ export class Statements {
       Histogram.record(statement.execution, ms - waitMs)
     }
     if (rows !== undefined) {
-      statement.counted++
+      statement.countedCalls++
       statement.rows += rows
-      if (rows > statement.rowsMost) statement.rowsMost = rows
-      if ((statement.counted - 1) % sizedEvery === 0) {
-        statement.sized++
+      if (rows > statement.maxRows) statement.maxRows = rows
+      if ((statement.countedCalls - 1) % sizedEvery === 0) {
+        statement.sizedCalls++
         statement.bytes += Size.ofRows((exit as Exit.Success<ReadonlyArray<unknown>>).value)
       }
     }
@@ -155,7 +155,7 @@ export class Statements {
     return statement
   }
 
-  /** Drops the statement that was not seen for the longest time. */
+  /** Evicts the least recently seen statement. */
   private evict(): void {
     let oldest: [string, Statement] | undefined
     for (const entry of this.table) if (oldest === undefined || entry[1].seen < oldest[1].seen) oldest = entry
@@ -166,7 +166,7 @@ export class Statements {
     this.evictedCalls += oldest[1].wall.count
   }
 
-  private whySlow(statement: Statement, ms: number): Slow["why"] | undefined {
+  private whySlow(statement: Statement, ms: number): SlowExecution["why"] | undefined {
     if (ms >= this.settings.slowMs) return "limit"
     if (ms < outlierMs) return undefined
     const usual = Histogram.percentile(statement.wall, 0.95)
@@ -182,19 +182,19 @@ export class Statements {
       this.slow.shift()
       this.slowDropped++
     }
-    const name = parent?._tag === "Span" ? cut(parent.name) : undefined
+    const name = parent?._tag === "Span" ? truncateName(parent.name) : undefined
     if (this.settings.maxSlow > 0) this.slow.push({ at, statement, ms, waitMs, rows, parent: name, why })
     if (statement.plan !== undefined || this.listeners.size === 0 || !Fingerprint.isRead(statement.fingerprint)) return
     statement.plan = []
     const key = keyOf(statement.system, statement.fingerprint)
-    if (this.asked.has(key)) return
-    // A statement that had to make room comes again without its plan, and would be asked for each time.
-    if (this.asked.size >= maxAsked) this.asked.clear()
-    this.asked.add(key)
+    if (this.planRequested.has(key)) return
+    // An evicted statement returns without its plan and would request it again each time.
+    if (this.planRequested.size >= maxPlanRequests) this.planRequested.clear()
+    this.planRequested.add(key)
     for (const listener of this.listeners) listener(statement)
   }
 
-  /** Calls back for each read that was slow for the first time. */
+  /** Notifies the listener of each read that is slow for the first time. */
   observe(listener: (statement: Statement) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
@@ -207,7 +207,7 @@ export class Statements {
   clear(): void {
     this.table.clear()
     this.texts.clear()
-    this.asked.clear()
+    this.planRequested.clear()
     this.slow.length = 0
     this.slowDropped = 0
     this.evicted = 0

@@ -1,5 +1,5 @@
 /**
- * Tables of text: columns as wide as what is in them, the first one cut to what is left of the line.
+ * Text tables: each column is as wide as its content, and the first one takes the rest of the line.
  */
 
 export interface Style {
@@ -22,9 +22,9 @@ export interface Column<in A> {
   readonly align: "left" | "right"
 }
 
-/** On one line, and no longer than this. */
+/** Reduces text to one line of at most this width. */
 export const cut = (text: string, width: number): string => {
-  // A name is written by a program, and a terminal obeys control characters.
+  // Names come from programs and may contain control characters that a terminal would execute.
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ")
   return line.length <= width ? line : `${line.slice(0, Math.max(1, width) - 1)}…`
 }

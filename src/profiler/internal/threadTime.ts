@@ -1,39 +1,39 @@
 /**
- * Who holds the thread: time is charged to the operation whose fiber runs, from the moment it gets the thread to the
- * moment it gives it up.
+ * Attributes thread time: each interval is charged to the operation whose fiber runs, from taking the thread to
+ * yielding it.
  *
- * A tracer may have a hook that the run loop calls for every primitive of a fiber. From there it can be seen which fiber
- * runs, in which context, and when it yields; the operation is found in the fiber's context, or by its current span. The
- * clocks are read only when the operation on the thread changes.
+ * A tracer can have a hook that the run loop calls for every primitive of a fiber. The hook sees the running fiber, its
+ * context and its yields; the operation comes from the fiber's context or its current span. The clocks are read only
+ * when the operation on the thread changes.
  *
- * What runs outside of fibers, such as a continuation of a promise, passes no hook and is charged to nobody.
+ * Work outside fibers, such as a promise continuation, does not pass the hook and is not attributed.
  */
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import * as Histogram from "./histogram.ts"
-import { Meter } from "./overheadEstimator.ts"
-import { type Operation, Sliced } from "./operations.ts"
+import { OverheadEstimator } from "./overheadEstimator.ts"
+import { type Operation, ThreadTotals } from "./operations.ts"
 import type { Readings } from "./processReadings.ts"
-import type { Stack, Stacks } from "./callTree.ts"
+import type { CallPath, CallTree } from "./callTree.ts"
 
 /** One call of an operation. */
 export class Frame {
   readonly operation: Operation
   parent: Frame | undefined
-  readonly stack: Stack
+  readonly callPath: CallPath
   readonly depth: number
   open = true
-  /** Time on the thread and CPU time, in milliseconds: its own, and of the calls within it that have ended. */
+  /** Thread and CPU time in milliseconds: its own, and that of its ended callees. */
   self = 0
   selfCpu = 0
   inner = 0
   innerCpu = 0
 
-  constructor(operation: Operation, parent: Frame | undefined, stack: Stack) {
+  constructor(operation: Operation, parent: Frame | undefined, callPath: CallPath) {
     this.operation = operation
     this.parent = parent
-    this.stack = stack
+    this.callPath = callPath
     this.depth = parent === undefined ? 0 : parent.depth + 1
   }
 }
@@ -45,19 +45,19 @@ export const CurrentFrame = Context.Reference<Frame | undefined>("athena-hooks/p
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-/** A fiber that another one was started from, and that goes on when that one yields. */
+/** A fiber that started another one synchronously and resumes when that one yields. */
 interface Paused {
   readonly fiber: AnyFiber
   readonly context: Context.Context<never>
   readonly nesting: number
 }
 
-/** The answer of a primitive after which its fiber gives up the thread; any other answer is a primitive. */
+/** A primitive's result is a symbol when its fiber yields, and the next primitive otherwise. */
 const isYield = (answer: unknown): boolean => typeof answer === "symbol"
 
 const evaluate = "~effect/Effect/evaluate"
 
-const openOne = (frame: Frame | undefined): Frame | undefined => {
+const nearestOpen = (frame: Frame | undefined): Frame | undefined => {
   let found = frame
   while (found !== undefined && !found.open) found = found.parent
   return found
@@ -70,18 +70,21 @@ const isWithin = (frame: Frame, outer: Frame | undefined): boolean => {
   return at === outer
 }
 
-/** The first so many changes, and then each so many, are timed for what they cost. */
+/** The first 64 switches are timed, then 1 of 64. */
 const timedEvery = 64
 
-export class Slices {
+export class ThreadTime {
   private readonly readings: Readings
-  private readonly stacks: Stacks
+  private readonly callTree: CallTree
   private readonly spans = new WeakMap<Tracer.AnySpan, Frame>()
   private readonly tracers = new WeakMap<Tracer.Tracer, Tracer.Tracer>()
   private readonly hooks = new WeakSet<object>()
-  /** The innermost call that a fiber has entered: it is within that one in whatever context, such as one of earlier. */
+  /**
+   * The innermost call that a fiber has entered. It applies whatever the fiber's context says, which may be an earlier
+   * one.
+   */
   private readonly entered = new WeakMap<AnyFiber, Frame>()
-  /** The fiber on the thread and its context when it was last seen. */
+  /** The running fiber and its context at the last hook call. */
   private fiber: AnyFiber | undefined = undefined
   private context: Context.Context<never> | undefined = undefined
   private frame: Frame | undefined = undefined
@@ -89,27 +92,27 @@ export class Slices {
   private sinceCpu = 0
   private nesting = 0
   private readonly paused: Array<Paused> = []
-  /** Time on the thread of fibers that work for no open operation, and their CPU time, in milliseconds. */
-  unowned = 0
-  unownedCpu = 0
-  /** CPU time charged to anyone, in milliseconds. */
+  /** Thread and CPU time of fibers outside every open operation, in milliseconds. */
+  unattributed = 0
+  unattributedCpu = 0
+  /** CPU time charged so far, in milliseconds. */
   charged = 0
   primitives = 0
-  /** Changes whose time could not be read. */
+  /** Switches whose readings failed. */
   failures = 0
-  readonly changes = new Meter(timedEvery)
+  readonly switches = new OverheadEstimator(timedEvery)
 
-  constructor(readings: Readings, stacks: Stacks) {
+  constructor(readings: Readings, callTree: CallTree) {
     this.readings = readings
-    this.stacks = stacks
+    this.callTree = callTree
   }
 
-  /** Charges what has passed to the operation on the thread, and puts another one there; `undefined`: none. */
-  private change(fiber: AnyFiber | undefined, frame: Frame | undefined): void {
+  /** Charges the elapsed interval to the current operation and makes another one current; `undefined` for none. */
+  private switchTo(fiber: AnyFiber | undefined, frame: Frame | undefined): void {
     try {
       this.read()
     } catch {
-      // The run loop would take it for a defect of the program.
+      // The run loop would treat an exception as a defect of the program.
       this.failures++
     }
     this.fiber = fiber
@@ -120,80 +123,80 @@ export class Slices {
     const now = this.readings.now()
     const { system, user } = this.readings.cpu()
     const cpu = user + system
-    if (this.fiber !== undefined) this.charge(openOne(this.frame), now - this.since, cpu - this.sinceCpu)
+    if (this.fiber !== undefined) this.charge(nearestOpen(this.frame), now - this.since, cpu - this.sinceCpu)
     this.since = now
     this.sinceCpu = cpu
-    // A change is about as long as two readings of the clock are apart that have one of the CPU between them.
-    if (this.changes.next()) this.changes.add(this.readings.now() - now)
+    // A switch costs about the time between two clock readings with one CPU reading in between.
+    if (this.switches.next()) this.switches.add(this.readings.now() - now)
   }
 
   private charge(frame: Frame | undefined, time: number, cpu: number): void {
     this.charged += cpu
     if (frame === undefined) {
-      this.unowned += time
-      this.unownedCpu += cpu
+      this.unattributed += time
+      this.unattributedCpu += cpu
       return
     }
     frame.self += time
     frame.selfCpu += cpu
-    frame.stack.self += time
-    const sliced = frame.operation.sliced!
+    frame.callPath.self += time
+    const sliced = frame.operation.thread!
     sliced.self += time
     sliced.selfCpu += cpu
   }
 
   /** The innermost open operation that a fiber works for. */
   private frameOf(fiber: AnyFiber): Frame | undefined {
-    const entered = openOne(this.entered.get(fiber))
-    const told = this.toldBy(fiber)
-    return entered !== undefined && isWithin(entered, told) ? entered : told
+    const entered = nearestOpen(this.entered.get(fiber))
+    const contextual = this.contextFrame(fiber)
+    return entered !== undefined && isWithin(entered, contextual) ? entered : contextual
   }
 
-  /** What the context of a fiber says that it works for. */
-  private toldBy(fiber: AnyFiber): Frame | undefined {
-    const tracked = openOne(fiber.getRef(CurrentFrame))
+  /** The innermost open operation according to the fiber's context. */
+  private contextFrame(fiber: AnyFiber): Frame | undefined {
+    const tracked = nearestOpen(fiber.getRef(CurrentFrame))
     const span = fiber.cache.span
-    const traced = span === undefined ? undefined : openOne(this.spans.get(span))
+    const traced = span === undefined ? undefined : nearestOpen(this.spans.get(span))
     if (tracked === undefined || traced === undefined) return tracked ?? traced
     return tracked.depth >= traced.depth ? tracked : traced
   }
 
-  /** Forgets fibers whose own primitive is over: what they started ended in a way that was not seen. */
-  private forgetOver(): void {
+  /** Drops paused fibers whose primitive has ended: the fibers they started ended unobserved. */
+  private dropEnded(): void {
     while (this.paused.length > 0 && this.paused.at(-1)!.nesting > this.nesting) this.paused.pop()
   }
 
-  /** A fiber that has another one started in one of its primitives goes on when that one yields. */
+  /** Pauses the running fiber if it starts another one within a primitive; it resumes when that one yields. */
   private pauseFor(fiber: AnyFiber): void {
-    this.forgetOver()
+    this.dropEnded()
     if (this.nesting === 0 || this.fiber === undefined || this.fiber === fiber) return
     this.paused.push({ fiber: this.fiber, context: this.context!, nesting: this.nesting })
   }
 
-  /** A fiber is on the thread that was not, or not in this context. */
+  /** A different fiber, or the same one in a different context, runs now. */
   private arrive(fiber: AnyFiber): void {
     this.pauseFor(fiber)
     const frame = this.frameOf(fiber)
-    if (this.fiber === undefined || frame !== this.frame) this.change(fiber, frame)
+    if (this.fiber === undefined || frame !== this.frame) this.switchTo(fiber, frame)
     this.fiber = fiber
     this.context = fiber.context
   }
 
-  /** The fiber on the thread gives it up: to the fiber that it was started from, or to nobody. */
+  /** The running fiber yields, to the fiber that started it or to the scheduler. */
   private leave(): void {
-    this.forgetOver()
+    this.dropEnded()
     const outer = this.paused.at(-1)
     if (outer === undefined || outer.nesting !== this.nesting) {
-      this.change(undefined, undefined)
+      this.switchTo(undefined, undefined)
       this.context = undefined
       return
     }
     this.paused.pop()
-    this.change(outer.fiber, this.frameOf(outer.fiber))
+    this.switchTo(outer.fiber, this.frameOf(outer.fiber))
     this.context = outer.context
   }
 
-  /** The same tracer with the hook; what hook it had is still called. */
+  /** Returns the tracer with the hook; an existing hook is still called. */
   tracer(inner: Tracer.Tracer): Tracer.Tracer {
     const known = this.tracers.get(inner)
     if (known !== undefined) return known
@@ -214,7 +217,7 @@ export class Slices {
       } finally {
         this.nesting--
       }
-      // Under another tracer no primitive is seen, nor that the fiber yields: that is charged to nobody.
+      // Under another tracer neither primitives nor yields are visible, so that time is not attributed.
       if (isYield(answer) || (fiber.context !== this.context && !this.isHook(fiber.cache.tracerContext))) this.leave()
       return answer
     }
@@ -226,65 +229,65 @@ export class Slices {
     return hook !== undefined && this.hooks.has(hook)
   }
 
-  /** Opens a call of an operation within the one that a fiber works for. */
+  /** Opens a call within the one that the fiber works for. */
   open(operation: Operation, fiber: AnyFiber | undefined): Frame {
-    operation.sliced ??= new Sliced()
+    operation.thread ??= new ThreadTotals()
     const parent = fiber === undefined ? undefined : this.frameOf(fiber)
-    // A call that outlives what called it, and whose own calls outlive it, must not keep all of them in memory.
-    if (parent !== undefined) parent.parent = openOne(parent.parent)
-    return new Frame(operation, parent, this.stacks.child(parent?.stack, operation.name))
+    // Calls that outlive their callers would otherwise retain the whole chain in memory.
+    if (parent !== undefined) parent.parent = nearestOpen(parent.parent)
+    return new Frame(operation, parent, this.callTree.child(parent?.callPath, operation.name))
   }
 
-  /** Opens a call that the fiber on the thread works for from now on. */
+  /** Opens a call that the running fiber works for from now on. */
   enter(operation: Operation, fiber: AnyFiber): Frame {
     const frame = this.open(operation, fiber)
     this.entered.set(fiber, frame)
     this.pauseFor(fiber)
-    this.change(fiber, frame)
+    this.switchTo(fiber, frame)
     this.context = fiber.context
     return frame
   }
 
-  /** Has the fibers whose current span this is work for a call. */
+  /** Assigns fibers whose current span this is to a call. */
   link(span: Tracer.AnySpan, frame: Frame): void {
     this.spans.set(span, frame)
   }
 
-  /** Takes the thread from a call that is about to be closed. Around it its fiber may run without the hook. */
+  /** Takes the thread from a call before it is closed. Its fiber may run without the hook around it. */
   exit(frame: Frame, fiber: AnyFiber): void {
     if (this.entered.get(fiber) === frame) {
-      const outer = openOne(frame.parent)
+      const outer = nearestOpen(frame.parent)
       if (outer === undefined) this.entered.delete(fiber)
       else this.entered.set(fiber, outer)
     }
-    if (openOne(this.frame) !== frame) return
-    if (this.isHook(fiber.cache.tracerContext)) this.change(this.fiber, openOne(frame.parent))
+    if (nearestOpen(this.frame) !== frame) return
+    if (this.isHook(fiber.cache.tracerContext)) this.switchTo(this.fiber, nearestOpen(frame.parent))
     else this.leave()
   }
 
-  /** Ends a call that took so long, in milliseconds. */
+  /** Closes a call with this wall time, in milliseconds. */
   close(frame: Frame, wall: number): void {
     frame.open = false
     const active = frame.self + frame.inner
-    const parent = openOne(frame.parent)
+    const parent = nearestOpen(frame.parent)
     if (parent !== undefined) {
       parent.inner += active
       parent.innerCpu += frame.selfCpu + frame.innerCpu
     }
-    const sliced = frame.operation.sliced!
+    const sliced = frame.operation.thread!
     sliced.activeCpu += frame.selfCpu + frame.innerCpu
     Histogram.record(sliced.active, active)
     Histogram.record(sliced.waiting, Math.max(0, wall - active))
   }
 
-  /** Charges what has passed since the last change, for a report that is made in the middle of a slice. */
+  /** Charges the interval since the last switch, for a report made in the middle of one. */
   settle(): void {
-    this.change(this.fiber, this.frame)
+    this.switchTo(this.fiber, this.frame)
   }
 
   clear(): void {
     this.settle()
-    this.unowned = this.unownedCpu = this.charged = this.primitives = this.failures = 0
-    this.changes.clear()
+    this.unattributed = this.unattributedCpu = this.charged = this.primitives = this.failures = 0
+    this.switches.clear()
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Figures as people read them: three digits that count, and a unit.
+ * Formats figures for people: three significant digits and a unit.
  */
 
 const digits = (value: number): string =>
