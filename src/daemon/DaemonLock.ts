@@ -10,8 +10,6 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { DatabaseSync } from "node:sqlite"
-import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -20,6 +18,7 @@ import type * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Database from "../sql/Database.ts"
+import * as FileLock from "./internal/fileLock.ts"
 import { fileMark } from "./internal/fileMark.ts"
 import { layoutOf } from "./internal/hostLayout.ts"
 import { problemOf } from "./internal/privateFolder.ts"
@@ -129,13 +128,6 @@ export interface DaemonLockOptions {
  */
 const attemptMs = 100
 
-const busy = 5
-
-class Busy extends Data.TaggedError("Busy")<{}> {}
-
-const isBusy = (cause: unknown): boolean =>
-  typeof cause === "object" && cause !== null && "errcode" in cause && (Number(cause.errcode) & 0xff) === busy
-
 /** Makes the folder where there is none, and closes it to others where it is ours and open. `advice` is what else to do. */
 const ownFolder = (folder: string, advice: string) =>
   Effect.gen(function* () {
@@ -189,24 +181,11 @@ export const identity = (home: string): Effect.Effect<Identity | null, never, Fi
  */
 export const isAlive = ({ pid, startTime }: Identity): boolean => startTime !== null && startTimeOf(pid) === startTime
 
-const open = (file: string): Effect.Effect<DatabaseSync, Busy | LockUnusable> =>
-  Effect.try({
-    try: () => {
-      const db = new DatabaseSync(file, { timeout: attemptMs })
-      try {
-        fs.chmodSync(file, 0o600)
-        db.exec("BEGIN EXCLUSIVE")
-        return db
-      } catch (cause) {
-        db.close()
-        throw cause
-      }
-    },
-    catch: (cause) => (isBusy(cause) ? new Busy() : new LockUnusable({ file, cause }))
-  })
-
-/** The lock ends with its connection. Nothing else in this process may open the file: closing it would free the lock. */
-const locked = (file: string) => Effect.acquireRelease(open(file), (db) => Effect.sync(() => db.close()))
+/** The lock ends with its connection. */
+const locked = (file: string) =>
+  Effect.mapError(FileLock.take(file, attemptMs), (error) =>
+    error._tag === "Busy" ? error : new LockUnusable({ file, cause: error.cause })
+  )
 
 /**
  * Whether a process holds the lock of a home. It makes nothing that is not there.

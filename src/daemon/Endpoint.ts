@@ -13,7 +13,7 @@ import type * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
-import { EndpointError, NoFreePort, NotAccessible } from "./EndpointError.ts"
+import { EndpointError, NoFreePort } from "./EndpointError.ts"
 import { layoutOf } from "./internal/hostLayout.ts"
 import * as OwnFile from "./internal/ownFile.ts"
 import * as Ports from "./internal/ports.ts"
@@ -31,16 +31,15 @@ export interface Endpoint {
   readonly token: Redacted.Redacted
 }
 
-/** How often a file is made anew that others keep damaging or removing. */
-const maxAttempts = 5
+const tokenOf = (text: string): Redacted.Redacted => Redacted.make(text, { label: "athena token" })
 
 const parseToken = (text: string): Option.Option<Redacted.Redacted> =>
-  /^[\w-]{43}$/.test(text) ? Option.some(Redacted.make(text, { label: "athena token" })) : Option.none()
+  /^[\w-]{43}$/.test(text) ? Option.some(tokenOf(text)) : Option.none()
 
 const parsePort = (text: string): Option.Option<number> =>
   /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Option.some(Number(text)) : Option.none()
 
-const newToken = Effect.sync(() => Buffer.from(SecureRandom.randomBytesUnsafe(32)).toString("base64url"))
+const newToken = Effect.sync(() => tokenOf(Buffer.from(SecureRandom.randomBytesUnsafe(32)).toString("base64url")))
 
 /**
  * The address that the process of an endpoint listens at, without a path.
@@ -85,22 +84,21 @@ const makeFolder = Effect.fnUntraced(function* (folder: string) {
   yield* OwnFile.close(folder, info, 0o700)
 })
 
-/** What a file says, once it says something good; whoever writes it first decides. */
+/** The lock of those who make or replace the files. */
+const lockOf = (folder: string): string => `${folder}/endpoint.lock`
+
+/** What a file says, which is made where there is none or it says nothing good. */
 const obtain = Effect.fnUntraced(function* <A, R>(
   file: string,
   parse: (text: string) => Option.Option<A>,
-  fresh: Effect.Effect<string, EndpointError, R>
+  fresh: Effect.Effect<A, EndpointError, R>,
+  print: (value: A) => string
 ) {
-  for (let attempt = 0; attempt < maxAttempts; attempt++) {
-    const text = yield* OwnFile.read(file)
-    const found = Option.flatMap(text, parse)
-    if (Option.isSome(found)) return found.value
-    const replacement = yield* fresh
-    if (Option.isSome(text)) yield* OwnFile.discard(file, (text) => Option.isNone(parse(text)))
-    yield* OwnFile.create(file, replacement)
-  }
-  const detail = "another program keeps damaging or removing it: end that program"
-  return yield* new EndpointError({ reason: new NotAccessible({ file, detail }) })
+  const found = Option.flatMap(yield* OwnFile.read(file), parse)
+  if (Option.isSome(found)) return found.value
+  const value = yield* fresh
+  yield* OwnFile.replace(file, print(value))
+  return value
 })
 
 const freePort = Effect.fnUntraced(function* (home: string, held: number | undefined) {
@@ -136,9 +134,14 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
   const layout = layoutOf(home)
   yield* makeFolder(layout.folder)
-  const token = yield* obtain(layout.token, parseToken, newToken)
-  const port = yield* obtain(layout.port, parsePort, Effect.map(freePort(home, undefined), String))
-  return { port, token }
+  const found = yield* read(home)
+  if (Option.isSome(found)) return found.value
+  const made = Effect.all({
+    token: obtain(layout.token, parseToken, newToken, Redacted.value),
+    port: obtain(layout.port, parsePort, freePort(home, undefined), String)
+  })
+  // Each looks again under the lock: a good file is never moved, and all get what the first of them made.
+  return yield* OwnFile.alone(lockOf(layout.folder), made)
 })
 
 /**
@@ -159,7 +162,9 @@ export const replace = Effect.fnUntraced(function* (
   const heldToken = Redacted.value(held.token)
   const otherToken = (text: string) => Option.filter(parseToken(text), (token) => Redacted.value(token) !== heldToken)
   const otherPort = (text: string) => Option.filter(parsePort(text), (port) => port !== held.port)
-  const token = yield* obtain(layout.token, otherToken, newToken)
-  const port = yield* obtain(layout.port, otherPort, Effect.map(freePort(home, held.port), String))
-  return { port, token }
+  const other = Effect.all({
+    token: obtain(layout.token, otherToken, newToken, Redacted.value),
+    port: obtain(layout.port, otherPort, freePort(home, held.port), String)
+  })
+  return yield* OwnFile.alone(lockOf(layout.folder), other)
 })

@@ -60,7 +60,7 @@ describe("Endpoint", () => {
       assert.strictEqual(said(Option.getOrThrow(yield* Endpoint.read(home))), said(made))
       assert.deepStrictEqual([home, layout.folder].map(mode), [0o700, 0o700])
       assert.deepStrictEqual([layout.token, layout.port].map(mode), [0o600, 0o600])
-      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["port", "token"])
+      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["endpoint.lock", "port", "token"])
       assert.strictEqual(fs.readFileSync(layout.port, "utf8"), String(made.port))
       assert.strictEqual(Endpoint.url(made), `http://127.0.0.1:${made.port}`)
       const shown = [String(made.token), JSON.stringify(made), util.inspect(made)].join()
@@ -79,26 +79,28 @@ describe("Endpoint", () => {
 
   it.live("is the same for processes that make it at once, also from damaged files", () =>
     Effect.gen(function* () {
-      const { home, layout, write } = yield* scratch
-      for (const damaged of [false, true]) {
-        if (damaged) {
-          write(layout.token, "")
-          write(layout.port, "a port")
-        }
-        const module = path.join(import.meta.dirname, "endpointMaker.ts")
-        const workers = yield* Effect.all(
-          Array.from({ length: 6 }, () => Worker.start(module, [home])),
-          {
-            concurrency: "unbounded"
-          }
-        )
-        yield* Effect.forEach(workers, ({ begin }) => begin)
-        const answers = yield* Effect.forEach(workers, ({ ended }) => ended)
-        const recorded = [layout.port, layout.token].map((file) => fs.readFileSync(file, "utf8")).join(" ")
-        assert.match(recorded, /^\d+ [\w-]{43}$/)
-        assert.deepStrictEqual([...new Set(answers)], [recorded])
+      const scratches = yield* Effect.all(Array.from({ length: 40 }, () => scratch))
+      for (const [index, { layout, write }] of scratches.entries()) {
+        if (index % 4 === 0) continue
+        write(layout.token, "")
+        write(layout.port, "a port")
       }
-      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["port", "token"])
+      const module = path.join(import.meta.dirname, "endpointMaker.ts")
+      const homes = scratches.map(({ home }) => home)
+      const workers = yield* Effect.all(
+        Array.from({ length: 4 }, () => Worker.start(module, homes)),
+        { concurrency: "unbounded" }
+      )
+      yield* Effect.forEach(workers, ({ begin }) => begin)
+      const answers = yield* Effect.forEach(workers, ({ ended }) => ended)
+      const recorded = scratches.map(({ layout }) =>
+        [layout.port, layout.token].map((file) => fs.readFileSync(file, "utf8")).join(" ")
+      )
+      for (const line of recorded) assert.match(line, /^\d+ [\w-]{43}$/)
+      assert.deepStrictEqual([...new Set(answers)], [recorded.join("\n")])
+      for (const { layout } of scratches) {
+        assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["endpoint.lock", "port", "token"])
+      }
     })
   )
 
@@ -110,14 +112,14 @@ describe("Endpoint", () => {
       // Each waits for the others before its file gets its name.
       const slow = FileSystem.FileSystem.of({
         ...real,
-        link: (from, to) => Effect.andThen(Effect.yieldNow, real.link(from, to))
+        rename: (from, to) => Effect.andThen(Effect.yieldNow, real.rename(from, to))
       })
       const all = yield* Effect.all(
         Array.from({ length: 20 }, () => Endpoint.make(home)),
         { concurrency: "unbounded" }
       ).pipe(Effect.provideService(FileSystem.FileSystem, slow))
       assert.strictEqual(new Set(all.map(said)).size, 1)
-      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["port", "token"])
+      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["endpoint.lock", "port", "token"])
     })
   )
 
@@ -154,10 +156,14 @@ describe("Endpoint", () => {
       let times = 0
       const racing = FileSystem.FileSystem.of({
         ...real,
-        rename: (from, to) => {
-          if (from === layout.token && times++ === 0) write(layout.token, good)
-          return real.rename(from, to)
-        }
+        open: (file, options) =>
+          Effect.tap(real.open(file, options), () =>
+            Effect.sync(() => {
+              if (file !== layout.token || times++ > 0) return
+              fs.rmSync(file)
+              write(file, good)
+            })
+          )
       })
       const { token } = yield* Effect.provideService(Endpoint.make(home), FileSystem.FileSystem, racing)
       assert.strictEqual(Redacted.value(token), good)
@@ -223,7 +229,7 @@ describe("Endpoint", () => {
       const linkless = FileSystem.FileSystem.of({ ...real, link: () => real.readFile("/nowhere") as never })
       const made = yield* Effect.provideService(Endpoint.make(home), FileSystem.FileSystem, linkless)
       assert.strictEqual(said(Option.getOrThrow(yield* Endpoint.read(home))), said(made))
-      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["port", "token"])
+      assert.deepStrictEqual(fs.readdirSync(layout.folder).toSorted(), ["endpoint.lock", "port", "token"])
     })
   )
 

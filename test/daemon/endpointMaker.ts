@@ -1,5 +1,5 @@
 /**
- * A worker that makes the endpoint of a home and prints it. Argument: the home.
+ * A worker that makes the endpoints of homes, one after the other, and prints them in lines. Arguments: the homes.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
@@ -8,6 +8,8 @@ import * as Endpoint from "../../src/daemon/Endpoint.ts"
 import * as Worker from "../utils/Worker.ts"
 
 await Effect.runPromise(Worker.ready)
-const { port, token } = await Effect.runPromise(Effect.provide(Endpoint.make(process.argv[2]!), NodeServices.layer))
-process.stdout.write(`${port} ${Redacted.value(token)}`)
+const made = await Effect.runPromise(
+  Effect.provide(Effect.forEach(process.argv.slice(2), Endpoint.make), NodeServices.layer)
+)
+process.stdout.write(made.map(({ port, token }) => `${port} ${Redacted.value(token)}`).join("\n"))
 process.exit(0)

@@ -1,12 +1,15 @@
 /**
- * A small file that is this user's alone. It is whole at every moment, and of processes that make it at once one wins.
+ * A small file that is this user's alone. It is whole at every time, and of processes that make it at once one wins.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
+import * as Schedule from "effect/Schedule"
+import * as Semaphore from "effect/Semaphore"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { EndpointError, ForeignFile, NotAccessible } from "../EndpointError.ts"
+import * as FileLock from "./fileLock.ts"
 
 /** More than this is in none of them, in bytes. */
 const maxBytes = 256
@@ -64,40 +67,34 @@ const draft = Effect.fnUntraced(function* (file: string, text: string) {
   return name
 })
 
-const isTaken = (error: PlatformError): boolean => error.reason._tag === "AlreadyExists"
-
-/** Gives a file a name that is free. Not every file system has links, without which the last one wins. */
-const link = Effect.fnUntraced(function* (from: string, to: string) {
-  const fs = yield* FileSystem.FileSystem
-  yield* fs.link(from, to).pipe(
-    Effect.catchIf(
-      (error) => !isTaken(error),
-      () => fs.rename(from, to)
-    ),
-    Effect.catchIf(isTaken, () => Effect.void)
-  )
-})
-
-/** Makes a file; where there is one already, nothing. */
-export const create = (file: string, text: string) =>
-  Effect.flatMap(draft(file, text), (name) => link(name, file)).pipe(
-    Effect.scoped,
-    Effect.mapError(accessError(file, "making it"))
-  )
-
-/**
- * Removes a file that is bad. Another process may have made a good one since it was looked at, so it is looked at once
- * more under a name that nobody else has, and put back.
- */
-export const discard = (file: string, isBad: (text: string) => boolean) =>
+/** Puts what is whole in the place of whatever has the name. */
+export const replace = (file: string, text: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const name = besides(file)
-    yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(name, { force: true })))
-    const moved = yield* Effect.result(fs.rename(file, name))
-    if (moved._tag === "Failure") return
-    const text = yield* read(name)
-    if (Option.isSome(text) && !isBad(text.value)) {
-      yield* Effect.mapError(link(name, file), accessError(file, "putting it back"))
-    }
-  }).pipe(Effect.scoped)
+    yield* fs.rename(yield* draft(file, text), file)
+  }).pipe(Effect.scoped, Effect.mapError(accessError(file, "making it")))
+
+/** The fibers of this process take turns here; between processes the lock is tried for again and again. */
+const turn = Semaphore.makeUnsafe(1)
+
+const retryEvery = "10 millis"
+const attempts = 500
+
+/** Runs while no other process does the same with the file of a lock. */
+export const alone = <A, E, R>(lock: string, run: Effect.Effect<A, E, R>): Effect.Effect<A, E | EndpointError, R> =>
+  FileLock.take(lock, 0).pipe(
+    Effect.retry({
+      while: ({ _tag }) => _tag === "Busy",
+      schedule: Schedule.spaced(retryEvery),
+      times: attempts
+    }),
+    Effect.mapError((error) =>
+      notAccessible(
+        lock,
+        error._tag === "Busy" ? "another process holds its lock: end that process" : "it can't be locked: remove it"
+      )
+    ),
+    Effect.andThen(run),
+    Effect.scoped,
+    (taken) => turn.withPermit(taken)
+  )
