@@ -1,7 +1,6 @@
 /**
  * Builds `dist`:
  *  - the library, one module a file, by `tsc`;
- *  - the embedded SQLite client as one file, because its package does not load against effect 4.1 unadapted;
  *  - the command line as bundles, so that a hook process reads one or two files instead of several hundred: the shim,
  *    which asks the resident process, and what answers without it: one without the Postgres driver, for the embedded
  *    database, one with it, and one that is profiled.
@@ -65,10 +64,6 @@ const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant)
 const ofServers = ["*/ConnectionPool.ts", "*/hookSpool.ts"]
 
 await Promise.all([
-  bundle("src/sql/internal/sqliteClient.ts", "dist/sql/internal/sqliteClient.js", {
-    format: "esm",
-    external: ["effect/*"]
-  }),
   hook("hook", "hook.cjs", ofServers),
   hook("hook", "hook-postgres.cjs"),
   hook("hookProfiled", "hook-profiled.cjs", ofServers),

@@ -1,26 +1,30 @@
 /**
  * The embedded database: one SQLite file that many short processes share.
  *
- * It is `@effect/sql-sqlite-node` made safe for that use. The busy timeout is set before anything else touches the
- * file, so that processes wait for each other instead of failing; the file is in WAL mode, so that readers never wait
- * for a writer; and every transaction starts with `BEGIN IMMEDIATE`, so that a writer takes its place in the queue at
- * once instead of failing half-way when it first writes.
+ * The file is in WAL mode, so that readers never wait for a writer, and every transaction starts with `BEGIN IMMEDIATE`,
+ * so that a writer takes its place in the queue at once instead of failing half-way when it first writes. Locks are
+ * waited for without holding the thread: the clients of one process that write to the same file do so in their order,
+ * and where another process has the lock, the attempt is made again after a pause.
+ *
+ * The client survives what becomes of a transaction. Where `COMMIT` fails, it is rolled back and fails with SQLite's
+ * error; where SQLite itself rolls a transaction back, as `INSERT OR ROLLBACK`, `RAISE(ROLLBACK)` or a full disk make it,
+ * further statements in it fail and write nothing.
  *
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import * as SqliteClient from "./internal/sqliteClient.ts"
+import * as Client from "./internal/sqliteClient.ts"
 
 /**
- * How long an operation waits for another process's lock before it fails: 5 seconds.
+ * How long an operation waits for the lock of another connection before it fails: 5 seconds.
  *
  * @category defaults
  * @since 0.1.0
@@ -37,9 +41,8 @@ export interface SqliteOptions {
   /** Path of the database file, or `:memory:`. The folder must exist; the file is made when it does not. */
   readonly filename: string
   /**
-   * How long an operation waits for another process's lock before it fails with `LockTimeoutError`. SQLite waits
-   * without yielding the thread, so keep it below the deadline of whoever calls. From 0 up to 60 seconds; 5 seconds
-   * when absent.
+   * How long an operation waits for the lock of another connection, of this process or another one, before it fails with
+   * `LockTimeoutError`. The thread is free meanwhile. Zero does not wait; may be infinite; 5 seconds when absent.
    */
   readonly busyTimeout?: Duration.Input | undefined
   /**
@@ -54,49 +57,104 @@ export interface SqliteOptions {
   readonly autoVacuum?: "none" | "incremental" | undefined
   /** Opens an existing file without the right to change it. `false` when absent. */
   readonly readonly?: boolean | undefined
+  /** How many statements stay prepared; 200 when absent, and none at zero. */
+  readonly prepareCacheSize?: number | undefined
+  /** For how long a statement stays prepared. As long as there is room for it when absent. */
+  readonly prepareCacheTTL?: Duration.Input | undefined
+  /** Added to the spans of statements and transactions. */
+  readonly spanAttributes?: Record<string, unknown> | undefined
+  /** Renames the columns of results, for example to camel case. */
+  readonly transformResultNames?: ((name: string) => string) | undefined
+  /** Renames identifiers in statements, for example to snake case. */
+  readonly transformQueryNames?: ((name: string) => string) | undefined
 }
+
+/**
+ * The `SqlClient` with what only SQLite can do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SqliteClient extends SqlClient.SqlClient {
+  readonly [TypeId]: TypeId
+  readonly config: SqliteOptions
+  /** Copies the database into another file, as it was at one instant between two transactions. */
+  readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
+  readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
+  /** SQLite has no such statement. */
+  readonly updateValues: never
+}
+
+/**
+ * What a backup has copied.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BackupMetadata {
+  readonly totalPages: number
+  readonly remainingPages: number
+}
+
+/**
+ * The mark of a `SqliteClient`: that of `@effect/sql-sqlite-node`.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~@effect/sql-sqlite-node/SqliteClient"
+
+/**
+ * The mark of a `SqliteClient`: that of `@effect/sql-sqlite-node`.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~@effect/sql-sqlite-node/SqliteClient"
+
+/**
+ * Service tag of the client, which programs that know `@effect/sql-sqlite-node` ask for: the keys are the same.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const SqliteClient = Context.Service<SqliteClient>("@effect/sql-sqlite-node/SqliteClient")
 
 /**
  * The largest write-ahead log that is kept on disk between checkpoints, in bytes: 16 MiB.
  */
 const journalSizeLimit = 16 * 1024 * 1024
 
-const cannotOpen = (cause: unknown, message: string): SqlError =>
-  new SqlError({ reason: new ConnectionError({ cause, message, operation: "open" }) })
-
 const busyTimeoutMs = (options: SqliteOptions): Effect.Effect<number, SqlError> => {
   const ms = Duration.toMillis(options.busyTimeout ?? defaultBusyTimeout)
-  return ms >= 0 && ms <= 60_000
-    ? Effect.succeed(Math.round(ms))
+  return ms >= 0
+    ? Effect.succeed(ms)
     : Effect.fail(
-        cannotOpen(new RangeError(`busyTimeout is ${ms} ms`), "Sqlite: busyTimeout must be from 0 to 60 seconds")
+        new SqlError({
+          reason: new ConnectionError({
+            cause: new RangeError(`busyTimeout is ${ms} ms`),
+            message: "Sqlite: busyTimeout must not be negative",
+            operation: "open"
+          })
+        })
       )
 }
 
-/**
- * Switching to WAL needs the file to itself for an instant, and SQLite does not wait for that even with a busy
- * timeout, so the switch is tried again until the processes that open the file together have found their order.
- */
-const enableWal = (
-  sql: SqlClient.SqlClient,
-  timeoutMs: number,
-  autoVacuum: SqliteOptions["autoVacuum"]
-): Effect.Effect<void, SqlError> =>
+/** Switching to WAL needs the file to itself for an instant, which is waited for like any other lock. */
+const enableWal = (sql: SqlClient.SqlClient, autoVacuum: SqliteOptions["autoVacuum"]): Effect.Effect<void, SqlError> =>
   Effect.gen(function* () {
     const current = yield* sql<{ journal_mode: string }>`PRAGMA journal_mode`
     if (current[0]?.journal_mode === "wal" || current[0]?.journal_mode === "memory") return
     // Only the first page that is ever written can say it, and the switch to WAL writes that.
     if (autoVacuum === "incremental") yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`PRAGMA journal_mode = WAL`
-  }).pipe(
-    Effect.retry({
-      while: (error) => error.reason._tag === "LockTimeoutError",
-      schedule: Schedule.exponential(5, 1.5).pipe(Schedule.jittered, Schedule.upTo({ duration: timeoutMs }))
-    })
-  )
+  })
 
 /**
  * Opens the embedded database for the lifetime of the scope.
+ *
+ * An integer of a result that is beyond 2^53 fails the statement, unless `SqlClient.SafeIntegers` is provided; in what a
+ * statement returns that may have written, it is a `bigint` instead, for the write has happened.
  *
  * Fails with `SqlError`: reason `ConnectionError` where the file can't be opened, `LockTimeoutError` where it stays
  * locked, `UnknownError` with SQLite's own message where it is not a database or is damaged.
@@ -106,47 +164,29 @@ const enableWal = (
  */
 export const make = (
   options: SqliteOptions
-): Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
-    const timeoutMs = yield* busyTimeoutMs(options)
-    const sql = yield* SqliteClient.make({
-      filename: options.filename,
+    const sql = yield* Client.make({
+      ...options,
       readonly: options.readonly ?? false,
-      // It would switch to WAL before there is a busy timeout; see `enableWal`.
-      disableWAL: true
-    }).pipe(
-      Effect.catchDefect((cause) => Effect.fail(cannotOpen(cause, "Sqlite: the database file could not be opened")))
-    )
-
-    yield* sql`PRAGMA busy_timeout = ${sql.literal(String(timeoutMs))}`
+      busyTimeoutMs: yield* busyTimeoutMs(options)
+    })
+    // The names of what SQLite itself answers stay as they are.
+    const plain = sql.withoutTransforms()
     if (options.readonly !== true) {
-      yield* enableWal(sql, timeoutMs, options.autoVacuum)
-      yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(journalSizeLimit))}`
+      yield* enableWal(plain, options.autoVacuum)
+      yield* plain`PRAGMA journal_size_limit = ${plain.literal(String(journalSizeLimit))}`
     }
-    yield* sql`PRAGMA synchronous = ${sql.literal(options.durability ?? "normal")}`
-    yield* sql`PRAGMA foreign_keys = ON`
-    return immediate(sql)
+    yield* plain`PRAGMA synchronous = ${plain.literal(options.durability ?? "normal")}`
+    yield* plain`PRAGMA foreign_keys = ON`
+    return Object.assign(sql as typeof sql & { readonly updateValues: never }, {
+      [TypeId]: TypeId,
+      config: options
+    })
   })
 
 /**
- * A client whose transactions take the write lock when they begin. The statement is provided to the client's own
- * `BEGIN` only: a transaction of another client, opened inside, keeps the statement of that client.
- */
-const immediate = (sql: SqlClient.SqlClient): SqlClient.SqlClient => {
-  const withTransaction = sql.withTransaction
-  return Object.assign(sql, {
-    driver: "sqlite-node",
-    withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) =>
-      Effect.flatMap(SqlClient.BeginTransaction, (outer) =>
-        Effect.provideService(effect, SqlClient.BeginTransaction, outer).pipe(
-          withTransaction,
-          Effect.provideService(SqlClient.BeginTransaction, outer ?? "BEGIN IMMEDIATE")
-        )
-      )
-  })
-}
-/**
- * Provides the embedded database as the `SqlClient`.
+ * Provides the embedded database as the `SqlClient` and the `SqliteClient`.
  *
  * **Example**
  *
@@ -159,8 +199,12 @@ const immediate = (sql: SqlClient.SqlClient): SqlClient.SqlClient => {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: SqliteOptions): Layer.Layer<SqlClient.SqlClient, SqlError> =>
-  Layer.effect(SqlClient.SqlClient, make(options)).pipe(Layer.provide(Reactivity.layer))
+export const layer = (options: SqliteOptions): Layer.Layer<SqlClient.SqlClient | SqliteClient, SqlError> =>
+  Layer.effectContext(
+    Effect.map(make(options), (client) =>
+      Context.make(SqlClient.SqlClient, client).pipe(Context.add(SqliteClient, client))
+    )
+  ).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * Provides the embedded database with its options read from `Config`.
@@ -170,5 +214,5 @@ export const layer = (options: SqliteOptions): Layer.Layer<SqlClient.SqlClient, 
  */
 export const layerConfig = (
   config: Config.Wrap<SqliteOptions>
-): Layer.Layer<SqlClient.SqlClient, Config.ConfigError | SqlError> =>
+): Layer.Layer<SqlClient.SqlClient | SqliteClient, Config.ConfigError | SqlError> =>
   Layer.unwrap(Effect.map(Config.unwrap(config), layer))

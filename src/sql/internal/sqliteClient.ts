@@ -1,4 +1,191 @@
 /**
- * The one place that names the SQLite driver: the build replaces this module by a bundle of it, see `scripts/build.mjs`.
+ * A SQL client over one connection of SQLite that survives whatever becomes of a transaction: a commit that fails, a
+ * rollback that SQLite does by itself, a lock that another process has.
+ *
+ * It stands in for `@effect/sql-sqlite-node`, whose releases for Effect 4 are not stable yet, and has the same options,
+ * the same service and the same way of holding the connection (`SqlClient.makeSqliteAcquirers`).
  */
-export { make } from "@effect/sql-sqlite-node/SqliteClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Reactivity from "effect/reactivity/Reactivity"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Acquirer, Borrower, Connection } from "effect/sql/SqlConnection"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
+import * as Stream from "effect/Stream"
+import * as SqliteConnection from "./sqliteConnection.ts"
+import * as SqliteLock from "./sqliteLock.ts"
+
+export interface Options {
+  readonly filename: string
+  readonly readonly: boolean
+  readonly busyTimeoutMs: number
+  readonly prepareCacheSize?: number | undefined
+  readonly prepareCacheTTL?: Duration.Input | undefined
+  readonly spanAttributes?: Record<string, unknown> | undefined
+  readonly transformResultNames?: ((name: string) => string) | undefined
+  readonly transformQueryNames?: ((name: string) => string) | undefined
+}
+
+type Each = <A>(effect: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+
+/** A connection whose every statement goes through something. */
+const through = (connection: Connection, each: Each): Connection => ({
+  execute: (sql, params, transformRows) => each(connection.execute(sql, params, transformRows)),
+  executeRaw: (sql, params) => each(connection.executeRaw(sql, params)),
+  executeValues: (sql, params) => each(connection.executeValues(sql, params)),
+  executeValuesUnprepared: (sql, params) => each(connection.executeValuesUnprepared(sql, params)),
+  executeUnprepared: (sql, params, transformRows) => each(connection.executeUnprepared(sql, params, transformRows)),
+  executeStream: (sql, params, transformRows) =>
+    Stream.unwrap(Effect.as(each(Effect.void), connection.executeStream(sql, params, transformRows)))
+})
+
+const transactionLost = Effect.suspend(() =>
+  Effect.fail(
+    new SqlError({
+      reason: new UnknownError({
+        cause: new Error("no transaction is active"),
+        message: "Sqlite: SQLite has rolled the transaction back, and nothing more is done in it",
+        operation: "execute"
+      })
+    })
+  )
+)
+
+const takesWriteLock = /^\s*BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)\b/i
+
+type Acquirers = ReturnType<typeof SqlClient.makeSqliteAcquirers<SqliteConnection.SqliteConnection>>
+
+/** The same for all waits of one client. */
+interface Waits {
+  readonly connection: SqliteConnection.SqliteConnection
+  readonly acquirers: Acquirers
+  readonly lock: SqliteLock.SqliteLock
+  /** The writers of this client, which wait for each other without a limit. */
+  readonly writer: Semaphore.Semaphore
+  readonly begin: string
+}
+
+/** One statement. The connection is free for others while another process has the lock. */
+const makeBorrower =
+  ({ acquirers, lock, writer }: Waits): Borrower =>
+  (use) => {
+    const once = acquirers.borrower(use)
+    return lock.whenBusy(once, (until) =>
+      Effect.scoped(
+        writer.takeScoped(1).pipe(Effect.andThen(lock.enter(until)), Effect.andThen(lock.patiently(once, until)))
+      )
+    )
+  }
+
+/** Takes the connection for the lifetime of the scope and begins a transaction on it, or gives it back. */
+const beginOnce = ({ acquirers, begin, connection }: Waits, statement: string | undefined) => {
+  const control =
+    statement === undefined
+      ? connection.execute(begin, [], undefined)
+      : connection.executeUnprepared(statement, [], undefined)
+  /** Whatever has happened, the connection is not given back with a transaction open on it. */
+  const endTransaction = Effect.suspend(() =>
+    connection.isTransaction() ? Effect.ignoreCause(acquirers.onCommitFailure(connection)) : Effect.void
+  )
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const lease = yield* Scope.make()
+      yield* restore(Scope.provide(acquirers.transactionAcquirer, lease)).pipe(
+        Effect.andThen(control),
+        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(lease, exit) : Effect.void))
+      )
+      yield* Effect.addFinalizer((exit) => Effect.andThen(endTransaction, Scope.close(lease, exit)))
+    })
+  )
+}
+
+const makeTransaction = (
+  waits: Waits,
+  transactionService: SqlClient.SqlClient["transactionService"],
+  spanAttributes: ReadonlyArray<readonly [string, unknown]>
+) => {
+  const { acquirers, begin, connection, lock, writer } = waits
+  const inTransaction = through(connection, (effect) =>
+    Effect.suspend(() => (connection.isTransaction() ? lock.patient(effect) : transactionLost))
+  )
+  const control = (sql: string) => inTransaction.execute(sql, [], undefined)
+  const cleanup = (sql: string) =>
+    Effect.suspend(() => (connection.isTransaction() ? Effect.asVoid(control(sql)) : Effect.void))
+  return SqlClient.makeWithTransaction({
+    transactionService,
+    spanAttributes,
+    acquireConnection: (restore) =>
+      Effect.gen(function* () {
+        const statement = yield* SqlClient.BeginTransaction
+        yield* restore(writer.takeScoped(1))
+        const until = lock.deadline()
+        if (takesWriteLock.test(statement ?? begin)) yield* restore(lock.enter(until))
+        yield* restore(lock.patiently(beginOnce(waits, statement), until))
+        return inTransaction
+      }),
+    // It has begun when the connection is acquired, so that nothing is held while the lock is waited for.
+    begin: () => Effect.void,
+    commit: () => Effect.asVoid(control("COMMIT")),
+    onCommitFailure: acquirers.onCommitFailure,
+    // As after a failed commit: a connection that can't roll back is refused until it can.
+    rollback: acquirers.onCommitFailure,
+    savepoint: (_, id) => Effect.asVoid(control(`SAVEPOINT effect_sql_${id}`)),
+    rollbackSavepoint: (_, id) => cleanup(`ROLLBACK TO SAVEPOINT effect_sql_${id}`),
+    releaseSavepoint: (_, id) => cleanup(`RELEASE SAVEPOINT effect_sql_${id}`)
+  })
+}
+
+const attributesOf = (options: Options): ReadonlyArray<readonly [string, unknown]> => [
+  ...Object.entries(options.spanAttributes ?? {}),
+  ["db.system.name", "sqlite"]
+]
+
+/** What a client of SQLite can do beside SQL. */
+interface Extras {
+  readonly backup: SqliteConnection.SqliteConnection["backup"]
+  readonly loadExtension: SqliteConnection.SqliteConnection["loadExtension"]
+}
+
+export const make = (
+  options: Options
+): Effect.Effect<SqlClient.SqlClient & Extras, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function* () {
+    const connection = yield* SqliteConnection.make({
+      filename: options.filename,
+      readonly: options.readonly,
+      prepareCacheSize: options.prepareCacheSize ?? 200,
+      prepareCacheMs: Duration.toMillis(options.prepareCacheTTL ?? Duration.infinity)
+    })
+    const lock = yield* SqliteLock.make(options.filename, options.busyTimeoutMs)
+    const acquirers = SqlClient.makeSqliteAcquirers({
+      connection: Effect.succeed(connection),
+      semaphore: Semaphore.makeUnsafe(1),
+      isTransaction: () => connection.isTransaction()
+    })
+    const begin = options.readonly ? "BEGIN" : "BEGIN IMMEDIATE"
+    const waits: Waits = { connection, acquirers, lock, writer: Semaphore.makeUnsafe(1), begin }
+    const reserved = through(connection, lock.patient)
+    const lease: Acquirer = Effect.as(acquirers.acquirer, reserved)
+    const spanAttributes = attributesOf(options)
+    const client = yield* SqlClient.make({
+      driver: "sqlite-node",
+      acquirer: lease,
+      borrower: makeBorrower(waits),
+      compiler: Statement.makeCompilerSqlite(options.transformQueryNames),
+      spanAttributes,
+      transformRows:
+        options.transformResultNames === undefined
+          ? undefined
+          : Statement.defaultTransforms(options.transformResultNames).array
+    })
+    return Object.assign(client, {
+      withTransaction: makeTransaction(waits, client.transactionService, spanAttributes),
+      backup: (destination: string) =>
+        Effect.scoped(Effect.andThen(acquirers.acquirer, connection.backup(destination))),
+      loadExtension: (path: string) => Effect.scoped(Effect.andThen(acquirers.acquirer, connection.loadExtension(path)))
+    })
+  })
