@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -100,6 +101,17 @@ const available = (folder: string): Effect.Effect<number> =>
     () => Number.MAX_SAFE_INTEGER
   )
 
+/** What was written is in the log; the file shrinks when it is taken over, for which nobody may be reading. */
+const takeOver = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`
+).pipe(
+  Effect.repeat({
+    until: ([row]) => row?.busy !== 1,
+    schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "5 seconds" }))
+  })
+)
+
 /**
  * Writes the file of the `SqlClient` anew, without what is free in it, so that it can give space back in steps from now
  * on. Writers wait meanwhile, some seconds a gigabyte, and it takes twice the size of what is in use of the disk while
@@ -116,6 +128,5 @@ export const rewrite = (folder: string): Effect.Effect<void, NoRoom | SqlError, 
     if (room < needed) return yield* new NoRoom({ needed, available: room })
     yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`VACUUM`
-    // What was written is in the log; the file shrinks when it is taken over.
-    yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
+    yield* takeOver
   })

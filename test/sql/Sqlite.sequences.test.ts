@@ -195,28 +195,30 @@ const open = (filename: string) =>
 const rounds = 60
 const first = Number(process.env["ATHENA_SEED"] ?? Math.floor(Math.random() * 1_000_000))
 
-it.live(`survives ${rounds} generated sequences from seed ${first} (ATHENA_SEED)`, () =>
-  Effect.gen(function* () {
-    const folder = yield* TempFolder.make
-    for (let seed = first; seed < first + rounds; seed++) {
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const filename = path.join(folder, `${seed}.db`)
-          const clients = [yield* open(filename), yield* open(filename)]
-          for (const statement of schema.split(/;\n(?=  [A-Z])/)) yield* clients[0]!.unsafe(statement)
-          const units = makeUnits(seed)
-          yield* Effect.forEach(units, (unit) => runUnit(clients, unit), { concurrency: 4, discard: true })
-          const expected = units.flatMap(modelOfUnit)
-          assert.deepStrictEqual(contents(filename), [...expected].sort(), `seed ${seed}`)
-          for (const [at, sql] of clients.entries()) {
-            yield* sql`INSERT INTO numbers VALUES (${1_000 + at})`
-            yield* sql.withTransaction(sql`INSERT INTO numbers VALUES (${2_000 + at})`)
-          }
-          const later = ["numbers 1000", "numbers 1001", "numbers 2000", "numbers 2001"]
-          assert.deepStrictEqual(contents(filename), [...expected, ...later].sort(), `after seed ${seed}`)
-        })
-      )
-    }
-  }),
+it.live(
+  `survives ${rounds} generated sequences from seed ${first} (ATHENA_SEED)`,
+  () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      for (let seed = first; seed < first + rounds; seed++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const filename = path.join(folder, `${seed}.db`)
+            const clients = [yield* open(filename), yield* open(filename)]
+            for (const statement of schema.split(/;\n(?=  [A-Z])/)) yield* clients[0]!.unsafe(statement)
+            const units = makeUnits(seed)
+            yield* Effect.forEach(units, (unit) => runUnit(clients, unit), { concurrency: 4, discard: true })
+            const expected = units.flatMap(modelOfUnit)
+            assert.deepStrictEqual(contents(filename), [...expected].sort(), `seed ${seed}`)
+            for (const [at, sql] of clients.entries()) {
+              yield* sql`INSERT INTO numbers VALUES (${1_000 + at})`
+              yield* sql.withTransaction(sql`INSERT INTO numbers VALUES (${2_000 + at})`)
+            }
+            const later = ["numbers 1000", "numbers 1001", "numbers 2000", "numbers 2001"]
+            assert.deepStrictEqual(contents(filename), [...expected, ...later].sort(), `after seed ${seed}`)
+          })
+        )
+      }
+    }),
   { timeout: 120_000 }
 )

@@ -5,8 +5,12 @@ import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
@@ -183,6 +187,181 @@ describe("Sqlite", () => {
       assert.strictEqual((yield* sql`SELECT n FROM numbers`).length, 1)
       const error = yield* Effect.flip(sql`INSERT INTO numbers VALUES (2)`)
       assert.include(String(error.reason.cause), "readonly")
+    })
+  )
+
+  it.live("rolls back what a commit refuses, calls nobody back, and goes on", () =>
+    Effect.gen(function* () {
+      const sql = yield* open({ filename: yield* inFile() })
+      yield* sql`CREATE TABLE parents (n INTEGER PRIMARY KEY)`
+      yield* sql`CREATE TABLE children (n INTEGER REFERENCES parents (n) DEFERRABLE INITIALLY DEFERRED)`
+      let committed = 0
+      const write = (parent: number) =>
+        sql.withTransaction(
+          Effect.andThen(
+            sql`INSERT INTO children VALUES (${parent})`,
+            sql.afterCommit(Effect.sync(() => void committed++))
+          )
+        )
+      const error = yield* Effect.flip(write(1))
+      assert.strictEqual(error._tag === "SqlError" ? error.reason._tag : error, "ConstraintError")
+      assert.strictEqual(committed, 0)
+      yield* sql`INSERT INTO parents VALUES (1)`
+      yield* write(1)
+      assert.strictEqual(committed, 1)
+      assert.deepStrictEqual(yield* sql`SELECT * FROM children`, [{ n: 1 }])
+    })
+  )
+
+  it.live("writes rows whose numbers are beyond 2^53, and says them as bigint", () =>
+    Effect.gen(function* () {
+      const sql = yield* open({ filename: yield* inFile() })
+      const large = 2n ** 53n + 1n
+      yield* sql`CREATE TABLE numbers (n INTEGER PRIMARY KEY, twice INTEGER)`
+      yield* sql`INSERT INTO numbers VALUES (${large}, 2)`
+      const result = yield* sql`INSERT INTO numbers VALUES (${large + 2n}, 2)`.raw
+      assert.deepStrictEqual({ ...(result as object) }, { changes: 1, lastInsertRowid: large + 2n })
+      const returned = yield* sql`INSERT INTO numbers VALUES (${large + 4n}, 2) RETURNING n, twice`
+      assert.deepStrictEqual({ ...returned[0] }, { n: large + 4n, twice: 2 })
+      const values = yield* sql`/* so */ WITH x AS (SELECT 1) INSERT INTO numbers VALUES (${large + 6n}, 2) RETURNING *`
+        .values
+      assert.deepStrictEqual(values, [[large + 6n, 2]])
+      yield* sql.withTransaction(sql`INSERT INTO numbers VALUES (1, ${large})`)
+      const safe = Effect.provideService(sql`SELECT max(n) AS n FROM numbers`, SqlClient.SafeIntegers, true)
+      assert.deepStrictEqual(
+        (yield* safe).map((row) => ({ ...row })),
+        [{ n: large + 6n }]
+      )
+      assert.include(String((yield* Effect.flip(sql`SELECT n FROM numbers`)).reason.cause), "too large")
+      assert.deepStrictEqual(yield* sql`SELECT count(*) AS n FROM numbers`, [{ n: 5 }])
+    })
+  )
+
+  it.live("fails with SqlError for what is no SQL, however it is run", () =>
+    Effect.gen(function* () {
+      const sql = yield* open({ filename: yield* inFile() })
+      const wrong = sql`SELEC 1`
+      for (const effect of [wrong, wrong.unprepared, wrong.raw, wrong.values, wrong.valuesUnprepared]) {
+        assert.strictEqual((yield* Effect.flip(effect as typeof wrong)).reason.operation, "prepare")
+      }
+      assert.strictEqual((yield* Effect.flip(Stream.runCollect(wrong.stream)))._tag, "SqlError")
+    })
+  )
+
+  it.live("does nothing more in a transaction that SQLite has ended", () =>
+    Effect.gen(function* () {
+      const sql = yield* open({ filename: yield* inFile() })
+      yield* sql`CREATE TABLE numbers (n INTEGER PRIMARY KEY)`
+      const insert = (n: number) => sql`INSERT OR ROLLBACK INTO numbers VALUES (${n})`
+      yield* insert(1)
+      for (const inner of [(effect: Effect.Effect<any, any>) => effect, sql.withTransaction]) {
+        const outer = Effect.gen(function* () {
+          yield* insert(2)
+          const error = yield* Effect.flip(inner(insert(1)))
+          assert.strictEqual(error.reason._tag, "ConstraintError")
+          const later = yield* Effect.flip(inner(insert(3)))
+          assert.include(later.message, "rolled the transaction back")
+          assert.include((yield* Effect.flip(Stream.runCollect(sql`SELECT 1`.stream))).message, "rolled")
+        })
+        const error = yield* Effect.flip(sql.withTransaction(outer))
+        assert.include(String(error), "rolled the transaction back")
+        assert.deepStrictEqual(yield* sql`SELECT n FROM numbers`, [{ n: 1 }])
+      }
+    })
+  )
+
+  it.live("streams rows as they are wanted, and gives the connection back when nobody wants more", () =>
+    Effect.gen(function* () {
+      const sql = yield* open({ filename: yield* inFile() })
+      yield* sql`CREATE TABLE numbers (n INTEGER)`
+      yield* sql`WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+        INSERT INTO numbers SELECT n FROM n`
+      const rows = sql<{ n: number }>`SELECT n FROM numbers ORDER BY n`.stream
+      assert.strictEqual(
+        yield* Stream.runFold(
+          rows,
+          () => 0,
+          (sum, { n }) => sum + n
+        ),
+        500_500
+      )
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(Stream.take(rows, 2))).map(({ n }) => n),
+        [1, 2]
+      )
+      const running = yield* Stream.runForEach(rows, () => Effect.never).pipe(
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Fiber.interrupt(running)
+      // In a transaction, beside the same statement.
+      yield* sql.withTransaction(
+        Stream.runForEach(Stream.take(rows, 300), ({ n }) =>
+          Effect.andThen(sql`SELECT n FROM numbers ORDER BY n`, sql`UPDATE numbers SET n = -n WHERE n = ${n}`)
+        )
+      )
+      assert.deepStrictEqual(yield* sql`SELECT count(*) AS n FROM numbers WHERE n < 0`, [{ n: 300 }])
+      yield* sql`DROP TABLE numbers`
+    })
+  )
+
+  it.live("is the SqliteClient too, with the options of Effect's driver", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const context = yield* Layer.build(
+        Sqlite.layer({
+          filename: path.join(folder, "a.db"),
+          busyTimeout: "Infinity",
+          prepareCacheSize: 1,
+          prepareCacheTTL: 0,
+          spanAttributes: { "db.namespace": "a" },
+          transformQueryNames: (name) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+          transformResultNames: (name) => name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+        })
+      )
+      const sql = Context.get(context, Sqlite.SqliteClient)
+      assert.strictEqual(sql, Context.get(context, SqlClient.SqlClient) as SqlClient.SqlClient)
+      yield* sql`CREATE TABLE some_notes (first_note TEXT)`
+      yield* sql`INSERT INTO ${sql("someNotes")} ${sql.insert({ firstNote: "x" })}`
+      assert.deepStrictEqual(yield* sql`SELECT * FROM some_notes`, [{ firstNote: "x" }])
+      const plain = sql.withoutTransforms()
+      assert.deepStrictEqual(
+        (yield* plain`SELECT * FROM some_notes`).map((row) => ({ ...row })),
+        [{ first_note: "x" }]
+      )
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          if (options.name === "sql.transaction") transaction = span
+          return span
+        }
+      })
+      let transaction: Tracer.Span | undefined
+      yield* Effect.provideService(sql.withTransaction(sql`SELECT 1`), Tracer.Tracer, tracer)
+      assert.strictEqual(transaction?.attributes.get("db.namespace"), "a")
+      assert.strictEqual(transaction?.attributes.get("db.system.name"), "sqlite")
+
+      yield* sql.backup(path.join(folder, "copy.db"))
+      const database = new DatabaseSync(path.join(folder, "copy.db"))
+      assert.strictEqual(database.prepare("SELECT first_note FROM some_notes").all().length, 1)
+      database.close()
+      assert.strictEqual((yield* Effect.flip(sql.loadExtension(path.join(folder, "none.so"))))._tag, "SqlError")
+    })
+  )
+
+  it.live("tells of changes through Reactivity when they are committed, and not when they are not", () =>
+    Effect.gen(function* () {
+      const context = yield* Layer.build(
+        Sqlite.layer({ filename: yield* inFile() }).pipe(Layer.provideMerge(Reactivity.layer))
+      )
+      const sql = Context.get(context, SqlClient.SqlClient)
+      const reactivity = Context.get(context, Reactivity.Reactivity)
+      let told = 0
+      reactivity.registerUnsafe(["numbers"], () => void told++)
+      const change = Effect.flatMap(Reactivity.Reactivity, (current) => current.invalidate(["numbers"]))
+      yield* sql.withTransaction(Effect.andThen(change, Effect.fail("no"))).pipe(Effect.flip, Effect.provide(context))
+      assert.strictEqual(told, 0)
+      yield* sql.withTransaction(change).pipe(Effect.provide(context))
+      assert.strictEqual(told, 1)
     })
   )
 })
