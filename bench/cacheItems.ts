@@ -41,7 +41,7 @@ export const mutation = Mutation.make({
 })
 
 /** The source: a database that answers at once, or as it is told. */
-export const source = (answer: QueryExecutor.Answer = () => items): Layer.Layer<QueryExecutor.QueryExecutor> =>
+export const source = (answer: QueryExecutor.FakeResult = () => items): Layer.Layer<QueryExecutor.QueryExecutor> =>
   QueryExecutor.layerTest({ "bench.items": answer, "bench.change": () => undefined })
 
 /** Holds what the caches run in the background. */

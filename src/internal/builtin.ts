@@ -1,6 +1,6 @@
 /**
- * A module of Node.js by its name, without `import`, which would evaluate parts of it that a hook does not use.
+ * Loads a Node.js module by name without `import`, which would evaluate parts of it that a hook does not use.
  *
- * A version of Node.js that has no way to do this is too old, and is told so by a script that could be loaded.
+ * Node.js versions without this function are unsupported; the script that calls it reports that.
  */
 export const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? (() => undefined)

@@ -1,6 +1,6 @@
 /**
- * The 32-bit FNV-1a hash of a text's UTF-16 units, as eight hexadecimal digits. It tells texts apart that share a name
- * or an id; it is stored, so it must never change.
+ * The 32-bit FNV-1a hash of a text's UTF-16 units, as eight hexadecimal digits. It disambiguates texts that share a
+ * name or an id. Hashes are stored, so the function must never change.
  */
 export const fnv1a = (text: string): string => {
   let hash = 0x811c9dc5

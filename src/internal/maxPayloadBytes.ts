@@ -1,2 +1,4 @@
-/** The largest payload of a hook that is read, in bytes. */
+/**
+ * The maximum size of a hook payload, in bytes.
+ */
 export const maxPayloadBytes: number = 16 * 1024 * 1024

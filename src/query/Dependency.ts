@@ -1,8 +1,8 @@
 /**
- * Names the data that a query reads or a mutation changes.
+ * Identifies the data that a query reads or a mutation changes.
  *
- * Queries and mutations share one key space, so that a write can say exactly which reads it makes out of date: a table,
- * and within the table an optional scope such as a project id. A dependency without a scope stands for the whole table.
+ * Queries and mutations share one key space, so that a write names exactly the reads it invalidates: a table and an
+ * optional scope within it, such as a project id. A dependency without a scope covers the whole table.
  *
  * @since 0.1.0
  */
@@ -37,8 +37,8 @@ export const make = (table: string, scope?: string | number): Dependency =>
   scope === undefined ? { table } : { table, scope }
 
 /**
- * Whether a change of `changed` can alter what was read from `read`: the tables are the same, and the scopes are the
- * same or at least one side stands for the whole table.
+ * Whether a change of `changed` can affect a read of `read`: the tables are equal, and the scopes are equal or one side
+ * covers the whole table.
  *
  * @category predicates
  * @since 0.1.0
@@ -48,8 +48,8 @@ export const affects = (changed: Dependency, read: Dependency): boolean =>
   (changed.scope === undefined || read.scope === undefined || changed.scope === read.scope)
 
 /**
- * The dependency as text, for keys and logs. Scopes of different types never share a key: scope `7` gives `events#7`,
- * scope `"7"` gives `events#"7"`.
+ * Encodes the dependency as text, for keys and logs. Scopes of different types never share a key: scope `7` gives
+ * `events#7`, scope `"7"` gives `events#"7"`.
  *
  * @category conversions
  * @since 0.1.0

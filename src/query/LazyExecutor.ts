@@ -1,6 +1,9 @@
 /**
- * A `QueryExecutor` whose database is opened by the first that asks it something, and again where that failed: for a
- * process that must start, and do its other work, while the database is away.
+ * A `QueryExecutor` that opens its database on first use, and again after a failure.
+ *
+ * **When to use**
+ *
+ * In a long-running process that must start while its database is unavailable.
  *
  * @since 0.1.0
  */
@@ -26,14 +29,14 @@ import { QueryExecutor } from "./QueryExecutor.ts"
  * @since 0.1.0
  */
 export interface LazyExecutorOptions {
-  /** For how long all fail as the last opening did, before it is tried again. 1 second when absent. */
+  /** How long callers receive the last open failure before the executor retries. 1 second when absent. */
   readonly retryAfter?: Duration.Input | undefined
-  /** How long an opening may take, before those who wait for it fail. 30 seconds when absent. */
+  /** The maximum duration of an open, after which its waiters fail. 30 seconds when absent. */
   readonly openTimeout?: Duration.Input | undefined
   /**
-   * Begins to watch what is about to be opened, and gives what says whether it is still what there is to open: a file may
-   * be deleted or replaced while it is open. That is asked when it is open, before each query and mutation, and after
-   * each mutation, so it should take microseconds. Nothing is watched when absent.
+   * Runs when an open starts and returns a check of whether the opened database is still current, because a file can be
+   * deleted or replaced while it is open. The check runs before each query and mutation and after each mutation, so it
+   * should take microseconds. No check when absent.
    */
   readonly watch?: Effect.Effect<Effect.Effect<boolean>> | undefined
 }
@@ -41,21 +44,21 @@ export interface LazyExecutorOptions {
 const failure = (operation: string, message: string, cause?: unknown): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause, message, operation }) })
 
-/** What is wrong with a configuration or with tables keeps from the database as much as what is wrong with it. */
+/** Configuration and migration errors make the database unavailable too. */
 const unavailable = (error: unknown): SqlError => {
   if (isSqlError(error)) return error
   const message = error instanceof Error && error.message !== "" ? error.message : "the database could not be opened"
   return failure("open", message, error)
 }
 
-/** A database that is open, and how many use it. */
+/** An open database and the number of its users. */
 interface Open {
   readonly _tag: "Open"
   readonly executor: QueryExecutor["Service"]
   readonly isCurrent: Effect.Effect<boolean>
   readonly scope: Scope.Closeable
   users: number
-  /** Open while there are none. */
+  /** Open while there are no users. */
   readonly unused: Latch.Latch
 }
 
@@ -64,7 +67,7 @@ interface Opening {
   readonly done: Deferred.Deferred<Open, SqlError>
 }
 
-/** What is there, what is being opened, or why it could not be. */
+/** The open database, the open in progress, or the last failure. */
 type State =
   | { readonly _tag: "Closed" }
   | Opening
@@ -72,12 +75,12 @@ type State =
   | { readonly _tag: "Failed"; readonly error: SqlError; readonly until: number }
 
 /**
- * Provides an executor that builds another one when it is needed. Those who come while it is built wait for it, and it is
- * built to the end also where nobody waits any longer. Where it can't be, they fail with its `SqlError`, or with a
- * `ConnectionError` that has its failure, or its defect, as the cause.
+ * Provides an executor that builds another one on first use. Concurrent callers wait for it, and the build continues if
+ * all of them stop waiting. If the build fails, callers receive its `SqlError`, or a `ConnectionError` with the failure
+ * or defect as its cause.
  *
- * What is no longer what there is to open, see `watch`, is closed when those who use it are done, and opened again. A
- * mutation that was done in the meantime fails with a `ConnectionError`: nobody will ever see what it wrote.
+ * A database that is no longer current, see `watch`, is closed when its users are done, and opened again. A mutation
+ * that ran in the meantime fails with a `ConnectionError`, because its write is lost.
  *
  * **Example**
  *
@@ -111,7 +114,7 @@ export const layer = <E, R>(
       let state: State = { _tag: "Closed" }
       let replaced: Open | undefined
 
-      /** Two that are open at once would stand in each other's way. */
+      /** Two open databases would contend for the same file. */
       const closeReplaced = Effect.suspend(() => {
         if (replaced === undefined) return Effect.void
         const { scope, unused } = replaced
@@ -143,7 +146,7 @@ export const layer = <E, R>(
           Effect.catchDefect((defect) => Effect.fail(unavailable(defect)))
         )
 
-      /** What is left of a failed attempt is let go at once. */
+      /** A failed attempt releases its resources immediately. */
       const attempt = Effect.gen(function* () {
         yield* closeReplaced
         const own = yield* Scope.fork(scope)
@@ -164,7 +167,7 @@ export const layer = <E, R>(
           return Deferred.done(opening.done, exit)
         })
 
-      /** An attempt that hangs may be one that can't be interrupted. */
+      /** A hanging attempt may be uninterruptible. */
       const attemptInTime = (opening: Opening) =>
         Effect.gen(function* () {
           const fiber = yield* Effect.forkIn(attempt, scope)
@@ -177,7 +180,7 @@ export const layer = <E, R>(
           if (Exit.isSuccess(late)) yield* Scope.close(late.value.scope, Exit.void)
         }).pipe(Effect.onInterrupt(() => settle(opening, Exit.interrupt())))
 
-      /** The attempt outlives those who wait for it. */
+      /** The attempt outlives its waiters. */
       const start = Effect.uninterruptibleMask((restore) => {
         const opening: Opening = { _tag: "Opening", done: Deferred.makeUnsafe() }
         state = opening
@@ -200,7 +203,7 @@ export const layer = <E, R>(
           return start
         })
 
-      /** Keeps the database open for as long as it is used. */
+      /** Holds the database open during its use. */
       const use = <A>(run: (database: Open) => Effect.Effect<A, QueryError>): Effect.Effect<A, QueryError> =>
         Effect.flatMap(open, (database) =>
           Effect.uninterruptibleMask((restore) => {

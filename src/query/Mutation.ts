@@ -1,8 +1,8 @@
 /**
  * A write to the database, as a value.
  *
- * A `Mutation` names the data it changes in the key space that queries name what they read in, so that whatever keeps
- * results can drop those that the write made out of date, and no others.
+ * A `Mutation` names the data it changes in the same key space in which queries name the data they read. A cache can
+ * therefore invalidate the affected results and no others.
  *
  * @since 0.1.0
  */
@@ -25,9 +25,12 @@ export interface Mutation<in out I, in out A> {
   /** Identifies the mutation in spans, metrics and tests. Unique in a program, for example `memory.recordEvents`. */
   readonly name: string
   readonly input: Schema.Codec<I, unknown>
-  /** The data that the write changes. Known before it runs, so that it can be announced in the same transaction. */
+  /**
+   * The data that the write changes. Computed before it runs, so that the change can be announced in the same
+   * transaction.
+   */
   readonly changes: (input: I) => ReadonlyArray<Dependency>
-  /** Runs inside a transaction: a failure leaves the database as it was. */
+  /** Runs inside a transaction, which rolls back on failure. */
   readonly run: (input: I) => Effect.Effect<A, QueryError, SqlClient>
 }
 

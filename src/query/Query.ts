@@ -1,9 +1,9 @@
 /**
  * A read from the database, as a value.
  *
- * A `Query` carries everything a middleware needs to know about a read (its name, the schemas of its input and result,
- * the data it depends on, how long a result may be kept) beside the program that performs it. The program asks for a
- * `SqlClient` and nothing else: it never mentions caching, tracing or pooling.
+ * A `Query` carries everything that a middleware needs: its name, the schemas of its input and result, its dependencies
+ * and its time to live. Beside these stands the program that performs the read. The program requires a `SqlClient` and
+ * nothing else: it never mentions caching, tracing or pooling.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import type { Dependency } from "./Dependency.ts"
 const TypeId = "~athena-hooks/query/Query"
 
 /**
- * What running a query or a mutation can fail with: the database failed, or a value did not fit its schema.
+ * The errors of queries and mutations: the database failed, or a value did not match its schema.
  *
  * @category errors
  * @since 0.1.0
@@ -36,9 +36,9 @@ export interface Query<in out I, in out A> {
   readonly name: string
   readonly input: Schema.Codec<I, unknown>
   readonly result: Schema.Codec<A, unknown>
-  /** The data that the result is computed from. */
+  /** The data from which the result is computed. */
   readonly dependencies: (input: I) => ReadonlyArray<Dependency>
-  /** How long a cache may keep a result. `undefined` leaves it to the cache; zero says never. */
+  /** How long a cache may store a result. `undefined` means the cache's default; zero disables caching. */
   readonly timeToLive: Duration.Input | undefined
   readonly run: (input: I) => Effect.Effect<A, QueryError, SqlClient>
 }

@@ -1,9 +1,9 @@
 /**
  * Runs queries and mutations.
  *
- * `QueryExecutor.layer` runs them on the `SqlClient` of the context. A middleware is a Layer that needs a
- * `QueryExecutor` and provides a `QueryExecutor`; whoever composes the Layers picks their order, and the queries know
- * nothing of it.
+ * `QueryExecutor.layer` runs them on the `SqlClient` of the context. A middleware is a Layer that requires a
+ * `QueryExecutor` and provides one. The composition of Layers determines the order of middleware; queries do not depend
+ * on it.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ import type { Mutation } from "./Mutation.ts"
 import type { Query, QueryError } from "./Query.ts"
 
 /**
- * Service that runs `Query` and `Mutation` values, each in a span of its name.
+ * Service that runs `Query` and `Mutation` values, each in a span of the same name.
  *
  * @category services
  * @since 0.1.0
@@ -24,11 +24,11 @@ import type { Query, QueryError } from "./Query.ts"
 export class QueryExecutor extends Context.Service<
   QueryExecutor,
   {
-    /** Checks the input against the query's schema, then runs its program. */
+    /** Validates the input against the query's schema and runs its program. */
     readonly query: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
     /**
-     * Checks the input against the mutation's schema, then runs its program in a transaction (in a savepoint where a
-     * transaction is open).
+     * Validates the input against the mutation's schema and runs its program in a transaction, or in a savepoint within
+     * an open transaction.
      */
     readonly mutate: <I, A>(mutation: Mutation<I, A>, input: I) => Effect.Effect<A, QueryError>
   }
@@ -78,16 +78,16 @@ export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlC
 export const layer: Layer.Layer<QueryExecutor, never, SqlClient.SqlClient> = Layer.effect(QueryExecutor, make)
 
 /**
- * What a fake answers a query or mutation with: from its input, a value or an effect.
+ * The result of a fake query or mutation: a function from its input to a value or an effect.
  *
  * @category testing
  * @since 0.1.0
  */
-export type Answer = (input: any) => unknown
+export type FakeResult = (input: any) => unknown
 
 /**
- * Provides an executor that answers by name from a record and needs no database. A name that the record lacks is a
- * defect that names it.
+ * Provides an executor that takes its results from a record by name and needs no database. A missing name is a defect
+ * that names it.
  *
  * **Example**
  *
@@ -104,7 +104,7 @@ export type Answer = (input: any) => unknown
  * @category testing
  * @since 0.1.0
  */
-export const layerTest = (answers: Readonly<Record<string, Answer>>): Layer.Layer<QueryExecutor> => {
+export const layerTest = (answers: Readonly<Record<string, FakeResult>>): Layer.Layer<QueryExecutor> => {
   const answer = (name: string, input: unknown): Effect.Effect<any, QueryError> =>
     Effect.suspend(() => {
       const reply = answers[name]

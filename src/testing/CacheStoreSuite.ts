@@ -1,7 +1,7 @@
 /**
- * What every `CacheStore` that keeps something must do, as a suite that a store of your own can run.
+ * The contract of every `CacheStore` as a test suite for custom stores.
  *
- * Needs `@effect/vitest`, an optional peer dependency.
+ * Requires `@effect/vitest`, an optional peer dependency.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type * as Layer from "effect/Layer"
 import * as CacheStore from "../cache/CacheStore.ts"
 
 /**
- * The bounds that the suite expects of the store it is given: small enough to be filled.
+ * The bounds that the suite requires of the store: small enough to fill.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +32,7 @@ const entry = (key: string, more?: Partial<CacheStore.NewEntry>): CacheStore.New
   ...more
 })
 
-/** Stores under the stamp of now. */
+/** Stores an entry under the current stamp. */
 const put = (key: string, more?: Partial<CacheStore.NewEntry>) =>
   Effect.gen(function* () {
     const store = yield* CacheStore.CacheStore
@@ -41,7 +41,7 @@ const put = (key: string, more?: Partial<CacheStore.NewEntry>) =>
     return stamp !== undefined && (yield* store.set({ ...item, stamp }))
   })
 
-/** What a reader may use: an entry whose stamp is the stamp of now. */
+/** The usable entry: its stamp equals the current stamp. */
 const good = (key: string, watched: ReadonlyArray<string> = ["a"], now = 2_000) =>
   Effect.gen(function* () {
     const store = yield* CacheStore.CacheStore
@@ -57,9 +57,9 @@ const change = (...changed: ReadonlyArray<string>) =>
   })
 
 /**
- * Registers the tests of a store. The Layer is built anew for each of them and gives an empty store with `bounds`.
+ * Registers the tests of a store. Each test builds the Layer anew and expects an empty store with `bounds`.
  *
- * Times are given to the store and not asked from it, so a store needs no clock to pass.
+ * The suite passes times to the store, so a store needs no clock to pass.
  *
  * **Example**
  *

@@ -1,8 +1,8 @@
 /**
- * Faults as values: what a test lets happen to an operation instead of its answer, or before it, or after it.
+ * Faults as values: replace an operation's result, or act before or after it.
  *
- * A `Fault` is a function around an operation, so a fault of your own is a function too. Time is the clock of the test:
- * under `TestClock` nothing is late before the test says so.
+ * A `Fault` is a function around an operation, so a custom fault is a function too. Time is the test's clock: under
+ * `TestClock` nothing is delayed until the test advances it.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 
 /**
- * How an operation ended; `running` where it has not.
+ * The outcome of an operation; `running` until it ends.
  *
  * @category models
  * @since 0.1.0
@@ -28,13 +28,13 @@ export type Outcome = "running" | "succeeded" | "failed" | "died" | "interrupted
 export interface Call<out Operation extends string = string> {
   readonly operation: Operation
   readonly args: ReadonlyArray<unknown>
-  /** When it began, by the clock of the test, in milliseconds since 1970. */
+  /** The start on the test's clock, in milliseconds since 1970. */
   readonly startedAt: number
   readonly outcome: Outcome
 }
 
 /**
- * What happens to an operation: it gets the operation, and gives what the caller gets.
+ * A function that receives the operation and returns the caller's result.
  *
  * @category models
  * @since 0.1.0
@@ -44,7 +44,7 @@ export interface Fault<out E = never> {
 }
 
 /**
- * The operation fails and is not carried out.
+ * Fails without running the operation.
  *
  * @category constructors
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const fail =
     Effect.fail(error)
 
 /**
- * The operation dies of a defect and is not carried out.
+ * Dies of a defect without running the operation.
  *
  * @category constructors
  * @since 0.1.0
@@ -66,7 +66,7 @@ export const die =
     Effect.die(defect)
 
 /**
- * The operation never answers and is not carried out. It can be interrupted.
+ * Never returns and does not run the operation. It is interruptible.
  *
  * @category constructors
  * @since 0.1.0
@@ -74,19 +74,19 @@ export const die =
 export const hang: Fault = () => Effect.never
 
 /**
- * The operation begins late.
+ * Delays the start of the operation.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const late =
+export const delay =
   (by: Duration.Input): Fault =>
   (operation) =>
     Effect.delay(operation, by)
 
 /**
- * The operation is carried out first, and then the fault happens to its answer. With `fail` that is the answer that got
- * lost: the caller can't know that the operation was carried out.
+ * Runs the operation first, then applies the fault to its result. With `fail` that simulates a lost response: the
+ * caller can't know that the operation ran.
  *
  * **Example**
  *
@@ -94,7 +94,7 @@ export const late =
  * import * as Fault from "athena-hooks/testing/Fault"
  *
  * const lost = Fault.after(Fault.hang)
- * const slowAnswer = Fault.after(Fault.late("80 millis"))
+ * const slowAnswer = Fault.after(Fault.delay("80 millis"))
  * ```
  *
  * @category combinators
@@ -106,21 +106,21 @@ export const after =
     Effect.flatMap(Effect.exit(operation), (exit) => fault(exit, call))
 
 /**
- * A place where operations wait until the test lets them go on.
+ * A gate at which operations wait until the test opens it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Gate {
   readonly fault: Fault
-  /** Waits until an operation has come to the gate. */
+  /** Waits until an operation has reached the gate. */
   readonly reached: Effect.Effect<void>
-  /** Lets those who wait and those who come go on. */
+  /** Lets waiting and later operations continue. */
   readonly open: Effect.Effect<void>
 }
 
 /**
- * Makes a gate, closed.
+ * Makes a closed gate.
  *
  * **Example**
  *
@@ -153,7 +153,7 @@ export const gate: Effect.Effect<Gate> = Effect.sync(() => {
 })
 
 /**
- * How an operation with this exit ended.
+ * The outcome of an operation with this exit.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * An executor that a test can let fail, hang, be late or wait at a gate, query by query, and that counts the loads: the
- * database of a cache under test.
+ * A `QueryExecutor` with injectable faults per query: it can fail, hang, be late or wait at a gate. It also counts
+ * loads, as the database of a cache under test.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type * as Fault from "./Fault.ts"
 import * as Injector from "./Injector.ts"
 
 /**
- * Service that lets faults happen to the executor of the context. Its operations are the names of queries and mutations.
+ * Service that injects faults into the executor of the context. Its operations are the names of queries and mutations.
  *
  * @category services
  * @since 0.1.0
@@ -24,7 +24,7 @@ export class FaultyExecutor extends Context.Service<FaultyExecutor, Injector.Fau
 ) {}
 
 /**
- * The database is away: a `SqlError` with the reason `ConnectionError`, which is retryable. Nothing is carried out.
+ * The database is unavailable: a retryable `SqlError` with the reason `ConnectionError`. The operation does not run.
  *
  * @category faults
  * @since 0.1.0
@@ -41,8 +41,8 @@ export const unavailable: Fault.Fault<QueryError> = (_, { operation }) =>
   )
 
 /**
- * Puts faults over the executor of the context: provides a `QueryExecutor` in its place, and `FaultyExecutor` to steer
- * it by. Below a cache it counts the loads that reach the database.
+ * Wraps the executor of the context: provides a `QueryExecutor` in its place, and `FaultyExecutor` to control it. Below
+ * a cache it counts the loads that reach the database.
  *
  * **Example**
  *
@@ -62,7 +62,7 @@ export const unavailable: Fault.Fault<QueryError> = (_, { operation }) =>
  * const test = Effect.gen(function* () {
  *   const database = yield* FaultyExecutor.FaultyExecutor
  *   yield* database.inject(FaultyExecutor.unavailable, { operations: ["tasks.open"] })
- *   // ... your program now lives on what the cache holds ...
+ *   // ... your program now reads from the cache ...
  *   return yield* database.count("tasks.open")
  * })
  * ```

@@ -1,9 +1,8 @@
 /**
- * A store of the cache that a test can let fail, hang, be late, wait at a gate or answer damaged entries, and that
- * writes down what it is asked.
+ * A `CacheStore` with injectable faults: it can fail, hang, be late, wait at a gate or return damaged entries. It also
+ * records its calls.
  *
- * It goes over any other store: the one in memory, to see what a cache does when its store is in trouble; or a store of
- * your own, to see what it is asked for.
+ * Wrap the memory store to test a cache whose store misbehaves, or a custom store to observe the calls it receives.
  *
  * @since 0.1.0
  */
@@ -15,7 +14,7 @@ import type * as Fault from "./Fault.ts"
 import * as Injector from "./Injector.ts"
 
 /**
- * The operations of a store that answer by an Effect.
+ * The operations of a store that return an Effect.
  *
  * @category models
  * @since 0.1.0
@@ -28,11 +27,14 @@ export type Operation = {
     : never
 }[keyof CacheStoreShape]
 
-/** What answers at once. A member of a store that is neither here nor an operation is a type error. */
-const immediate: Readonly<Record<Exclude<keyof CacheStoreShape, Operation>, true>> = { shared: true, generation: true }
+/** The synchronous members. A member of a store that is neither here nor an operation is a type error. */
+const synchronous: Readonly<Record<Exclude<keyof CacheStoreShape, Operation>, true>> = {
+  shared: true,
+  generation: true
+}
 
 /**
- * Service that lets faults happen to the store of the context.
+ * Service that injects faults into the store of the context.
  *
  * @category services
  * @since 0.1.0
@@ -42,40 +44,40 @@ export class FaultyStore extends Context.Service<FaultyStore, Injector.Faults<Op
 ) {}
 
 /**
- * The store fails: the operation is not carried out.
+ * The store fails without running the operation.
  *
  * @category faults
  * @since 0.1.0
  */
-export const fails: Fault.Fault<CacheStoreError> = (_, { operation }) =>
+export const unavailable: Fault.Fault<CacheStoreError> = (_, { operation }) =>
   Effect.fail(new CacheStoreError({ operation, cause: new Error("a fault of the test") }))
 
-const damaged = (found: Found, damage: (value: string) => string): Found =>
+const corrupted = (found: Found, damage: (value: string) => string): Found =>
   found.entry === undefined ? found : { ...found, entry: { ...found.entry, value: damage(found.entry.value) } }
 
 /**
- * The store answers `get` and `getMany` with entries whose values are changed by a function; cut to their first half when
- * absent. What is not there stays away, and other operations are as they were.
+ * `get` and `getMany` return entries whose values a function has changed; cut in half when absent. Missing entries stay
+ * missing, and other operations are unaffected.
  *
  * @category faults
  * @since 0.1.0
  */
-export const damages =
+export const corrupt =
   (damage: (value: string) => string = (value) => value.slice(0, value.length / 2)): Fault.Fault =>
   (operation, call) =>
     Effect.map(operation, (answer) => {
-      if (call.operation === "get") return damaged(answer as Found, damage) as typeof answer
+      if (call.operation === "get") return corrupted(answer as Found, damage) as typeof answer
       if (call.operation !== "getMany") return answer
-      return (answer as ReadonlyArray<Found>).map((found) => damaged(found, damage)) as typeof answer
+      return (answer as ReadonlyArray<Found>).map((found) => corrupted(found, damage)) as typeof answer
     })
 
 const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, CacheStoreError>): CacheStoreShape =>
   new Proxy(store, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name)
-      // A store in trouble can't tell whether anything was written.
+      // A failing store can't report whether anything was written.
       if (name === "generation") return () => (injector.isFaulty("stamp") ? undefined : target.generation())
-      if (typeof name === "symbol" || name in immediate) return member
+      if (typeof name === "symbol" || name in synchronous) return member
       if (Effect.isEffect(member)) {
         return injector.through(name as Operation, [], member as Effect.Effect<unknown, CacheStoreError>)
       }
@@ -90,10 +92,10 @@ const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, C
   })
 
 /**
- * Puts faults over the store of the context: provides a `CacheStore` in its place, and `FaultyStore` to steer it by.
+ * Wraps the store of the context: provides a `CacheStore` in its place, and `FaultyStore` to control it.
  *
- * Without a fault it is as transparent as the store below. `generation` can't be told while a fault for `stamp`, or for
- * all operations, is injected.
+ * Without a fault it is transparent. `generation` is unknown while a fault for `stamp`, or for all operations, is
+ * injected.
  *
  * **Example**
  *
@@ -112,9 +114,9 @@ const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, C
  *
  * const test = Effect.gen(function* () {
  *   const faults = yield* FaultyStore.FaultyStore
- *   yield* faults.inject(FaultyStore.fails, { operations: ["get"], times: 3 })
- *   yield* faults.inject(Fault.late("80 millis"), { operations: ["set"] })
- *   // ... what your program does meanwhile ...
+ *   yield* faults.inject(FaultyStore.unavailable, { operations: ["get"], times: 3 })
+ *   yield* faults.inject(Fault.delay("80 millis"), { operations: ["set"] })
+ *   // ... run your program ...
  *   yield* faults.heal
  *   return yield* faults.count("get")
  * })

@@ -1,7 +1,7 @@
 /**
- * Puts faults between a service and its callers, and writes down who asked for what.
+ * Injects faults between a service and its callers, and records the calls.
  *
- * `FaultyStore` and `FaultyExecutor` are made with it; it does the same for a service of your own.
+ * `FaultyStore` and `FaultyExecutor` are built on it; use it for other services in the same way.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Fault from "./Fault.ts"
 
 /**
- * How many of the last calls are remembered: 10,000.
+ * The maximum number of recorded calls, the newest: 10,000.
  *
  * @category defaults
  * @since 0.1.0
@@ -18,7 +18,7 @@ import * as Fault from "./Fault.ts"
 export const maxCalls = 10_000
 
 /**
- * What a fault happens to.
+ * Selects the operations that a fault affects.
  *
  * @category models
  * @since 0.1.0
@@ -26,41 +26,41 @@ export const maxCalls = 10_000
 export interface InjectOptions<out Operation extends string> {
   /** All operations when absent. */
   readonly operations?: ReadonlyArray<Operation> | undefined
-  /** After how many operations the fault is over. When absent it stays until `heal`. */
+  /** The number of operations that the fault affects. Unlimited until `heal` when absent. */
   readonly times?: number | undefined
 }
 
 /**
- * What a test does with the faults of a service.
+ * The fault controls of a service.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Faults<in out Operation extends string, in E> {
-  /** Lets a fault happen. Where several are for the same operation, the last one injected goes first. */
+  /** Injects a fault. If several affect one operation, the last injected one runs first. */
   readonly inject: (fault: Fault.Fault<E>, options?: InjectOptions<Operation>) => Effect.Effect<void>
-  /** Ends all faults for operations that begin from now on. What hangs or waits stays as it is. */
+  /** Removes all faults for later operations. Hanging and waiting operations are unaffected. */
   readonly heal: Effect.Effect<void>
-  /** The last calls, at most `maxCalls`, in the order in which they began. */
+  /** The last calls, at most `maxCalls`, in the order of their start. */
   readonly calls: Effect.Effect<ReadonlyArray<Fault.Call<Operation>>>
-  /** How often these operations were asked for, or any when none is named; also those that a fault kept from happening. */
+  /** The number of calls of these operations, or of all when none is given, including calls that a fault replaced. */
   readonly count: (...operations: ReadonlyArray<Operation>) => Effect.Effect<number>
 }
 
 /**
- * The faults of a service, and the way its operations go through them.
+ * The fault controls of a service, and the function that routes its operations through them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Injector<in out Operation extends string, in out E> extends Faults<Operation, E> {
-  /** Runs an operation under the faults that are injected when it begins. */
+  /** Runs an operation under the faults injected at its start. */
   readonly through: <A, E2>(
     operation: Operation,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, E2>
   ) => Effect.Effect<A, E | E2>
-  /** Whether a fault is injected for an operation: for what answers at once and is no Effect. Does not use it up. */
+  /** Whether a fault is injected for an operation; for synchronous members. It does not consume the fault. */
   readonly isFaulty: (operation: Operation) => boolean
 }
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Dependency from "../../src/query/Dependency.ts"
 
 describe("Dependency", () => {
-  it("affects the same table in the same scope, and whole tables both ways", () => {
+  it("matches equal scopes of one table, and whole tables in both directions", () => {
     const table = Dependency.make("events")
     const one = Dependency.make("events", 1)
     const two = Dependency.make("events", 2)
@@ -14,7 +14,7 @@ describe("Dependency", () => {
     assert.isFalse(Dependency.affects(one, Dependency.make("events", "1")))
   })
 
-  it("has a key of its own for every table and scope", () => {
+  it("encodes every table and scope as a distinct key", () => {
     const keys = [
       Dependency.make("events"),
       Dependency.make("events", 1),

@@ -54,7 +54,7 @@ const database = () => {
 }
 
 describe("LazyExecutor", () => {
-  it.effect("opens the database for the first that asks, once", () =>
+  it.effect("opens the database once, on first use", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       yield* Effect.gen(function* () {
@@ -67,7 +67,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("says why it could not be opened, rests, and tries again", () =>
+  it.effect("returns the open failure until retryAfter has passed, then retries", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       state.failing = true
@@ -89,7 +89,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("does not rest longer because the clock was set back", () =>
+  it.effect("does not extend retryAfter when the clock is set back", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       state.failing = true
@@ -104,7 +104,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("goes on opening for the next one where the first has gone", () =>
+  it.effect("continues the open after its first waiter is interrupted", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       const gate = yield* Deferred.make<void>()
@@ -123,7 +123,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("is closed and opened again where it is no longer what there is to open", () =>
+  it.effect("reopens a database that is no longer current", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       let name = 1
@@ -143,7 +143,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("is not closed under those who use it", () =>
+  it.effect("closes a replaced database only after its users are done", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<number>()
       const asked = yield* Deferred.make<void>()
@@ -173,7 +173,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("fails a mutation of what was replaced in the meantime, and an opening too", () =>
+  it.effect("fails a mutation, and an open, of a replaced database", () =>
     Effect.gen(function* () {
       let isCurrent = true
       let isReplaced = false
@@ -200,7 +200,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("rests after a defect as after a failure, and tells it as one", () =>
+  it.effect("treats a defect during the open as a failure", () =>
     Effect.gen(function* () {
       let opened = 0
       const layer = Layer.effect(
@@ -219,7 +219,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("gives up an opening that hangs, also one that can't be interrupted, and lets go what comes of it", () =>
+  it.effect("abandons a hanging open, also an uninterruptible one, and releases its result", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       const gate = yield* Deferred.make<void>()
@@ -242,7 +242,7 @@ describe("LazyExecutor", () => {
     })
   )
 
-  it.effect("uses an opening that ends at the very limit, or lets it go", () =>
+  it.effect("uses or releases an open that ends at the timeout", () =>
     Effect.gen(function* () {
       const { layer, state } = database()
       const begun = yield* Deferred.make<void>()

@@ -68,7 +68,7 @@ describe("QueryExecutor", () => {
       })
     )
 
-    it.effect("runs a mutation all or not at all", () =>
+    it.effect("rolls a failed mutation back", () =>
       Effect.gen(function* () {
         const executor = yield* QueryExecutor.QueryExecutor
         const before = yield* executor.query(count, { below: 100 })
@@ -78,7 +78,7 @@ describe("QueryExecutor", () => {
       })
     )
 
-    it.effect("joins a transaction that is open", () =>
+    it.effect("joins an open transaction", () =>
       Effect.gen(function* () {
         const executor = yield* QueryExecutor.QueryExecutor
         const sql = yield* SqlClient.SqlClient
@@ -90,7 +90,7 @@ describe("QueryExecutor", () => {
       })
     )
 
-    it.effect("runs a program when it is run and not when it is asked for, anew each time", () =>
+    it.effect("runs a program lazily, once per execution", () =>
       Effect.gen(function* () {
         const executor = yield* QueryExecutor.QueryExecutor
         let runs = 0
@@ -112,7 +112,7 @@ describe("QueryExecutor", () => {
       })
     )
 
-    it.effect("refuses input that does not fit the schema before anything runs", () =>
+    it.effect("rejects invalid input before running anything", () =>
       Effect.gen(function* () {
         const executor = yield* QueryExecutor.QueryExecutor
         for (const effect of [
@@ -128,7 +128,7 @@ describe("QueryExecutor", () => {
     )
   })
 
-  it.effect("is wrapped by middleware in the order of the Layers", () => {
+  it.effect("applies middleware in the order of the Layers", () => {
     const notes: Array<string> = []
     const layer = noted("outer", notes).pipe(
       Layer.provide(noted("inner", notes)),
@@ -142,7 +142,7 @@ describe("QueryExecutor", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("answers by name in tests, by value or by effect, and dies on a name it does not have", () =>
+  it.effect("layerTest returns values or effects by name and dies on a missing name", () =>
     Effect.gen(function* () {
       const executor = yield* QueryExecutor.QueryExecutor
       assert.strictEqual(yield* executor.query(count, { below: 7 }), 7)

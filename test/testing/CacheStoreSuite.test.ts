@@ -38,8 +38,8 @@ const failures = Effect.gen(function* () {
   return counts
 })
 
-describe("the suite of the stores", () => {
-  it.live("passes the store that breaks nothing, and fails each one that breaks a promise", () =>
+describe("CacheStoreSuite", () => {
+  it.live("passes a correct store and fails each broken one", () =>
     Effect.gen(function* () {
       const { nothing, ...broken } = yield* failures
       assert.strictEqual(nothing, 0)

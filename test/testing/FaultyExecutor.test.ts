@@ -20,8 +20,8 @@ const cached = QueryCache.layer({ grace: "10 minutes", memoryTimeToLive: "1 minu
   Layer.provide([answers, CacheStore.layerNoop])
 )
 
-describe("a faulty executor", () => {
-  it.effect("fails, hangs and is late for the queries it is told to, and counts all", () =>
+describe("FaultyExecutor", () => {
+  it.effect("fails, hangs and delays the selected queries and counts all", () =>
     Effect.gen(function* () {
       const executor = yield* QueryExecutor.QueryExecutor
       const faults = yield* FaultyExecutor.FaultyExecutor
@@ -33,7 +33,7 @@ describe("a faulty executor", () => {
       assert.isTrue(
         (yield* Effect.forkChild(executor.query(total, {}), { startImmediately: true })).pollUnsafe() === undefined
       )
-      yield* faults.inject(Fault.late("1 second"), { operations: ["set"] })
+      yield* faults.inject(Fault.delay("1 second"), { operations: ["set"] })
       const late = yield* Effect.forkChild(executor.mutate(set, { shop: 1, price: 1 }), { startImmediately: true })
       yield* TestClock.adjust("999 millis")
       assert.isUndefined(late.pollUnsafe())
@@ -51,7 +51,7 @@ describe("a faulty executor", () => {
     }).pipe(Effect.provide(Layer.provide(FaultyExecutor.layer, answers)))
   )
 
-  it.effect("below a cache: shows one load for readers at once, and an outage that nobody notices", () =>
+  it.effect("counts one load for concurrent readers and hides an outage below a cache", () =>
     Effect.gen(function* () {
       const executor = yield* QueryExecutor.QueryExecutor
       const database = yield* FaultyExecutor.FaultyExecutor

@@ -93,10 +93,10 @@ const test = (
     }).pipe(Effect.provide(overMemory))
   )
 
-describe("a faulty store", () => {
+describe("FaultyStore", () => {
   test("fails as often as it is told, and carries nothing out", (store, faults) =>
     Effect.gen(function* () {
-      yield* faults.inject(FaultyStore.fails, { operations: ["set", "stats"], times: 2 })
+      yield* faults.inject(FaultyStore.unavailable, { operations: ["set", "stats"], times: 2 })
       const error = yield* Effect.flip(store.set(item))
       assert.deepStrictEqual([error._tag, error.operation], ["CacheStoreError", "set"])
       assert.strictEqual((yield* store.get("k", ["a"], 0)).entry, undefined)
@@ -106,7 +106,7 @@ describe("a faulty store", () => {
 
   test("loses an answer after it has carried the operation out", (store, faults) =>
     Effect.gen(function* () {
-      yield* faults.inject(Fault.after(FaultyStore.fails), { times: 1 })
+      yield* faults.inject(Fault.after(FaultyStore.unavailable), { times: 1 })
       yield* Effect.flip(store.set(item))
       assert.strictEqual((yield* store.get("k", ["a"], 0)).entry?.value, "0123456789")
     }))
@@ -114,8 +114,8 @@ describe("a faulty store", () => {
   test("is late by the clock of the test, before the operation or after it", (store, faults) =>
     Effect.gen(function* () {
       for (const [fault, kept] of [
-        [Fault.late("80 millis"), 0],
-        [Fault.after(Fault.late("80 millis")), 1]
+        [Fault.delay("80 millis"), 0],
+        [Fault.after(Fault.delay("80 millis")), 1]
       ] as const) {
         yield* store.clear
         const stamp = (yield* store.stamp(["a"], 0))!
@@ -152,10 +152,10 @@ describe("a faulty store", () => {
   test("answers damaged entries, one by one and many at once", (store, faults) =>
     Effect.gen(function* () {
       yield* store.set(item)
-      yield* faults.inject(FaultyStore.damages())
+      yield* faults.inject(FaultyStore.corrupt())
       assert.strictEqual((yield* store.get("k", ["a"], 0)).entry?.value, "01234")
       assert.strictEqual((yield* store.get("none", ["a"], 0)).entry, undefined)
-      yield* faults.inject(FaultyStore.damages(() => "{"))
+      yield* faults.inject(FaultyStore.corrupt(() => "{"))
       const found = yield* store.getMany([{ key: "k", watched: ["a"] }], 0)
       assert.strictEqual(found[0]?.entry?.value, "{")
       assert.strictEqual((yield* store.stats).entries, 1)
@@ -192,25 +192,25 @@ describe("a faulty store", () => {
     }))
 })
 
-describe("a cache over a faulty store", () => {
+describe("QueryCache over a FaultyStore", () => {
   const cached = QueryCache.layer({ memoryTimeToLive: 0 }).pipe(
     Layer.provideMerge(overMemory),
     Layer.provide(QueryExecutor.layerTest({ price: () => 3 }))
   )
   const { price } = Kit.queries(Kit.control())
 
-  it.effect("answers from the source while the store is late or damaged, and from the store afterwards", () =>
+  it.effect("reads the database while the store is slow or corrupt, and the store afterwards", () =>
     Effect.gen(function* () {
       const cache = yield* QueryCache.QueryCache
       const faults = yield* FaultyStore.FaultyStore
       const get = Effect.map(cache.get(price, { shop: 1 }), ({ level, value }) => [level, value])
-      yield* faults.inject(Fault.late("1 hour"), { times: 1 })
+      yield* faults.inject(Fault.delay("1 hour"), { times: 1 })
       const fiber = yield* Effect.forkChild(get, { startImmediately: true })
       yield* TestClock.adjust("50 millis")
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["source", 3])
       yield* get
       assert.deepStrictEqual(yield* get, ["store", 3])
-      yield* faults.inject(FaultyStore.damages(() => "{"))
+      yield* faults.inject(FaultyStore.corrupt(() => "{"))
       assert.deepStrictEqual(yield* get, ["source", 3])
       yield* faults.heal
       assert.deepStrictEqual(yield* get, ["store", 3])
