@@ -112,6 +112,7 @@ export const defaultDeadlines: HookRunner.Deadlines = {
   ToolUse: "10 millis",
   Answer: "10 millis",
   Compaction: "10 millis",
+  Interruption: "10 millis",
   SessionEnd: "500 millis"
 }
 

@@ -9,9 +9,13 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { canonicalJson } from "../internal/canonicalJson.ts"
+import { sha256 } from "../internal/sha256.ts"
 import type { HookEvent, SessionSource, ToolCall } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 import { projectVariables } from "./internal/projectVariables.ts"
+import * as Outcome from "./internal/toolOutcome.ts"
+import * as PromptOrigin from "./PromptOrigin.ts"
 
 /**
  * The agent's name in keys.
@@ -42,6 +46,10 @@ export interface Dialect {
   readonly title: string
   /** Its tools that change the files they are given. */
   readonly changingTools: ReadonlySet<string>
+  /** Whether a tool did what it was asked to, from its response, and its status where the event has one. */
+  readonly outcome: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
+  /** The files that a tool was given, where its input names none in a field of its own. */
+  readonly files?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
 }
 
 /**
@@ -67,11 +75,14 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-h
 const lenient = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
   Schema.optional(schema.pipe(Schema.catchDecoding(() => Effect.succeed(Option.none<S["Type"]>()))))
 
-/** Two of them, with what kind of event it is, fit into the key of an event. */
-const Id = Schema.String.check(Schema.isBetweenLength(1, 96))
+/** An id is stored as part of a hash, whatever its length. */
+const Id = Schema.String.check(Schema.isMinLength(1))
+
+/** As long as the tables allow: it has a column of its own. */
+const SessionId = Schema.String.check(Schema.isBetweenLength(1, 255))
 
 const Common = {
-  session_id: Id,
+  session_id: SessionId,
   cwd: Schema.String.check(Schema.isBetweenLength(1, 4096)),
   prompt_id: lenient(Id)
 }
@@ -79,12 +90,15 @@ const Common = {
 const ToolFields = {
   tool_name: Schema.String.check(Schema.isBetweenLength(1, 256)),
   tool_input: Schema.optional(Schema.Unknown),
-  tool_use_id: lenient(Id)
+  tool_response: Schema.optional(Schema.Unknown),
+  tool_use_id: lenient(Id),
+  tool_call_id: lenient(Id),
+  status: lenient(Schema.String)
 }
 
 const DurationMs = lenient(Schema.Natural)
 
-const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: Id })
+const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: SessionId })
 
 /** Made when such an event comes: a hook process sees one of them. */
 const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
@@ -101,7 +115,7 @@ const wire = {
   })),
   PostToolBatch: event(() => ({
     ...Common,
-    tool_calls: Schema.Array(Schema.Struct({ ...ToolFields, tool_response: Schema.optional(Schema.Unknown) }))
+    tool_calls: Schema.Array(Schema.Struct(ToolFields))
   })),
   Stop: event(() => ({ ...Common, last_assistant_message: lenient(Schema.String) })),
   SubagentStop: event(() => ({
@@ -112,7 +126,8 @@ const wire = {
   })),
   PreCompact: event(() => ({ ...Common, trigger: lenient(Schema.String) })),
   PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
-  SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String) }))
+  Interrupt: event(() => Common),
+  SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String), timestamp: lenient(Schema.String) }))
 } as const
 
 /**
@@ -121,7 +136,7 @@ const wire = {
  * @category constants
  * @since 0.1.0
  */
-export const events: ReadonlyArray<string> = Object.keys(wire)
+export const events: ReadonlyArray<string> = Object.keys(wire).filter((name) => name !== "Interrupt")
 
 /** Events that exist and that memory has no use for. */
 const ignored = new Set([
@@ -136,7 +151,9 @@ const ignored = new Set([
   "Notification",
   "PermissionDenied",
   "PermissionRequest",
+  "PostModelRequest",
   "PostModelSwitch",
+  "PreModelRequest",
   "PreModelSwitch",
   "PreToolUse",
   "Setup",
@@ -155,14 +172,10 @@ const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume"
 const toSource = (source: string | undefined): SessionSource =>
   source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+const { isRecord, toldLength } = Outcome
 
 /** The fields of a tool's input that say best what was done, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
-
-/** How much of what a tool was given or said is told: enough to see a secret whole before it is taken out. */
-const toldLength = 8_000
 
 const subject = (input: unknown): string => {
   if (!isRecord(input)) return ""
@@ -187,73 +200,104 @@ const files = (input: unknown): ReadonlyArray<string> =>
 const claude: Dialect = {
   agent,
   title: "Claude Code",
-  changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"])
+  changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"]),
+  outcome: Outcome.ofClaude
+}
+
+/** The memory's own tools, in the spellings of the agents: what they answer is stored already. */
+const ownTool = /^mcp_{1,2}(?:plugin_)?athena(?:[-_]?hooks)?(?![a-z])/i
+
+interface WireCall {
+  readonly tool_name: string
+  readonly tool_input?: unknown
+  readonly tool_response?: unknown
+  readonly tool_use_id?: string | undefined
+  readonly tool_call_id?: string | undefined
+  readonly status?: string | undefined
+  readonly duration_ms?: number | undefined
 }
 
 const toolCall = (
-  call: {
-    readonly tool_name: string
-    readonly tool_input?: unknown
-    readonly tool_use_id?: string | undefined
-    readonly duration_ms?: number | undefined
-  },
-  error: string | undefined,
-  { changingTools }: Dialect
-): ToolCall => ({
-  id: call.tool_use_id,
-  tool: call.tool_name,
-  subject: subject(call.tool_input),
-  outcome: error === undefined ? "success" : "failure",
-  error,
-  durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
-  files: files(call.tool_input),
-  changes: changingTools.has(call.tool_name)
-})
-
-/** A batch tells of a failed call only in the text of its answer. */
-const batchError = (response: unknown): string | undefined => {
-  if (typeof response !== "string") return undefined
-  const told = response.slice(0, toldLength)
-  const toolError = /^<tool_use_error>([^]*)/.exec(told)?.[1]
-  if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
-  return /^[A-Za-z]{1,40}(?::[^\s]{1,200})? hook error: /.test(told) ? told : undefined
+  call: WireCall,
+  outcome: Outcome.ToolOutcome,
+  cwd: string,
+  { changingTools, files: filesOf }: Dialect
+): ToolCall => {
+  const { tool_input: input, tool_name: tool } = call
+  const found = filesOf?.(tool, input, cwd) ?? []
+  return {
+    // An agent that sends both makes the other one anew for each event.
+    id: call.tool_call_id ?? call.tool_use_id,
+    earlierId: call.tool_use_id,
+    tool,
+    inputHash: sha256(`${tool}\n${canonicalJson(input)}`),
+    subject: subject(input),
+    outcome: outcome.outcome,
+    error: outcome.outcome === "failure" ? outcome.error : undefined,
+    durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
+    files: found.length > 0 ? found : files(input),
+    changes: changingTools.has(tool) || found.length > 0
+  }
 }
 
-/** The agent tells itself of a background command by a prompt that no person wrote. */
-const isNotification = (prompt: string): boolean => prompt.startsWith("<task-notification>")
+/** The uses of tools, but for those of the memory's own. */
+const toolUse = <Call extends WireCall>(
+  body: { readonly prompt_id?: string | undefined },
+  session: Session,
+  dialect: Dialect,
+  calls: ReadonlyArray<Call>,
+  outcome: (call: Call) => Outcome.ToolOutcome
+): HookEvent => {
+  const others = calls.filter((call) => !ownTool.test(call.tool_name))
+  return others.length === 0 && calls.length > 0
+    ? { _tag: "Ignored", ...session, name: "memory's own tool" }
+    : {
+        _tag: "ToolUse",
+        ...session,
+        promptId: body.prompt_id,
+        calls: others.map((call) => toolCall(call, outcome(call), session.cwd, dialect))
+      }
+}
+
+interface Session {
+  readonly agent: string
+  readonly sessionId: string
+  readonly cwd: string
+}
+
+/** A prompt with whose words it is; one without any, such as a picture alone, says nothing. */
+const promptOf = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
+  if (text.trim() === "") return { _tag: "Ignored", ...session, name: "empty prompt" }
+  const words = PromptOrigin.personsWords(text)
+  return {
+    _tag: "Prompt",
+    ...session,
+    promptId: body.prompt_id,
+    text: words ?? text,
+    fromPerson: words !== undefined
+  }
+}
+
+const millisOf = (timestamp: string | undefined): number | undefined => {
+  const millis = timestamp === undefined ? Number.NaN : Date.parse(timestamp)
+  return Number.isNaN(millis) ? undefined : millis
+}
 
 type Decoded = { readonly [K in keyof typeof wire]: (typeof wire)[K]["Type"] }
 
 const toEvent: {
-  readonly [K in keyof typeof wire]: (
-    body: Decoded[K],
-    session: { readonly agent: string; readonly sessionId: string; readonly cwd: string },
-    dialect: Dialect
-  ) => HookEvent
+  readonly [K in keyof typeof wire]: (body: Decoded[K], session: Session, dialect: Dialect) => HookEvent
 } = {
   SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
-  UserPromptSubmit: (body, session) => ({
-    _tag: "Prompt",
-    ...session,
-    promptId: body.prompt_id,
-    text: body.prompt,
-    fromPerson: !isNotification(body.prompt)
-  }),
-  PostToolUse: (body, session, dialect) => ({
-    _tag: "ToolUse",
-    ...session,
-    calls: [toolCall(body, undefined, dialect)]
-  }),
-  PostToolUseFailure: (body, session, dialect) => ({
-    _tag: "ToolUse",
-    ...session,
-    calls: [toolCall(body, body.error ?? "failed", dialect)]
-  }),
-  PostToolBatch: (body, session, dialect) => ({
-    _tag: "ToolUse",
-    ...session,
-    calls: body.tool_calls.map((call) => toolCall(call, batchError(call.tool_response), dialect))
-  }),
+  UserPromptSubmit: (body, session) => promptOf(body, session, body.prompt),
+  PostToolUse: (body, session, dialect) =>
+    toolUse(body, session, dialect, [body], (call) => dialect.outcome(call.tool_name, call.tool_response)),
+  PostToolUseFailure: (body, session, dialect) =>
+    toolUse(body, session, dialect, [body], ({ error }) => Outcome.failure(error ?? "failed")),
+  PostToolBatch: (body, session, dialect) =>
+    toolUse(body, session, dialect, body.tool_calls, (call) =>
+      dialect.outcome(call.tool_name, call.tool_response, call.status)
+    ),
   Stop: (body, session) => ({
     _tag: "Answer",
     ...session,
@@ -286,10 +330,12 @@ const toEvent: {
     trigger: body.trigger ?? "manual",
     summary: body.compact_summary ?? ""
   }),
+  Interrupt: (body, session) => ({ _tag: "Interruption", ...session, promptId: body.prompt_id }),
   SessionEnd: (body, session) => ({
     _tag: "SessionEnd",
     ...session,
     promptId: body.prompt_id,
+    at: millisOf(body.timestamp),
     reason: body.reason ?? "other"
   })
 }

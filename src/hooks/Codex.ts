@@ -1,6 +1,7 @@
 /**
  * The adapter for Codex CLI, which speaks as Claude Code does, with some differences: a prompt is known by its `turn_id`,
- * a tool that fails is not told of, and an answer with a field that it does not know is refused as a whole.
+ * of how a command ended it mostly reports nothing, a patch names its files in its text, and an answer with a field that
+ * it does not know is refused as a whole.
  *
  * @since 0.1.0
  */
@@ -8,7 +9,9 @@ import * as Effect from "effect/Effect"
 import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
+import { patchFiles } from "./internal/patchFiles.ts"
 import { projectVariables } from "./internal/projectVariables.ts"
+import * as Outcome from "./internal/toolOutcome.ts"
 
 /**
  * The agent's name in keys.
@@ -31,7 +34,9 @@ export const events: ReadonlyArray<string> = [
   "Stop",
   "SubagentStop",
   "PreCompact",
-  "PostCompact"
+  "PostCompact",
+  "Interrupt",
+  "SessionEnd"
 ]
 
 /**
@@ -42,7 +47,24 @@ export const events: ReadonlyArray<string> = [
  */
 export const projectVariable: string | undefined = projectVariables.codex
 
-const dialect: ClaudeCode.Dialect = { agent, title: "Codex", changingTools: new Set(["apply_patch"]) }
+const patchFields = ["command", "input", "patch", "cmd"]
+
+/** A patch comes by a tool of its own, or in a command that applies it. */
+const patchOf = (tool: string, input: unknown): string => {
+  const texts = Outcome.isRecord(input)
+    ? patchFields.map((name) => input[name]).map((value) => (Array.isArray(value) ? value.join("\n") : value))
+    : [input]
+  const patch = texts.find((text) => typeof text === "string" && text.includes("*** Begin Patch"))
+  return typeof patch === "string" && (tool === "apply_patch" || /(?:^|[\s;&|])apply_?patch\b/.test(patch)) ? patch : ""
+}
+
+const dialect: ClaudeCode.Dialect = {
+  agent,
+  title: "Codex",
+  changingTools: new Set(["apply_patch"]),
+  outcome: Outcome.ofCodex,
+  files: (tool, input, cwd) => patchFiles(patchOf(tool, input), cwd)
+}
 
 const withPromptId = (body: unknown): unknown =>
   typeof body === "object" && body !== null && "turn_id" in body ? { prompt_id: body.turn_id, ...body } : body

@@ -10,6 +10,7 @@ import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 import { projectVariables } from "./internal/projectVariables.ts"
+import * as Outcome from "./internal/toolOutcome.ts"
 
 /**
  * The agent's name in keys.
@@ -21,47 +22,37 @@ export const agent = "gemini-cli"
 
 type Body = Readonly<Record<string, unknown>>
 
-const failureOf = (response: unknown): string | undefined => {
-  if (typeof response !== "object" || response === null || !("error" in response)) return undefined
-  const { error } = response
-  if (error === undefined || error === null || error === "") return undefined
-  if (typeof error === "string") return error
-  return typeof error === "object" && "message" in error ? String(error.message) : "failed"
-}
-
 /** Two uses of a tool at the same moment are told apart by what they were given. */
 const toolUseId = ({ timestamp, tool_input: input, tool_name: tool }: Body): string | undefined =>
   typeof timestamp === "string" ? `${timestamp}-${fnv1a(`${String(tool)} ${JSON.stringify(input)}`)}` : undefined
 
-const afterTool = (body: Body): Body => {
-  const error = failureOf(body["tool_response"])
-  return {
-    hook_event_name: error === undefined ? "PostToolUse" : "PostToolUseFailure",
-    tool_use_id: toolUseId(body),
-    error
-  }
-}
+/** The context of a hook, which the model may repeat. */
+const hookContext = /<hook_context>[^]*?<\/hook_context>|&lt;hook_context&gt;[^]*?&lt;\/hook_context&gt;/g
+
+const withoutContext = (text: unknown): unknown =>
+  typeof text === "string" && text.includes("hook_context") ? text.replace(hookContext, "").trim() : text
 
 /** Each event in the words of Claude Code. */
 const translations: Readonly<Record<string, (body: Body) => Body>> = {
   SessionStart: () => ({}),
   BeforeAgent: ({ timestamp }) => ({ hook_event_name: "UserPromptSubmit", prompt_id: timestamp }),
-  AfterTool: afterTool,
+  AfterTool: (body) => ({ hook_event_name: "PostToolUse", tool_use_id: toolUseId(body) }),
   AfterAgent: ({ prompt_response: answer, timestamp }) => ({
     hook_event_name: "Stop",
-    last_assistant_message: answer,
+    last_assistant_message: withoutContext(answer),
     prompt_id: timestamp
   }),
-  PreCompress: ({ timestamp }) => ({ hook_event_name: "PreCompact", prompt_id: timestamp }),
   SessionEnd: () => ({})
 }
 
+/** `PreCompress` comes before every request to the model, long before anything is compressed. */
 const ignored: ReadonlySet<unknown> = new Set([
   "AfterModel",
   "BeforeModel",
   "BeforeTool",
   "BeforeToolSelection",
-  "Notification"
+  "Notification",
+  "PreCompress"
 ])
 
 /**
@@ -80,7 +71,12 @@ export const events: ReadonlyArray<string> = Object.keys(translations)
  */
 export const projectVariable: string | undefined = projectVariables.gemini
 
-const dialect: ClaudeCode.Dialect = { agent, title: "Gemini CLI", changingTools: new Set(["replace", "write_file"]) }
+const dialect: ClaudeCode.Dialect = {
+  agent,
+  title: "Gemini CLI",
+  changingTools: new Set(["edit", "replace", "write_file"]),
+  outcome: Outcome.ofGemini
+}
 
 /** An event of Claude Code that Gemini CLI does not have is unknown, as any other name is. */
 const translated = (body: Body): Body => {
@@ -111,7 +107,8 @@ const answer = (hookEventName: string, { context, message }: HookOutput): string
 
 /**
  * The answer as Gemini CLI takes it: always a JSON object, with context only where context does no harm, and a message
- * only where its user is looking.
+ * only where its user is looking. The context of a start does harm: without a terminal it is put before the prompt, and
+ * a session that is taken up again has lost that prompt.
  *
  * @category conversions
  * @since 0.1.0
@@ -119,7 +116,7 @@ const answer = (hookEventName: string, { context, message }: HookOutput): string
 export const encode = (event: HookEvent, output: HookOutput): string => {
   switch (event._tag) {
     case "SessionStart":
-      return answer("SessionStart", output)
+      return answer("SessionStart", { ...output, context: undefined })
     case "Prompt":
       return answer("BeforeAgent", output)
     default:

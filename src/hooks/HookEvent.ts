@@ -10,7 +10,7 @@
 interface InSession {
   /** The agent's name, for example `claude-code`. It is part of every event's key. */
   readonly agent: string
-  /** 1 to 96 characters. */
+  /** 1 to 255 characters. */
   readonly sessionId: string
   /** Where the agent is now. It wanders: the project of a session is that of its first event. */
   readonly cwd: string
@@ -44,6 +44,7 @@ export interface SessionStart extends InSession {
 export interface Prompt extends InSession {
   readonly _tag: "Prompt"
   readonly promptId: string | undefined
+  /** A person's words where there are any, without what the agent's program put before them. */
   readonly text: string
   /** `false` where the agent itself speaks, for example to say that a background command has finished. */
   readonly fromPerson: boolean
@@ -56,12 +57,20 @@ export interface Prompt extends InSession {
  * @since 0.1.0
  */
 export interface ToolCall {
-  /** The agent's id of this use; the same use told twice is stored once. */
+  /**
+   * The agent's id of this use. Some providers number their ids anew at each turn, so it names the use only together with
+   * the turn and with what the tool was given.
+   */
   readonly id: string | undefined
+  /** The id under which earlier releases stored this use, where that was another. */
+  readonly earlierId: string | undefined
   readonly tool: string
+  /** The hash of the tool's name and input: the same in all events that report this use. */
+  readonly inputHash: string
   /** What was done, in a line: the command, the file, the pattern. */
   readonly subject: string
-  readonly outcome: "success" | "failure"
+  /** `unknown` where the agent does not report it. */
+  readonly outcome: "success" | "failure" | "unknown"
   /** What went wrong. */
   readonly error: string | undefined
   /** In milliseconds. */
@@ -79,6 +88,7 @@ export interface ToolCall {
  */
 export interface ToolUse extends InSession {
   readonly _tag: "ToolUse"
+  readonly promptId: string | undefined
   readonly calls: ReadonlyArray<ToolCall>
 }
 
@@ -111,6 +121,17 @@ export interface Compaction extends InSession {
 }
 
 /**
+ * The user has interrupted the agent. The answer must be empty, and soon.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Interruption extends InSession {
+  readonly _tag: "Interruption"
+  readonly promptId: string | undefined
+}
+
+/**
  * The session is over. The answer must be empty, and soon.
  *
  * @category models
@@ -119,6 +140,8 @@ export interface Compaction extends InSession {
 export interface SessionEnd extends InSession {
   readonly _tag: "SessionEnd"
   readonly promptId: string | undefined
+  /** When the agent says that it happened, in milliseconds since 1970. */
+  readonly at: number | undefined
   readonly reason: string
 }
 
@@ -139,4 +162,4 @@ export interface Ignored extends InSession {
  * @category models
  * @since 0.1.0
  */
-export type HookEvent = SessionStart | Prompt | ToolUse | Answer | Compaction | SessionEnd | Ignored
+export type HookEvent = SessionStart | Prompt | ToolUse | Answer | Compaction | Interruption | SessionEnd | Ignored

@@ -6,23 +6,37 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
-import { fnv1a } from "../internal/fnv1a.ts"
 import { preview } from "../internal/text.ts"
+import * as CompactionSummary from "../memory/CompactionSummary.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
 import { stamp } from "../memory/internal/stamp.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import type { MemoryError } from "../memory/MemoryError.ts"
-import type { MemoryEvent } from "../memory/MemoryEvent.ts"
+import { maxContentLength, type MemoryEvent } from "../memory/MemoryEvent.ts"
 import * as Relevance from "../memory/Relevance.ts"
 import type { Session } from "../memory/Session.ts"
 import * as ContextText from "./ContextText.ts"
 import { EventSink } from "./EventSink.ts"
-import type { Answer, Compaction, HookEvent, Prompt, SessionEnd, SessionStart, ToolCall, ToolUse } from "./HookEvent.ts"
+import type {
+  Answer,
+  Compaction,
+  HookEvent,
+  Interruption,
+  Prompt,
+  SessionEnd,
+  SessionStart,
+  ToolCall,
+  ToolUse
+} from "./HookEvent.ts"
 import * as HookOutput from "./HookOutput.ts"
+import { agentContext } from "./internal/agentContext.ts"
+import * as EventKey from "./internal/eventKey.ts"
+import * as PromptOrigin from "./PromptOrigin.ts"
 import * as Redaction from "./Redaction.ts"
 import * as Repository from "./Repository.ts"
 
@@ -122,26 +136,10 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
  * end in such a half, so its end is left out.
  */
 const storedText = (text: string, length: number = storedLength): string => {
-  const read = Redaction.redact(text.slice(0, readLength).trim())
-  const clean = text.length > readLength ? read.slice(0, -margin) : read
-  return preview(clean, length)
+  const read = Math.max(readLength, length + margin)
+  const clean = Redaction.redact(text.slice(0, read).trim())
+  return preview(text.length > read ? clean.slice(0, -margin) : clean, length)
 }
-
-/** What makes an event the same when it is told again; none where neither the agent nor the delivery has an id. */
-const key = (
-  event: HookEvent,
-  { deliveryId }: HookOptions,
-  kind: string,
-  id: string | undefined,
-  index: number = 0
-): string | undefined => {
-  const named = id ?? (deliveryId === undefined ? undefined : `delivery:${deliveryId}:${index}`)
-  return named === undefined ? undefined : `${event.agent}:${kind}:${event.sessionId}:${named}`
-}
-
-/** An agent answers a prompt more than once: what it says tells the answers apart. */
-const withText = (id: string | undefined, text: string): string | undefined =>
-  id === undefined ? undefined : `${id}:${fnv1a(text)}`
 
 const common = (event: HookEvent, current: Session) => ({
   projectId: current.project.id,
@@ -193,41 +191,101 @@ const remember = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwait
         Effect.catch((error) => Effect.succeed(`what was told is not remembered: ${error.message}`))
       )
 
+/**
+ * Stands among the memories that a session was shown for the context of its start as a whole: no memory has this id. It
+ * goes where they go, when the session's context is lost.
+ */
+const startContext = Number.MAX_SAFE_INTEGER
+
+/** How many memories the context of a start has at most. */
+const maxStart = 7
+
+/** How many more are read because some are not worth telling. */
+const spare = 33
+
+/**
+ * Whether a memory is worth telling unasked: not what an agent's program wrote, also where an earlier release stored it
+ * as a prompt, and not that a session ended or that a compaction began.
+ */
+const isWorthTelling = ({ content, type }: { readonly type: string; readonly content: string }): boolean => {
+  switch (type) {
+    case "notification":
+    case "session_end":
+      return false
+    case "compaction":
+      return !content.startsWith("context is compacted (")
+    case "user_question":
+      return !PromptOrigin.isGenerated(content)
+    default:
+      return true
+  }
+}
+
+/** What a session is told at its start. `continues` where it still has what was said and shown before. */
+const startSections = (
+  sessionId: string,
+  current: Session,
+  continues: { readonly said: boolean; readonly shown: boolean }
+) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const shown = new Set(continues.shown ? yield* memory.getShown(sessionId) : [])
+    const goals = yield* memory.getActiveGoals(current.project.id)
+    const active = yield* memory.getActiveMemories(current.project.id, {
+      limit: Math.min(maxStart + spare + shown.size, 100),
+      worktreePath: current.worktreePath,
+      exceptSession: continues.said ? sessionId : undefined
+    })
+    const memories = active.items.filter((item) => !shown.has(item.id) && isWorthTelling(item)).slice(0, maxStart)
+    const sections: ReadonlyArray<ContextText.Section> = [
+      {
+        title: `Active goals of the project ${current.project.name}:`,
+        lines: shown.size > 0 ? [] : goals.goals.map(ContextText.goalLine)
+      },
+      {
+        title: `What is remembered of the project ${current.project.name} (times in UTC):`,
+        lines: memories.map(ContextText.memoryLine)
+      }
+    ]
+    return { memories: memories.map(({ id }) => id), sections }
+  })
+
+/**
+ * Brings what the session was shown up to date with what its context still holds. A fork has its parent's context, but
+ * names no parent: it is taken to be the session that was last active in the worktree.
+ */
+const carryOver = (event: SessionStart, isNew: boolean) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    switch (event.source) {
+      case "startup":
+        return { said: false, shown: false }
+      case "fork":
+        if (isNew) yield* memory.inheritShown(event.sessionId)
+        return { said: true, shown: true }
+      case "resume": {
+        const { survivesResume } = agentContext(event.agent)
+        if (!survivesResume) yield* memory.forgetShown(event.sessionId)
+        return { said: true, shown: survivesResume }
+      }
+      case "compact":
+      case "clear":
+        yield* memory.forgetShown(event.sessionId)
+        return { said: false, shown: false }
+    }
+  })
+
 /** Tells the agent what matters, and remembers what it was told. */
 const sessionStart = (event: SessionStart, options: HookOptions) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
+    const isNew = event.source === "fork" && Option.isNone(yield* memory.getSession(event.sessionId))
     const current = yield* session(event, options)
-    // A compacted session has lost what it was told; one that is taken up again still has it.
-    if (event.source === "compact") yield* memory.forgetShown(event.sessionId)
-    const shown = new Set(event.source === "resume" ? yield* memory.getShown(event.sessionId) : [])
-    const goals = yield* memory.getActiveGoals(current.project.id)
-    const active = yield* memory.getActiveMemories(current.project.id, {
-      limit: 7 + Math.min(shown.size, 93),
-      worktreePath: current.worktreePath,
-      // A session that is taken up again still has what it said itself.
-      exceptSession: event.source === "resume" ? event.sessionId : undefined
-    })
-    const memories = active.items.filter((item) => !shown.has(item.id)).slice(0, 7)
-    const knowsGoals = event.source === "resume" && shown.size > 0
-    const { text, used } = ContextText.fit(
-      [
-        {
-          title: `Active goals of the project ${current.project.name}:`,
-          lines: knowsGoals ? [] : goals.goals.map(ContextText.goalLine)
-        },
-        {
-          title: `What is remembered of the project ${current.project.name} (times in UTC):`,
-          lines: memories.map(ContextText.memoryLine)
-        }
-      ],
-      options.startTokens ?? 2_000
-    )
-    const notice = yield* remember(
-      event.sessionId,
-      memories.slice(0, used[1]).map((item) => item.id),
-      options
-    )
+    const continues = yield* carryOver(event, isNew)
+    if (agentContext(event.agent).start === "firstPrompt") return HookOutput.empty
+    const { memories, sections } = yield* startSections(event.sessionId, current, continues)
+    const { text, used } = ContextText.fit(sections, options.startTokens ?? 2_000)
+    const notice = yield* remember(event.sessionId, memories.slice(0, used[1]), options)
     return { ...HookOutput.context(text), notice }
   })
 
@@ -235,42 +293,56 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
 const isRelevant = (memory: FoundMemory, terms: number): boolean =>
   memory.matchedTerms >= Math.min(2, terms) && memory.matchedTerms / terms >= 0.25
 
-/** That a tool once worked is worth recalling by search, but not by itself. */
-const isTelling = (memory: FoundMemory): boolean => memory.type !== "tool_execution" || memory.outcome !== "success"
+/** That a tool once worked, or may have, is worth recalling by search, but not by itself. */
+const isTelling = (memory: FoundMemory): boolean =>
+  isWorthTelling(memory) && (memory.type !== "tool_execution" || memory.outcome === "failure")
 
-const remind = (event: Prompt, current: Session, options: HookOptions) =>
+/** What is remembered of what a prompt is about, and was not shown yet. */
+const reminders = (event: Prompt, current: Session, shown: ReadonlySet<number>, options: HookOptions) =>
   Effect.gen(function* () {
-    const memory = yield* MemoryBridge
     const terms = Relevance.terms(event.text)
-    if (terms.length === 0) return { output: HookOutput.empty, told: [] }
+    if (terms.length === 0) return []
+    const memory = yield* MemoryBridge
     const { results } = yield* memory.searchMemories(current.project.id, event.text, {
       limit: 30,
       fragments: false,
       exceptSession: event.sessionId
     })
-    const shown = new Set(yield* memory.getShown(event.sessionId))
-    const fresh = results
+    return results
       .filter((result) => !shown.has(result.id) && isRelevant(result, terms.length) && isTelling(result))
       .slice(0, options.reminders ?? 3)
-    const { text, used } = ContextText.fit(
-      [{ title: `Remembered of earlier sessions (times in UTC):`, lines: fresh.map(ContextText.memoryLine) }],
-      options.promptTokens ?? 500
-    )
-    return { output: HookOutput.context(text), told: fresh.slice(0, used[0]).map((result) => result.id) }
   })
 
-/** Notifications share the id of the prompt before them, so they are told apart by what they say. */
-const promptKey = (event: Prompt, options: HookOptions): string | undefined =>
-  event.fromPerson
-    ? key(event, options, "prompt", event.promptId)
-    : key(event, options, "notification", fnv1a(event.text))
+const remind = (event: Prompt, current: Session, options: HookOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const shown = new Set(yield* memory.getShown(event.sessionId))
+    const isFirst = agentContext(event.agent).start === "firstPrompt" && !shown.has(startContext)
+    const start = isFirst
+      ? yield* startSections(event.sessionId, current, { said: true, shown: false })
+      : { memories: [], sections: [] }
+    const fresh = yield* reminders(event, current, new Set([...shown, ...start.memories]), options)
+    const { text, used } = ContextText.fit(
+      [
+        ...start.sections,
+        { title: `Remembered of earlier sessions (times in UTC):`, lines: fresh.map(ContextText.memoryLine) }
+      ],
+      (options.promptTokens ?? 500) + (isFirst ? (options.startTokens ?? 2_000) : 0)
+    )
+    const told = [
+      ...(isFirst ? [startContext] : []),
+      ...start.memories.slice(0, used[1]),
+      ...fresh.slice(0, used.at(-1)).map((result) => result.id)
+    ]
+    return { output: HookOutput.context(text), told: text === "" ? [] : told }
+  })
 
 /** Records the prompt, then reminds of what it is about. A prompt that can't be recorded is answered all the same. */
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
     const content = storedText(event.text)
     const draft = yield* stamp<Draft>({
-      key: promptKey(event, options),
+      ...EventKey.ofPrompt(event, options.deliveryId, content),
       type: event.fromPerson ? "user_question" : "notification",
       content,
       importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
@@ -296,18 +368,23 @@ const toolContent = (call: ToolCall): string => {
   return call.error === undefined ? what : `${what}\nfailed: ${storedText(call.error, errorLength)}`
 }
 
+const toolDraft = (event: ToolUse, options: HookOptions, call: ToolCall, index: number): Draft => {
+  const content = toolContent(call)
+  return {
+    ...EventKey.ofToolCall(event, call, options.deliveryId, index, content),
+    type: "tool_execution",
+    content,
+    outcome: call.outcome === "unknown" ? undefined : call.outcome,
+    durationMs: call.durationMs,
+    files: call.files.slice(0, 100),
+    filesChanged: call.changes && call.outcome !== "failure" ? call.files.length : 0,
+    importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
+  }
+}
+
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
-    const unstamped = event.calls.slice(0, 1_000).map((call, index): Draft => ({
-      key: key(event, options, "tool", call.id, index),
-      type: "tool_execution",
-      content: toolContent(call),
-      outcome: call.outcome,
-      durationMs: call.durationMs,
-      files: call.files.slice(0, 100),
-      filesChanged: call.changes && call.outcome === "success" ? call.files.length : 0,
-      importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
-    }))
+    const unstamped = event.calls.slice(0, 1_000).map((call, index) => toolDraft(event, options, call, index))
     const drafts = yield* Effect.forEach(unstamped, stamp)
     if (yield* isKept(event, options, drafts)) return HookOutput.empty
     const memory = yield* MemoryBridge
@@ -320,7 +397,7 @@ const answer = (event: Answer, options: HookOptions) => {
   const content = storedText(event.text)
   const helper = event.helperId !== undefined
   return recordOne(event, options, {
-    key: key(event, options, helper ? "helper" : "answer", withText(event.helperId ?? event.promptId, event.text)),
+    ...EventKey.ofAnswer(event, options.deliveryId),
     type: helper ? "subagent_message" : "assistant_message",
     content,
     importance: helper ? 0.5 : content.length < 40 ? 0.4 : 0.8
@@ -328,22 +405,35 @@ const answer = (event: Answer, options: HookOptions) => {
 }
 
 const compaction = (event: Compaction, options: HookOptions) => {
-  const done = event.summary !== undefined
+  const summary = event.summary === undefined ? undefined : CompactionSummary.parse(event.summary)
   return recordOne(event, options, {
-    key: key(event, options, done ? "compacted" : "compacting", withText(event.promptId, event.summary ?? "")),
+    ...EventKey.ofCompaction(event, summary?.text, options.deliveryId),
     type: "compaction",
-    content: done ? storedText(event.summary) : `context is compacted (${event.trigger.slice(0, 100)})`,
-    importance: done ? 0.8 : 0.2
+    content:
+      summary === undefined
+        ? `context is compacted (${event.trigger.slice(0, 100)})`
+        : storedText(summary.text, maxContentLength),
+    importance: summary === undefined ? 0.2 : 0.8
   })
 }
 
-const sessionEnd = (event: SessionEnd, options: HookOptions) =>
+const interruption = (event: Interruption, options: HookOptions) =>
   recordOne(event, options, {
-    key: key(event, options, "end", event.promptId),
-    type: "session_end",
-    content: `session ended (${event.reason.slice(0, 100)})`,
-    importance: 0.2
+    ...EventKey.ofInterruption(event, options.deliveryId),
+    type: "notification",
+    content: "the user interrupted the agent",
+    importance: 0.1
   })
+
+const sessionEnd = (event: SessionEnd, options: HookOptions) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    recordOne(event, options, {
+      ...EventKey.ofSessionEnd(event, options.deliveryId, now),
+      type: "session_end",
+      content: `session ended (${event.reason.slice(0, 100)})`,
+      importance: 0.2
+    })
+  )
 
 /**
  * Does what an event asks for and gives the answer.
@@ -366,6 +456,8 @@ export const handle = (
       return answer(event, options)
     case "Compaction":
       return compaction(event, options)
+    case "Interruption":
+      return interruption(event, options)
     case "SessionEnd":
       return sessionEnd(event, options)
     case "Ignored":

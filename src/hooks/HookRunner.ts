@@ -52,6 +52,7 @@ export const defaultDeadlines: Deadlines = {
   ToolUse: "3 seconds",
   Answer: "3 seconds",
   Compaction: "3 seconds",
+  Interruption: "1 second",
   SessionEnd: "1 second"
 }
 

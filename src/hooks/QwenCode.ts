@@ -9,6 +9,7 @@ import * as ClaudeCode from "./ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 import { projectVariables } from "./internal/projectVariables.ts"
+import * as Outcome from "./internal/toolOutcome.ts"
 
 /**
  * The agent's name in keys.
@@ -44,15 +45,17 @@ export const events: ReadonlyArray<string> = [
  */
 export const projectVariable: string | undefined = projectVariables.qwen
 
-const dialect: ClaudeCode.Dialect = { agent, title: "Qwen Code", changingTools: new Set(["edit", "write_file"]) }
+const dialect: ClaudeCode.Dialect = {
+  agent,
+  title: "Qwen Code",
+  changingTools: new Set(["edit", "replace", "write_file"]),
+  outcome: Outcome.ofQwen
+}
 
 const submitted = (body: unknown): string | undefined =>
   typeof body === "object" && body !== null && "submitted_prompt" in body && typeof body.submitted_prompt === "string"
     ? body.submitted_prompt
     : undefined
-
-const asSubmitted = (event: HookEvent, prompt: string | undefined): HookEvent =>
-  event._tag === "Prompt" ? { ...event, text: prompt ?? event.text, fromPerson: prompt !== undefined } : event
 
 /**
  * Reads what Qwen Code sent to a hook.
@@ -60,8 +63,13 @@ const asSubmitted = (event: HookEvent, prompt: string | undefined): HookEvent =>
  * @category conversions
  * @since 0.1.0
  */
-export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> =>
-  Effect.map(ClaudeCode.decodeDialect(dialect, body), (event) => asSubmitted(event, submitted(body)))
+export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> => {
+  const prompt = submitted(body)
+  if (prompt !== undefined) return ClaudeCode.decodeDialect(dialect, { ...(body as object), prompt })
+  return Effect.map(ClaudeCode.decodeDialect(dialect, body), (event) =>
+    event._tag === "Prompt" ? { ...event, fromPerson: false } : event
+  )
+}
 
 /**
  * The answer as Qwen Code takes it: it knows the fields that Claude Code's answer has.

@@ -142,6 +142,11 @@ export class MemoryBridge extends Context.Service<
     ) => Effect.Effect<void, MemoryError.MemoryError>
     /** Forgets what a session was shown: its context was compacted away. */
     readonly forgetShown: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
+    /**
+     * Counts as shown to a session, which is a fork, what the session that was last active in its worktree was shown and
+     * did itself. The session must have been opened.
+     */
+    readonly inheritShown: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
   }
 >()("athena-hooks/memory/MemoryBridge") {}
 
@@ -259,7 +264,9 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
           .mutate(SessionQueries.markShown, { sessionId: storable(sessionId), memoryIds })
           .pipe(verb("markShown")),
       forgetShown: (sessionId) =>
-        executor.mutate(SessionQueries.forgetShown, { sessionId: storable(sessionId) }).pipe(verb("forgetShown"))
+        executor.mutate(SessionQueries.forgetShown, { sessionId: storable(sessionId) }).pipe(verb("forgetShown")),
+      inheritShown: (sessionId) =>
+        executor.mutate(SessionQueries.inheritShown, { sessionId: storable(sessionId) }).pipe(verb("inheritShown"))
     })
   }
 )

@@ -8,12 +8,13 @@ import { MemoryId } from "./Memory.ts"
 import { IndexedPath, ProjectId } from "./Project.ts"
 
 /**
- * The longest content of an event, in UTF-16 units: 65,536.
+ * The longest content of an event, in UTF-16 units: 131,072. The longest texts are the summaries of compactions, which
+ * Claude Code limits to 20,000 tokens.
  *
  * @category defaults
  * @since 0.1.0
  */
-export const maxContentLength = 65_536
+export const maxContentLength = 131_072
 
 /**
  * The most events that one call records: 1,000.
@@ -26,6 +27,32 @@ export const maxBatch = 1_000
 const Path = Schema.String.check(Schema.isMaxLength(4096))
 const Ratio = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 
+const Key = Schema.String.check(Schema.isBetweenLength(1, 255))
+
+/**
+ * A key under which the event may be stored already, by an earlier release or by another delivery.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const EarlierKey = Schema.Struct({
+  /** 1 to 255 characters. */
+  key: Key,
+  /**
+   * How the content of the event that is stored under the key begins, at most 255 characters, where the key alone does
+   * not tell the two apart. A row whose content begins otherwise is another event.
+   */
+  beginsWith: Schema.optional(Schema.String.check(Schema.isMaxLength(255)))
+})
+
+/**
+ * A key under which the event may be stored already, by an earlier release or by another delivery.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type EarlierKey = typeof EarlierKey.Type
+
 /**
  * An event to record. NUL characters and lone surrogates, which databases refuse, are stored as U+FFFD.
  *
@@ -37,7 +64,9 @@ export const MemoryEvent = Schema.Struct({
    * What makes the event the same event when it is recorded again, 1 to 255 characters, unique in the database. A key
    * that is already stored changes nothing. A fresh UUIDv7 when absent.
    */
-  key: Schema.optional(Schema.String.check(Schema.isBetweenLength(1, 255))),
+  key: Schema.optional(Key),
+  /** Other keys under which the event may be stored; then it changes nothing either. At most 8. */
+  earlierKeys: Schema.optional(Schema.Array(EarlierKey).check(Schema.isMaxLength(8))),
   projectId: ProjectId,
   /** 1 to 255 characters. */
   sessionId: Schema.String.check(Schema.isBetweenLength(1, 255)),

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
 import type { HookEvent } from "../../src/hooks/HookEvent.ts"
 import * as HookOutput from "../../src/hooks/HookOutput.ts"
+import { sha256 } from "../../src/internal/sha256.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
 
 const decode = (name: string, more?: Readonly<Record<string, unknown>>): HookEvent =>
@@ -31,7 +32,11 @@ describe("ClaudeCode", () => {
     assert.deepStrictEqual(calls(decode("PostToolUse.Edit")), [
       {
         id: "toolu_01Fixture0000000000001",
+        earlierId: "toolu_01Fixture0000000000001",
         tool: "Edit",
+        inputHash: sha256(
+          `Edit\n{"file_path":"/home/dev/project/src/x.ts","new_string":"x = 2","old_string":"x = 1","replace_all":false}`
+        ),
         subject: "/home/dev/project/src/x.ts",
         outcome: "success",
         error: undefined,

@@ -35,6 +35,10 @@ const fields: Readonly<Record<string, object>> = {
   PostToolBatch: { tool_calls: [] }
 }
 
+/** Gemini CLI loses the prompt of a session whose start had context. */
+const takesContext = (adapter: HookAdapter, event: HookEvent): boolean =>
+  event._tag === "Prompt" || (event._tag === "SessionStart" && adapter !== gemini)
+
 describe("HookAdapters", () => {
   it.each(Object.entries(HookAdapters.byName))("%s has a use for each event it is installed for", (_, adapter) => {
     for (const name of adapter.events) {
@@ -51,7 +55,7 @@ describe("HookAdapters", () => {
       for (const name of adapter.events) {
         const event = decode(adapter, name, fields[name])
         const answer = adapter.encode(event, HookOutput.context("facts"))
-        if (event._tag === "SessionStart" || event._tag === "Prompt") strict(answer, name)
+        if (takesContext(adapter, event)) strict(answer, name)
         else assert.strictEqual(answer, "{}")
         assert.strictEqual(adapter.encode(event, HookOutput.empty), "{}")
       }
@@ -70,7 +74,7 @@ describe("HookAdapters", () => {
       const hookSpecificOutput = { hookEventName: name, additionalContext: "facts" }
       assert.deepStrictEqual(
         encode({ context: "facts", message: "not kept" }),
-        isShown ? { systemMessage: "not kept", hookSpecificOutput } : {}
+        isShown ? { systemMessage: "not kept", ...(takesContext(adapter, event) ? { hookSpecificOutput } : {}) } : {}
       )
       assert.deepStrictEqual(encode({ context: undefined, message: "", notice: "for the log" }), {})
     }
@@ -153,10 +157,16 @@ describe("Gemini CLI", () => {
       _tag: "Answer",
       text: "done"
     })
-    assert.deepInclude(decode(gemini, "PreCompress", { trigger: "auto" }), { _tag: "Compaction", trigger: "auto" })
     assert.deepInclude(decode(gemini, "SessionEnd", { reason: "exit" }), { _tag: "SessionEnd", reason: "exit" })
     assert.deepInclude(decode(gemini, "SessionStart", { source: "resume" }), { _tag: "SessionStart", source: "resume" })
-    for (const name of ["BeforeTool", "BeforeModel", "AfterModel", "BeforeToolSelection", "Notification"]) {
+    for (const name of [
+      "BeforeTool",
+      "BeforeModel",
+      "AfterModel",
+      "BeforeToolSelection",
+      "Notification",
+      "PreCompress"
+    ]) {
       assert.strictEqual(decode(gemini, name)._tag, "Ignored")
     }
     assert.include(refuse(gemini, { ...common, hook_event_name: "UserPromptSubmit", prompt: "p" }), "unknown event")

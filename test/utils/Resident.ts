@@ -38,6 +38,7 @@ const patient: HookRunner.Deadlines = {
   ToolUse: "10 seconds",
   Answer: "10 seconds",
   Compaction: "10 seconds",
+  Interruption: "10 seconds",
   SessionEnd: "10 seconds"
 }
 

@@ -40,6 +40,10 @@ export type StampedEvent = typeof StampedEvent.Type
 /** The event as the columns of its row. */
 const toRow = (event: StampedEvent) => ({
   event_key: storable(event.key),
+  earlier_keys: event.earlierKeys?.map(({ beginsWith, key }) => ({
+    key: storable(key),
+    begins_with: beginsWith === undefined ? undefined : storable(beginsWith)
+  })),
   project_id: event.projectId,
   session_id: storable(event.sessionId),
   // A time made by arithmetic can fall between two milliseconds.
@@ -67,7 +71,11 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         files_changed, worktree_path, importance_score, to_timestamp(timestamp / 1000.0)::timestamp
       FROM jsonb_to_recordset(${rows}::text::jsonb) AS event (event_key text, project_id int, session_id text,
         timestamp bigint, duration_ms int, event_type text, content text, outcome text, context_cwd text,
-        context_files jsonb, files_changed int, worktree_path text, importance_score real)
+        context_files jsonb, files_changed int, worktree_path text, importance_score real, earlier_keys jsonb)
+      WHERE NOT EXISTS (SELECT 1
+        FROM jsonb_to_recordset(coalesce(event.earlier_keys, '[]')) AS earlier (key text, begins_with text)
+        JOIN episodic_events stored ON stored.event_key = earlier.key
+        WHERE earlier.begins_with IS NULL OR starts_with(stored.content, earlier.begins_with))
       ON CONFLICT (event_key) DO NOTHING RETURNING event_key`,
     orElse: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
         duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
@@ -76,9 +84,29 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         value ->> 'duration_ms', value ->> 'event_type', value ->> 'content', value ->> 'outcome',
         value ->> 'context_cwd', value ->> 'context_files', value ->> 'files_changed', value ->> 'worktree_path',
         value ->> 'importance_score', value ->> 'timestamp'
-      FROM json_each(${rows}) WHERE true
+      FROM json_each(${rows}) AS event WHERE NOT EXISTS (SELECT 1
+        FROM json_each(event.value -> 'earlier_keys') AS earlier
+        CROSS JOIN episodic_events stored ON stored.event_key = earlier.value ->> 'key'
+        WHERE earlier.value ->> 'begins_with' IS NULL
+          OR substr(stored.content, 1, length(earlier.value ->> 'begins_with')) = earlier.value ->> 'begins_with')
       ON CONFLICT (event_key) DO NOTHING RETURNING event_key`
   })
+
+type Row = ReturnType<typeof toRow>
+
+/** The event among `rows` that a row is another delivery of, by an earlier key of its own. */
+const sameAmong = (rows: ReadonlyMap<string, Row>, { earlier_keys = [] }: Row): string | undefined =>
+  earlier_keys.find(({ begins_with = "", key }) => rows.get(key)?.content.startsWith(begins_with))?.key
+
+/** Without those that are another delivery of one before them: the statement sees only what was stored before it. */
+const withoutRepeated = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
+  const before = new Map<string, Row>()
+  return rows.filter((row) => {
+    if (sameAmong(before, row) !== undefined) return false
+    before.set(row.event_key, row)
+    return true
+  })
+}
 
 /**
  * Stores the events that are not stored yet. For use inside a mutation.
@@ -87,7 +115,16 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
  * @since 0.1.0
  */
 export const insertAll = (events: ReadonlyArray<StampedEvent>): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(insert(sql, JSON.stringify(events.map(toRow)))))
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    Effect.asVoid(insert(sql, JSON.stringify(withoutRepeated(events.map(toRow)))))
+  )
+
+const idsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ key: string; id: number }>`SELECT event_key AS key, ${Rows.integer(sql, "id")} AS id
+    FROM episodic_events WHERE ${sql.in("event_key", keys)}`
+  return rows.map((row) => [row.key, row.id] as const)
+})
 
 /**
  * Stores the events that are not stored yet, 1 to `maxBatch`, all or none. The answers have the order of the events.
@@ -103,26 +140,26 @@ export const record = Mutation.make({
   run: Effect.fnUntraced(function* (events) {
     const sql = yield* SqlClient.SqlClient
     const rows = events.map(toRow)
-    const inserted = yield* insert(sql, JSON.stringify(rows))
-    const stored = yield* sql<{ key: string; id: number }>`SELECT event_key AS key, ${Rows.integer(sql, "id")} AS id
-      FROM episodic_events WHERE ${sql.in(
-        "event_key",
-        rows.map((row) => row.event_key)
-      )}`
-    return answers(
-      rows.map((row) => row.event_key),
-      new Set(inserted.map((row) => row.event_key)),
-      new Map(stored.map((row) => [row.key, row.id]))
-    )
+    const inserted = yield* insert(sql, JSON.stringify(withoutRepeated(rows)))
+    const ids = new Map(yield* idsOf(rows.map((row) => row.event_key)))
+    const missing = rows.filter((row) => !ids.has(row.event_key))
+    const earlier = missing.flatMap(({ earlier_keys = [] }) => earlier_keys.map(({ key }) => key))
+    if (earlier.length > 0) for (const [key, id] of yield* idsOf(earlier)) ids.set(key, id)
+    return answers(rows, new Set(inserted.map((row) => row.event_key)), ids)
   })
 })
 
 /** A key that stands twice in one call is new the first time only. */
 const answers = (
-  keys: ReadonlyArray<string>,
+  rows: ReadonlyArray<Row>,
   fresh: Set<string>,
   ids: ReadonlyMap<string, number>
-): ReadonlyArray<RecordedEvent> => keys.map((key) => ({ id: ids.get(key)!, key, isNew: fresh.delete(key) }))
+): ReadonlyArray<RecordedEvent> =>
+  rows.map(({ earlier_keys = [], event_key: key }) => ({
+    id: ids.get(key) ?? ids.get(earlier_keys.find((earlier) => ids.has(earlier.key))!.key)!,
+    key,
+    isNew: fresh.delete(key)
+  }))
 
 /**
  * The whole content of a memory, or `null` where there is none with this id.

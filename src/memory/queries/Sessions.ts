@@ -137,3 +137,34 @@ export const forgetShown = Mutation.make({
     yield* sql`DELETE FROM agent_session_memories WHERE session_id = ${sessionId}`
   })
 })
+
+/** What of a session's events is not shown to those that have its context: the newest of them. */
+const maxOwn = maxShown
+
+/**
+ * Gives a session the context of the session that was last active in its worktree, as a fork has it: what that one was
+ * shown, and its newest 1,000 events, count as shown to it too. Nothing where no other session was active there.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const inheritShown = Mutation.make({
+  name: "memory.inheritShown",
+  input: Schema.Struct({ sessionId: SessionId }),
+  changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
+  run: Effect.fnUntraced(function* ({ sessionId }) {
+    const sql = yield* SqlClient.SqlClient
+    const [parent] = yield* sql<{ id: string }>`SELECT e.session_id AS id
+      FROM agent_sessions own
+      JOIN episodic_events e ON e.project_id = own.project_id AND e.worktree_path = own.worktree_path
+      JOIN agent_sessions other ON other.session_id = e.session_id
+      WHERE own.session_id = ${sessionId} AND e.session_id <> ${sessionId} ORDER BY e.timestamp DESC, e.id DESC LIMIT 1`
+    if (parent === undefined) return
+    yield* sql`INSERT INTO agent_session_memories (session_id, memory_id)
+      SELECT ${sessionId}, memory_id FROM agent_session_memories WHERE session_id = ${parent.id} ON CONFLICT DO NOTHING`
+    yield* sql`INSERT INTO agent_session_memories (session_id, memory_id)
+      SELECT ${sessionId}, id FROM (
+        SELECT id FROM episodic_events WHERE session_id = ${parent.id} ORDER BY id DESC LIMIT ${maxOwn}) AS own
+      WHERE true ON CONFLICT DO NOTHING`
+  })
+})
