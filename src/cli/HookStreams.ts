@@ -1,6 +1,7 @@
 /**
  * What a hook reads and writes, without the streams of Node.js, which would cost it time to load.
  */
+import * as JsonEnd from "./jsonEnd.ts"
 import { fs } from "./nodeFs.ts"
 
 /** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
@@ -12,12 +13,32 @@ export const lifeLeftMs = (): number => Math.max(100, lifetimeMs - performance.n
 /** Whether a read of standard input is under way. */
 let reading = false
 
-/** Reads standard input to its end. What is over the limit is read too, so that the sender can finish, and dropped. */
+/** The bytes as UTF-8 without a byte order mark: a shell may write one, and Windows writes UTF-16. */
+const plain = (bytes: Buffer): Buffer => {
+  const isLittle = bytes[0] === 0xff && bytes[1] === 0xfe
+  if (isLittle) return Buffer.from(bytes.toString("utf16le", 2))
+  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
+  return hasMark ? bytes.subarray(3) : bytes
+}
+
+/**
+ * Reads an event from standard input: to the end of its JSON, or to the end of the stream. What is over the limit is read
+ * too, so that the sender can finish, and dropped.
+ */
 export const readInput = (maxBytes: number, done: (input: Buffer | Error) => void): void => {
   const chunks: Array<Buffer> = []
   let size = 0
+  const endIn = JsonEnd.make()
   const end = (): void =>
-    done(size > maxBytes ? new Error(`the event is larger than ${maxBytes} bytes`) : Buffer.concat(chunks))
+    done(size > maxBytes ? new Error(`the event is larger than ${maxBytes} bytes`) : plain(Buffer.concat(chunks)))
+  const take = (chunk: Buffer): void => {
+    const at = endIn(chunk)
+    const used = at < 0 ? chunk : chunk.subarray(0, at)
+    size += used.length
+    if (size <= maxBytes) chunks.push(used)
+    if (at < 0) next()
+    else end()
+  }
   const next = (): void => {
     const buffer = Buffer.allocUnsafe(64 * 1024)
     reading = true
@@ -31,9 +52,7 @@ export const readInput = (maxBytes: number, done: (input: Buffer | Error) => voi
       } else if (error !== null || count === 0) {
         end()
       } else {
-        size += count
-        if (size <= maxBytes) chunks.push(buffer.subarray(0, count))
-        next()
+        take(buffer.subarray(0, count))
       }
     })
   }

@@ -25,7 +25,7 @@ const scratch = Effect.map(Cli.scratch, ({ env, folder, home, project }) => {
   for (const name of ["shim.cjs", "hook.cjs"]) fs.copyFileSync(path.join(dist, name), path.join(installed, name))
   fs.writeFileSync(path.join(installed, "package.json"), '{ "type": "module" }')
   fs.copyFileSync(path.join(import.meta.dirname, "startedCommand.js"), path.join(installed, "bin.js"))
-  const shim = (input: string, options: Cli.RunOptions & { readonly args?: ReadonlyArray<string> } = {}) =>
+  const shim = (input: string | Uint8Array, options: Cli.RunOptions & { readonly args?: ReadonlyArray<string> } = {}) =>
     Cli.run(["hook", ...(options.args ?? [])], {
       script: path.join(installed, "shim.cjs"),
       input,
@@ -98,7 +98,7 @@ const live = (name: string, program: Effect.Effect<void, unknown, Scope.Scope>) 
 describe("the shim", () => {
   it("is one small file that needs nothing but Node.js", () => {
     const text = fs.readFileSync(path.join(dist, "shim.cjs"), "utf8")
-    assert.isBelow(Buffer.byteLength(text), 10_000)
+    assert.isBelow(Buffer.byteLength(text), 12_000)
     assert.notMatch(text, /\brequire\(|\bimport\b/)
     assert.notMatch(text, /getBuiltinModule\((?!"node:\w+"\))/)
     assert.isAbove([...text.matchAll(/\("node:\w+"\)/g)].length, 3)
@@ -504,10 +504,45 @@ describe("the shim", () => {
       const requests = yield* FakeDaemon.start(home, respond(204))
       assert.deepStrictEqual(said(yield* shim(largest)), {})
       assert.isTrue(requests.length === 1 && requests[0]!.body === largest)
-      const refused = yield* shim(`${largest} `)
+      assert.deepStrictEqual(said(yield* shim(`${largest} \n`)), {})
+      const refused = yield* shim(largest.replace("xx", "xxx"))
       assert.deepStrictEqual([refused.code, refused.stdout], [0, "{}\n"])
       assert.match(refused.stderr, /^athena hook: the event is larger than [^\n]+\n$/)
-      assert.strictEqual(requests.length, 1)
+      assert.strictEqual(requests.length, 2)
+    })
+  )
+
+  live(
+    "takes the first JSON value for the event, however it is written and whatever comes behind it",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const requests = yield* FakeDaemon.start(home, respond(204))
+      const body = end(project)
+      const inputs: ReadonlyArray<readonly [input: string | Uint8Array, keepInputOpen?: boolean]> = [
+        [`\uFEFF${body}`],
+        [Buffer.from(`\uFEFF${body}`, "utf16le")],
+        [`${body}\r\n`],
+        [`${body}\u0000`],
+        [`${body}\n${body}`],
+        [body, true],
+        [`\uFEFF ${body}\n`, true]
+      ]
+      for (const [input, keepInputOpen = false] of inputs) {
+        assert.deepStrictEqual(said(yield* shim(input, { keepInputOpen })), {})
+      }
+      assert.deepStrictEqual(
+        requests.map(({ body }) => body.trimStart()),
+        inputs.map(() => body)
+      )
+      assert.deepStrictEqual(recorded(home), [])
+      // The same in process.
+      const alone = { env: { ATHENA_DAEMON: "off" } }
+      for (const [index, [input, keepInputOpen = false]] of inputs.entries()) {
+        const text = Buffer.from(input).toString(index === 1 ? "utf16le" : "utf8")
+        const own = text.replaceAll('"p-1"', `"p-${index}"`).replace('"other"', '"clear"')
+        said(yield* shim(index === 1 ? Buffer.from(own, "utf16le") : own, { ...alone, keepInputOpen }))
+      }
+      assert.strictEqual(recorded(home).length, inputs.length)
     })
   )
 

@@ -26,7 +26,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly input?: string | Uint8Array
-  /** Leaves standard input open and empty. */
+  /** Leaves standard input open behind what was given. */
   readonly keepInputOpen?: boolean
   /** Runs in a shell that first runs this, for example to lower a limit. */
   readonly shell?: string
@@ -52,7 +52,8 @@ export const run = (args: ReadonlyArray<string>, options: RunOptions = {}): Effe
     // A process that does not read its input to the end breaks the pipe; that is its right.
     child.stdin.on("error", () => {})
     child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
-    if (options.keepInputOpen !== true) child.stdin.end(options.input ?? "")
+    child.stdin.write(options.input ?? "")
+    if (options.keepInputOpen !== true) child.stdin.end()
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
