@@ -6,9 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Database from "../sql/Database.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import * as EnvironmentChecks from "./EnvironmentChecks.ts"
+import * as HookPaths from "./HookPaths.ts"
 import * as HookRun from "./HookRun.ts"
 import * as DaemonSwitch from "./DaemonSwitch.ts"
 import * as HookStatus from "./HookStatus.ts"
+import * as LoginUsers from "./LoginUsers.ts"
 import * as PermissionChecks from "./PermissionChecks.ts"
 import * as PostChecks from "./PostChecks.ts"
 import * as Resident from "./Resident.ts"
@@ -17,16 +19,14 @@ import * as ResidentChecks from "./ResidentChecks.ts"
 const settingsOf = ({ agent, events, file, problems, scope, transport, versions }: HookStatus.HookStatus): Check => {
   const name = `${agent} ${scope}`
   const [first, ...others] = problems
+  const by = versions.length === 0 ? "" : `, version ${versions.join(", ")}`
   return first === undefined
-    ? ok(
-        name,
-        `hooks for ${events.length} events, ${transport === "http" ? "posted" : "by command"}, version ${versions.join(", ")}, in ${file}`
-      )
+    ? ok(name, `hooks for ${events.length} events, ${transport === "http" ? "posted" : "by command"}${by}, in ${file}`)
     : failed(name, file, [first, ...others].join("; "))
 }
 
 const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatus.HookStatus) {
-  const commands = handlers.filter((wire) => !HookStatus.isPost(wire))
+  const commands = handlers.filter((wire) => !HookPaths.isPost(wire))
   const first = commands.find(({ event }) => event === "SessionStart") ?? commands[0]
   if (first === undefined) return []
   const { problem, tookMs } = yield* HookRun.start(first.handler)
@@ -43,27 +43,41 @@ const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatu
 const none = ok("hooks", "not installed for any agent; athena install puts them in")
 
 /** What is posted and what is run by command are two deliveries, each with its answer. */
-const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> => {
-  const claude = statuses.filter(({ agent, installed }) => agent === "claude" && installed)
-  if (new Set(claude.map(({ transport }) => transport)).size < 2) return []
-  const detail = "the user's settings post what those of the project run by command: the agent is answered twice"
-  return [warning("claude twice", detail, "run: athena uninstall --scope project")]
-}
+const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> =>
+  [...new Set(statuses.map(({ agent }) => agent))].flatMap((name) => {
+    const scopes = statuses.filter(({ agent, installed }) => agent === name && installed)
+    if (new Set(scopes.map(({ transport }) => transport)).size < 2) return []
+    const detail = "the user's settings post what those of the project run by command: the agent is answered twice"
+    return [warning(`${name} twice`, detail, `run: athena uninstall --agent ${name} --scope project`)]
+  })
+
+/** Nobody but the process of this user may answer in its place. */
+const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
+  const name = "other users"
+  if (!several) return ok(name, "nobody else logs in who could answer in the place of the resident process")
+  const detail = "events are posted, and several people log in to this machine"
+  const risk = "while the process is not running, each of them could listen in its place, receive events and answer"
+  return warning(name, `${detail}: ${risk}`, "run: athena install, which has events run a command")
+})
 
 /** The process, and the way of what is posted to it. */
 const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
-  const posting = statuses.find(({ transport }) => transport === "http")
-  if (posting === undefined && (yield* DaemonSwitch.isOff)) return []
+  const posting = statuses.filter(({ transport }) => transport === "http")
+  if (posting.length === 0 && (yield* DaemonSwitch.isOff)) return []
   const home = yield* Database.home
   const found = yield* Resident.ask(home)
   const checks = [ResidentChecks.process(found)]
-  if (posting === undefined) return checks
-  const address = String(posting.handlers.find(HookStatus.isPost)?.handler["url"])
-  return [
-    ...checks,
-    ...(yield* ResidentChecks.of(home, posting, found)),
-    ...(URL.canParse(address) ? yield* PostChecks.of(address) : [])
-  ]
+  if (posting.length === 0) return checks
+  const ofAgents = yield* Effect.forEach(posting, (status) =>
+    Effect.gen(function* () {
+      const address = String(status.handlers.find(HookPaths.isPost)?.handler["url"])
+      return [
+        ...(yield* ResidentChecks.of(home, status, found)),
+        ...(URL.canParse(address) ? yield* PostChecks.of(status.agent, address) : [])
+      ]
+    })
+  )
+  return [...checks, ...ofAgents.flat(), yield* otherUsers]
 })
 
 /** Whether what Claude Code sets for its hooks leads them elsewhere. Other agents have no such setting. */

@@ -6,10 +6,10 @@ import * as CompiledScript from "./CompiledScript.ts"
 import type * as Hook from "./hook.ts"
 import { fs } from "./nodeFs.ts"
 
-/** Makes a folder where there is none, and says whether only its owner can write in it. */
-const isOwn = (folder: string): boolean => {
+/** Whether only this user can write in a folder, which is made where there is none and it may be. */
+const isOwn = (folder: string, make: boolean): boolean => {
   try {
-    fs.mkdirSync(folder, { mode: 0o700 })
+    if (make) fs.mkdirSync(folder, { mode: 0o700 })
   } catch {
     // It is there already, or it can't be made, which shows when it is looked at.
   }
@@ -22,13 +22,13 @@ const isOwn = (folder: string): boolean => {
 
 /**
  * Where compiled code is kept: in the memory's own folder, if nobody else can write there, for the code would be theirs
- * to replace. Without it the command is slower and nothing else.
+ * to replace. Without it the command is slower and nothing else. Hooks make it; other commands make nothing.
  */
-export const codeFolder = (): string | undefined => {
+export const codeFolder = (make: boolean): string | undefined => {
   try {
     // A user that the system does not know has no home.
     const home = process.env["ATHENA_HOME"] || `${builtin("node:os").homedir()}/.athena`
-    return isOwn(home) && isOwn(`${home}/compile-cache`) ? `${home}/compile-cache` : undefined
+    return isOwn(home, make) && isOwn(`${home}/compile-cache`, make) ? `${home}/compile-cache` : undefined
   } catch {
     return undefined
   }
@@ -44,6 +44,6 @@ const scriptName = (): string => {
 
 /** Answers an event with the bundle that lies in a folder, and ends the process. */
 export const run = (folder: string, event: Hook.Event): void => {
-  const { exports, keep } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder())
+  const { exports, keep } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder(true))
   ;(exports as typeof Hook).main(keep, event)
 }

@@ -7,8 +7,10 @@ import * as Result from "effect/Result"
 import * as Agents from "../install/Agents.ts"
 import * as Installer from "../install/Installer.ts"
 import * as Wiring from "../install/Wiring.ts"
+import { isPost, pathsOf } from "./HookPaths.ts"
 import * as Installation from "./Installation.ts"
 import * as SettingsFiles from "./SettingsFiles.ts"
+import * as SettingsText from "./SettingsText.ts"
 import { version } from "./version.ts"
 
 export interface HookStatus {
@@ -25,6 +27,8 @@ export interface HookStatus {
   readonly versions: ReadonlyArray<string>
   /** Switches that keep hooks from running, and where they are. */
   readonly disabled: ReadonlyArray<string>
+  /** Those that the agent passes over until a person confirms them. */
+  readonly untrusted: ReadonlyArray<Agents.Distrust>
   /** What is wrong, and what to do; empty where all is well. */
   readonly problems: ReadonlyArray<string>
   readonly handlers: ReadonlyArray<Wiring.Wire>
@@ -45,23 +49,8 @@ const isExecutable = (file: string): boolean => {
   }
 }
 
-/** The quoted words of a command, as `Agents` writes them for a shell. */
-const quotedWords = (command: string): ReadonlyArray<string> =>
-  [...command.matchAll(/'((?:[^']|'\\'')+)'|"([^"]+)"/g)].map(
-    ([, single, double = ""]) => single?.replaceAll("'\\''", "'") ?? double
-  )
-
-/** Whether a handler posts the event. */
-export const isPost = ({ handler }: Wiring.Wire): boolean => handler["type"] === "http"
-
 const transportOf = (handlers: ReadonlyArray<Wiring.Wire>): HookStatus["transport"] =>
   handlers.length === 0 ? null : handlers.some(isPost) ? "http" : "command"
-
-/** The program and the script that a handler names. */
-const pathsOf = ({ handler: { args, command } }: Wiring.Wire): ReadonlyArray<string> => {
-  const words = Array.isArray(args) ? [command, ...args] : quotedWords(String(command))
-  return words.slice(0, 2).map(String)
-}
 
 const missingPaths = (handlers: ReadonlyArray<Wiring.Wire>): ReadonlyArray<string> => {
   const pairs = handlers.filter((wire) => !isPost(wire)).map(pathsOf)
@@ -84,7 +73,8 @@ const problemsOf = (
   agent: Agents.Agent,
   scope: Installation.Scope,
   found: Installer.Inspection,
-  disabled: ReadonlyArray<string>
+  disabled: ReadonlyArray<string>,
+  untrusted: ReadonlyArray<Agents.Distrust>
 ): ReadonlyArray<string> => {
   if (found.events.length === 0) return []
   const gone = missingPaths(found.handlers)
@@ -95,6 +85,7 @@ const problemsOf = (
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`${difference(found.versions)}; ${again(agent, scope)}`]
       : []),
+    ...Installation.distrustLines(agent, untrusted),
     ...Installation.cautions(agent, found)
   ]
 }
@@ -106,7 +97,7 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
     const common = { agent: agent.name, title: agent.title, scope, file: target.file }
     const inspection = yield* Effect.result(Installer.inspect(target, yield* Installation.wantedCommand(target, scope)))
     if (Result.isFailure(inspection)) {
-      const none = { events: [], missing: [], outdated: [], versions: [], disabled: [], handlers: [] }
+      const none = { events: [], missing: [], outdated: [], versions: [], disabled: [], untrusted: [], handlers: [] }
       return {
         ...common,
         ...none,
@@ -117,6 +108,7 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
     }
     const found = inspection.success
     const disabled = yield* switches(agent)
+    const untrusted = yield* Installation.distrusted(target)
     return {
       ...common,
       installed: found.events.length > 0,
@@ -126,7 +118,8 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
       outdated: found.outdated,
       versions: found.versions,
       disabled,
-      problems: problemsOf(agent, scope, found, disabled),
+      untrusted,
+      problems: problemsOf(target.agent, scope, found, disabled, untrusted),
       handlers: found.handlers
     } satisfies HookStatus as HookStatus
   })
@@ -149,7 +142,15 @@ const isInstalled = (agent: Agents.Agent, scope: Installation.Scope) =>
     () => false
   )
 
-/** Whether hooks are installed for any agent. It never fails. */
-export const isAnyInstalled = Effect.forEach(Agents.supported, (agent) =>
-  Effect.all([isInstalled(agent, "user"), isInstalled(agent, "project")])
-).pipe(Effect.map((found) => found.flat().includes(true)))
+/** Whether hooks are in a settings file that they were once put into: of another profile, or of another project. */
+const isInstalledIn = (file: string) => Effect.map(SettingsText.read(file), Wiring.isMentioned)
+
+/** Whether hooks are installed for any agent, as far as the memory of a home knows. It never fails. */
+export const isAnyInstalled = Effect.fnUntraced(function* (home: string) {
+  const files = yield* Installer.installedFiles(home)
+  if ((yield* Effect.forEach(files, isInstalledIn)).includes(true)) return true
+  const found = yield* Effect.forEach(Agents.supported, (agent) =>
+    Effect.all([isInstalled(agent, "user"), isInstalled(agent, "project")])
+  )
+  return found.flat().includes(true)
+})

@@ -29,11 +29,13 @@ const opennessOf = Effect.fnUntraced(function* (file: string) {
   return ((mode & 0o077) === 0 ? "closed" : "open") satisfies Openness
 })
 
-/** The settings in which a token stands. */
-const withToken = (files: ReadonlyArray<SettingsFiles.SettingsFile>): ReadonlyArray<Private> =>
-  files
-    .filter(({ text }) => Wiring.hasSecret(SettingsFiles.handlersOf(Agents.claude, text)))
-    .map(({ file }) => ({ file, mode: "600" }))
+/** The settings of an agent in which a token stands. */
+const withToken = (agent: Agents.Agent) =>
+  Effect.map(SettingsFiles.of(agent), (files): ReadonlyArray<Private> =>
+    files
+      .filter(({ text }) => Wiring.hasSecret(SettingsFiles.handlersOf(agent, text)))
+      .map(({ file }) => ({ file, mode: "600" }))
+  )
 
 const all = Effect.fnUntraced(function* (home: string) {
   const path = yield* Path.Path
@@ -45,7 +47,10 @@ const all = Effect.fnUntraced(function* (home: string) {
     ...(near === folder || process.platform === "win32" ? [] : [{ file: near, mode: "700" }]),
     { file: token, mode: "600" },
     { file: port, mode: "600" },
-    ...withToken(yield* SettingsFiles.of(Agents.claude))
+    ...(yield* Effect.forEach(
+      Agents.supported.filter(({ posts }) => posts),
+      withToken
+    )).flat()
   ]
 })
 

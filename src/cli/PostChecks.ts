@@ -17,15 +17,24 @@ type Fields = Readonly<Record<string, unknown>>
 
 const isRecord = (value: unknown): value is Fields => typeof value === "object" && value !== null
 
-const placeOf = ({ file, text }: SettingsFiles.SettingsFile): Place => {
-  const value = SettingsFiles.valueOf(Agents.claude, text)
-  const { allowedHttpHookUrls: urls } = isRecord(value) ? value : ({} as Fields)
-  return {
-    name: `env in ${file}`,
-    env: SettingsFiles.envOf(Agents.claude, text),
-    allowedUrls: Array.isArray(urls) ? urls.map(String) : undefined
+/** A setting of Qwen Code, beside the variables. */
+const ownSetting = "proxy"
+
+const recordOf = (value: unknown): Fields => (isRecord(value) ? value : {})
+
+const placeOf =
+  (agent: Agents.Agent) =>
+  ({ file, text }: SettingsFiles.SettingsFile): Place => {
+    const value = SettingsFiles.valueOf(agent, text)
+    const { proxy, security } = recordOf(value)
+    const { allowedHttpHookUrls: urls } = recordOf(agent.name === "qwen" ? security : value)
+    return {
+      name: `env in ${file}`,
+      env: { ...SettingsFiles.envOf(agent, text), ...(typeof proxy === "string" ? { [ownSetting]: proxy } : {}) },
+      // Qwen Code takes an empty list for none.
+      allowedUrls: Array.isArray(urls) && !(agent.name === "qwen" && urls.length === 0) ? urls.map(String) : undefined
+    }
   }
-}
 
 interface Variable {
   readonly name: string
@@ -37,7 +46,8 @@ interface Variable {
 const variable = (places: ReadonlyArray<Place>, name: string): Variable | undefined => {
   const place = places.find(({ env }) => typeof env[name] === "string")
   const value = String(place?.env[name] ?? "")
-  return place === undefined || value === "" ? undefined : { name, value, place: place.name }
+  if (place === undefined || value === "") return undefined
+  return { name, value, place: name === ownSetting ? place.name.replace(/^env /, "") : place.name }
 }
 
 const firstOf = (places: ReadonlyArray<Place>, names: ReadonlyArray<string>): Variable | undefined =>
@@ -51,18 +61,28 @@ const covers = (entry: string, { hostname, port }: URL): boolean => {
   return entry.startsWith("*") || host.startsWith(".") ? host !== "" && hostname.endsWith(host) : host === hostname
 }
 
-/** Proxies that Claude Code was seen to ask for loopback too. */
-const seen = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+interface Proxies {
+  /** Those that the agent uses for loopback too. */
+  readonly used: ReadonlyArray<string>
+  /** Those that it may use. */
+  readonly perhaps: ReadonlyArray<string>
+}
 
-/** Those that it may ask. */
-const unseen = ["https_proxy", "HTTPS_PROXY"]
+const httpsOnly = ["https_proxy", "HTTPS_PROXY"]
+const general = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
 
-const proxy = (places: ReadonlyArray<Place>, url: URL): Check => {
+const proxiesOf = (agent: Agents.AgentName): Proxies =>
+  agent === "qwen"
+    ? { used: [ownSetting, ...httpsOnly, "http_proxy", "HTTP_PROXY"], perhaps: [] }
+    : { used: general, perhaps: httpsOnly }
+
+const proxyCheck = (agent: Agents.AgentName, places: ReadonlyArray<Place>, url: URL): Check => {
   const name = "proxy"
+  const { perhaps, used } = proxiesOf(agent)
   const exceptions = firstOf(places, ["no_proxy", "NO_PROXY"])
   const isExcepted = exceptions?.value.split(/[\s,]+/).some((entry) => covers(entry, url)) === true
-  const surely = firstOf(places, seen)
-  const found = surely ?? firstOf(places, unseen)
+  const surely = firstOf(places, used)
+  const found = surely ?? firstOf(places, perhaps)
   if (found === undefined || isExcepted) return ok(name, "events are posted past any proxy")
   const advice = `add 127.0.0.1 to ${exceptions?.name ?? "NO_PROXY"}, there or where the agent is started`
   return surely === undefined
@@ -89,11 +109,12 @@ const urls = (places: ReadonlyArray<Place>, url: URL): ReadonlyArray<Check> => {
   return [without.length < lists.length ? warning(name, detail, advice) : failed(name, detail, advice)]
 }
 
-/** The checks of an address that Claude Code posts to. */
-export const of = Effect.fnUntraced(function* (address: string) {
+/** The checks of an address that an agent posts to. */
+export const of = Effect.fnUntraced(function* (name: Agents.AgentName, address: string) {
   const url = new URL(address)
-  const files = yield* SettingsFiles.of(Agents.claude)
+  const agent = Agents.supported.find((one) => one.name === name) ?? Agents.claude
+  const files = yield* SettingsFiles.of(agent)
   const own: Place = { name: "in this environment", env: process.env, allowedUrls: undefined }
-  const places = [...files.map(placeOf), own]
-  return [proxy(places, url), ...urls(places, url)]
+  const places = [...files.map(placeOf(agent)), own]
+  return [proxyCheck(name, places, url), ...urls(places, url)]
 })

@@ -15,8 +15,8 @@ import * as Ports from "../daemon/internal/ports.ts"
 import { monotonicMs } from "../internal/monotonicMs.ts"
 import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
+import * as HookPaths from "./HookPaths.ts"
 import type { HookStatus } from "./HookStatus.ts"
-import * as HookStatuses from "./HookStatus.ts"
 import * as Resident from "./Resident.ts"
 import { version } from "./version.ts"
 
@@ -182,8 +182,8 @@ const unique = (posts: ReadonlyArray<Post>): ReadonlyArray<Post> => [
   ).values()
 ]
 
-const posted = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Post>) {
-  const name = "claude post"
+const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: ReadonlyArray<Post>) {
+  const name = `${agent} post`
   const runs = yield* Effect.forEach(unique(posts), (one) => post(home, one))
   const found = runs.find((run) => run.found !== undefined)?.found
   const tookMs = Math.max(...runs.map((run) => run.tookMs))
@@ -193,8 +193,12 @@ const posted = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<P
 })
 
 /** The checks of hooks that post, the address that they post to first. */
-export const of = Effect.fnUntraced(function* (home: string, { handlers }: HookStatus, resident: Resident.Resident) {
-  const posts = handlers.filter(HookStatuses.isPost).flatMap((wire) => postOf(wire) ?? [])
+export const of = Effect.fnUntraced(function* (
+  home: string,
+  { agent, handlers }: HookStatus,
+  resident: Resident.Resident
+) {
+  const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
   const [first] = posts
   if (first === undefined) return []
   // A token goes to nobody but the process that it is of.
@@ -203,6 +207,6 @@ export const of = Effect.fnUntraced(function* (home: string, { handlers }: HookS
   return [
     yield* token(home, posts),
     yield* port(resident, first),
-    ...(isSafe && first.url.hostname === "127.0.0.1" ? [yield* posted(home, posts)] : [])
+    ...(isSafe && first.url.hostname === "127.0.0.1" ? [yield* posted(home, agent, posts)] : [])
   ]
 })

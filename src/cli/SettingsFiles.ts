@@ -2,12 +2,12 @@
  * The files that count for an agent in the current folder, whoever they are of: the user, the project, an administrator.
  */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import type * as Agents from "../install/Agents.ts"
 import type * as Wiring from "../install/Wiring.ts"
 import * as Installation from "./Installation.ts"
+import * as SettingsText from "./SettingsText.ts"
 
 export interface SettingsFile {
   readonly file: string
@@ -23,9 +23,6 @@ const managed: Readonly<Record<string, string>> = {
   linux: "/etc/claude-code/managed-settings.json",
   win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
 }
-
-const readText = (file: string) =>
-  Effect.flatMap(FileSystem.FileSystem, (files) => Effect.orElseSucceed(files.readFileString(file), () => ""))
 
 /** The settings as a value; nothing where they can't be read. */
 export const valueOf = (agent: Agents.Agent, text: string): unknown =>
@@ -56,6 +53,6 @@ export const of = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const administrators = agent.name === "claude" ? managed[process.platform] : undefined
   if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
   return yield* Effect.forEach(places.toReversed(), ({ file, switches }) =>
-    Effect.map(readText(file), (text): SettingsFile => ({ file, text, switches: switches(text) }))
+    Effect.map(SettingsText.read(file), (text): SettingsFile => ({ file, text, switches: switches(text) }))
   )
 })

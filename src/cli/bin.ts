@@ -19,8 +19,9 @@ const runMain = (): void => {
   if (process.argv[2] === "serve") InheritedFiles.close()
   SqliteWarning.silence()
   const module = process.getBuiltinModule("node:module")
-  // The demonstration writes nowhere but to its own folder.
-  const folder = process.argv[2] === "demo" ? undefined : HookScript.codeFolder()
+  // The demonstration writes nowhere but to its own folder, and what only shows what it would do writes nothing.
+  const isWriting = process.argv[2] !== "demo" && !process.argv.includes("--dry-run")
+  const folder = isWriting ? HookScript.codeFolder(false) : undefined
   if (folder !== undefined) module.enableCompileCache(folder)
   ;(module.createRequire(import.meta.url)("./main.cjs") as typeof Main).main()
 }

@@ -56,12 +56,13 @@ const ignored: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * The events that memory has a use for.
+ * The events that memory has a use for. `PreCompress` is none of them: it comes before every request to the model, long
+ * before anything is compressed.
  *
  * @category constants
  * @since 0.1.0
  */
-export const events: ReadonlyArray<string> = Object.keys(translations)
+export const events: ReadonlyArray<string> = Object.keys(translations).filter((name) => name !== "PreCompress")
 
 /**
  * Where Gemini CLI names the folder of the project.

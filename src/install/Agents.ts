@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
@@ -11,6 +12,7 @@ import * as ClaudeCode from "../hooks/ClaudeCode.ts"
 import * as Codex from "../hooks/Codex.ts"
 import * as GeminiCli from "../hooks/GeminiCli.ts"
 import * as QwenCode from "../hooks/QwenCode.ts"
+import * as CodexTrust from "./internal/codexTrust.ts"
 import type { HookText } from "./internal/hookText.ts"
 import * as JsonHooks from "./internal/jsonHooks.ts"
 import * as TomlHooks from "./internal/tomlHooks.ts"
@@ -73,6 +75,40 @@ export interface SwitchFile {
 }
 
 /**
+ * Hooks that are installed and that the agent does not run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Distrust {
+  readonly event: string
+  /**
+   * - `untrusted`: no one has confirmed the hook;
+   * - `changed`: another hook was confirmed in this place;
+   * - `disabled`: it was switched off by itself.
+   */
+  readonly state: "untrusted" | "changed" | "disabled"
+}
+
+/**
+ * How an agent records which hooks a person has confirmed. It is only read: to confirm is for the person.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Trust {
+  /** The file of the record, in the folder of the user's settings. */
+  readonly file: string
+  /**
+   * Our hooks that the agent passes over: `record` is the text of the file, `settings` the value of the settings, which
+   * are known to the agent under one of the names in `files`.
+   */
+  readonly missing: (record: string, files: ReadonlyArray<string>, settings: unknown) => ReadonlyArray<Distrust>
+  /** What a person does about it. */
+  readonly advice: string
+}
+
+/**
  * An agent whose settings we know.
  *
  * @category models
@@ -92,8 +128,8 @@ export interface Agent {
   readonly wiring: (command: HookCommand) => Wiring.Wiring
   /** Whether it posts events to an endpoint; the others run the command at every event. */
   readonly posts: boolean
-  /** What a person has to do, or to know, once the hooks are installed. */
-  readonly hint: string | undefined
+  /** Whether a person has to confirm hooks before the agent runs them, and how to see that. */
+  readonly trust?: Trust | undefined
   /** What the settings say that keeps hooks from running. */
   readonly switches: (settings: unknown) => ReadonlyArray<string>
   /** What a file with comments has to fear of the agent; `undefined` where it reads them. */
@@ -178,14 +214,60 @@ const quoted = (word: string): string =>
   process.platform === "win32" ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`
 
 /** For agents that give the command to a shell. */
-const shellWiring =
-  (name: AgentName, events: ReadonlyArray<string>, timeout: number) =>
-  (hookCommand: HookCommand): Wiring.Wiring => {
-    const { node, script, version } = hookCommand
-    const flags = homeFlags(hookCommand).map((flag) => (flag.startsWith("--") ? flag : quoted(flag)))
-    const command = [quoted(node), quoted(script), "hook", "--agent", name, ...flags, Wiring.mark(version)].join(" ")
-    return events.map((event) => ({ event, handler: { type: "command", command, timeout } }))
-  }
+const shellCommand = (name: AgentName, hookCommand: HookCommand, mark: string): string => {
+  const flags = homeFlags(hookCommand).map((flag) => (flag.startsWith("--") ? flag : quoted(flag)))
+  return [quoted(hookCommand.node), quoted(hookCommand.script), "hook", "--agent", name, ...flags, mark].join(" ")
+}
+
+/** What agents show of a hook that runs, in the place of its whole command line or address. */
+const shownName = "athena"
+
+/** Codex grants these events no more than 3 seconds, and warns at each start of an entry that demands more. */
+const codexFinalEvents: ReadonlySet<string> = new Set(["SessionEnd", "Interrupt"])
+
+const codexFinalSeconds = 3
+
+/** Codex runs a command only if a person has confirmed exactly this one, so nothing that an upgrade changes is in it. */
+const codexWiring = (hookCommand: HookCommand): Wiring.Wiring => {
+  const command = shellCommand("codex", hookCommand, Wiring.mark(Wiring.anyVersion))
+  return Codex.events.map((event) => ({
+    event,
+    handler: { type: "command", command, timeout: codexFinalEvents.has(event) ? codexFinalSeconds : timeoutSeconds }
+  }))
+}
+
+const geminiWiring = (hookCommand: HookCommand): Wiring.Wiring => {
+  const command = shellCommand("gemini", hookCommand, Wiring.mark(hookCommand.version))
+  return GeminiCli.events.map((event) => ({
+    event,
+    handler: { name: shownName, type: "command", command, timeout: timeoutSeconds * 1_000 }
+  }))
+}
+
+/** Qwen Code waits for it at every event, and shows nothing where no process answers. */
+const qwenPost = ({ headers, token, url }: HookEndpoint, version: string): Wiring.Handler => ({
+  name: shownName,
+  type: "http",
+  url: `${url}/qwen`,
+  headers: { ...headers, Authorization: Wiring.bearer(token), "Athena-Installed-By": Wiring.mark(version) },
+  timeout: postTimeoutSeconds
+})
+
+/**
+ * Posts every event but the first one of a session: its command starts the process that answers the others. Qwen Code sends
+ * an empty prompt after each batch of tools, for which no process is worth its start.
+ */
+const qwenWiring = (hookCommand: HookCommand): Wiring.Wiring => {
+  const { endpoint, version } = hookCommand
+  const command = shellCommand("qwen", hookCommand, Wiring.mark(version))
+  return QwenCode.events.map((event) => ({
+    event,
+    handler:
+      endpoint === undefined || event === "SessionStart"
+        ? { name: shownName, type: "command", command, timeout: timeoutSeconds * 1_000 }
+        : qwenPost(endpoint, version)
+  }))
+}
 
 const isOn = (settings: unknown, name: string): boolean =>
   typeof settings === "object" && settings !== null && (settings as Record<string, unknown>)[name] === true
@@ -211,6 +293,16 @@ const codexSwitches = (text: string): ReadonlyArray<string> =>
       ["hooks", "codex_hooks"].filter((name) => isFalse(features, name)).map((name) => `[features] ${name}`)
   })
 
+/** Gemini CLI switches single hooks off by the name that it shows. */
+const geminiSwitches = (settings: unknown): ReadonlyArray<string> => {
+  const config = Predicate.hasProperty(settings, "hooksConfig") ? settings.hooksConfig : undefined
+  const disabled = Predicate.hasProperty(config, "disabled") && Array.isArray(config.disabled) ? config.disabled : []
+  return [
+    ...(isFalse(config, "enabled") ? ["hooksConfig.enabled"] : []),
+    ...(disabled.includes(shownName) ? ["hooksConfig.disabled"] : [])
+  ]
+}
+
 /**
  * Claude Code.
  *
@@ -225,7 +317,6 @@ export const claude: Agent = {
   file: "settings.json",
   wiring: claudeWiring,
   posts: true,
-  hint: undefined,
   switches: switchedOff,
   commentCaution:
     "the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs",
@@ -234,8 +325,6 @@ export const claude: Agent = {
   text: json(true)
 }
 
-const codexHint = "Codex runs a hook once you trust it: start codex and confirm them with /hooks, after every install"
-
 /** Codex warns of hooks in both of its files, so those who have theirs in `config.toml` get ours there. */
 const codexToml: Agent = {
   name: "codex",
@@ -243,9 +332,13 @@ const codexToml: Agent = {
   folder: ".codex",
   folderVariable: "CODEX_HOME",
   file: "config.toml",
-  wiring: shellWiring("codex", Codex.events, timeoutSeconds),
+  wiring: codexWiring,
   posts: false,
-  hint: codexHint,
+  trust: {
+    file: "config.toml",
+    missing: CodexTrust.missing,
+    advice: "start codex in a terminal and trust the hooks when it asks, or confirm them with /hooks"
+  },
   switches: () => [],
   commentCaution: undefined,
   switchFiles: [{ file: "config.toml", switches: codexSwitches }],
@@ -261,8 +354,8 @@ const codexToml: Agent = {
 export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
 
 /**
- * Qwen Code. It counts a command's time in milliseconds. It is said to post events too, past a guard against addresses of
- * the own host, which was not seen at work: so it runs commands.
+ * Qwen Code. It posts to 127.0.0.1, and to no other address of a private network. It counts the time of a post in seconds,
+ * and that of a command too since some version; 1,000 or more are milliseconds for all versions.
  *
  * @category agents
  * @since 0.1.0
@@ -273,9 +366,8 @@ export const qwen: Agent = {
   folder: ".qwen",
   folderVariable: undefined,
   file: "settings.json",
-  wiring: shellWiring("qwen", QwenCode.events, timeoutSeconds * 1_000),
-  posts: false,
-  hint: undefined,
+  wiring: qwenWiring,
+  posts: true,
   switches: (settings) => (isOn(settings, "disableAllHooks") ? ["disableAllHooks"] : []),
   commentCaution: undefined,
   switchFiles: [],
@@ -294,10 +386,9 @@ export const gemini: Agent = {
   folder: ".gemini",
   folderVariable: undefined,
   file: "settings.json",
-  wiring: shellWiring("gemini", GeminiCli.events, timeoutSeconds * 1_000),
+  wiring: geminiWiring,
   posts: false,
-  hint: undefined,
-  switches: () => [],
+  switches: geminiSwitches,
   commentCaution: undefined,
   switchFiles: [],
   text: json(true)

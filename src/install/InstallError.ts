@@ -43,6 +43,23 @@ export class NotAccessible extends Schema.TaggedError<NotAccessible>(`${id}/NotA
 }
 
 /**
+ * The file is in a project, and its links lead out of it: whoever made the project chose where to. Nothing was read or
+ * changed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OutsideProject extends Schema.TaggedError<OutsideProject>(`${id}/OutsideProject`)("OutsideProject", {
+  file: Schema.String,
+  /** What the links lead to. */
+  target: Schema.String
+}) {
+  override get message(): string {
+    return `${this.file}: a link leads out of the project, to ${this.target}; remove the link, or edit that file by hand`
+  }
+}
+
+/**
  * Another program wrote the file while it was being changed. Its work was left as it is.
  *
  * @category errors
@@ -78,7 +95,7 @@ export class UnsupportedAgent extends Schema.TaggedError<UnsupportedAgent>(`${id
  * @category errors
  * @since 0.1.0
  */
-export type InstallErrorReason = InvalidSettings | NotAccessible | ChangedMeanwhile | UnsupportedAgent
+export type InstallErrorReason = InvalidSettings | NotAccessible | OutsideProject | ChangedMeanwhile | UnsupportedAgent
 
 /**
  * What installing and taking out fail with. Branch with `Effect.catchReason("InstallError", "InvalidSettings", ...)`.
@@ -87,7 +104,7 @@ export type InstallErrorReason = InvalidSettings | NotAccessible | ChangedMeanwh
  * @since 0.1.0
  */
 export class InstallError extends Schema.TaggedError<InstallError>(id)("InstallError", {
-  reason: Schema.Union([InvalidSettings, NotAccessible, ChangedMeanwhile, UnsupportedAgent])
+  reason: Schema.Union([InvalidSettings, NotAccessible, OutsideProject, ChangedMeanwhile, UnsupportedAgent])
 }) {
   override get message(): string {
     return this.reason.message

@@ -39,6 +39,8 @@ export interface Target {
   readonly file: string
   /** The mode of a file that has to be made, for example `0o600`. */
   readonly newMode: number
+  /** The folder that links must not lead out of, for settings that others have written; anywhere when absent. */
+  readonly within?: string | undefined
   /** Where it is remembered how to take an installation back exactly: the folder of the memory. */
   readonly home: string
 }
@@ -136,13 +138,14 @@ const restored = (text: string, receipt: Receipts.Receipt | undefined): string |
  * @category accessors
  * @since 0.1.0
  */
-export const checkWritable = ({ file }: Target): Effect.Effect<void, InstallError, Files> =>
-  Effect.flatMap(SettingsFile.read(file), SettingsFile.checkWritable)
+export const checkWritable = ({ file, within }: Target): Effect.Effect<void, InstallError, Files> =>
+  Effect.flatMap(SettingsFile.read(file, within), SettingsFile.checkWritable)
 
 /**
  * Plans to put hooks into a settings file, to bring them up to date, or nothing, if they are.
  *
- * Fails with `InvalidSettings` where the file is not valid, with the line, and `NotAccessible` where it can't be read.
+ * Fails with `InvalidSettings` where the file is not valid, with the line, `NotAccessible` where it can't be read, and
+ * `OutsideProject` where its links lead out of `within`.
  *
  * @category constructors
  * @since 0.1.0
@@ -151,7 +154,7 @@ export const planInstall = Effect.fnUntraced(function* (
   target: Target,
   wiring: Wiring.Wiring
 ): Effect.fn.Return<Plan, InstallError, Files> {
-  const snapshot = yield* SettingsFile.read(target.file)
+  const snapshot = yield* SettingsFile.read(target.file, target.within)
   const present = snapshot.content?.text ?? ""
   const installed = yield* fromResult(target, target.agent.text.found(present))
   // A receipt without the hooks that it is for is of a file that is gone.
@@ -192,7 +195,7 @@ export const planInstall = Effect.fnUntraced(function* (
  * @since 0.1.0
  */
 export const planUninstall = Effect.fnUntraced(function* (target: Target): Effect.fn.Return<Plan, InstallError, Files> {
-  const snapshot = yield* SettingsFile.read(target.file)
+  const snapshot = yield* SettingsFile.read(target.file, target.within)
   const known = yield* Receipts.find(target.home, target.file)
   const text = snapshot.content?.text
   if (text === undefined) return planOf(target, snapshot, undefined, known)
@@ -292,6 +295,15 @@ export const uninstall = (target: Target): Effect.Effect<Done, InstallError, Fil
   untilUnchanged(Effect.flatMap(planUninstall(target), (plan) => carryOut(plan, "uninstall")))
 
 /**
+ * The settings files of any agent, profile and project that hooks were put into by the memory of a home, and have not been
+ * taken out of since.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const installedFiles = (home: string): Effect.Effect<ReadonlyArray<string>, never, Files> => Receipts.files(home)
+
+/**
  * What is installed in one settings file.
  *
  * @category models
@@ -304,7 +316,7 @@ export interface Inspection {
   readonly missing: ReadonlyArray<string>
   /** Those whose handler is not what would be installed now: of another version, or with another path. */
   readonly outdated: ReadonlyArray<string>
-  /** The versions that installed them. */
+  /** The versions that installed them; none where their handlers are the same for all. */
   readonly versions: ReadonlyArray<string>
   /** What the file says that keeps hooks from running. */
   readonly switches: ReadonlyArray<string>
@@ -333,7 +345,7 @@ export const inspect = Effect.fnUntraced(function* (
   target: Target,
   command: HookCommand
 ): Effect.fn.Return<Inspection, InstallError, Files> {
-  const { content } = yield* SettingsFile.read(target.file)
+  const { content } = yield* SettingsFile.read(target.file, target.within)
   const text = content?.text ?? ""
   const handlers = yield* fromResult(target, target.agent.text.found(text))
   const { comments, value } = yield* fromResult(target, target.agent.text.value(text))
@@ -343,7 +355,9 @@ export const inspect = Effect.fnUntraced(function* (
     events,
     missing: unique(wiring.map(({ event }) => event)).filter((event) => count(handlers, event) < count(wiring, event)),
     outdated: unique(handlers.filter((found) => !isAsWanted(wiring, found)).map(({ event }) => event)),
-    versions: unique(handlers.flatMap(({ handler }) => Wiring.installedBy(handler) ?? [])),
+    versions: unique(handlers.flatMap(({ handler }) => Wiring.installedBy(handler) ?? [])).filter(
+      (version) => version !== Wiring.anyVersion
+    ),
     switches: target.agent.switches(value),
     comments,
     byHand: Wiring.byHand(value),

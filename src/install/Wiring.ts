@@ -46,6 +46,14 @@ export type Wiring = ReadonlyArray<Wire>
 const name = "installed-by=athena-hooks@"
 
 /**
+ * Stands for the version in the mark of a handler that must be the same for all versions.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const anyVersion = "any"
+
+/**
  * The text by which a handler is known as ours, whatever was edited around it: an argument that the command passes over.
  * A handler of another kind carries it in another text, for example in a header.
  *
@@ -60,7 +68,7 @@ const texts = (value: unknown): ReadonlyArray<string> => {
 }
 
 /**
- * The version that installed a handler; `undefined` where it is not ours.
+ * The version that installed a handler, or `anyVersion`; `undefined` where it is not ours.
  *
  * **Example**
  *
@@ -82,6 +90,14 @@ export const installedBy = (handler: unknown): string | undefined => {
   }
   return undefined
 }
+
+/**
+ * Whether the text of settings mentions a handler of ours, whatever its format.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isMentioned = (text: string): boolean => text.includes(name)
 
 /**
  * The header by which a handler shows that it may post, in plain text.

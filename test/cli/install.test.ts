@@ -7,6 +7,8 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Agents from "../../src/install/Agents.ts"
+import * as CodexTrust from "../../src/install/internal/codexTrust.ts"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
 
@@ -21,7 +23,7 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
   }
   const read = () => fs.readFileSync(settings, "utf8")
   const athena = (...args: ReadonlyArray<string>) =>
-    Cli.run(args, { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
+    Cli.run(Cli.posting(args), { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
   const json = (...args: ReadonlyArray<string>) =>
     Effect.map(athena(...args, "--json"), ({ code, stdout }): any => ({ code, ...JSON.parse(stdout) }))
   /** Everything below the home, by name and content. */
@@ -33,6 +35,20 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
       .map((name) => [name, fs.readFileSync(path.join(folder, name), "utf8")])
   return { folder, project, env, settings, write, read, athena, json, everything }
 })
+
+/** Confirms all hooks of a file of Codex, as its user does in its terminal. */
+const trust = (file: string) => {
+  const config = path.join(path.dirname(file), "config.toml")
+  const events = Agents.codex.wiring({ node: "", script: "", version: "" }).map(({ event }) => event)
+  const states = events.flatMap((event) =>
+    Agent.handlers(file, event).map(({ command, timeout, type }, at) => {
+      const name = event.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+      const hash = CodexTrust.hashOf(event, undefined, { type, command, timeout })
+      return `[hooks.state."${file}:${name}:${at}:0"]\ntrusted_hash = "${hash}"\n`
+    })
+  )
+  fs.writeFileSync(config, states.join("\n"))
+}
 
 const others = `{
   "model": "opus", // the good one
@@ -137,7 +153,8 @@ describe("athena install", () => {
       const { athena, env, folder, json, project } = yield* scratch
       assert.strictEqual((yield* athena("remember", "Deploys go through the staging branch")).code, 0)
       const settings = path.join(folder, file)
-      assert.strictEqual((yield* athena("install", "--agent", agent)).code, 0)
+      assert.strictEqual((yield* athena("install", "--agent", agent, "--no-post")).code, 0)
+      if (agent === "codex") trust(settings)
       const session: Agent.Session = { settings, cwd: project, env }
       const tell = (hook_event_name: string, more: object) =>
         Effect.map(
@@ -165,7 +182,7 @@ describe("athena install", () => {
       )
       assert.strictEqual((yield* json("doctor")).code, 0)
       yield* athena("uninstall", "--agent", agent)
-      assert.isFalse(fs.existsSync(path.dirname(settings)))
+      assert.isFalse(fs.existsSync(settings))
     })
   )
 
@@ -183,7 +200,8 @@ describe("athena install", () => {
         ["config.toml"]
       )
       const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === config))
-      assert.deepInclude(yield* find, { agent: "codex", installed: true, missing: [], outdated: [], problems: [] })
+      assert.deepInclude(yield* find, { agent: "codex", installed: true, missing: [], outdated: [] })
+      assert.match((yield* find).problems.join(), /^Codex CLI passes over hooks .*nobody has confirmed SessionStart, /)
       assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /answered/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
       assert.match((yield* find).problems.join(), /switched off by \[features\] hooks in .*config\.toml/)
@@ -193,6 +211,129 @@ describe("athena install", () => {
       assert.strictEqual((yield* athena("uninstall", "--agent", "codex")).code, 0)
       assert.strictEqual(fs.readFileSync(config, "utf8"), before)
       assert.match((yield* athena("install", "--agent", "codex")).stdout, /are in .*hooks\.json/)
+    })
+  )
+
+  it.live("says which hooks Codex passes over, until its user has confirmed them", () =>
+    Effect.gen(function* () {
+      const { athena, folder, json } = yield* scratch
+      const hooks = path.join(folder, ".codex", "hooks.json")
+      const installed = yield* json("install", "--agent", "codex")
+      assert.strictEqual(installed.untrusted.length, 9)
+      assert.match(
+        installed.warnings.join(),
+        /nobody has confirmed SessionStart, .*: start codex in a terminal and trust/
+      )
+      assert.match((yield* athena("install", "--agent", "codex")).stdout, /up to date[^]*passes over hooks/)
+      const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === hooks))
+      assert.include(yield* find, { installed: true })
+      assert.strictEqual((yield* find).untrusted.length, 9)
+      const check = (found: any) => found.checks.find(({ name }: any) => name === "codex user")
+      assert.deepInclude(check(yield* json("doctor")), { status: "failed" })
+      trust(hooks)
+      assert.deepInclude(yield* find, { untrusted: [], problems: [] })
+      assert.deepInclude(check(yield* json("doctor")), { status: "ok" })
+      // Another hook before ours moves them to another place.
+      const settings = JSON.parse(fs.readFileSync(hooks, "utf8"))
+      settings.hooks.Stop.unshift({ hooks: [{ type: "command", command: "say" }] })
+      fs.writeFileSync(hooks, JSON.stringify(settings))
+      assert.deepStrictEqual((yield* find).untrusted, [{ event: "Stop", state: "untrusted" }])
+    })
+  )
+
+  it.live("follows no link of a project out of it", () =>
+    Effect.gen(function* () {
+      const { athena, folder, json, project } = yield* scratch
+      const outside = path.join(folder, "outside")
+      fs.mkdirSync(outside)
+      fs.writeFileSync(path.join(outside, "settings.json"), "{}\n")
+      const claude = path.join(project, ".claude")
+      const layouts: ReadonlyArray<readonly [string, () => void]> = [
+        ["the folder", () => fs.symlinkSync(outside, claude)],
+        [
+          "the file",
+          () => (fs.mkdirSync(claude), fs.symlinkSync(`${outside}/settings.json`, `${claude}/settings.json`))
+        ],
+        [
+          "a chain",
+          () => (
+            fs.mkdirSync(claude),
+            fs.symlinkSync("a", `${claude}/settings.json`),
+            fs.symlinkSync("../../outside/new.json", `${claude}/a`)
+          )
+        ],
+        [
+          "a folder above",
+          () => (
+            fs.symlinkSync(folder, `${project}/up`),
+            fs.mkdirSync(claude),
+            fs.symlinkSync("../up/outside/settings.json", `${claude}/settings.json`)
+          )
+        ]
+      ]
+      for (const [name, make] of layouts) {
+        make()
+        for (const command of ["install", "uninstall"]) {
+          const { code, stderr } = yield* athena(command, "--scope", "project")
+          assert.strictEqual(code, 1, name)
+          assert.match(
+            stderr,
+            /settings\.json: a link leads out of the project, to \/.*\/outside\/.*\.json; remove/,
+            name
+          )
+        }
+        const { agents } = yield* json("status")
+        const found = agents.find(({ agent, scope }: any) => agent === "claude" && scope === "project")
+        assert.match(found.problems.join(), /leads out of the project/, name)
+        assert.deepStrictEqual(fs.readdirSync(outside), ["settings.json"], name)
+        assert.strictEqual(fs.readFileSync(path.join(outside, "settings.json"), "utf8"), "{}\n", name)
+        fs.rmSync(claude, { recursive: true })
+      }
+      // Within the project they are followed.
+      fs.mkdirSync(path.join(project, "config"))
+      fs.symlinkSync("config", claude)
+      assert.strictEqual((yield* athena("install", "--scope", "project")).code, 0)
+      assert.include(fs.readFileSync(path.join(project, "config", "settings.json"), "utf8"), "installed-by")
+    })
+  )
+
+  it.live("leaves nothing behind that only looks", () =>
+    Effect.gen(function* () {
+      const { athena, folder } = yield* scratch
+      const all = () => fs.readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted()
+      const before = all()
+      for (const args of [
+        ["install", "--dry-run"],
+        ["install", "--dry-run", "--scope", "project"],
+        ["install", "--dry-run", "--agent", "codex"],
+        ["install", "--dry-run", "--agent", "qwen"],
+        ["uninstall", "--dry-run"],
+        ["uninstall"],
+        ["status"],
+        ["doctor"]
+      ]) {
+        yield* athena(...args)
+        assert.deepStrictEqual(all(), before, args.join(" "))
+      }
+    })
+  )
+
+  it.live("does not end what another profile of the agent still needs", () =>
+    Effect.gen(function* () {
+      const { env, folder, project } = yield* scratch
+      const as = (profile: string, ...args: ReadonlyArray<string>) =>
+        Cli.run([...Cli.posting(args), "--json"], {
+          env: { ...env, ATHENA_DAEMON: "on", CLAUDE_CONFIG_DIR: path.join(folder, profile) },
+          cwd: project
+        })
+      for (const profile of ["work", "private"]) yield* as(profile, "install")
+      const serving = yield* Effect.forkScoped(Cli.run(["serve"], { env }))
+      const running = (state: string) =>
+        Effect.repeat(as("work", "status"), { until: ({ stdout }) => JSON.parse(stdout).resident.state === state })
+      yield* running("running")
+      assert.isFalse(JSON.parse((yield* as("work", "uninstall")).stdout).stopped)
+      assert.isTrue(JSON.parse((yield* as("private", "uninstall")).stdout).stopped)
+      yield* Fiber.join(serving)
     })
   )
 

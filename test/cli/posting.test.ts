@@ -32,10 +32,13 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
   const read = () => fs.readFileSync(settings, "utf8")
   const said: Array<string> = []
   const athena = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
-    Effect.map(Cli.run(args, { env: { HOME: folder, ATHENA_DAEMON: "on", ...env }, cwd: project }), (result) => {
-      said.push(result.stdout, result.stderr)
-      return result
-    })
+    Effect.map(
+      Cli.run(Cli.posting(args), { env: { HOME: folder, ATHENA_DAEMON: "on", ...env }, cwd: project }),
+      (result) => {
+        said.push(result.stdout, result.stderr)
+        return result
+      }
+    )
   const json = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
     Effect.map(athena([...args, "--json"], env), ({ code, stderr, stdout }): any => {
       assert.strictEqual(stderr, "")
@@ -355,7 +358,7 @@ describe("athena install, where events are posted", () => {
       const { folder, project, settings } = yield* scratch
       const cli = path.join(fs.realpathSync(yield* TempFolder.make), "cli")
       fs.cpSync(path.dirname(Cli.bin), cli, { recursive: true })
-      const install = Cli.run(["install", "--agent", "claude"], {
+      const install = Cli.run(["install", "--agent", "claude", "--post"], {
         env: { HOME: folder, ATHENA_DAEMON: "on" },
         cwd: project,
         shell: `shift 2; set -- '${process.execPath}' '${cli}/bin.js' "$@"`

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
+import * as QwenCode from "../../src/hooks/QwenCode.ts"
 import * as Agents from "../../src/install/Agents.ts"
 import * as Wiring from "../../src/install/Wiring.ts"
 
@@ -17,7 +18,62 @@ const group = (...commands: ReadonlyArray<string>) => ({ hooks: commands.map((co
 
 describe("Wiring", () => {
   it.each(Agents.supported.map((agent) => [agent.name, agent] as const))("of %s carries the mark", (_, agent) => {
-    for (const { handler } of agent.wiring(command)) assert.strictEqual(Wiring.installedBy(handler), command.version)
+    // Codex asks its user to confirm every other command line, so its own is the same for all versions.
+    const version = agent.name === "codex" ? Wiring.anyVersion : command.version
+    for (const { handler } of agent.wiring(command)) assert.strictEqual(Wiring.installedBy(handler), version)
+  })
+
+  it("is the same for all versions where a person confirms it", () => {
+    const later = { ...command, version: "9.0.0" }
+    assert.deepStrictEqual(Agents.codex.wiring(command), Agents.codex.wiring(later))
+    assert.notDeepEqual(Agents.gemini.wiring(command), Agents.gemini.wiring(later))
+  })
+
+  it("asks Codex for no more time than it gives, and none of what comes before each request of Gemini CLI", () => {
+    const timeouts = new Map(Agents.codex.wiring(command).map(({ event, handler }) => [event, handler["timeout"]]))
+    assert.deepStrictEqual([timeouts.get("SessionEnd"), timeouts.get("Interrupt"), timeouts.get("Stop")], [3, 3, 10])
+    const events = Agents.gemini.wiring(command).map(({ event }) => event)
+    assert.deepStrictEqual(events, ["SessionStart", "BeforeAgent", "AfterTool", "AfterAgent", "SessionEnd"])
+  })
+
+  it("has a name where the agent shows the whole command line without one", () => {
+    for (const agent of [Agents.gemini, Agents.qwen]) {
+      for (const { handler } of agent.wiring({ ...command, endpoint })) assert.strictEqual(handler["name"], "athena")
+    }
+  })
+
+  it("posts the events of Qwen Code to one address, but for the first", () => {
+    const wiring = Agents.qwen.wiring({ ...command, endpoint: { ...endpoint, headers: { "memory-of": "ada" } } })
+    const [first, ...posts] = wiring
+    assert.deepInclude(first, { event: "SessionStart" })
+    assert.deepInclude(first?.handler, { type: "command", timeout: 10_000 })
+    assert.deepStrictEqual(
+      posts.map(({ event }) => event),
+      QwenCode.events.filter((event) => event !== "SessionStart")
+    )
+    for (const { handler } of posts) {
+      assert.deepStrictEqual(handler, {
+        name: "athena",
+        type: "http",
+        url: "http://127.0.0.1:21234/hooks/qwen",
+        headers: {
+          "memory-of": "ada",
+          Authorization: "Bearer s3cret-_token",
+          "Athena-Installed-By": "--installed-by=athena-hooks@1.2.3-beta.1"
+        },
+        timeout: 1
+      })
+    }
+  })
+
+  it.each([
+    [{ hooksConfig: { enabled: false } }, ["hooksConfig.enabled"]],
+    [{ hooksConfig: { enabled: true, disabled: ["other", "athena"] } }, ["hooksConfig.disabled"]],
+    [{ hooksConfig: { disabled: "athena" } }, []],
+    [{}, []],
+    [undefined, []]
+  ])("sees what switches the hooks of Gemini CLI off: %j", (settings, switches) => {
+    assert.deepStrictEqual(Agents.gemini.switches(settings), switches)
   })
 
   it("posts the events of Claude Code to one address, but for the first, and looks after the process at Stop", () => {
@@ -64,7 +120,7 @@ describe("Wiring", () => {
   })
 
   it("has commands alone for agents that post nothing, or without an address to post to", () => {
-    const others = Agents.supported.filter(({ name }) => name !== "claude")
+    const others = Agents.supported.filter(({ posts }) => !posts)
     for (const { wiring } of others) assert.deepStrictEqual(wiring({ ...command, endpoint }), wiring(command))
     const commands = Agents.claude.wiring(command)
     assert.deepStrictEqual(
@@ -126,7 +182,7 @@ describe("Wiring", () => {
       "hook",
       "--agent",
       "codex",
-      Wiring.mark(command.version)
+      Wiring.mark(Wiring.anyVersion)
     ])
   })
 })

@@ -57,6 +57,12 @@ export const run = (args: ReadonlyArray<string>, options: RunOptions = {}): Effe
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
+/** An installation that posts where the agent can, also on a machine where several people log in. */
+export const posting = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
+  args[0] === "install" && !args.some((arg) => /^(?:--(?:no-)?post|--scope|codex|gemini|cursor)$/.test(arg))
+    ? [...args, "--post"]
+    : args
+
 /** A folder for the memory and a repository to work in, removed with their scope. */
 export const scratch = Effect.gen(function* () {
   const folder = fs.realpathSync(yield* TempFolder.make)

@@ -61,7 +61,8 @@ const checkFolder = (home: string) =>
     const info = yield* Effect.option(files.stat(home))
     if (info._tag === "None") {
       const parent = yield* existingParent(home)
-      return (yield* isWritable(parent))
+      // Nothing is tried there: it is not ours.
+      return (yield* Effect.isSuccess(files.access(parent, { writable: true })))
         ? ok("folder", `${home} does not exist yet; the first event makes it`)
         : failed("folder", `${home} can't be made in ${parent}`, "set ATHENA_HOME to a folder that you can write")
     }

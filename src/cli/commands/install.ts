@@ -31,9 +31,6 @@ export const modeLines = ({ kind, mode: { after, before }, target }: Installer.P
     : [`${target.file} holds no token, so it has mode ${octal(after)} again`]
 }
 
-const passing = (script: string) =>
-  `warning: ${script} is in a cache that is emptied now and then: install athena-hooks for good, and run this again`
-
 const lines = (
   { backup, plan }: Installer.Done,
   events: number,
@@ -45,7 +42,6 @@ const lines = (
     `${agent.title}: hooks for ${events} events are in ${file}`,
     ...(backup === undefined ? [] : [`before it was: ${backup}`]),
     ...details,
-    ...(agent.hint === undefined ? [] : [agent.hint]),
     "see that it works: athena status; take it out: athena uninstall"
   ]
 }
@@ -54,9 +50,11 @@ const lines = (
 const endpointFor = Effect.fnUntraced(function* (
   { agent, home }: Installer.Target,
   scope: Installation.Scope,
+  wished: Option.Option<boolean>,
   dryRun: boolean
 ) {
-  if (!(yield* Installation.isPosted(agent, scope))) return { endpoint: Option.none<Endpoint>(), notes: [] }
+  const { note, posted } = yield* Installation.transport(agent, scope, wished)
+  if (!posted) return { endpoint: Option.none<Endpoint>(), notes: note === undefined ? [] : [note] }
   const { endpoint, notes } = yield* dryRun ? InstallEndpoint.planned(home) : InstallEndpoint.make(home)
   return { endpoint: Option.some(endpoint), notes }
 })
@@ -66,19 +64,23 @@ const postedTo = ({ port }: Endpoint): string =>
 
 export const install = Command.make(
   "install",
-  { agent: Installation.agent, scope: Installation.scope, dryRun: Installation.dryRun, json: Output.json },
-  Effect.fnUntraced(function* ({ agent: name, dryRun, json, scope }) {
+  {
+    agent: Installation.agent,
+    scope: Installation.scope,
+    post: Installation.post,
+    dryRun: Installation.dryRun,
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ agent: name, dryRun, json, post, scope }) {
     const target = yield* Installation.target(yield* Installation.supported(name), scope)
     // Looked at before anything is made, so that nothing is made where the file can't be used.
     const found = yield* Installer.inspect(target, yield* Installation.wantedCommand(target, scope))
     yield* Installer.checkWritable(target)
-    const { endpoint, notes } = yield* endpointFor(target, scope, dryRun)
-    const command = yield* Installation.command(endpoint, scope)
+    const { endpoint, notes } = yield* endpointFor(target, scope, post, dryRun)
+    const command = yield* Installation.command(target, endpoint, scope)
     const wiring = target.agent.wiring(command)
-    const warnings = [
-      ...(Installation.isPassing(command) ? [passing(command.script)] : []),
-      ...Installation.cautions(target.agent, found).map((caution) => `warning: ${caution}`)
-    ]
+    const cautions = [...Installation.passing(command), ...Installation.cautions(target.agent, found)]
+    const warnings = cautions.map((caution) => `warning: ${caution}`)
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
       : yield* Installer.install(target, wiring)
@@ -86,6 +88,8 @@ export const install = Command.make(
     const events = new Set(wiring.map(({ event }) => event)).size
     const isChange = done.plan.kind !== "nothing"
     const details = isChange ? [...modeLines(done.plan), ...Option.toArray(endpoint).map(postedTo)] : []
+    const untrusted = dryRun ? [] : yield* Installation.distrusted(target)
+    const trust = Installation.distrustLines(target.agent, untrusted)
     const diff = [done.plan.diff.trimEnd(), ...details].filter((line) => line !== "")
     const text = dryRun && isChange ? diff : lines(done, events, details)
     yield* Output.print(
@@ -94,10 +98,11 @@ export const install = Command.make(
         ...report(done, dryRun),
         transport: Option.isSome(endpoint) ? "http" : "command",
         port: Option.getOrNull(Option.map(endpoint, ({ port }) => port)),
+        untrusted,
         notes,
-        warnings: [...warnings, ...more]
+        warnings: [...warnings, ...more, ...trust]
       },
-      [...text, ...notes, ...warnings, ...more]
+      [...text, ...trust, ...notes, ...warnings, ...more]
     )
   })
 ).pipe(

@@ -61,7 +61,8 @@ const memory = Effect.gen(function* () {
 const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
   const { events, installed, problems, scope, title, transport, versions } = status
   const how = transport === "http" ? "posted" : "by command"
-  const state = installed ? `${events.length} events, ${how}, version ${versions.join(", ")}` : "not installed"
+  const by = versions.length === 0 ? "" : `, version ${versions.join(", ")}`
+  const state = installed ? `${events.length} events, ${how}${by}` : "not installed"
   return [
     `${`${title} (${scope})`.padEnd(24)} ${problems.length > 0 && installed ? "PROBLEM, " : ""}${state}  ${status.file}`,
     ...problems.map((problem) => `${" ".repeat(24)} -> ${problem}`)

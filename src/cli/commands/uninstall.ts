@@ -25,7 +25,7 @@ const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
 
 /** Ends the process that answered hooks, once no agent that is known here has any; says whether there was one. */
 const endResident = Effect.fnUntraced(function* (home: string) {
-  return (yield* HookStatus.isAnyInstalled) ? false : yield* Resident.stop(home)
+  return (yield* HookStatus.isAnyInstalled(home)) ? false : yield* Resident.stop(home)
 })
 
 const ended = "no agent has hooks any more, so the resident process was asked to end"

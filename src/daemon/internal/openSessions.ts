@@ -1,11 +1,14 @@
 /**
  * Which sessions are open: those that have told something and not that they have ended. While a person is at lunch their
- * session says nothing, and what it posts then must find somebody. It counts those of the agent that posts; the others
- * run a command, which can do without.
+ * session says nothing, and what it posts then must find somebody. It counts those of the agents that post; the
+ * others run a command, which can do without.
  */
 import * as Duration from "effect/Duration"
 import * as ClaudeCode from "../../hooks/ClaudeCode.ts"
 import type { HookEvent } from "../../hooks/HookEvent.ts"
+import * as QwenCode from "../../hooks/QwenCode.ts"
+
+const posting: ReadonlySet<string> = new Set([ClaudeCode.agent, QwenCode.agent])
 
 /** An agent that was killed does not say that its session has ended. */
 const forgottenAfter = Duration.toMillis("12 hours")
@@ -23,7 +26,7 @@ export const make = (): OpenSessions => {
   const heardAt = new Map<string, number>()
   return {
     heard: ({ _tag, agent, sessionId }, now) => {
-      if (agent !== ClaudeCode.agent || _tag === "Ignored") return
+      if (!posting.has(agent) || _tag === "Ignored") return
       heardAt.delete(sessionId)
       if (_tag === "SessionEnd") return
       if (heardAt.size >= maxSessions) heardAt.delete(heardAt.keys().next().value!)

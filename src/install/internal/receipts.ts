@@ -6,6 +6,7 @@ import { hash } from "node:crypto"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { makeFolders } from "./settingsFile.ts"
@@ -51,6 +52,22 @@ export const find = Effect.fnUntraced(
     return receipt.file === file ? receipt : undefined
   },
   Effect.orElseSucceed(() => undefined)
+)
+
+/** The files that have receipts. */
+export const files = Effect.fnUntraced(
+  function* (home: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const folder = path.join(home, "install")
+    const names = (yield* fs.readDirectory(folder)).filter((name) => name.endsWith(".json"))
+    const read = (name: string) =>
+      Effect.option(Effect.flatMap(fs.readFileString(path.join(folder, name)), Schema.decodeEffect(codec)))
+    return (yield* Effect.forEach(names, read)).flatMap((receipt) =>
+      Option.isSome(receipt) ? [receipt.value.file] : []
+    )
+  },
+  Effect.orElseSucceed((): ReadonlyArray<string> => [])
 )
 
 const prune = Effect.fnUntraced(

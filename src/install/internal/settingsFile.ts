@@ -13,7 +13,8 @@ import {
   InstallError,
   type InstallErrorReason,
   InvalidSettings,
-  NotAccessible
+  NotAccessible,
+  OutsideProject
 } from "../InstallError.ts"
 import * as Problem from "./problem.ts"
 
@@ -28,6 +29,8 @@ export interface Snapshot {
   readonly file: string
   /** What the links lead to. */
   readonly target: string
+  /** The folder that they must not lead out of, if there is one. */
+  readonly within: string | undefined
   readonly content: Content | undefined
 }
 
@@ -58,8 +61,31 @@ const follow = (file: string, links: number): Effect.Effect<string, InstallError
     const path = yield* Path.Path
     if (links > maxLinks) return yield* fail(new NotAccessible({ file, detail: "its links lead in a circle" }))
     const link = yield* Effect.option(fs.readLink(file))
-    return Option.isNone(link) ? file : yield* follow(path.resolve(path.dirname(file), link.value), links + 1)
+    if (Option.isNone(link)) return file
+    // A folder above may be a link too, and `..` leads out of what it leads to.
+    const folder = yield* realPath(path.dirname(file))
+    return yield* follow(path.resolve(folder, link.value), links + 1)
   })
+
+/** A path without links, as far as it exists. */
+const realPath = (name: string): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const real = yield* Effect.option(fs.realPath(name))
+    const above = path.dirname(name)
+    if (Option.isSome(real) || above === name) return Option.getOrElse(real, () => name)
+    return path.join(yield* realPath(above), path.basename(name))
+  })
+
+/** Fails where the links of a file lead out of a folder. Whoever fills that folder chose where they lead. */
+const checkWithin = Effect.fnUntraced(function* (file: string, target: string, folder: string) {
+  const path = yield* Path.Path
+  const real = yield* realPath(target)
+  const way = path.relative(yield* realPath(folder), real)
+  const isOutside = way === ".." || way.startsWith(`..${path.sep}`) || path.isAbsolute(way)
+  if (isOutside) return yield* fail(new OutsideProject({ file, target: real }))
+})
 
 const decode = (file: string, bytes: Uint8Array) =>
   Effect.try({
@@ -72,15 +98,16 @@ const decode = (file: string, bytes: Uint8Array) =>
   })
 
 /** Reads a file, or finds that there is none. */
-export const read = Effect.fnUntraced(function* (file: string) {
+export const read = Effect.fnUntraced(function* (file: string, within?: string) {
   const fs = yield* FileSystem.FileSystem
   const target = yield* follow(file, 0)
+  if (within !== undefined) yield* checkWithin(file, target, within)
   const stat = yield* fs.stat(target).pipe(
     Effect.asSome,
     Effect.catchIf(isMissing, () => Effect.succeedNone),
     Effect.mapError(accessError(file, "reading it"))
   )
-  if (Option.isNone(stat)) return { file, target, content: undefined } satisfies Snapshot
+  if (Option.isNone(stat)) return { file, target, within, content: undefined } satisfies Snapshot
   const { gid, mode, size, type, uid } = stat.value
   if (type !== "File") return yield* fail(new NotAccessible({ file, detail: "it is not a file" }))
   if (size > maxBytes) return yield* fail(new NotAccessible({ file, detail: `it is larger than ${maxBytes} bytes` }))
@@ -92,7 +119,7 @@ export const read = Effect.fnUntraced(function* (file: string) {
     mode: mode & 0o7777,
     owner: Option.getOrUndefined(owner)
   }
-  return { file, target, content } satisfies Snapshot as Snapshot
+  return { file, target, within, content } satisfies Snapshot as Snapshot
 })
 
 const isSame = (left: Uint8Array | undefined, right: Uint8Array | undefined): boolean =>
@@ -109,7 +136,7 @@ export const checkWritable = Effect.fnUntraced(function* ({ content, file, targe
 
 /** Fails where the file is not what was read. */
 const checkUnchanged = Effect.fnUntraced(function* (snapshot: Snapshot) {
-  const now = yield* read(snapshot.file)
+  const now = yield* read(snapshot.file, snapshot.within)
   if (now.target !== snapshot.target || !isSame(now.content?.bytes, snapshot.content?.bytes)) {
     return yield* fail(new ChangedMeanwhile({ file: snapshot.file }))
   }

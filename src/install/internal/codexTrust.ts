@@ -1,0 +1,82 @@
+/**
+ * Which of our hooks Codex runs. It runs what a person has confirmed, and records that in `config.toml` as a hash of the
+ * event, the matcher and the handler, under the file and the place of the hook. It passes over all others silently.
+ */
+import { hash } from "node:crypto"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Toml from "effect/encoding/Toml"
+import type { Distrust } from "../Agents.ts"
+import * as Wiring from "../Wiring.ts"
+
+/** The name of an event in the record: `UserPromptSubmit` is `user_prompt_submit`. */
+const recordedName = (event: string): string =>
+  event.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+
+const canonical = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(canonical)
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .toSorted(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, member]) => [name, canonical(member)])
+  )
+}
+
+/** An integer of TOML may be a `bigint`. */
+const seconds = (timeout: unknown): number => Math.max(1, Number(timeout ?? 600))
+
+/** The hash of a hook, as Codex 0.171 makes it: members that stand for a default are there, absent ones are not. */
+export const hashOf = (event: string, matcher: string | undefined, handler: Wiring.Handler): string => {
+  const { async: isAsync = false, command, statusMessage, timeout, type } = handler
+  const hooks = [{ async: isAsync, command, statusMessage, timeout: seconds(timeout), type }]
+  return `sha256:${hash("sha256", JSON.stringify(canonical({ event_name: recordedName(event), hooks, matcher })))}`
+}
+
+interface Placed {
+  readonly event: string
+  /** The group and the handler in it, from 0 on. */
+  readonly place: string
+  readonly matcher: string | undefined
+  readonly handler: Wiring.Handler
+}
+
+const member = (value: unknown, name: string): unknown => (Predicate.hasProperty(value, name) ? value[name] : undefined)
+
+const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
+
+const ours = (settings: unknown): ReadonlyArray<Placed> =>
+  Object.entries(member(settings, "hooks") ?? {}).flatMap(([event, groups]) =>
+    list(groups).flatMap((group, groupAt) =>
+      list(member(group, "hooks")).flatMap((handler, handlerAt) => {
+        if (Wiring.installedBy(handler) === undefined) return []
+        const matcher = member(group, "matcher")
+        return {
+          event,
+          place: `${recordedName(event)}:${groupAt}:${handlerAt}`,
+          matcher: typeof matcher === "string" ? matcher : undefined,
+          handler: handler as Wiring.Handler
+        }
+      })
+    )
+  )
+
+const stateOf = (entry: unknown, { event, handler, matcher }: Placed): Distrust["state"] | undefined => {
+  const trusted = member(entry, "trusted_hash")
+  if (trusted === undefined) return "untrusted"
+  // Some events have no use for a matcher, which is then no part of it.
+  if (![matcher, undefined].some((one) => hashOf(event, one, handler) === trusted)) return "changed"
+  return member(entry, "enabled") === false ? "disabled" : undefined
+}
+
+/** Our hooks that Codex passes over, by the text of its `config.toml`. One that can't be read has confirmed nothing. */
+export const missing = (record: string, files: ReadonlyArray<string>, settings: unknown): ReadonlyArray<Distrust> => {
+  const config = Result.getOrElse(Toml.parse(record), () => ({}))
+  const states = member(member(config, "hooks"), "state")
+  return ours(settings).flatMap((placed) => {
+    const entry = files.map((file) => member(states, `${file}:${placed.place}`)).find((one) => one !== undefined)
+    const state = stateOf(entry, placed)
+    return state === undefined ? [] : [{ event: placed.event, state }]
+  })
+}
