@@ -167,7 +167,8 @@ describe("athena install", () => {
       ] as const) {
         const { code, stderr, stdout } = yield* tell(event, more)
         assert.deepInclude({ code, stderr }, { code: 0, stderr: "" })
-        if (event === name) continue
+        // Gemini CLI takes what a session's start adds for the prompt itself.
+        if (event !== (agent === "gemini" ? name : "SessionStart")) continue
         const { additionalContext, hookEventName } = JSON.parse(stdout).hookSpecificOutput
         assert.strictEqual(hookEventName, event)
         assert.include(additionalContext, "Deploys go through the staging branch")
@@ -201,7 +202,10 @@ describe("athena install", () => {
       )
       const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === config))
       assert.deepInclude(yield* find, { agent: "codex", installed: true, missing: [], outdated: [] })
-      assert.match((yield* find).problems.join(), /^Codex CLI passes over hooks .*nobody has confirmed SessionStart, /)
+      assert.match(
+        (yield* find).problems.join(),
+        /^Codex CLI passes over hooks .*nobody has confirmed .*SessionStart, /
+      )
       assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /answered/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
       assert.match((yield* find).problems.join(), /switched off by \[features\] hooks in .*config\.toml/)
@@ -228,11 +232,11 @@ describe("athena install", () => {
       const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === hooks))
       assert.include(yield* find, { installed: true })
       assert.strictEqual((yield* find).untrusted.length, 9)
-      const check = (found: any) => found.checks.find(({ name }: any) => name === "codex user")
-      assert.deepInclude(check(yield* json("doctor")), { status: "failed" })
+      const check = Effect.map(json("doctor"), ({ checks }) => checks.find(({ name }: any) => name === "codex user"))
+      assert.deepInclude(yield* check, { status: "failed" })
       trust(hooks)
       assert.deepInclude(yield* find, { untrusted: [], problems: [] })
-      assert.deepInclude(check(yield* json("doctor")), { status: "ok" })
+      assert.deepInclude(yield* check, { status: "ok" })
       // Another hook before ours moves them to another place.
       const settings = JSON.parse(fs.readFileSync(hooks, "utf8"))
       settings.hooks.Stop.unshift({ hooks: [{ type: "command", command: "say" }] })
