@@ -15,8 +15,9 @@ import * as SqliteWarning from "./sqliteWarning.ts"
 const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")
 
 const runMain = (): void => {
-  // It outlives whoever starts it.
-  if (process.argv[2] === "serve") InheritedFiles.close()
+  // It outlives whoever starts it, and takes no more of it than its port.
+  if (process.argv[2] === "serve")
+    InheritedFiles.closeAllBut(Number(process.argv[3] === "--listener-fd" && process.argv[4]))
   SqliteWarning.silence()
   const module = process.getBuiltinModule("node:module")
   // The demonstration writes nowhere but to its own folder, and what only shows what it would do writes nothing.

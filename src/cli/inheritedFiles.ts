@@ -13,13 +13,16 @@ const isInherited = (fd: number): boolean => {
   return flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0
 }
 
-/** Closes what was inherited, before anything is opened; nothing where the system does not say what that is. */
-export const close = (): void => {
+/**
+ * Closes what was inherited but for one file, before anything is opened; nothing where the system does not say what that
+ * is.
+ */
+export const closeAllBut = (spared: number | undefined): void => {
   // The channel to a program in Node.js that started this one.
   if (process.platform !== "linux" || process.connected) return
   for (const name of fs.existsSync("/proc/self/fdinfo") ? fs.readdirSync("/proc/self/fdinfo") : []) {
     try {
-      if (Number(name) > 2 && isInherited(Number(name))) fs.closeSync(Number(name))
+      if (Number(name) > 2 && Number(name) !== spared && isInherited(Number(name))) fs.closeSync(Number(name))
     } catch {
       // What the folder was read by is closed already.
     }

@@ -51,6 +51,8 @@ export interface DaemonOptions {
   readonly token: Redacted.Redacted
   /** Its port on 127.0.0.1. */
   readonly port: number
+  /** A socket that listens on that port already, inherited from the process that started this one; none when absent. */
+  readonly listenerFd?: number | undefined
   /** Path of its socket, in a folder that nobody else can read. */
   readonly socket: string
   /** The database. */

@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
+import { ServeError } from "effect/http/HttpServerError"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
@@ -76,6 +77,8 @@ export interface DaemonServerOptions {
   readonly token: Redacted.Redacted
   /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again every 2 seconds. */
   readonly port: number
+  /** A socket that listens on that port already, inherited from the process that started this one; none when absent. */
+  readonly listenerFd?: number | undefined
   /** Path of the socket, in a folder that nobody else can read. */
   readonly socket: string
   /** Tells the database from others, see `Daemon`. */
@@ -193,6 +196,17 @@ const codeOf = (error: unknown): string => {
   return "cause" in error ? codeOf(error.cause) : "unknown"
 }
 
+/** Whether a server listens on a port of 127.0.0.1. */
+const isAt = (server: net.Server, port: number): boolean => {
+  const address = server.address()
+  return typeof address === "object" && address?.address === "127.0.0.1" && address.port === port
+}
+
+/** Where Node.js listens on a socket that is open already, which its types leave out. */
+const atFd = (fd: number): NodeHttpServer.Options & { readonly fd: number } => ({ fd })
+
+const otherAddress = Effect.fail(new ServeError({ cause: { code: "EADDRNOTAVAIL" } }))
+
 /** What an attempt has opened is closed at once where it fails, and with the scope where it does not. */
 const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
   Effect.gen(function* () {
@@ -249,30 +263,39 @@ export const layer = (options: DaemonServerOptions) =>
 
       const listen = Effect.fnUntraced(function* (listener: Guard.Listener, at: NodeHttpServer.Options) {
         const server = Connections.createServer()
+        const release = Connections.holdRequests(server)
         const { trust } = yield* Connections.watch(server)
         const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
+        // What was inherited may be anything.
+        if (listener._tag === "Loopback" && !isAt(server, listener.port)) return yield* otherAddress
         yield* serve(app(listener, trust))
+        release()
         Connections.neverUpgrade(server)
       })
 
-      const { port, socket } = options
-      const onLoopback = ownScope(listen({ _tag: "Loopback", port }, { host: "127.0.0.1", port })).pipe(
-        Effect.tap(() =>
-          Effect.sync(() => {
-            presence.port = port
-            presence.problem = null
-          })
-        ),
+      const { listenerFd, port, socket } = options
+      const loopback = (at: NodeHttpServer.Options) => ownScope(listen({ _tag: "Loopback", port }, at))
+      const onLoopback = loopback({ host: "127.0.0.1", port }).pipe(
         Effect.tapError(({ cause }) =>
           Effect.sync(() => {
             presence.problem = Ports.problemOf(port, cause)
           })
         )
       )
+      const inherited =
+        listenerFd === undefined ? onLoopback : Effect.catch(loopback(atFd(listenerFd)), () => onLoopback)
+      const listening = Effect.sync(() => {
+        presence.port = port
+        presence.problem = null
+      })
 
-      yield* Effect.catch(onLoopback, (error) =>
+      yield* Effect.catch(Effect.andThen(inherited, listening), (error) =>
         Effect.logError(presence.problem ?? error.message).pipe(
-          Effect.andThen(Effect.forkScoped(Effect.retry(Effect.delay(onLoopback, retryAfter), Schedule.forever)))
+          Effect.andThen(
+            Effect.andThen(Effect.retry(Effect.delay(onLoopback, retryAfter), Schedule.forever), listening).pipe(
+              Effect.forkScoped
+            )
+          )
         )
       )
       // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who

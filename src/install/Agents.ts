@@ -169,18 +169,10 @@ const sessionEndSeconds = 5
 /** For the hook alone: what else is called by hand has an environment of its own. */
 const homeFlags = ({ home }: HookCommand): ReadonlyArray<string> => (home === undefined ? [] : ["--home", home])
 
-const claudeCommand = (hookCommand: HookCommand, event: string, ...flags: ReadonlyArray<string>): Wiring.Handler => ({
+const claudeCommand = (hookCommand: HookCommand, event: string): Wiring.Handler => ({
   type: "command",
   command: hookCommand.node,
-  args: [
-    hookCommand.script,
-    "hook",
-    "--agent",
-    "claude",
-    ...homeFlags(hookCommand),
-    ...flags,
-    Wiring.mark(hookCommand.version)
-  ],
+  args: [hookCommand.script, "hook", "--agent", "claude", ...homeFlags(hookCommand), Wiring.mark(hookCommand.version)],
   timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
 })
 
@@ -192,21 +184,19 @@ const claudePost = ({ headers, token, url }: HookEndpoint, version: string, even
   timeout: event === "SessionEnd" ? sessionEndSeconds : postTimeoutSeconds
 })
 
-/** The event from which on a session is over for the moment, so that nobody waits for what is done then. */
-const revivingEvent = "Stop"
-
 /**
- * Posts every event but the first one of a session, of which Claude Code posts none. Who posts to nobody gets no second
- * try, so a command that nobody waits for looks after the process where there is time, and tells it the event if it was dead.
+ * Posts every event but the first one of a session, of which Claude Code posts none: the command that runs then sees to it
+ * that somebody is there for the others.
  */
 const claudeWiring = (command: HookCommand): Wiring.Wiring => {
   const { endpoint, version } = command
-  return ClaudeCode.events.flatMap((event) => {
-    if (endpoint === undefined || event === "SessionStart") return [{ event, handler: claudeCommand(command, event) }]
-    const post = { event, handler: claudePost(endpoint, version, event) }
-    if (event !== revivingEvent) return [post]
-    return [post, { event, handler: { ...claudeCommand(command, event, "--revive"), async: true } }]
-  })
+  return ClaudeCode.events.map((event) => ({
+    event,
+    handler:
+      endpoint === undefined || event === "SessionStart"
+        ? claudeCommand(command, event)
+        : claudePost(endpoint, version, event)
+  }))
 }
 
 /** A word of a command line as the shell of the system takes it. */

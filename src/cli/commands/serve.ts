@@ -5,7 +5,9 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
@@ -21,9 +23,12 @@ import { version } from "../version.ts"
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
   asked: "it was asked to end",
   idle: "there was nothing to do",
-  memory: "it had grown too large; the next session starts a new one",
+  memory: "it had grown too large; another one takes its place",
   removed: "its home was removed, or is another process's by now"
 }
+
+/** The exit code by which the process asks the shell that started it for another one at once. */
+const startAgain = 75
 
 const takePlace = (home: string) =>
   DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(ResidentClient.layer({ home })))
@@ -43,7 +48,7 @@ const upkeep = (settings: Database.Settings) =>
   )
 
 /** Serves in the place of any other process of the home, until there is a reason to end. */
-const resident = Effect.fnUntraced(function* (home: string) {
+const resident = Effect.fnUntraced(function* (home: string, listenerFd: number | undefined) {
   const settings = yield* Database.settings
   const outcome = yield* takePlace(home)
   if (outcome._tag !== "Acquired") {
@@ -59,6 +64,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     identity: { version, instance, pid, startedAt, home },
     token,
     port,
+    listenerFd,
     socket,
     settings,
     database: ownDatabase(),
@@ -67,6 +73,7 @@ const resident = Effect.fnUntraced(function* (home: string) {
     isOfHome,
     maxMemory
   })
+  if (reason === "memory") process.exitCode = startAgain
   return reasons[reason]
 }, Effect.scoped)
 
@@ -79,11 +86,17 @@ const hungUp = Effect.callback<string>((resume) => {
 
 export const serve = Command.make(
   "serve",
-  {},
-  Effect.fnUntraced(function* () {
+  {
+    listenerFd: Flag.Int("listener-fd").pipe(
+      Flag.withDescription("The number of an inherited socket that listens on the port of the home"),
+      Flag.optional,
+      Flag.withHidden
+    )
+  },
+  Effect.fnUntraced(function* ({ listenerFd }) {
     const home = yield* Database.home
     const { logs } = layoutOf(home)
-    const ending = yield* Effect.raceFirst(resident(home), hungUp).pipe(
+    const ending = yield* Effect.raceFirst(resident(home, Option.getOrUndefined(listenerFd)), hungUp).pipe(
       // Nobody sees what a process in the background prints.
       Effect.tapCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the resident process could not go on", cause)

@@ -40,6 +40,15 @@ const placesOf = (home: string): Layout.Layout =>
 const uuid = (): string =>
   "xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx".replace(/x/g, () => Math.floor(Math.random() * 16).toString(16))
 
+/**
+ * How long the start of a session waits for a process that is starting, in milliseconds: what it posts next needs one, and
+ * it would wait for the start all the same.
+ */
+const startMs = 2_500
+
+/** The pause between two questions to a process that is starting, in milliseconds. */
+const pauseMs = 20
+
 /** Why the resident process can't be asked; nothing where it can. */
 const obstacle = (places: Layout.Layout): string | undefined => {
   if (process.platform === "win32") return undefined
@@ -47,6 +56,8 @@ const obstacle = (places: Layout.Layout): string | undefined => {
   const problem = problemOf(folder)
   return problem === undefined ? undefined : `the folder of the socket is ${problem}`
 }
+
+const absent = "the folder of the socket is absent"
 
 const tokenOf = (places: Layout.Layout): string => {
   try {
@@ -65,6 +76,10 @@ const describe = (reply: Reply | string): string => (typeof reply === "string" ?
 /** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
 const isUnheard = ({ body }: Reply): boolean => body.includes('"port":null')
 
+/** Whether there is nobody, or one that is ending. */
+const isAway = (reply: Reply | string): boolean =>
+  typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
+
 /** Whether the event was taken. */
 const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
@@ -74,6 +89,9 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
+  const event = Question.eventOf(body)
+  /** The start of a process that this event waits for. */
+  let started: Starting.Start | undefined
 
   const inProcess = (): void =>
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
@@ -84,8 +102,8 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
-      const next = wantsAnother(why) ? Starting.start(folder, home, places) : "it stays as it is"
-      Trace.append(places, { event: Question.eventOf(body), reason, next })
+      const next = started?.outcome ?? (wantsAnother(why) ? Starting.start(folder, home, places) : "it stays as it is")
+      Trace.append(places, { event, reason, next })
     })
     inProcess()
   }
@@ -96,14 +114,26 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
 
-  const problem = obstacle(places)
-  if (problem !== undefined) return instead(problem)
-  const token = tokenOf(places)
-  const question = revives
-    ? Question.health(token)
-    : Question.tell({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
-  if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
-  Exchange.ask(places.socket, question, replied)
+  /** Only a session that starts has to be followed by posts, and waits until somebody is there for them. */
+  const missed = (why: Reply | string): void => {
+    const isOver = started?.hasEnded() === true || performance.now() - since > startMs
+    if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
+    Starting.startNow(folder, home, places, (start) => {
+      started = started ?? start
+      setTimeout(ask, pauseMs)
+    })
+  }
+  const ask = (): void => {
+    const problem = obstacle(places)
+    if (problem !== undefined) return problem === absent ? missed(problem) : instead(problem)
+    const token = tokenOf(places)
+    const question = revives
+      ? Question.health(token)
+      : Question.tell({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
+    if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
+    Exchange.ask(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
+  }
+  ask()
 }
 
 const failed = (error: unknown): never =>

@@ -39,6 +39,22 @@ export const createServer = (): http.Server => {
   return server
 }
 
+/**
+ * Holds the requests that come before there is a handler, as they do on a port that was listened on before this process
+ * was there. The handler gets them by what this gives.
+ */
+export const holdRequests = (server: http.Server): (() => void) => {
+  const held: Array<readonly [http.IncomingMessage, http.ServerResponse]> = []
+  const hold = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    held.push([request, response])
+  }
+  server.on("request", hold)
+  return () => {
+    server.off("request", hold)
+    for (const [request, response] of held) server.emit("request", request, response)
+  }
+}
+
 /** Nobody upgrades: without a listener, Node hands such a request on as any other. Otherwise nothing bounds its socket. */
 export const neverUpgrade = (server: http.Server): void => {
   server.removeAllListeners("upgrade")
