@@ -66,7 +66,7 @@ const again = ({ name }: Agents.Agent, scope: Installation.Scope): string =>
 
 const difference = (versions: ReadonlyArray<string>): string =>
   versions.every((found) => found === version)
-    ? "with another path, port, token or database than would be installed now"
+    ? "with another handler, path, port, token or database than would be installed now"
     : `of another version (${versions.join(", ")})`
 
 const problemsOf = (

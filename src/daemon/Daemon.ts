@@ -64,7 +64,7 @@ export interface DaemonOptions {
   /** What is wrong with how it is set up, for a person; the user is told at each session's start. */
   readonly caution?: string | undefined
   /**
-   * How long it stays with nothing to do, once all sessions have ended that it has heard of in the last 12 hours. 30 minutes
+   * How long it stays with nothing to do, once all sessions have ended that it has heard of in the last 3 days. 30 minutes
    * when absent.
    */
   readonly idle?: Duration.Input | undefined

@@ -75,7 +75,7 @@ export class SocketUnusable extends Schema.TaggedError<SocketUnusable>(
 export interface DaemonServerOptions {
   /** What must be known to ask. */
   readonly token: Redacted.Redacted
-  /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again every 2 seconds. */
+  /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again four times a second. */
   readonly port: number
   /** A socket that listens on that port already, inherited from the process that started this one; none when absent. */
   readonly listenerFd?: number | undefined
@@ -93,7 +93,7 @@ export interface DaemonServerOptions {
 const largeBytes = 4 * 1024 * 1024
 
 /** How often a port is tried that can't be listened on. */
-const retryAfter = "2 seconds"
+const retryAfter = "250 millis"
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
 
@@ -196,6 +196,8 @@ const codeOf = (error: unknown): string => {
   return "cause" in error ? codeOf(error.cause) : "unknown"
 }
 
+const isHook = ({ method, url }: HttpServerRequest): boolean => method === "POST" && url.startsWith("/hooks/")
+
 /** Whether a server listens on a port of 127.0.0.1. */
 const isAt = (server: net.Server, port: number): boolean => {
   const address = server.address()
@@ -243,11 +245,17 @@ export const layer = (options: DaemonServerOptions) =>
 
       // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
       let isEnding = false
-      const headers = () => (isEnding ? { ...own, ...Connections.closing } : own)
+      const { isEnding: hasReason } = yield* Lifecycle
+      const isOver = () => isEnding || hasReason()
+      const headers = () => (isOver() ? { ...own, ...Connections.closing } : own)
 
       const app = (listener: Guard.Listener, trust: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
           const refused = Guard.refuse(guard, listener, request.headers)
+          // Whoever runs a command can do without, or starts the next process; whoever posts can do neither.
+          if (refused === undefined && listener._tag === "Socket" && isHook(request) && isOver()) {
+            return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: headers() }))
+          }
           if (refused === undefined) {
             trust(incoming(request).socket)
             return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))

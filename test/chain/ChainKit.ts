@@ -103,15 +103,20 @@ export const make = (options: Options = {}) =>
         return JSON.parse(stdout)
       })
 
-    const processes = Effect.sync(() =>
+    const serving = (isShell: boolean) =>
       processesOf(folder).filter((pid) => {
         try {
-          return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("\0serve\0")
+          const line = fs.readFileSync(`/proc/${pid}/cmdline`, "latin1")
+          return line.includes("\0serve\0") && line.startsWith("/bin/sh\0") === isShell
         } catch {
           return false
         }
       })
-    )
+
+    const processes = Effect.sync(() => serving(false))
+
+    /** Those that start such a process again. */
+    const supervisors = Effect.sync(() => serving(true))
 
     /** What the process says of itself; nothing where none answers. Asked without a command, which takes longer. */
     const status = Effect.promise(
@@ -157,7 +162,9 @@ export const make = (options: Options = {}) =>
       Effect.sync(() => processesOf(folder).length === 0)
     )
 
+    /** The process, and what would start it again. */
     const kill = Effect.gen(function* () {
+      for (const pid of yield* supervisors) process.kill(pid, "SIGKILL")
       const pids = yield* processes
       for (const pid of pids) process.kill(pid, "SIGKILL")
       yield* until(
@@ -352,6 +359,7 @@ export const make = (options: Options = {}) =>
       ready,
       processes,
       signal,
+      supervisors,
       kill,
       later,
       claimed,

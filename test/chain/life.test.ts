@@ -1,6 +1,6 @@
 /**
  * The life of the resident process under traffic: killed at any moment, ended in order, asleep, for a long time, up to its
- * limits. `CHAIN_KILLS` and `CHAIN_EVENTS` make the tests longer.
+ * limits. `CHAIN_KILLS`, `CHAIN_COLD_STARTS` and `CHAIN_EVENTS` make the tests longer.
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
@@ -14,6 +14,7 @@ import * as Generator from "../utils/Generator.ts"
 import * as Kit from "./ChainKit.ts"
 
 const kills = Number(process.env["CHAIN_KILLS"] ?? 20)
+const coldStarts = Number(process.env["CHAIN_COLD_STARTS"] ?? 3)
 const events = Number(process.env["CHAIN_EVENTS"] ?? 10_000)
 const seed = Number(process.env["CHAIN_SEED"] ?? Date.now() % 1_000_000)
 
@@ -86,12 +87,7 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
           // The events of the time in between are the user's to see, and nobody vouched for them.
           for (const { error = "not safe yet" } of Kit.commands(chain.sinceThen())) assert.match(error, /not safe yet/)
           yield* chain.later
-          if (random.chance(0.5)) yield* chain.started
-          else {
-            yield* claude[0]!.stop
-            yield* claude[0]!.settled
-            yield* chain.ready
-          }
+          yield* chain.started
           chain.sinceThen()
           yield* claude[random.int(3)]!.tools
           chain.allIsWell()
@@ -101,6 +97,69 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
         assert.isAbove(chain.acknowledged().size, kills)
       }),
     { timeout: 60_000 + kills * 5_000 }
+  )
+
+  it.live(
+    `is not there when a session starts: its first prompt is stored (${coldStarts} times)`,
+    () =>
+      Effect.gen(function* () {
+        const chain = yield* Kit.make()
+        for (let round = 0; round < coldStarts; round++) {
+          const session = yield* chain.session()
+          yield* session.start()
+          yield* session.prompt
+          chain.allIsWell()
+          yield* chain.kill
+        }
+        yield* chain.started
+        yield* chain.holds
+      }),
+    { timeout: 60_000 + coldStarts * 10_000 }
+  )
+
+  it.live("is not there when eight sessions start at once: one process has the first prompt of each", () =>
+    Effect.gen(function* () {
+      const chain = yield* Kit.make()
+      const sessions = yield* Effect.forEach(Array.from({ length: 8 }), () => chain.session())
+      yield* Effect.forEach(sessions, (session) => Effect.andThen(session.start(), session.prompt), {
+        concurrency: "unbounded"
+      })
+      chain.allIsWell()
+      yield* chain.ready
+      yield* chain.holds
+    })
+  )
+
+  it.live("is killed between a session's start and its prompt: it is started again, and the prompt waited for it", () =>
+    Effect.gen(function* () {
+      const chain = yield* Kit.make()
+      const first = yield* chain.started
+      const session = yield* chain.session()
+      yield* session.start()
+      process.kill(first, "SIGKILL")
+      yield* session.prompt
+      // A busy machine takes longer than the agent waits, and the prompt is stored all the same.
+      for (const { error = "timed out" } of chain.sinceThen()) assert.strictEqual(error, "timed out")
+      assert.notStrictEqual(yield* chain.ready, first)
+      yield* Kit.until(
+        "the prompt is stored",
+        Effect.map(chain.stored, ({ size }) => size === 1)
+      )
+      yield* session.work
+      chain.allIsWell()
+      yield* chain.holds
+    })
+  )
+
+  it.live("ends for good when it is told to, and so does what would start it again", () =>
+    Effect.gen(function* () {
+      const chain = yield* Kit.make()
+      yield* chain.started
+      assert.strictEqual((yield* chain.supervisors).length, 1)
+      yield* chain.athena(["stop"])
+      yield* chain.gone
+      assert.deepStrictEqual(yield* chain.supervisors, [])
+    })
   )
 
   for (const name of ["SIGTERM", "SIGHUP"] as const) {

@@ -37,13 +37,6 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
       yield* claude.prompt
       yield* claude.tools
       assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["ECONNREFUSED"])
-      // The command beside the post tells the answer, and starts the process.
-      yield* claude.stop
-      yield* claude.settled
-      assert.strictEqual((yield* chain.stored).size, 1)
-      yield* chain.ready
-      yield* chain.kill
-      yield* chain.later
       const codex = yield* chain.session("codex")
       chain.sinceThen()
       yield* codex.prompt

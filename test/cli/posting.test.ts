@@ -112,11 +112,10 @@ describe("athena install, where events are posted", () => {
       })
       assert.strictEqual(posts()?.url, `http://127.0.0.1:${port}/hooks/claude`)
       assert.deepStrictEqual(
-        Agent.handlers(settings, "Stop").map(({ async, command, type }) => [type, async ?? command]),
+        Agent.handlers(settings, "Stop").map(({ command, type }) => [type, command]),
         [
           ["command", "say done"],
-          ["http", undefined],
-          ["command", true]
+          ["http", undefined]
         ]
       )
       assert.deepInclude((yield* json(["status"])).agents[0], { transport: "http", outdated: [], problems: [] })
@@ -257,7 +256,7 @@ describe("athena install, where events are posted", () => {
       assert.deepInclude((yield* json(["status"])).agents[0], { outdated: [], problems: [] })
       const [claude] = (yield* json(["status"], other)).agents
       assert.strictEqual(claude.outdated.length, 9)
-      assert.match(claude.problems[0], /another path, port, token or database than .*; run: athena install/)
+      assert.match(claude.problems[0], /another handler, path, port, token or database than .*; run: athena install/)
       const requests = yield* start({ health: { database: Layout.databaseOf({}) } })
       assert.deepInclude(yield* json(["install"]), { change: "nothing", notes: [] })
       const { notes } = yield* json(["install"], other)
@@ -521,7 +520,7 @@ describe("athena doctor, where events are posted", () => {
       assert.match(changed("claude post")!, /^failed: it does not know the token \(status 401\)/)
       assert.match(
         changed("claude user")!,
-        /with another path, port, token or database than would be installed now; run: athena install/
+        /with another handler, path, port, token or database than would be installed now; run: athena install/
       )
       write(installed.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()

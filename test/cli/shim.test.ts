@@ -1,14 +1,17 @@
 /**
  * The shim as an agent runs it, beside a resident process that is there, away, or wrong in every way.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { databaseOf } from "../../src/daemon/internal/layout.ts"
+import * as Ports from "../../src/daemon/internal/ports.ts"
 import { maxPayloadBytes } from "../../src/hooks/HookRunner.ts"
 import { appeared } from "../utils/appeared.ts"
 import * as Cli from "../utils/Cli.ts"
@@ -76,14 +79,21 @@ const traces = (home: string): ReadonlyArray<Trace> => {
 const started = (home: string) =>
   Effect.map(appeared(home, /^started-/), ([name]) => JSON.parse(fs.readFileSync(path.join(home, name!), "utf8")))
 
-/** A test that fails leaves it at the gate. */
-const endIfAlive = (pid: number): void => {
+/** A test that fails leaves it at the gate, and beside it the shell that would start it again. */
+const endIfAlive = (session: number): void => {
   try {
-    process.kill(pid, "SIGKILL")
+    process.kill(-session, "SIGKILL")
   } catch {
     // It went through.
   }
 }
+
+const freePort = Effect.callback<number>((resume) => {
+  const server = net.createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as net.AddressInfo
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
 
 const respond =
   (status: number, text = "", more: Readonly<Record<string, string | number>> = {}): FakeDaemon.Respond =>
@@ -430,8 +440,8 @@ describe("the shim", () => {
       // Its pipes are closed when this is over, though the process that it started waits at the gate.
       said(yield* shim(stop(project), { env: { ...kept, ...secret } }))
       const process_ = yield* started(home)
-      yield* Effect.addFinalizer(() => Effect.sync(() => endIfAlive(process_.pid)))
-      assert.strictEqual(process_.session, process_.pid)
+      yield* Effect.addFinalizer(() => Effect.sync(() => endIfAlive(process_.session)))
+      assert.strictEqual(process_.session, process_.parent)
       assert.strictEqual(process_.cwd, home)
       assert.deepStrictEqual(process_.streams, ["/dev/null", "/dev/null", "/dev/null"])
       assert.deepInclude(process_.env, { ...kept, ...env, ATHENA_DAEMON: "on" })
@@ -439,6 +449,75 @@ describe("the shim", () => {
       assert.isUndefined(process_.env.NODE_OPTIONS)
       fs.writeFileSync(path.join(home, "gate"), "open")
       yield* appeared(home, /^ended-/)
+    })
+  )
+
+  const start = (project: string) => Cli.event(project, "SessionStart", { source: "startup" })
+
+  const answered = { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: "from the process" } }
+
+  live(
+    "starts a process that has the port already, and asks it for the answer to a session's start as soon as it is there",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const places = FakeDaemon.prepare(home)
+      execFileSync("mkfifo", [path.join(home, "gate")])
+      const port = yield* freePort
+      fs.writeFileSync(places.port, String(port), { mode: 0o600 })
+      const shims = yield* Effect.forkChild(
+        Effect.all([shim(start(project)), shim(start(project))], { concurrency: "unbounded" })
+      )
+      const process_ = yield* started(home)
+      yield* Effect.addFinalizer(() => Effect.sync(() => endIfAlive(process_.session)))
+      assert.deepStrictEqual(process_.args, ["serve", "--listener-fd", "3"])
+      assert.deepStrictEqual(process_.streams, ["/dev/null", "/dev/null", "/dev/null"])
+      // Nobody accepts yet, and nobody is turned away.
+      assert.isTrue(yield* Ports.isHeld(port))
+      yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, answered))
+      for (const result of yield* Fiber.join(shims)) assert.deepStrictEqual(said(result), answered)
+      assert.deepStrictEqual(
+        fs.readdirSync(home).filter((name) => name.startsWith("started-")),
+        [`started-${process_.pid}`]
+      )
+      assert.deepStrictEqual(recorded(home), [])
+      assert.deepStrictEqual(
+        traces(home)
+          .map(({ next }) => next)
+          .toSorted(),
+        ["it is started", "it is starting"]
+      )
+      fs.writeFileSync(path.join(home, "gate"), "open")
+      yield* appeared(home, /^ended-/)
+      assert.isFalse(yield* Ports.isHeld(port))
+    })
+  )
+
+  live(
+    "waits for no process that ends, and starts one at once in the place of one that is gone",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      const { starting } = FakeDaemon.prepare(home)
+      const gone = spawnSync(process.execPath, ["-e", "0"]).pid
+      for (const claim of [undefined, String(gone)]) {
+        if (claim !== undefined) fs.writeFileSync(starting, claim)
+        assert.deepStrictEqual(said(yield* shim(start(project))), {})
+        const [trace] = traces(home).slice(-1)
+        assert.deepStrictEqual([trace!.event, trace!.next], ["SessionStart", "it is started"])
+      }
+      yield* started(home)
+    })
+  )
+
+  live(
+    "asks another one where the process is ending that a session's start finds",
+    Effect.gen(function* () {
+      const { home, project, shim } = yield* scratch
+      let answers = 0
+      yield* FakeDaemon.start(home, (request, response) =>
+        answers++ < 3 ? respond(503)(request, response) : FakeDaemon.answer(response, answered)
+      )
+      assert.deepStrictEqual(said(yield* shim(start(project))), answered)
+      yield* started(home)
     })
   )
 

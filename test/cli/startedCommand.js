@@ -8,6 +8,7 @@ const gate = `${home}/gate`
 
 const said = {
   pid: process.pid,
+  parent: process.ppid,
   args: process.argv.slice(2),
   cwd: process.cwd(),
   env: process.env,

@@ -22,14 +22,14 @@ describe("open sessions", () => {
     assert.strictEqual(sessions.count(8), 1)
   })
 
-  it("are forgotten when they have been silent for half a day", () => {
+  it("are forgotten when they have been silent for three days", () => {
     const sessions = OpenSessions.make()
     sessions.heard(of("a", "Prompt"), 0)
     sessions.heard(of("b", "Prompt"), hour)
     sessions.heard(of("a", "Prompt"), 2 * hour)
-    assert.strictEqual(sessions.count(13 * hour - 1), 2)
-    assert.strictEqual(sessions.count(13 * hour), 1)
-    assert.strictEqual(sessions.count(14 * hour), 0)
+    assert.strictEqual(sessions.count(73 * hour - 1), 2)
+    assert.strictEqual(sessions.count(73 * hour), 1)
+    assert.strictEqual(sessions.count(74 * hour), 0)
   })
 
   it("are a bounded number", () => {

@@ -342,7 +342,7 @@ describe("Installer", () => {
       assert.deepStrictEqual(handlersOf(), ["command", "command"])
       assert.deepStrictEqual((yield* Installer.inspect(target, resident)).outdated.length, 10)
       yield* install(target, posts)
-      assert.deepStrictEqual(handlersOf(), ["command", "http", "command"])
+      assert.deepStrictEqual(handlersOf(), ["command", "http"])
       assert.strictEqual(read().split("installed-by").length - 1, posts.length)
       assert.deepInclude(yield* Installer.inspect(target, resident), { outdated: [], missing: [], versions: ["1.0.0"] })
       const { endpoint } = resident
@@ -363,14 +363,17 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "sees a handler that is missing beside another one of its event",
+    "sees a handler of an earlier installation that is no longer wanted beside another one of its event, and removes it",
     Effect.gen(function* () {
-      const { target } = yield* scratch
-      yield* install(
-        target,
-        posts.filter(({ handler }) => handler["async"] !== true)
-      )
-      assert.deepStrictEqual((yield* Installer.inspect(target, resident)).missing, ["Stop"])
+      const { read, target } = yield* scratch
+      const [start] = posts
+      const args = [...(start!.handler["args"] as ReadonlyArray<string>), "--revive"]
+      const revive = { event: "Stop", handler: { ...start!.handler, args, async: true } }
+      yield* install(target, [...posts, revive])
+      assert.deepInclude(yield* Installer.inspect(target, resident), { missing: [], outdated: ["Stop"] })
+      yield* install(target, posts)
+      assert.notInclude(read(), "--revive")
+      assert.deepInclude(yield* Installer.inspect(target, resident), { missing: [], outdated: [] })
     })
   )
 

@@ -76,7 +76,7 @@ describe("Wiring", () => {
     assert.deepStrictEqual(Agents.gemini.switches(settings), switches)
   })
 
-  it("posts the events of Claude Code to one address, but for the first, and looks after the process at Stop", () => {
+  it("posts the events of Claude Code to one address, but for the first, whose command starts the process", () => {
     const wiring = Agents.claude.wiring({ ...command, endpoint: { ...endpoint, headers: { "memory-of": "ada" } } })
     const posts = wiring.filter(({ handler }) => handler["type"] === "http")
     assert.deepStrictEqual(
@@ -103,16 +103,6 @@ describe("Wiring", () => {
         {
           event: "SessionStart",
           handler: { type: "command", command: command.node, args: [...args, mark], timeout: 10 }
-        },
-        {
-          event: "Stop",
-          handler: {
-            type: "command",
-            command: command.node,
-            args: [...args, "--revive", mark],
-            timeout: 10,
-            async: true
-          }
         }
       ]
     )

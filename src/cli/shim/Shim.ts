@@ -110,6 +110,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   const replied = (reply: Reply | string): void => {
     if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
     if (revives && isUnheard(reply)) return instead(reply, "no port")
+    if (started !== undefined) Trace.append(places, { event, reason: "away", next: started.outcome })
     if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
@@ -119,7 +120,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     const isOver = started?.hasEnded() === true || performance.now() - since > startMs
     if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
     Starting.startNow(folder, home, places, (start) => {
-      started = started ?? start
+      if (started === undefined || start.outcome === "it is started") started = start
       setTimeout(ask, pauseMs)
     })
   }

@@ -6,7 +6,6 @@
  * is there, and the process inherits it: the system holds the posts until they are accepted.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import type { Server } from "node:net"
 import { builtin } from "../../internal/builtin.ts"
 import type { Layout } from "../../daemon/internal/layout.ts"
 import { fs } from "../nodeFs.ts"
@@ -99,7 +98,7 @@ const outcome = (outcome: string): Start => ({ outcome, hasEnded: () => false })
 const failed = (error: unknown): Start => outcome(`it can't be started: ${(error as NodeJS.ErrnoException).code}`)
 
 /** Starts the process of a home by the command that lies in a folder. It outlives this one. */
-const spawn = (folder: string, home: string, places: Layout, listener: Server | undefined): Start => {
+const spawn = (folder: string, home: string, places: Layout, listener: number | undefined): Start => {
   const command = [
     process.execPath,
     ...memoryBounds,
@@ -159,13 +158,14 @@ const portOf = (places: Layout): number | undefined => {
  * Listens on the port of the home, unless somebody does, and gives what listens for as long as `use` runs: this process
  * itself accepts nothing.
  */
-const withPort = (places: Layout, use: (listener: Server | undefined) => void): void => {
+const withPort = (places: Layout, use: (listener: number | undefined) => void): void => {
   const port = portOf(places)
   if (port === undefined) return use(undefined)
   const server = builtin("node:net").createServer()
   server.once("error", () => use(undefined))
   server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
-    use(server)
+    // What Node.js passes on as a stream it reads from, which what listens is not.
+    use((server as { readonly _handle?: { readonly fd?: number } })._handle?.fd)
     server.close()
   })
 }

@@ -36,6 +36,8 @@ export class Lifecycle extends Context.Service<
     readonly stop: Effect.Effect<void>
     /** Waits for a reason to end. */
     readonly ended: Effect.Effect<Reason>
+    /** Whether there is a reason to end. */
+    readonly isEnding: () => boolean
     /** For how long there has been nothing to do, in milliseconds. */
     readonly idleMs: Effect.Effect<number>
   }
@@ -89,6 +91,7 @@ export const layer = ({ every, idle, isOfHome, maxMemory, openSessions }: Lifecy
         }),
         stop: Effect.asVoid(Deferred.succeed(ended, "asked")),
         ended: Deferred.await(ended),
+        isEnding: () => Deferred.isDoneUnsafe(ended),
         idleMs
       }
     })

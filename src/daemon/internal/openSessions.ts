@@ -11,7 +11,7 @@ import * as QwenCode from "../../hooks/QwenCode.ts"
 const posting: ReadonlySet<string> = new Set([ClaudeCode.agent, QwenCode.agent])
 
 /** An agent that was killed does not say that its session has ended. */
-const forgottenAfter = Duration.toMillis("12 hours")
+const forgottenAfter = Duration.toMillis("3 days")
 
 /** Sessions that are remembered; those that were silent for longest are forgotten first. */
 const maxSessions = 1_000
