@@ -46,8 +46,9 @@ const uuid = (): string =>
  */
 const startMs = 2_500
 
-/** The pause between two questions to a process that is starting, in milliseconds. */
-const pauseMs = 20
+/** The first pause between two questions to a process that is starting, in milliseconds, and the longest. */
+const pauseMs = 25
+const longestPauseMs = 200
 
 /** Why the resident process can't be asked; nothing where it can. */
 const obstacle = (places: Layout.Layout): string | undefined => {
@@ -92,6 +93,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   const event = Question.eventOf(body)
   /** The start of a process that this event waits for. */
   let started: Starting.Start | undefined
+  let pause = pauseMs
 
   const inProcess = (): void =>
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
@@ -121,7 +123,8 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
     Starting.startNow(folder, home, places, (start) => {
       if (started === undefined || start.outcome === "it is started") started = start
-      setTimeout(ask, pauseMs)
+      setTimeout(ask, pause)
+      pause = Math.min(longestPauseMs, pause * 1.5)
     })
   }
   const ask = (): void => {
