@@ -108,7 +108,7 @@ const live = (name: string, program: Effect.Effect<void, unknown, Scope.Scope>) 
 describe("the shim", () => {
   it("is one small file that needs nothing but Node.js", () => {
     const text = fs.readFileSync(path.join(dist, "shim.cjs"), "utf8")
-    assert.isBelow(Buffer.byteLength(text), 12_000)
+    assert.isBelow(Buffer.byteLength(text), 13_000)
     assert.notMatch(text, /\brequire\(|\bimport\b/)
     assert.notMatch(text, /getBuiltinModule\((?!"node:\w+"\))/)
     assert.isAbove([...text.matchAll(/\("node:\w+"\)/g)].length, 3)
@@ -513,12 +513,16 @@ describe("the shim", () => {
     "asks another one where the process is ending that a session's start finds",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
+      FakeDaemon.prepare(home)
+      execFileSync("mkfifo", [path.join(home, "gate")])
       let answers = 0
       yield* FakeDaemon.start(home, (request, response) =>
-        answers++ < 3 ? respond(503)(request, response) : FakeDaemon.answer(response, answered)
+        answers++ < 2 ? respond(503)(request, response) : FakeDaemon.answer(response, answered)
       )
-      assert.deepStrictEqual(said(yield* shim(start(project))), answered)
-      yield* started(home)
+      const asked = yield* Effect.forkChild(shim(start(project)))
+      const process_ = yield* started(home)
+      yield* Effect.addFinalizer(() => Effect.sync(() => endIfAlive(process_.session)))
+      assert.deepStrictEqual(said(yield* Fiber.join(asked)), answered)
     })
   )
 
