@@ -6,6 +6,7 @@ import * as nodePath from "node:path"
 import * as Effect from "effect/Effect"
 import * as Agents from "../install/Agents.ts"
 import * as Layout from "../daemon/internal/layout.ts"
+import * as HomePath from "../internal/homePath.ts"
 import { failed, ok, warning } from "./Check.ts"
 import * as DaemonSwitch from "./DaemonSwitch.ts"
 import * as SettingsFiles from "./SettingsFiles.ts"
@@ -32,7 +33,11 @@ const switchOf = (isOff: boolean): Readonly<Record<string, Differs>> => ({
 })
 
 const memory = (home: string): Readonly<Record<string, Differs>> => ({
-  ATHENA_HOME: (value) => value !== "" && nodePath.resolve(value) !== home,
+  ATHENA_HOME: (value) => {
+    if (value === "") return false
+    const named = HomePath.of({ ...process.env, ATHENA_HOME: value }, nodePath)
+    return !("path" in named) || named.path !== home
+  },
   ...Object.fromEntries(
     // With another password it is the same database, and none that answers.
     [...Layout.databaseVariables, "POSTGRES_PASSWORD"].map((name) => [

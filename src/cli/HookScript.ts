@@ -2,6 +2,7 @@
  * The bundles that answer a hook in its own process: which one, and where its compiled code is kept.
  */
 import { builtin } from "../internal/builtin.ts"
+import * as HomePath from "../internal/homePath.ts"
 import * as CompiledScript from "./CompiledScript.ts"
 import type * as Hook from "./hook.ts"
 import { fs } from "./nodeFs.ts"
@@ -26,9 +27,10 @@ const isOwn = (folder: string, make: boolean): boolean => {
  */
 export const codeFolder = (make: boolean): string | undefined => {
   try {
-    // A user that the system does not know has no home.
-    const home = process.env["ATHENA_HOME"] || `${builtin("node:os").homedir()}/.athena`
-    return isOwn(home, make) && isOwn(`${home}/compile-cache`, make) ? `${home}/compile-cache` : undefined
+    const home = HomePath.of(process.env, builtin("node:path"))
+    if ("problem" in home) return undefined
+    const folder = `${home.path}/compile-cache`
+    return isOwn(home.path, make) && isOwn(folder, make) ? folder : undefined
   } catch {
     return undefined
   }

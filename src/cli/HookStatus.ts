@@ -2,7 +2,9 @@
  * How the hooks of an agent stand: what is in its settings, and what keeps it from working.
  */
 import * as fs from "node:fs"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Agents from "../install/Agents.ts"
 import * as Installer from "../install/Installer.ts"
@@ -126,9 +128,13 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
 
 /** Every supported agent in every scope. */
 export const all = Effect.forEach(Agents.supported, (agent) =>
-  Effect.all([of(agent, "user"), of(agent, "project")])
+  Effect.all([
+    Effect.map(of(agent, "user"), Option.some),
+    // Without a working directory there is no project to look at.
+    Effect.map(of(agent, "project"), Option.some).pipe(Effect.catchTag("WorkingFolderGone", () => Effect.succeedNone))
+  ])
 ).pipe(
-  Effect.map((statuses) => statuses.flat()),
+  Effect.map((statuses) => Arr.getSomes(statuses.flat())),
   // In the home folder both scopes are one file.
   Effect.map((statuses) =>
     statuses.filter(({ file }, index) => statuses.findIndex((one) => one.file === file) === index)

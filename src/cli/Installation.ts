@@ -24,6 +24,7 @@ import * as NodePath from "./NodePath.ts"
 import { ownDatabase } from "./ownDatabase.ts"
 import * as SettingsText from "./SettingsText.ts"
 import { version } from "./version.ts"
+import { workingFolder } from "./WorkingFolder.ts"
 
 export type Scope = "user" | "project"
 
@@ -69,7 +70,7 @@ const hookScript = Effect.gen(function* () {
 /** The home that the environment names: an agent that is started elsewhere may have another one. */
 const namedHome = Effect.gen(function* () {
   const named = yield* Config.withDefault(Config.String("ATHENA_HOME"), "")
-  return named === "" ? undefined : (yield* Path.Path).resolve(named)
+  return named === "" ? undefined : yield* Database.home
 })
 
 /** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
@@ -157,6 +158,10 @@ const variable = (name: string) => Config.withDefault(Config.String(name), "")
 const userFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const named = agent.folderVariable === undefined ? "" : yield* variable(agent.folderVariable)
+  if (named !== "" && !path.isAbsolute(named)) {
+    const detail = `${agent.folderVariable} must be an absolute path: the agent takes it as it stands, in each folder anew`
+    return yield* new Database.InvalidSettings({ detail })
+  }
   if (named !== "") return path.resolve(named)
   const home = (yield* variable("HOME")) || (yield* variable("USERPROFILE"))
   if (home !== "") return path.join(home, agent.folder)
@@ -164,8 +169,7 @@ const userFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
 })
 
 const projectRoot = Effect.gen(function* () {
-  const path = yield* Path.Path
-  const { worktreePath } = yield* Repository.find(path.resolve("."))
+  const { worktreePath } = yield* Repository.find(yield* workingFolder)
   return worktreePath
 })
 

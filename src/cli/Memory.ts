@@ -2,7 +2,9 @@
  * What the commands share: the memory that the configuration names, and the project of the current folder.
  */
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Repository from "../hooks/Repository.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
@@ -11,6 +13,8 @@ import * as MemorySchema from "../memory/MemorySchema.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
 import * as HostCache from "../daemon/internal/hostCache.ts"
+import type { Project } from "../memory/Project.ts"
+import { workingFolder } from "./WorkingFolder.ts"
 
 /** The executor of the database of the context, with its tables made or brought up to date. */
 const migrated = Layer.unwrap(
@@ -34,11 +38,36 @@ export const executor = Layer.unwrap(
 /** The memory that the configuration names. */
 export const layer = MemoryBridge.layer.pipe(Layer.provide(executor))
 
+/** Whether there is a database: a command that only reads makes none. */
+export const isMade = (settings: Database.Settings) =>
+  Effect.gen(function* () {
+    if (settings._tag === "Postgres") return true
+    const file = (yield* Path.Path).join(settings.home, Database.filename)
+    return yield* Effect.orElseSucceed((yield* FileSystem.FileSystem).exists(file), () => false)
+  })
+
+/** Where the current folder belongs. */
+const currentPlace = Effect.flatMap(workingFolder, Repository.find)
+
 /** The project of the current folder, made on first sight. */
 export const currentProject = Effect.gen(function* () {
-  const path = yield* Path.Path
   const memory = yield* MemoryBridge.MemoryBridge
-  const repository = yield* Repository.find(path.resolve("."))
+  const repository = yield* currentPlace
   const project = yield* memory.ensureProject(repository.project)
   return { ...project, worktreePath: repository.worktreePath }
+})
+
+/** Reads something of the project of the current folder, and makes nothing: not the project, and not the database. */
+export const reading = Effect.fnUntraced(function* <A, E, R>(
+  read: (project: Project, memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,
+  absent: (name: string) => A
+) {
+  const { project: location } = yield* currentPlace
+  if (!(yield* isMade(yield* Database.settings))) return absent(location.name)
+  return yield* Effect.gen(function* () {
+    const memory = yield* MemoryBridge.MemoryBridge
+    // Where the path has none of its own, another one may stand in for it.
+    const found = Option.filter(yield* memory.getProjectByPath(location.path), ({ path }) => path === location.path)
+    return Option.isSome(found) ? yield* read(found.value, memory) : absent(location.name)
+  }).pipe(Effect.provide(layer))
 })

@@ -1,6 +1,7 @@
 /**
  * The files that count for an agent in the current folder, whoever they are of: the user, the project, an administrator.
  */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
@@ -45,8 +46,11 @@ const ownSwitches = (agent: Agents.Agent) => (text: string) => agent.switches(va
 export const of = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const user = yield* Installation.target(agent, "user")
-  const project = yield* Installation.target(agent, "project")
-  const places = [user, project].flatMap(({ agent, file }) => [
+  const project = yield* Installation.target(agent, "project").pipe(
+    Effect.map(Arr.of),
+    Effect.catchTag("WorkingFolderGone", () => Effect.succeed([]))
+  )
+  const places = [user, ...project].flatMap(({ agent, file }) => [
     { file, switches: ownSwitches(agent) },
     ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
   ])

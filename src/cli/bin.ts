@@ -4,6 +4,9 @@
  * line nor, mostly, the Postgres driver. The modules of Node.js are taken without `import`, which would evaluate parts
  * of them that a hook does not use.
  */
+import { builtin } from "../internal/builtin.ts"
+import * as HomePath from "../internal/homePath.ts"
+import * as HomeAccess from "./HomeAccess.ts"
 import * as HookScript from "./HookScript.ts"
 import * as InheritedFiles from "./inheritedFiles.ts"
 import type * as Main from "./main.ts"
@@ -27,7 +30,13 @@ const runMain = (): void => {
   ;(module.createRequire(import.meta.url)("./main.cjs") as typeof Main).main()
 }
 
-const problem = NodeVersion.problemOf(process.versions.node)
+/** Why this process can't work in the home that the environment names, see `HomeAccess`. */
+const homeProblem = (): string | undefined => {
+  const home = HomePath.of(process.env, builtin("node:path"))
+  return "path" in home && !isHook ? HomeAccess.prepare(home.path, import.meta.dirname) : undefined
+}
+
+const problem = NodeVersion.problemOf(process.versions.node) ?? homeProblem()
 if (isHook) Shim.main(import.meta.dirname, process.argv.slice(3))
 else if (problem === undefined) runMain()
 else {

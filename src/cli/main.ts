@@ -49,19 +49,19 @@ export const athena = Command.make("athena").pipe(
   ])
 )
 
-/** Runs the command line; a failure is one line and exit code 1. */
+const fail = (error: unknown): Effect.Effect<void> =>
+  Effect.andThen(
+    Console.error(`athena: ${MemoryError.describe(error)}`),
+    Effect.sync(() => {
+      process.exitCode = 1
+    })
+  )
+
+/** Runs the command line; a failure, or what should not happen, is one line and exit code 1. */
 export const main = (): void =>
   Command.run(athena, { version }).pipe(
-    Effect.catchIf(
-      (error) => error._tag !== "ShowHelp",
-      (error) =>
-        Effect.andThen(
-          Console.error(`athena: ${MemoryError.describe(error)}`),
-          Effect.sync(() => {
-            process.exitCode = 1
-          })
-        )
-    ),
+    Effect.catchIf((error) => error._tag !== "ShowHelp", fail),
+    Effect.catchDefect((defect) => fail(new Error(`unexpected failure: ${MemoryError.describe(defect)}`))),
     Effect.provide(NodeServices.layer),
     NodeRuntime.runMain({ disableErrorReporting: true })
   )

@@ -3,7 +3,7 @@
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `ATHENA_HOME` | folder of the embedded database; made with mode 700 | `~/.athena` |
+ * | `ATHENA_HOME` | folder of the embedded database, an absolute path or one that begins with `~/`; made with mode 700, its files with mode 600 | `~/.athena` |
  * | `ATHENA_DATABASE_URL` | `postgres://user:password@host:5432/name` instead of the embedded database | - |
  * | `ATHENA_POSTGRES_HOST`, `_PORT`, `_DB`, `_USER`, `_PASSWORD` | the same in parts; the host alone is enough | -, 5432, `athena`, `postgres`, `postgres` |
  *
@@ -22,6 +22,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
+import * as HomePath from "../internal/homePath.ts"
+import * as PrivateFile from "../internal/privateFile.ts"
 import { driverMissing } from "./internal/driverMissing.ts"
 import type { PoolStats } from "./internal/poolError.ts"
 import * as Sqlite from "./Sqlite.ts"
@@ -107,19 +109,20 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
- * The folder of what is kept on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. It
- * may not exist yet, see `makeFolder`.
+ * The folder of what is kept on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. `~`
+ * at its beginning stands for the user's own folder, and a relative path is refused: it would mean another folder wherever
+ * an agent runs. It may not exist yet, see `makeFolder`.
  *
  * @category config
  * @since 0.1.0
  */
 export const home: Effect.Effect<string, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(function* () {
   const path = yield* Path.Path
-  const home = yield* optional("ATHENA_HOME")
-  if (home !== "") return path.resolve(home)
-  const userHome = (yield* optional("HOME")) || (yield* optional("USERPROFILE"))
-  if (userHome !== "") return path.join(userHome, ".athena")
-  return yield* new InvalidSettings({ detail: "neither ATHENA_HOME nor HOME is set" })
+  const values = yield* Effect.forEach(HomePath.variables, (name) =>
+    Effect.map(optional(name), (value) => [name, value] as const)
+  )
+  const home = HomePath.of(Object.fromEntries(values), path)
+  return "path" in home ? home.path : yield* new InvalidSettings({ detail: home.problem })
 })
 
 /**
@@ -185,9 +188,11 @@ const embedded = (settings: Embedded, options: DatabaseOptions) =>
       yield* makeFolder(settings.home).pipe(
         Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made"))
       )
+      const file = path.join(settings.home, filename)
+      PrivateFile.makeDatabase(file)
       return Layer.merge(
         Sqlite.layer({
-          filename: path.join(settings.home, filename),
+          filename: file,
           busyTimeout: options.timeout,
           autoVacuum: "incremental"
         }),

@@ -1,5 +1,10 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { layoutOf } from "../../src/daemon/internal/hostLayout.ts"
 import * as Layout from "../../src/daemon/internal/layout.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
 
 const of = (url: string) => Layout.databaseOf({ ATHENA_DATABASE_URL: url })
 
@@ -31,4 +36,23 @@ describe("what tells databases apart", () => {
       Layout.databaseOf({ ...host, ATHENA_POSTGRES_PASSWORD: "another" })
     )
   })
+})
+
+describe("the places of a home", () => {
+  it.effect("are the same under each of its names, be it there yet or not, and be its path short or long", () =>
+    Effect.gen(function* () {
+      const root = fs.realpathSync(yield* TempFolder.make)
+      for (const name of ["short", path.join("a".repeat(60), "b".repeat(40))]) {
+        const real = path.join(root, name)
+        fs.mkdirSync(real, { recursive: true })
+        const link = path.join(root, `link-${name.length}`)
+        fs.symlinkSync(real, link)
+        const places = layoutOf(path.join(real, ".athena"))
+        assert.deepStrictEqual(layoutOf(path.join(link, ".athena")), places)
+        fs.mkdirSync(path.join(real, ".athena"))
+        assert.deepStrictEqual(layoutOf(path.join(link, ".athena")), places)
+        assert.deepStrictEqual(layoutOf(path.join(real, ".athena")), places)
+      }
+    })
+  )
 })

@@ -7,12 +7,14 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as ContextText from "../../hooks/ContextText.ts"
 import * as Redaction from "../../hooks/Redaction.ts"
-import { type Goal, GoalStatus } from "../../memory/Goal.ts"
+import { type Goal, type Goals, GoalStatus } from "../../memory/Goal.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
 
 const line = (goal: Goal): string => `${String(goal.id).padStart(6)} ${ContextText.goalLine(goal)}`
+
+const none: Goals = { count: 0, goals: [] }
 
 const add = Command.make(
   "add",
@@ -27,7 +29,10 @@ const add = Command.make(
     const goal = yield* memory.addGoal({ projectId: project.id, title: Redaction.redact(title.join(" ")), priority })
     yield* Output.print(json, goal, [line(goal)])
   })
-).pipe(Command.withDescription("Add a goal; the agent is told of it at the next session start"))
+).pipe(
+  Command.withDescription("Add a goal; the agent is told of it at the next session start"),
+  Command.provide(Memory.layer)
+)
 
 const set = Command.make(
   "set",
@@ -42,7 +47,7 @@ const set = Command.make(
     const goal = yield* memory.setGoalStatus(project.id, id, status)
     yield* Output.print(json, goal, [line(goal)])
   })
-).pipe(Command.withDescription("Set the state of a goal"))
+).pipe(Command.withDescription("Set the state of a goal"), Command.provide(Memory.layer))
 
 export const goals = Command.make(
   "goals",
@@ -54,17 +59,18 @@ export const goals = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ all, json }) {
-    const memory = yield* MemoryBridge
-    const project = yield* Memory.currentProject
-    const list = yield* memory.listGoals(project.id, all ? [] : ["active", "in_progress"])
+    const { list, name } = yield* Memory.reading(
+      ({ id, name }, memory) =>
+        Effect.map(memory.listGoals(id, all ? [] : ["active", "in_progress"]), (list) => ({ list, name })),
+      (name) => ({ list: none, name })
+    )
     yield* Output.print(
       json,
       list,
-      list.count === 0 ? [`the project ${project.name} has no goals: athena goals add "..."`] : list.goals.map(line)
+      list.count === 0 ? [`the project ${name} has no goals: athena goals add "..."`] : list.goals.map(line)
     )
   })
 ).pipe(
   Command.withDescription("List, add and close the goals of the current project"),
-  Command.withSubcommands([add, set]),
-  Command.provide(Memory.layer)
+  Command.withSubcommands([add, set])
 )

@@ -8,7 +8,6 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as ContextText from "../../hooks/ContextText.ts"
 import { SearchResult } from "../../memory/Memory.ts"
-import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
 import * as Waiting from "../Waiting.ts"
@@ -28,14 +27,16 @@ export const search = Command.make(
   },
   Effect.fnUntraced(function* ({ json, limit, query }) {
     yield* Waiting.bringIn
-    const memory = yield* MemoryBridge
-    const project = yield* Memory.currentProject
-    const result = yield* memory.searchMemories(project.id, query.join(" "), { limit })
+    const { name, result } = yield* Memory.reading(
+      ({ id, name }, memory) =>
+        Effect.map(memory.searchMemories(id, query.join(" "), { limit }), (result) => ({ name, result })),
+      (name) => ({ name, result: { found: 0, results: [] } satisfies SearchResult as SearchResult })
+    )
     const lines = result.results.map((found) => `${String(found.id).padStart(6)} ${ContextText.memoryLine(found)}`)
     yield* Output.print(
       json,
       yield* Effect.orDie(Schema.encodeEffect(SearchResult)(result)),
-      lines.length === 0 ? [`nothing found in the project ${project.name}`] : lines
+      lines.length === 0 ? [`nothing found in the project ${name}`] : lines
     )
   })
-).pipe(Command.withDescription("Search what is remembered of the current project"), Command.provide(Memory.layer))
+).pipe(Command.withDescription("Search what is remembered of the current project"))

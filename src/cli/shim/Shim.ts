@@ -5,10 +5,13 @@
  * anything is done for the events to come.
  */
 import { builtin } from "../../internal/builtin.ts"
-import * as Layout from "../../daemon/internal/layout.ts"
+import { layoutOf } from "../../daemon/internal/hostLayout.ts"
+import type * as Layout from "../../daemon/internal/layout.ts"
 import { problemOf } from "../../daemon/internal/privateFolder.ts"
 import { isOlder } from "../../daemon/internal/semver.ts"
 import { maxPayloadBytes } from "../../internal/maxPayloadBytes.ts"
+import * as HomePath from "../../internal/homePath.ts"
+import * as HomeAccess from "../HomeAccess.ts"
 import * as HookScript from "../HookScript.ts"
 import * as HookStreams from "../HookStreams.ts"
 import { fs } from "../nodeFs.ts"
@@ -25,16 +28,11 @@ const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DA
 /** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
 const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
-  const path = builtin("node:path")
   const at = args.indexOf("--home")
   if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
-  if (env["ATHENA_HOME"]) return path.resolve(env["ATHENA_HOME"])
-  const user = env["HOME"] || env["USERPROFILE"]
-  return user ? path.resolve(user, ".athena") : undefined
+  const home = HomePath.of(env, builtin("node:path"))
+  return "path" in home ? home.path : undefined
 }
-
-const placesOf = (home: string): Layout.Layout =>
-  Layout.of(home, { platform: process.platform, uid: process.getuid?.() })
 
 /** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
 const uuid = (): string =>
@@ -84,8 +82,17 @@ const isAway = (reply: Reply | string): boolean =>
 /** Whether the event was taken. */
 const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
 
+const failed = (error: unknown): never =>
+  HookStreams.finish("{}", [
+    String(error instanceof Error ? error.message : error)
+      .replace(/\s+/g, " ")
+      .slice(0, 500)
+  ])
+
 const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
   const found = findHome(args)
+  const refused = found === undefined ? undefined : HomeAccess.prepare(found, folder)
+  if (refused !== undefined) return failed(refused)
   const home = isOff() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
@@ -99,7 +106,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
   if (home === undefined) return inProcess()
 
-  const places = placesOf(home)
+  const places = layoutOf(home)
   const instead = (why: Reply | string, reason = describe(why)): void => {
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
@@ -139,13 +146,6 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   }
   ask()
 }
-
-const failed = (error: unknown): never =>
-  HookStreams.finish("{}", [
-    String(error instanceof Error ? error.message : error)
-      .replace(/\s+/g, " ")
-      .slice(0, 500)
-  ])
 
 /**
  * Answers the event on standard input and ends the process. `folder` has the bundles that do it in process, and the

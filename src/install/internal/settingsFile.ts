@@ -152,7 +152,7 @@ export const makeFolders = (
     const path = yield* Path.Path
     if (yield* fs.exists(folder)) return []
     const above = path.dirname(folder) === folder ? [] : yield* makeFolders(path.dirname(folder), mode)
-    const made = yield* fs.makeDirectory(folder, { mode }).pipe(
+    const made = yield* Effect.andThen(fs.makeDirectory(folder, { mode }), fs.chmod(folder, mode)).pipe(
       Effect.as(true),
       Effect.catch((error) =>
         Effect.flatMap(fs.exists(folder), (exists) => (exists ? Effect.succeed(false) : Effect.fail(error)))
