@@ -42,7 +42,7 @@ export type Ack = "accepted" | "spooled" | "committed"
  *
  * - `block`: its caller waits until there is, or its deadline passes.
  * - `dropNewest`: it is dropped and counted, and its caller fails with `Dropped`.
- * - `fail`: its caller fails with `SpoolFull` at once.
+ * - `fail`: its caller fails with `SpoolFull` at once, with `DiskFull` where it is the disk that has no room.
  *
  * @category models
  * @since 0.1.0

@@ -42,8 +42,8 @@ export class InvalidEvent extends Schema.TaggedError<InvalidEvent>(`${id}/Invali
 }
 
 /**
- * There is no room: the spool has its bound of rows or bytes, the disk is full, or too many events wait in memory. The
- * event was not recorded.
+ * There is no room: the spool has its bound of rows or bytes, or too many events wait in memory. The event was not
+ * recorded.
  *
  * @category reasons
  * @since 0.1.0
@@ -53,6 +53,23 @@ export class SpoolFull extends Schema.TaggedError<SpoolFull>(`${id}/SpoolFull`)(
 }) {
   override get message(): string {
     return `there is no room for the event: ${this.detail}; it was not recorded. Bring the database back, look at the dead events, or raise the bounds`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The disk of the spool has no room, while the spool is below its bound. The event was not recorded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class DiskFull extends Schema.TaggedError<DiskFull>(`${id}/DiskFull`)("DiskFull", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `there is no room for the event: ${this.detail}; it was not recorded. Make room on the disk of the spool`
   }
   get isRetryable(): boolean {
     return true
@@ -186,6 +203,7 @@ export type EventRecorderErrorReason =
   | InvalidOption
   | InvalidEvent
   | SpoolFull
+  | DiskFull
   | Dropped
   | DeadlineExceeded
   | Closed
@@ -208,6 +226,7 @@ export class EventRecorderError extends Schema.TaggedError<EventRecorderError>(i
     InvalidOption,
     InvalidEvent,
     SpoolFull,
+    DiskFull,
     Dropped,
     DeadlineExceeded,
     Closed,

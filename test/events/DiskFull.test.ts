@@ -15,7 +15,7 @@ const smallDisk = SmallDisk.make("512k")
 
 const note = "x".repeat(1_000)
 
-it.live.skipIf(!SmallDisk.canMount)("a full disk is a full spool: it is said, and what was acknowledged arrives", () =>
+it.live.skipIf(!SmallDisk.canMount)("a full disk is no full spool: it is said, and what was acknowledged arrives", () =>
   Effect.gen(function* () {
     yield* Kit.reset
     const disk = yield* smallDisk
@@ -33,12 +33,12 @@ it.live.skipIf(!SmallDisk.canMount)("a full disk is a full spool: it is said, an
       if (exit._tag === "Success") acknowledged.push(n)
       else {
         refused++
-        assert.strictEqual(exit.failure.reason._tag, "SpoolFull")
+        assert.strictEqual(exit.failure.reason._tag, "DiskFull")
       }
     }
     assert.isAbove(acknowledged.length, 20)
     // What is in the spool is delivered, though that can't be written down yet.
-    assert.strictEqual((yield* Effect.flip(recorder.flush())).reason._tag, "SpoolFull")
+    assert.strictEqual((yield* Effect.flip(recorder.flush())).reason._tag, "DiskFull")
     assert.deepStrictEqual(yield* Kit.storedNumbers.pipe(Effect.provide(context)), acknowledged)
     execFileSync("mount", ["-o", "remount,size=2m", disk])
     yield* recorder.record(Kit.tick(n), { ack: "committed" })

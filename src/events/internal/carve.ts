@@ -12,6 +12,11 @@ export interface Carved {
   readonly events: ReadonlyArray<Row>
   /** Rows that had been set aside, and those that are not what was written. */
   readonly dead: ReadonlyArray<DeadRow>
+  /**
+   * How many places are empty between those of the events: lost, or delivered before an earlier event of another session
+   * was.
+   */
+  readonly missing: number
 }
 
 /** What is looked through: a buffer, or a file that is read as far as it is asked for. */
@@ -264,8 +269,12 @@ export const carve = (file: Bytes, log: Bytes, now: number): Carved => {
     }
   }
   for (const id of events.keys()) dead.delete(id)
+  const found = [...events.values()].toSorted((a, b) => a.sequence - b.sequence)
+  const [first, last] = [found[0], found.at(-1)]
   return {
-    events: [...events.values()].toSorted((a, b) => a.sequence - b.sequence),
+    events: found,
+    missing:
+      first === undefined || last === undefined ? 0 : Math.max(0, last.sequence - first.sequence + 1 - found.length),
     dead: [...dead.values(), ...damaged.filter(({ id }) => !events.has(id) && !dead.has(id))]
   }
 }

@@ -172,7 +172,7 @@ export class Drainer<Event> {
       const now = yield* Clock.currentTimeMillis
       const got = this.options.spool.use((file) => file.acquire(this.token, now, leaseMs))
       if (Result.isFailure(got)) {
-        if (got.failure.kind === "full") yield* this.deliverUnsettled(this.options.target)
+        if (got.failure.kind === "diskFull") yield* this.deliverUnsettled(this.options.target)
         return { _tag: "fault", fault: got.failure } satisfies Pass
       }
       this.unsettled = 0

@@ -10,6 +10,7 @@ import * as Latch from "effect/Latch"
 import {
   Closed,
   DeadlineExceeded,
+  DiskFull,
   Dropped,
   type EventRecorderErrorReason,
   SpoolFull,
@@ -19,7 +20,7 @@ import type { Settings } from "./settings.ts"
 
 /** Why a group, or the rest of one, could not be written now. */
 export interface Blocked {
-  readonly kind: "full" | "locked" | "unavailable" | "away"
+  readonly kind: "full" | "diskFull" | "locked" | "unavailable" | "away"
   readonly detail: string
 }
 
@@ -86,6 +87,8 @@ const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason
   switch (blocked.kind) {
     case "full":
       return new SpoolFull({ detail: blocked.detail })
+    case "diskFull":
+      return new DiskFull({ detail: blocked.detail })
     case "away":
       return new DeadlineExceeded({ reached: "none", detail: `the database does not take it (${blocked.detail})` })
     default:
@@ -270,13 +273,12 @@ export class Front<T> {
   /** What could not be written waits, where the policy is to wait; whether there is any. */
   private putBack(group: ReadonlyArray<Entry<T>>, blocked: Blocked): boolean {
     const { policy } = this.settings
-    if (blocked.kind === "full" && policy !== "block") {
+    const isFull = blocked.kind === "full" || blocked.kind === "diskFull"
+    if (isFull && policy !== "block") {
       for (const entry of group) {
         if (entry.done || entry.acknowledged) continue
         if (policy === "dropNewest") this.drop(1)
-        entry.resume(
-          policy === "dropNewest" ? new Dropped({ detail: blocked.detail }) : new SpoolFull({ detail: blocked.detail })
-        )
+        entry.resume(policy === "dropNewest" ? new Dropped({ detail: blocked.detail }) : expired(blocked, false))
       }
     }
     const rest = group.filter((entry) => !entry.done)

@@ -14,11 +14,20 @@ import * as Result from "effect/Result"
 import { withBytes } from "./bytes.ts"
 import { carve } from "./carve.ts"
 import type { Moment } from "./moments.ts"
-import { ForeignFile, inodeOf, type Row, SpoolFile, type SpoolSettings, sqliteCode } from "./spoolFile.ts"
+import {
+  ForeignFile,
+  inodeOf,
+  LostLog,
+  type Row,
+  SpoolFile,
+  type SpoolLimit,
+  type SpoolSettings,
+  sqliteCode
+} from "./spoolFile.ts"
 
-/** Why the spool could not do something. `full` is the disk: a spool at its bound takes fewer rows and does not fail. */
+/** Why the spool could not do something. A spool at its bound takes fewer rows and does not fail. */
 export interface SpoolFault {
-  readonly kind: "locked" | "full" | "unavailable"
+  readonly kind: "locked" | "diskFull" | "unavailable"
   readonly detail: string
 }
 
@@ -36,25 +45,81 @@ const isDamage = (error: unknown): boolean => {
   )
 }
 
-const faultOf = (error: unknown): SpoolFault => {
+const diskFull: SpoolFault = { kind: "diskFull", detail: "the disk is full" }
+
+/** On a disk as full as that, SQLite may say that reading or writing failed, or that a file can't be opened. */
+const fullBytes = 65_536
+
+const isDiskFull = (folder: string): boolean =>
+  Result.getOrElse(
+    Result.try(() => {
+      const { bavail, bsize } = fs.statfsSync(folder)
+      return bavail * bsize < fullBytes
+    }),
+    () => false
+  )
+
+/** What the system says of a file that SQLite could not open, which SQLite does not. */
+const openProblems: Readonly<Record<string, string>> = {
+  ENOENT: "its folder is not there",
+  ENOTDIR: "a part of its path is a file",
+  EISDIR: "there is a folder of this name",
+  EACCES: "this user may not open it",
+  EPERM: "this user may not open it",
+  EROFS: "its disk is read-only",
+  EMFILE: "this process has too many files open",
+  ENFILE: "this host has too many files open",
+  ENAMETOOLONG: "its path is too long",
+  ELOOP: "its path is a loop of links"
+}
+
+const codeOf = (error: unknown): string | undefined =>
+  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined
+
+const openProblem = (filename: string): string => {
+  for (const suffix of ["", "-wal", ".lock"]) {
+    const opened = Result.try(() => fs.closeSync(fs.openSync(`${filename}${suffix}`, "a", 0o600)))
+    if (Result.isFailure(opened)) {
+      const code = codeOf(opened.failure)
+      return code === undefined ? "an unknown reason" : `${openProblems[code] ?? "the system refuses it"} (${code})`
+    }
+  }
+  return "look at its folder"
+}
+
+/** What neither quotes an event nor names a value: SQLite's own words for a code, and the code of the system. */
+const otherDetail = (error: unknown): string => {
+  if (typeof error === "object" && error !== null && "errcode" in error && "errstr" in error) {
+    return `an unexpected failure (SQLite ${String(error.errcode)}: ${String(error.errstr)})`
+  }
+  const code = codeOf(error)
+  return code === undefined ? "an unexpected failure" : `an unexpected failure (${code})`
+}
+
+const faultOf = (error: unknown, filename: string): SpoolFault => {
   if (error instanceof ForeignFile) return { kind: "unavailable", detail: error.message }
+  if (codeOf(error) === "ENOSPC" || codeOf(error) === "EDQUOT") return diskFull
   switch (sqliteCode(error)) {
     case 5:
     case 6:
       return { kind: "locked", detail: "another process holds its lock" }
     case 13:
-      return { kind: "full", detail: "the disk is full" }
+      return diskFull
     case 8:
       return { kind: "unavailable", detail: "the file or its folder is read-only" }
     case 10:
-      return { kind: "unavailable", detail: "the disk fails" }
+      return isDiskFull(path.dirname(filename)) ? diskFull : { kind: "unavailable", detail: "the disk fails" }
     case 14:
-      return { kind: "unavailable", detail: "the file can't be opened: look at its folder" }
+      return isDiskFull(path.dirname(filename))
+        ? diskFull
+        : { kind: "unavailable", detail: `the file can't be opened: ${openProblem(filename)}` }
     case corrupt:
     case notADatabase:
       return { kind: "unavailable", detail: "the file is damaged and could not be set aside" }
     default:
-      return { kind: "unavailable", detail: "an unexpected failure" }
+      return { kind: "unavailable", detail: otherDetail(error) }
   }
 }
 
@@ -142,9 +207,9 @@ export class Spool {
       try {
         return Result.succeed(run())
       } catch (error) {
-        if (!isDamage(error) || attempt === 2) return Result.fail(faultOf(error))
+        if (!isDamage(error) || attempt === 2) return Result.fail(faultOf(error, this.settings.filename))
         const aside = Result.try(() => this.setAside())
-        if (Result.isFailure(aside)) return Result.fail(faultOf(aside.failure))
+        if (Result.isFailure(aside)) return Result.fail(faultOf(aside.failure, this.settings.filename))
       }
     }
   }
@@ -183,6 +248,11 @@ export class Spool {
   /** The sequence numbers of the rows that were appended last. */
   get sequences(): ReadonlyArray<number> {
     return this.opened?.sequences ?? []
+  }
+
+  /** Why the rows that were not written last were not. */
+  get reached(): SpoolLimit {
+    return this.opened?.reached ?? "bound"
   }
 
   /** Drops that the file does not know of. */
@@ -245,12 +315,29 @@ export class Spool {
       // Events are nobody else's business. Where this fails, the opening says why.
       Result.try(() => fs.closeSync(fs.openSync(filename, "a", 0o600)))
       this.refused = inodeOf(filename)
-      const file = new SpoolFile(this.settings, randomId(), this.moment)
+      const file = this.openFile()
       this.opened = file
       this.wasOpened = true
       this.salvageAll(file)
       return file
     })
+  }
+
+  private openFile(): SpoolFile {
+    try {
+      return new SpoolFile(this.settings, randomId(), this.moment)
+    } catch (error) {
+      if (!(error instanceof LostLog)) throw error
+      this.rename()
+      error.db.close()
+      throw new Damage(error.message)
+    }
+  }
+
+  private rename(): void {
+    const { filename } = this.settings
+    const aside = `${filename}${damagedMark}${this.now()}-${randomId()}`
+    renameAll(filename, aside, () => this.moment("inside set-aside"))
   }
 
   /** Renames the file, unless another process has done so, and closes it. */
@@ -259,9 +346,7 @@ export class Spool {
     const isDamagedOne = (): boolean =>
       this.opened === undefined ? inodeOf(filename) === this.refused : this.opened.isCurrent()
     exclusively(filename, busyTimeoutMs, () => {
-      if (!isDamagedOne()) return
-      const aside = `${filename}${damagedMark}${this.now()}-${randomId()}`
-      renameAll(filename, aside, () => this.moment("inside set-aside"))
+      if (isDamagedOne()) this.rename()
     })
     this.release()
   }
@@ -302,10 +387,10 @@ export class Spool {
   }
 
   private salvage(file: SpoolFile, damaged: string): void {
-    const { dead, events } = withBytes(damaged, (bytes) =>
+    const { dead, events, missing } = withBytes(damaged, (bytes) =>
       withBytes(`${damaged}-wal`, (log) => carve(bytes, log, this.now()))
     )
-    file.adopt(events, dead)
+    file.adopt(events, dead, missing)
     this.moment("inside salvage")
     renameAll(damaged, damaged.replace(damagedMark, salvagedMark), () => {})
   }

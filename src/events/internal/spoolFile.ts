@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
 import * as Result from "effect/Result"
+import * as LogTail from "./logTail.ts"
 import type { Moment } from "./moments.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
@@ -79,6 +80,18 @@ export interface SpoolStats {
   readonly damaged: number
 }
 
+/** The log has transactions that SQLite does not read. To close the database removes them: not before it has another name. */
+export class LostLog extends Error {
+  readonly db: DatabaseSync
+  constructor(db: DatabaseSync) {
+    super("a part of the log can't be read")
+    this.db = db
+  }
+}
+
+/** Why rows were not written: the spool has its bound of rows or bytes, or the disk has no room. */
+export type SpoolLimit = "bound" | "disk"
+
 /** The file is SQLite, but not a spool, or the spool of another recorder. It is left as it is. */
 export class ForeignFile extends Error {}
 
@@ -88,6 +101,9 @@ const pageBytes = 4_096
 
 /** Pages beyond the bound that are left to whoever makes room: to set a row aside takes some before it gives some. */
 const reservePages = 256
+
+/** Pages that a row may need beside those it fills: a leaf, and the tree above where it splits. */
+const treePages = 4
 
 /** After how many rows the number of rows is looked at again. */
 const rowsUnlooked = 64
@@ -159,6 +175,7 @@ export class SpoolFile {
   private readonly insert: StatementSync
   private readonly select: StatementSync
   private roomLeft = 0
+  private limit: SpoolLimit = "bound"
   private written: Array<number> = []
 
   /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
@@ -170,6 +187,7 @@ export class SpoolFile {
       // What is deleted is overwritten: else it would come back when a damaged file is saved from page by page.
       this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
         PRAGMA secure_delete = ON; PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
+      this.refuseLostLog()
       prepareFile(this.db, settings, epoch)
       this.limitPages(0)
       this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
@@ -183,7 +201,7 @@ export class SpoolFile {
       )
       this.select.setReturnArrays(true)
     } catch (error) {
-      this.db.close()
+      if (!(error instanceof LostLog)) this.db.close()
       throw error
     }
   }
@@ -196,6 +214,26 @@ export class SpoolFile {
   /** Whether the trees in it are in order. Takes as long as to read it. */
   isWhole(): boolean {
     return this.get<{ quick_check: string }>("PRAGMA quick_check(1)").quick_check === "ok"
+  }
+
+  /**
+   * Looks for transactions of its log that are lost to SQLite, before anything is written, which would overwrite them.
+   * While others write, they have looked.
+   */
+  private refuseLostLog(): void {
+    const { filename } = this.settings
+    // The first that is read takes up the log.
+    this.get("PRAGMA application_id")
+    if (!LogTail.hasLost(filename)) return
+    const again = Result.try(() => {
+      this.db.exec("BEGIN IMMEDIATE")
+      try {
+        return LogTail.hasLost(filename)
+      } finally {
+        this.db.exec("ROLLBACK")
+      }
+    })
+    if (Result.getOrElse(again, () => false)) throw new LostLog(this.db)
   }
 
   close(): void {
@@ -217,9 +255,15 @@ export class SpoolFile {
     return this.written
   }
 
+  /** Why the last rows that were not written were not. */
+  get reached(): SpoolLimit {
+    return this.limit
+  }
+
   private appendGroup(rows: ReadonlyArray<Row>): number {
     const before = this.written.length
     const room = Math.min(rows.length, this.room(rows.length))
+    if (room < rows.length) this.limit = "bound"
     if (room === 0) return 0
     this.moment("before append")
     try {
@@ -242,7 +286,10 @@ export class SpoolFile {
 
   /** A group did not fit: as much of it as does. */
   private appendWhileThereIsRoom(rows: ReadonlyArray<Row>): number {
-    if (rows.length === 1) return 0
+    if (rows.length === 1) {
+      this.limit = this.isAtBound(rows[0]!) ? "bound" : "disk"
+      return 0
+    }
     const half = Math.ceil(rows.length / 2)
     const first = this.appendGroup(rows.slice(0, half))
     if (first < half) return first
@@ -432,7 +479,7 @@ export class SpoolFile {
   }
 
   /** Takes over what was saved from a damaged file: events in line, and the rest set aside. */
-  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadRow>): void {
+  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadRow>, missing: number): void {
     this.withReserve(() =>
       this.transaction(() => {
         // Whatever the bound: these were acknowledged.
@@ -448,7 +495,7 @@ export class SpoolFile {
           aside.run(id, session, recordedAt, payload, checksum(row), kind, reason, diedAt, id, kind)
         }
         const damaged = dead.filter(({ kind }) => kind === "damaged").length
-        this.prepare("UPDATE spool SET damaged = damaged + ?").run(damaged)
+        this.prepare("UPDATE spool SET damaged = damaged + ?").run(Math.max(damaged, missing))
       })
     )
   }
@@ -458,8 +505,18 @@ export class SpoolFile {
     return pages - this.get<{ freelist_count: number }>("PRAGMA freelist_count").freelist_count
   }
 
+  /** SQLite fails alike where the file may not grow and where the disk does not let it. */
+  private isAtBound({ id, payload, session }: Row): boolean {
+    const bytes = Buffer.byteLength(payload) + Buffer.byteLength(id) + Buffer.byteLength(session)
+    return this.usedPages() + Math.ceil(bytes / (pageBytes - 4)) + treePages > this.maxPages()
+  }
+
+  private maxPages(): number {
+    return Math.ceil(this.settings.maxBytes / pageBytes)
+  }
+
   private limitPages(more: number): void {
-    this.db.exec(`PRAGMA max_page_count = ${Math.ceil(this.settings.maxBytes / pageBytes) + more}`)
+    this.db.exec(`PRAGMA max_page_count = ${this.maxPages() + more}`)
   }
 
   private withReserve<A>(use: () => A): A {

@@ -11,10 +11,10 @@ import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { Definition, EventRecorder, Flushed, RecordOptions, SpoolOptions, Stats } from "../EventRecorder.ts"
 import {
   DeadlineExceeded,
+  DiskFull,
   EventRecorderError,
   type EventRecorderErrorReason,
   InvalidOption,
-  SpoolFull,
   SpoolUnavailable,
   TargetUnavailable
 } from "../EventRecorderError.ts"
@@ -34,7 +34,7 @@ const chunk = 1_000
 const busyPause = "50 millis"
 
 const reasonOf = (fault: SpoolFault): EventRecorderErrorReason =>
-  fault.kind === "full" ? new SpoolFull({ detail: fault.detail }) : new SpoolUnavailable({ detail: fault.detail })
+  fault.kind === "diskFull" ? new DiskFull({ detail: fault.detail }) : new SpoolUnavailable({ detail: fault.detail })
 
 /** Writes groups into the spool. */
 const writeTo =
@@ -51,7 +51,10 @@ const writeTo =
         entry.resume(undefined, sequences[index])
       }
       if (written.success > 0) drainer.appended(written.success, bytes)
-      return written.success === group.length ? undefined : { kind: "full", detail: "the spool is at its bound" }
+      if (written.success === group.length) return undefined
+      return spool.reached === "disk"
+        ? { kind: "diskFull", detail: "the disk is full" }
+        : { kind: "full", detail: "the spool is at its bound" }
     })
 
 export const make = <Event>(
