@@ -3,6 +3,7 @@
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -26,20 +27,27 @@ interface ServeOptions {
   readonly env?: Readonly<Record<string, string>>
   /** A pipe that the process inherits under this number. */
   readonly pipe?: number
+  /** The file that it inherits as its listening socket: the number in this process, or a pipe. */
+  readonly listener?: number | "pipe"
+  /** Runs before the process can do anything. */
+  readonly spawned?: () => void
 }
 
 /** Serves until the scope ends, at the latest, and gives what was printed in the end. It listens when it is given. */
-const serve = ({ env, home, pipe }: ServeOptions) =>
+const serve = ({ env, home, listener, pipe, spawned = () => {} }: ServeOptions) =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<string>()
     const more = pipe === undefined ? [] : [...Array.from({ length: pipe - 3 }, () => null), "pipe" as const]
+    const args = listener === undefined ? [] : ["--listener-fd", "3"]
     const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(process.execPath, [Cli.bin, "serve"], {
+      Effect.sync(() => {
+        const child = spawn(process.execPath, [Cli.bin, "serve", ...args], {
           env: { PATH: process.env["PATH"] ?? "", ATHENA_HOME: home, ...env },
-          stdio: ["ignore", "pipe", "pipe", ...more]
+          stdio: ["ignore", "pipe", "pipe", ...more, ...(listener === undefined ? [] : [listener])]
         })
-      ),
+        spawned()
+        return child
+      }),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
     let output = ""
@@ -56,6 +64,27 @@ const serve = ({ env, home, pipe }: ServeOptions) =>
     return { pid, places, ended: Deferred.await(ended) }
   })
 
+/** A socket that listens; closed here before anybody connects, it accepts nothing. */
+const listening = Effect.callback<{ readonly fd: number; readonly port: number; readonly close: () => void }>(
+  (resume) => {
+    const server = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as net.AddressInfo
+      const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle
+      resume(Effect.succeed({ fd, port, close: () => server.close() }))
+    })
+  }
+)
+
+const answerOf = (port: number): Promise<string> =>
+  new Promise((resolve) => {
+    let text = ""
+    const socket = net.connect({ host: "127.0.0.1", port })
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    socket.on("data", (data) => (text += data.toString()))
+    socket.on("error", () => {})
+    socket.on("close", () => resolve(text))
+  })
+
 describe("athena serve", () => {
   it.live("serves though what is to be kept can't be understood, deletes nothing then, and says so", () =>
     Effect.gen(function* () {
@@ -67,6 +96,36 @@ describe("athena serve", () => {
       assert.match(health.problem, /^ATHENA_MAX_MB must be a whole number.*; nothing is deleted$/)
     }).pipe(Effect.scoped)
   )
+
+  it.live("answers what was sent to the socket that it inherits before it was there", () =>
+    Effect.gen(function* () {
+      const { home } = yield* Cli.scratch
+      const { close, fd, port } = yield* listening
+      fs.mkdirSync(FakeDaemon.layoutOf(home).folder, { recursive: true, mode: 0o700 })
+      fs.writeFileSync(FakeDaemon.layoutOf(home).port, String(port), { mode: 0o600 })
+      let answer = Promise.resolve("")
+      const spawned = () => {
+        close()
+        answer = answerOf(port)
+      }
+      yield* serve({ home, listener: fd, spawned })
+      assert.match(yield* Effect.promise(() => answer), /^HTTP\/1\.1 401 /)
+    }).pipe(Effect.scoped)
+  )
+
+  for (const what of ["pipe", "socket on another port"] as const) {
+    it.live(`listens by itself where what it inherits is a ${what}`, () =>
+      Effect.gen(function* () {
+        const { folder, home } = yield* Cli.scratch
+        const { close, fd } = yield* listening
+        const { places } = yield* serve({ home, listener: what === "pipe" ? what : fd, spawned: close })
+        const port = Number(fs.readFileSync(places.port, "utf8"))
+        assert.match(yield* Effect.promise(() => answerOf(port)), /^HTTP\/1\.1 401 /)
+        const { stdout } = yield* Cli.run(["status", "--json"], { env: { HOME: folder, ATHENA_HOME: home } })
+        assert.deepInclude(JSON.parse(stdout).resident.status.health, { port, problem: null })
+      }).pipe(Effect.scoped)
+    )
+  }
 
   it.live("is found at a home whose path is too long for a socket, from wherever things pass", () =>
     Effect.gen(function* () {

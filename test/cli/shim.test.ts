@@ -41,6 +41,8 @@ const scratch = Effect.map(Cli.scratch, ({ env, folder, home, project }) => {
 const stop = (project: string, more: Readonly<Record<string, unknown>> = {}) =>
   Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done.", ...more })
 
+const start = (project: string): string => Cli.event(project, "SessionStart", { source: "startup" })
+
 /** The event that the shim waits longest for, so that a busy host does not make it wait in vain. */
 const end = (project: string): string => Cli.event(project, "SessionEnd", { prompt_id: "p-1", reason: "other" })
 
@@ -451,8 +453,6 @@ describe("the shim", () => {
       yield* appeared(home, /^ended-/)
     })
   )
-
-  const start = (project: string) => Cli.event(project, "SessionStart", { source: "startup" })
 
   const answered = { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: "from the process" } }
 
