@@ -200,8 +200,8 @@ const startContext = Number.MAX_SAFE_INTEGER
 /** How many memories the context of a start has at most. */
 const maxStart = 7
 
-/** How many more are read because some are not worth telling. */
-const spare = 33
+/** How many more are read because some are not worth telling or repeat others; the query ranks as many anyway. */
+const spare = 57
 
 /**
  * Whether a memory is worth telling unasked: not what an agent's program wrote, also where an earlier release stored it
@@ -221,6 +221,22 @@ const isWorthTelling = ({ content, type }: { readonly type: string; readonly con
   }
 }
 
+/**
+ * Those that were not shown, without repeats of them and of what was shown: what is said in every session crowds out what
+ * was said once.
+ */
+const unseen = <Memory extends { readonly id: number; readonly content: string }>(
+  memories: ReadonlyArray<Memory>,
+  shown: ReadonlySet<number>
+): ReadonlyArray<Memory> => {
+  const words = ({ content }: Memory) => content.replace(/\s+/g, " ").trim().toLowerCase()
+  const seen = new Set(memories.filter(({ id }) => shown.has(id)).map(words))
+  return memories.filter((memory) => {
+    const before = seen.size
+    return !shown.has(memory.id) && seen.add(words(memory)).size > before
+  })
+}
+
 /** What a session is told at its start. `continues` where it still has what was said and shown before. */
 const startSections = (
   sessionId: string,
@@ -236,7 +252,7 @@ const startSections = (
       worktreePath: current.worktreePath,
       exceptSession: continues.said ? sessionId : undefined
     })
-    const memories = active.items.filter((item) => !shown.has(item.id) && isWorthTelling(item)).slice(0, maxStart)
+    const memories = unseen(active.items.filter(isWorthTelling), shown).slice(0, maxStart)
     const sections: ReadonlyArray<ContextText.Section> = [
       {
         title: `Active goals of the project ${current.project.name}:`,
@@ -308,9 +324,8 @@ const reminders = (event: Prompt, current: Session, shown: ReadonlySet<number>, 
       fragments: false,
       exceptSession: event.sessionId
     })
-    return results
-      .filter((result) => !shown.has(result.id) && isRelevant(result, terms.length) && isTelling(result))
-      .slice(0, options.reminders ?? 3)
+    const relevant = results.filter((result) => isRelevant(result, terms.length) && isTelling(result))
+    return unseen(relevant, shown).slice(0, options.reminders ?? 3)
   })
 
 const remind = (event: Prompt, current: Session, options: HookOptions) =>
@@ -428,7 +443,7 @@ const interruption = (event: Interruption, options: HookOptions) =>
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     recordOne(event, options, {
-      ...EventKey.ofSessionEnd(event, options.deliveryId, now),
+      ...EventKey.ofSessionEnd(event, now),
       type: "session_end",
       content: `session ended (${event.reason.slice(0, 100)})`,
       importance: 0.2

@@ -107,7 +107,12 @@ export const detectors: ReadonlyArray<Detector> = [
 
   // What a program adds before a prompt.
   block("system-reminder"),
-  { ...block("…-reminder"), begins: /^<[a-z]+(?:[-_][a-z]+)*[-_]reminder(?:\s[^>]{0,2000})?>/, ends: "reminder>" },
+  {
+    ...block("…-reminder"),
+    name: "<…-reminder>",
+    begins: /^<[a-z]+(?:[-_][a-z]+)*[-_]reminder(?:\s[^>]{0,2000})?>/,
+    ends: "reminder>"
+  },
   block("ide_opened_file"),
   block("ide_selection"),
   block("ide_diagnostics"),
@@ -163,6 +168,14 @@ const ofWrapper = (text: string): string | undefined => {
 
 const detect = (text: string): Detector | undefined => detectors.find(({ begins }) => begins.test(text))
 
+/** Where the program's part ends, `undefined` where nothing closes it. */
+const endOf = ({ begins, ends }: Detector, text: string): number | undefined => {
+  const opened = begins.exec(text)![0].length
+  if (ends === undefined) return opened
+  const closed = text.indexOf(ends, opened)
+  return closed < 0 ? undefined : closed + ends.length
+}
+
 /**
  * The words of a prompt that are a person's: the text as it is where no program wrote it, without the blocks that the
  * agent's program put before it, or `undefined` where the whole is a program's. An empty text has no words.
@@ -176,11 +189,10 @@ export const personsWords = (text: string): string | undefined => {
     if (wrapper.test(rest)) return ofWrapper(rest)
     const found = detect(rest)
     if (found === undefined) return rest
-    const opened = found.begins.exec(rest)![0].length
-    const closed = found.ends === undefined ? 0 : rest.indexOf(found.ends, opened)
-    if (closed < 0) return rest
+    const end = endOf(found, rest)
+    if (end === undefined) return rest
     if (!found.precedes) return undefined
-    rest = rest.slice(found.ends === undefined ? opened : closed + found.ends.length).trimStart()
+    rest = rest.slice(end).trimStart()
   }
   return undefined
 }
@@ -195,6 +207,6 @@ export const personsWords = (text: string): string | undefined => {
 export const isGenerated = (stored: string): boolean => {
   const text = stored.trimStart()
   const found = detect(text)
-  if (found?.ends !== undefined && text.endsWith("…") && !text.includes(found.ends)) return true
+  if (found !== undefined && text.endsWith("…") && endOf(found, text) === undefined) return true
   return text !== "" && personsWords(text) === undefined
 }

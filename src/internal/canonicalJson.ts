@@ -28,7 +28,7 @@ const write = (value: unknown, depth: number, budget: { left: number }): string 
   if (budget.left < 0) return asWritten(value)
   const members = names
     .filter((name) => value[name] !== undefined)
-    .sort()
+    .toSorted()
     .map((name) => `${JSON.stringify(name)}:${write(value[name], depth + 1, budget)}`)
   return `{${members.join()}}`
 }

@@ -7,6 +7,7 @@ import type { HookAdapter } from "../../src/hooks/HookAdapter.ts"
 import * as HookAdapters from "../../src/hooks/HookAdapters.ts"
 import type { HookEvent } from "../../src/hooks/HookEvent.ts"
 import * as HookOutput from "../../src/hooks/HookOutput.ts"
+import * as Fixtures from "../utils/Fixtures.ts"
 
 const { claude, codex, gemini, qwen } = HookAdapters.byName
 
@@ -86,6 +87,21 @@ describe("HookAdapters", () => {
     for (const body of [undefined, 1, "x", [], { ...common, hook_event_name: "Nonsense" }, { session_id: "s" }]) {
       assert.include(refuse(adapter, body), `not a ${title[name]} hook event: `)
     }
+  })
+
+  it.each(
+    Object.entries(Fixtures.byAgent).flatMap(([agent, fixtures]) =>
+      fixtures.map(({ body, file }) => ({ agent: agent as keyof typeof Fixtures.byAgent, body, file }))
+    )
+  )("$agent reads $file", ({ agent, body, file }) => {
+    const event = Effect.runSync(HookAdapters.byName[agent].decode(body))
+    assert.strictEqual(event.sessionId, body["session_id"])
+    if (event._tag !== "Ignored") assert.strictEqual(event.cwd, body["cwd"])
+    // What one agent sends is read as what it is, and what memory has no use for costs nothing.
+    const name = file.split(".")[0]!
+    const used = HookAdapters.byName[agent].events.includes(name) || name === "PostToolBatch"
+    const empty = file === "UserPromptSubmit.empty.json" || file === "SubagentStop.plain-internal-agent.json"
+    assert.strictEqual(event._tag !== "Ignored", used && !empty)
   })
 
   it("keeps the agents apart", () => {

@@ -10,6 +10,8 @@ import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
 import * as HookAdapters from "../../src/hooks/HookAdapters.ts"
 import { EventSink, type Sink } from "../../src/hooks/EventSink.ts"
 import * as HookProgram from "../../src/hooks/HookProgram.ts"
+import { fnv1a } from "../../src/internal/fnv1a.ts"
+import { maxContentLength } from "../../src/memory/MemoryEvent.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
@@ -287,11 +289,12 @@ describe("HookProgram", () => {
         for (const delivery of ["d-1", "d-1"]) yield* told(delivery, session)
       }
       assert.strictEqual(yield* count, 12)
+      // Two ends of a session at one time are one.
       yield* told("d-2", "s-1")
-      assert.strictEqual(yield* count, 18)
-      // Without either, each telling is an event, but for two ends of a session at the same time.
+      assert.strictEqual(yield* count, 17)
+      // Without either, each telling is an event.
       for (const _ of [1, 2]) yield* told(undefined, "s-1")
-      assert.strictEqual(yield* count, 29)
+      assert.strictEqual(yield* count, 27)
     })
   )
 
@@ -410,6 +413,401 @@ describe("HookProgram", () => {
       )
       assert.include(output.context, "retries twice")
       assert.include(output.notice, "the prompt was not recorded")
+    })
+  )
+
+  test(
+    "takes uses under one id for several where their input or their turn differs, and for one where neither does",
+    Effect.gen(function* () {
+      const { rows, send } = yield* setup
+      const long = "i".repeat(300)
+      for (const agent of ["claude", "codex", "qwen"] as const) {
+        for (const id of ["Bash:0", "functions.Bash:0", "call_0", "0", long, `${long}2`, "id with \u0000 and \n"]) {
+          const before = (yield* rows).length
+          const use = (command: string, turn: string, more: object = {}) =>
+            send(agent, {
+              session_id: "s-1",
+              hook_event_name: "PostToolUse",
+              tool_name: "Bash",
+              tool_input: { command, cwd: "/" },
+              tool_use_id: id,
+              prompt_id: turn,
+              turn_id: turn,
+              ...more
+            })
+          for (const delivery of [{ duration_ms: 1 }, { duration_ms: 2 }, { tool_input: { cwd: "/", command: "a" } }]) {
+            yield* use("a", "p-1", delivery)
+          }
+          yield* use("b", "p-1")
+          yield* use("a", "p-2")
+          yield* use("a", "p-1", { tool_name: "Shell" })
+          yield* use("a", "p-1", { session_id: "s-2" })
+          assert.strictEqual((yield* rows).length - before, 5, `${agent} ${id}`)
+        }
+      }
+    })
+  )
+
+  test(
+    "takes a use under an id that no other turn can have for one, whatever the turn",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      for (const tool_use_id of ["toolu_01A09q90qw90lq917835lq9", "exec-e581f593-a1f9-430a-b058-cb77539cc27d"]) {
+        for (const prompt_id of ["p-1", "p-2"]) yield* hook("PostToolUse.Bash", { tool_use_id, prompt_id })
+      }
+      assert.strictEqual((yield* rows).length, 2)
+    })
+  )
+
+  test(
+    "takes two prompts of one turn for two, one text in two turns for two, and a redelivered one for one",
+    Effect.gen(function* () {
+      const { rows, send } = yield* setup
+      for (const agent of ["claude", "codex"] as const) {
+        const before = (yield* rows).length
+        const say = (prompt: string, turn: string) =>
+          send(agent, { session_id: "s", hook_event_name: "UserPromptSubmit", prompt, prompt_id: turn, turn_id: turn })
+        for (const _ of [1, 2]) yield* say("rename the module", "t-1")
+        for (const _ of [1, 2]) yield* say("and never touch the migrations", "t-1")
+        yield* say("rename the module", "t-2")
+        yield* say("rename the module", "t".repeat(1_000))
+        yield* say("rename the module", `${"t".repeat(1_000)}2`)
+        assert.strictEqual((yield* rows).length - before, 5, agent)
+      }
+    })
+  )
+
+  test(
+    "takes sessions with long ids for sessions",
+    Effect.gen(function* () {
+      const { prompt, rows } = yield* setup
+      const id = "s".repeat(254)
+      for (const session of [`${id}1`, `${id}2`, `${id}2`]) yield* prompt("Why?", "p-1", session)
+      assert.deepStrictEqual(
+        (yield* rows).map(({ session }) => session),
+        [`${id}1`, `${id}2`]
+      )
+    })
+  )
+
+  test(
+    "knows a use of Qwen Code by the id that its events share",
+    Effect.gen(function* () {
+      const { rows, send } = yield* setup
+      for (const name of ["PostToolUse.run_shell_command", "PostToolBatch.run_shell_command"]) {
+        yield* send("qwen", Fixtures.body(name, {}, "qwen"))
+      }
+      const again = { ...Fixtures.body("PostToolUse.run_shell_command", {}, "qwen"), tool_use_id: "toolu_made_anew" }
+      yield* send("qwen", again)
+      assert.strictEqual((yield* rows).length, 1)
+    })
+  )
+
+  test(
+    "stores one end of Gemini CLI's two, and another after the session was taken up again",
+    Effect.gen(function* () {
+      const { rows, send } = yield* setup
+      const end = (timestamp: string, reason = "exit") =>
+        send("gemini", { ...Fixtures.body("SessionEnd.exit", {}, "gemini"), timestamp, reason })
+      yield* end("2026-11-30T18:25:29.900Z")
+      yield* end("2026-11-30T18:25:30.100Z", "other")
+      yield* end("2026-11-30T18:25:30.100Z")
+      assert.strictEqual((yield* rows).length, 1)
+      yield* end("2026-11-30T18:27:00.000Z")
+      assert.strictEqual((yield* rows).length, 2)
+    })
+  )
+
+  test(
+    "does not store again what an earlier release stored, and is not misled by it",
+    Effect.gen(function* () {
+      const { hook, prompt, rows, send } = yield* setup
+      const sql = yield* SqlClient.SqlClient
+      const stored = (event: Effect.Effect<unknown, unknown, never>, key: string, content?: string) =>
+        Effect.gen(function* () {
+          const before = (yield* rows).length
+          yield* Effect.orDie(event)
+          assert.strictEqual((yield* rows).length, before + 1, key)
+          yield* sql`UPDATE episodic_events SET event_key = ${key}, content = coalesce(${content ?? null}, content)
+            WHERE id = (SELECT max(id) FROM episodic_events)`
+          yield* Effect.orDie(event)
+          assert.strictEqual((yield* rows).length, before + 1, key)
+        })
+      const c = yield* Effect.context<never>()
+      const run = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.provideContext(effect, c as never) as Effect.Effect<A>
+      const bash = (command: string, tool_use_id: string, prompt_id: string) =>
+        run(hook("PostToolUse.Bash", { session_id: "s-1", tool_input: { command }, tool_use_id, prompt_id }))
+      yield* stored(bash("make a", "Bash:0", "p-1"), "claude-code:tool:s-1:Bash:0")
+      yield* stored(
+        bash("make a", "toolu_01A09q90qw90lq917", "p-1"),
+        "claude-code:tool:s-1:toolu_01A09q90qw90lq917",
+        "x"
+      )
+      yield* stored(run(prompt("First\nprompt", "p-1")), "claude-code:prompt:s-1:p-1")
+      yield* stored(
+        run(hook("PostToolBatch.Bash-denied", { session_id: "s-2" })),
+        "claude-code:tool:s-2:toolu_01Fixture0000000000001",
+        "Bash: echo no"
+      )
+      const notification = Fixtures.body("UserPromptSubmit.task-notification")["prompt"] as string
+      yield* stored(
+        run(hook("UserPromptSubmit.task-notification", { session_id: "s-1" })),
+        `claude-code:notification:s-1:${fnv1a(notification)}`
+      )
+      yield* stored(run(prompt("<system-reminder>x</system-reminder>", "p-2")), "claude-code:prompt:s-1:p-2")
+      yield* stored(
+        run(hook("Stop.plain", { session_id: "s-1", prompt_id: "p-1", last_assistant_message: "Done." })),
+        `claude-code:answer:s-1:p-1:${fnv1a("Done.")}`
+      )
+      const compact_summary = "<analysis>a</analysis><summary>b</summary>"
+      yield* stored(
+        run(hook("PostCompact.manual", { session_id: "s-1", prompt_id: "p-1", compact_summary })),
+        `claude-code:compacted:s-1:p-1:${fnv1a(compact_summary)}`,
+        "<analysis>a"
+      )
+      yield* stored(run(hook("SessionEnd.clear", { session_id: "s-1", prompt_id: "p-1" })), "claude-code:end:s-1:p-1")
+      const qwen = Fixtures.body("PostToolUse.read_file", {}, "qwen")
+      yield* stored(
+        run(send("qwen", qwen)),
+        `qwen-code:tool:${String(qwen["session_id"])}:${String(qwen["tool_use_id"])}`
+      )
+      const withContext = Fixtures.body("BeforeAgent.with-hook-context", {}, "gemini")
+      yield* stored(
+        run(send("gemini", withContext)),
+        `gemini-cli:prompt:${String(withContext["session_id"])}:${String(withContext["timestamp"])}`,
+        String(withContext["prompt"])
+      )
+      // What shares the earlier key and is another event.
+      const before = (yield* rows).length
+      yield* bash("make b", "Bash:0", "p-2")
+      yield* prompt("Second prompt of the turn", "p-1")
+      assert.strictEqual((yield* rows).length, before + 2)
+    })
+  )
+
+  test(
+    "stores the summary of a compaction whole, without its analysis and secrets, and shows its beginning",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      const summary = `1. Primary Request and Intent:\n   ${"a long story ".repeat(5_000)}password=supersecretvalue\n9. Next Step:\n   ship`
+      yield* hook("PostCompact.manual", {
+        session_id: "s-1",
+        compact_summary: `<analysis>${"scaffolding ".repeat(1_000)}</analysis>\n<summary>\n${summary}\n</summary>`
+      })
+      const [row] = yield* rows
+      assert.isAbove(row!.content.length, 65_000)
+      assert.isTrue(row!.content.startsWith("1. Primary Request and Intent:"))
+      assert.isTrue(row!.content.endsWith("9. Next Step:\n   ship"))
+      assert.notInclude(row!.content, "supersecret")
+      assert.notInclude(row!.content, "scaffolding")
+      const context = yield* hook("SessionStart.startup", { session_id: "s-2" })
+      assert.include(context, "Primary Request and Intent: a long story")
+      assert.isBelow(context!.length, 500)
+      yield* hook("PostCompact.manual", {
+        session_id: "s-3",
+        compact_summary: `<summary>${"word ".repeat(40_000)}</summary>`
+      })
+      assert.isAtMost((yield* rows)[1]!.content.length, maxContentLength)
+    })
+  )
+
+  test(
+    "leaves out the calls of the memory's own tools, and no others",
+    Effect.gen(function* () {
+      const { hook, rows } = yield* setup
+      const others = ["mcp__athenaeum__search", "mcp__aws-athena__query", "athena", "mcp__memory__athena"]
+      const own = ["mcp__athena__memory_search", "mcp_athena_memory_search", "mcp__plugin_athena_memory__recall"]
+      for (const tool_name of [...own, "MCP__Athena__x", "mcp__athena-hooks__x", ...others]) {
+        yield* hook("PostToolUse.mcp", { tool_name, tool_use_id: `t-${tool_name}` })
+        yield* hook("PostToolUseFailure.Bash", { tool_name, tool_use_id: `f-${tool_name}` })
+      }
+      yield* hook("PostToolBatch.parallel", {
+        tool_calls: [
+          { tool_name: "mcp__athena__x", tool_use_id: "b-1", tool_response: "x" },
+          { tool_name: "Read", tool_use_id: "b-2", tool_response: "x" }
+        ]
+      })
+      assert.deepStrictEqual(
+        (yield* rows).map(({ content }) => content.split(":")[0]),
+        [...others.flatMap((tool) => [tool, tool]), "Read"]
+      )
+    })
+  )
+
+  test(
+    "stores refused calls as failures that changed no file, and what Codex changes with a patch",
+    Effect.gen(function* () {
+      const { cwd, hook, rows, send } = yield* setup
+      const call = (tool_use_id: string, tool_response: unknown) => ({
+        tool_name: "Write",
+        tool_input: { file_path: "/p/f.ts" },
+        tool_use_id,
+        tool_response
+      })
+      const refusal = "Permission to use Write with path /p/f.ts has been denied."
+      yield* hook("PostToolBatch.parallel", {
+        tool_calls: [call("a", refusal), call("b", [{ type: "text", text: refusal }]), call("c", "File created")]
+      })
+      yield* send("codex", Fixtures.body("PostToolUse.apply_patch", {}, "codex"))
+      yield* send("codex", Fixtures.body("PostToolUse.Bash-exit-code", {}, "codex"))
+      yield* send("gemini", Fixtures.body("AfterTool.run_shell_command-exit-code", {}, "gemini"))
+      yield* send("qwen", Fixtures.body("PostToolBatch.no_such_tool", {}, "qwen"))
+      const recorded = yield* rows
+      assert.deepStrictEqual(
+        recorded.map(({ changed, outcome }) => [outcome, changed]),
+        [
+          ["failure", 0],
+          ["failure", 0],
+          ["success", 1],
+          ["success", 1],
+          [null, 0],
+          ["failure", 0],
+          ["failure", 0]
+        ]
+      )
+      assert.deepStrictEqual(JSON.parse(recorded[3]!.files!), [`${cwd}/made.txt`])
+    })
+  )
+
+  test(
+    "never tells what a program wrote, also where an earlier release stored it as a prompt",
+    Effect.gen(function* () {
+      const { hook, prompt, rows } = yield* setup
+      const sql = yield* SqlClient.SqlClient
+      const generated = [
+        "<task-notification>\n<task-id>b1</task-id>the payment client retries</task-notification>",
+        "<system-reminder>the payment client retries</system-reminder>",
+        "Stop hook feedback:\n[check.sh]: the payment client retries",
+        `<task-notification>\n${"the payment client retries ".repeat(100)}</task-notification>`
+      ]
+      for (const [index, text] of generated.entries()) yield* prompt(text, `p-${index}`, "s-0")
+      yield* hook("SessionEnd.clear", { session_id: "s-0" })
+      yield* hook("PreCompact.auto", { session_id: "s-0" })
+      assert.deepStrictEqual(
+        (yield* rows).map(({ type }) => type),
+        [...generated.map(() => "notification"), "session_end", "compaction"]
+      )
+      for (const type of ["notification", "user_question"]) {
+        yield* sql`UPDATE episodic_events SET event_type = ${type}, importance_score = 0.75
+          WHERE event_type IN ('notification', 'user_question')`
+        assert.isUndefined(yield* hook("SessionStart.startup", { session_id: `s-1-${type}` }))
+        assert.isUndefined(yield* prompt("the payment client retries", "p", `s-2-${type}`))
+        yield* sql`DELETE FROM episodic_events WHERE session_id = ${`s-2-${type}`}`
+      }
+    })
+  )
+
+  test(
+    "tells once what many sessions said",
+    Effect.gen(function* () {
+      const { hook, prompt } = yield* setup
+      yield* prompt("The release branch is frozen until the audit", "p", "s-a")
+      for (let n = 0; n < 10; n++) yield* prompt("Run the release checks  and go on", `p-${n}`, `s-${n}`)
+      const context = yield* hook("SessionStart.startup", { session_id: "s-x" })
+      assert.strictEqual(context!.split("Run the release checks").length, 2)
+      assert.include(context, "frozen until the audit")
+      const reminded = yield* prompt("is the release branch ready for the release checks", "p-x", "s-y")
+      assert.strictEqual(reminded!.split("Run the release checks").length, 2)
+      assert.notInclude(yield* hook("SessionStart.resume", { session_id: "s-x" }), "Run the release checks")
+    })
+  )
+
+  test(
+    "tells a fork only what its parent has not in its context",
+    Effect.gen(function* () {
+      const { hook, prompt } = yield* setup
+      const memory = yield* MemoryBridge.MemoryBridge
+      yield* prompt("The first question about the checkout page", "p-1", "s-0")
+      assert.include(yield* hook("SessionStart.startup", { session_id: "parent" }), "first question")
+      yield* prompt("The parent asks about the payment client", "p-2", "parent")
+      assert.isUndefined(yield* hook("SessionStart.fork", { session_id: "fork" }))
+      assert.isUndefined(
+        yield* prompt("the first question about the checkout page and the payment client", "p-3", "fork")
+      )
+      // What became known after the fork is news.
+      yield* prompt("The payment client times out in the checkout", "p-4", "s-9")
+      assert.include(yield* prompt("why does the payment client time out?", "p-5", "fork"), "times out")
+      // Another one of the fork, from elsewhere, and one of a session that nobody knows.
+      yield* hook("Stop.plain", { session_id: "fork", last_assistant_message: "The fork found that retries are off." })
+      assert.isUndefined(yield* prompt("the fork found retries", "p-6", "fork"))
+      const again = yield* hook("SessionStart.fork", { session_id: "fork-2" })
+      assert.notInclude(again ?? "", "The fork found")
+      assert.isNotEmpty(yield* memory.getShown("fork-2"))
+      const { folder } = yield* setup
+      assert.isUndefined(yield* hook("SessionStart.fork", { session_id: "fork-3", cwd: folder("other") }))
+    })
+  )
+
+  test(
+    "gives Gemini CLI the context of a start with the first prompt after it, and again when it is lost",
+    Effect.gen(function* () {
+      const { prompt, rows, send } = yield* setup
+      yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")
+      let second = 0
+      const gemini = (name: string, session_id: string, more: object = {}) =>
+        send("gemini", {
+          ...Fixtures.body(name, {}, "gemini"),
+          session_id,
+          timestamp: `2026-11-30T18:25:${++second + 10}.000Z`,
+          ...more
+        })
+      const told = (text: string, session_id: string) => gemini("BeforeAgent.plain", session_id, { prompt: text })
+      assert.isUndefined(yield* gemini("SessionStart.startup", "g-1"))
+      assert.include(yield* told("Paint the bikeshed", "g-1"), "asked: Why is the checkout page slow today?")
+      assert.isUndefined(yield* told("Paint it again", "g-1"))
+      assert.isUndefined(yield* told("Why is the checkout page slow today?", "g-1"))
+      assert.isUndefined(yield* gemini("SessionStart.resume", "g-1"))
+      const resumed = yield* told("Paint it once more", "g-1")
+      assert.include(resumed, "checkout page slow")
+      assert.notInclude(resumed, "bikeshed")
+      assert.isUndefined(yield* gemini("SessionStart.clear", "g-2"))
+      const cleared = yield* told("What now?", "g-2")
+      assert.include(cleared, "checkout page slow")
+      assert.include(cleared, "Paint the bikeshed")
+      // One without hooks at its start.
+      assert.include(yield* told("Why is the checkout page slow?", "g-3"), "checkout page slow")
+      yield* told("<hook_context>What is remembered</hook_context>\n\nWhat was the codename?", "g-4")
+      yield* gemini("AfterAgent.plain", "g-4", {
+        prompt_response: "It is <hook_context>a &lt;b&gt;</hook_context>HERON."
+      })
+      const last = (yield* rows).slice(-2).map(({ content }) => content)
+      assert.deepStrictEqual(last, ["What was the codename?", "It is HERON."])
+      assert.isUndefined(yield* gemini("PreCompress.auto", "g-4"))
+      assert.isFalse((yield* rows).some(({ type }) => type === "compaction"))
+    })
+  )
+
+  test(
+    "tells a session of Qwen Code that is taken up again what it was told before, and one of Codex only what is new",
+    Effect.gen(function* () {
+      const { prompt, send } = yield* setup
+      yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")
+      const start = (agent: "codex" | "qwen", source: string) =>
+        send(agent, Fixtures.body(`SessionStart.${source}`, { session_id: agent, source }, agent))
+      for (const agent of ["codex", "qwen"] as const) {
+        assert.include(yield* start(agent, "startup"), "checkout page slow")
+        const resumed = yield* start(agent, "resume")
+        if (agent === "codex") assert.isUndefined(resumed)
+        else assert.include(resumed, "checkout page slow")
+        assert.include(yield* start(agent, "compact"), "checkout page slow")
+      }
+    })
+  )
+
+  test(
+    "says nothing and stores nothing at an empty prompt, and notes an interruption",
+    Effect.gen(function* () {
+      const { rows, send } = yield* setup
+      yield* send("qwen", Fixtures.body("UserPromptSubmit.empty", {}, "qwen"))
+      yield* send("claude", Fixtures.body("UserPromptSubmit.plain", { prompt: " \n" }))
+      assert.deepStrictEqual(yield* rows, [])
+      for (const _ of [1, 2]) assert.isUndefined(yield* send("codex", Fixtures.body("Interrupt.plain", {}, "codex")))
+      yield* send("codex", Fixtures.body("SessionEnd.other", {}, "codex"))
+      assert.deepStrictEqual(
+        (yield* rows).map(({ type }) => type),
+        ["notification", "session_end"]
+      )
     })
   )
 })

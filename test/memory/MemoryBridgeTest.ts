@@ -188,6 +188,46 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
         })
       )
 
+      it.effect("takes an event that is stored under an earlier key for that one, if it begins the same", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const { id: projectId } = yield* newProject
+          const key = (name: string) => `earlier-${projectId}-${name}`
+          const of = (name: string, content: string, ...earlier: NonNullable<MemoryEvent["earlierKeys"]>) =>
+            event(projectId, content, { key: key(name), earlierKeys: earlier })
+          const old = yield* memory.recordEvent(event(projectId, "Bash: 100% ä\u{1F600} make", { key: key("old") }))
+          const same = [
+            of("a", "anything", { key: key("old") }),
+            of("b", "x", { key: key("none") }, { key: key("old"), beginsWith: "Bash: 100% ä\u{1F600}" }),
+            of("c", "x", { key: key("old"), beginsWith: "" })
+          ]
+          for (const one of same) {
+            assert.deepStrictEqual(yield* memory.recordEvent(one), { id: old.id, key: one.key!, isNew: false })
+          }
+          const others = [
+            of("d", "Bash: make b", { key: key("old"), beginsWith: "Bash: make" }),
+            of("e", "y", { key: key("old"), beginsWith: "bash" }),
+            of("f", "y", { key: key("old"), beginsWith: "Bash: 100_" }),
+            of("g", "y", { key: key("none") }),
+            of("h", "y")
+          ]
+          const recorded = yield* memory.recordEvents([...others, ...same, ...others])
+          assert.deepStrictEqual(
+            recorded.map(({ isNew }) => isNew),
+            [...others.map(() => true), ...same.map(() => false), ...others.map(() => false)]
+          )
+          assert.strictEqual(new Set(recorded.map(({ id }) => id)).size, others.length + 1)
+          // Also where both come in one batch.
+          const [first, second, third] = yield* memory.recordEvents([
+            of("i", "z", { key: key("h-") }),
+            of("j", "z", { key: key("i") }),
+            of("k", "other", { key: key("i"), beginsWith: "z" })
+          ])
+          assert.deepStrictEqual([first!.isNew, second!.isNew, third!.isNew], [true, false, false])
+          assert.strictEqual(second!.id, first!.id)
+        })
+      )
+
       it.effect("records a batch in one go, in order, with repeats inside it", () =>
         Effect.gen(function* () {
           const memory = yield* MemoryBridge
@@ -527,6 +567,40 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.deepStrictEqual(again, opened)
           assert.strictEqual(opened.project.path, "/first")
           assertSome(yield* memory.getSession(sessionId), opened)
+        })
+      )
+
+      it.effect("gives a fork what the session last active in its worktree was shown and did", () =>
+        Effect.gen(function* () {
+          const memory = yield* MemoryBridge
+          const n = ++projects
+          const project = { path: `/contract/fork-${n}`, name: `fork-${n}` }
+          const open = (id: string, worktreePath: string) =>
+            memory.openSession({ id: `${id}-${n}`, project, worktreePath })
+          const did = (id: string, worktreePath: string, hours: number) =>
+            Effect.map(
+              memory.recordEvent(
+                event(projectId, `${id} did`, { sessionId: `${id}-${n}`, worktreePath, timestamp: hoursAgo(hours) })
+              ),
+              (recorded) => recorded.id
+            )
+          const projectId = (yield* open("older", "/a")).project.id
+          yield* open("parent", "/a")
+          yield* open("elsewhere", "/b")
+          yield* did("older", "/a", 2)
+          const own = [yield* did("parent", "/a", 3), yield* did("parent", "/a", 1)]
+          yield* did("elsewhere", "/b", 0)
+          yield* did("command-line", "/a", 0)
+          yield* memory.markShown(`parent-${n}`, [7_000_001, 7_000_002])
+          yield* memory.markShown(`older-${n}`, [7_000_003])
+          yield* open("fork", "/a")
+          for (const _ of [1, 2]) {
+            yield* memory.inheritShown(`fork-${n}`)
+            assert.sameMembers([...(yield* memory.getShown(`fork-${n}`))], [7_000_001, 7_000_002, ...own])
+          }
+          yield* open("first", "/c")
+          yield* memory.inheritShown(`first-${n}`)
+          assert.deepStrictEqual(yield* memory.getShown(`first-${n}`), [])
         })
       )
 

@@ -70,10 +70,13 @@ const earlier = (
   return [content === undefined ? { key } : { key, beginsWith: firstLine.slice(0, beginning).toWellFormed() }]
 }
 
+/** The time of an event, which Gemini CLI has for an id, comes with one prompt only. */
+const isTime = (id: string | undefined): boolean => id !== undefined && /^\d{4}-\d\d-\d\dT/.test(id)
+
 /** A prompt is one with its text; a notification has the id of the prompt before it. */
 export const ofPrompt = (event: Prompt, deliveryId: string | undefined, content: string): Keys => {
   const { fromPerson, promptId, text } = event
-  const asPrompt = earlier(event, "prompt", promptId, "", content)
+  const asPrompt = earlier(event, "prompt", promptId, "", isTime(promptId) ? undefined : content)
   if (fromPerson) return { key: keyOf(event, "prompt", promptId, [text], deliveryId), earlierKeys: asPrompt }
   return {
     // Some of them come without any id.
@@ -83,7 +86,7 @@ export const ofPrompt = (event: Prompt, deliveryId: string | undefined, content:
 }
 
 /** Whether an id can't come again in another turn: it has a part that is drawn or that is a time, and no mere number. */
-const isUnique = (id: string): boolean => /(?=[A-Za-z]*\d)[A-Za-z0-9]{12,}/.test(id)
+const isUnique = (id: string): boolean => /(?=(?:[A-Za-z]*\d){2})[A-Za-z0-9]{12,}/.test(id)
 
 /** A use of a tool is one with its input, and with its turn where its id may come again in another. */
 export const ofToolCall = (
@@ -127,19 +130,15 @@ export const ofInterruption = (event: Interruption, deliveryId: string | undefin
 /** Two ends of one session that come within this time, in milliseconds, and up to twice as much, are one. */
 const endsWithin = 10_000
 
-/**
- * An end without an id is one with those shortly before it: Gemini CLI sends two at its command to quit. Where the agent
- * does not say when it happened and the delivery has no name, it happened `now`.
- */
-export const ofSessionEnd = (event: SessionEnd, deliveryId: string | undefined, now: number): Keys => {
-  const at = event.at ?? (deliveryId === undefined ? now : undefined)
-  if (event.promptId === undefined && at !== undefined) {
-    const slot = Math.floor(at / endsWithin)
-    const [key = "", before = ""] = [slot, slot - 1].map((n) => prefix(event, "end") + hashed([`at ${n}`]))
-    return { key, earlierKeys: [{ key: before }] }
+/** An end without an id is one with those shortly before it: Gemini CLI sends two at its command to quit. */
+export const ofSessionEnd = (event: SessionEnd, now: number): Keys => {
+  if (event.promptId !== undefined) {
+    return {
+      key: keyOf(event, "end", event.promptId, [], undefined),
+      earlierKeys: earlier(event, "end", event.promptId)
+    }
   }
-  return {
-    key: keyOf(event, "end", event.promptId, [], deliveryId),
-    earlierKeys: earlier(event, "end", event.promptId)
-  }
+  const slot = Math.floor((event.at ?? now) / endsWithin)
+  const [key = "", before = ""] = [slot, slot - 1].map((n) => prefix(event, "end") + hashed([`at ${n}`]))
+  return { key, earlierKeys: [{ key: before }] }
 }

@@ -201,7 +201,7 @@ export const ofCodex = (tool: string, response: unknown): ToolOutcome => {
   const isShell = codexShells.has(tool)
   const silent = isShell ? unknown : success
   const text = textOf(response)
-  const metadata = text === undefined ? (isRecord(response) ? response : undefined) : metadataOf(text)
+  const metadata = isRecord(response) ? response : metadataOf(text ?? "")
   const told = metadata?.["metadata"] ?? metadata
   const code = isRecord(told) ? (told["exit_code"] ?? told["exitCode"]) : undefined
   if (typeof code === "number") return code === 0 ? success : failure(textOf(metadata) ?? `exit code ${code}`)

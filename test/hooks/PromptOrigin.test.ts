@@ -1,0 +1,173 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as PromptOrigin from "../../src/hooks/PromptOrigin.ts"
+
+/** One text for each detector, as the clients write it or as public reports show it. */
+const generated: Readonly<Record<string, string>> = {
+  "<task-notification>":
+    "<task-notification>\n<task-id>b1</task-id><status>completed</status>\n</task-notification>\nRead the output file.",
+  "<…-notification>": '<subagent_notification>\n{"agent_id":"a","status":"done"}\n</subagent_notification>',
+  "[SYSTEM NOTIFICATION]": "[SYSTEM NOTIFICATION - NOT USER INPUT]\nThis is an automated event.\n<task-notification>\n",
+  "[… NOT USER INPUT]": "[Background event: NOT USER INPUT]\nThe build has ended.",
+  "<task-status>": "<task-status>running</task-status>",
+  "<background-task-status>": '<background-task-status id="b">done</background-task-status>',
+  "<mcp-resource-update>": '<mcp-resource-update server="s" uri="u">changed</mcp-resource-update>',
+  "<mcp-polling-update>": '<mcp-polling-update type="t">changed</mcp-polling-update>',
+  "<new-diagnostics>": "<new-diagnostics>The following new issues were found</new-diagnostics>",
+  "<tick>": "<tick>10:32</tick>",
+  "<scheduled-task>": '<scheduled-task name="nightly">check the deploys</scheduled-task>',
+  "<scheduled-wakeup>": "<scheduled-wakeup>check the build</scheduled-wakeup>",
+  "<loop-wakeup>": "<loop-wakeup>go on</loop-wakeup>",
+  "<cron>": '<cron id="1">check the deploys</cron>',
+  "<<autonomous-loop>>": "<<autonomous-loop-dynamic>>",
+  "[Scheduled task]": "[Scheduled task: nightly]\ncheck the deploys",
+  "<teammate-message>": '<teammate-message teammate_id="rev" color="blue">three problems</teammate-message>',
+  "<cross-session-message>": '<cross-session-message from="abc">run the deploy script</cross-session-message>',
+  "<agent-message>": '<agent-message from="a">done</agent-message>',
+  "<session-message>": '<session-message from="a">done</session-message>',
+  "<peer-message>": '<peer-message from="a">done</peer-message>',
+  "<inbox-message>": '<inbox-message from="a">done</inbox-message>',
+  "<coordinator-message>": "<coordinator-message>go on</coordinator-message>",
+  "<channel>": '<channel source="telegram" user="42">ping from the phone</channel>',
+  "<channel-message>": '<channel-message from="phone">ping</channel-message>',
+  "message of another session":
+    'Another Claude session sent a message:\n<teammate-message teammate_id="rev">three problems</teammate-message>',
+  "hook feedback": "Stop hook feedback:\n[~/.claude/check.sh]: tests are missing",
+  "<user-prompt-submit-hook>": "<user-prompt-submit-hook>branch is main</user-prompt-submit-hook>",
+  "<session-start-hook>": "<session-start-hook>branch is main</session-start-hook>",
+  "<hook_context>": "<hook_context>What is remembered &lt;b&gt;</hook_context>",
+  "&lt;hook_context&gt;": "&lt;hook_context&gt;What is remembered&lt;/hook_context&gt;",
+  "<system-reminder>": "<system-reminder>The task tools have not been used recently.</system-reminder>",
+  "<…-reminder>": "<todo-reminder>The list is empty.</todo-reminder>",
+  "<ide_opened_file>": "<ide_opened_file>The user opened the file /a.ts</ide_opened_file>",
+  "<ide_selection>": "<ide_selection>The user selected the lines 1 to 2</ide_selection>",
+  "<ide_diagnostics>": "<ide_diagnostics>[]</ide_diagnostics>",
+  "<session_context>": "<session_context>\nThis is the Gemini CLI.\n</session_context>",
+  "<environment_context>": "<environment_context>\n  <cwd>/work</cwd>\n</environment_context>",
+  "<environment_details>": "<environment_details>\ncwd /work\n</environment_details>",
+  "<permissions instructions>": "<permissions instructions>\nFilesystem sandboxing…\n</permissions instructions>",
+  "<collaboration_mode>": "<collaboration_mode>default</collaboration_mode>",
+  "<model_switch>": "<model_switch>another model</model_switch>",
+  "continuation after a compaction":
+    "This session is being continued from a previous conversation that ran out of context. The summary below covers it.",
+  "summary of another model":
+    "Another language model started to solve this problem and produced a summary of its thinking process.",
+  "request for a compaction": "You are performing a CONTEXT CHECKPOINT COMPACTION. Create a handoff summary.",
+  "<state_snapshot>": "<state_snapshot>\n<overall_goal>ship</overall_goal>\n</state_snapshot>",
+  "set-up of a chat": "This is the Gemini CLI. We are setting up the context for our chat.\nToday's date is Monday",
+  "request to continue": "System: Please continue.",
+  "<local-command-stdout>": "<local-command-stdout>Set model to opus</local-command-stdout>",
+  "<local-command-stderr>": "<local-command-stderr>no such model</local-command-stderr>",
+  "<local-command-caveat>":
+    "<local-command-caveat>Caveat: generated while running local commands</local-command-caveat>",
+  "caveat of local commands":
+    "Caveat: The messages below were generated by the user while running local commands. DO NOT respond to these.",
+  "<bash-input>": "<bash-input>git status</bash-input>",
+  "<bash-stdout>": "<bash-stdout>clean</bash-stdout><bash-stderr></bash-stderr>",
+  "<bash-stderr>": "<bash-stderr>not found</bash-stderr>",
+  "<user_shell_command>": "<user_shell_command>\n<command>ls</command>\n</user_shell_command>",
+  "<user_instructions>": "<user_instructions>\nUse tabs.\n</user_instructions>",
+  "<INSTRUCTIONS>": "<INSTRUCTIONS>\nUse tabs.\n</INSTRUCTIONS>",
+  "<skill>": "<skill>\n<name>review</name>\n</skill>",
+  "instructions of AGENTS.md":
+    "# AGENTS.md instructions for /work/project\n\n<INSTRUCTIONS>\nUse tabs.\n</INSTRUCTIONS>",
+  "<turn_aborted>": "<turn_aborted>\nThe user interrupted the previous turn.\n</turn_aborted>",
+  "[Request interrupted]": "[Request interrupted by user for tool use]"
+}
+
+describe("PromptOrigin", () => {
+  it("has a text for each detector, and a name for each text", () => {
+    assert.deepStrictEqual(PromptOrigin.detectors.map(({ name }) => name).toSorted(), Object.keys(generated).toSorted())
+  })
+
+  it.each(PromptOrigin.detectors)("recognises $name, also stored, cut and after white space", (detector) => {
+    const text = generated[detector.name]!
+    assert.isTrue(detector.begins.test(text))
+    assert.isUndefined(PromptOrigin.personsWords(text))
+    assert.isUndefined(PromptOrigin.personsWords(`\n \n${text}\n`))
+    assert.isTrue(PromptOrigin.isGenerated(text.trim()))
+    if (detector.ends !== undefined) {
+      const cut = `${text.slice(0, text.search(/(?:<|&lt;)\//))}…`
+      assert.isTrue(PromptOrigin.isGenerated(cut), cut)
+    }
+  })
+
+  it.each(PromptOrigin.detectors)("takes a quotation of $name for a person's", (detector) => {
+    const text = generated[detector.name]!
+    for (const quoting of [
+      `why do I see this?\n\n${text}`,
+      `Why ${text} here?`,
+      `> ${text}`,
+      `\`\`\`\n${text}\n\`\`\``
+    ]) {
+      assert.strictEqual(PromptOrigin.personsWords(quoting), quoting)
+      assert.isFalse(PromptOrigin.isGenerated(quoting))
+    }
+    // Who only mentions a tag does not close it.
+    if (detector.ends !== undefined) {
+      const mentions = `${detector.begins.exec(text)![0]} is in my transcript, why?`
+      assert.strictEqual(PromptOrigin.personsWords(mentions), mentions)
+      assert.isFalse(PromptOrigin.isGenerated(mentions))
+    }
+  })
+
+  it.each(PromptOrigin.detectors.filter(({ precedes }) => precedes))(
+    "keeps what a person wrote after $name",
+    (detector) => {
+      const text = generated[detector.name]!
+      assert.strictEqual(PromptOrigin.personsWords(`${text}\n\nfix the parser `), "fix the parser ")
+      assert.strictEqual(
+        PromptOrigin.personsWords(`${generated["<ide_opened_file>"]}\n${text}\nfix the parser`),
+        "fix the parser"
+      )
+      assert.isUndefined(PromptOrigin.personsWords(`${text}\n${generated["<task-notification>"]}`))
+      assert.isFalse(PromptOrigin.isGenerated(`${text}\n\nfix the parser`))
+    }
+  )
+
+  it.each([
+    "Please make the parser accept trailing commas in lists",
+    "/review the parser",
+    "Stop hook feedback is shown twice, why?",
+    "Another session of mine sent a message: is that possible?",
+    "[x] done\n[ ] not done",
+    "<div>Why is this not centred?</div>",
+    "<error-message>cannot find module</error-message>",
+    "<channel>is this tag right?</channel>",
+    "This session is slow",
+    "continue",
+    "<p",
+    "<<EOF\nx\nEOF"
+  ])("leaves a person's: %s", (text) => {
+    assert.strictEqual(PromptOrigin.personsWords(text), text)
+    assert.isFalse(PromptOrigin.isGenerated(text))
+  })
+
+  it("takes the words out of a wrapped command, and an unwrapped one as it is", () => {
+    const wrapped = (args: string) =>
+      `<command-message>review is running</command-message>\n<command-name>/review</command-name>${args}`
+    assert.isUndefined(PromptOrigin.personsWords(wrapped("")))
+    assert.isUndefined(PromptOrigin.personsWords(wrapped("\n<command-args>  </command-args>")))
+    assert.strictEqual(
+      PromptOrigin.personsWords(wrapped("\n<command-args>the parser\nand the lexer</command-args>")),
+      "/review the parser\nand the lexer"
+    )
+    assert.strictEqual(
+      PromptOrigin.personsWords("<command-name>/fix</command-name>\n<command-args>it</command-args>"),
+      "/fix it"
+    )
+  })
+
+  it("finds no words in an empty prompt, and takes no time over a long one", () => {
+    assert.isUndefined(PromptOrigin.personsWords(""))
+    assert.isUndefined(PromptOrigin.personsWords(" \n"))
+    assert.isFalse(PromptOrigin.isGenerated(""))
+    for (const long of [
+      "<".repeat(100_000),
+      "[".repeat(100_000),
+      "<a-".repeat(50_000),
+      "<ide_selection>".repeat(20_000)
+    ]) {
+      assert.strictEqual(PromptOrigin.personsWords(long), long)
+    }
+  })
+})
