@@ -72,6 +72,14 @@ const setup = Effect.gen(function* () {
 const test = <E, R>(name: string, body: Effect.Effect<void, E, R>) =>
   it.effect(name, () => body.pipe(Effect.scoped, Effect.provide(Layer.fresh(layer)) as never) as Effect.Effect<void, E>)
 
+/** A use of a tool that changes a file, as a batch reports it. */
+const written = (tool_use_id: string, tool_response: unknown) => ({
+  tool_name: "Write",
+  tool_input: { file_path: "/p/f.ts" },
+  tool_use_id,
+  tool_response
+})
+
 describe("HookProgram", () => {
   test(
     "records each tool use once, whichever events tell of it",
@@ -639,15 +647,13 @@ describe("HookProgram", () => {
     "stores refused calls as failures that changed no file, and what Codex changes with a patch",
     Effect.gen(function* () {
       const { cwd, hook, rows, send } = yield* setup
-      const call = (tool_use_id: string, tool_response: unknown) => ({
-        tool_name: "Write",
-        tool_input: { file_path: "/p/f.ts" },
-        tool_use_id,
-        tool_response
-      })
       const refusal = "Permission to use Write with path /p/f.ts has been denied."
       yield* hook("PostToolBatch.parallel", {
-        tool_calls: [call("a", refusal), call("b", [{ type: "text", text: refusal }]), call("c", "File created")]
+        tool_calls: [
+          written("a", refusal),
+          written("b", [{ type: "text", text: refusal }]),
+          written("c", "File created")
+        ]
       })
       yield* send("codex", Fixtures.body("PostToolUse.apply_patch", {}, "codex"))
       yield* send("codex", Fixtures.body("PostToolUse.Bash-exit-code", {}, "codex"))

@@ -74,6 +74,9 @@ const generated: Readonly<Record<string, string>> = {
   "[Request interrupted]": "[Request interrupted by user for tool use]"
 }
 
+const wrapped = (args: string) =>
+  `<command-message>review is running</command-message>\n<command-name>/review</command-name>${args}`
+
 describe("PromptOrigin", () => {
   it("has a text for each detector, and a name for each text", () => {
     assert.deepStrictEqual(PromptOrigin.detectors.map(({ name }) => name).toSorted(), Object.keys(generated).toSorted())
@@ -143,8 +146,6 @@ describe("PromptOrigin", () => {
   })
 
   it("takes the words out of a wrapped command, and an unwrapped one as it is", () => {
-    const wrapped = (args: string) =>
-      `<command-message>review is running</command-message>\n<command-name>/review</command-name>${args}`
     assert.isUndefined(PromptOrigin.personsWords(wrapped("")))
     assert.isUndefined(PromptOrigin.personsWords(wrapped("\n<command-args>  </command-args>")))
     assert.strictEqual(

@@ -147,6 +147,12 @@ describe("ofGemini", () => {
 
 const qwenTail = (code: string) => `Error: (none)\nExit Code: ${code}\nSignal: (none)\nProcess Group PGID: (none)`
 
+const inBatch = (own: object, more: object) => ({
+  response_parts: [{ functionResponse: { id: "c", name: "t", response: own } }],
+  result_display: "",
+  ...more
+})
+
 describe("ofQwen", () => {
   it("reads a command's exit code and not what it printed", () => {
     const of = (output: string, code: string) =>
@@ -161,12 +167,7 @@ describe("ofQwen", () => {
   })
 
   it("reads the status of a call in a batch", () => {
-    const response = (own: object, more: object) => ({
-      response_parts: [{ functionResponse: { id: "c", name: "t", response: own } }],
-      result_display: "",
-      ...more
-    })
-    const qwen = (own: object, more: object, status?: string) => Outcome.ofQwen("edit", response(own, more), status)
+    const qwen = (own: object, more: object, status?: string) => Outcome.ofQwen("edit", inBatch(own, more), status)
     assert.deepStrictEqual(qwen({ output: "ok" }, { execution_status: "success" }, "success"), Outcome.success)
     assert.deepStrictEqual(qwen({ output: "ok" }, {}), Outcome.success)
     isFailure(qwen({ error: "not read yet" }, { execution_status: "error" }, "error"), "not read yet")
@@ -209,9 +210,9 @@ describe("ofCodex", () => {
   it.each(refused)("takes for a failure: %s", (text) => isFailure(Outcome.ofCodex("Bash", text)))
 })
 
-describe("patchFiles", () => {
-  const patch = (...lines: ReadonlyArray<string>) => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n")
+const patch = (...lines: ReadonlyArray<string>) => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n")
 
+describe("patchFiles", () => {
   it("names each file once, as an absolute path", () => {
     assert.deepStrictEqual(
       patchFiles(
