@@ -97,8 +97,10 @@ export interface Policy {
  */
 export interface PolicyOptions {
   /**
-   * How old an event may get: 1 day or more, `Infinity` for ever. It is counted from now, or from a day after the newest
-   * event where that is earlier: a clock that is set far ahead does not delete everything. 365 days when absent.
+   * How old an event may get: 1 day or more, `Infinity` for ever. It is counted from the earliest of now, the clock of the
+   * Postgres server, and a day after the newest event; events in the future count as now. A clock that is set far ahead
+   * does not delete everything: where no event is stored for 30 days, those after the gap move the time only when they are
+   * of 7 different days. 365 days when absent.
    */
   readonly maxAge?: Duration.Input | undefined
   /**
@@ -182,12 +184,58 @@ export const policyConfig = (
     }
   })
 
-/** Before which time events are too old, in milliseconds since 1970; nothing where none ever is. */
+/** Without an event for longer than this, the clock may have jumped instead: then what comes after must prove itself. */
+const doubtedGap = 30 * day
+
+/** On how many days there must be events after such a gap, so that the clock is believed. */
+const provingDays = 7
+
+/** Gaps that are looked over: what is before more of them is not older than the policy knows. */
+const maxSteps = 200
+
+/**
+ * The latest time that events prove: that of the newest one which is not in the future, unless there are only a few days
+ * with events behind a long gap. A clock that is set far ahead leaves such events, and they prove nothing.
+ */
+const provenTime = Effect.fnUntraced(function* (now: number) {
+  const executor = yield* QueryExecutor
+  let proven = yield* executor.query(Queries.newest, { before: now + 1 })
+  let days = 1
+  for (let at = proven, step = 0; at !== null && days < provingDays && step < maxSteps; step++, days++) {
+    const before: number | null = yield* executor.query(Queries.newest, { before: at - (at % day) })
+    if (before === null) break
+    if (at - before > doubtedGap) {
+      proven = before
+      days = 0
+    }
+    at = before
+  }
+  return proven
+})
+
+/** From which time ages are counted, and whether this host's clock is more than a day ahead of it. */
+const reference = Effect.gen(function* () {
+  const own = yield* Clock.currentTimeMillis
+  const server = yield* (yield* QueryExecutor).query(Queries.serverNow, {})
+  const now = Math.min(own, Math.floor(server ?? own))
+  const proven = yield* provenTime(now)
+  const newest = yield* (yield* QueryExecutor).query(Queries.newest, { before: now + 1 })
+  const from = proven === null ? now : Math.min(now, proven + day)
+  return { from, doubted: own - now > day || proven !== newest }
+})
+
+interface Cutoff {
+  /** Before which time events are too old, in milliseconds since 1970. */
+  readonly before: number
+  readonly from: number
+  readonly doubted: boolean
+}
+
+/** Nothing where no event is ever too old. */
 const cutoffOf = Effect.fnUntraced(function* ({ maxAge }: Policy) {
   if (!Duration.isFinite(maxAge)) return undefined
-  const now = yield* Clock.currentTimeMillis
-  const newest = yield* (yield* QueryExecutor).query(Queries.newest, {})
-  return Math.floor(Math.min(now, (newest ?? now) + day) - Duration.toMillis(maxAge))
+  const { doubted, from } = yield* reference
+  return { before: Math.floor(from - Duration.toMillis(maxAge)), from, doubted } satisfies Cutoff as Cutoff
 })
 
 /** How full the embedded database is; nothing for a server. */
@@ -219,6 +267,8 @@ export interface Plan {
   readonly bytes: number | undefined
   /** How full the embedded database is. */
   readonly space: SqliteSpace.Space | undefined
+  /** From which time ages are counted, where this host's clock is not believed, see `PolicyOptions`. */
+  readonly countedFrom: DateTime.Utc | undefined
 }
 
 /** About how many events must go so that the rest takes no more than the target. */
@@ -235,7 +285,7 @@ export const plan = (policy: Policy): Effect.Effect<Plan, QueryError, QueryExecu
   Effect.gen(function* () {
     const executor = yield* QueryExecutor
     const cutoff = yield* cutoffOf(policy)
-    const counts = yield* executor.query(Queries.count, { before: cutoff ?? Number.MIN_SAFE_INTEGER })
+    const counts = yield* executor.query(Queries.count, { before: cutoff?.before ?? Number.MIN_SAFE_INTEGER })
     const [first] = yield* executor.query(Queries.oldest, {})
     const found = yield* space
     const tooMany =
@@ -249,7 +299,8 @@ export const plan = (policy: Policy): Effect.Effect<Plan, QueryError, QueryExecu
         found === undefined
           ? undefined
           : Math.round((found.live * (counts.before + tooMany)) / Math.max(1, counts.events)),
-      space: found
+      space: found,
+      countedFrom: cutoff?.doubted === true ? DateTime.makeUnsafe(cutoff.from) : undefined
     }
   })
 
@@ -439,12 +490,16 @@ export const prune = (policy: Policy): Effect.Effect<Pruned, QueryError, QueryEx
   Effect.gen(function* () {
     const batches = Batches.make(Queries.maxBatch)
     const cutoff = yield* cutoffOf(policy)
-    const aged = cutoff === undefined ? 0 : yield* deleteBefore(batches, cutoff, Effect.succeed(false))
+    if (cutoff?.doubted === true) {
+      const from = DateTime.formatIso(DateTime.makeUnsafe(cutoff.from))
+      yield* Effect.logWarning(`the clock is far ahead of what was stored before: ages are counted from ${from}`)
+    }
+    const aged = cutoff === undefined ? 0 : yield* deleteBefore(batches, cutoff.before, Effect.succeed(false))
     const isEmbedded = (yield* space) !== undefined
     if (isEmbedded) yield* mergeAfter(batches, aged)
     const surplus = isEmbedded ? yield* deleteSurplus(batches, policy) : 0
     const shown = yield* sweepShown
-    const sessions = yield* sweepSessions(yield* emptyBefore(cutoff, surplus > 0))
+    const sessions = yield* sweepSessions(yield* emptyBefore(cutoff?.before, surplus > 0))
     return { events: aged + surplus, sessions, shown, bytes: isEmbedded ? yield* giveBack(batches) : 0 }
   }).pipe(Effect.withSpan("Retention.prune"))
 

@@ -159,6 +159,55 @@ describe("Retention by age", () => {
       assert.deepStrictEqual((yield* Kit.numbers)[0], 301)
     }).pipe(Effect.provide(sqlite))
   )
+
+  /** One event a day, from some days after now on. */
+  const inDays = (...days: ReadonlyArray<number>) =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      for (const n of days) {
+        yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, event_key)
+          VALUES (1, 's-0', ${Kit.now + n * Kit.day}, 'action', 'with another clock', ${`later ${n}`})`
+      }
+    })
+
+  const tooOld = Effect.gen(function* () {
+    const { countedFrom, tooOld } = yield* Retention.plan(yield* Retention.policy({ maxAge: "300 days" }))
+    return { tooOld, doubted: countedFrom !== undefined }
+  })
+
+  for (const ahead of [31, 400, 3_650, 100_000]) {
+    it.effect(
+      `is counted from what is proven where the clock was ${ahead} days ahead and a few events were stored`,
+      () =>
+        Effect.gen(function* () {
+          yield* Kit.remember({ ...past, events: 600 })
+          yield* TestClock.setTime(Kit.now + (ahead + 6) * Kit.day)
+          for (let n = 0; n < 6; n++) yield* inDays(ahead + n)
+          assert.deepStrictEqual(yield* tooOld, { tooOld: 300, doubted: true })
+          const { events } = yield* Retention.prune(yield* Retention.policy({ maxAge: "300 days" }))
+          assert.strictEqual(events, 300)
+          // The clock is set right: what was stored meanwhile is in the future and proves nothing.
+          yield* TestClock.setTime(Kit.now)
+          assert.deepStrictEqual(yield* tooOld, { tooOld: 0, doubted: false })
+        }).pipe(Effect.provide(sqlite))
+    )
+  }
+
+  it.effect("believes a clock behind a long gap once events of a week are there, and any without a gap", () =>
+    Effect.gen(function* () {
+      yield* Kit.remember({ ...past, events: 600 })
+      yield* TestClock.setTime(Kit.now + 46 * Kit.day)
+      yield* inDays(40, 41, 42, 43, 44, 45)
+      assert.isTrue((yield* tooOld).doubted)
+      yield* inDays(46)
+      const { doubted, tooOld: count } = yield* tooOld
+      assert.isFalse(doubted)
+      assert.isAbove(count, 300)
+      yield* TestClock.setTime(Kit.now + 70 * Kit.day)
+      yield* inDays(70)
+      assert.isFalse((yield* tooOld).doubted)
+    }).pipe(Effect.provide(sqlite))
+  )
 })
 
 describe("Retention by size", () => {

@@ -40,8 +40,16 @@ const goesLine = ({ bytes, tooMany, tooOld }: Retention.Plan): string =>
 const deletedLine = ({ bytes, events, sessions }: Retention.Pruned): string =>
   `deleted    ${plural(events, "event")}, ${plural(sessions, "session")} without an event, ${megabytes(bytes)} given back`
 
-const json = ({ oldest, ...plan }: Retention.Plan) => ({
+const clockLines = ({ countedFrom }: Retention.Plan): ReadonlyArray<string> =>
+  countedFrom === undefined
+    ? []
+    : [
+        `clock      far ahead of what was stored before, or just set: ages are counted from ${DateTime.formatIso(countedFrom)}`
+      ]
+
+const json = ({ countedFrom, oldest, ...plan }: Retention.Plan) => ({
   ...plan,
+  countedFrom: countedFrom === undefined ? null : DateTime.formatIso(countedFrom),
   oldest: oldest === undefined ? null : DateTime.formatIso(oldest)
 })
 
@@ -75,6 +83,7 @@ const dry = (policy: Retention.Policy, asJson: boolean) =>
     const plan = yield* Retention.plan(policy)
     yield* Output.print(asJson, { dryRun: true, ...json(plan) }, [
       policyLine(policy),
+      ...clockLines(plan),
       leftLine("stored", plan),
       goesLine(plan)
     ])
@@ -89,6 +98,7 @@ const wet = (policy: Retention.Policy, settings: Database.Settings, asJson: bool
     const pruned = { ...counts, bytes: Math.max(0, before - (yield* sizeOf(settings))), rewritten }
     yield* Output.print(asJson, { dryRun: false, pruned, left: json(left) }, [
       policyLine(policy),
+      ...clockLines(left),
       deletedLine(pruned),
       leftLine("left", left)
     ])

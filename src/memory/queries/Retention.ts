@@ -52,23 +52,50 @@ const Newest = Schema.NullOr(Schema.Finite)
 const decodeNewest = Rows.decode(Schema.Struct({ at: Newest }))
 
 /**
- * When the newest event happened, `null` where there is none.
+ * When the newest event from before a time happened, `null` where there is none.
  *
  * @category queries
  * @since 0.1.0
  */
 export const newest = Query.make({
   name: "memory.newestEvent",
-  input: Schema.Struct({}),
+  input: Schema.Struct({ before: Millis }),
   result: Newest,
   dependencies: () => [Dependency.make("episodic_events"), Dependency.make("projects")],
   timeToLive: 0,
-  run: Effect.fnUntraced(function* () {
+  run: Effect.fnUntraced(function* ({ before }) {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql`SELECT max(at) AS at FROM (
-      SELECT (SELECT ${Rows.integer(sql, "max(e.timestamp)")} FROM episodic_events e WHERE e.project_id = p.id) AS at
+      SELECT (SELECT ${Rows.integer(sql, "max(e.timestamp)")} FROM episodic_events e
+        WHERE e.project_id = p.id AND e.timestamp < ${before}) AS at
       FROM projects p) AS project`
     return (yield* decodeNewest(rows[0])).at
+  })
+})
+
+/**
+ * What the clock of a database server says, in milliseconds since 1970; `null` where the database is a file, which has
+ * none but this host's.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const serverNow = Query.make({
+  name: "memory.serverNow",
+  input: Schema.Struct({}),
+  result: Schema.NullOr(Schema.Finite),
+  dependencies: () => [],
+  timeToLive: 0,
+  run: Effect.fnUntraced(function* () {
+    const sql = yield* SqlClient.SqlClient
+    return yield* sql.onDialectOrElse({
+      pg: () =>
+        Effect.map(
+          sql<{ now: number }>`SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
+          ([row]) => row?.now ?? null
+        ),
+      orElse: () => Effect.succeed(null)
+    })
   })
 })
 
