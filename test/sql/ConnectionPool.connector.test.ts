@@ -5,6 +5,7 @@ import { Duplex } from "node:stream"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as Connector from "../../src/sql/internal/connector.ts"
 import { advance, settle } from "../utils/FakePool.ts"
 
@@ -14,21 +15,21 @@ const silent = () => new Duplex({ read: () => {}, write: (_chunk, _encoding, sen
 const connectTimeoutMs = 900
 
 /** Begins to connect to three servers; `lines` has the moment at which each was tried. */
-const begin = (target: Connector.Target) =>
+const begin = (target: ConnectionPool.Target) =>
   Effect.gen(function* () {
     const lines: Array<Duplex> = []
     const connector = Connector.make({
-      config: {
-        client: {
-          username: "fake",
-          stream: () => {
-            const line = silent()
-            lines.push(line)
-            return line
-          }
-        },
-        keepAliveMs: 1_000
+      client: {
+        username: "fake",
+        stream: () => {
+          const line = silent()
+          lines.push(line)
+          return line
+        }
       },
+      tcpKeepAliveMs: 1_000,
+      direct: undefined,
+      initSql: [],
       addresses: [1, 2, 3].map((port) => ({ host: "fake", port, path: undefined })),
       target,
       connectTimeoutMs

@@ -1,8 +1,12 @@
 /**
  * The options of the pool: bounds, defaults, and what is said of a wrong one.
  */
+import { inspect } from "node:util"
 import { assert, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as PoolSettings from "../../src/sql/internal/poolSettings.ts"
@@ -14,10 +18,10 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["maxConnections", { maxConnections: 0 }],
   ["maxConnections", { maxConnections: 1.5 }],
   ["acquireTimeout", { acquireTimeout: "1 millis" }],
-  ["acquireTimeout", { acquireTimeout: Infinity }],
+  ["acquireTimeout", { acquireTimeout: "soon" as never }],
   ["maxWaiters", { maxWaiters: -1 }],
-  ["idleTimeout", { idleTimeout: "1 millis" }],
-  ["maxLifetime", { maxLifetime: 0 }],
+  ["idleTimeout", { idleTimeout: -1 }],
+  ["maxLifetime", { maxLifetime: -1 }],
   ["lifetimeJitter", { lifetimeJitter: 1.1 }],
   ["validationTimeout", { validationTimeout: "2 seconds", acquireTimeout: "1 second" }],
   ["keepaliveInterval", { keepaliveInterval: "1 hour", maxLifetime: "30 minutes" }],
@@ -27,13 +31,19 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["deadline", { deadline: 0 }],
   ["longHold", { longHold: 1 }],
   ["slowAcquire", { slowAcquire: "10 seconds" }],
-  ["drainTimeout", { drainTimeout: Infinity }],
+  ["breakerPause", { breakerPause: Infinity }],
+  ["connectBackoff", { connectBackoff: Infinity }],
+  ["keepAlive", { keepAlive: Infinity }],
+  ["drainTimeout", { drainTimeout: Number.NaN }],
+  ["multiplexConcurrency", { multiplex: true, multiplexConcurrency: -1 }],
+  ["connectionInitSql", { connectionInitSql: " " }],
+  ["connectionInitSql", { connectionInitSql: ["SET a = 1", ""] }],
+  ["directUrl", { directUrl: Redacted.make("mysql://me:s3cret@db/x") }],
   ["hosts", { hosts: [] }],
   ["hosts", { hosts: [{ host: "a" }], host: "b" }],
   ["port", { port: 70_000 }],
   ["maxLifetime", { maxLifetime: "1 minute", connectionTTL: "1 minute" }],
-  ["connectionTTL", { connectionTTL: 1 }],
-  ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=0") }],
+  ["connectionTTL", { connectionTTL: -1 }],
   ["connect_timeout", { url: Redacted.make("postgres://me:s3cret@db/x?connect_timeout=soon") }],
   ["url", { url: Redacted.make("not a url with s3cret") }],
   ["url", { url: Redacted.make("mysql://me:s3cret@db/x") }],
@@ -45,23 +55,32 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["target", { target: "secondary" as "standby" }],
   ["hosts[0].host", { hosts: [{}] as never }],
   ["hosts[1].host", { hosts: [{ host: "a" }, { host: "" }] }],
-  ["multiplexConcurrency", { multiplexConcurrency: -1 }],
   ["preparedStatementCacheSize", { preparedStatementCacheSize: -5 }],
   ["maxMessageSize", { maxMessageSize: Number.NaN }]
 ]
 
-it.effect.each(wrong)("a wrong %s is named", ([name, options]) =>
+it.effect.each(wrong)("a wrong %s is a defect that names it", ([name, options]) =>
   scoped(
     Effect.gen(function* () {
-      const error = yield* Effect.flip(ConnectionPool.make(options))
+      const error = Cause.squash(yield* Effect.flip(Effect.sandbox(ConnectionPool.make(options))))
+      assert.instanceOf(error, RangeError)
       assert.include(error.message, name)
-      assert.isFalse(error.isRetryable)
-      assert.notInclude(String(error) + JSON.stringify(error), "s3cret")
+      assert.notInclude(inspect(error, { depth: Infinity }), "s3cret")
     })
   )
 )
 
-const settingsOf = (options: Options) => Effect.orDie(PoolSettings.resolve(options))
+it.effect.each(wrong)("a wrong %s of a configuration is a typed error that names it", ([name, options]) =>
+  Effect.gen(function* () {
+    const config = Config.succeed(options) as never
+    const error = yield* Effect.flip(Effect.scoped(Layer.build(ConnectionPool.layerConfig(config))))
+    assert.strictEqual(error._tag, "ConfigError")
+    assert.include(error.message, name)
+    assert.notInclude(inspect(error, { depth: Infinity }), "s3cret")
+  })
+)
+
+const settingsOf = (options: Options) => Effect.orDie(Effect.fromResult(PoolSettings.resolve(options)))
 
 it.effect("is named after its first server and database", () =>
   Effect.gen(function* () {
@@ -83,6 +102,42 @@ it.effect("the connect timeout is the option's, else that of the URL, else the d
     assert.strictEqual((yield* settingsOf({ url })).connectTimeoutMs, 7_000)
     assert.strictEqual((yield* settingsOf({ url, connectTimeout: "1 second" })).connectTimeoutMs, 1_000)
     assert.strictEqual((yield* settingsOf({ host: "db" })).connectTimeoutMs, 5_000)
+  })
+)
+
+it.effect("what the driver's own pool takes is taken", () =>
+  Effect.gen(function* () {
+    const days = "25 days"
+    const settings = yield* settingsOf({
+      connectionTTL: 0,
+      idleTimeout: 0,
+      connectTimeout: Infinity,
+      acquireTimeout: days,
+      multiplex: true,
+      multiplexConcurrency: 5_000
+    })
+    assert.deepInclude(settings, {
+      maxLifetimeMs: 0,
+      keepaliveMs: Infinity,
+      idleTimeoutMs: 0,
+      connectTimeoutMs: Infinity,
+      acquireTimeoutMs: 25 * 24 * 3_600_000,
+      concurrency: 5_000
+    })
+    const forEver = yield* settingsOf({ acquireTimeout: Infinity, drainTimeout: Infinity, deadline: Infinity })
+    assert.deepInclude(forEver, { acquireTimeoutMs: Infinity, drainMs: Infinity, deadlineMs: undefined })
+    const url = Redacted.make("postgres://me@db/x?connect_timeout=0")
+    assert.strictEqual((yield* settingsOf({ url })).connectTimeoutMs, Infinity)
+  })
+)
+
+it.effect("more connections at least than there are by default are as many at most", () =>
+  Effect.gen(function* () {
+    const sizes = ({ max, min }: PoolSettings.Settings) => [min, max]
+    assert.deepStrictEqual(sizes(yield* settingsOf({})), [1, 3])
+    assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 5 })), [5, 5])
+    assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 2 })), [2, 3])
+    assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 0, maxConnections: 1 })), [0, 1])
   })
 )
 

@@ -98,7 +98,8 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
   const database: FakeDatabase = {
     connector: {
       open: Effect.suspend(() => openSession(false)),
-      openBeside: () => openSession(true)
+      openBeside: () => openSession(true),
+      openDirect: undefined
     },
     sessions,
     openSessions: () => sessions.filter((session) => session.isOpen),
@@ -244,6 +245,7 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
       session: {
         connection,
         address: { host: "fake", port: 1, path: undefined },
+        isPooled: false,
         isOpen: () => fake.isOpen,
         onClosed: (listener) => {
           if (fake.isOpen) listeners.add(listener)

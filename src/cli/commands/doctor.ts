@@ -159,6 +159,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
   noSlots: "the server has no free connection for this user: close some, or raise its limit",
   notReady: "the server is starting or stopping: try again",
   noMatch: "none of the servers has the role that was asked for",
+  readOnly: "the server takes no writes now: wait until it does, or name the primary",
   lost: "the connection broke: try again",
   rejected: "check that the database exists, and that the user may connect to it"
 }

@@ -9,11 +9,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import { clean } from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
-import { Effects, effectsOf, leftovers } from "./sessionState.ts"
+import { effectsOf, leftovers, transactionControl } from "./sessionState.ts"
 import type { Ticket } from "./ticket.ts"
-
-/** Statements that a session has to be put back after. */
-const disturbing = leftovers | Effects.begins
 
 /** Runs a statement that disturbs its session with nobody else on it, and puts the session back. */
 const runAlone = <A>(
@@ -37,7 +34,9 @@ const runAlone = <A>(
 const makeShared = (core: PoolCore, connection: PooledConnection): StatementConnection =>
   new StatementConnection((sql, effect) => {
     const effects = effectsOf(sql)
-    return (effects & disturbing) === 0
+    // The next statement could run on another connection, and be committed alone.
+    if ((effects & transactionControl) !== 0) return Effect.fail(core.transactionStatementRefused())
+    return (effects & leftovers) === 0
       ? effect(connection.session.connection)
       : runAlone(core, connection, effects, effect)
   })
@@ -65,6 +64,6 @@ export const make = (core: PoolCore): Borrower => {
         return exclusive ? running : Effect.onInterrupt(running, () => core.keepUntilEnded(connection))
       }
       const attempt = Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
-      return ticket.run<A, E | SqlError, R>({ attempt })
+      return ticket.run<A, E | SqlError, R>({ attempt: core.admit(attempt) })
     })
 }

@@ -9,15 +9,8 @@ import * as Scope from "effect/Scope"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { monotonicMs } from "./monotonic.ts"
 import * as PgSession from "./pgSession.ts"
-
-/**
- * Which server of several to use. `primary` takes one that accepts writes, `standby` one in recovery; with the
- * `prefer` forms any other will do when there is none.
- *
- * @category models
- * @since 0.1.0
- */
-export type Target = "any" | "primary" | "standby" | "preferPrimary" | "preferStandby"
+import type { Settings } from "./poolSettings.ts"
+import type { Target } from "./target.ts"
 
 /** Opens sessions. The pool knows nothing else of the network. */
 export interface Connector {
@@ -25,6 +18,8 @@ export interface Connector {
   readonly open: Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
   /** Opens another session to the same server, whatever its role, to cancel a statement there. */
   readonly openBeside: (session: PgSession.Session) => Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
+  /** Opens a session past a pooler, for a listener; absent where listeners use sessions of the pool. */
+  readonly openDirect: Effect.Effect<PgSession.Session, SqlError, Scope.Scope> | undefined
 }
 
 /** Every server answered and none had the role. */
@@ -54,25 +49,32 @@ const allOrNothing = <A>(effect: Effect.Effect<A, SqlError, Scope.Scope>): Effec
     })
   )
 
-/** Opens a session to one server and checks its role, both within a time. */
-const openMatching = (
-  config: PgSession.SessionConfig,
-  address: PgSession.Address,
-  wanted: boolean | undefined,
-  timeoutMs: number
-): Effect.Effect<PgSession.Session, SqlError, Scope.Scope> =>
-  allOrNothing(
-    Effect.gen(function* () {
-      const startedAt = monotonicMs(yield* Clock.Clock)
-      const session = yield* PgSession.open(config, address, timeoutMs)
-      if (wanted === undefined) return session
-      const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMs(yield* Clock.Clock))
-      // Interrupting a query waits for the server; ending the socket does not.
-      const timer = yield* Effect.forkScoped(Effect.delay(Effect.sync(session.destroy), leftMs))
-      const rows = yield* session.connection.queryValues("SELECT pg_is_in_recovery()")
-      yield* Fiber.interrupt(timer)
-      return rows[0]?.[0] === wanted ? session : yield* connectionError(noMatch)
+/**
+ * Asks a new session for the role of its server, and for the number of its process there. A pooler gives its clients
+ * numbers of its own, so a session whose number is another's has one between it and the server.
+ */
+const identify = (session: PgSession.Session): Effect.Effect<Identity, SqlError> =>
+  Effect.map(
+    session.connection.queryValues("SELECT pg_is_in_recovery(), pg_backend_pid()", [], false),
+    ([row]): Identity => ({
+      inRecovery: row?.[0] === true,
+      isPooled: Number(row?.[1]) !== session.connection.processId
     })
+  )
+
+interface Identity {
+  readonly inRecovery: boolean
+  readonly isPooled: boolean
+}
+
+/** Ends a session that gives no answer in time. Interrupting a query waits for the server; ending the socket does not. */
+const within = <A, E>(
+  session: PgSession.Session,
+  leftMs: number,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E, Scope.Scope> =>
+  Effect.flatMap(Effect.forkScoped(Effect.delay(Effect.sync(session.destroy), leftMs)), (timer) =>
+    Effect.tap(effect, () => Fiber.interrupt(timer))
   )
 
 /**
@@ -80,23 +82,49 @@ const openMatching = (
  * may take an equal share of the time that those before it have left, so a dead first server leaves time for the
  * second.
  */
-export const make = (options: {
-  readonly config: PgSession.SessionConfig
-  readonly addresses: ReadonlyArray<PgSession.Address>
-  readonly target: Target
-  readonly connectTimeoutMs: number
-}): Connector => {
-  const { addresses, config, connectTimeoutMs, target } = options
+export const make = (
+  settings: Pick<
+    Settings,
+    "addresses" | "client" | "connectTimeoutMs" | "direct" | "initSql" | "target" | "tcpKeepAliveMs"
+  >
+): Connector => {
+  const { addresses, client, connectTimeoutMs, direct, initSql, target } = settings
+  const config = { client, keepAliveMs: settings.tcpKeepAliveMs }
   const wanted = wantsRecovery(target)
   const settles = target === "preferPrimary" || target === "preferStandby"
   let first = 0
+  /** Not known until a session has asked. */
+  let isPooled: boolean | undefined
+
+  /** Named statements are not used behind a pooler, unless the user says that it has them. */
+  const setUp = Effect.fnUntraced(function* (session: PgSession.Session, role: boolean | undefined) {
+    if (role !== undefined || (client.prepare === undefined && isPooled === undefined)) {
+      const identity = yield* identify(session)
+      if (role !== undefined && identity.inRecovery !== role) return yield* connectionError(noMatch)
+      isPooled = identity.isPooled
+    }
+    for (const sql of initSql) yield* session.connection.queryValues(sql, [], false)
+    const found = { ...session, isPooled: isPooled === true }
+    return (client.prepare ?? !found.isPooled) ? found : PgSession.unprepared(found)
+  })
+
+  /** Opens a session to one server, checks its role and sets it up, all within a time. */
+  const openAt = (address: PgSession.Address, role: boolean | undefined, timeoutMs: number) =>
+    allOrNothing(
+      Effect.gen(function* () {
+        const startedAt = monotonicMs(yield* Clock.Clock)
+        const session = yield* PgSession.open(config, address, timeoutMs)
+        const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMs(yield* Clock.Clock))
+        return yield* within(session, leftMs, setUp(session, role))
+      })
+    )
 
   const open = Effect.gen(function* () {
     const clock = yield* Clock.Clock
     const deadlineAt = monotonicMs(clock) + connectTimeoutMs
     const attempt = (index: number, role: boolean | undefined, shares: number) => {
       const timeoutMs = Math.max(0, deadlineAt - monotonicMs(clock)) / shares
-      return Effect.result(openMatching(config, addresses[index]!, role, timeoutMs))
+      return Effect.result(openAt(addresses[index]!, role, timeoutMs))
     }
     let failure: SqlError | undefined
     let other: number | undefined
@@ -115,7 +143,13 @@ export const make = (options: {
     return yield* Effect.fromResult(yield* attempt(other, undefined, 1))
   })
 
-  return { open, openBeside: (session) => PgSession.open(config, session.address, connectTimeoutMs) }
+  return {
+    open,
+    openBeside: (session) => PgSession.open(config, session.address, connectTimeoutMs),
+    openDirect:
+      direct &&
+      PgSession.open({ client: direct.client, keepAliveMs: config.keepAliveMs }, direct.address, connectTimeoutMs)
+  }
 }
 
 const connectionError = (message: string): SqlError =>

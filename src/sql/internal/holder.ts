@@ -25,9 +25,11 @@ export class Holders {
     return slot
   }
 
-  remove(slot: number): void {
+  remove(slot: number): Holder | undefined {
+    const holder = this.slots[slot]
     this.slots[slot] = undefined
     this.empty.push(slot)
+    return holder
   }
 
   /** Those who are not reported yet. */

@@ -42,7 +42,7 @@ const checkIdle = (
 ): Effect.Effect<"kept" | "retired"> => {
   const { idleTimeoutMs, keepaliveMs } = core.settings
   const retired = (reason: "lifetime" | "idle") => Effect.as(core.retire(connection, reason), "retired" as const)
-  if (now >= connection.expiresAt) return retired("lifetime")
+  if (now >= connection.idleUntil) return retired("lifetime")
   if (spare && now - connection.lastUsedAt >= idleTimeoutMs) return retired("idle")
   if (now - connection.lastSeenAt < keepaliveMs) return Effect.succeed("kept")
   return Effect.map(core.ping(connection), (good) => (good ? "kept" : "retired"))
@@ -73,17 +73,20 @@ const nextDue = (core: PoolCore): number => {
   const { idleTimeoutMs, keepaliveMs, lifetimeJitter, longHoldMs, maxLifetimeMs, min } = core.settings
   const now = core.now()
   const shortestLifetimeMs = Math.max(maxLifetimeMs * (1 - lifetimeJitter), Math.min(maxLifetimeMs, 1_000))
-  let due = Math.min(idleTimeoutMs, keepaliveMs, longHoldMs, shortestLifetimeMs)
+  let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, longHoldMs, shortestLifetimeMs), restMs)
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
     for (const { acquiredAt } of connection.holders.unreported) due = Math.min(due, acquiredAt + longHoldMs - now)
     if (item.refCount > 0) continue
-    due = Math.min(due, connection.expiresAt - now, connection.lastSeenAt + keepaliveMs - now)
+    due = Math.min(due, connection.idleUntil - now, connection.lastSeenAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)
   }
   return Math.max(shortestMs, Math.min(due, longestMs))
 }
+
+/** The shortest sleep before something can be due that is not there yet, in milliseconds. */
+const restMs = 50
 
 /** The longest sleep between two rounds, in milliseconds, for a pool that never has anything to do. */
 const longestMs = 60_000

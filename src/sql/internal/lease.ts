@@ -27,9 +27,10 @@ export const clean = (
   pinned: PgConnection.PgConnection
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
+    connection.asksReadOnly = false
     if (connection.isClean || connection.closing !== undefined) return Effect.void
     if ((connection.left & Effects.unknown) !== 0) return core.retire(connection, "dirty")
-    const statements = resetStatements(connection)
+    const statements = resetStatements(connection, core.settings.initSql)
     return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
       (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
       Effect.matchEffect({
@@ -169,7 +170,7 @@ export class Lease extends StatementConnection {
         )
       })
     )
-    const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error))
+    const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error, this.connection))
     return transformRows === undefined
       ? explained
       : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
@@ -227,7 +228,7 @@ export class Lease extends StatementConnection {
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
     const now = core.now()
-    if (this.slot >= 0) connection.holders.remove(this.slot)
+    if (this.slot >= 0) core.returned(connection, this.slot)
     connection.lastUsedAt = now
     core.waitsNoMore(connection)
     core.counters.use.record(now - this.acquiredAt)
@@ -271,7 +272,7 @@ export const take = (
           }
         )
       })
-      return restore(ticket.run({ attempt })).pipe(
+      return restore(ticket.run({ attempt: core.admit(attempt) })).pipe(
         Effect.onError(() => Effect.sync(() => ticket.takeBack())),
         Effect.tap((lease) => {
           if (options.reportLongHold) lease.heldBy(fiber)

@@ -1,6 +1,7 @@
 /**
  * Opens connections for the pool: within its size, not faster than needed, and not against a database that is down.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -39,9 +40,10 @@ interface Attempt extends ConnectFailure {
   readonly breakerOpen: boolean
 }
 
-const problemOf = (error: SqlError): ConnectFailure => ({
+const problemOf = (error: SqlError, at: number): ConnectFailure => ({
   problem: isNoMatch(error) ? "noMatch" : connectProblem(error),
-  cause: error
+  cause: error,
+  at
 })
 
 /** Counts how long a connection took to open; failures are not counted. */
@@ -69,10 +71,10 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     .execute(timed(core, core.connector.open), { key: breakerKey })
     .pipe(
       Effect.mapError((error): Attempt => {
-        if (error._tag === "SqlError") return { ...problemOf(error), breakerOpen: false }
+        if (error._tag === "SqlError") return { ...problemOf(error, core.now()), breakerOpen: false }
         const last = core.lastFailure
         return last === undefined
-          ? { problem: "unreachable", cause: undefined, breakerOpen: true }
+          ? { problem: "unreachable", cause: undefined, breakerOpen: true, at: core.now() }
           : { ...last, breakerOpen: true }
       }),
       Effect.tapError((failure) =>
@@ -102,8 +104,17 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
 
   const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
 
-  /** Waits for the database to get better, or for a caller who would like to know now that it is not. */
-  const pause = Effect.timeoutOption(core.until(mustFail), settings.breakerPauseMs)
+  /**
+   * Waits for the database to get better, which another connection that opened is the proof of, or for a caller who would
+   * like to know now that it is not.
+   */
+  const pause = Effect.suspend(() => {
+    const { created } = core.counters
+    return Effect.timeoutOption(
+      core.until(() => core.counters.created > created || mustFail()),
+      settings.breakerPauseMs
+    )
+  })
 
   /** Waits until a connection is wanted again; until then the database is left alone. */
   const park = Effect.suspend(() => {
@@ -151,6 +162,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
       core.lastFailure = undefined
       core.counters.created++
       core.sessions.add(connection)
+      core.changed()
       session.onClosed(() => onClosed(connection))
       return connection
     })
@@ -168,7 +180,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
       if (Exit.isFailure(exit)) yield* slots.release(1)
       return yield* exit
     })
-  ).pipe(Effect.ensuring(gate.release(1)))
+  ).pipe(Effect.ensuring(gate.release(1)), Effect.provideService(Clock.Clock, core.clock))
 
   /** Lets an idle connection stand for a new one when those who waited have been served meanwhile. */
   const spare = (pool: Pool.Pool<PooledConnection, SqlError>) => {

@@ -2,6 +2,7 @@
  * The driver's client over connections of this pool.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -10,6 +11,7 @@ import type { Borrower, Connection } from "effect/sql/SqlConnection"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 import * as Borrow from "./borrow.ts"
+import type { Connector } from "./connector.ts"
 import * as Lease from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 
@@ -30,23 +32,46 @@ const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
     (result as { readonly command: string }).command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
   )
 
+/** A session of the pool that a listener has alone. */
+const leased = (core: PoolCore) =>
+  Effect.gen(function* () {
+    const { connection, pinned } = yield* Lease.take(core, { reportLongHold: false })
+    if (connection.session.isPooled) yield* Effect.logWarning(unheard)
+    return { session: connection.session, listen: pinned.listen }
+  })
+
+const unheard =
+  "ConnectionPool: a listener behind a pooler hears nothing unless that pools sessions: give directUrl, the URL of the server itself"
+
+/** A session past the pooler, none of the pool's. */
+const direct = (core: PoolCore, open: NonNullable<Connector["openDirect"]>) =>
+  open.pipe(
+    Effect.map((session) => ({ session, listen: session.connection.listen })),
+    Effect.provideService(Clock.Clock, core.clock)
+  )
+
 /** Listens on a connection of its own. Subscribing and unsubscribing wait for the server, but not for one that is gone. */
 const listen = (core: PoolCore, channel: string) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const lease = yield* restore(Lease.take(core, { reportLongHold: false }))
+      const { openDirect } = core.connector
+      const found = yield* restore(openDirect === undefined ? leased(core) : direct(core, openDirect)).pipe(
+        Effect.mapError((error) => core.connectError(error))
+      )
       const scope = yield* Scope.make()
       yield* Effect.addFinalizer(() =>
-        core.guard(lease.connection, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
+        core.guard(found, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
       )
-      const subscribed = core.guard(
-        lease.connection,
-        core.settings.acquireTimeoutMs,
-        Scope.provide(lease.pinned.listen(channel), scope)
-      )
-      return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error))
+      const subscribed = core.guard(found, core.settings.acquireTimeoutMs, Scope.provide(found.listen(channel), scope))
+      return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error, undefined))
     })
   )
+
+/** Takes out a connection that somebody holds. */
+export const evict = (core: PoolCore, connection: Connection): Effect.Effect<void> =>
+  connection instanceof Lease.Lease && core.sessions.has(connection.connection)
+    ? core.retire(connection.connection, "evicted")
+    : Effect.void
 
 const utf8 = new TextEncoder()
 

@@ -17,6 +17,8 @@ import type { SqlError } from "effect/sql/SqlError"
 export interface Session {
   readonly connection: PgConnection.PgConnection
   readonly address: Address
+  /** A pooler stands between it and the server, as far as was looked at. */
+  readonly isPooled: boolean
   readonly isOpen: () => boolean
   /** Calls back once, when the session is over for whatever reason. */
   readonly onClosed: (listener: () => void) => void
@@ -110,6 +112,7 @@ export const open = (
     return {
       connection,
       address,
+      isPooled: false,
       isOpen: () => !socket.destroyed && socket.readable,
       onClosed: (listener) => {
         if (socket.closed) listener()
@@ -118,3 +121,18 @@ export const open = (
       destroy: () => sockets.destroy()
     }
   })
+
+const withoutNames = (connection: PgConnection.PgConnection): PgConnection.PgConnection => ({
+  [PgConnection.TypeId]: PgConnection.TypeId,
+  config: connection.config,
+  processId: connection.processId,
+  pin: Effect.map(connection.pin, withoutNames),
+  query: (sql, params) => connection.query(sql, params, false),
+  queryValues: (sql, params) => connection.queryValues(sql, params, false),
+  stream: connection.stream,
+  listen: connection.listen,
+  interrupt: connection.interrupt
+})
+
+/** The same session without named statements, which a pooler would look for on a server that never had them. */
+export const unprepared = (session: Session): Session => ({ ...session, connection: withoutNames(session.connection) })

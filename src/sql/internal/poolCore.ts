@@ -6,23 +6,28 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Pool from "effect/Pool"
 import * as Schedule from "effect/Schedule"
 import { SqlError } from "effect/sql/SqlError"
 import type { Connector } from "./connector.ts"
-import { CurrentDeadline } from "./currentDeadline.ts"
+import * as CurrentDeadline from "./currentDeadline.ts"
 import { Deadlines } from "./deadlines.ts"
 import { monotonicMs } from "./monotonic.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 import {
+  connectProblem,
   type DatabaseProblem,
   DatabaseUnavailable,
   isConnectionLoss,
+  isReadOnlyRefusal,
   PoolClosed,
+  PoolError,
   PoolExhausted,
   type PoolStats,
   QueryTimeout,
-  toSqlError
+  toSqlError,
+  TransactionStatementRefused
 } from "./poolError.ts"
 import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
@@ -41,6 +46,8 @@ const besidePauseMs = 100
 export interface ConnectFailure {
   readonly problem: DatabaseProblem
   readonly cause: SqlError | undefined
+  /** When it was, in monotonic milliseconds. */
+  readonly at: number
 }
 
 export class PoolCore {
@@ -58,6 +65,8 @@ export class PoolCore {
   pool!: Pool.Pool<PooledConnection, SqlError>
   opening = 0
   closed = false
+  /** Closed while nobody may get a connection. */
+  private suspension: Latch.Latch | undefined
   lastFailure: ConnectFailure | undefined
 
   constructor(options: {
@@ -86,7 +95,8 @@ export class PoolCore {
       else idle++
     }
     const { max, min } = this.settings
-    return { idle, inUse, opening: this.opening, waiting: this.waiting.size, min, max }
+    const suspended = this.suspension !== undefined
+    return { idle, inUse, opening: this.opening, waiting: this.waiting.size, suspended, min, max }
   }
 
   stats(): PoolStats {
@@ -123,9 +133,13 @@ export class PoolCore {
   }
 
   /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
-  guard<A, E, R>(connection: PooledConnection, ms: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  guard<A, E, R>(
+    { session }: Pick<PooledConnection, "session">,
+    ms: number,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
-      const target = { expire: connection.session.destroy }
+      const target = { expire: session.destroy }
       const bucket = this.deadlines.add(this.now() + ms, target)
       return Effect.onExit(effect, () => Effect.sync(() => this.deadlines.remove(bucket, target)))
     })
@@ -174,6 +188,7 @@ export class PoolCore {
       const reason = now >= connection.expiresAt ? "lifetime" : "lost"
       return Effect.as(this.retire(connection, reason), Retry)
     }
+    connection.used = true
     const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
     if (seen) return next(ticket, connection)
     // Meanwhile another may have asked for it alone.
@@ -218,15 +233,51 @@ export class PoolCore {
     const admitted = maxWaiters + max - this.sessions.size
     if (this.waiting.size < admitted) return undefined
     const { availableHead, waiters } = this.pool.state
-    if (waiters.size === 0 && availableHead?.exit._tag === "Success") return undefined
+    const isSuspended = this.suspension !== undefined
+    if (!isSuspended && waiters.size === 0 && availableHead?.exit._tag === "Success") return undefined
     if (this.waiting.size - this.validating() < admitted) return undefined
     const failure = this.lastFailure
-    if (failure === undefined || this.occupancy().inUse >= max) {
-      this.counters.exhausted++
-      return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs: 0 }), "acquire")
-    }
+    return failure === undefined || this.isReachable() ? this.exhausted(0) : this.unavailable(failure)
+  }
+
+  private exhausted(waitedMs: number): SqlError {
+    this.counters.exhausted++
+    const cause = this.lastFailure?.cause
+    return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs, cause }), "acquire")
+  }
+
+  private unavailable(failure: Omit<ConnectFailure, "at">): SqlError {
     this.counters.unavailable++
     return this.unavailableError(failure, false, "acquire")
+  }
+
+  /** Takes out all that are open now; those that come later stay. */
+  evictAll(): Effect.Effect<void> {
+    return Effect.forEach(Array.from(this.sessions), (connection) => this.retire(connection, "evicted"), {
+      discard: true
+    })
+  }
+
+  /** Lets nobody have a connection any more who does not have one. */
+  suspend(): void {
+    this.suspension ??= Latch.makeUnsafe(false)
+  }
+
+  /** Ends a suspension, and lets those in who waited for it. */
+  resume(): void {
+    this.suspension?.openUnsafe()
+    this.suspension = undefined
+  }
+
+  /** Waits until the pool is not suspended. */
+  admit<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const { suspension } = this
+    return suspension === undefined
+      ? effect
+      : Effect.andThen(
+          suspension.await,
+          Effect.suspend(() => this.admit(effect))
+        )
   }
 
   /**
@@ -236,7 +287,8 @@ export class PoolCore {
   newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): Ticket {
     const startedAt = this.now()
     const own = this.settings.deadlineMs ?? boundMs
-    const deadlineAt = fiber.getRef(CurrentDeadline) ?? (own === undefined ? undefined : startedAt + own)
+    const leftMs = CurrentDeadline.leftMs(fiber) ?? own
+    const deadlineAt = leftMs === undefined ? undefined : startedAt + leftMs
     return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
@@ -254,7 +306,11 @@ export class PoolCore {
     return toSqlError(new PoolClosed({ stats: this.stats(), cause }), "acquire")
   }
 
-  unavailableError(failure: ConnectFailure, breakerOpen: boolean, operation: string): SqlError {
+  transactionStatementRefused(): SqlError {
+    return toSqlError(new TransactionStatementRefused({ stats: this.stats() }), "query")
+  }
+
+  unavailableError(failure: Omit<ConnectFailure, "at">, breakerOpen: boolean, operation: string): SqlError {
     return toSqlError(
       new DatabaseUnavailable({ stats: this.stats(), cause: failure.cause, problem: failure.problem, breakerOpen }),
       operation
@@ -278,29 +334,26 @@ export class PoolCore {
     this.waiting.delete(ticket)
   }
 
-  /** Whether all connections are there and, as far as is known, answer, so that others must have them. */
-  private areAllOut(): boolean {
-    let answering = 0
+  /**
+   * Whether the database answers as far as is known: one connection proves it that has answered since the last one
+   * failed to open. How many others are being opened meanwhile says nothing of the database.
+   */
+  private isReachable(): boolean {
+    const failedAt = this.lastFailure?.at ?? -Infinity
+    let open = 0
     for (const connection of this.sessions) {
-      if (connection.session.isOpen() && !connection.isDoubtful) answering++
+      if (!connection.session.isOpen() || connection.isDoubtful) continue
+      if (connection.lastSeenAt > failedAt) return true
+      open++
     }
-    return answering >= this.settings.max
+    return open >= this.settings.max
   }
 
   /** Why a caller got no connection in time: they were all out, or there were none to be had. */
   gaveUp(ticket: Ticket): SqlError {
-    const failure = this.lastFailure
-    if (ticket.connection?.isDoubtful !== true && this.areAllOut()) {
-      this.counters.exhausted++
-      const waitedMs = this.now() - ticket.startedAt
-      return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs }), "acquire")
-    }
-    this.counters.unavailable++
-    if (failure !== undefined) return this.unavailableError(failure, false, "acquire")
-    return toSqlError(
-      new DatabaseUnavailable({ stats: this.stats(), problem: "unreachable", breakerOpen: false }),
-      "acquire"
-    )
+    const isReachable = this.suspension !== undefined || this.isReachable()
+    if (ticket.connection?.isDoubtful !== true && isReachable) return this.exhausted(this.now() - ticket.startedAt)
+    return this.unavailable(this.lastFailure ?? { problem: "unreachable", cause: undefined })
   }
 
   /** The ticket's fiber has ended: its connection answered or broke. */
@@ -320,8 +373,23 @@ export class PoolCore {
   }
 
   private holdsNoMore(ticket: Ticket, connection: PooledConnection): void {
-    if (ticket.slot >= 0) connection.holders.remove(ticket.slot)
+    if (ticket.slot >= 0) this.returned(connection, ticket.slot)
     ticket.slot = -1
+  }
+
+  /** A holder gives its connection back, which is logged where its long hold was. */
+  returned(connection: PooledConnection, slot: number): void {
+    const holder = connection.holders.remove(slot)
+    if (holder?.reported !== true) return
+    this.fork(
+      Effect.logInfo("ConnectionPool: connection held for long was returned").pipe(
+        Effect.annotateLogs({
+          pool: this.settings.name,
+          heldMs: Math.round(this.now() - holder.acquiredAt),
+          takenBy: holder.describe()
+        })
+      )
+    )
   }
 
   /** The caller is gone and its statement may still run. */
@@ -361,6 +429,8 @@ export class PoolCore {
     if (!connection.abandoned || connection.waitedFor > 0 || connection.ending) return
     connection.ending = true
     const { session } = connection
+    // The number of its process is the pooler's own, and another's in the server.
+    if (session.isPooled) return session.destroy()
     const patienceMs = this.settings.validationTimeoutMs
     const terminate = Effect.gen({ self: this }, function* () {
       const beside = yield* this.connector.openBeside(session)
@@ -387,16 +457,35 @@ export class PoolCore {
   }
 
   /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
-  explain<E>(cause: Cause.Cause<E>): Cause.Cause<E | SqlError> {
+  explain<E>(cause: Cause.Cause<E>, connection: PooledConnection | undefined): Cause.Cause<E | SqlError> {
     if (this.closed && Cause.hasInterruptsOnly(cause)) return Cause.fail(this.closedError())
-    return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error) : error))
+    return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error, connection) : error))
   }
 
-  explainError(error: SqlError): SqlError {
+  explainError(error: SqlError, connection: PooledConnection | undefined): SqlError {
+    if (connection !== undefined && isReadOnlyRefusal(error)) return this.readOnlyRefusal(error, connection)
     if (!isConnectionLoss(error)) return error
     if (this.closed) return this.closedError(error)
     const failure = { problem: "lost", cause: error } as const
     return this.unavailableError(failure, false, error.reason.operation ?? "query")
+  }
+
+  /** The pool's own words for a connection that could not be opened; its own errors stay as they are. */
+  connectError(error: SqlError): SqlError {
+    if (error.reason.cause instanceof PoolError) return error
+    return this.unavailableError({ problem: connectProblem(error), cause: error }, false, "connect")
+  }
+
+  /**
+   * A session stays read-only that began while its server was, so it is ended, unless its holder or the user asked for
+   * one that does not write. With a primary asked for, the next try may find a session that writes.
+   */
+  private readOnlyRefusal(error: SqlError, connection: PooledConnection): SqlError {
+    const { target } = this.settings
+    if (connection.asksReadOnly || target === "standby" || target === "preferStandby") return error
+    this.fork(this.retire(connection, "readOnly"))
+    if (target === "any") return error
+    return this.unavailableError({ problem: "readOnly", cause: error }, false, error.reason.operation ?? "query")
   }
 
   private warnSlowAcquire(ticket: Ticket, waitedMs: number): void {

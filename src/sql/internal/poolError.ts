@@ -3,7 +3,7 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { AuthenticationError, ConnectionError, SqlError, StatementTimeoutError } from "effect/sql/SqlError"
+import { AuthenticationError, ConnectionError, SqlError, SqlSyntaxError, StatementTimeoutError } from "effect/sql/SqlError"
 
 /**
  * Why connections were closed, and how many for each reason since the pool was made.
@@ -24,6 +24,10 @@ export class ClosedConnections extends Schema.Class<ClosedConnections>("athena-h
   cancelled: Schema.Int,
   /** Its transaction or its settings could not be put back. */
   dirty: Schema.Int,
+  /** It refused to write, as a session does whose server was read-only when it began. */
+  readOnly: Schema.Int,
+  /** Taken out by `evict` or `evictAll`. */
+  evicted: Schema.Int,
   /** The pool was shut down. */
   shutdown: Schema.Int
 }) {}
@@ -70,6 +74,8 @@ export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/sql/Connect
   unavailable: Schema.Int,
   /** Statements that passed their deadline. */
   timedOut: Schema.Int,
+  /** Nobody gets a connection until `resume`. */
+  suspended: Schema.Boolean,
   acquire: AcquireTimes
 }) {}
 
@@ -83,14 +89,27 @@ export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/sql/Connect
  * - `noSlots`: the server has no connection slot left
  * - `notReady`: the server is starting, stopping or recovering
  * - `noMatch`: every server answered, none has the role asked for (primary or standby)
+ * - `readOnly`: a session refused to write though a primary was asked for; the pool ends it
  * - `lost`: the connection broke while it was in use
- * - `rejected`: the server turned the connection down for another reason, such as an unknown database
+ * - `rejected`: the server turned the connection down for another reason, such as an unknown database, a missing
+ *   privilege, or a statement of `connectionInitSql` that fails
  *
  * @category models
  * @since 0.1.0
  */
 export const DatabaseProblem: Schema.Literals<
-  readonly ["refused", "unreachable", "authentication", "tls", "noSlots", "notReady", "noMatch", "lost", "rejected"]
+  readonly [
+    "refused",
+    "unreachable",
+    "authentication",
+    "tls",
+    "noSlots",
+    "notReady",
+    "noMatch",
+    "readOnly",
+    "lost",
+    "rejected"
+  ]
 > = Schema.Literals([
   "refused",
   "unreachable",
@@ -99,6 +118,7 @@ export const DatabaseProblem: Schema.Literals<
   "noSlots",
   "notReady",
   "noMatch",
+  "readOnly",
   "lost",
   "rejected"
 ])
@@ -117,7 +137,8 @@ const lastingProblems: ReadonlySet<DatabaseProblem> = new Set(["authentication",
 const fields = { stats: PoolStats, cause: Schema.optional(Schema.Defect()) }
 
 /**
- * All connections were out until the caller's time was up, or too many callers wait already.
+ * The database answers, and all connections were out, or the pool was suspended, until the caller's time was up; or too
+ * many callers wait already.
  *
  * @category errors
  * @since 0.1.0
@@ -132,8 +153,9 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>("athena-hoo
   }
 
   override get message(): string {
-    const { inUse, max, waiting } = this.stats
-    return `ConnectionPool: exhausted after ${Math.round(this.waitedMs)} ms (${inUse} of ${max} connections in use, ${waiting} waiting)`
+    const { inUse, max, suspended, waiting } = this.stats
+    const state = suspended ? "suspended" : "exhausted"
+    return `ConnectionPool: ${state} after ${Math.round(this.waitedMs)} ms (${inUse} of ${max} connections in use, ${waiting} waiting)`
   }
 }
 
@@ -157,8 +179,29 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
   }
 
   override get message(): string {
-    return `ConnectionPool: database unavailable (${this.problem}${this.breakerOpen ? ", not tried again yet" : ""})`
+    const said = wordsOf(this.cause)
+    const notYet = this.breakerOpen ? ", not tried again yet" : ""
+    return `ConnectionPool: database unavailable (${this.problem}${notYet})${said === undefined ? "" : `: ${said}`}`
   }
+}
+
+/** The longest that is repeated of what somebody else said. */
+const longestWords = 300
+
+/** What the server, the network or the driver said itself, in one line. None of them repeats a password. */
+const wordsOf = (cause: unknown): string | undefined => {
+  let innermost: unknown = cause
+  for (let depth = 0; depth < 8; depth++) {
+    const inner: unknown =
+      innermost instanceof SqlError ? innermost.reason.cause : innermost instanceof Error ? innermost.cause : undefined
+    if (!(inner instanceof Error)) break
+    innermost = inner
+  }
+  if (!(innermost instanceof Error) || innermost instanceof PoolError) return undefined
+  const code = "code" in innermost && typeof innermost.code === "string" ? innermost.code : undefined
+  const words = (innermost.message || code || "").replace(/\s+/g, " ").trim()
+  const text = code === undefined || words.includes(code) ? words : `${words} (${code})`
+  return text === "" ? undefined : text.slice(0, longestWords)
 }
 
 /**
@@ -179,6 +222,27 @@ export class QueryTimeout extends Schema.TaggedError<QueryTimeout>("athena-hooks
 
   override get message(): string {
     return `ConnectionPool: no answer within the deadline (${Math.round(this.elapsedMs)} ms)`
+  }
+}
+
+/**
+ * A statement that begins, ends or divides a transaction was to run on a borrowed connection, where the statements before
+ * and behind it run on any other. It was not sent. Use `sql.withTransaction`, or `sql.reserve` for a connection to control
+ * by hand.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransactionStatementRefused extends Schema.TaggedError<TransactionStatementRefused>(
+  "athena-hooks/sql/ConnectionPool/TransactionStatementRefused"
+)("TransactionStatementRefused", fields) {
+  /** It would be refused again. */
+  get isRetryable(): boolean {
+    return false
+  }
+
+  override get message(): string {
+    return "ConnectionPool: a statement that controls a transaction needs a connection alone: use sql.withTransaction, or sql.reserve"
   }
 }
 
@@ -212,7 +276,7 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("athena-hooks/sql
  * @since 0.1.0
  */
 export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/sql/ConnectionPool/PoolError")("PoolError", {
-  reason: Schema.Union([PoolExhausted, DatabaseUnavailable, QueryTimeout, PoolClosed])
+  reason: Schema.Union([PoolExhausted, DatabaseUnavailable, QueryTimeout, TransactionStatementRefused, PoolClosed])
 }) {
   /** Whether another try may succeed. */
   get isRetryable(): boolean {
@@ -256,6 +320,8 @@ export const toSqlError = (reason: PoolError["reason"], operation: string): SqlE
       return new SqlError({
         reason: reason.problem === "authentication" ? new AuthenticationError(props) : new ConnectionError(props)
       })
+    case "TransactionStatementRefused":
+      return new SqlError({ reason: new SqlSyntaxError(props) })
     default:
       return new SqlError({ reason: new ConnectionError(props) })
   }
@@ -272,7 +338,11 @@ export const errorCode = (error: SqlError): string | undefined => {
 /** Codes of a server that is on its way down or up: `57P01` to `57P05` but not `57014`, which is a cancel. */
 const notReadyCodes = new Set(["57P01", "57P02", "57P03", "57P05"])
 
-const rejectedCodes = new Set(["3D000", "42501", "0A000", "22023", "42704", "55000"])
+/** What a server that answers says of itself rather than of what was asked: its network, its resources, its disk. */
+const passingCode = /^(?:08|53|57|58|XX)...$/
+
+/** A code of the server, which the system's, such as `EPIPE`, are not. */
+const isServerCode = (code: string): boolean => /^[0-9A-Z]{2}[0-9][0-9A-Z]{2}$|^[0-9]/.test(code)
 
 /** What Node.js says of a certificate that it does not accept, and the driver of a server without TLS. */
 const isTlsProblem = (error: SqlError, code: string | undefined): boolean =>
@@ -289,8 +359,11 @@ export const connectProblem = (error: SqlError): DatabaseProblem => {
   if (code === "ECONNREFUSED" || code === "ENOENT") return "refused"
   if (code === "53300") return "noSlots"
   if (notReadyCodes.has(code)) return "notReady"
-  return rejectedCodes.has(code) ? "rejected" : "unreachable"
+  return isServerCode(code) && !passingCode.test(code) ? "rejected" : "unreachable"
 }
+
+/** The server accepts no writes from this session, for the time being or for as long as the session lasts. */
+export const isReadOnlyRefusal = (error: SqlError): boolean => errorCode(error) === "25006"
 
 /** Whether a statement failed because its connection did, not because of what it asked. */
 export const isConnectionLoss = (error: SqlError): boolean => {

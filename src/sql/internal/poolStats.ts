@@ -4,7 +4,7 @@
 import { AcquireTimes, ClosedConnections, PoolStats } from "./poolError.ts"
 
 /** Why a connection was closed. */
-export type CloseReason = "idle" | "lifetime" | "validation" | "lost" | "cancelled" | "dirty" | "shutdown"
+export type CloseReason = keyof typeof ClosedConnections.fields
 
 /** Upper bounds of the buckets in milliseconds: 1/64 ms doubling up to about two minutes. */
 export const bucketBounds: ReadonlyArray<number> = Array.from({ length: 24 }, (_, index) => 2 ** (index - 6))
@@ -50,6 +50,7 @@ export interface Occupancy {
   readonly inUse: number
   readonly opening: number
   readonly waiting: number
+  readonly suspended: boolean
   readonly min: number
   readonly max: number
 }
@@ -67,6 +68,8 @@ export class Counters {
     lost: 0,
     cancelled: 0,
     dirty: 0,
+    readOnly: 0,
+    evicted: 0,
     shutdown: 0
   }
   /** From asking for a connection to having one. */

@@ -13,8 +13,12 @@ import { Effects, leftovers } from "./sessionState.ts"
 
 export class PooledConnection {
   readonly session: Session
-  /** Monotonic milliseconds after which it is not handed out any more. */
+  /** Monotonic milliseconds after which it is not handed out any more, unless it never was. */
   readonly expiresAt: number
+  /** It was handed out. Each is at least once, however short its lifetime is. */
+  used = false
+  /** A statement of its holder asked that nothing be written. */
+  asksReadOnly = false
   /** When it last answered a statement of a caller, or was opened. */
   lastUsedAt: number
   /** When it last answered anything, pings included. */
@@ -62,15 +66,23 @@ export class PooledConnection {
     this.session.onClosed(() => resume(Effect.void))
   )
 
+  private readonly openedAt: number
+
   constructor(session: Session, now: number, lifetimeMs: number) {
     this.session = session
+    this.openedAt = now
     this.expiresAt = now + lifetimeMs
     this.lastUsedAt = now
     this.lastSeenAt = now
   }
 
   isUsable(now: number): boolean {
-    return this.staysOpen && now < this.expiresAt
+    return this.staysOpen && (!this.used || now < this.expiresAt)
+  }
+
+  /** When it is too old to lie idle. One that waits for its first caller gets a second in any case. */
+  get idleUntil(): number {
+    return this.used ? this.expiresAt : Math.max(this.expiresAt, this.openedAt + 1_000)
   }
 
   /** Whether nobody is on it and nothing is on its way. */
@@ -99,6 +111,7 @@ export class PooledConnection {
   sending(effects: number): void {
     this.left |= effects & leftovers
     if ((effects & Effects.begins) !== 0) this.inTransaction = true
+    if ((effects & Effects.readOnly) !== 0) this.asksReadOnly = true
   }
 
   /** Notes that a statement succeeded. One that failed to end a transaction may have left it open. */

@@ -24,8 +24,13 @@ export const Effects = {
   /** Leaves something that can't be named and put back. */
   unknown: 256,
   /** Sets a savepoint. */
-  marks: 512
+  marks: 512,
+  /** Asks that nothing be written. */
+  readOnly: 1024
 } as const
+
+/** The bits of statements that control a transaction. */
+export const transactionControl = Effects.begins | Effects.ends | Effects.unwinds | Effects.marks
 
 /** The bits that must be put back before somebody else gets the session. */
 export const leftovers =
@@ -73,8 +78,14 @@ const namesTemporary = (sql: string): boolean => /\b(?:pg_temp\w*|temp|temporary
 const selectEffects = (sql: string): number =>
   /\binto\b/i.test(sql) && namesTemporary(sql) ? Effects.temporary : Effects.none
 
+const readOnlyEffects = (sql: string): number =>
+  /\bread\s+only\b|_read_only\b/i.test(sql) ? Effects.readOnly : Effects.none
+
 const setEffects = (sql: string): number =>
-  /^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings
+  readOnlyEffects(sql) |
+  (/^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings)
+
+const beginEffects = (sql: string): number => Effects.begins | readOnlyEffects(sql)
 
 const createEffects = (sql: string): number => (namesTemporary(sql) ? Effects.temporary : Effects.none)
 
@@ -109,8 +120,8 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   rollback: rollbackEffects,
   prepare: prepareEffects,
   release: () => Effects.unwinds,
-  begin: () => Effects.begins,
-  start: () => Effects.begins,
+  begin: beginEffects,
+  start: beginEffects,
   savepoint: () => Effects.marks,
   commit: commitEffects,
   end: commitEffects,
@@ -152,8 +163,17 @@ export const effectsOf = (sql: string): number => {
   return effects
 }
 
-/** The statements that put a session back, given what was left behind. An open transaction goes first. */
-export const resetStatements = (state: { readonly inTransaction: boolean; readonly left: number }): Array<string> => {
+/** What goes with a reset that the first statements of a session may have made. */
+const reinitialized = leftovers & ~Effects.unknown
+
+/**
+ * The statements that put a session back, given what was left behind. An open transaction goes first; what every session
+ * begins with comes again after its settings.
+ */
+export const resetStatements = (
+  state: { readonly inTransaction: boolean; readonly left: number },
+  initSql: ReadonlyArray<string>
+): Array<string> => {
   const statements: Array<string> = []
   if (state.inTransaction) statements.push("ROLLBACK")
   if ((state.left & Effects.cursors) !== 0) statements.push("CLOSE ALL")
@@ -161,5 +181,6 @@ export const resetStatements = (state: { readonly inTransaction: boolean; readon
   if ((state.left & Effects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
   if ((state.left & Effects.channels) !== 0) statements.push("UNLISTEN *")
   if ((state.left & Effects.temporary) !== 0) statements.push("DISCARD TEMP")
+  if ((state.left & reinitialized) !== 0) statements.push(...initSql)
   return statements
 }

@@ -157,7 +157,7 @@ export class Ticket implements Expirable, Holder {
     this.settled = true
     if (this.waiting && Exit.isFailure(exit)) this.core.counters.unavailable++
     this.core.stopWaiting(this)
-    this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.core.explain(exit.cause)))
+    this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.core.explain(exit.cause, this.connection)))
   }
 
   private leave(): void {
