@@ -412,7 +412,6 @@ it.effect("what a caller leaves behind is put back before the next", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql } = yield* setup({ maxConnections: 1 })
-      yield* run("BEGIN")
       yield* run("SET search_path = elsewhere")
       yield* run("SELECT pg_advisory_lock(1)")
       yield* run("SELECT 1 AS plain")
@@ -422,8 +421,6 @@ it.effect("what a caller leaves behind is put back before the next", () =>
         )
       )
       assert.deepStrictEqual(database.sessions[0]!.statements, [
-        "BEGIN",
-        "ROLLBACK",
         "SET search_path = elsewhere",
         "SET SESSION AUTHORIZATION DEFAULT",
         "RESET ALL",

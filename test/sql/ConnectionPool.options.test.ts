@@ -34,7 +34,7 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["breakerPause", { breakerPause: Infinity }],
   ["connectBackoff", { connectBackoff: Infinity }],
   ["keepAlive", { keepAlive: Infinity }],
-  ["drainTimeout", { drainTimeout: Number.NaN }],
+  ["drainTimeout", { drainTimeout: -1 }],
   ["multiplexConcurrency", { multiplex: true, multiplexConcurrency: -1 }],
   ["connectionInitSql", { connectionInitSql: " " }],
   ["connectionInitSql", { connectionInitSql: ["SET a = 1", ""] }],

@@ -314,8 +314,6 @@ for (const multiplex of [false, true]) {
       assert.deepStrictEqual(yield* setting, before)
       yield* sql`SELECT set_config('search_path', 'elsewhere', false)`
       assert.deepStrictEqual(yield* setting, before)
-      yield* sql`BEGIN`
-      yield* sql`CREATE TABLE left_open (id int)`
       yield* Effect.scoped(
         Effect.flatMap(sql.reserve, (connection) =>
           Effect.gen(function* () {

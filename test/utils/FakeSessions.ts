@@ -6,7 +6,7 @@ import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { AuthenticationError, ConnectionError, SqlError } from "effect/sql/SqlError"
+import { AuthenticationError, ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type { Connector } from "../../src/sql/internal/connector.ts"
 import type { Session } from "../../src/sql/internal/pgSession.ts"
@@ -80,7 +80,17 @@ export const wrongPassword = (): SqlError =>
 const lost = (): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: new Error("lost"), message: "lost", operation: "query" }) })
 
-/** Statements are `sleep N`, which take N milliseconds, or anything else, which takes none. */
+/** What the server answers to `fail CODE`. */
+const failure = (code: string): SqlError =>
+  new SqlError({
+    reason: new UnknownError({
+      cause: Object.assign(new Error(`failed by ${code}`), { code }),
+      message: "PgConnection: The server reported an error",
+      operation: "query"
+    })
+  })
+
+/** Statements are `sleep N`, which take N milliseconds, `fail CODE`, or anything else; these take none. */
 const durationOf = (sql: string): number => Number(/^sleep (\d+)$/.exec(sql)?.[1] ?? 0)
 
 /** Waits until a session is closed. */
@@ -168,6 +178,8 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
     Effect.suspend(() => {
       if (!session.isOpen) return Effect.fail(lost())
       session.statements.push(sql)
+      const code = /^fail (\w+)$/.exec(sql)?.[1]
+      if (code !== undefined) return Effect.fail(failure(code))
       return (shared ? queryShared : queryAlone)(session, closing, sql)
     })
 
