@@ -101,6 +101,11 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>(`${id}/St
   }
 }
 
+const lacksPrivilege = (error: unknown): boolean => isSqlError(error) && error.reason._tag === "AuthorizationError"
+
+const isSqlError = (error: unknown): error is SqlError =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
+
 /**
  * The server refused the user, the password or the privilege.
  *
@@ -109,7 +114,9 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>(`${id}/St
  */
 export class AccessDenied extends Schema.TaggedError<AccessDenied>(`${id}/AccessDenied`)("AccessDenied", cause) {
   override get message(): string {
-    return "the memory database refused the user or the password"
+    return lacksPrivilege(this.cause)
+      ? "the user of the memory database lacks a privilege"
+      : "the memory database refused the user or the password"
   }
   get isRetryable(): boolean {
     return false
@@ -318,9 +325,6 @@ export const from = (
       return new MemoryError({ operation, reason: error })
   }
 }
-
-const isSqlError = (error: unknown): error is SqlError =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
 
 /**
  * What went wrong, for a person, in one line of at most 500 characters. A failure of the database is told as the reason

@@ -4,8 +4,9 @@
  * | variable | meaning | default |
  * |---|---|---|
  * | `ATHENA_HOME` | folder of the embedded database, an absolute path or one that begins with `~/`; made with mode 700, its files with mode 600 | `~/.athena` |
- * | `ATHENA_DATABASE_URL` | `postgres://user:password@host:5432/name` instead of the embedded database | - |
- * | `ATHENA_POSTGRES_HOST`, `_PORT`, `_DB`, `_USER`, `_PASSWORD` | the same in parts; the host alone is enough | -, 5432, `athena`, `postgres`, `postgres` |
+ * | `ATHENA_DATABASE_URL` | `postgres://user:password@host:5432/name` instead of the embedded database, see `ConnectionPoolOptions` for its forms; white space and quotes around it are ignored | - |
+ * | `ATHENA_DATABASE_DIRECT_URL` | the server itself, where the URL is that of a pooler | - |
+ * | `ATHENA_POSTGRES_HOST`, `_PORT`, `_DB`, `_USER`, `_PASSWORD` | the same in parts; the host, or the folder of its socket, alone is enough | -, 5432, `athena`, `postgres`, `postgres` |
  *
  * @since 0.1.0
  */
@@ -19,13 +20,16 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as HomePath from "../internal/homePath.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
+import type { ConnectionPoolOptions } from "./ConnectionPool.ts"
 import { driverMissing } from "./internal/driverMissing.ts"
 import type { PoolStats } from "./internal/poolError.ts"
+import * as PostgresUrl from "./internal/postgresUrl.ts"
 import * as Sqlite from "./Sqlite.ts"
 
 /**
@@ -48,6 +52,8 @@ export interface Embedded {
 export interface Postgres {
   readonly _tag: "Postgres"
   readonly url: Redacted.Redacted
+  /** The server itself, where `url` is that of a pooler. */
+  readonly directUrl?: Redacted.Redacted | undefined
 }
 
 /**
@@ -81,13 +87,31 @@ export class InvalidSettings extends Schema.TaggedError<InvalidSettings>("athena
  */
 export const filename = "athena.db"
 
-const isPostgresUrl = (url: Redacted.Redacted): boolean => {
-  const value = Redacted.value(url)
-  return /^postgres(?:ql)?:\/\//.test(value) && URL.canParse(value) && !/%(?![0-9a-f]{2})/i.test(value)
+/** White space and quotes around a value stay there where a file of variables is not read by a shell. */
+const bare = (text: string): string => {
+  const trimmed = text.trim()
+  return /^(["']).*\1$/s.test(trimmed) ? trimmed.slice(1, -1).trim() : trimmed
 }
 
-const postgresUrl = (url: Redacted.Redacted, detail: string): Effect.Effect<Postgres, InvalidSettings> =>
-  isPostgresUrl(url) ? Effect.succeed({ _tag: "Postgres", url }) : Effect.fail(new InvalidSettings({ detail }))
+/** Checks a URL of a variable. */
+const checkedUrl = (variable: string, url: Redacted.Redacted): Effect.Effect<Redacted.Redacted, InvalidSettings> => {
+  const text = bare(Redacted.value(url))
+  const parsed = PostgresUrl.parse(text)
+  return Result.isSuccess(parsed)
+    ? Effect.succeed(Redacted.make(text))
+    : Effect.fail(new InvalidSettings({ detail: `${variable} is not a postgres:// URL: ${parsed.failure}` }))
+}
+
+const directUrl = Effect.flatMap(Config.option(Config.Redacted("ATHENA_DATABASE_DIRECT_URL")), (url) =>
+  Option.isNone(url) || bare(Redacted.value(url.value)) === ""
+    ? Effect.undefined
+    : checkedUrl("ATHENA_DATABASE_DIRECT_URL", url.value)
+)
+
+const postgresSettings = (url: Redacted.Redacted): Effect.Effect<Postgres, InvalidSettings | Config.ConfigError> =>
+  Effect.map(directUrl, (directUrl) =>
+    directUrl === undefined ? { _tag: "Postgres", url } : { _tag: "Postgres", url, directUrl }
+  )
 
 const partsOfUrl = Config.all({
   port: Config.withDefault(Config.Int("ATHENA_POSTGRES_PORT"), 5432),
@@ -100,10 +124,27 @@ const urlOfHost = (host: string): Effect.Effect<Redacted.Redacted, Config.Config
   Effect.map(partsOfUrl, ({ database, password, port, username }) => {
     const part = encodeURIComponent
     const login = `${part(username)}:${part(Redacted.value(password))}`
-    // An IPv6 address stands in brackets.
+    // The folder of a socket stands in the query, an IPv6 address in brackets.
+    if (host.startsWith("/")) {
+      return Redacted.make(`postgres://${login}@/${part(database)}?host=${part(host)}&port=${port}`)
+    }
     const address = /^[0-9a-f:]*:[0-9a-f:.]*$/i.test(host) ? `[${host}]` : host
     return Redacted.make(`postgres://${login}@${address}:${port}/${part(database)}`)
   })
+
+/**
+ * Which servers and database a URL means, however it is written, and the user who logs in; it throws where the URL is
+ * none, as those of `settings` never are. A URL with several servers names them in its order.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const identity = ({ url }: Postgres): { readonly server: string; readonly user: string } => {
+  const { addresses, database, username } = Result.getOrThrow(PostgresUrl.parse(Redacted.value(url)))
+  const servers = addresses.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host.toLowerCase()}:${port}`)
+  const path = database === undefined ? "" : `/${encodeURIComponent(database)}`
+  return { server: `${servers.join(",")}${path}`, user: encodeURIComponent(username ?? "") }
+}
 
 const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
@@ -134,10 +175,13 @@ export const home: Effect.Effect<string, InvalidSettings | Config.ConfigError, P
 export const settings: Effect.Effect<Settings, InvalidSettings | Config.ConfigError, Path.Path> = Effect.gen(
   function* () {
     const url = yield* Config.withDefault(Config.Redacted("ATHENA_DATABASE_URL"), Redacted.make(""))
-    if (Redacted.value(url) !== "") return yield* postgresUrl(url, "ATHENA_DATABASE_URL must be a postgres:// URL")
+    if (bare(Redacted.value(url)) !== "") return yield* postgresSettings(yield* checkedUrl("ATHENA_DATABASE_URL", url))
     const host = yield* optional("ATHENA_POSTGRES_HOST")
     if (host !== "") {
-      return yield* postgresUrl(yield* urlOfHost(host), "ATHENA_POSTGRES_HOST must be a host name or an address")
+      const made = yield* urlOfHost(host)
+      if (Result.isSuccess(PostgresUrl.parse(Redacted.value(made)))) return yield* postgresSettings(made)
+      const detail = "ATHENA_POSTGRES_HOST must be a host name, an address or the folder of a socket"
+      return yield* new InvalidSettings({ detail })
     }
     return { _tag: "Embedded", home: yield* home }
   }
@@ -186,7 +230,7 @@ const embedded = (settings: Embedded, options: DatabaseOptions) =>
     Effect.gen(function* () {
       const path = yield* Path.Path
       yield* makeFolder(settings.home).pipe(
-        Effect.mapError((cause) => unavailable(cause, "the folder of the memory could not be made"))
+        Effect.mapError((cause) => unavailable(cause, `the folder of the memory could not be made: ${cause.message}`))
       )
       const file = path.join(settings.home, filename)
       PrivateFile.makeDatabase(file)
@@ -237,13 +281,31 @@ const loadPool = Effect.tryPromise({
   catch: driverMissing
 })
 
+/**
+ * What every pool for a memory is made with: a primary where there is one, unless the URL says otherwise, for a memory is
+ * written.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const poolOptions = (
+  settings: Postgres
+): Pick<ConnectionPoolOptions, "applicationName" | "directUrl" | "target" | "url"> => ({
+  url: settings.url,
+  directUrl: settings.directUrl,
+  applicationName: "athena-hooks",
+  target: Result.getOrThrow(PostgresUrl.parse(Redacted.value(settings.url))).target ?? "preferPrimary"
+})
+
 const postgres = (settings: Postgres, options: DatabaseOptions) =>
   Layer.unwrap(
     (isTooShort(options) ? Effect.fail(timeoutTooShort) : loadPool).pipe(
       Effect.map(({ ConnectionPool, layer }) => {
         const pool = layer({
-          url: settings.url,
-          applicationName: "athena-hooks",
+          ...poolOptions(settings),
+          // Neither the role of the server nor a pooler before it is worth a round trip to a program that asks once.
+          target: undefined,
+          prepare: false,
           acquireTimeout: options.timeout,
           connectTimeout: options.timeout,
           // A migration may take its time; whoever sets a time has no more than that for any operation.

@@ -7,7 +7,6 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Logger from "effect/Logger"
 import type { SqlError } from "effect/sql/SqlError"
-import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
 import * as PgPoolClient from "../../src/sql/internal/pgClient.ts"
 import { advance, type FakePool, make as setup, reasonOf, scoped, settle } from "../utils/FakePool.ts"
 import * as FakeSessions from "../utils/FakeSessions.ts"
@@ -51,22 +50,24 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.effect("a transaction of a connection that is held can be controlled by hand, and a prepared one from anywhere", () =>
-  scoped(
-    Effect.gen(function* () {
-      const pool = yield* setup({ maxConnections: 1 })
-      yield* Effect.scoped(
-        Effect.flatMap(pool.sql.reserve, (connection) =>
-          Effect.forEach(["BEGIN", "SAVEPOINT one", "COMMIT"], (text) => connection.execute(text, [], undefined))
+it.effect(
+  "a transaction of a connection that is held can be controlled by hand, and a prepared one from anywhere",
+  () =>
+    scoped(
+      Effect.gen(function* () {
+        const pool = yield* setup({ maxConnections: 1 })
+        yield* Effect.scoped(
+          Effect.flatMap(pool.sql.reserve, (connection) =>
+            Effect.forEach(["BEGIN", "SAVEPOINT one", "COMMIT"], (text) => connection.execute(text, [], undefined))
+          )
         )
-      )
-      yield* pool.run("COMMIT PREPARED 'one'")
-      yield* pool.run("ROLLBACK PREPARED 'one'")
-      assert.deepStrictEqual(statementsOf(pool), [
-        ["BEGIN", "SAVEPOINT one", "COMMIT", "COMMIT PREPARED 'one'", "ROLLBACK PREPARED 'one'"]
-      ])
-    })
-  )
+        yield* pool.run("COMMIT PREPARED 'one'")
+        yield* pool.run("ROLLBACK PREPARED 'one'")
+        assert.deepStrictEqual(statementsOf(pool), [
+          ["BEGIN", "SAVEPOINT one", "COMMIT", "COMMIT PREPARED 'one'", "ROLLBACK PREPARED 'one'"]
+        ])
+      })
+    )
 )
 
 it.effect("what sessions begin with comes again after a reset, and only then", () =>

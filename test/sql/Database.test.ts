@@ -61,11 +61,52 @@ describe("Database", () => {
     })
   )
 
+  it.effect("is Postgres by the folder of a socket, by any URL of libpq, and past white space and quotes", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* url({ ATHENA_POSTGRES_HOST: "/var/run/postgresql", ATHENA_POSTGRES_DB: "m" }),
+        "postgres://postgres:postgres@/m?host=%2Fvar%2Frun%2Fpostgresql&port=5432"
+      )
+      const socket = "postgresql://me@/m?host=/var/run/postgresql"
+      for (const written of [socket, ` ${socket}\n`, `"${socket}"`, `'${socket} '`]) {
+        assert.strictEqual(yield* url({ ATHENA_DATABASE_URL: written }), socket)
+      }
+      assert.strictEqual(yield* url({ ATHENA_DATABASE_URL: ' "" ', HOME: "/home/me" }), "/home/me/.athena")
+      const pooled = yield* settings({
+        ATHENA_DATABASE_URL: "postgres://me@pooler/m",
+        ATHENA_DATABASE_DIRECT_URL: "postgres://me@db/m"
+      })
+      assert.strictEqual(
+        pooled._tag === "Postgres" && pooled.directUrl && Redacted.value(pooled.directUrl),
+        "postgres://me@db/m"
+      )
+    })
+  )
+
+  it("is the same database however its URL is written", () => {
+    const identity = (text: string) => Database.identity({ _tag: "Postgres", url: Redacted.make(text) })
+    assert.deepStrictEqual(identity("postgres://me:pw@DB/m"), { server: "db:5432/m", user: "me" })
+    assert.deepStrictEqual(identity("postgresql://you@db:5432/m?sslmode=require").server, "db:5432/m")
+    assert.deepStrictEqual(identity("postgres://me@/m?host=/tmp&port=6000").server, "/tmp:6000/m")
+    assert.deepStrictEqual(identity("postgres://a,[::1]:7/m%2Fn").server, "a:5432,[::1]:7/m%2Fn")
+  })
+
+  it("wants a primary unless the URL says otherwise", () => {
+    const targetOf = (text: string) => Database.poolOptions({ _tag: "Postgres", url: Redacted.make(text) }).target
+    assert.strictEqual(targetOf("postgres://db/m"), "preferPrimary")
+    assert.strictEqual(targetOf("postgres://db/m?target_session_attrs=any"), "any")
+  })
+
   it.effect("names the variable that is wrong, and never its value", () =>
     Effect.gen(function* () {
       for (const [env, named] of [
         [{ ATHENA_DATABASE_URL: "mysql://me:hunter2@db/x" }, "ATHENA_DATABASE_URL"],
         [{ ATHENA_DATABASE_URL: "postgres://me:hunter2@[db/x" }, "ATHENA_DATABASE_URL"],
+        [{ ATHENA_DATABASE_URL: "postgres://me:hunter2%@db/x" }, "%25"],
+        [
+          { ATHENA_DATABASE_URL: "postgres://me@db/x", ATHENA_DATABASE_DIRECT_URL: "hunter2" },
+          "ATHENA_DATABASE_DIRECT_URL"
+        ],
         [{ ATHENA_POSTGRES_HOST: "hunter2 /?", ATHENA_POSTGRES_PORT: "5432" }, "ATHENA_POSTGRES_HOST"],
         [{ ATHENA_POSTGRES_HOST: "db", ATHENA_POSTGRES_PORT: "abc" }, "ATHENA_POSTGRES_PORT"]
       ] as const) {

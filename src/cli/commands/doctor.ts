@@ -114,6 +114,17 @@ const checkWrite = Effect.gen(function* () {
   return ok("write", "the database can be written")
 })
 
+/** Which texts the database can store: all of them, those of one alphabet, or bytes that nobody checks. */
+const checkEncoding = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ server_encoding: string }>`SHOW server_encoding`
+  const encoding = rows[0]?.server_encoding ?? "unknown"
+  if (encoding === "UTF8") return ok("encoding", encoding)
+  const lost =
+    encoding === "SQL_ASCII" ? "the server can't search or compare other than ASCII" : "most characters can't be stored"
+  return failed("encoding", `${encoding}: ${lost}`, "use a database WITH ENCODING 'UTF8' TEMPLATE template0")
+})
+
 const checkContent = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   if (!(yield* MemorySchema.hasEvents)) return ok("content", "nothing is remembered yet")
@@ -178,8 +189,15 @@ const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
 const asCheck = (name: string) => (error: SqlError) => {
   const reason = MemoryError.reasonFromSqlError(error)
   const detail = `${reason.message} (${said(error)})`.replace(/\s+/g, " ")
-  return Effect.map(adviceOn(error, advice[reason._tag]), (advice) => failed(name, detail, advice))
+  return Effect.map(adviceOn(error, adviceOf(error, reason)), (advice) => failed(name, detail, advice))
 }
+
+/** A missing privilege is no wrong password, and is given by somebody else. */
+const adviceOf = (error: SqlError, reason: MemoryError.MemoryErrorReason): string =>
+  error.reason._tag === "AuthorizationError" ? privilegeAdvice : advice[reason._tag]
+
+const privilegeAdvice =
+  "have it granted: CREATE on the schema for the tables, SELECT, INSERT, UPDATE and DELETE on them; or use a schema of the user's own (CREATE SCHEMA AUTHORIZATION)"
 
 const named = <R>(name: string, check: Effect.Effect<Check, SqlError, R>) => Effect.catch(check, asCheck(name))
 
@@ -203,7 +221,7 @@ const checkOpened = (settings: Database.Settings) =>
     const open = yield* checkOpen
     const checks = yield* Effect.all([
       named("schema", checkVersion),
-      ...(settings._tag === "Embedded" ? [named("integrity", checkIntegrity)] : []),
+      settings._tag === "Embedded" ? named("integrity", checkIntegrity) : named("encoding", checkEncoding),
       named("write", checkWrite),
       named("content", checkContent)
     ])

@@ -8,12 +8,11 @@ import * as EventRecorder from "../../events/EventRecorder.ts"
 import { fnv1a } from "../../internal/fnv1a.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import * as Database from "../../sql/Database.ts"
-import { serverName } from "./serverName.ts"
 
 /** Path of the spool: one for each database, so that events that wait for one do not end up in another. */
 export const filenameOf = (home: string, settings: Database.Settings) =>
   Effect.map(Path.Path, (path) => {
-    const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(serverName(settings))}`
+    const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(Database.identity(settings).server)}`
     return path.join(home, `${name}.spool`)
   })
 

@@ -7,12 +7,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import * as Redacted from "effect/Redacted"
 import * as CacheStore from "../../cache/CacheStore.ts"
 import * as CachedMemory from "../../memory/CachedMemory.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 import * as Database from "../../sql/Database.ts"
-import { serverName } from "./serverName.ts"
 
 /** The file of the cache, in the folder of the memory. */
 export const filename = "cache.db"
@@ -37,8 +35,10 @@ export const file = (settings: Database.Settings) =>
   })
 
 /** Who may see what differs, so results are not shared between users. */
-const namespaceOf = (settings: Database.Postgres): string =>
-  `${new URL(Redacted.value(settings.url)).username}@${serverName(settings)}`
+const namespaceOf = (settings: Database.Postgres): string => {
+  const { server, user } = Database.identity(settings)
+  return `${user}@${server}`
+}
 
 /**
  * How all processes that share the file must use it. A host whose hooks run without a process that stays tells other

@@ -11,7 +11,7 @@ import type * as Retention from "../../memory/Retention.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 import * as ConnectionPool from "../../sql/ConnectionPool.ts"
-import type * as Database from "../../sql/Database.ts"
+import * as Database from "../../sql/Database.ts"
 import * as Held from "./held.ts"
 import * as HostCache from "./hostCache.ts"
 import { upkeep } from "./upkeep.ts"
@@ -30,8 +30,7 @@ const showPool = Layer.effectDiscard(
 
 const pool = (settings: Database.Postgres) =>
   ConnectionPool.layer({
-    url: settings.url,
-    applicationName: "athena-hooks",
+    ...Database.poolOptions(settings),
     minConnections: 1,
     maxConnections: 8,
     acquireTimeout: "5 seconds",

@@ -3,7 +3,13 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { AuthenticationError, ConnectionError, SqlError, SqlSyntaxError, StatementTimeoutError } from "effect/sql/SqlError"
+import {
+  AuthenticationError,
+  ConnectionError,
+  SqlError,
+  SqlSyntaxError,
+  StatementTimeoutError
+} from "effect/sql/SqlError"
 
 /**
  * Why connections were closed, and how many for each reason since the pool was made.

@@ -60,10 +60,9 @@ const times = {
 const lifetimeJitter = 0.1
 
 const defaultsOf = <K extends string, A>(table: Readonly<Record<K, { readonly default: A }>>): Readonly<Record<K, A>> =>
-  Object.fromEntries(Object.entries<{ readonly default: A }>(table).map(([name, row]) => [name, row.default])) as Record<
-    K,
-    A
-  >
+  Object.fromEntries(
+    Object.entries<{ readonly default: A }>(table).map(([name, row]) => [name, row.default])
+  ) as Record<K, A>
 
 /**
  * What the options of the pool are when they are absent.

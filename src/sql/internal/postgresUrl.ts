@@ -79,7 +79,7 @@ const hostOf = (text: string): string => {
 
 /** A host and its port where it has one; an IPv6 address stands in brackets. */
 const splitHost = (element: string): readonly [string, string] => {
-  const bracketed = /^\[([0-9a-f:.%]+)\](?::(.*))?$/i.exec(element)
+  const bracketed = /^\[([0-9a-f:.]+(?:%[0-9a-z%]+)?)\](?::(.*))?$/i.exec(element)
   if (bracketed !== null) return [bracketed[1]!, bracketed[2] ?? ""]
   const at = element.indexOf(":")
   return at < 0 ? [element, ""] : [element.slice(0, at), element.slice(at + 1)]
@@ -95,7 +95,7 @@ const pairUp = (hosts: ReadonlyArray<string>, ports: ReadonlyArray<string>): Rea
 const addressesOf = (authority: string, parameters: ReadonlyMap<string, string>): ReadonlyArray<Address> => {
   const parts = authority.split(",").map(splitHost)
   // It is decoded already, and a folder may have a percent sign in its name.
-  const named = (parameters.get("host") || parameters.get("hostaddr"))?.split(",").map(encodeURIComponent)
+  const named = (parameters.get("host") || parameters.get("hostaddr") || undefined)?.split(",").map(encodeURIComponent)
   const hosts = named ?? parts.map(([host]) => host)
   const ownPorts = parts.map(([, port]) => port)
   const ports = parameters.get("port")?.split(",") ?? (hosts.length < ownPorts.length ? [""] : ownPorts)
@@ -153,9 +153,10 @@ const loginOf = (login: string | undefined): readonly [string | undefined, strin
 /** A `/`, `@`, `?` or `#` in a password that is not escaped ends up behind the authority. */
 const shape = /^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^@/?#]*))?(?:\?([^#]*))?$/i
 
-const read = (text: string): PostgresUrl => {
+const read = (given: string): PostgresUrl => {
+  const text = given.trim()
   if (!/^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\//i.test(text)) return refuse("it does not begin with postgres://")
-  const found = shape.exec(text.trim())
+  const found = shape.exec(text)
   if (found === null) return refuse("a special character in the user or the password is not escaped, such as / by %2F")
   const [, login, authority = "", path = "", query = ""] = found
   const parameters = parametersOf(query)

@@ -82,8 +82,7 @@ const readOnlyEffects = (sql: string): number =>
   /\bread\s+only\b|_read_only\b/i.test(sql) ? Effects.readOnly : Effects.none
 
 const setEffects = (sql: string): number =>
-  readOnlyEffects(sql) |
-  (/^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings)
+  readOnlyEffects(sql) | (/^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings)
 
 const beginEffects = (sql: string): number => Effects.begins | readOnlyEffects(sql)
 
