@@ -24,7 +24,8 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
   cause
 ) {
   override get message(): string {
-    return "the memory database can't be reached or opened"
+    const words = wordsOf(this.cause)
+    return `the memory database can't be reached or opened${words === "" ? "" : `: ${words}`}`
   }
   get isRetryable(): boolean {
     return true
@@ -101,10 +102,26 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>(`${id}/St
   }
 }
 
+/** What is said of a failure from the outside in, as far as it is not repeated: a summary, then the system's own words. */
+const saidOf = (error: unknown): ReadonlyArray<string> => {
+  if (!(error instanceof Error)) return []
+  const inner = isSqlError(error) ? error.reason.cause : error.cause
+  // A pool says all that is known itself.
+  return hasTag(inner, "PoolError") && inner instanceof Error ? [inner.message] : [error.message, ...saidOf(inner)]
+}
+
+const wordsOf = (error: unknown): string => {
+  const said = saidOf(error).map((words) => words.replace(/^ConnectionPool: /, "").replace(/[\s\p{Cc}\p{Cf}]+/gu, " "))
+  const parts = said.filter((words, index) => words !== "" && !said.slice(0, index).some((s) => s.includes(words)))
+  return parts.join(": ").slice(0, 300)
+}
+
 const lacksPrivilege = (error: unknown): boolean => isSqlError(error) && error.reason._tag === "AuthorizationError"
 
-const isSqlError = (error: unknown): error is SqlError =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
+const hasTag = (value: unknown, tag: string): value is { readonly reason?: unknown } =>
+  typeof value === "object" && value !== null && "_tag" in value && value._tag === tag
+
+const isSqlError = (error: unknown): error is SqlError => hasTag(error, "SqlError")
 
 /**
  * The server refused the user, the password or the privilege.
@@ -266,9 +283,6 @@ const isForeignKey = (error: SqlError): boolean => {
   if (typeof cause !== "object" || cause === null) return false
   return ("errcode" in cause && cause.errcode === 787) || ("code" in cause && cause.code === "23503")
 }
-
-const hasTag = (value: unknown, tag: string): value is { readonly reason?: unknown } =>
-  typeof value === "object" && value !== null && "_tag" in value && value._tag === tag
 
 /** `ConnectionPool` says so inside; it is known by its tags, so that its driver is not loaded for it. */
 const isExhausted = (error: SqlError): boolean =>

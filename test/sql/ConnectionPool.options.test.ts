@@ -131,9 +131,10 @@ it.effect("what the driver's own pool takes is taken", () =>
   })
 )
 
+const sizes = ({ max, min }: PoolSettings.Settings) => [min, max]
+
 it.effect("more connections at least than there are by default are as many at most", () =>
   Effect.gen(function* () {
-    const sizes = ({ max, min }: PoolSettings.Settings) => [min, max]
     assert.deepStrictEqual(sizes(yield* settingsOf({})), [1, 3])
     assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 5 })), [5, 5])
     assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 2 })), [2, 3])

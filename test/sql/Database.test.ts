@@ -26,6 +26,10 @@ const url = (env: Readonly<Record<string, string>>) =>
 
 const reasonOf = (error: SqlError) => Option.getOrThrow(ConnectionPool.fromSqlError(error)).reason._tag
 
+const identity = (text: string) => Database.identity({ _tag: "Postgres", url: Redacted.make(text) })
+
+const targetOf = (text: string) => Database.poolOptions({ _tag: "Postgres", url: Redacted.make(text) }).target
+
 describe("Database", () => {
   it.effect("is the embedded one in ATHENA_HOME, else in the folder of the user", () =>
     Effect.gen(function* () {
@@ -84,7 +88,6 @@ describe("Database", () => {
   )
 
   it("is the same database however its URL is written", () => {
-    const identity = (text: string) => Database.identity({ _tag: "Postgres", url: Redacted.make(text) })
     assert.deepStrictEqual(identity("postgres://me:pw@DB/m"), { server: "db:5432/m", user: "me" })
     assert.deepStrictEqual(identity("postgresql://you@db:5432/m?sslmode=require").server, "db:5432/m")
     assert.deepStrictEqual(identity("postgres://me@/m?host=/tmp&port=6000").server, "/tmp:6000/m")
@@ -92,7 +95,6 @@ describe("Database", () => {
   })
 
   it("wants a primary unless the URL says otherwise", () => {
-    const targetOf = (text: string) => Database.poolOptions({ _tag: "Postgres", url: Redacted.make(text) }).target
     assert.strictEqual(targetOf("postgres://db/m"), "preferPrimary")
     assert.strictEqual(targetOf("postgres://db/m?target_session_attrs=any"), "any")
   })

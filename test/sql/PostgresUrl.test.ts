@@ -39,11 +39,12 @@ describe("servers", () => {
   ])("%s", (text, servers) => assert.deepStrictEqual(serversOf(text), servers))
 })
 
+const login = (text: string) => {
+  const { database, password, username } = parsed(text)
+  return [username, password, database]
+}
+
 describe("the login and the database", () => {
-  const login = (text: string) => {
-    const { database, password, username } = parsed(text)
-    return [username, password, database]
-  }
   it.each([
     ["postgres://db", [undefined, undefined, undefined]],
     ["postgres://me@db/", ["me", undefined, undefined]],
@@ -60,7 +61,7 @@ describe("the login and the database", () => {
 })
 
 describe("parameters", () => {
-  it.each([
+  it.each<readonly [string, Partial<PostgresUrl.PostgresUrl>]>([
     ["sslmode=disable", { ssl: "disable" }],
     ["sslmode=allow", { ssl: "prefer" }],
     ["sslmode=prefer", { ssl: "prefer" }],

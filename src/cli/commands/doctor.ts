@@ -157,7 +157,10 @@ const layersOf = (error: unknown): ReadonlyArray<Error> => {
 /** What the pool and the database themselves said, for a person; neither puts a parameter or a password into it. */
 const said = (error: SqlError): string => {
   const [, ...inner] = layersOf(error)
-  return [...new Set(inner.map((layer) => layer.message))].filter((message) => message !== "").join(": ")
+  const messages = inner.map((layer) => layer.message)
+  return messages
+    .filter((message, index) => message !== "" && !messages.slice(0, index).some((outer) => outer.includes(message)))
+    .join(": ")
 }
 
 /** What to do where no connection to Postgres could be had. */
@@ -188,7 +191,9 @@ const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
 
 const asCheck = (name: string) => (error: SqlError) => {
   const reason = MemoryError.reasonFromSqlError(error)
-  const detail = `${reason.message} (${said(error)})`.replace(/\s+/g, " ")
+  const words = said(error)
+  const isSaid = reason._tag === "DatabaseUnavailable" || words === ""
+  const detail = (isSaid ? reason.message : `${reason.message} (${words})`).replace(/\s+/g, " ")
   return Effect.map(adviceOn(error, adviceOf(error, reason)), (advice) => failed(name, detail, advice))
 }
 

@@ -205,7 +205,7 @@ const wordsOf = (cause: unknown): string | undefined => {
   }
   if (!(innermost instanceof Error) || innermost instanceof PoolError) return undefined
   const code = "code" in innermost && typeof innermost.code === "string" ? innermost.code : undefined
-  const words = (innermost.message || code || "").replace(/\s+/g, " ").trim()
+  const words = (innermost.message || code || "").replace(/[\s\p{Cc}\p{Cf}]+/gu, " ").trim()
   const text = code === undefined || words.includes(code) ? words : `${words} (${code})`
   return text === "" ? undefined : text.slice(0, longestWords)
 }
