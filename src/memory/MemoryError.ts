@@ -85,7 +85,7 @@ export class DatabaseDamaged extends Schema.TaggedError<DatabaseDamaged>(`${id}/
 }
 
 /**
- * The database can't be written: the disk is full, or the file or folder is read-only.
+ * The database can't be written: the disk is full, or the file, the folder or the server is read-only.
  *
  * @category reasons
  * @since 0.1.0
@@ -95,25 +95,23 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>(`${id}/St
   cause
 ) {
   override get message(): string {
-    return "the memory database can't be written: the disk is full, or the file is read-only"
+    return "the memory database can't be written: the disk is full, or the file or the server is read-only"
   }
   get isRetryable(): boolean {
     return false
   }
 }
 
-/** What is said of a failure from the outside in, as far as it is not repeated: a summary, then the system's own words. */
-const saidOf = (error: unknown): ReadonlyArray<string> => {
-  if (!(error instanceof Error)) return []
-  const inner = isSqlError(error) ? error.reason.cause : error.cause
-  // A pool says all that is known itself.
-  return hasTag(inner, "PoolError") && inner instanceof Error ? [inner.message] : [error.message, ...saidOf(inner)]
-}
+/** An error of a database or of the system, whose words name what failed; those of others may quote anything. */
+const isNamed = (error: unknown): error is Error => error instanceof Error && ("code" in error || "errcode" in error)
 
+/** What the pool or the driver says of a failure, and below it the database or the system, in one line. */
 const wordsOf = (error: unknown): string => {
-  const said = saidOf(error).map((words) => words.replace(/^ConnectionPool: /, "").replace(/[\s\p{Cc}\p{Cf}]+/gu, " "))
-  const parts = said.filter((words, index) => words !== "" && !said.slice(0, index).some((s) => s.includes(words)))
-  return parts.join(": ").slice(0, 300)
+  if (!isSqlError(error)) return ""
+  const inner = error.reason.cause
+  const words = error.message.replace(/^ConnectionPool: /, "")
+  const all = isNamed(inner) && !words.includes(inner.message) ? `${words}: ${inner.message}` : words
+  return all.replace(/[\s\p{Cc}\p{Cf}]+/gu, " ").slice(0, 300)
 }
 
 const lacksPrivilege = (error: unknown): boolean => isSqlError(error) && error.reason._tag === "AuthorizationError"
@@ -277,6 +275,26 @@ const reasonFromSqliteCode = (error: SqlError): MemoryErrorReason => {
   }
 }
 
+const postgresCode = (error: SqlError): string | undefined => {
+  const cause = error.reason.cause
+  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : undefined
+}
+
+/** For the failures that the driver of Postgres has no reason of its own for. */
+const reasonFromPostgresCode = (error: SqlError): MemoryErrorReason | undefined => {
+  switch (postgresCode(error)) {
+    case "25006": // read_only_sql_transaction
+    case "53100": // disk_full
+      return new StorageRefused({ cause: error })
+    case "22P05": // untranslatable_character
+      return new InvalidInput({ detail: "it has characters that the encoding of the database can't store" })
+    default:
+      return undefined
+  }
+}
+
 /** SQLite's extended result code, and Postgres's error code, for a row that refers to none. */
 const isForeignKey = (error: SqlError): boolean => {
   const cause = error.reason.cause
@@ -312,7 +330,7 @@ export const reasonFromSqlError = (error: SqlError): MemoryErrorReason => {
         ? new InvalidInput({ detail: "it refers to a project or session that does not exist" })
         : new Unexpected({ cause: error })
     default:
-      return reasonFromSqliteCode(error)
+      return reasonFromPostgresCode(error) ?? reasonFromSqliteCode(error)
   }
 }
 

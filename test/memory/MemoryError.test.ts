@@ -36,6 +36,30 @@ describe("MemoryError", () => {
     assert.notInclude(error.message, "hunter2")
   })
 
+  it("says which privilege is missing from which password, and why a database could not be opened", () => {
+    const said = (reason: SqlError.SqlErrorReason) => MemoryError.reasonFromSqlError(sql(reason)).message
+    assert.include(said(new SqlError.AuthenticationError(props)), "the password")
+    assert.notInclude(said(new SqlError.AuthorizationError(props)), "password")
+    assert.include(said(new SqlError.AuthorizationError(props)), "privilege")
+    const system = Object.assign(new Error("unable to open\u0007\n the file"), { code: "ERR_SQLITE_ERROR" })
+    assert.include(
+      said(new SqlError.ConnectionError({ ...props, message: "no connection", cause: system })),
+      "no connection: unable to open the file"
+    )
+  })
+
+  it.each([
+    ["25006", "StorageRefused"],
+    ["53100", "StorageRefused"],
+    ["22P05", "InvalidInput"],
+    ["42P01", "Unexpected"]
+  ])("gives Postgres's %s the reason %s", (code, tag) => {
+    const cause = Object.assign(new Error("hunter2"), { code })
+    const reason = MemoryError.reasonFromSqlError(sql(new SqlError.UnknownError({ ...props, cause })))
+    assert.strictEqual(reason._tag, tag)
+    assert.notInclude(reason.message, "hunter2")
+  })
+
   it.effect("is branched on by reason", () =>
     Effect.gen(function* () {
       const failing: Effect.Effect<string, MemoryError.MemoryError> = Effect.fail(
