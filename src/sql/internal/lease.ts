@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import { Claim, type Claimed } from "./claim.ts"
 import * as Holder from "./holder.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
-import { isConnectionLoss } from "./poolError.ts"
+import { errorCode, isConnectionLoss } from "./poolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import type { Ticket } from "./ticket.ts"
 import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
@@ -106,7 +106,7 @@ export class Lease extends StatementConnection {
   /**
    * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
    * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
-   * cancel.
+   * cancel. A transaction that has failed can't let go of a savepoint, and needs not: its COMMIT fails.
    */
   private unwind<A>(
     effects: number,
@@ -119,7 +119,7 @@ export class Lease extends StatementConnection {
     })
     return run.pipe(
       Effect.catchIf(
-        () => !this.isAlive,
+        (error) => !this.isAlive || errorCode(error) === "25P02",
         () => Effect.succeed([] as A)
       )
     )
