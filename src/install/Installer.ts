@@ -333,7 +333,7 @@ const count = (wires: ReadonlyArray<Found>, event: string): number =>
   wires.filter((wire) => wire.event === event).length
 
 const isAsWanted = (wiring: Wiring.Wiring, { event, handler }: Found): boolean =>
-  wiring.some((wire) => wire.event === event && JSON.stringify(wire.handler) === JSON.stringify(handler))
+  wiring.some((wire) => wire.event === event && Wiring.isSame(handler, wire.handler))
 
 /**
  * Looks at what is installed in a settings file, beside what would be. Fails as `planInstall` does.

@@ -91,6 +91,22 @@ export const installedBy = (handler: unknown): string | undefined => {
   return undefined
 }
 
+const inOrder = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(inOrder)
+  if (typeof value !== "object" || value === null) return typeof value === "bigint" ? Number(value) : value
+  const members = Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1))
+  return Object.fromEntries(members.map(([name, member]) => [name, inOrder(member)]))
+}
+
+/**
+ * Whether two handlers do the same, in whichever order another program has left their members.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isSame = (left: unknown, right: Handler): boolean =>
+  JSON.stringify(inOrder(left)) === JSON.stringify(inOrder(right))
+
 /**
  * Whether the text of settings mentions a handler of ours, whatever its format.
  *

@@ -145,8 +145,9 @@ describe("hooks in TOML", () => {
 
   it.each([
     ["a = 1\nb = \n", "it is not valid TOML (line 2,"],
-    ["hooks = { Stop = [] }\n", "the hooks are written as values; write them as tables, [[hooks.Stop]] (line 1"],
-    ["[hooks]\nStop = []\n", "write them as tables, [[hooks.Stop]] (line 2"]
+    ["hooks = 1\n", "the hooks are written in another way; write them as tables, [[hooks.Stop]] (line 1"],
+    ["[hooks]\nStop = 1\n", "write them as tables, [[hooks.Stop]] (line 1"],
+    ["a = 1\n[hooks.Stop]\ntimeout = 10\n", "write them as tables, [[hooks.Stop]] (line 2"]
   ])("refuse %j", (text, where) => assert.include(problem(text), where))
 
   it("are looked for by their events, not by what the agent keeps beside them", () => {

@@ -130,8 +130,7 @@ const entry = (handler: Wiring.Handler, format: Format): unknown =>
 const listFor = (handlers: ReadonlyArray<Wiring.Handler>, format: Format): ReadonlyArray<unknown> =>
   handlers.map((handler) => entry(handler, format))
 
-const isSame = (value: Jsonc.Node, handler: Wiring.Handler): boolean =>
-  JSON.stringify(Jsonc.valueOf(value)) === JSON.stringify(handler)
+const isSame = (value: Jsonc.Node, handler: Wiring.Handler): boolean => Wiring.isSame(Jsonc.valueOf(value), handler)
 
 /** Ours that have no place in the wiring any more. */
 const excess = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) =>

@@ -1,6 +1,7 @@
 /**
  * The hooks in a TOML settings file: a table for each group, and one for each handler in it. Ours are tables of their own
- * at the end of the file, so that nothing that is there has to change.
+ * at the end of the file, so that nothing that is there has to change; where an event has its groups in a value, ours join
+ * them there, and are found there when another program has written the file anew.
  */
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
@@ -8,6 +9,7 @@ import * as Wiring from "../Wiring.ts"
 import { apply, type Edit } from "./edit.ts"
 import type { Change, HookText } from "./hookText.ts"
 import * as Problem from "./problem.ts"
+import * as TomlInline from "./tomlInline.ts"
 import { type Table, tables } from "./tomlScan.ts"
 
 type Settings = Readonly<Record<string, unknown>>
@@ -61,31 +63,19 @@ const oursIn = (text: string): ReadonlyArray<Ours> => {
   })
 }
 
-/** Hooks that are written as values, into which no table can be put. */
+/** Hooks that are written in a way in which no others can be put beside them. */
 const misshapen = (text: string, settings: Settings, wiring: Wiring.Wiring): Problem.Problem | undefined => {
   const hooks = settings["hooks"]
   if (hooks === undefined) return undefined
-  const names = new Set(tables(text).map(({ name }) => name))
-  const isInline = ![...names].some((name) => name === "hooks" || name.startsWith("hooks."))
-  const inline = wiring.find(
-    ({ event }) => isInline || (isRecord(hooks) && hooks[event] !== undefined && !names.has(groupName(event)))
-  )
-  if (inline === undefined) return undefined
-  const at = Math.max(text.search(new RegExp(`^[ \\t]*(?:hooks|${inline.event})\\b`, "m")), 0)
-  return Problem.at(text, at, "the hooks are written as values; write them as tables, [[hooks.Stop]]")
-}
-
-const print = (value: Wiring.Json): string => {
-  if (Array.isArray(value)) return `[${value.map(print).join(", ")}]`
-  if (typeof value !== "object" || value === null) return JSON.stringify(value)
-  return `{ ${Object.entries(value)
-    .map(([name, member]) => `${JSON.stringify(name)} = ${print(member)}`)
-    .join(", ")} }`
+  const wrong = wiring.find(({ event }) => !isRecord(hooks) || !Array.isArray(hooks[event] ?? []))
+  if (wrong === undefined) return undefined
+  const at = Math.max(text.search(new RegExp(`^[ \\t]*\\[*(?:hooks|${wrong.event})\\b`, "m")), 0)
+  return Problem.at(text, at, "the hooks are written in another way; write them as tables, [[hooks.Stop]]")
 }
 
 const lines = (handler: Wiring.Handler, eol: string): string =>
   Object.entries(handler)
-    .map(([name, value]) => `${name} = ${print(value)}${eol}`)
+    .map(([name, value]) => `${name} = ${TomlInline.print(value)}${eol}`)
     .join("")
 
 const tablesOf = (event: string, handler: Wiring.Handler, eol: string): string =>
@@ -100,58 +90,96 @@ const removal = (text: string, { group, table }: Ours): Edit => {
   return { offset: start, length: table.end - start, text: "" }
 }
 
-const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>): Change => ({
+const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept: ReadonlyArray<string>): Change => ({
   text: steps.reduce(apply, before),
   steps: steps.filter((edits) => edits.length > 0),
-  kept: []
+  kept
 })
 
+/** A handler of ours, in a table of its own or in a value. */
+interface Place {
+  readonly event: string
+  readonly handler: Wiring.Handler
+  readonly replace: (handler: Wiring.Handler) => Edit
+  readonly table: Ours | undefined
+  readonly inline: TomlInline.Ours | undefined
+}
+
+const placesIn = (text: string, eol: string): ReadonlyArray<Place> => [
+  ...oursIn(text).map((one) => ({
+    event: one.event,
+    handler: one.handler,
+    replace: (handler: Wiring.Handler) => ({
+      offset: one.table.body,
+      length: one.table.end - one.table.body,
+      text: lines(handler, eol)
+    }),
+    table: one,
+    inline: undefined
+  })),
+  ...TomlInline.oursIn(text).map((one) => ({
+    event: one.event,
+    handler: one.handler,
+    replace: (handler: Wiring.Handler) => TomlInline.replacement(one, handler),
+    table: undefined,
+    inline: one
+  }))
+]
+
 interface Sorted {
-  readonly excess: ReadonlyArray<Ours>
-  readonly stale: ReadonlyArray<readonly [Ours, Wiring.Handler]>
+  readonly excess: ReadonlyArray<Place>
+  readonly stale: ReadonlyArray<readonly [Place, Wiring.Handler]>
   readonly missing: Wiring.Wiring
 }
 
 /** What is there beside what is wanted. */
-const sort = (ours: ReadonlyArray<Ours>, wiring: Wiring.Wiring): Sorted => {
+const sort = (ours: ReadonlyArray<Place>, wiring: Wiring.Wiring): Sorted => {
   const left = [...ours]
-  const stale: Array<readonly [Ours, Wiring.Handler]> = []
+  const stale: Array<readonly [Place, Wiring.Handler]> = []
   const missing = wiring.filter(({ event, handler }) => {
     const index = left.findIndex((one) => one.event === event)
     if (index < 0) return true
     const [found] = left.splice(index, 1)
-    if (found !== undefined && JSON.stringify(found.handler) !== JSON.stringify(handler)) stale.push([found, handler])
+    if (found !== undefined && !Wiring.isSame(found.handler, handler)) stale.push([found, handler])
     return false
   })
   return { excess: left, stale, missing }
 }
 
-const install = (text: string, wiring: Wiring.Wiring) =>
+const removals = (text: string, places: ReadonlyArray<Place>, kept: ReadonlyArray<string>): ReadonlyArray<Edit> => [
+  ...places.flatMap(({ table }) => (table === undefined ? [] : [removal(text, table)])),
+  ...TomlInline.removals(
+    text,
+    places.flatMap(({ inline }) => inline ?? []),
+    new Set(kept)
+  )
+]
+
+/** Ours at the end of a file, in tables of their own. */
+const appended = (text: string, missing: Wiring.Wiring, eol: string): ReadonlyArray<Edit> => {
+  if (missing.length === 0) return []
+  const added = missing.map(({ event, handler }) => tablesOf(event, handler, eol)).join(eol)
+  const isEmpty = text.replace("\uFEFF", "") === ""
+  const gap = isEmpty ? "" : text.endsWith("\n") ? eol : eol + eol
+  return [{ offset: text.length, length: 0, text: gap + added }]
+}
+
+const install = (text: string, wiring: Wiring.Wiring, known: ReadonlyArray<string> | undefined) =>
   Result.flatMap(parse(text), (settings) => {
     const problem = misshapen(text, settings, wiring)
     if (problem !== undefined) return Result.fail(problem)
     const eol = text.includes("\r\n") ? "\r\n" : "\n"
-    const { excess, missing, stale } = sort(oursIn(text), wiring)
-    const added = missing.map(({ event, handler }) => tablesOf(event, handler, eol)).join(eol)
-    const isEmpty = text.replace("\uFEFF", "") === ""
-    const gap = isEmpty ? "" : text.endsWith("\n") ? eol : eol + eol
-    return Result.succeed(
-      change(text, [
-        [
-          ...excess.map((one) => removal(text, one)),
-          ...stale.map(([{ table }, handler]) => ({
-            offset: table.body,
-            length: table.end - table.body,
-            text: lines(handler, eol)
-          })),
-          ...(missing.length === 0 ? [] : [{ offset: text.length, length: 0, text: gap + added }])
-        ]
-      ])
-    )
+    const ours = placesIn(text, eol)
+    const kept = known ?? (ours.length === 0 ? TomlInline.eventsIn(text) : [])
+    const { excess, missing, stale } = sort(ours, wiring)
+    const first = [...removals(text, excess, kept), ...stale.map(([place, handler]) => place.replace(handler))]
+    const without = apply(text, first)
+    const { edits, rest } = TomlInline.additions(without, missing, eol)
+    return Result.succeed(change(text, [first, [...edits, ...appended(without, rest, eol)]], kept))
   })
 
-const uninstall = (text: string) =>
-  Result.map(parse(text), () => change(text, [oursIn(text).map((one) => removal(text, one))]))
+const uninstall = (text: string, kept: ReadonlyArray<string>) =>
+  Result.map(parse(text), () => change(text, [removals(text, placesIn(text, "\n"), kept)], kept))
 
 /** Whether a file has handlers of events, whosever they are. */
 const hasHooks = (text: string): boolean =>
@@ -164,7 +192,8 @@ const hasHooks = (text: string): boolean =>
 export const hooks: HookText = {
   install,
   uninstall,
-  found: (text) => Result.map(parse(text), () => oursIn(text).map(({ event, handler }) => ({ event, handler }))),
+  found: (text) =>
+    Result.map(parse(text), () => placesIn(text, "\n").map(({ event, handler }) => ({ event, handler }))),
   value: (text) => Result.map(parse(text), (value) => ({ value, comments: text.includes("#") })),
   hasHooks,
   isBlank: (text) => text.trim() === ""

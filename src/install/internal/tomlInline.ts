@@ -1,0 +1,197 @@
+/**
+ * Hooks that stand in values of TOML: `Stop = [{ hooks = [{ ... }] }]` in a table `hooks`, the same behind a dotted key, all
+ * of them in one inline table, or the handlers of a group of its own table.
+ */
+import * as Result from "effect/Result"
+import * as Toml from "effect/encoding/Toml"
+import * as Wiring from "../Wiring.ts"
+import type { Edit } from "./edit.ts"
+import type * as Jsonc from "./jsonc.ts"
+import * as JsoncEdit from "./jsoncEdit.ts"
+import { tables } from "./tomlScan.ts"
+import * as TomlValues from "./tomlValues.ts"
+
+/** The groups of one event, or the handlers of one group, and what they stand in. */
+interface Event {
+  readonly event: string
+  readonly list: Jsonc.Container
+  /** The handlers themselves where the list has them, those of its groups else. */
+  readonly nesting: "groups" | "handlers"
+  readonly statement: TomlValues.Statement
+  /** The inline table of all events, and the member of this one, where there is such a table. */
+  readonly member: { readonly of: Jsonc.Container; readonly item: Jsonc.Item } | undefined
+}
+
+export interface Ours {
+  readonly event: string
+  readonly handler: Wiring.Handler
+  readonly item: Jsonc.Item
+}
+
+const bare = (name: string): string => (/^[\w-]+$/.test(name) ? name : JSON.stringify(name))
+
+/** A value as TOML has it in one line. */
+export const print = (value: Wiring.Json): string => {
+  if (Array.isArray(value)) return `[${value.map(print).join(", ")}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value).replaceAll("\u007f", "\\u007f")
+  const members = Object.entries(value).map(([name, member]) => `${bare(name)} = ${print(member)}`)
+  return `{ ${members.join(", ")} }`
+}
+
+const groupOf = (handler: Wiring.Handler): string => print({ hooks: [handler] })
+
+const isArray = (node: Jsonc.Node): node is Jsonc.Container => node.kind === "array"
+
+const eventsOf = (statements: ReadonlyArray<TomlValues.Statement>): ReadonlyArray<Event> =>
+  statements.flatMap((statement): ReadonlyArray<Event> => {
+    const { path, value } = statement
+    const [hooks, event, member, ...more] = path
+    if (hooks !== "hooks" || more.length > 0) return []
+    if (event === undefined) {
+      if (value.kind !== "object") return []
+      return value.items.flatMap((item) =>
+        isArray(item.value)
+          ? [{ event: item.key ?? "", list: item.value, nesting: "groups", statement, member: { of: value, item } }]
+          : []
+      )
+    }
+    if (!isArray(value)) return []
+    if (member === undefined) return [{ event, list: value, nesting: "groups", statement, member: undefined }]
+    return member === "hooks" ? [{ event, list: value, nesting: "handlers", statement, member: undefined }] : []
+  })
+
+const handlersIn = (group: Jsonc.Item): Jsonc.Container | undefined => {
+  if (group.value.kind !== "object") return undefined
+  const hooks = group.value.items.find(({ key }) => key === "hooks")?.value
+  return hooks !== undefined && isArray(hooks) ? hooks : undefined
+}
+
+const handlerOf = (text: string, { end, start }: Jsonc.Item): Wiring.Handler | undefined => {
+  const parsed = Result.getOrUndefined(Toml.parse(`x = ${text.slice(start, end)}`))?.["x"]
+  return Wiring.installedBy(parsed) === undefined ? undefined : (parsed as Wiring.Handler)
+}
+
+/** Our handlers in values. */
+export const oursIn = (text: string): ReadonlyArray<Ours> =>
+  eventsOf(TomlValues.statements(text).statements).flatMap(({ event, list, nesting }) => {
+    const items = nesting === "handlers" ? list.items : list.items.flatMap((group) => handlersIn(group)?.items ?? [])
+    return items.flatMap((item) => {
+      const handler = handlerOf(text, item)
+      return handler === undefined ? [] : [{ event, handler, item }]
+    })
+  })
+
+/** Stands for the inline table of all events beside the names of events. */
+const allEvents = "hooks"
+
+/** The names of the events that have their groups in values, and of an inline table that has the events. */
+export const eventsIn = (text: string): ReadonlyArray<string> => {
+  const { statements } = TomlValues.statements(text)
+  const isWhole = statements.some(({ path, value }) => path.join() === "hooks" && value.kind === "object")
+  return [...eventsOf(statements).map(({ event }) => event), ...(isWhole ? [allEvents] : [])]
+}
+
+export const replacement = ({ item: { end, start } }: Ours, handler: Wiring.Handler): Edit => ({
+  offset: start,
+  length: end - start,
+  text: print(handler)
+})
+
+/** Whether a group says nothing but what its handlers are called for. */
+const isBare = (group: Jsonc.Item): boolean =>
+  group.value.kind === "object" && group.value.items.every(({ key }) => key === "hooks" || key === "matcher")
+
+/** Takes handlers out, and the groups and events that are left empty, but those to be kept. */
+export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: ReadonlySet<string>): ReadonlyArray<Edit> => {
+  const { comments, statements } = TomlValues.statements(text)
+  const document: Jsonc.Document = { text, root: undefined, comments }
+  const doomed = new Set(ours.map(({ item }) => item.start))
+  const isDoomed = ({ start }: Jsonc.Item): boolean => doomed.has(start)
+  const edits: Array<Edit> = []
+  const take = (container: Jsonc.Container, items: ReadonlyArray<Jsonc.Item>): void => {
+    edits.push(...JsoncEdit.remove(document, container, new Set(items)))
+  }
+  const hasRemark = ({ end, start }: Jsonc.Container): boolean =>
+    comments.some((comment) => comment.start > start && comment.end < end)
+
+  const groupIsGone = (group: Jsonc.Item): boolean => {
+    const handlers = handlersIn(group)
+    const out = handlers?.items.filter(isDoomed) ?? []
+    if (handlers === undefined || out.length === 0) return false
+    if (out.length === handlers.items.length && isBare(group)) return true
+    take(handlers, out)
+    return false
+  }
+  const cutStatement = ({ end, start }: TomlValues.Statement): void => {
+    edits.push({ offset: start, length: end - start, text: "" })
+  }
+  /** A group of its own table, if it has nothing but these handlers. */
+  const cutTable = ({ start }: TomlValues.Statement): boolean => {
+    const table = tables(text).findLast(({ body }) => body <= start)
+    const own = statements.filter((one) => table !== undefined && one.start >= table.body && one.start < table.end)
+    if (table === undefined || own.some(({ path }) => !["hooks", "matcher"].includes(path.at(-1) ?? ""))) return false
+    edits.push({ offset: table.start, length: table.end - table.start, text: "" })
+    return true
+  }
+
+  const gone = new Map<Jsonc.Container, Array<Event>>()
+  for (const one of eventsOf(statements)) {
+    const { event, list, member, nesting, statement } = one
+    const out = list.items.filter(nesting === "groups" ? groupIsGone : isDoomed)
+    if (out.length === 0) continue
+    const isEmptied = out.length === list.items.length && !hasRemark(list) && !kept.has(event)
+    if (!isEmptied || (nesting === "handlers" && !cutTable(statement))) take(list, out)
+    else if (member !== undefined) gone.set(member.of, [...(gone.get(member.of) ?? []), one])
+    else if (nesting === "groups") cutStatement(statement)
+  }
+  for (const [all, events] of gone) {
+    if (events.length === all.items.length && !hasRemark(all) && !kept.has(allEvents)) cutStatement(events[0]!.statement)
+    else
+      take(
+        all,
+        events.flatMap(({ member }) => member?.item ?? [])
+      )
+  }
+  return edits
+}
+
+/** Puts items into an array or an inline table: behind the last one, where a comma may follow, or behind the bracket. */
+const added = ({ items, start }: Jsonc.Container, values: ReadonlyArray<string>): Edit => {
+  const last = items.at(-1)
+  const text = values.join(", ")
+  return last === undefined
+    ? { offset: start + 1, length: 0, text }
+    : { offset: last.end, length: 0, text: `, ${text}` }
+}
+
+/** Adds handlers where their events have values, and gives those that are to be added as tables. */
+export const additions = (
+  text: string,
+  wiring: Wiring.Wiring,
+  eol: string
+): { readonly edits: ReadonlyArray<Edit>; readonly rest: Wiring.Wiring } => {
+  const { statements } = TomlValues.statements(text)
+  const lists = new Map(
+    eventsOf(statements).flatMap(({ event, list, nesting }) => (nesting === "groups" ? [[event, list] as const] : []))
+  )
+  const whole = statements.find(({ path, value }) => path.join() === "hooks" && value.kind === "object")
+  const dotted = statements.findLast(({ path, tableDepth }) => path[0] === "hooks" && tableDepth === 0)
+  const rest: Array<Wiring.Wire> = []
+  const members: Array<string> = []
+  const edits: Array<Edit> = []
+  for (const [event, handlers] of Wiring.byEvent(wiring)) {
+    const list = lists.get(event)
+    if (list !== undefined) edits.push(added(list, handlers.map(groupOf)))
+    else if (whole !== undefined || dotted !== undefined)
+      members.push(`${event} = [${handlers.map(groupOf).join(", ")}]`)
+    else rest.push(...handlers.map((handler) => ({ event, handler })))
+  }
+  if (members.length > 0 && whole !== undefined) edits.push(added(whole.value as Jsonc.Container, members))
+  else if (members.length > 0 && dotted !== undefined) {
+    // A table that dotted keys define is extended by dotted keys.
+    const isLast = !text.slice(dotted.valueEnd, dotted.end).includes("\n")
+    const lines = members.map((member) => `hooks.${member}`).join(eol)
+    edits.push({ offset: dotted.end, length: 0, text: isLast ? `${eol}${lines}` : `${lines}${eol}` })
+  }
+  return { edits, rest }
+}

@@ -1,0 +1,167 @@
+/**
+ * The values of TOML that stand in arrays and inline tables, by their places in the text. As `tomlScan`, it reads texts that
+ * the parser has found valid.
+ */
+import type * as Jsonc from "./jsonc.ts"
+
+/** A key and its value, which stand in a table or before the first one. */
+export interface Statement {
+  /** The names of the table and those of the key. */
+  readonly path: ReadonlyArray<string>
+  /** How many of them are the table's. */
+  readonly tableDepth: number
+  /** Where its line begins. */
+  readonly start: number
+  /** Behind its value. */
+  readonly valueEnd: number
+  /** Behind its line. */
+  readonly end: number
+  readonly value: Jsonc.Node
+}
+
+const multiline = /"""(?:[^\\]|\\[^])*?"{3,5}|'''[^]*?'{3,5}/y
+const singleLine = /"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*'/y
+const bareKey = /[\w-]+/y
+const scalar = /[^,\]}#\r\n]+/y
+const comment = /#[^\r\n]*/y
+
+const unquoted = (word: string): string => {
+  if (word.startsWith("'")) return word.slice(1, -1)
+  if (!word.startsWith('"')) return word
+  try {
+    // TOML has an escape of eight digits, and one of the escape character, that JSON has not.
+    const escapes = word.replaceAll(/\\(\\|U([\da-fA-F]{8})|e|x([\da-fA-F]{2}))/g, (all, _, long, short) =>
+      long || short
+        ? JSON.stringify(String.fromCodePoint(Number.parseInt(long ?? short, 16))).slice(1, -1)
+        : all === "\\e"
+          ? "\\u001b"
+          : all
+    )
+    return JSON.parse(escapes)
+  } catch {
+    return word.slice(1, -1)
+  }
+}
+
+/** The parts of a key, dotted or not. */
+export const keyOf = (text: string): ReadonlyArray<string> => {
+  const parts: Array<string> = []
+  let at = 0
+  while (at < text.length) {
+    const word = matchAt(text, at, singleLine) ?? matchAt(text, at, bareKey)
+    if (word !== undefined) parts.push(unquoted(word))
+    at += word?.length ?? 1
+  }
+  return parts
+}
+
+const matchAt = (text: string, at: number, pattern: RegExp): string | undefined => {
+  pattern.lastIndex = at
+  return pattern.exec(text)?.[0]
+}
+
+class Reader {
+  readonly comments: Array<Jsonc.Comment> = []
+  at: number
+  private readonly text: string
+
+  constructor(text: string, at: number) {
+    this.text = text
+    this.at = at
+  }
+
+  /** Passes over blanks, ends of lines and comments. */
+  skip(): void {
+    for (;;) {
+      while (/[ \t\r\n]/.test(this.text[this.at] ?? "")) this.at += 1
+      const found = matchAt(this.text, this.at, comment)
+      if (found === undefined) return
+      this.comments.push({ start: this.at, end: this.at + found.length, line: true })
+      this.at += found.length
+    }
+  }
+
+  /** The key up to its `=`, behind which the value begins. */
+  key(): string {
+    const start = this.at
+    while (this.at < this.text.length && this.text[this.at] !== "=") {
+      this.at += matchAt(this.text, this.at, singleLine)?.length ?? 1
+    }
+    const key = this.text.slice(start, this.at)
+    this.at += 1
+    return key
+  }
+
+  value(): Jsonc.Node {
+    const char = this.text[this.at]
+    if (char === "[") return this.container("array", "]")
+    if (char === "{") return this.container("object", "}")
+    const start = this.at
+    const found =
+      matchAt(this.text, start, multiline) ?? matchAt(this.text, start, singleLine) ?? matchAt(this.text, start, scalar)
+    const end = start + (found?.trimEnd().length ?? 0)
+    // What is no value ends the reading; the parser would have refused it.
+    this.at = found === undefined ? this.text.length : end
+    return { kind: "scalar", start, end, value: null }
+  }
+
+  private container(kind: Jsonc.Container["kind"], close: string): Jsonc.Container {
+    const start = this.at
+    const items: Array<Jsonc.Item> = []
+    this.at += 1
+    this.skip()
+    while (this.at < this.text.length && this.text[this.at] !== close) {
+      const itemStart = this.at
+      const key = kind === "object" ? keyOf(this.key()).join(".") : undefined
+      this.skip()
+      const value = this.value()
+      this.skip()
+      const comma = this.text[this.at] === "," ? this.at : undefined
+      items.push({ key, start: itemStart, end: value.end, comma, value })
+      if (comma === undefined) break
+      this.at += 1
+      this.skip()
+    }
+    this.at += 1
+    return { kind, start, end: this.at, items }
+  }
+}
+
+const afterLine = (text: string, at: number): number => {
+  const end = text.indexOf("\n", at)
+  return end < 0 ? text.length : end + 1
+}
+
+const header = /[ \t]*\[\[?((?:[^\]"'\r\n#]|"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*')+)\]/y
+
+export interface Statements {
+  readonly statements: ReadonlyArray<Statement>
+  readonly comments: ReadonlyArray<Jsonc.Comment>
+}
+
+/** The statements in their order, and the comments inside of their values. */
+export const statements = (text: string): Statements => {
+  const found: Array<Statement> = []
+  const comments: Array<Jsonc.Comment> = []
+  let table: ReadonlyArray<string> = []
+  let at = text.startsWith("\uFEFF") ? 1 : 0
+  while (at < text.length) {
+    const start = at
+    const first = /\S/.exec(text.slice(start, afterLine(text, start)))?.[0]
+    header.lastIndex = start
+    const name = first === "[" ? header.exec(text)?.[1] : undefined
+    if (name !== undefined) table = keyOf(name)
+    if (first === undefined || first === "#" || first === "[") {
+      at = afterLine(text, start)
+      continue
+    }
+    const reader = new Reader(text, start)
+    const key = keyOf(reader.key())
+    while (/[ \t]/.test(text[reader.at] ?? "")) reader.at += 1
+    const value = reader.value()
+    at = afterLine(text, value.end)
+    comments.push(...reader.comments)
+    found.push({ path: [...table, ...key], tableDepth: table.length, start, valueEnd: value.end, end: at, value })
+  }
+  return { statements: found, comments }
+}
