@@ -12,6 +12,7 @@ import { createRequire } from "node:module"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as esbuild from "esbuild"
+import { notices } from "./notices.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const dist = path.join(root, "dist")
@@ -37,7 +38,9 @@ const bundle = (entry, outfile, options) =>
     bundle: true,
     platform: "node",
     target: "node22.19",
+    // What has to be said of others is in a file of its own.
     legalComments: "none",
+    metafile: true,
     logLevel: "warning",
     ...options
   })
@@ -63,7 +66,7 @@ const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant)
 /** What a hook on the embedded database has no use for. */
 const ofServers = ["*/ConnectionPool.ts", "*/hookSpool.ts"]
 
-await Promise.all([
+const ofHooks = await Promise.all([
   hook("hook", "hook.cjs", ofServers),
   hook("hook", "hook-postgres.cjs"),
   hook("hookProfiled", "hook-profiled.cjs", ofServers),
@@ -72,10 +75,13 @@ await Promise.all([
 
 /** What runs those. */
 const define = { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
-await Promise.all([
+const ofCommands = await Promise.all([
   script("shim", "shim.cjs", { format: "cjs", define }),
   script("bin", "bin.js", { format: "esm", define }),
   script("main", "main.cjs", { format: "cjs", define })
 ])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)
+
+const metafiles = [...ofHooks, ...ofCommands].map(({ metafile }) => metafile)
+fs.writeFileSync(path.join(dist, "THIRD_PARTY_NOTICES.txt"), notices(root, metafiles))

@@ -145,7 +145,8 @@ export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: Readonly
     else if (nesting === "groups") cutStatement(statement)
   }
   for (const [all, events] of gone) {
-    if (events.length === all.items.length && !hasRemark(all) && !kept.has(allEvents)) cutStatement(events[0]!.statement)
+    if (events.length === all.items.length && !hasRemark(all) && !kept.has(allEvents))
+      cutStatement(events[0]!.statement)
     else
       take(
         all,
