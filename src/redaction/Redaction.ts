@@ -1,0 +1,115 @@
+/**
+ * Takes secrets out of text before it is stored.
+ *
+ * What has the shape of a secret, or stands where one does, is replaced by `[redacted]`: keys and tokens of services,
+ * private keys, values whose name, flag, header, address, file or sentence says that they are secret. A shape can't tell
+ * every secret from what looks like one, so a secret may be missed and harmless text taken out. Every detector runs in
+ * time proportional to the text.
+ *
+ * @since 0.1.0
+ */
+import type * as Brand from "effect/Brand"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import { fnv1a } from "../internal/fnv1a.ts"
+import { preview } from "../internal/text.ts"
+import { secretsOf, type Span } from "./internal/detectors.ts"
+
+/**
+ * What stands in the place of a secret.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const placeholder = "[redacted]"
+
+/**
+ * Text that went through the redactor. Only this module makes it, so what takes it never stores a secret by mistake.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RedactedText = string & Brand.Brand<"athena-hooks/redaction/RedactedText">
+
+const branded = Schema.declare((input): input is RedactedText => typeof input === "string")
+
+/**
+ * Text that went through the redactor. Decoding redacts, so what an older version wrote is redacted when it is read, and
+ * text that is redacted stays as it is.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RedactedText: Schema.decodeTo<typeof branded, Schema.String> = Schema.String.pipe(
+  Schema.decodeTo(branded, {
+    decode: SchemaGetter.transform((text: string) => redact(text)),
+    encode: SchemaGetter.transform((text: RedactedText): string => text)
+  })
+)
+
+const replaced = (text: string, spans: ReadonlyArray<Span>, to: number, stand: (secret: string) => string): string => {
+  let clean = ""
+  let at = 0
+  for (const { end, start } of spans) {
+    if (start >= to) break
+    clean += text.slice(at, start) + stand(text.slice(start, end))
+    at = end
+  }
+  return at >= to ? clean : clean + text.slice(at, to)
+}
+
+const plain = () => placeholder
+
+/**
+ * Replaces every secret by `placeholder`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as Redaction from "athena-hooks/redaction/Redaction"
+ *
+ * Redaction.redact("psql postgres://app:hunter2@db/shop")
+ * // "psql postgres://app:[redacted]@db/shop"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const redact = (text: string): RedactedText => {
+  const spans = secretsOf(text)
+  return (spans.length === 0 ? text : replaced(text, spans, text.length, plain)) as RedactedText
+}
+
+/**
+ * As `redact`, for text that tells things apart, such as a path or an id: what stands in the place of a secret has a
+ * 64-bit digest of it, so that two names which differ in a secret only stay two.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const redactName = (text: string): RedactedText => {
+  const spans = secretsOf(text)
+  const digested = (secret: string) => `[redacted-${fnv1a(secret)}${fnv1a(`-${secret}`)}]`
+  return (spans.length === 0 ? text : replaced(text, spans, text.length, digested)) as RedactedText
+}
+
+/** How much of a text is looked at where less of it is wanted, and how much of that shows whether a secret begins. */
+const window = 8_000
+const reach = 1_024
+
+/**
+ * The first `length` UTF-16 units at most of the text without its secrets and without white space around it, ending in
+ * `…` where something was left out. A secret that the cut would fall into is replaced as a whole, and of a text that was
+ * cut before, at 8,000 units or more, the last 1,024 are left out, where half a secret no longer looks like one.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const excerpt = (text: string, length: number): RedactedText => {
+  const from = text.trimStart()
+  const size = Math.max(window, length + 2 * reach)
+  const looked = from.slice(0, size)
+  const isWhole = looked.length < window || (from.length <= length && from.length === looked.length && from.length < window)
+  const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
+  return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
+}

@@ -1,0 +1,69 @@
+/**
+ * Whether a value is a secret, or what stands in the place of one: code, a placeholder, a word of a sentence.
+ */
+
+/** Words of which an identifier or a sentence consists, as `tokenIndex` or `v2-beta` does, are at most this short. */
+const segment = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g
+
+/** A run of consonants as no word has it. */
+const unspeakable = /[bcdfghjklmnpqrstvwxz]{6}/i
+
+const isWord = (part: string): boolean => {
+  const segments = part.match(segment)?.length ?? 1
+  return part.length / segments >= 3 && !unspeakable.test(part) && !/\d{5}/.test(part) && !/[a-zA-Z]\d+[a-zA-Z]/.test(part)
+}
+
+/** Whether a text was made by a machine: not out of words, as names and sentences are. */
+export const isRandom = (text: string): boolean => {
+  let random = 0
+  for (const part of text.slice(0, 200).split(/[^A-Za-z0-9]+/)) if (part !== "" && !isWord(part)) random += part.length
+  return random >= 6
+}
+
+/** Hashes and ids, which look random and are no secret by themselves. */
+const publicId =
+  /^(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|sha(?:1|256|384|512)-[\w+/=]+|sha256:[0-9a-f]{64})$/i
+
+export const isPublicId = (text: string): boolean => publicId.test(text)
+
+const placeholder =
+  /^(?:null|nil|none|true|false|yes|no|on|off|undefined|unset|empty|default|string|number|boolean|bool|any|unknown|never|void|object|bytes|text|varchar|char|str|int|\*+|x+|\.+|-+|_+|\?+)$|^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[A-Za-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretKeyRef.*|file:.*)$|(?:^|[<_ ])your[-_ ]|_here$|-here$|example|placeholder|change[-_]?(?:me|it|this)|replace[-_]?(?:me|with|this)|insert[-_]|dummy|redacted|\*{4}|x{5}|\.{3}|…|to[-_]?do\b/i
+
+export const isPlaceholder = (value: string): boolean => placeholder.test(value)
+
+/** A call, a member, an element, a type, a path: what stands for a value and is none. */
+const code =
+  /^[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][\w$]*)+[!?]?(?:[([{<].*)?$|^[A-Za-z_$][\w$]*[([<{`].*$|^(?:new|await|yield|not|typeof|function|async|lambda)$|^[([{&*!].*$|^(?:\.{0,2}|~)\/[\w./ -]*$|^[A-Za-z]:\\|^https?:\/\/[^@]*$|=>|^\w+\($/
+
+const member = /^[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][\w$]*)+$/
+
+export const isCode = (value: string): boolean => code.test(value) && !(member.test(value) && isRandom(value))
+
+/** What an identifier for a secret is called, and not the secret. */
+const secretWord =
+  /pass(?:word|wd|phrase|code)?|pwd|secret|token|key|credential|auth|cookie|session|jwt|hash|value|param|input|field|config|option|env|user|string|data|text|result|response|request|header|body|name|buffer|bytes|random|generate|current|previous|next/i
+
+export const isIdentifier = (value: string): boolean =>
+  /^[A-Za-z_$][\w$-]*$/.test(value) && secretWord.test(value) && !isRandom(value)
+
+/** Words by which a sentence goes on. */
+const sentence =
+  /(?:^|[\s"'(])(?:a|an|and|are|at|as|be|been|but|by|can|can't|cannot|do|does|enter|for|from|has|have|if|in|incorrect|invalid|is|it|its|least|may|missing|more|must|needs?|new|no|not|of|on|only|or|optional|please|required|see|set|should|so|than|that|the|their|then|there|this|to|too|used|using|was|when|where|which|will|with|without|wrong|you|your)(?=[\s"'.,;:!?)]|$)/i
+
+export const isSentence = (value: string): boolean => /\s/.test(value.trim()) && sentence.test(value)
+
+/** A word that goes on a sentence by itself, as in `password: must have` or `the token is needed`. */
+export const isSentenceWord = (value: string): boolean => sentence.test(value) || commonWord.test(value)
+
+const commonWord =
+  /^(?:above|again|all|already|always|any|below|changed|checked|correct|encrypted|expired|expires|file|forgotten|generated|good|handling|hashed|here|hidden|just|kept|leaked|length|limited|lost|management|manager|mandatory|masked|never|now|null|old|parsing|policy|protected|protection|read|rejected|removed|reset|revoked|rotated|rotation|safe|same|sent|shown|strong|stored|strength|stale|supported|taken|unused|updated|valid|validation|visible|weak|what|written|kein|nicht|falsch|abgelaufen|ist|wird|est|pas|incorrecta|es|non|errata)$/i
+
+export const hasDigit = (value: string): boolean => /\d/.test(value)
+
+const hasSymbol = (value: string): boolean => /[^\w\s.,:;'"()[\]{}/\\-]/.test(value)
+
+/** Whether a text that is not only words could be a password that a person chose. */
+export const isMixed = (value: string): boolean =>
+  (hasDigit(value) && !/^\d{1,4}$/.test(value) && !/^\d+(?:\.\d+)*(?:px|em|rem|ms|s|m|h|d|kb|mb|gb|%)?$/i.test(value)) ||
+  hasSymbol(value) ||
+  isRandom(value)
