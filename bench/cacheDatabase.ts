@@ -12,6 +12,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as CacheStore from "../src/cache/CacheStore.ts"
 import * as QueryCache from "../src/cache/QueryCache.ts"
 import * as MemoryBridge from "../src/memory/MemoryBridge.ts"
+import * as MemoryEvent from "../src/memory/MemoryEvent.ts"
+import * as Project from "../src/memory/Project.ts"
 import * as MemorySchema from "../src/memory/MemorySchema.ts"
 import * as Dependency from "../src/query/Dependency.ts"
 import * as Query from "../src/query/Query.ts"
@@ -110,13 +112,15 @@ const memories = async function* (
   const memory = Context.get(context, MemoryBridge.MemoryBridge)
   const cache = Context.get(context, QueryCache.QueryCache)
   const run = Effect.runPromise
-  const { id } = await run(memory.ensureProject({ path: "/bench/shop", name: "shop" }))
-  const events = Array.from({ length: 1_000 }, (_, n) => ({
-    projectId: id,
-    sessionId: `s-${n % 20}`,
-    type: "user_question",
-    content: `Question ${n} of many`
-  }))
+  const { id } = await run(memory.ensureProject(Project.make({ path: "/bench/shop", name: "shop" })))
+  const events = Array.from({ length: 1_000 }, (_, n) =>
+    MemoryEvent.make({
+      projectId: id,
+      sessionId: `s-${n % 20}`,
+      type: "user_question",
+      content: `Question ${n} of many`
+    })
+  )
   await run(memory.recordEvents(events))
   const perRead = (count: number, before: Effect.Effect<void>) => async () => {
     let time = 0

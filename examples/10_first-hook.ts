@@ -12,6 +12,7 @@ import { Cause, Console, Effect, Layer, Schema, Stdio, Stream } from "effect"
 import * as ContextText from "athena-hooks/hooks/ContextText"
 import * as Repository from "athena-hooks/hooks/Repository"
 import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+import * as Project from "athena-hooks/memory/Project"
 import * as Database from "athena-hooks/sql/Database"
 
 const Event = Schema.fromJsonString(Schema.Struct({ session_id: Schema.String, cwd: Schema.String }))
@@ -22,7 +23,7 @@ const hook = Effect.gen(function* () {
 
   const memory = yield* MemoryBridge.MemoryBridge
   const repository = yield* Repository.find(event.cwd)
-  const project = yield* memory.ensureProject(repository.project)
+  const project = yield* memory.ensureProject(Project.make(repository.project))
   const goals = yield* memory.getActiveGoals(project.id)
   const deploys = yield* memory.searchMemories(project.id, "deploy", { limit: 3 })
 

@@ -8,7 +8,9 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Context, Effect, Layer, Ref, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+import * as MemoryEvent from "athena-hooks/memory/MemoryEvent"
 import * as MemorySchema from "athena-hooks/memory/MemorySchema"
+import * as Project from "athena-hooks/memory/Project"
 import * as Dependency from "athena-hooks/query/Dependency"
 import * as Mutation from "athena-hooks/query/Mutation"
 import * as Query from "athena-hooks/query/Query"
@@ -88,8 +90,10 @@ const program = Effect.gen(function* () {
   yield* Console.log(yield* executor.query(ordersOf, { shop: 1 }))
 
   const memory = yield* MemoryBridge.MemoryBridge
-  const project = yield* memory.ensureProject({ path: "/repos/shop", name: "shop" })
-  yield* memory.recordEvent({ projectId: project.id, sessionId: "s1", type: "note", content: "Tea sells best." })
+  const project = yield* memory.ensureProject(Project.make({ path: "/repos/shop", name: "shop" }))
+  yield* memory.recordEvent(
+    MemoryEvent.make({ projectId: project.id, sessionId: "s1", type: "note", content: "Tea sells best." })
+  )
   const found = yield* memory.searchMemories(project.id, "tea")
   yield* Console.log(found.results.map((result) => result.content))
 

@@ -9,6 +9,7 @@ import * as Path from "effect/Path"
 import * as Repository from "../hooks/Repository.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
+import { make as makeProject } from "../memory/Project.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
@@ -53,7 +54,7 @@ const currentPlace = Effect.flatMap(workingFolder, Repository.find)
 export const currentProject = Effect.gen(function* () {
   const memory = yield* MemoryBridge.MemoryBridge
   const repository = yield* currentPlace
-  const project = yield* memory.ensureProject(repository.project)
+  const project = yield* memory.ensureProject(makeProject(repository.project))
   return { ...project, worktreePath: repository.worktreePath }
 })
 

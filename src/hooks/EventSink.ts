@@ -8,16 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { MemoryEvent } from "../memory/MemoryEvent.ts"
-import type { Place } from "../memory/MemoryRecorder.ts"
-
-/**
- * An event as a hook knows it without asking the memory: where it happened, and not yet in which project.
- *
- * @category models
- * @since 0.1.0
- */
-export type PlacedEvent = Omit<MemoryEvent, "projectId"> & { readonly place: Place }
+import type { PlacedEvent } from "../memory/MemoryRecorder.ts"
 
 /**
  * Keeps events until the database takes them.

@@ -11,15 +11,16 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
-import { preview } from "../internal/text.ts"
 import * as CompactionSummary from "../memory/CompactionSummary.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
 import { stamp } from "../memory/internal/stamp.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import type { MemoryError } from "../memory/MemoryError.ts"
-import { maxContentLength, type MemoryEvent } from "../memory/MemoryEvent.ts"
+import * as MemoryEvent from "../memory/MemoryEvent.ts"
+import * as MemoryRecorder from "../memory/MemoryRecorder.ts"
 import * as Relevance from "../memory/Relevance.ts"
-import type { Session } from "../memory/Session.ts"
+import * as Redaction from "../redaction/Redaction.ts"
+import { make as makeSession, type Session } from "../memory/Session.ts"
 import * as ContextText from "./ContextText.ts"
 import { EventSink } from "./EventSink.ts"
 import type {
@@ -37,7 +38,6 @@ import * as HookOutput from "./HookOutput.ts"
 import { agentContext } from "./internal/agentContext.ts"
 import * as EventKey from "./internal/eventKey.ts"
 import * as PromptOrigin from "./PromptOrigin.ts"
-import * as Redaction from "./Redaction.ts"
 import * as Repository from "./Repository.ts"
 
 /**
@@ -116,30 +116,16 @@ const storedLength = 2_000
 const subjectLength = 500
 const errorLength = 1_000
 
-/** How much of a text is looked at. */
-const readLength = 8_000
-
-/** The longest secret that is recognised only by how it ends. */
-const margin = 512
-
 /** The session of an event; its project is that of the first event. */
 const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session, HookError, Requirements> =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
     const known = yield* memory.getSession(event.sessionId)
     if (Option.isSome(known)) return known.value
-    return yield* memory.openSession({ id: event.sessionId, ...(yield* placeOf(event, options)) })
+    return yield* memory.openSession(makeSession({ id: event.sessionId, ...(yield* placeOf(event, options)) }))
   })
 
-/**
- * Cleans first and cuts then: half a key would no longer look like one. A text that is longer than what is looked at may
- * end in such a half, so its end is left out.
- */
-const storedText = (text: string, length: number = storedLength): string => {
-  const read = Math.max(readLength, length + margin)
-  const clean = Redaction.redact(text.slice(0, read).trim())
-  return preview(text.length > read ? clean.slice(0, -margin) : clean, length)
-}
+const storedText = (text: string, length: number = storedLength): string => Redaction.excerpt(text, length)
 
 const common = (event: HookEvent, current: Session) => ({
   projectId: current.project.id,
@@ -148,11 +134,13 @@ const common = (event: HookEvent, current: Session) => ({
   worktreePath: current.worktreePath
 })
 
-const record = (event: MemoryEvent): Effect.Effect<void, MemoryError, MemoryBridge> =>
-  event.content === "" ? Effect.void : MemoryBridge.use((memory) => Effect.asVoid(memory.recordEvent(event)))
+const record = (event: MemoryEvent.Input): Effect.Effect<void, MemoryError, MemoryBridge> =>
+  event.content === ""
+    ? Effect.void
+    : MemoryBridge.use((memory) => Effect.asVoid(memory.recordEvent(MemoryEvent.make(event))))
 
 /** What an event is about; where it happened is known from the hook's own. */
-type Draft = Omit<MemoryEvent, "projectId" | "sessionId" | "cwd" | "worktreePath">
+type Draft = Omit<MemoryEvent.Input, "projectId" | "sessionId" | "cwd" | "worktreePath">
 
 /** Whether the events are kept on this host, where there is something that keeps them. */
 const isKept = (
@@ -167,7 +155,7 @@ const isKept = (
     return yield* sink.keep(
       drafts
         .filter(({ content }) => content !== "")
-        .map((draft) => ({ ...draft, sessionId: event.sessionId, cwd: event.cwd, place }))
+        .map((draft) => MemoryRecorder.placed({ ...draft, sessionId: event.sessionId, cwd: event.cwd, place }))
     )
   })
 
@@ -404,7 +392,7 @@ const toolUse = (event: ToolUse, options: HookOptions) =>
     if (yield* isKept(event, options, drafts)) return HookOutput.empty
     const memory = yield* MemoryBridge
     const current = yield* session(event, options)
-    yield* memory.recordEvents(drafts.map((draft) => ({ ...common(event, current), ...draft })))
+    yield* memory.recordEvents(drafts.map((draft) => MemoryEvent.make({ ...common(event, current), ...draft })))
     return HookOutput.empty
   })
 
@@ -427,7 +415,7 @@ const compaction = (event: Compaction, options: HookOptions) => {
     content:
       summary === undefined
         ? `context is compacted (${event.trigger.slice(0, 100)})`
-        : storedText(summary.text, maxContentLength),
+        : storedText(summary.text, MemoryEvent.maxContentLength),
     importance: summary === undefined ? 0.2 : 0.8
   })
 }

@@ -3,7 +3,8 @@
  */
 
 /** Replaces NUL characters and lone surrogates, which databases reject, with U+FFFD. */
-export const storable = (text: string): string => text.replaceAll("\u0000", "\uFFFD").toWellFormed()
+export const storable = <Text extends string>(text: Text): Text =>
+  text.replaceAll("\u0000", "\uFFFD").toWellFormed() as Text
 
 /** Truncates to `length` UTF-16 units, with a final `…`, never inside a character. */
 export const preview = (text: string, length: number): string =>

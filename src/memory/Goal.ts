@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { preview } from "../internal/text.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import { ProjectId } from "./Project.ts"
 
 /**
@@ -81,9 +83,9 @@ export type Goals = typeof Goals.Type
 export const NewGoal = Schema.Struct({
   projectId: ProjectId,
   /** 1 to 255 characters. */
-  title: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  title: Redaction.RedactedText.check(Schema.isBetweenLength(1, 255)),
   /** At most 4,096 characters. */
-  description: Schema.optional(Schema.String.check(Schema.isMaxLength(4096))),
+  description: Schema.optional(Redaction.RedactedText.check(Schema.isMaxLength(4096))),
   /** From 1 to 10; 5 when absent. */
   priority: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10 }))),
   /** `in_progress` when absent. */
@@ -97,3 +99,19 @@ export const NewGoal = Schema.Struct({
  * @since 0.1.0
  */
 export type NewGoal = typeof NewGoal.Type
+
+/** A placeholder may be longer than the secret that it stands for. */
+const within = (text: string, length: number): Redaction.RedactedText =>
+  text.length <= length ? (preview(Redaction.redact(text), length) as Redaction.RedactedText) : Redaction.redact(text)
+
+/**
+ * Makes a goal to add of plain values: every text goes through the redactor.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ description, title, ...rest }: Redaction.Unredacted<NewGoal>): NewGoal => ({
+  ...rest,
+  title: within(title, 255),
+  ...(description === undefined ? {} : { description: within(description, 4096) })
+})

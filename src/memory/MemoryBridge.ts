@@ -28,7 +28,8 @@ import * as ProjectQueries from "./queries/Projects.ts"
 import * as SearchQuery from "./queries/Search.ts"
 import * as SessionQueries from "./queries/Sessions.ts"
 import { storable } from "../internal/text.ts"
-import type { NewSession, Session } from "./Session.ts"
+import * as Redaction from "../redaction/Redaction.ts"
+import { idOf, type NewSession, type Session } from "./Session.ts"
 
 /**
  * Options of `getActiveMemories`.
@@ -150,12 +151,8 @@ export class MemoryBridge extends Context.Service<
   }
 >()("athena-hooks/memory/MemoryBridge") {}
 
-const storableLocation = (location: ProjectLocation): ProjectLocation => ({
-  path: storable(location.path),
-  name: storable(location.name)
-})
-
-const storableOrNull = (text: string | undefined): string | null => (text === undefined ? null : storable(text))
+const nameOrNull = (text: string | undefined): string | null =>
+  text === undefined ? null : Redaction.redactName(storable(text))
 
 const emptySearch: SearchResult = { found: 0, results: [] }
 
@@ -185,17 +182,16 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
     return MemoryBridge.of({
       getProjectByPath: (path) =>
         executor
-          .query(ProjectQueries.byPath, { path })
+          .query(ProjectQueries.byPath, { path: Redaction.redactName(storable(path), 850) })
           .pipe(Effect.map(Option.fromNullishOr), verb("getProjectByPath")),
-      ensureProject: (location) =>
-        executor.mutate(ProjectQueries.ensure, storableLocation(location)).pipe(verb("ensureProject")),
+      ensureProject: (location) => executor.mutate(ProjectQueries.ensure, location).pipe(verb("ensureProject")),
       getActiveMemories: (projectId, options) =>
         executor
           .query(ActiveMemoriesQuery.activeMemories, {
             projectId,
             limit: options?.limit ?? 7,
-            worktreePath: storableOrNull(options?.worktreePath),
-            exceptSession: storableOrNull(options?.exceptSession)
+            worktreePath: nameOrNull(options?.worktreePath),
+            exceptSession: nameOrNull(options?.exceptSession)
           })
           .pipe(verb("getActiveMemories")),
       getActiveGoals: (projectId, options) =>
@@ -215,7 +211,7 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
                 query: storable(query),
                 limit: options?.limit ?? 5,
                 fragments: options?.fragments ?? true,
-                exceptSession: storableOrNull(options?.exceptSession)
+                exceptSession: nameOrNull(options?.exceptSession)
               })
               .pipe(verb("searchMemories")),
       recordEvent: (event) => Effect.map(recordEvents("recordEvent", [event]), (recorded) => recorded[0]!),
@@ -247,26 +243,17 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
         ),
       getSession: (sessionId) =>
         executor
-          .query(SessionQueries.byId, { sessionId: storable(sessionId) })
+          .query(SessionQueries.byId, { sessionId: idOf(sessionId) })
           .pipe(Effect.map(Option.fromNullishOr), verb("getSession")),
-      openSession: (session) =>
-        executor
-          .mutate(SessionQueries.open, {
-            id: storable(session.id),
-            project: storableLocation(session.project),
-            worktreePath: storable(session.worktreePath)
-          })
-          .pipe(verb("openSession")),
+      openSession: (session) => executor.mutate(SessionQueries.open, session).pipe(verb("openSession")),
       getShown: (sessionId) =>
-        executor.query(SessionQueries.shown, { sessionId: storable(sessionId) }).pipe(verb("getShown")),
+        executor.query(SessionQueries.shown, { sessionId: idOf(sessionId) }).pipe(verb("getShown")),
       markShown: (sessionId, memoryIds) =>
-        executor
-          .mutate(SessionQueries.markShown, { sessionId: storable(sessionId), memoryIds })
-          .pipe(verb("markShown")),
+        executor.mutate(SessionQueries.markShown, { sessionId: idOf(sessionId), memoryIds }).pipe(verb("markShown")),
       forgetShown: (sessionId) =>
-        executor.mutate(SessionQueries.forgetShown, { sessionId: storable(sessionId) }).pipe(verb("forgetShown")),
+        executor.mutate(SessionQueries.forgetShown, { sessionId: idOf(sessionId) }).pipe(verb("forgetShown")),
       inheritShown: (sessionId) =>
-        executor.mutate(SessionQueries.inheritShown, { sessionId: storable(sessionId) }).pipe(verb("inheritShown"))
+        executor.mutate(SessionQueries.inheritShown, { sessionId: idOf(sessionId) }).pipe(verb("inheritShown"))
     })
   }
 )

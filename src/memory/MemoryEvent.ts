@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { preview } from "../internal/text.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import { MemoryId } from "./Memory.ts"
 import { IndexedPath, ProjectId } from "./Project.ts"
 
@@ -24,10 +26,10 @@ export const maxContentLength = 131_072
  */
 export const maxBatch = 1_000
 
-const Path = Schema.String.check(Schema.isMaxLength(4096))
+const Path = Redaction.RedactedText.check(Schema.isMaxLength(4096))
 const Ratio = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 
-const Key = Schema.String.check(Schema.isBetweenLength(1, 255))
+const Key = Redaction.RedactedText.check(Schema.isBetweenLength(1, 255))
 
 /**
  * A key under which the event may be stored already, by an earlier release or by another delivery.
@@ -42,7 +44,7 @@ export const EarlierKey = Schema.Struct({
    * How the content of the event that is stored under the key begins, at most 255 characters, where the key alone does
    * not tell the two apart. A row whose content begins otherwise is another event.
    */
-  beginsWith: Schema.optional(Schema.String.check(Schema.isMaxLength(255)))
+  beginsWith: Schema.optional(Redaction.RedactedText.check(Schema.isMaxLength(255)))
 })
 
 /**
@@ -54,7 +56,7 @@ export const EarlierKey = Schema.Struct({
 export type EarlierKey = typeof EarlierKey.Type
 
 /**
- * An event to record. NUL characters and lone surrogates, which databases refuse, are stored as U+FFFD.
+ * An event to record; `make` makes one. NUL characters and lone surrogates, which databases refuse, are stored as U+FFFD.
  *
  * @category schemas
  * @since 0.1.0
@@ -69,13 +71,13 @@ export const MemoryEvent = Schema.Struct({
   earlierKeys: Schema.optional(Schema.Array(EarlierKey).check(Schema.isMaxLength(8))),
   projectId: ProjectId,
   /** 1 to 255 characters. */
-  sessionId: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  sessionId: Redaction.RedactedText.check(Schema.isBetweenLength(1, 255)),
   /** 1 to 50 characters. */
-  type: Schema.String.check(Schema.isBetweenLength(1, 50)),
+  type: Redaction.RedactedText.check(Schema.isBetweenLength(1, 50)),
   /** 1 to `maxContentLength` UTF-16 units. */
-  content: Schema.String.check(Schema.isBetweenLength(1, maxContentLength)),
+  content: Redaction.RedactedText.check(Schema.isBetweenLength(1, maxContentLength)),
   /** For example `success` or `failure`; at most 255 characters. */
-  outcome: Schema.optional(Schema.String.check(Schema.isMaxLength(255))),
+  outcome: Schema.optional(Redaction.RedactedText.check(Schema.isMaxLength(255))),
   /** When it happened. Now when absent. */
   timestamp: Schema.optional(Schema.DateTimeUtcFromMillis),
   /** How long it took, in milliseconds, up to 24 days. */
@@ -97,6 +99,62 @@ export const MemoryEvent = Schema.Struct({
  * @since 0.1.0
  */
 export type MemoryEvent = typeof MemoryEvent.Type
+
+/**
+ * What an event is made of: the fields of a `MemoryEvent`, with any text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Input = Omit<Redaction.Unredacted<MemoryEvent>, "earlierKeys"> & {
+  readonly earlierKeys?: ReadonlyArray<Redaction.Unredacted<EarlierKey>> | undefined
+}
+
+const earlierKey = ({ beginsWith, key }: Redaction.Unredacted<EarlierKey>): EarlierKey => ({
+  key: Redaction.redactName(key, 255),
+  ...(beginsWith === undefined
+    ? {}
+    : { beginsWith: preview(Redaction.redact(beginsWith), 255) as Redaction.RedactedText })
+})
+
+/** The texts of an event, redacted: what names something stays distinct from what has another name. */
+const redacted = (event: Partial<Input>) => ({
+  ...(event.key === undefined ? {} : { key: Redaction.redactName(event.key, 255) }),
+  ...(event.earlierKeys === undefined ? {} : { earlierKeys: event.earlierKeys.map(earlierKey) }),
+  ...(event.sessionId === undefined ? {} : { sessionId: Redaction.redactName(event.sessionId, 255) }),
+  ...(event.worktreePath === undefined ? {} : { worktreePath: Redaction.redactName(event.worktreePath, 850) }),
+  ...(event.cwd === undefined ? {} : { cwd: Redaction.redactName(event.cwd, 4096) }),
+  ...(event.files === undefined ? {} : { files: event.files.map((file) => Redaction.redactName(file, 4096)) }),
+  ...(event.type === undefined ? {} : { type: Redaction.redactName(event.type, 50) }),
+  ...(event.outcome === undefined ? {} : { outcome: Redaction.redactName(event.outcome, 255) }),
+  ...(event.content === undefined ? {} : { content: contentOf(event.content) })
+})
+
+/** A placeholder may be longer than the secret that it stands for. */
+const contentOf = (content: string): Redaction.RedactedText => {
+  const clean = Redaction.redact(content)
+  return content.length <= maxContentLength ? (preview(clean, maxContentLength) as Redaction.RedactedText) : clean
+}
+
+/**
+ * Makes an event of plain values: every text goes through the redactor.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as MemoryEvent from "athena-hooks/memory/MemoryEvent"
+ *
+ * MemoryEvent.make({ projectId: 7, sessionId: "s-1", type: "note", content: "log in with --password hunter2" }).content
+ * // "log in with --password [redacted]"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Event extends Omit<Input, "projectId"> & { readonly projectId?: number }>(
+  event: Event
+): Event extends Input ? MemoryEvent : Omit<MemoryEvent, "projectId"> =>
+  ({ ...event, ...redacted(event as Partial<Input>) }) as never
 
 /**
  * What became of an event.

@@ -11,13 +11,15 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as EventRecorder from "../events/EventRecorder.ts"
 import { storable } from "../internal/text.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import * as Dependency from "../query/Dependency.ts"
 import * as Mutation from "../query/Mutation.ts"
 import * as Stamp from "./internal/stamp.ts"
-import { maxBatch, MemoryEvent } from "./MemoryEvent.ts"
-import { IndexedPath, ProjectId, ProjectLocation } from "./Project.ts"
+import { type Input as MemoryEventInput, make as makeEvent, maxBatch, type MemoryEvent } from "./MemoryEvent.ts"
+import { IndexedPath, type Input as ProjectInput, ProjectId, ProjectLocation } from "./Project.ts"
 import * as EventQueries from "./queries/Events.ts"
 import * as SessionQueries from "./queries/Sessions.ts"
+import { make as makeSession, type Session } from "./Session.ts"
 
 const { projectId: _, ...fields } = EventQueries.StampedEvent.fields
 
@@ -55,7 +57,7 @@ export type SpooledEvent = typeof SpooledEvent.Type
 
 /** The session's project and worktree, made on first sight, for each session of which only the place is known. */
 const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEvent>) {
-  const places = new Map<string, Place>()
+  const places = new Map<SpooledEvent["sessionId"], Place>()
   for (const { project, sessionId } of events) {
     if (typeof project !== "number" && !places.has(sessionId)) places.set(sessionId, project)
   }
@@ -71,7 +73,7 @@ const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEve
       })
     })
   )
-  return new Map([...places.keys()].map((id, index) => [id, sessions[index]!]))
+  return new Map<string, Session>([...places.keys()].map((id, index) => [id, sessions[index]!]))
 })
 
 /**
@@ -97,7 +99,7 @@ export const record: Mutation.Mutation<ReadonlyArray<SpooledEvent>, void> = Muta
       events.map(({ project, ...event }) => {
         if (typeof project === "number") return { ...event, projectId: project }
         const session = sessions.get(event.sessionId)!
-        return { ...event, projectId: session.project.id, worktreePath: session.worktreePath }
+        return { ...event, projectId: session.project.id, worktreePath: Redaction.redactName(session.worktreePath) }
       })
     )
   })
@@ -110,6 +112,7 @@ export const record: Mutation.Mutation<ReadonlyArray<SpooledEvent>, void> = Muta
  *
  * ```ts
  * import * as EventRecorder from "athena-hooks/events/EventRecorder"
+ * import * as MemoryEvent from "athena-hooks/memory/MemoryEvent"
  * import * as MemoryRecorder from "athena-hooks/memory/MemoryRecorder"
  * import * as QueryExecutor from "athena-hooks/query/QueryExecutor"
  * import * as Effect from "effect/Effect"
@@ -121,7 +124,9 @@ export const record: Mutation.Mutation<ReadonlyArray<SpooledEvent>, void> = Muta
  *
  * const program = Effect.gen(function* () {
  *   const recorder = yield* MemoryRecorder.MemoryRecorder
- *   const event = yield* MemoryRecorder.stamp({ projectId: 7, sessionId: "s-1", type: "note", content: "It works" })
+ *   const event = yield* MemoryRecorder.stamp(
+ *     MemoryEvent.make({ projectId: 7, sessionId: "s-1", type: "note", content: "It works" })
+ *   )
  *   yield* recorder.record(event, { ack: "spooled" })
  * })
  * ```
@@ -141,15 +146,37 @@ export class MemoryRecorder extends EventRecorder.Service<MemoryRecorder, Spoole
 ) {}
 
 /**
+ * An event of which it is known where it happened, and not yet in which project.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PlacedEvent = Omit<MemoryEvent, "projectId"> & { readonly place: Place }
+
+/**
+ * Makes such an event of plain values: every text goes through the redactor.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const placed = ({
+  place,
+  ...event
+}: Omit<MemoryEventInput, "projectId"> & {
+  readonly place: { readonly project: ProjectInput; readonly worktreePath: string }
+}): PlacedEvent => {
+  const { project, worktreePath } = makeSession({ id: event.sessionId, ...place })
+  return { ...(makeEvent(event) as Omit<MemoryEvent, "projectId">), place: { project, worktreePath } }
+}
+
+/**
  * Makes an event ready: with a key, a fresh UUIDv7 where it has none, and a time, now where it has none. Do it once, before
  * the first attempt to record the event. With a place, the event belongs to the project of its session.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const stamp = Effect.fnUntraced(function* (
-  event: MemoryEvent | (Omit<MemoryEvent, "projectId"> & { readonly place: Place })
-): Effect.fn.Return<SpooledEvent> {
+export const stamp = Effect.fnUntraced(function* (event: MemoryEvent | PlacedEvent): Effect.fn.Return<SpooledEvent> {
   if ("place" in event) {
     const { place, ...rest } = event
     return { ...(yield* Stamp.stamp(rest)), project: place }

@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { storable } from "../internal/text.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 
 /**
  * Identifies a row of the `projects` table: a positive 32-bit integer.
@@ -19,7 +21,7 @@ export const ProjectId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum
  * @category schemas
  * @since 0.1.0
  */
-export const IndexedPath = Schema.String.check(Schema.isBetweenLength(1, 850))
+export const IndexedPath = Redaction.RedactedText.check(Schema.isBetweenLength(1, 850))
 
 /**
  * A project as stored.
@@ -88,6 +90,14 @@ export const compareMarks = (
   return "unknown"
 }
 
+const RedactedMark = Redaction.RedactedText.check(Schema.isBetweenLength(1, 500))
+
+const RedactedMarks = Schema.Struct({
+  remote: Schema.optional(RedactedMark),
+  root: Schema.optional(RedactedMark),
+  instance: Schema.optional(RedactedMark)
+})
+
 /**
  * What a project is found by, or made from on first sight.
  *
@@ -98,9 +108,9 @@ export const ProjectLocation = Schema.Struct({
   /** Absolute path. */
   path: IndexedPath,
   /** Preferred name, 1 to 200 characters. Where another project has it, a short digest of the path is added. */
-  name: Schema.String.check(Schema.isBetweenLength(1, 200)),
+  name: Redaction.RedactedText.check(Schema.isBetweenLength(1, 200)),
   /** What the repository at the path is recognised by. Where they are those of another one, a new project is made. */
-  marks: Schema.optional(RepositoryMarks),
+  marks: Schema.optional(RedactedMarks),
   /** The project that was moved to this path, see `MemoryBridge.getMovedProjects`; it is used where the path has none. */
   movedFrom: Schema.optional(ProjectId)
 })
@@ -112,3 +122,31 @@ export const ProjectLocation = Schema.Struct({
  * @since 0.1.0
  */
 export type ProjectLocation = typeof ProjectLocation.Type
+
+/**
+ * What a project is found by, as it is known before its texts are redacted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Input = Omit<Redaction.Unredacted<ProjectLocation>, "marks"> & {
+  readonly marks?: RepositoryMarks | undefined
+}
+
+const marksOf = (marks: RepositoryMarks): typeof RedactedMarks.Type => {
+  const mark = (text: string | undefined) => (text === undefined ? undefined : Redaction.redactName(text, 500))
+  return { remote: mark(marks.remote), root: mark(marks.root), instance: mark(marks.instance) }
+}
+
+/**
+ * Makes what a project is found by: a path has the same form each time, and two paths stay two.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ marks, name, path, ...rest }: Input): ProjectLocation => ({
+  ...rest,
+  ...(marks === undefined ? {} : { marks: marksOf(marks) }),
+  path: Redaction.redactName(storable(path), 850),
+  name: Redaction.redactName(storable(name), 200)
+})

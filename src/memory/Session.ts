@@ -6,7 +6,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { IndexedPath, Project, ProjectLocation } from "./Project.ts"
+import { storable } from "../internal/text.ts"
+import * as Redaction from "../redaction/Redaction.ts"
+import { IndexedPath, type Input as ProjectInput, make as makeLocation, Project, ProjectLocation } from "./Project.ts"
 
 /**
  * Identifies a session: 1 to 255 characters, chosen by the agent.
@@ -14,7 +16,7 @@ import { IndexedPath, Project, ProjectLocation } from "./Project.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const SessionId = Schema.String.check(Schema.isBetweenLength(1, 255))
+export const SessionId = Redaction.RedactedText.check(Schema.isBetweenLength(1, 255))
 
 /**
  * A session as stored.
@@ -23,7 +25,7 @@ export const SessionId = Schema.String.check(Schema.isBetweenLength(1, 255))
  * @since 0.1.0
  */
 export const Session = Schema.Struct({
-  id: SessionId,
+  id: Schema.String,
   project: Project,
   /** The worktree of the session's first event. */
   worktreePath: Schema.String
@@ -56,3 +58,27 @@ export const NewSession = Schema.Struct({
  * @since 0.1.0
  */
 export type NewSession = typeof NewSession.Type
+
+/**
+ * The id of a session as it is stored: a secret in it is replaced, and two ids stay two.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const idOf = (sessionId: string): Redaction.RedactedText => Redaction.redactName(storable(sessionId), 255)
+
+/**
+ * Makes a session of plain values: every text goes through the redactor.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (session: {
+  readonly id: string
+  readonly project: ProjectInput
+  readonly worktreePath: string
+}): NewSession => ({
+  id: idOf(session.id),
+  project: makeLocation(session.project),
+  worktreePath: Redaction.redactName(storable(session.worktreePath), 850)
+})

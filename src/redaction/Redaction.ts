@@ -31,6 +31,20 @@ export const placeholder = "[redacted]"
  */
 export type RedactedText = string & Brand.Brand<"athena-hooks/redaction/RedactedText">
 
+/**
+ * What a value with redacted texts is made of: the same with any text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Unredacted<A> = {
+  readonly [K in keyof A]: A[K] extends RedactedText | undefined
+    ? string | (undefined extends A[K] ? undefined : never)
+    : A[K] extends ReadonlyArray<RedactedText> | undefined
+      ? ReadonlyArray<string> | (undefined extends A[K] ? undefined : never)
+      : A[K]
+}
+
 const branded = Schema.declare((input): input is RedactedText => typeof input === "string")
 
 /**
@@ -82,16 +96,22 @@ export const redact = (text: string): RedactedText => {
 
 /**
  * As `redact`, for text that tells things apart, such as a path or an id: what stands in the place of a secret has a
- * 64-bit digest of it, so that two names which differ in a secret only stay two.
+ * 64-bit digest of it, so that two names which differ in a secret only stay two. A name of at most `maxLength` units stays
+ * so short, where the digests would make it longer.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const redactName = (text: string): RedactedText => {
+export const redactName = (text: string, maxLength: number = Number.POSITIVE_INFINITY): RedactedText => {
   const spans = secretsOf(text)
-  const digested = (secret: string) => `[redacted-${fnv1a(secret)}${fnv1a(`-${secret}`)}]`
-  return (spans.length === 0 ? text : replaced(text, spans, text.length, digested)) as RedactedText
+  if (spans.length === 0) return text as RedactedText
+  const clean = replaced(text, spans, text.length, (secret) => `[redacted-${digest(secret)}]`)
+  return (
+    text.length <= maxLength && clean.length > maxLength ? `${clean.slice(0, maxLength - 17)}-${digest(clean)}` : clean
+  ) as RedactedText
 }
+
+const digest = (text: string): string => fnv1a(text) + fnv1a(`-${text}`)
 
 /** How much of a text is looked at where less of it is wanted, and how much of that shows whether a secret begins. */
 const window = 8_000
@@ -109,7 +129,8 @@ export const excerpt = (text: string, length: number): RedactedText => {
   const from = text.trimStart()
   const size = Math.max(window, length + 2 * reach)
   const looked = from.slice(0, size)
-  const isWhole = looked.length < window || (from.length <= length && from.length === looked.length && from.length < window)
+  const isWhole =
+    looked.length < window || (from.length <= length && from.length === looked.length && from.length < window)
   const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
   return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
 }

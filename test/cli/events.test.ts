@@ -6,6 +6,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as EventRecorder from "../../src/events/EventRecorder.ts"
+import * as MemoryEvent from "../../src/memory/MemoryEvent.ts"
 import * as MemoryRecorder from "../../src/memory/MemoryRecorder.ts"
 import * as Cli from "../utils/Cli.ts"
 
@@ -21,8 +22,8 @@ const fill = (filename: string, project: string) =>
     const known = { sessionId: "s-1", type: "note" }
     const recorder = yield* MemoryRecorder.MemoryRecorder
     yield* recorder.recordAll([
-      yield* MemoryRecorder.stamp({ ...known, key: "good", content: "It works", place }),
-      yield* MemoryRecorder.stamp({ ...known, key: "bad", content: "secret", projectId: 4711 })
+      yield* MemoryRecorder.stamp(MemoryRecorder.placed({ ...known, key: "good", content: "It works", place })),
+      yield* MemoryRecorder.stamp(MemoryEvent.make({ ...known, key: "bad", content: "secret", projectId: 4711 }))
     ])
   }).pipe(Effect.provide(EventRecorder.layerSpool(MemoryRecorder.MemoryRecorder, { filename })))
 

@@ -12,6 +12,7 @@ import { EventSink, type Sink } from "../../src/hooks/EventSink.ts"
 import * as HookProgram from "../../src/hooks/HookProgram.ts"
 import { fnv1a } from "../../src/internal/fnv1a.ts"
 import { maxContentLength } from "../../src/memory/MemoryEvent.ts"
+import * as Goal from "../../src/memory/Goal.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
@@ -236,8 +237,8 @@ describe("HookProgram", () => {
       yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")
       const session = yield* memory.getSession("s-0")
       const projectId = session._tag === "Some" ? session.value.project.id : 0
-      yield* memory.addGoal({ projectId, title: "A fast checkout", priority: 9 })
-      yield* memory.addGoal({ projectId, title: "Not yet", status: "pending" })
+      yield* memory.addGoal(Goal.make({ projectId, title: "A fast checkout", priority: 9 }))
+      yield* memory.addGoal(Goal.make({ projectId, title: "Not yet", status: "pending" }))
       const context = yield* hook("SessionStart.startup", { session_id: "s-1" })
       assert.include(context, "A fast checkout (in progress, priority 9 of 10)")
       assert.include(context, "asked: Why is the checkout page slow today?")

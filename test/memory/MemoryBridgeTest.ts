@@ -11,14 +11,15 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as SqlClient from "effect/sql/SqlClient"
-import { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
-import type { MemoryEvent } from "../../src/memory/MemoryEvent.ts"
+import type { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
+import type { Input as MemoryEvent } from "../../src/memory/MemoryEvent.ts"
 import { previewLength } from "../../src/memory/Memory.ts"
+import { PlainMemory } from "../utils/PlainMemory.ts"
 
 let projects = 0
 
 const newProject = Effect.gen(function* () {
-  const memory = yield* MemoryBridge
+  const memory = yield* PlainMemory
   const n = ++projects
   return yield* memory.ensureProject({ path: `/contract/${n}`, name: `contract-${n}` })
 })
@@ -77,7 +78,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
     it.layer(layer, { timeout: Duration.minutes(2), excludeTestServices: true })("MemoryBridge", (it) => {
       it.effect("makes a project on first sight and finds it by its exact path", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const made = yield* memory.ensureProject({ path: "/repos/shop", name: "shop" })
           const again = yield* memory.ensureProject({ path: "/repos/shop", name: "other" })
           assert.deepStrictEqual(again, made)
@@ -87,7 +88,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("gives two projects of the same folder name different names", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const one = yield* memory.ensureProject({ path: "/a/api", name: "api" })
           const two = yield* memory.ensureProject({ path: "/b/api", name: "api" })
           assert.strictEqual(one.name, "api")
@@ -98,7 +99,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("falls back to the project named default, and to none", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sql = yield* SqlClient.SqlClient
           yield* sql`UPDATE projects SET name = 'not-default' WHERE name = 'default'`
           assertNone(yield* memory.getProjectByPath("/nowhere"))
@@ -110,7 +111,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("answers an empty project with empty shapes", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           assert.deepStrictEqual(yield* memory.getActiveMemories(id), {
             count: 0,
@@ -126,7 +127,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("records an event with all it carries, and reads it back", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sql = yield* SqlClient.SqlClient
           const { id } = yield* newProject
           const recorded = yield* memory.recordEvent(
@@ -179,7 +180,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("records an event once per key", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const first = yield* memory.recordEvent(event(id, "first", { key: `k-${id}` }))
           const second = yield* memory.recordEvent(event(id, "second", { key: `k-${id}` }))
@@ -230,7 +231,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("records a batch in one go, in order, with repeats inside it", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const keys = ["a", "b", "a", "c"].map((key) => `${key}-${id}`)
           const recorded = yield* memory.recordEvents(keys.map((key) => event(id, key, { key })))
@@ -245,7 +246,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("keeps all or nothing of a batch", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const error = yield* Effect.flip(
             memory.recordEvents([event(id, "good", { key: `good-${id}` }), event(2_000_000_000, "no such project")])
@@ -257,7 +258,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("stores text that databases refuse: NUL and lone surrogates", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const { id: memoryId } = yield* memory.recordEvent(event(id, "a\u0000b\uD800c \u001b[31m \u{1F600}"))
           assertSome(yield* memory.getMemoryContent(memoryId), "a\uFFFDb\uFFFDc \u001b[31m \u{1F600}")
@@ -266,7 +267,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("says what is wrong with bad input and shows none of it", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const secret = "hunter2-".repeat(20_000)
           const errors = yield* Effect.all([
             Effect.flip(memory.getActiveMemories(0)),
@@ -293,7 +294,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("ranks by activation, exactly as documented", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sql = yield* SqlClient.SqlClient
           const { id } = yield* newProject
           const seed = 20260105
@@ -362,7 +363,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("finds a memory of the own worktree behind many newer and many heavier ones", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sql = yield* SqlClient.SqlClient
           const { id } = yield* newProject
           const heavier = Array.from({ length: 100 }, (_, n) =>
@@ -383,7 +384,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("leaves memories that are not active out of the working set", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sql = yield* SqlClient.SqlClient
           const { id } = yield* newProject
           const gone = yield* memory.recordEvent(event(id, "archived one"))
@@ -395,7 +396,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("cuts long content in lists and gives it whole by id", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const long = "needle " + "\u{1F600}".repeat(previewLength)
           const recorded = yield* memory.recordEvent(event(id, long))
@@ -412,7 +413,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("finds by word, by beginning, by other forms and regardless of case", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           yield* memory.recordEvent(event(id, "Migrated the Authentication module to JWT tokens"))
           yield* memory.recordEvent(event(id, "Painted the bikeshed"))
@@ -428,7 +429,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("finds what a search for parts of words finds", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const texts = [
             "Fixed rateLimiterMiddleware in the gateway",
@@ -460,7 +461,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("takes any text for a query", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           yield* memory.recordEvent(event(id, "plain words"))
           for (const query of [
@@ -485,7 +486,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("puts the better, the newer and the more important match first", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           yield* memory.recordEvents([
             event(id, "deploy pipeline", { timestamp: hoursAgo(2000) }),
@@ -503,7 +504,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("searches one project, and leaves out one session", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const one = yield* newProject
           const two = yield* newProject
           yield* memory.recordEvent(event(one.id, `secret plan ${two.id}`))
@@ -517,7 +518,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("finds what another session said, however much the session itself says of it", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           yield* memory.recordEvent(
             event(id, "plan of the other session, with many more words", { sessionId: "other" })
@@ -530,7 +531,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("keeps goals: adds, lists by state, ranks by priority, sets the state", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id } = yield* newProject
           const low = yield* memory.addGoal({ projectId: id, title: "Tidy up", priority: 2 })
           const high = yield* memory.addGoal({ projectId: id, title: "Ship 1.0", priority: 9, status: "active" })
@@ -551,7 +552,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("keeps the project that a session began in", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const sessionId = `session-${++projects}`
           assertNone(yield* memory.getSession(sessionId))
           const opened = yield* memory.openSession({
@@ -606,7 +607,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("remembers what a session was shown, until it is told to forget", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const id = `session-${++projects}`
           yield* memory.openSession({ id, project: { path: "/shown", name: "shown" }, worktreePath: "/shown" })
           yield* memory.markShown(id, [3, 1])

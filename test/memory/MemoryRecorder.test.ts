@@ -10,7 +10,9 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as EventRecorder from "../../src/events/EventRecorder.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
-import { MemoryRecorder, stamp } from "../../src/memory/MemoryRecorder.ts"
+import * as MemoryEvent from "../../src/memory/MemoryEvent.ts"
+import { PlainMemory } from "../utils/PlainMemory.ts"
+import { MemoryRecorder, placed, stamp } from "../../src/memory/MemoryRecorder.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Postgres from "../utils/Postgres.ts"
@@ -47,14 +49,25 @@ for (const [name, layer] of Object.entries(layers)) {
   describe(`MemoryRecorder: ${name}`, () => {
     it.live("stores events of known projects and of places, once", () =>
       Effect.gen(function* () {
-        const memory = yield* MemoryBridge.MemoryBridge
+        const memory = yield* PlainMemory
         const recorder = yield* MemoryRecorder
         const project = yield* memory.ensureProject({ path: "/home/me/blog", name: "blog" })
         const events = yield* Effect.forEach(
           [
-            { ...note, sessionId: "s-1", content: "In the blog \u0000", projectId: project.id, files: ["a.ts"] },
-            { ...note, sessionId: "s-2", content: "In the shop", place, importance: 0.9 },
-            { ...note, sessionId: "s-2", content: "Still in the shop", place: { ...place, worktreePath: "/elsewhere" } }
+            MemoryEvent.make({
+              ...note,
+              sessionId: "s-1",
+              content: "In the blog \u0000",
+              projectId: project.id,
+              files: ["a.ts"]
+            }),
+            placed({ ...note, sessionId: "s-2", content: "In the shop", place, importance: 0.9 }),
+            placed({
+              ...note,
+              sessionId: "s-2",
+              content: "Still in the shop",
+              place: { ...place, worktreePath: "/elsewhere" }
+            })
           ],
           stamp
         )
@@ -80,14 +93,14 @@ for (const [name, layer] of Object.entries(layers)) {
 
     it.live("keeps the project of a session that is known", () =>
       Effect.gen(function* () {
-        const memory = yield* MemoryBridge.MemoryBridge
+        const memory = yield* PlainMemory
         const recorder = yield* MemoryRecorder
         const session = yield* memory.openSession({
           id: "s-1",
           project: { path: "/home/me/first", name: "first" },
           worktreePath: "/home/me/first"
         })
-        yield* recorder.record(yield* stamp({ ...note, sessionId: "s-1", content: "Wandered off", place }), {
+        yield* recorder.record(yield* stamp(placed({ ...note, sessionId: "s-1", content: "Wandered off", place })), {
           ack: "committed"
         })
         assert.strictEqual((yield* memory.getActiveMemories(session.project.id)).count, 1)

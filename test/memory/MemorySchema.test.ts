@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
+import * as MemoryEvent from "../../src/memory/MemoryEvent.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as MemorySchema from "../../src/memory/MemorySchema.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
@@ -152,13 +153,15 @@ for (const [release, statements] of Object.entries(releases)) {
           const memory = yield* MemoryBridge.make.pipe(Effect.provide(QueryExecutor.layer))
           yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, last_activation)
             VALUES (2, 's', 0, 'note', 'by the server', now() - interval '10 hours')`
-          yield* memory.recordEvent({
-            projectId: 2,
-            sessionId: "s",
-            type: "note",
-            content: "by us",
-            timestamp: DateTime.subtract(yield* DateTime.now, { hours: 10 })
-          })
+          yield* memory.recordEvent(
+            MemoryEvent.make({
+              projectId: 2,
+              sessionId: "s",
+              type: "note",
+              content: "by us",
+              timestamp: DateTime.subtract(yield* DateTime.now, { hours: 10 })
+            })
+          )
           const { items } = yield* memory.getActiveMemories(2)
           assert.strictEqual(items.length, 2)
           for (const item of items) assert.closeTo(item.activation, -0.5 * Math.log(10), 0.05)

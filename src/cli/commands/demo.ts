@@ -12,7 +12,9 @@ import * as Command from "effect/cli/Command"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import { monotonicMs } from "../../internal/monotonicMs.ts"
+import * as Goal from "../../memory/Goal.ts"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
+import * as Project from "../../memory/Project.ts"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
@@ -161,8 +163,8 @@ const demonstrate = Effect.gen(function* () {
 
   yield* Effect.gen(function* () {
     const bridge = yield* MemoryBridge.MemoryBridge
-    const project = yield* bridge.ensureProject({ path: scratch.project, name: "shop" })
-    yield* bridge.addGoal({ projectId: project.id, title: "Checkout error rate below 0.1 %", priority: 8 })
+    const project = yield* bridge.ensureProject(Project.make({ path: scratch.project, name: "shop" }))
+    yield* bridge.addGoal(Goal.make({ projectId: project.id, title: "Checkout error rate below 0.1 %", priority: 8 }))
   }).pipe(Effect.provide(memory))
   yield* Console.log('\nA goal is added: athena goals add "Checkout error rate below 0.1 %" --priority 8')
 

@@ -6,8 +6,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as ContextText from "../../hooks/ContextText.ts"
-import * as Redaction from "../../hooks/Redaction.ts"
-import { type Goal, type Goals, GoalStatus } from "../../memory/Goal.ts"
+import { type Goal, type Goals, GoalStatus, make as makeGoal } from "../../memory/Goal.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
@@ -26,7 +25,7 @@ const add = Command.make(
   Effect.fnUntraced(function* ({ json, priority, title }) {
     const memory = yield* MemoryBridge
     const project = yield* Memory.currentProject
-    const goal = yield* memory.addGoal({ projectId: project.id, title: Redaction.redact(title.join(" ")), priority })
+    const goal = yield* memory.addGoal(makeGoal({ projectId: project.id, title: title.join(" "), priority }))
     yield* Output.print(json, goal, [line(goal)])
   })
 ).pipe(

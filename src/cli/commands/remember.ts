@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Redaction from "../../hooks/Redaction.ts"
+import * as MemoryEvent from "../../memory/MemoryEvent.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
@@ -23,14 +23,16 @@ export const remember = Command.make(
   Effect.fnUntraced(function* ({ importance, json, text }) {
     const memory = yield* MemoryBridge
     const project = yield* Memory.currentProject
-    const { id } = yield* memory.recordEvent({
-      projectId: project.id,
-      sessionId: "athena-cli",
-      type: "note",
-      content: Redaction.redact(text.join(" ")),
-      importance,
-      worktreePath: project.worktreePath
-    })
+    const { id } = yield* memory.recordEvent(
+      MemoryEvent.make({
+        projectId: project.id,
+        sessionId: "athena-cli",
+        type: "note",
+        content: text.join(" "),
+        importance,
+        worktreePath: project.worktreePath
+      })
+    )
     yield* Output.print(json, { id, project: project.name }, [`remembered as ${id} in the project ${project.name}`])
   })
 ).pipe(

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as EventRecorder from "../../events/EventRecorder.ts"
-import { MemoryRecorder, stamp } from "../../memory/MemoryRecorder.ts"
+import { MemoryRecorder, placed, stamp } from "../../memory/MemoryRecorder.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 
 const total = 1_000
@@ -25,7 +25,7 @@ const record = (project: string) =>
     const recorder = yield* MemoryRecorder
     const place = { project: { path: project, name: "shop" }, worktreePath: project }
     for (let n = 1; n <= total; n++) {
-      const event = yield* stamp({ sessionId, type: "note", content: `event ${n}`, place })
+      const event = yield* stamp(placed({ sessionId, type: "note", content: `event ${n}`, place }))
       yield* recorder.record(event, { ack: n % 2 === 0 ? "spooled" : "accepted" })
     }
   })

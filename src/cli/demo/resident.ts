@@ -10,6 +10,7 @@ import * as CacheStore from "../../cache/CacheStore.ts"
 import * as QueryCache from "../../cache/QueryCache.ts"
 import * as CachedMemory from "../../memory/CachedMemory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Project from "../../memory/Project.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Output from "../Output.ts"
@@ -20,7 +21,7 @@ const rounds = 50
 const reads = (path: string) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
-    const project = yield* memory.ensureProject({ path, name: "shop" })
+    const project = yield* memory.ensureProject(Project.make({ path, name: "shop" }))
     for (let round = 0; round < rounds; round++) {
       yield* memory.getActiveMemories(project.id)
       yield* memory.getActiveGoals(project.id)

@@ -10,7 +10,8 @@
  */
 import { fnv1a } from "../../internal/fnv1a.ts"
 import { sha256 } from "../../internal/sha256.ts"
-import type { EarlierKey } from "../../memory/MemoryEvent.ts"
+import type { EarlierKey as StoredKey } from "../../memory/MemoryEvent.ts"
+import type { Unredacted } from "../../redaction/Redaction.ts"
 import type {
   Answer,
   Compaction,
@@ -21,6 +22,8 @@ import type {
   ToolCall,
   ToolUse
 } from "../HookEvent.ts"
+
+type EarlierKey = Unredacted<StoredKey>
 
 export interface Keys {
   /** None where neither the agent nor the delivery has an id. */

@@ -16,6 +16,7 @@ import { storable } from "../../internal/text.ts"
 import { MemoryId } from "../Memory.ts"
 import { maxBatch, MemoryEvent, type RecordedEvent } from "../MemoryEvent.ts"
 import { ProjectId } from "../Project.ts"
+import * as Redaction from "../../redaction/Redaction.ts"
 
 /**
  * An event that is ready to be stored: its key and its time are known.
@@ -25,7 +26,7 @@ import { ProjectId } from "../Project.ts"
  */
 export const StampedEvent = Schema.Struct({
   ...MemoryEvent.fields,
-  key: Schema.String.check(Schema.isBetweenLength(1, 255)),
+  key: Redaction.RedactedText.check(Schema.isBetweenLength(1, 255)),
   timestamp: Schema.DateTimeUtcFromMillis
 })
 

@@ -11,6 +11,7 @@ import { fnv1a } from "../../internal/fnv1a.ts"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
+import * as Redaction from "../../redaction/Redaction.ts"
 import * as Rows from "../internal/rows.ts"
 import { Project, ProjectLocation } from "../Project.ts"
 
@@ -20,7 +21,19 @@ const first = (path: string): Effect.Effect<Project | undefined, SqlError, SqlCl
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql`SELECT id, name, path FROM projects WHERE path = ${path}`
-    return (yield* decode(rows))[0]
+    return (yield* decode(rows))[0] ?? (yield* unredacted(path))
+  })
+
+/** A project whose path was stored before paths were redacted. */
+const unredacted = (path: string): Effect.Effect<Project | undefined, SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const secret = path.indexOf("[redacted-")
+    if (secret < 0) return undefined
+    const sql = yield* SqlClient.SqlClient
+    const before = path.slice(0, secret)
+    const rows = yield* sql`SELECT id, name, path FROM projects
+      WHERE substr(path, 1, ${before.length}) = ${before} ORDER BY id`
+    return (yield* decode(rows)).find((project) => Redaction.redactName(project.path, 850) === path)
   })
 
 /** Stands for the project that is found where a path has none of its own. */
@@ -47,9 +60,10 @@ export const byPath = Query.make({
   result: Schema.NullOr(Project),
   dependencies: ({ path }) => [Dependency.make("projects", path), standIn],
   run: Effect.fnUntraced(function* ({ path }) {
+    const found = yield* first(path)
+    if (found !== undefined) return found
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql`SELECT id, name, path FROM projects WHERE path = ${path} OR name = 'default'
-      ORDER BY CASE WHEN path = ${path} THEN 0 ELSE 1 END LIMIT 1`
+    const rows = yield* sql`SELECT id, name, path FROM projects WHERE name = 'default'`
     return (yield* decode(rows))[0] ?? null
   })
 })

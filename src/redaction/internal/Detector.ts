@@ -26,8 +26,22 @@ export interface Row {
    */
   readonly pattern: string
   readonly flags?: string | undefined
-  /** Whether the secret, which has the right shape, is one. */
-  readonly accepts?: ((secret: string) => boolean) | undefined
+  /**
+   * The source of a pattern for what the secret stands in, such as a command: the secret is looked for in each match, and
+   * the search goes on behind it. So a long context costs no more than a short one.
+   */
+  readonly within?: string | undefined
+  /** Whether the secret, which has the right shape, is one; `before` are the 80 units before it. */
+  readonly accepts?: ((secret: string, before: string) => boolean) | undefined
+}
+
+/** Matches one after the other, and where the search for the next begins. */
+const each = (pattern: RegExp, text: string, visit: (match: RegExpExecArray) => void): void => {
+  pattern.lastIndex = 0
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    if (match[0] === "") pattern.lastIndex++
+    visit(match)
+  }
 }
 
 /** A letter or digit before a token makes it part of a word, unless it is the end of an escape such as `\n` or `%3D`. */
@@ -51,28 +65,41 @@ export const token = (
   ...options
 })
 
-export const row = (id: string, hints: string, pattern: string, options: Pick<Row, "accepts" | "flags"> = {}): Row => ({
+export const row = (
+  id: string,
+  hints: string,
+  pattern: string,
+  options: Pick<Row, "accepts" | "flags" | "within"> = {}
+): Row => ({
   id,
   hints,
   pattern,
   ...options
 })
 
-/** The detector of a row. Its pattern is compiled by the first text that has a hint. */
-export const fromRow = ({ accepts, flags = "", hints, id, pattern }: Row): Detector => {
+/** The detector of a row. Its patterns are compiled by the first text that has a hint. */
+export const fromRow = ({ accepts, flags = "", hints, id, pattern, within }: Row): Detector => {
   let compiled: RegExp | undefined
+  let outer: RegExp | undefined
+  const findIn = (text: string, offset: number, report: Report): void => {
+    compiled ??= new RegExp(pattern, `g${flags}`)
+    each(compiled, text, (match) => {
+      const secret = match[1] ?? match[0]
+      const end = match.index + match[0].length
+      const start = end - secret.length
+      if (secret === "") return
+      if (accepts === undefined || accepts(secret, text.slice(Math.max(0, start - 80), start))) {
+        report(offset + start, offset + end)
+      }
+    })
+  }
   return {
     id,
     hints: hints.split(" "),
     find: (text, report) => {
-      compiled ??= new RegExp(pattern, `g${flags}`)
-      compiled.lastIndex = 0
-      for (let match = compiled.exec(text); match !== null; match = compiled.exec(text)) {
-        const secret = match[1] ?? match[0]
-        const end = match.index + match[0].length
-        if (secret === "") compiled.lastIndex = end + 1
-        else if (accepts === undefined || accepts(secret)) report(end - secret.length, end)
-      }
+      if (within === undefined) return findIn(text, 0, report)
+      outer ??= new RegExp(within, `g${flags}`)
+      each(outer, text, (match) => findIn(match[0], match.index, report))
     }
   }
 }

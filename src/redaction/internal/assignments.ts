@@ -3,7 +3,16 @@
  */
 import type { Detector, Report } from "./Detector.ts"
 import * as Names from "./names.ts"
-import { isCode, isIdentifier, isMixed, isPlaceholder, isPublicId, isRandom, isSentence, isSentenceWord } from "./values.ts"
+import {
+  isCode,
+  isIdentifier,
+  isMixed,
+  isPlaceholder,
+  isPublicId,
+  isRandom,
+  isSentence,
+  isSentenceWord
+} from "./values.ts"
 
 /** The longest name, and the longest value on one line, that are looked at. */
 const maxName = 80
@@ -38,7 +47,8 @@ interface Value {
 const blockScalar = /[|>][+-]?\d?[+-]?[ \t]{0,10}\r?\n/y
 const heredoc = /<<[-~]?["']?([A-Za-z_]\w{0,30})["']?[ \t]{0,10}\r?\n/y
 const opening = /(?:[bBrRuUfFlLN@$]{1,2}(?=["']))?("""|'''|\\{0,7}["'`])/y
-const plain = /[^\s"'`]{1,16384}/y
+const plain = /[^\s"'`]{1,64}/y
+const plainRest = /[^\s"'`;]*/y
 const space = /[ \t]{0,40}(?:\r?\n[ \t]{0,80}(?=\\?["']))?/y
 
 const at = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
@@ -56,7 +66,7 @@ const indentOf = (text: string, index: number): number => {
 /** The lines that are indented further than the name. */
 const blockEnd = (text: string, from: number, indent: number): number => {
   let end = from
-  for (let line = from; line < text.length; ) {
+  for (let line = from; line < text.length;) {
     const newline = text.indexOf("\n", line)
     const next = newline < 0 ? text.length : newline + 1
     const content = text.slice(line, Math.min(next, line + indent + 1))
@@ -90,7 +100,8 @@ const quotedEnd = (text: string, from: number, quote: string): number => {
   return limit
 }
 
-const isLineEnd = (text: string, index: number): boolean => /^[ \t]*(?:$|\r?\n|\\n|["'`]\s*$|#|\/\/)/.test(text.slice(index, index + 12))
+const isLineEnd = (text: string, index: number): boolean =>
+  /^[ \t]*(?:$|\r?\n|\\n|["'`]\s*$|#|\/\/)/.test(text.slice(index, index + 12))
 
 const valueAt = (text: string, head: number, nameStart: number, isTight: boolean): Value | undefined => {
   const start = head + (at(space, text, head)?.[0].length ?? 0)
@@ -98,7 +109,8 @@ const valueAt = (text: string, head: number, nameStart: number, isTight: boolean
   if (block !== null) {
     const from = start + block[0].length
     if (!holdsSecret(text.slice(from, from + maxLook))) return undefined
-    const end = block[1] === undefined ? blockEnd(text, from, indentOf(text, nameStart)) : heredocEnd(text, from, block[1])
+    const end =
+      block[1] === undefined ? blockEnd(text, from, indentOf(text, nameStart)) : heredocEnd(text, from, block[1])
     return { start: from, end, form: "block", next: end, isLast: true }
   }
   const open = at(opening, text, start)
@@ -112,7 +124,7 @@ const valueAt = (text: string, head: number, nameStart: number, isTight: boolean
   const isQuery = /[?&]/.test(text[nameStart - 1] ?? "")
   const stop = found[0].search(isQuery ? /[&#;]/ : /;|\\[nr](?![\w]{0,3}\\)|\}\}/)
   const all = stop < 0 ? found[0] : found[0].slice(0, stop)
-  const value = isCode(all) ? all : all.replace(/[,)\]}>]+$/, "")
+  const value = isCode(all) ? all : all.replace(/[,)\]}>]+:?$/, "")
   const end = start + value.length
   return {
     start,
@@ -125,12 +137,30 @@ const valueAt = (text: string, head: number, nameStart: number, isTight: boolean
 
 const scheme = /^(?:bearer|basic|token|digest|apikey|ssws|negotiate)\s{1,3}/i
 
+/** What an argument or a field for a password is filled from. */
+const isVariable = (value: string): boolean =>
+  /^[A-Za-z_$][\w$]*$/.test(value) &&
+  (/^(?:\w*_)?(?:\w*pass(?:word|wd|phrase)?\d?|pwd|pw|secret|token|value|val|key|str|string|input|data|text|arg|credentials?|creds)$/i.test(
+    value
+  ) ||
+    (/^[a-z]+(?:[A-Z][a-z]+)+$/.test(value) && isIdentifier(value)))
+
 /** A password that a person may have chosen. */
 const isPassword = (value: string, { form, isLast }: Value, isSetting: boolean): boolean => {
   if (value.length < 3 || isSentence(value)) return false
-  if (form === "quoted") return !(isIdentifier(value) && !isMixed(value)) && !(isSentenceWord(value) && !isSetting) && !/^[A-Z][a-z]+ [a-zA-Z ]*$/.test(value)
+  if (form === "quoted")
+    return (
+      !(isIdentifier(value) && !isMixed(value)) &&
+      !(isSentenceWord(value) && !isSetting) &&
+      !/^[A-Z][a-z]+ [a-zA-Z ]*$/.test(value)
+    )
   if (value.length < 4 && !isMixed(value)) return false
-  if (isCode(value) || (isIdentifier(value) && !/[^\w$]/.test(value) && !(isMixed(value) && /\d[a-z]|[a-z]\d/i.test(value)))) return false
+  if (form === "tight" && !isCode(value) && value.length >= 4) return isSetting || !isVariable(value)
+  if (
+    isCode(value) ||
+    (isIdentifier(value) && !/[^\w$]/.test(value) && !(isMixed(value) && /\d[a-z]|[a-z]\d/i.test(value)))
+  )
+    return false
   if (/^\d{1,4}(?::\d{1,4})?:?$/.test(value)) return false
   if (isMixed(value)) return true
   if (form === "tight") return /^[\w.-]+$/.test(value) || isSetting
@@ -143,14 +173,22 @@ const isToken = (value: string, { form }: Value, isSetting: boolean): boolean =>
   if (value.length < 6 || /\s/.test(value.trim()) || /^[\d.,:_-]*$/.test(value)) return false
   if (isPublicId(value) && form === "loose") return false
   if (form !== "quoted" && isCode(value)) return false
-  if (isIdentifier(value) && !isRandom(value)) return false
+  if (isIdentifier(value) && !isRandom(value) && !(isSetting && form === "tight" && !isVariable(value))) return false
   if (isRandom(value)) return true
   if (isSetting && form === "tight") return /^[\w+/=.~@!#%^&*-]{6,}$/.test(value) && !isSentenceWord(value)
-  return /\d/.test(value) && /[a-z]/i.test(value) && value.length >= 8 && !/^[a-z]+[-_.]?v?\d{1,3}$/i.test(value) && (form !== "loose" || value.length >= 12)
+  return (
+    /\d/.test(value) &&
+    /[a-z]/i.test(value) &&
+    value.length >= 8 &&
+    !/^[a-z]+[-_.]?v?\d{1,3}$/i.test(value) &&
+    (form !== "loose" || value.length >= 12)
+  )
 }
 
 const isSecret = (kind: Names.Kind, text: string, value: Value, isSetting: boolean): boolean => {
   const whole = text.replace(scheme, "")
+  // Another name and its value, which are looked at by themselves.
+  if (/^(?:pass\w{0,6}|pwd|token|secret|key)[=:]/i.test(whole)) return false
   if (isPlaceholder(whole)) return false
   if (/-----BEGIN (?!CERT|PUBLIC)/.test(whole)) return true
   if (value.form === "block") return kind !== "key"
@@ -160,7 +198,13 @@ const isSecret = (kind: Names.Kind, text: string, value: Value, isSetting: boole
     case "secret":
       return isToken(whole, value, isSetting)
     case "key":
-      return whole.length >= 16 && /^[\w+/=.~-]+$/.test(whole) && !isPublicId(whole) && isToken(whole, value, isSetting && value.form === "tight") && (isRandom(whole) || isSetting)
+      return (
+        whole.length >= 16 &&
+        /^[\w+/=.~-]+$/.test(whole) &&
+        !isPublicId(whole) &&
+        isToken(whole, value, isSetting && value.form === "tight") &&
+        (isRandom(whole) || isSetting)
+      )
   }
 }
 
@@ -184,15 +228,21 @@ const find = (text: string, report: Report): void => {
     if (separator === "," && close === "") continue
     const kind = Names.kindOf(full.slice(-maxName))
     if (kind === undefined) continue
-    if (separator === "(" && !/(?:^|[.>])(?:set|with|add)?_?(?:\w*pass(?:word|wd|phrase)?|\w*secret|\w*token|api_?key)$/i.test(full)) continue
+    if (
+      separator === "(" &&
+      !/(?:^|[.>])(?:set|with|add)?_?(?:\w*pass(?:word|wd|phrase)?|\w*secret|\w*token|api_?key)$/i.test(full)
+    )
+      continue
     const isTight = separator.endsWith("=") && text[head - separator.length - 1] !== " "
     const value = valueAt(text, head, start, isTight)
     if (value === undefined) continue
-    const content = text.slice(value.start, value.end)
+    const content = text.slice(value.start, Math.min(value.end, value.start + maxLook))
     if (isSecret(kind, content, value, Names.isSetting(full))) {
       const prefix = scheme.exec(content)?.[0].length ?? 0
-      report(value.start + prefix, value.end)
-      compiled.lastIndex = Math.max(value.next, head)
+      const isLong = value.end - value.start >= 60 && (value.form === "tight" || value.form === "loose")
+      const end = isLong ? value.end + at(plainRest, text, value.end)![0].length : value.end
+      report(value.start + prefix, end)
+      compiled.lastIndex = Math.max(value.next, end, head)
     } else compiled.lastIndex = head
   }
 }

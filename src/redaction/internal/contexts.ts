@@ -12,77 +12,359 @@ const isMade = (value: string): boolean => isValue(value) && isMixed(value) && !
 const argument = "[^\\s\"'`|;&<>]{2,400}"
 const quoted = `["'\`]?(${argument})`
 
-/** Up to `length` characters of the same command. */
-const within = (length: number) => `[^\\n|;&]{0,${length}}?`
+/** A command, from its name to its end. */
+const command = (names: string) => `\\b(?:${names})\\b[^\\n|;]{0,600}`
 
 const headers: ReadonlyArray<Row> = [
-  row("authorization", "authorization", `(?:proxy-|x-)?authorization\\\\?["']?\\s{0,3}(?:[:=,]|=>)\\s{0,3}\\\\?["'\`]?(?:[A-Za-z][\\w-]{1,30}\\s{1,3})?([^\\s"'\`\\\\]{6,}(?:\\s[a-z]\\w{0,20}="?[^\\s"]{1,400}"?)*)`, {
+  row(
+    "authorization",
+    "authorization",
+    `(?:proxy-|x-)?authorization\\\\?["']?\\s{0,3}(?:[:=,]|=>)\\s{0,3}\\\\?["'\`]?(?:[A-Za-z][\\w-]{1,30}\\s{1,3})?([^\\s"'\`\\\\]{6,}(?:\\s[a-z]\\w{0,20}="?[^\\s"]{1,400}"?)*)`,
+    {
+      flags: "i",
+      accepts: (secret) =>
+        isValue(secret) &&
+        !/^(?:bearer|basic|token|digest|header|code|required|server)s?$/i.test(secret) &&
+        (isMixed(secret) || /^[\w+/=-]{10,}$/.test(secret)) &&
+        !isIdentifier(secret)
+    }
+  ),
+  row("authorization-digest", "digest", `\\b(?:response|cnonce|nonce)="?([0-9a-zA-Z+/=]{8,})`, {
     flags: "i",
-    accepts: (secret) => isValue(secret) && !/^(?:bearer|basic|token|digest|header|code|required|server)s?$/i.test(secret) && (isMixed(secret) || /^[\w+/=-]{10,}$/.test(secret)) && !isIdentifier(secret)
+    within: command("digest")
   }),
-  row("authorization-digest", "digest", `digest\\s[^\\n]{0,400}?\\b(?:response|cnonce|nonce)="?([0-9a-zA-Z+/=]{8,})`, { flags: "i" }),
-  row("bearer", "bearer", `bearer\\s{1,3}([\\w.~+/=-]{12,})`, { flags: "i", accepts: (secret) => isRandom(secret) && isValue(secret) }),
-  row("basic", "basic", `\\bbasic\\s{1,3}([A-Za-z0-9+/]{8,}={0,2})(?![\\w.-])`, { flags: "i", accepts: (secret) => isRandom(secret) || /=$/.test(secret) }),
-  row("cookie", "cookie", `(?:set-)?cookie\\\\?["']?\\s{0,3}[:=]\\s{0,3}\\\\?["'\`]?(?=[^\\s=;"']{1,100}=)([^\\n"'\`\\\\]{6,})`, { flags: "i", accepts: (secret) => /=[^;\s]{6,}/.test(secret) && isRandom(secret) && !/^\s*(?:await|new)\b|\(/.test(secret) }),
-  row("cookie-flag", "curl http", `\\b(?:curl|https?|xh|wget)\\b${within(200)}\\s(?:-b|--cookie)[\\s=]{1,3}["']?[\\w.-]{1,60}=([^\\s"']{6,})`),
-  row("key-header", "x- -key -token -secret", `\\b(?:x-)?[a-z][a-z-]{0,40}-(?:api-?key|key|token|secret|signature|auth|password|apikey)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["'\`]?(?:token\\s|bearer\\s|key\\s)?([\\w.~+/=:-]{8,})`, { flags: "i", accepts: (secret) => isMade(secret) && !isPublicId(secret) || isRandom(secret) && isValue(secret) })
+  row("bearer", "bearer", `bearer\\s{1,3}([\\w.~+/=-]{12,})`, {
+    flags: "i",
+    accepts: (secret) => isRandom(secret) && isValue(secret)
+  }),
+  row("basic", "basic", `\\bbasic\\s{1,3}([A-Za-z0-9+/]{8,}={0,2})(?![\\w.-])`, {
+    flags: "i",
+    accepts: (secret) => isRandom(secret) || /=$/.test(secret)
+  }),
+  row(
+    "cookie",
+    "cookie",
+    `(?:set-)?cookie\\\\?["']?\\s{0,3}[:=]\\s{0,3}\\\\?["'\`]?(?=[^\\s=;"']{1,100}=)([^\\n"'\`\\\\]{6,})`,
+    {
+      flags: "i",
+      accepts: (secret) => /=[^;\s]{6,}/.test(secret) && isRandom(secret) && !/^\s*(?:await|new)\b|\(/.test(secret)
+    }
+  ),
+  row("cookie-flag", "curl http", `\\s(?:-b|--cookie)[\\s=]{1,3}["']?[\\w.-]{1,60}=([^\\s"']{6,})`, {
+    within: command("curl|https?|xh|wget")
+  }),
+  row(
+    "key-header",
+    "x- -key -token -secret",
+    `-(?:api-?key|key|token|secret|signature|auth|password|apikey)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["'\`]?(?:token\\s|bearer\\s|key\\s)?([\\w.~+/=:-]{8,})`,
+    {
+      flags: "i",
+      accepts: (secret) => (isMade(secret) && !isPublicId(secret)) || (isRandom(secret) && isValue(secret))
+    }
+  )
 ]
 
 const addresses: ReadonlyArray<Row> = [
-  row("url-password", "://", `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{0,200}:([^\\s/"'<>]{1,400}(?=@))`, { flags: "i", accepts: (secret) => isValue(secret) || /[^\w${}<>()%-]/.test(secret) }),
+  row("url-password", "://", `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{0,200}:([^\\s/"'<>]{1,400}(?=@))`, {
+    flags: "i",
+    accepts: (secret) => isValue(secret) || /[^\w${}<>()%-]/.test(secret)
+  }),
   // A password with a slash, where a port and a path can't be meant.
-  row("url-password-slash", "://", `\\b(?!https?:)[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,200}:(?!\\d{1,5}\\/)([^\\s"'<>@]{1,400}(?=@))`, { flags: "i", accepts: isValue }),
-  row("url-password-cut", "://", `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,100}:(?!\\d{1,5}(?:\\/|\\b))([^\\s/"'<>@]{1,400}${cut})`, { flags: "i", accepts: isValue }),
-  row("url-user", "://", `\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?:\\/\\/([\\w.~%+=-]{16,400})(?=@)`, { flags: "i", accepts: isRandom }),
-  row("url-parameter", "? & %3f %26 ;", `[?&;](?:amp;)?(?:access_?token|id_token|refresh_?token|auth(?:_?token|orization)?|token|api_?key|apikey|app_?key|key|sig|signature|secret|client_?secret|password|passwd|pwd|pass|code|session(?:_?id|_?token)?|sid|jwt|assertion|saml(?:request|response)|ticket|otp|x-(?:amz|goog)-(?:signature|security-token|credential)|awsaccesskeyid|hmac|hash_?key|private_?token|job_?token|sv_?key|sas|webhook_?key|state|nonce)=([^\\s&#"'<>\`;)\\]}]{6,})`, { flags: "i", accepts: (secret) => isValue(secret) && (isRandom(secret) || (isMixed(secret) && /[a-z]/i.test(secret) && secret.length >= 8)) }),
-  row("url-fragment-token", "#", `#(?:access_token|id_token|token)=([\\w.~+/=%-]{8,})`, { flags: "i", accepts: isValue }),
-  row("reset-link", "/reset /verify /confirm /invite /magic /unsubscribe /activate", `https?://[^\\s"'<>]{1,200}?/(?:reset(?:[-_/]?password)?|verify|confirm|invite|magic(?:[-_]?link)?|activate|unsubscribe)/([\\w.~%-]{20,})`, { flags: "i", accepts: (secret) => isRandom(secret) && !isPublicId(secret) })
+  row(
+    "url-password-slash",
+    "://",
+    `\\b(?!https?:)[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,64}:(?!\\d{1,5}\\/)([^\\s"'<>@]{1,128}(?=@))`,
+    { flags: "i", accepts: isValue }
+  ),
+  row(
+    "url-password-cut",
+    "://",
+    `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,100}:(?!\\d{1,5}(?:\\/|\\b))([^\\s/"'<>@]{1,400}${cut})`,
+    { flags: "i", accepts: isValue }
+  ),
+  row(
+    "url-user",
+    "://",
+    `\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?:\\/\\/([\\w.~%+=-]{16,400})(?=@)`,
+    { flags: "i", accepts: isRandom }
+  ),
+  row(
+    "url-parameter",
+    "? & %3f %26 ;",
+    `[?&;](?:amp;)?(?:access_?token|id_token|refresh_?token|auth(?:_?token|orization)?|token|api_?key|apikey|app_?key|key|sig|signature|secret|client_?secret|password|passwd|pwd|pass|code|session(?:_?id|_?token)?|sid|jwt|assertion|saml(?:request|response)|ticket|otp|x-(?:amz|goog)-(?:signature|security-token|credential)|awsaccesskeyid|hmac|hash_?key|private_?token|job_?token|sv_?key|sas|webhook_?key|state|nonce)=([^\\s&#"'<>\`;)\\]}]{6,})`,
+    {
+      flags: "i",
+      accepts: (secret) =>
+        isValue(secret) && (isRandom(secret) || (isMixed(secret) && /[a-z]/i.test(secret) && secret.length >= 8))
+    }
+  ),
+  row("url-fragment-token", "#", `#(?:access_token|id_token|token)=([\\w.~+/=%-]{8,})`, {
+    flags: "i",
+    accepts: isValue
+  }),
+  row(
+    "reset-link",
+    "/reset /verify /confirm /invite /magic /unsubscribe /activate",
+    `/(?:reset(?:[-_/]?password)?|verify|confirm|invite|magic(?:[-_]?link)?|activate|unsubscribe)/([\\w.~%-]{20,})`,
+    { flags: "i", accepts: (secret) => isRandom(secret) && !isPublicId(secret) }
+  )
 ]
 
 const commands: ReadonlyArray<Row> = [
-  row("flag", "--", `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`, { flags: "i", accepts: (secret) => isValue(secret) && !secret.startsWith("-") && !isSentenceWord(secret) && secret.length >= 3 }),
-  row("token-flag", "--", `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:secret|token|api[-_]?key|apikey|access[-_]?key|secret[-_]?key|private[-_]?key|account[-_]?key|auth[-_]?key|auth[-_]?token|license[-_]?key|encryption[-_]?key|key|credentials?|auth|bearer|jwt|pat|sas|session[-_]?token|secret[-_]?access[-_]?key|otp|cookie|webhook)\\s{1,3}${quoted}`, { flags: "i", accepts: (secret) => isMade(secret) && !secret.startsWith("-") && !/^[\d.]+$/.test(secret) && !/[/.](?:pem|key|crt|json|txt|ya?ml|env|pub)$/.test(secret) && (isRandom(secret) || (secret.length >= 8 && !/^[./~]/.test(secret))) }),
-  row("user-and-password", "curl wget http restic snowsql smbclient mongo xh nmap hydra skopeo crane oras", `\\b(?:curl|https?|xh|smbclient|rpcclient|skopeo|crane|oras|elasticdump|snowsql|crackmapexec|lftp)\\b${within(300)}\\s(?:-u|--user|-a|--auth|-U|--proxy-user|--creds|--src-creds|--dest-creds)[\\s=]{0,3}["']?[^\\s:"'%]{0,100}[:%]([^\\s"']{2,})`, { accepts: isValue }),
-  row("short-password-joined", "mysql mariadb 7z rar sshpass unrar", `\\b(?:mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|7z[arz]?|u?n?rar|sshpass)\\b${within(200)}\\s-(?:p|hp)([^\\s"'-][^\\s"']{2,})`, { accepts: (secret) => isValue(secret) && !/^(?:ort|assword|rotocol|lugin)/.test(secret) }),
-  row("short-password-quoted", "mysql mariadb sshpass", `\\b(?:mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|sshpass)\\b${within(200)}\\s-p["']([^"'\\n]{3,})`, { accepts: isValue }),
-  row("short-password", "sshpass docker podman helm nerdctl buildah az oc zip unzip sqlcmd bcp isql mongo nuget cf ldap psql htpasswd smtp net keytool ansible argocd vsql rabbitmqadmin influx cqlsh impala beeline clickhouse twine mc gpg rar xfreerdp rdesktop ipmitool winrm arangosh couchbase neo4j cypher-shell", `\\b(?:sshpass|docker|podman|helm|nerdctl|buildah|skopeo|az|oc|zip|unzip|sqlcmd|bcp|isql|mongo(?:sh|dump|restore|export|import)?|nuget|cf|ldap(?:search|add|modify|passwd|whoami)|argocd|vsql|rabbitmqadmin|influx|cqlsh|impala-shell|beeline|clickhouse(?:-client)?|twine|rdesktop|ipmitool|arangosh|couchbase-cli|cypher-shell|xfreerdp|wfreerdp)\\b${within(240)}\\s(?:-p|-P|-w|/p:|-pw|--pw|-D)\\s{0,3}${quoted}`, { accepts: (secret) => isMade(secret) && !/^[\d.:/-]+(?:\/(?:tcp|udp))?$/.test(secret) && !secret.startsWith("-") && !/^[./~]/.test(secret) && !/^\d+:\d+/.test(secret) }),
-  row("redis-password", "redis-cli valkey-cli keydb-cli", `\\b(?:redis|valkey|keydb)-cli\\b${within(200)}\\s(?:-a|--pass)[\\s=]{1,3}${quoted}`, { accepts: isValue }),
-  row("htpasswd", "htpasswd", `\\bhtpasswd\\s(?:-\\w{1,8}\\s{1,3}){0,6}[^\\s-]\\S{0,200}\\s{1,3}\\S{1,100}\\s{1,3}${quoted}`, { accepts: isValue }),
+  row(
+    "flag",
+    "--",
+    `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
+    {
+      flags: "i",
+      accepts: (secret) => isValue(secret) && !secret.startsWith("-") && !isSentenceWord(secret) && secret.length >= 3
+    }
+  ),
+  row(
+    "token-flag",
+    "--",
+    `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:secret|token|api[-_]?key|apikey|access[-_]?key|secret[-_]?key|private[-_]?key|account[-_]?key|auth[-_]?key|auth[-_]?token|license[-_]?key|encryption[-_]?key|key|credentials?|auth|bearer|jwt|pat|sas|session[-_]?token|secret[-_]?access[-_]?key|otp|cookie|webhook)\\s{1,3}${quoted}`,
+    {
+      flags: "i",
+      accepts: (secret) =>
+        isMade(secret) &&
+        !secret.startsWith("-") &&
+        !/^[\d.]+$/.test(secret) &&
+        !/[/.](?:pem|key|crt|json|txt|ya?ml|env|pub)$/.test(secret) &&
+        (isRandom(secret) || (secret.length >= 8 && !/^[./~]/.test(secret)))
+    }
+  ),
+  row(
+    "user-and-password",
+    "curl wget http restic snowsql smbclient mongo xh nmap hydra skopeo crane oras",
+    `\\s(?:-u|--user|-a|--auth|-U|--proxy-user|--creds|--src-creds|--dest-creds)[\\s=]{0,3}["']?[^\\s:"'%]{0,100}[:%]([^\\s"']{2,})`,
+    {
+      accepts: isValue,
+      within: command("curl|https?|xh|smbclient|rpcclient|skopeo|crane|oras|elasticdump|snowsql|crackmapexec|lftp")
+    }
+  ),
+  row("short-password-joined", "mysql mariadb 7z rar sshpass unrar", `\\s-(?:p|hp)([^\\s"'-][^\\s"']{2,})`, {
+    accepts: (secret) => isValue(secret) && !/^(?:ort|assword|rotocol|lugin)/.test(secret),
+    within: command("mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|7z[arz]?|u?n?rar|sshpass")
+  }),
+  row("short-password-quoted", "mysql mariadb sshpass", `\\s-p["']([^"'\\n]{3,})`, {
+    accepts: isValue,
+    within: command("mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|sshpass")
+  }),
+  row(
+    "short-password",
+    "sshpass docker podman helm nerdctl buildah az oc zip unzip sqlcmd bcp isql mongo nuget cf ldap psql htpasswd smtp net keytool ansible argocd vsql rabbitmqadmin influx cqlsh impala beeline clickhouse twine mc gpg rar xfreerdp rdesktop ipmitool winrm arangosh couchbase neo4j cypher-shell",
+    `\\s(?:-p|-P|-w|/p:|-pw|--pw|-D)\\s{0,3}${quoted}`,
+    {
+      accepts: (secret) =>
+        isMade(secret) &&
+        !/^[\d.:/-]+(?:\/(?:tcp|udp))?$/.test(secret) &&
+        !secret.startsWith("-") &&
+        !/^[./~]/.test(secret) &&
+        !/^\d+:\d+/.test(secret),
+      within: command(
+        "sshpass|docker|podman|helm|nerdctl|buildah|skopeo|az|oc|zip|unzip|sqlcmd|bcp|isql|mongo(?:sh|dump|restore|export|import)?|nuget|cf|ldap(?:search|add|modify|passwd|whoami)|argocd|vsql|rabbitmqadmin|influx|cqlsh|impala-shell|beeline|clickhouse(?:-client)?|twine|rdesktop|ipmitool|arangosh|couchbase-cli|cypher-shell|xfreerdp|wfreerdp"
+      )
+    }
+  ),
+  row("redis-password", "redis-cli valkey-cli keydb-cli", `\\s(?:-a|--pass)[\\s=]{1,3}${quoted}`, {
+    accepts: isValue,
+    within: command("(?:redis|valkey|keydb)-cli")
+  }),
+  row(
+    "htpasswd",
+    "htpasswd",
+    `\\bhtpasswd\\s(?:-\\w{1,8}\\s{1,3}){0,6}[^\\s-]\\S{0,200}\\s{1,3}\\S{1,100}\\s{1,3}${quoted}`,
+    { accepts: isValue }
+  ),
   row("openssl-password", "pass: -passin -passout -k", `(?:\\s|["'=])pass:([^\\s"']{3,})`, { accepts: isValue }),
-  row("openssl-key", "openssl", `\\bopenssl\\b${within(200)}\\s(?:-k|-K|-iv|-hmac|-passwd)\\s{1,3}${quoted}`, { accepts: isMade }),
-  row("configure", "configure config set login auth", `\\b(?:aws\\s{1,2}configure\\s{1,2}set|npm\\s{1,2}config\\s{1,2}set|yarn\\s{1,2}config\\s{1,2}set|pnpm\\s{1,2}config\\s{1,2}set|git\\s{1,2}config|composer\\s{1,2}config|pip\\s{1,2}config\\s{1,2}set|gem\\s{1,2}sources|poetry\\s{1,2}config|bundle\\s{1,2}config(?:\\s{1,2}set)?|heroku\\s{1,2}config:set|dokku\\s{1,2}config:set|firebase\\s{1,2}functions:config:set|pulumi\\s{1,2}config\\s{1,2}set|wrangler\\s{1,2}secret\\s{1,2}put|fly(?:ctl)?\\s{1,2}secrets\\s{1,2}set|gh\\s{1,2}secret\\s{1,2}set|vercel\\s{1,2}env\\s{1,2}add|doppler\\s{1,2}secrets\\s{1,2}set|vault\\s{1,2}(?:kv\\s{1,2}put|write|login)|snap\\s{1,2}set|redis-cli\\s{1,2}config\\s{1,2}set|az\\s{1,2}keyvault\\s{1,2}secret\\s{1,2}set|consul\\s{1,2}kv\\s{1,2}put|etcdctl\\s{1,2}put|conan\\s{1,2}user|rclone\\s{1,2}(?:config\\s{1,2}create|obscure)|systemd-ask-password)\\b[^\\n|;&]{0,200}[\\s=]["']?([\\w+/=.~@!%^*-]{8,400})`, { accepts: (secret) => isRandom(secret) && isValue(secret) && !isPublicId(secret) }),
-  row("login", "login auth", `\\b(?:cargo|npm|gh|glab|heroku|doppler|vercel|netlify|fly|railway|supabase|huggingface-cli|hf|wandb|sentry-cli|snyk|op|bw|vault|databricks|pulumi|terraform|ngrok|tailscale|cloudflared|stripe|argocd|linode-cli|doctl|hcloud|scw)\\b(?:\\s{1,2}[a-z:-]{1,20}){0,3}\\s{1,2}(?:login|auth|authtoken|add-authtoken|init|unlock|up)\\b[^\\n|;&]{0,100}?[\\s=]([\\w+/=.~!%-]{12,})`, { accepts: (secret) => isRandom(secret) && isValue(secret) && !secret.startsWith("-") }),
-  row("piped", "echo printf", `\\b(?:echo|printf)\\s{1,3}(?:-n\\s{1,2}|"%s"\\s{1,2}|'%s'\\s{1,2}|%s\\s{1,2})?["']?([^\\s"'|$\`]{6,200})["']?\\s{0,3}\\|\\s{0,3}(?=[^\\n]{0,120}(?:--password-stdin|--with-token|--token-stdin|login|passwd|sudo\\s{1,2}-S|--stdin|secret\\s(?:set|put|create)|secrets\\s(?:set|put|create)|cryptsetup|gpg|base64\\s-d))`, { accepts: isValue }),
-  row("user-list", "chpasswd", `["'\\s][\\w.-]{1,32}:([^\\s"':|]{4,})(?=["']?\\s{0,3}\\|\\s{0,3}(?:sudo\\s)?chpasswd)`, { accepts: isValue }),
-  row("set-command", "setx setenv set export env add", `(?:^|[\\s;&])(?:setx|setenv|set\\s-\\w{1,4}|ENV|ARG|SetEnv|dotnet\\suser-secrets\\sset|secrets?\\sadd)\\s{1,3}["']?[\\w:.-]{0,60}(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|auth|credentials?)\\w{0,20}["']?\\s{1,3}["']?([^\\s"'=]{4,})`, { flags: "i", accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) }),
-  row("sql-password", "identified password", `\\b(?:identified\\s(?:with\\s\\w{1,40}\\s)?by|(?:with\\s|encrypted\\s|unencrypted\\s|login\\s|user\\s)?password(?:\\s(?:for\\s[^\\n]{1,80}?)?(?:=|to|as))?|password\\()\\s{0,3}(?:password\\s{0,2})?'([^'\\n]{3,400})(?=')`, { flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) && !isSentenceWord(secret) }),
-  row("requirepass", "requirepass masterauth masteruser acl", `\\b(?:requirepass|masterauth|sentinel\\sauth-pass\\s\\S{1,60})\\s{1,3}["']?([^\\s"']{3,})`, { accepts: isValue }),
-  row("redis-auth", "auth", `(?:^|[\\n>"'\`]\\s{0,3})(?:AUTH|auth)\\s{1,2}(?:[\\w.-]{1,40}\\s{1,2})?["']?([^\\s"'\`]{8,})(?=["'\`]?\\s{0,3}(?:$|\\n|["'\`]))`, { accepts: isMade }),
-  row("smtp-auth", "auth plain auth login", `AUTH\\s{1,2}(?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5)\\s{1,2}([A-Za-z0-9+/=]{8,})`, { flags: "i" }),
+  row("openssl-key", "openssl", `\\s(?:-k|-K|-iv|-hmac|-passwd)\\s{1,3}${quoted}`, {
+    accepts: isMade,
+    within: command("openssl")
+  }),
+  row("configure", "configure config set login auth", `[\\s=]["']?([\\w+/=.~@!%^*-]{8,400})`, {
+    accepts: (secret) => isRandom(secret) && isValue(secret) && !isPublicId(secret),
+    within: command(
+      "aws\\s{1,2}configure\\s{1,2}set|npm\\s{1,2}config\\s{1,2}set|yarn\\s{1,2}config\\s{1,2}set|pnpm\\s{1,2}config\\s{1,2}set|git\\s{1,2}config|composer\\s{1,2}config|pip\\s{1,2}config\\s{1,2}set|gem\\s{1,2}sources|poetry\\s{1,2}config|bundle\\s{1,2}config(?:\\s{1,2}set)?|heroku\\s{1,2}config:set|dokku\\s{1,2}config:set|firebase\\s{1,2}functions:config:set|pulumi\\s{1,2}config\\s{1,2}set|wrangler\\s{1,2}secret\\s{1,2}put|fly(?:ctl)?\\s{1,2}secrets\\s{1,2}set|gh\\s{1,2}secret\\s{1,2}set|vercel\\s{1,2}env\\s{1,2}add|doppler\\s{1,2}secrets\\s{1,2}set|vault\\s{1,2}(?:kv\\s{1,2}put|write|login)|snap\\s{1,2}set|redis-cli\\s{1,2}config\\s{1,2}set|az\\s{1,2}keyvault\\s{1,2}secret\\s{1,2}set|consul\\s{1,2}kv\\s{1,2}put|etcdctl\\s{1,2}put|conan\\s{1,2}user|rclone\\s{1,2}(?:config\\s{1,2}create|obscure)|systemd-ask-password"
+    )
+  }),
+  row("login", "login auth", `[\\s=]([\\w+/=.~!%-]{12,})`, {
+    accepts: (secret) => isRandom(secret) && isValue(secret) && !secret.startsWith("-"),
+    within: command(
+      "(?:cargo|npm|gh|glab|heroku|doppler|vercel|netlify|fly|railway|supabase|huggingface-cli|hf|wandb|sentry-cli|snyk|op|bw|vault|databricks|pulumi|terraform|ngrok|tailscale|cloudflared|stripe|argocd|linode-cli|doctl|hcloud|scw)\\b(?:\\s{1,2}[a-z:-]{1,20}){0,3}\\s{1,2}(?:login|auth|authtoken|add-authtoken|init|unlock|up)"
+    )
+  }),
+  row(
+    "piped",
+    "echo printf",
+    `\\b(?:echo|printf)\\s{1,3}(?:-n\\s{1,2}|"%s"\\s{1,2}|'%s'\\s{1,2}|%s\\s{1,2})?["']?([^\\s"'|$\`]{6,200})["']?\\s{0,3}\\|\\s{0,3}(?=[^\\n]{0,120}(?:--password-stdin|--with-token|--token-stdin|login|passwd|sudo\\s{1,2}-S|--stdin|secret\\s(?:set|put|create)|secrets\\s(?:set|put|create)|cryptsetup|gpg|base64\\s-d))`,
+    { accepts: isValue }
+  ),
+  row(
+    "user-list",
+    "chpasswd",
+    `["'\\s][\\w.-]{1,32}:([^\\s"':|]{4,})(?=["']?\\s{0,3}\\|\\s{0,3}(?:sudo\\s)?chpasswd)`,
+    { accepts: isValue }
+  ),
+  row(
+    "set-command",
+    "setx setenv set export env add",
+    `(?:^|[\\s;&])(?:setx|setenv|set\\s-\\w{1,4}|ENV|ARG|SetEnv|dotnet\\suser-secrets\\sset|secrets?\\sadd)\\s{1,3}["']?[\\w:.-]{0,60}(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|auth|credentials?)\\w{0,20}["']?\\s{1,3}["']?([^\\s"'=]{4,})`,
+    { flags: "i", accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) }
+  ),
+  row(
+    "sql-password",
+    "identified password",
+    `\\b(?:identified\\s(?:with\\s\\w{1,40}\\s)?by|(?:with\\s|encrypted\\s|unencrypted\\s|login\\s|user\\s)?password(?:\\s(?:for\\s[^\\n]{1,80}?)?(?:=|to|as))?|password\\()\\s{0,3}(?:password\\s{0,2})?'([^'\\n]{3,400})(?=')`,
+    {
+      flags: "i",
+      accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) && !isSentenceWord(secret)
+    }
+  ),
+  row(
+    "requirepass",
+    "requirepass masterauth masteruser acl",
+    `\\b(?:requirepass|masterauth|sentinel\\sauth-pass\\s\\S{1,60})\\s{1,3}["']?([^\\s"']{3,})`,
+    { accepts: isValue }
+  ),
+  row(
+    "redis-auth",
+    "auth",
+    `(?:^|[\\n>"'\`]\\s{0,3})(?:AUTH|auth)\\s{1,2}(?:[\\w.-]{1,40}\\s{1,2})?["']?([^\\s"'\`]{8,})(?=["'\`]?\\s{0,3}(?:$|\\n|["'\`]))`,
+    { accepts: isMade }
+  ),
+  row(
+    "smtp-auth",
+    "auth plain auth login",
+    `AUTH\\s{1,2}(?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5)\\s{1,2}([A-Za-z0-9+/=]{8,})`,
+    { flags: "i" }
+  ),
   row("ftp-pass", "pass", `(?:^|\\n)(?:[<>*-]{0,3}\\s{0,2})PASS\\s{1,2}([^\\s]{3,})`, { accepts: isValue })
 ]
 
 const files: ReadonlyArray<Row> = [
-  row("netrc", "password", `\\b(?:login|account|user)\\s{1,5}\\S{1,200}\\s{1,5}password\\s{1,5}["']?([^\\s"']{2,})`, { accepts: isValue }),
-  row("netrc-password-first", "machine", `\\bmachine\\s{1,3}\\S{1,200}\\s{1,5}(?:login\\s{1,3}\\S{1,100}\\s{1,5})?password\\s{1,5}["']?([^\\s"']{2,})`, { accepts: isValue }),
-  row("pgpass", ":", `(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`, { accepts: (secret) => isValue(secret) && !/^\d+$/.test(secret) && !/^\d+:\d+/.test(secret) && !/\.(?:ts|js|py|go|rs|java|c|h)$/.test(secret) }),
+  row("netrc", "password", `\\b(?:login|account|user)\\s{1,5}\\S{1,200}\\s{1,5}password\\s{1,5}["']?([^\\s"']{2,})`, {
+    accepts: isValue
+  }),
+  row(
+    "netrc-password-first",
+    "machine",
+    `\\bmachine\\s{1,3}\\S{1,200}\\s{1,5}(?:login\\s{1,3}\\S{1,100}\\s{1,5})?password\\s{1,5}["']?([^\\s"']{2,})`,
+    { accepts: isValue }
+  ),
+  row(
+    "pgpass",
+    ":",
+    `(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`,
+    {
+      accepts: (secret) =>
+        isValue(secret) &&
+        !/^\d+$/.test(secret) &&
+        !/^\d+:\d+/.test(secret) &&
+        !/\.(?:ts|js|py|go|rs|java|c|h)$/.test(secret)
+    }
+  ),
   row("npm-auth", "_auth", `_auth(?:Token)?["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'$]{4,})`, { accepts: isValue }),
-  row("docker-auth", "\"auth\" \\\"auth\\\" identitytoken registrytoken", `\\\\?"(?:auth|identitytoken|registrytoken)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w+/=.-]{8,})`, { flags: "i" }),
-  row("kube-config", "-data token", `\\b(?:client-key-data|client-certificate-data|id-token|refresh-token)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["']?([\\w+/=.-]{16,})`),
-  row("git-credentials", "password=", `\\bpassword=([^\\s&"']{4,})(?=\\s{0,3}(?:$|\\n(?:path|quit|oauth)))`, { accepts: (secret) => isValue(secret) && !isCode(secret) && !isIdentifier(secret) }),
-  row("connection-string", "accountkey= sharedaccesskey= sharedsecretkey= password= pwd= sharedaccesssignature=", `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))(?=;|["']|\\s|$)`, { flags: "i", accepts: (secret) => isValue(secret) && !isCode(secret) && (isMixed(secret) || /=$/.test(secret)) && !isIdentifier(secret) && !secret.startsWith("=") }),
-  row("xml-element", "</", `<(?:\\w{1,30}:)?[\\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\\w.-]{0,20}(?:\\s[^>\\n]{0,200})?>(?:<!\\[CDATA\\[)?\\s{0,10}([^<\\s][^<\\n]{0,500}?)(?=\\s{0,10}(?:\\]\\]>)?</)`, { flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && secret.length >= 4 && !isSentenceWord(secret) }),
-  row("plist", "<key>", `<key>[^<\\n]{0,60}(?:password|secret|token|api_?key|passphrase|credential)[^<\\n]{0,30}</key>\\s{0,40}<string>([^<\\n]{4,500})(?=</string>)`, { flags: "i", accepts: isValue }),
-  row("named-value", "value", `(?:name|key|id|variable|parameterkey|property|field)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:password|passwd|passphrase|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|_key|credentials?|_pass|_auth)["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:\\w{0,20}value|content|default)["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{4,})`, { flags: "i", accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) && !isIdentifier(secret) }),
-  row("value-then-name", "value", `["']?value["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{6,})(?=["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:name|key)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY|PRIVATE_KEY))`, { flags: "i", accepts: isMade }),
-  row("dotted-set", "[\"", `\\[\\\\?["'][\\w.:$ -]{0,60}(?:password|passwd|secret|token|api_?key|passphrase|credentials?)\\w{0,10}\\\\?["']\\]\\s{0,3}=\\s{0,3}\\\\?["']([^"'\\\\\\n]{4,400})`, { flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) }),
-  row("wireguard", "privatekey presharedkey", `\\b(?:PrivateKey|PresharedKey)\\s{0,3}=\\s{0,3}([A-Za-z0-9+/]{20,}={0,2})`, { flags: "i" }),
-  row("wifi", "psk wep_key passphrase wifi: wpa", `\\b(?:psk|wep_key\\d|wpa_passphrase|wpa-psk|sae_password|key-mgmt-psk)\\s{0,3}[=\\s]\\s{0,3}"?([^\\s"]{8,63})`, { accepts: isValue }),
-  row("wifi-code", "wifi:", `WIFI:[^\\s]{0,100}?P:([^;\\s]{3,80})`, { flags: "i" }),
-  row("basic-array", "auth", `\\bauth\\s{0,2}[=:]\\s{0,3}[(\\[]\\s{0,2}["'][^"'\\n]{1,80}["']\\s{0,2},\\s{0,2}["']([^"'\\n]{3,200})`, { accepts: isValue }),
-  row("ethereum-key", "0x private", `(?:private|secret|wallet|signer|deployer|mnemonic|pk)[\\w\\s"':=(-]{0,30}(0x[0-9a-f]{64})(?!\\w)`, { flags: "i" }),
-  row("seed-phrase", "mnemonic seed recovery phrase", `(?:mnemonic|seed[\\s_-]?(?:phrase|words)|recovery[\\s_-]phrase|secret[\\s_-]recovery[\\s_-]phrase)["']?\\s{0,3}(?:is|:|=|are)?\\s{0,3}["']?((?:[a-z]{3,8}\\s{1,2}){11,23}[a-z]{3,8})`, { flags: "i" }),
-  row("ansible-vault", "$ansible_vault;", `\\$ANSIBLE_VAULT;[\\d.]{3,5};AES256[^\\n]{0,40}\\n((?:\\s{0,40}[0-9a-f]{10,80}\\n?){1,2000})`),
+  row(
+    "docker-auth",
+    '"auth" \\"auth\\" identitytoken registrytoken',
+    `\\\\?"(?:auth|identitytoken|registrytoken)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w+/=.-]{8,})`,
+    { flags: "i" }
+  ),
+  row(
+    "kube-config",
+    "-data token",
+    `\\b(?:client-key-data|client-certificate-data|id-token|refresh-token)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["']?([\\w+/=.-]{16,})`
+  ),
+  row("git-credentials", "password=", `\\bpassword=([^\\s&"']{4,})(?=\\s{0,3}(?:$|\\n(?:path|quit|oauth)))`, {
+    accepts: (secret) => isValue(secret) && !isCode(secret) && !isIdentifier(secret)
+  }),
+  row(
+    "connection-string",
+    "accountkey= sharedaccesskey= sharedsecretkey= password= pwd= sharedaccesssignature=",
+    `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))(?=;|["']|\\s|$)`,
+    {
+      flags: "i",
+      accepts: (secret) =>
+        isValue(secret) &&
+        !isCode(secret) &&
+        (isMixed(secret) || /=$/.test(secret)) &&
+        !isIdentifier(secret) &&
+        !secret.startsWith("=")
+    }
+  ),
+  row(
+    "xml-element",
+    "</",
+    `<(?:\\w{1,30}:)?[\\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\\w.-]{0,20}(?:\\s[^>\\n]{0,200})?>(?:<!\\[CDATA\\[)?\\s{0,10}([^<\\s][^<\\n]{0,500}?)(?=\\s{0,10}(?:\\]\\]>)?</)`,
+    {
+      flags: "i",
+      accepts: (secret) => isValue(secret) && !/\s/.test(secret) && secret.length >= 4 && !isSentenceWord(secret)
+    }
+  ),
+  row(
+    "plist",
+    "<key>",
+    `<key>[^<\\n]{0,60}(?:password|secret|token|api_?key|passphrase|credential)[^<\\n]{0,30}</key>\\s{0,40}<string>([^<\\n]{4,500})(?=</string>)`,
+    { flags: "i", accepts: isValue }
+  ),
+  row(
+    "named-value",
+    "value",
+    `(?:name|key|id|variable|parameterkey|property|field)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:password|passwd|passphrase|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|_key|credentials?|_pass|_auth)["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:\\w{0,20}value|content|default)["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{4,})`,
+    {
+      flags: "i",
+      accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) && !isIdentifier(secret)
+    }
+  ),
+  row(
+    "value-then-name",
+    "value",
+    `["']?value["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{6,80})(?=["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:name|key)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY|PRIVATE_KEY))`,
+    { flags: "i", accepts: isMade }
+  ),
+  row(
+    "dotted-set",
+    '["',
+    `\\[\\\\?["'][\\w.:$ -]{0,60}(?:password|passwd|secret|token|api_?key|passphrase|credentials?)\\w{0,10}\\\\?["']\\]\\s{0,3}=\\s{0,3}\\\\?["']([^"'\\\\\\n]{4,400})`,
+    { flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) }
+  ),
+  row(
+    "wireguard",
+    "privatekey presharedkey",
+    `\\b(?:PrivateKey|PresharedKey)\\s{0,3}=\\s{0,3}([A-Za-z0-9+/]{20,}={0,2})`,
+    { flags: "i" }
+  ),
+  row(
+    "wifi",
+    "psk wep_key passphrase wifi: wpa",
+    `\\b(?:psk|wep_key\\d|wpa_passphrase|wpa-psk|sae_password|key-mgmt-psk)\\s{0,3}[=\\s]\\s{0,3}"?([^\\s"]{8,63})`,
+    { accepts: isValue }
+  ),
+  row("wifi-code", "wifi:", `[:;]P:([^;\\s]{3,80})`, { flags: "i", within: "WIFI:[^\\s]{0,200}" }),
+  row(
+    "basic-array",
+    "auth",
+    `\\bauth\\s{0,2}[=:]\\s{0,3}[(\\[]\\s{0,2}["'][^"'\\n]{1,80}["']\\s{0,2},\\s{0,2}["']([^"'\\n]{3,200})`,
+    { accepts: isValue }
+  ),
+  row(
+    "ethereum-key",
+    "0x private",
+    `(?:private|secret|wallet|signer|deployer|mnemonic|pk)[\\w\\s"':=(-]{0,30}(0x[0-9a-f]{64})(?!\\w)`,
+    { flags: "i" }
+  ),
+  row(
+    "seed-phrase",
+    "mnemonic seed recovery phrase",
+    `(?:mnemonic|seed[\\s_-]?(?:phrase|words)|recovery[\\s_-]phrase|secret[\\s_-]recovery[\\s_-]phrase)["']?\\s{0,3}(?:is|:|=|are)?\\s{0,3}["']?((?:[a-z]{3,8}\\s{1,2}){11,23}[a-z]{3,8})`,
+    { flags: "i" }
+  ),
+  row(
+    "ansible-vault",
+    "$ansible_vault;",
+    `\\$ANSIBLE_VAULT;[\\d.]{3,5};AES256[^\\n]{0,40}\\n((?:\\s{0,40}[0-9a-f]{10,80}\\n?){1,2000})`
+  ),
   row("shadow", ":$", `\\w:(\\$\\w{1,10}\\$[\\w./$=,+-]{10,})`)
 ]
 
@@ -98,24 +380,70 @@ const spokenIs =
   "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|do|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[\\p{L}\\p{N}_.@/'-]{1,40}(?:\\s[\\p{L}\\p{N}_.@/'-]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|e'|è|ist\\sjetzt|jest|to|je|är|er|on|van|bedraagt|luidt|este|adalah|là|คือ|это|был|является|est\\smaintenant|ahora\\ses|agora\\sé)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
 
 const proseSecret = (secret: string): boolean => {
-  const word = secret.replace(/[.,;:!?)。、，；]+$/u, "")
-  return word.length >= 4 && isValue(word) && isMixed(word) && !isIdentifier(word) && !isPublicId(word) && !/^[\p{L}-]+$/u.test(word.replace(/[A-Za-z]/g, isRandom(word) ? "1" : "a")) && !/^\d+(?:[.,:]\d+)*%?$/.test(word)
+  const word = secret.slice(0, 80).replace(/[.,;:!?)。、，；]{1,9}$/u, "")
+  return (
+    word.length >= 4 &&
+    (isRandom(word) || !/^[\p{L}-]*$/u.test(word)) &&
+    !/^\d{1,12}(?:[.,:]\d{1,12}){0,5}%?$/.test(word) &&
+    isMixed(word) &&
+    isValue(word) &&
+    !isIdentifier(word) &&
+    !isPublicId(word)
+  )
 }
 
 const prose: ReadonlyArray<Row> = [
-  row("spoken", spokenHints, `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, { flags: "iu", accepts: proseSecret }),
-  row("spoken-quoted", spokenHints, `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`“«「『]([^\\s"'\`“”«»「」『』]{4,200})(?=["'\`”»」』])`, { flags: "iu", accepts: (secret) => isValue(secret) && !isIdentifier(secret) && !isSentenceWord(secret) && (isMixed(secret) || /^[a-z]{6,}$/i.test(secret)) }),
-  row("spoken-with", "password passwort token key secret passe contraseña senha", `(?:(?:log\\s?in|sign\\s?in|connect|authenticate|unlock|einloggen|anmelden)\\b[^\\n.]{0,80}?\\b(?:with|using|mit)\\b|\\b(?:use|using|try|here(?:'|’)?s|here\\sis|this\\sis|take|with\\sthe|nimm|benutze|utilise|usa|use\\so)\\b)[^\\n.:]{0,40}?\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`, { flags: "i", accepts: proseSecret }),
-  row("user-slash-password", "login credential account user log in sign in zugang", `\\b(?:login|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`, { flags: "i", accepts: proseSecret })
+  row(
+    "spoken",
+    spokenHints,
+    `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`,
+    { flags: "iu", accepts: proseSecret }
+  ),
+  row(
+    "spoken-quoted",
+    spokenHints,
+    `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`“«「『]([^\\s"'\`“”«»「」『』]{4,200})(?=["'\`”»」』])`,
+    {
+      flags: "iu",
+      accepts: (secret) =>
+        isValue(secret) &&
+        !isIdentifier(secret) &&
+        !isSentenceWord(secret) &&
+        (isMixed(secret) || /^[a-z]{6,}$/i.test(secret))
+    }
+  ),
+  row(
+    "spoken-with",
+    "password passwort token key secret passe contraseña senha",
+    `(?:(?:log\\s?in|sign\\s?in|connect|authenticate|unlock|einloggen|anmelden)\\b[^\\n.]{0,80}?\\b(?:with|using|mit)\\b|\\b(?:use|using|try|here(?:'|’)?s|here\\sis|this\\sis|take|with\\sthe|nimm|benutze|utilise|usa|use\\so)\\b)[^\\n.:]{0,40}?\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`,
+    { flags: "i", accepts: proseSecret }
+  ),
+  row(
+    "user-slash-password",
+    "login credential account user log in sign in zugang",
+    `\\b(?:login|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`,
+    { flags: "i", accepts: proseSecret }
+  )
 ]
 
 /** A long value that a machine made, near a word that says what it is. */
 const nearby: ReadonlyArray<Row> = [
-  row("nearby", "secret token key passw credential auth bearer api pwd passphrase 密 парол", `(?:secret|token|\\bkeys?\\b|[_-]key|api[\\s_-]?key|passw|credential|auth\\b|bearer|passphrase|pwd|密钥|密码|пароль|ключ)[^\\n]{0,40}?${boundary}(?<![\\w/.#-])([A-Za-z0-9_+=~-]{20,}(?:[/.][A-Za-z0-9_+=~-]{8,}){0,3}={0,2})(?![\\w(/.-])`, {
-    flags: "i",
-    accepts: (secret) => isDense(secret) && !isPublicId(secret)
-  })
+  row(
+    "nearby",
+    "secret token key passw credential auth bearer api pwd passphrase 密 парол ключ",
+    `${boundary}(?<![\\w/.#-])[A-Za-z0-9_+=~/.-]{20,}`,
+    {
+      accepts: (secret, before) =>
+        nearWord.test(before.slice(-48)) &&
+        !/[/.].*[/.].*[/.]/.test(secret.slice(0, 200)) &&
+        isDense(secret) &&
+        !isPublicId(secret)
+    }
+  )
 ]
+
+const nearWord =
+  /(?:secret|token|\bkeys?\b|[_-]key|api[\s_-]?key|passw|credential|auth\b|bearer|passphrase|pwd|密钥|密码|пароль|ключ)[^\n]{0,40}$/i
 
 /** Letters of both cases and digits throughout, as no name of a program has them; digits of a hash are not enough. */
 const isDense = (secret: string): boolean => {

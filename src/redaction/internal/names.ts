@@ -37,7 +37,10 @@ export const kindOf = (name: string): Kind | undefined => {
   const parts = split(name)
   if (about.test(parts)) return undefined
   if (password.test(parts)) return "password"
-  if (aboutBefore.test(parts)) return /_(?:access|api|private|secret)_?key|_(?:access|auth|api|bot)_?token/.test(`_${parts}`) ? "secret" : undefined
+  if (aboutBefore.test(parts))
+    return /_(?:access|api|private|secret)_?key|_(?:access|auth|api|bot)_?token/.test(`_${parts}`)
+      ? "secret"
+      : undefined
   if (secret.test(parts)) return "secret"
   return key.test(parts) ? "key" : undefined
 }
@@ -47,8 +50,49 @@ export const isSetting = (name: string): boolean => /^[A-Z][A-Z0-9_]*$/.test(nam
 
 /** What stands in every name that promises a secret, in lower case. */
 export const hints: ReadonlyArray<string> = [
-  "pass", "pwd", "pw", "pswd", "psw", "secret", "token", "key", "credential", "auth", "bearer", "jwt", "cookie", "session", "sessid",
-  "signature", "sig", "sas", "dsn", "salt", "pepper", "otp", "seed", "mnemonic", "pat", "sid", "connectionstring", "connection_str", "connstr", "conn_str",
-  "code", "webhook", "kennwort", "contrase", "senha", "parola", "haslo", "hasło", "wachtwoord", "mot_de_passe", "motdepasse", "mdp",
-  "lozinka", "heslo", "losenord"
+  "pass",
+  "pwd",
+  "pw",
+  "pswd",
+  "psw",
+  "secret",
+  "token",
+  "key",
+  "credential",
+  "auth",
+  "bearer",
+  "jwt",
+  "cookie",
+  "session",
+  "sessid",
+  "signature",
+  "sig",
+  "sas",
+  "dsn",
+  "salt",
+  "pepper",
+  "otp",
+  "seed",
+  "mnemonic",
+  "pat",
+  "sid",
+  "connectionstring",
+  "connection_str",
+  "connstr",
+  "conn_str",
+  "code",
+  "webhook",
+  "kennwort",
+  "contrase",
+  "senha",
+  "parola",
+  "haslo",
+  "hasło",
+  "wachtwoord",
+  "mot_de_passe",
+  "motdepasse",
+  "mdp",
+  "lozinka",
+  "heslo",
+  "losenord"
 ]

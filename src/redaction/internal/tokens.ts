@@ -32,7 +32,11 @@ const platforms: ReadonlyArray<Row> = [
   token("gcp-client-secret", "gocspx-", "GOCSPX-", wide, 20),
   token("gcp-refresh-token", "1//0", "1//0", wide, 20),
   row("azure-client-secret", "q~", `${boundary}[\\w~.-]{3}\\dQ~[\\w~.-]{31,}`),
-  row("azure-identifiable-key", "+ast +amc +arm +acr azsea azfu acdb aiot apim azca", `[A-Za-z0-9+/]{32,80}(?:\\+ASt|\\+AMC|\\+ARm|\\+ACR|AzSe|AzFu|ACDb|AIoT|APIM|AzCa)[A-Za-z0-9+/]{4,9}={0,2}`),
+  row(
+    "azure-identifiable-key",
+    "+ast +amc +arm +acr azsea azfu acdb aiot apim azca",
+    `(?<![A-Za-z0-9+/=-])[A-Za-z0-9+/]{32,80}(?:\\+ASt|\\+AMC|\\+ARm|\\+ACR|AzSe|AzFu|ACDb|AIoT|APIM|AzCa)[A-Za-z0-9+/]{4,9}={0,2}`
+  ),
   row("azure-devops", "azdo", `${boundary}[A-Za-z0-9]{60,80}AZDO[A-Za-z0-9]{4}`),
   token("alibaba", "ltai", "LTAI", word, 16),
   token("tencent", "akid", "AKID", word, 32, { accepts: isRandom }),
@@ -58,10 +62,18 @@ const platforms: ReadonlyArray<Row> = [
   token("pulumi", "pul-", "pul-", hex, 40),
   token("doppler", "dp.", "dp\\.(?:st|pt|ct|sa|scim|audit)\\.(?:[\\w-]{2,40}\\.)?", word, 20),
   token("vault", "hvs. hvb. hvr.", "hv[sbr]\\.", wide, 20),
-  row("vault-legacy", "s. b.", `${boundary}(?<![.\\w])[sb]\\.(?=[A-Za-z]{0,23}\\d)(?=[a-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\\w.(])`),
+  row(
+    "vault-legacy",
+    "s. b.",
+    `${boundary}(?<![.\\w])[sb]\\.(?=[A-Za-z]{0,23}\\d)(?=[a-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\\w.(])`
+  ),
   token("infisical", "st.", `st\\.${hex}{24}\\.`, "[\\w.]", 20),
   token("1password", "ops_ey", "ops_ey", base64, 30),
-  row("1password-secret-key", "a3-", `${boundary}A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){2,3}`),
+  row(
+    "1password-secret-key",
+    "a3-",
+    `${boundary}A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){2,3}`
+  ),
   row("bitwarden", "0.", `${boundary}0\\.${uuid}\\.[A-Za-z0-9]{20,}(?::[A-Za-z0-9+/=]{10,})?`),
   token("databricks", "dapi dkea dose", "dapi|dkea|dose", "[0-9a-f-]", 32),
   token("confluent", "cflt", "cflt", base64, 40, { accepts: isRandom }),
@@ -152,15 +164,38 @@ const models: ReadonlyArray<Row> = [
 
 /** Messages and people. */
 const communication: ReadonlyArray<Row> = [
-  token("slack", "xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xoxe. xapp- xwfp-", "(?:xoxe\\.)?xox[abcdeoprs]-|xapp-|xwfp-", "[\\w%+/=.-]", 10),
-  row("slack-webhook", "hooks.slack.com hooks.slack-gov.com", "hooks\\.slack(?:-gov)?\\.com/(?:services|workflows|triggers)/([\\w/]{10,})", { flags: "i" }),
+  token(
+    "slack",
+    "xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xoxe. xapp- xwfp-",
+    "(?:xoxe\\.)?xox[abcdeoprs]-|xapp-|xwfp-",
+    "[\\w%+/=.-]",
+    10
+  ),
+  row(
+    "slack-webhook",
+    "hooks.slack.com hooks.slack-gov.com",
+    "hooks\\.slack(?:-gov)?\\.com/(?:services|workflows|triggers)/([\\w/]{10,})",
+    { flags: "i" }
+  ),
   row("discord-bot", ".", `${boundary}[MNO][A-Za-z\\d]{22,27}\\.[\\w-]{6}\\.[\\w-]{20,}`),
   token("discord-mfa", "mfa.", "mfa\\.", wide, 60),
-  row("discord-webhook", "/webhooks/", "discord(?:app)?\\.com/api(?:/v\\d{1,2})?/webhooks/(\\d{5,25}/[\\w-]{20,})", { flags: "i" }),
+  row("discord-webhook", "/webhooks/", "discord(?:app)?\\.com/api(?:/v\\d{1,2})?/webhooks/(\\d{5,25}/[\\w-]{20,})", {
+    flags: "i"
+  }),
   row("telegram", ":a", `(?<!\\d)\\d{8,10}:A[\\w-]{33,}`),
   row("telegram-cut", ":aa", `(?<!\\d)\\d{8,10}:AA[\\w-]{1,32}${cut}`),
-  row("office-webhook", "webhook.office.com outlook.office.com/webhook", "office\\.com/webhook(?:b2)?/([\\w@/-]{30,})", { flags: "i" }),
-  row("automation-webhook", "hooks.zapier.com hook.eu hook.us maker.ifttt.com hooks.airtable.com", "(?:hooks\\.zapier\\.com/hooks/catch/\\d{1,12}/|hook\\.[eu][us]\\d\\.make\\.com/|maker\\.ifttt\\.com/[\\w/{}-]{1,80}/key/|hooks\\.airtable\\.com/workflows/v1/genericWebhook/)([\\w/-]{6,})", { flags: "i" }),
+  row(
+    "office-webhook",
+    "webhook.office.com outlook.office.com/webhook",
+    "office\\.com/webhook(?:b2)?/([\\w@/-]{30,})",
+    { flags: "i" }
+  ),
+  row(
+    "automation-webhook",
+    "hooks.zapier.com hook.eu hook.us maker.ifttt.com hooks.airtable.com",
+    "(?:hooks\\.zapier\\.com/hooks/catch/\\d{1,12}/|hook\\.[eu][us]\\d\\.make\\.com/|maker\\.ifttt\\.com/[\\w/{}-]{1,80}/key/|hooks\\.airtable\\.com/workflows/v1/genericWebhook/)([\\w/-]{6,})",
+    { flags: "i" }
+  ),
   token("twilio", "sk", "SK", "[0-9a-f]", 32, { accepts: (secret) => secret.length === 34 || secret.length < 32 }),
   token("sendgrid", "sg.", "SG\\.", "[\\w.-]", 32),
   token("mailgun", "key-", "(?:pub)?key-", hex, 32),
@@ -172,7 +207,7 @@ const communication: ReadonlyArray<Row> = [
   token("facebook", "eaa", "EAA[A-Z]", word, 60),
   token("twitter-bearer", "aaaaaaaaaaaaaaaaaaaa", "A{20}", "[\\w%-]", 40, { accepts: isRandom }),
   token("linkedin", "wpl_ap1.", "WPL_AP1\\.", "[\\w.=+/]", 16),
-  row("firebase-messaging", ":apa91b", `${boundary}[\\w-]{7,30}:(APA91b[\\w-]{40,})`),
+  row("firebase-messaging", ":apa91b", ":(APA91b[\\w-]{40,})"),
   row("firebase-server-key", "aaaa", `${boundary}AAAA[\\w-]{7}:[\\w-]{100,}`),
   token("intercom", "dg9rog", "dG9rOg", base64, 30),
   token("hubspot", "pat-", "pat-(?:na|eu|ap)\\d-", "[0-9a-f-]", 30),
@@ -239,19 +274,32 @@ const formats: ReadonlyArray<Row> = [
   // JSON in base64; a token of it is often cut off, so one part that is followed by another will do.
   row("jwt", "eyj", `${boundary}eyJ[\\w-]{8,}(?:\\.[\\w-]{1,}){1,4}|${boundary}eyJ[\\w-]{8,}\\.?${cut}`),
   row("base64-json", "eyj", `${boundary}(?<!base64,)eyJ[A-Za-z0-9+/_-]{37,}={0,2}`),
-  row("password-hash", "$2 $1$ $5$ $6$ $y$ $7$ $argon2 $apr1$ $scrypt $pbkdf2 {ssha {sha pbkdf2_sha scram-sha-256$", `(?<![\\w$])(?:\\$(?:2[abxy]?|1|5|6|7|y|apr1|argon2(?:id|i|d)|scrypt|pbkdf2[\\w-]{0,10})\\$[\\w./$=,+-]{20,}|\\{S?SHA\\d{0,3}\\}[A-Za-z0-9+/=]{20,}|pbkdf2_sha\\d{1,3}\\$\\d{1,7}\\$[\\w./$=+-]{20,}|SCRAM-SHA-256\\$\\d{1,7}:[\\w./$=+:-]{20,})`, { flags: "i" }),
+  row(
+    "password-hash",
+    "$2 $1$ $5$ $6$ $y$ $7$ $argon2 $apr1$ $scrypt $pbkdf2 {ssha {sha pbkdf2_sha scram-sha-256$",
+    `(?<![\\w$])(?:\\$(?:2[abxy]?|1|5|6|7|y|apr1|argon2(?:id|i|d)|scrypt|pbkdf2[\\w-]{0,10})\\$[\\w./$=,+-]{20,}|\\{S?SHA\\d{0,3}\\}[A-Za-z0-9+/=]{20,}|pbkdf2_sha\\d{1,3}\\$\\d{1,7}\\$[\\w./$=+-]{20,}|SCRAM-SHA-256\\$\\d{1,7}:[\\w./$=+:-]{20,})`,
+    { flags: "i" }
+  ),
   row("age-key", "age-secret-key-", "AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{6,}", { flags: "i" }),
   row("otp-seed", "otpauth", "otpauth://[^\\s\"'<>]{1,300}?[?&]secret=([A-Za-z2-7=%]{8,})", { flags: "i" }),
-  row("json-web-key", "\"d\"", `"(?:d|p|q|dp|dq|qi|k)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w-]{20,})`),
+  row("json-web-key", '"d"', `"(?:d|p|q|dp|dq|qi|k)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w-]{20,})`),
   row("putty-key", "private-lines", "Private-Lines:\\s{0,3}\\d{1,4}\\s{1,3}([A-Za-z0-9+/=\\s]{16,})"),
   row(
     "private-key",
     "private key",
     "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)"
   ),
-  row("private-key-ssh2", "private key", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----[^]*?(?:---- END SSH2 ENCRYPTED PRIVATE KEY ----|$)"),
+  row(
+    "private-key-ssh2",
+    "private key",
+    "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----[^]*?(?:---- END SSH2 ENCRYPTED PRIVATE KEY ----|$)"
+  ),
   // The body of a key whose first line was cut off or left out.
-  row("private-key-body", "b3blbnnzac1rzxktdje mii mhccaqee migh mc4caqaw lqopbf lqvybf lqdgbg", `${boundary}(?:b3BlbnNzaC1rZXktdjE|MII[A-Za-z0-9+/]{1,2}(?:gIBAAK|wIBAAK|AIBAAK|QIBAAK|gIBADAN|wIBADAN|AIBADAN|QIBADAN)|MHcCAQEE|MIG[HTk]AgEAM|MC4CAQAwBQYDK2V|lQ(?:OpB|OYB|VYB|dGB|PGB|HYB|IGB)[FGM])(?:[A-Za-z0-9+/=]|\\\\[nr]|\\s(?![^\\n]{0,3}[\\s:,.]))*`)
+  row(
+    "private-key-body",
+    "b3blbnnzac1rzxktdje mii mhccaqee migh mc4caqaw lqopbf lqvybf lqdgbg",
+    `${boundary}(?:b3BlbnNzaC1rZXktdjE|MII[A-Za-z0-9+/]{1,2}(?:gIBAAK|wIBAAK|AIBAAK|QIBAAK|gIBADAN|wIBADAN|AIBADAN|QIBADAN)|MHcCAQEE|MIG[HTk]AgEAM|MC4CAQAwBQYDK2V|lQ(?:OpB|OYB|VYB|dGB|PGB|HYB|IGB)[FGM])(?:[A-Za-z0-9+/=]|\\\\[nr]|\\s(?![^\\n]{0,3}[\\s:,.]))*`
+  )
 ]
 
 export const rows: ReadonlyArray<Row> = [

@@ -10,13 +10,15 @@ const unspeakable = /[bcdfghjklmnpqrstvwxz]{6}/i
 
 const isWord = (part: string): boolean => {
   const segments = part.match(segment)?.length ?? 1
-  return part.length / segments >= 3 && !unspeakable.test(part) && !/\d{5}/.test(part) && !/[a-zA-Z]\d+[a-zA-Z]/.test(part)
+  return (
+    part.length / segments >= 3 && !unspeakable.test(part) && !/\d{5}/.test(part) && !/[a-zA-Z]\d+[a-zA-Z]/.test(part)
+  )
 }
 
 /** Whether a text was made by a machine: not out of words, as names and sentences are. */
 export const isRandom = (text: string): boolean => {
   let random = 0
-  for (const part of text.slice(0, 200).split(/[^A-Za-z0-9]+/)) if (part !== "" && !isWord(part)) random += part.length
+  for (const part of text.slice(0, 64).split(/[^A-Za-z0-9]+/)) if (part !== "" && !isWord(part)) random += part.length
   return random >= 6
 }
 
@@ -29,7 +31,12 @@ export const isPublicId = (text: string): boolean => publicId.test(text)
 const placeholder =
   /^(?:null|nil|none|true|false|yes|no|on|off|undefined|unset|empty|default|string|number|boolean|bool|any|unknown|never|void|object|bytes|text|varchar|char|str|int|\*+|x+|\.+|-+|_+|\?+)$|^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[A-Za-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretKeyRef.*|file:.*)$|(?:^|[<_ ])your[-_ ]|_here$|-here$|example|placeholder|change[-_]?(?:me|it|this)|replace[-_]?(?:me|with|this)|insert[-_]|dummy|redacted|\*{4}|x{5}|\.{3}|…|to[-_]?do\b/i
 
-export const isPlaceholder = (value: string): boolean => placeholder.test(value)
+/** Names of algorithms and types have digits in them. */
+const technical =
+  /^(?:U?Int(?:8|16|32|64)|Float\d|0x[0-9a-f]{1,8}$|Schema\.)|^[A-Za-z.]{0,40}(?:Array|Session|Buffer|FromBase64|FromHex)\b|^(?:[a-z\d]{1,12}[-_.]){0,3}(?:hmac|rsa|ecdsa|ed25519|x25519|aes|sha|md5|pbe|hs|rs|es|ps|pbkdf2|scrypt|bcrypt|argon2|base64|utf|oauth|dsa)[-_.]?\d{0,4}(?:[-_.]?with[-_.]?[a-z\d-]{2,24}|[-_.](?:cbc|gcm|rsa|dsa|\d{1,4}|sha[-_]?\d{1,3}|[a-z]{2,6})){0,3}$/i
+
+export const isPlaceholder = (value: string): boolean =>
+  placeholder.test(value) || (value.length <= 48 && technical.test(value))
 
 /** A call, a member, an element, a type, a path: what stands for a value and is none. */
 const code =
@@ -64,6 +71,8 @@ const hasSymbol = (value: string): boolean => /[^\w\s.,:;'"()[\]{}/\\-]/.test(va
 
 /** Whether a text that is not only words could be a password that a person chose. */
 export const isMixed = (value: string): boolean =>
-  (hasDigit(value) && !/^\d{1,4}$/.test(value) && !/^\d+(?:\.\d+)*(?:px|em|rem|ms|s|m|h|d|kb|mb|gb|%)?$/i.test(value)) ||
+  (hasDigit(value) &&
+    !/^\d{1,4}$/.test(value) &&
+    !/^\d+(?:\.\d+)*(?:px|em|rem|ms|s|m|h|d|kb|mb|gb|%)?$/i.test(value)) ||
   hasSymbol(value) ||
   isRandom(value)

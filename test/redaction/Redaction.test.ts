@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Redaction from "../../src/hooks/Redaction.ts"
+import * as Redaction from "../../src/redaction/Redaction.ts"
 
 const letters = "Aa0Bb1Cc2Dd3Ee4Ff5Gg6Hh7Ii8Jj9Kk0Ll1Mm2Nn3Oo4Pp5"
 
