@@ -22,7 +22,8 @@ const headers: ReadonlyArray<Row> = [
     `(?:proxy-|x-)?authorization\\\\?["']?\\s{0,3}(?:[:=,]|=>)\\s{0,3}\\\\?["'\`]?(?:[A-Za-z][\\w-]{1,30}\\s{1,3})?([^\\s"'\`\\\\]{6,}(?:\\s[a-z]\\w{0,20}="?[^\\s"]{1,400}"?)*)`,
     {
       flags: "i",
-      accepts: (secret) =>
+      accepts: (secret, before) =>
+        (/(?:bearer|basic|token|api-?key|digest)\s{1,3}$/i.test(before) && isValue(secret)) ||
         isValue(secret) &&
         !/^(?:bearer|basic|token|digest|header|code|required|server)s?$/i.test(secret) &&
         (isMixed(secret) || /^[\w+/=-]{10,}$/.test(secret)) &&
