@@ -18,7 +18,7 @@ import {
 const maxName = 80
 const maxValue = 16_384
 
-const nameCharacter = /[\p{L}\p{N}_$.-]/u
+const nameCharacter = /[A-Za-z0-9_$.\u00c0-\uffff-]/
 
 const pattern = () =>
   new RegExp(

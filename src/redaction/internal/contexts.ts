@@ -24,10 +24,10 @@ const headers: ReadonlyArray<Row> = [
       flags: "i",
       accepts: (secret, before) =>
         (/(?:bearer|basic|token|api-?key|digest)\s{1,3}$/i.test(before) && isValue(secret)) ||
-        isValue(secret) &&
-        !/^(?:bearer|basic|token|digest|header|code|required|server)s?$/i.test(secret) &&
-        (isMixed(secret) || /^[\w+/=-]{10,}$/.test(secret)) &&
-        !isIdentifier(secret)
+        (isValue(secret) &&
+          !/^(?:bearer|basic|token|digest|header|code|required|server)s?$/i.test(secret) &&
+          (isMixed(secret) || /^[\w+/=-]{10,}$/.test(secret)) &&
+          !isIdentifier(secret))
     }
   ),
   row("authorization-digest", "digest", `\\b(?:response|cnonce|nonce)="?([0-9a-zA-Z+/=]{8,})`, {
@@ -370,21 +370,35 @@ const files: ReadonlyArray<Row> = [
 ]
 
 /** The names of secrets in sentences. */
-const spokenNames =
-  "(?:(?:api|access|auth(?:entication)?|secret|private|encryption|license|licence|security|recovery)[\\s-]?(?:key|token|code)|pass(?:word|wd|phrase|code|wort|e)|pwd|secret|token|credentials?|bearer|kennwort|zugangscode|geheimnis|api[\\s-]?schl(?:ü|ue)ssel|schl(?:ü|ue)ssel|mot\\sde\\spasse|code\\ssecret|cl(?:é|e)(?:\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e))?|jeton|contrase(?:ñ|n)a|clave(?:\\s(?:secreta|de\\sacceso|api))?|senha|palavra[\\s-]passe|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|segredo|parola(?:\\sd['’]ordine)?|chiave(?:\\s(?:segreta|api))?|segreto|wachtwoord|geheim|sleutel|has(?:ł|l)o|klucz|tajne|heslo|jelsz(?:ó|o)|parol(?:a|ă)?|(?:ş|s)ifre(?:m|n|si|niz|miz)?|l(?:ö|o)senord|adgangskode|passord|salasana|lozinka|zaporka|geslo|κωδικός|пароль|пароля|паролем|ключ|токен|секрет|код\\sдоступа|密码|密碼|口令|密钥|密鑰|令牌|秘钥|パスワード|暗証番号|秘密鍵|トークン|キー|비밀번호|암호|패스워드|토큰|كلمة\\s(?:المرور|السر)|סיסמ(?:ה|א)|गुप्त|पासवर्ड|mật\\skhẩu|รหัสผ่าน|kata\\ssandi|sandi)"
+const latinNames =
+  "(?:(?:api|access|auth(?:entication)?|secret|private|encryption|licen[cs]e|security|recovery)[\\s-]?(?:key|token|code)|pass(?:word|wd|phrase|code|wort|e)|pwd|secret|token|credentials?|bearer|kennwort|zugangscode|geheimnis|(?:api[\\s-]?)?schl(?:ü|ue)ssel|mot\\sde\\spasse|code\\ssecret|cl(?:é|e)(?:\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e))?|jeton|contrase(?:ñ|n)a|clave(?:\\s(?:secreta|de\\sacceso|api))?|senha|palavra[\\s-]passe|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|segredo|parola(?:\\sd['’]ordine)?|chiave(?:\\s(?:segreta|api))?|segreto|wachtwoord|geheim|sleutel|has(?:ł|l)o|klucz|heslo|jelsz(?:ó|o)|parol[aă]?|[şs]ifre(?:m|n|si|niz|miz)?|l(?:ö|o)senord|adgangskode|passord|salasana|lozinka|zaporka|geslo|mật\\skhẩu|kata\\ssandi|sandi)"
 
-const spokenHints =
-  "passw passp passc passe passo pwd secret token key credential bearer kennwort zugang geheim schl passe jeton contrase clave senha palavra chave segredo parol chiave segreto wachtwoord sleutel has klucz tajne heslo jelsz ifre senord adgangskode salasana lozinka zaporka geslo κωδ парол ключ токен секрет доступа 密 口令 令牌 秘 パスワード 暗証 トークン キー 비밀 암호 패스 토큰 كلمة סיסמ पासवर्ड गुप्त khẩu รหัส sandi code"
+const otherNames =
+  "(?:κωδικός|парол(?:ь|я|ем)|ключ|токен|секрет|код\\sдоступа|密码|密碼|口令|密钥|密鑰|令牌|秘钥|パスワード|暗証番号|秘密鍵|トークン|キー|비밀번호|암호|패스워드|토큰|كلمة\\s(?:المرور|السر)|סיסמ(?:ה|א)|गुप्त|पासवर्ड|รหัสผ่าน)"
 
-/** What stands between the name and the secret. */
+const latinHints =
+  "passw passp passc passe passo pwd secret token key credential bearer kennwort zugangsc geheim schlüssel schluessel jeton contrase clave senha chave segredo parol chiave segreto wachtwoord sleutel hasło haslo klucz heslo jelsz ifre senord adgangskode salasana lozinka zaporka geslo khẩu sandi"
+
+const otherHints =
+  "κωδ парол ключ токен секрет доступа 密 口令 令牌 秘 パスワード 暗証 トークン キー 비밀 암호 패스 토큰 كلمة סיסמ गुप्त पासवर्ड รหัส"
+
+/** What stands between the name and the secret: of what it is, and a word for "is". */
 const spokenIs =
-  "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|do|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[\\p{L}\\p{N}_.@/'-]{1,40}(?:\\s[\\p{L}\\p{N}_.@/'-]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|e'|è|ist\\sjetzt|jest|to|je|är|er|on|van|bedraagt|luidt|este|adalah|là|คือ|это|был|является|est\\smaintenant|ahora\\ses|agora\\sé)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
+  "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[^\\s\"',;:=]{1,40}(?:\\s[^\\s\"',;:=]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|è|jest|to|je|är|er|on|bedraagt|luidt|este|adalah|là|คือ|это|был|является)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
+
+const spoken = (id: string, hints: string, names: string): Row =>
+  row(id, hints, `${names}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
+    flags: "i",
+    accepts: (secret, before) =>
+      proseSecret(secret) ||
+      (/["'`“«「『]$/.test(before) && /^[a-z]{6,}$/i.test(secret) && !isIdentifier(secret) && !isSentenceWord(secret))
+  })
 
 const proseSecret = (secret: string): boolean => {
-  const word = secret.slice(0, 80).replace(/[.,;:!?)。、，；]{1,9}$/u, "")
+  const word = secret.slice(0, 80).replace(/[.,;:!?)。、，；]{1,9}$/, "")
   return (
     word.length >= 4 &&
-    (isRandom(word) || !/^[\p{L}-]*$/u.test(word)) &&
+    (isRandom(word) || !/^[A-Za-z\u00c0-\uffff-]*$/.test(word)) &&
     !/^\d{1,12}(?:[.,:]\d{1,12}){0,5}%?$/.test(word) &&
     isMixed(word) &&
     isValue(word) &&
@@ -394,25 +408,8 @@ const proseSecret = (secret: string): boolean => {
 }
 
 const prose: ReadonlyArray<Row> = [
-  row(
-    "spoken",
-    spokenHints,
-    `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`,
-    { flags: "iu", accepts: proseSecret }
-  ),
-  row(
-    "spoken-quoted",
-    spokenHints,
-    `${spokenNames}["'\`*_”»]{0,3}${spokenIs}["'\`“«「『]([^\\s"'\`“”«»「」『』]{4,200})(?=["'\`”»」』])`,
-    {
-      flags: "iu",
-      accepts: (secret) =>
-        isValue(secret) &&
-        !isIdentifier(secret) &&
-        !isSentenceWord(secret) &&
-        (isMixed(secret) || /^[a-z]{6,}$/i.test(secret))
-    }
-  ),
+  spoken("spoken", latinHints, latinNames),
+  spoken("spoken-in-other-scripts", otherHints, otherNames),
   row(
     "spoken-with",
     "password passwort token key secret passe contraseña senha",

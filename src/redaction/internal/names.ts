@@ -28,7 +28,7 @@ const split = (name: string): string =>
   name
     .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1_$2")
-    .replace(/[^\p{L}\d]+/gu, "_")
+    .replace(/[^A-Za-z0-9\u00c0-\uffff]+/g, "_")
     .replace(/^_|_$/g, "")
     .toLowerCase()
 

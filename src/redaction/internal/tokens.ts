@@ -199,7 +199,6 @@ const communication: ReadonlyArray<Row> = [
   token("twilio", "sk", "SK", "[0-9a-f]", 32, { accepts: (secret) => secret.length === 34 || secret.length < 32 }),
   token("sendgrid", "sg.", "SG\\.", "[\\w.-]", 32),
   token("mailgun", "key-", "(?:pub)?key-", hex, 32),
-  row("mailgun-sending", "-", `${boundary}${hex}{32}-${hex}{8}-${hex}{8}(?![\\w-])`),
   row("mailchimp", "-us", `${boundary}[0-9a-f]{32}-us\\d{1,2}(?!\\w)`),
   token("mandrill", "md-", "md-", wide, 22, { accepts: isRandom }),
   token("brevo", "xkeysib- xsmtpsib-", "x(?:key|smtp)sib-", wide, 40),
