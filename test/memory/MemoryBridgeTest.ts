@@ -191,7 +191,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("takes an event that is stored under an earlier key for that one, if it begins the same", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const { id: projectId } = yield* newProject
           const key = (name: string) => `earlier-${projectId}-${name}`
           const of = (name: string, content: string, ...earlier: NonNullable<MemoryEvent["earlierKeys"]>) =>
@@ -573,7 +573,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
 
       it.effect("gives a fork what the session last active in its worktree was shown and did", () =>
         Effect.gen(function* () {
-          const memory = yield* MemoryBridge
+          const memory = yield* PlainMemory
           const n = ++projects
           const project = { path: `/contract/fork-${n}`, name: `fork-${n}` }
           const open = (id: string, worktreePath: string) =>
