@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Relocation from "../hooks/Relocation.ts"
 import * as Repository from "../hooks/Repository.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
@@ -54,7 +54,9 @@ const currentPlace = Effect.flatMap(workingFolder, Repository.find)
 export const currentProject = Effect.gen(function* () {
   const memory = yield* MemoryBridge.MemoryBridge
   const repository = yield* currentPlace
-  const project = yield* memory.ensureProject(makeProject(repository.project))
+  const location = makeProject(repository.project)
+  yield* Relocation.settle(location)
+  const project = yield* memory.ensureProject(location)
   return { ...project, worktreePath: repository.worktreePath }
 })
 
@@ -63,12 +65,14 @@ export const reading = Effect.fnUntraced(function* <A, E, R>(
   read: (project: Project, memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,
   absent: (name: string) => A
 ) {
-  const { project: location } = yield* currentPlace
+  const location = makeProject((yield* currentPlace).project)
   if (!(yield* isMade(yield* Database.settings))) return absent(location.name)
   return yield* Effect.gen(function* () {
     const memory = yield* MemoryBridge.MemoryBridge
-    // Where the path has none of its own, another one may stand in for it.
-    const found = Option.filter(yield* memory.getProjectByPath(location.path), ({ path }) => path === location.path)
-    return Option.isSome(found) ? yield* read(found.value, memory) : absent(location.name)
+    const standing = yield* memory.checkProject(location)
+    // One that has moved here is told so by the next session.
+    const found =
+      standing._tag === "Settled" ? standing.project : yield* Relocation.movedTo(location, standing.candidates)
+    return found === undefined ? absent(location.name) : yield* read(found, memory)
   }).pipe(Effect.provide(layer))
 })

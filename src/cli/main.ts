@@ -16,6 +16,7 @@ import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
 import { logs } from "./commands/logs.ts"
 import { migrate } from "./commands/migrate.ts"
+import { project } from "./commands/project.ts"
 import { prune } from "./commands/prune.ts"
 import { remember } from "./commands/remember.ts"
 import { report } from "./commands/report.ts"
@@ -38,6 +39,7 @@ export const athena = Command.make("athena").pipe(
     search,
     goals,
     remember,
+    project,
     events,
     cache,
     migrate,

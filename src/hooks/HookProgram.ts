@@ -38,6 +38,7 @@ import * as HookOutput from "./HookOutput.ts"
 import { agentContext } from "./internal/agentContext.ts"
 import * as EventKey from "./internal/eventKey.ts"
 import * as PromptOrigin from "./PromptOrigin.ts"
+import * as Relocation from "./Relocation.ts"
 import * as Repository from "./Repository.ts"
 
 /**
@@ -122,7 +123,9 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
     const memory = yield* MemoryBridge
     const known = yield* memory.getSession(event.sessionId)
     if (Option.isSome(known)) return known.value
-    return yield* memory.openSession(makeSession({ id: event.sessionId, ...(yield* placeOf(event, options)) }))
+    const session = makeSession({ id: event.sessionId, ...(yield* placeOf(event, options)) })
+    yield* Relocation.settle(session.project)
+    return yield* memory.openSession(session)
   })
 
 const storedText = (text: string, length: number = storedLength): string => Redaction.excerpt(text, length)

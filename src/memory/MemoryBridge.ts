@@ -20,10 +20,11 @@ import type { ActiveMemories, SearchResult } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
 import type { MemoryEvent, RecordedEvent } from "./MemoryEvent.ts"
 import * as MemorySchema from "./MemorySchema.ts"
-import type { Project, ProjectLocation } from "./Project.ts"
+import type { MergedProjects, Project, ProjectLocation, ProjectStanding, ProjectSummary } from "./Project.ts"
 import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
 import * as EventQueries from "./queries/Events.ts"
 import * as GoalQueries from "./queries/Goals.ts"
+import * as ProjectMoves from "./queries/ProjectMoves.ts"
 import * as ProjectQueries from "./queries/Projects.ts"
 import * as SearchQuery from "./queries/Search.ts"
 import * as SessionQueries from "./queries/Sessions.ts"
@@ -88,6 +89,27 @@ export class MemoryBridge extends Context.Service<
     readonly getProjectByPath: (path: string) => Effect.Effect<Option.Option<Project>, MemoryError.MemoryError>
     /** The project with this path, made on first sight. */
     readonly ensureProject: (location: ProjectLocation) => Effect.Effect<Project, MemoryError.MemoryError>
+    /** How the repository at a path stands to the projects that are known, by its marks. */
+    readonly checkProject: (location: ProjectLocation) => Effect.Effect<ProjectStanding, MemoryError.MemoryError>
+    /**
+     * Makes a path the repository's own that is there: the project of another repository gives it up and is stored under
+     * `PATH#ID`, and the project of `movedFrom`, where its marks are the same, gets the path. None where none did.
+     */
+    readonly relocateProject: (
+      location: ProjectLocation
+    ) => Effect.Effect<Option.Option<Project>, MemoryError.MemoryError>
+    /** The projects with what they hold, those last active first, at most 1,000. It counts all events. */
+    readonly listProjects: Effect.Effect<ReadonlyArray<ProjectSummary>, MemoryError.MemoryError>
+    /** Gives a project another path, and its name where that is free; `ProjectNotFound`, or `PathTaken` by another one. */
+    readonly moveProject: (
+      projectId: number,
+      location: ProjectLocation
+    ) => Effect.Effect<Project, MemoryError.MemoryError>
+    /**
+     * Puts all that one project holds into another one and removes the first, in one transaction: events, goals, sessions
+     * and the rows of all other tables that name it. `ProjectNotFound` where one of them does not exist.
+     */
+    readonly mergeProjects: (from: number, into: number) => Effect.Effect<MergedProjects, MemoryError.MemoryError>
     /** The memories of highest activation, best first. */
     readonly getActiveMemories: (
       projectId: number,
@@ -185,6 +207,37 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
           .query(ProjectQueries.byPath, { path: Redaction.redactName(storable(path), 850) })
           .pipe(Effect.map(Option.fromNullishOr), verb("getProjectByPath")),
       ensureProject: (location) => executor.mutate(ProjectQueries.ensure, location).pipe(verb("ensureProject")),
+      checkProject: (location) => executor.query(ProjectMoves.standing, location).pipe(verb("checkProject")),
+      relocateProject: (location) =>
+        executor
+          .mutate(ProjectMoves.relocate, location)
+          .pipe(Effect.map(Option.fromNullishOr), verb("relocateProject")),
+      listProjects: executor.query(ProjectMoves.list, {}).pipe(verb("listProjects")),
+      moveProject: (projectId, location) =>
+        executor.mutate(ProjectMoves.move, { projectId, location: location }).pipe(
+          verb("moveProject"),
+          Effect.flatMap((outcome) => {
+            if (outcome._tag === "Moved") return Effect.succeed(outcome.project)
+            const reason =
+              outcome._tag === "Missing"
+                ? new MemoryError.ProjectNotFound({ projectId })
+                : new MemoryError.PathTaken({ path: outcome.by.path, projectId: outcome.by.id })
+            return Effect.fail(MemoryError.from("moveProject", reason))
+          })
+        ),
+      mergeProjects: (from, into) =>
+        from === into
+          ? Effect.fail(
+              MemoryError.from("mergeProjects", new MemoryError.InvalidInput({ detail: "the two are one project" }))
+            )
+          : executor.mutate(ProjectMoves.merge, { from, into }).pipe(
+              verb("mergeProjects"),
+              Effect.flatMap((merged) =>
+                merged === null
+                  ? Effect.fail(MemoryError.from("mergeProjects", new MemoryError.ProjectNotFound({ projectId: from })))
+                  : Effect.succeed(merged)
+              )
+            ),
       getActiveMemories: (projectId, options) =>
         executor
           .query(ActiveMemoriesQuery.activeMemories, {

@@ -8,6 +8,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/Query.ts"
 import type { MigrationFailed, NewerSchema } from "../sql/Migrations.ts"
 import { GoalId } from "./Goal.ts"
+import { ProjectId } from "./Project.ts"
 import type { MigrationNeeded } from "./MemorySchema.ts"
 
 const cause = { cause: Schema.Defect() }
@@ -191,6 +192,41 @@ export class GoalNotFound extends Schema.TaggedError<GoalNotFound>(`${id}/GoalNo
 }
 
 /**
+ * There is no project with this id.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ProjectNotFound extends Schema.TaggedError<ProjectNotFound>(`${id}/ProjectNotFound`)("ProjectNotFound", {
+  projectId: ProjectId
+}) {
+  override get message(): string {
+    return `there is no project ${this.projectId}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * Another project has this path.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class PathTaken extends Schema.TaggedError<PathTaken>(`${id}/PathTaken`)("PathTaken", {
+  path: Schema.String,
+  projectId: ProjectId
+}) {
+  override get message(): string {
+    return `the project ${this.projectId} has the path ${JSON.stringify(this.path)}: merge the two instead`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
  * The database answered with something that this version does not understand.
  *
  * @category reasons
@@ -221,6 +257,8 @@ export type MemoryErrorReason =
   | SchemaMismatch
   | InvalidInput
   | GoalNotFound
+  | ProjectNotFound
+  | PathTaken
   | Unexpected
 
 /**
@@ -242,6 +280,8 @@ export class MemoryError extends Schema.TaggedError<MemoryError>(id)("MemoryErro
     SchemaMismatch,
     InvalidInput,
     GoalNotFound,
+    ProjectNotFound,
+    PathTaken,
     Unexpected
   ])
 }) {

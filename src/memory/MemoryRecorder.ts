@@ -18,6 +18,7 @@ import * as Stamp from "./internal/stamp.ts"
 import { type Input as MemoryEventInput, make as makeEvent, maxBatch, type MemoryEvent } from "./MemoryEvent.ts"
 import { IndexedPath, type Input as ProjectInput, ProjectId, ProjectLocation } from "./Project.ts"
 import * as EventQueries from "./queries/Events.ts"
+import * as ProjectMoves from "./queries/ProjectMoves.ts"
 import * as SessionQueries from "./queries/Sessions.ts"
 import { make as makeSession, type Session } from "./Session.ts"
 
@@ -66,9 +67,15 @@ const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEve
     Effect.fnUntraced(function* ([id, place]) {
       const known = yield* SessionQueries.byId.run({ sessionId: storable(id) })
       if (known !== null) return known
+      const project = {
+        ...place.project,
+        path: storable(place.project.path),
+        name: storable(place.project.name)
+      }
+      yield* ProjectMoves.setAsideReused(project)
       return yield* SessionQueries.open.run({
         id: storable(id),
-        project: { path: storable(place.project.path), name: storable(place.project.name) },
+        project,
         worktreePath: storable(place.worktreePath)
       })
     })

@@ -2,8 +2,8 @@
  * The tables of the memory, as migrations for both dialects.
  *
  * They are Athena's tables. On a database that has them already, only what is missing is added and no row is changed;
- * tables that the memory does not use are left alone. Two tables of the project's own keep which project a session
- * belongs to and what it was shown.
+ * tables that the memory does not use are left alone. Three tables of the project's own hold which project a
+ * session belongs to, what it was shown, and by what the repository of a project is recognised.
  *
  * @since 0.1.0
  */
@@ -211,13 +211,30 @@ const initial: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(f
   })
 })
 
+/** By what the repository of a project is recognised beside its path. */
+const projectMarks = (id: string) =>
+  `CREATE TABLE IF NOT EXISTS agent_project_marks (
+    project_id ${id} PRIMARY KEY REFERENCES projects(id) ON DELETE CASCADE,
+    remote TEXT,
+    root TEXT,
+    instance TEXT
+  )`
+
+const projectIdentity: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* all(sql, [sql.onDialectOrElse({ pg: () => projectMarks("INT"), orElse: () => projectMarks("INTEGER") })])
+})
+
 /**
  * Every migration, oldest first. An entry never changes once it was released.
  *
  * @category migrations
  * @since 0.1.0
  */
-export const migrations: Migrations.Migrations = { "0001_schema": initial }
+export const migrations: Migrations.Migrations = {
+  "0001_schema": initial,
+  "0002_project_marks": projectIdentity
+}
 
 /**
  * The most events that a database of another program may hold to be brought up to date by whoever meets it first:

@@ -111,7 +111,7 @@ export const ProjectLocation = Schema.Struct({
   name: Redaction.RedactedText.check(Schema.isBetweenLength(1, 200)),
   /** What the repository at the path is recognised by. Where they are those of another one, a new project is made. */
   marks: Schema.optional(RedactedMarks),
-  /** The project that was moved to this path, see `MemoryBridge.getMovedProjects`; it is used where the path has none. */
+  /** The project that was moved to this path, see `MemoryBridge.relocateProject`. */
   movedFrom: Schema.optional(ProjectId)
 })
 
@@ -150,3 +150,66 @@ export const make = ({ marks, name, path, ...rest }: Input): ProjectLocation => 
   path: Redaction.redactName(storable(path), 850),
   name: Redaction.redactName(storable(name), 200)
 })
+
+/**
+ * How the repository at a path stands to the projects that are known.
+ *
+ * - `Settled`: the project with this path is that of the repository, as far as can be told.
+ * - `Absent`: no project has the path.
+ * - `Reused`: the project with this path is that of another repository.
+ *
+ * The candidates are projects of the same repository at other paths, likeliest first, at most 10. Where the path of one is
+ * gone, it has moved.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ProjectStanding = Schema.Union([
+  Schema.TaggedStruct("Settled", { project: Project }),
+  Schema.Struct({ _tag: Schema.Literals(["Absent", "Reused"]), candidates: Schema.Array(Project) })
+])
+
+/**
+ * How the repository at a path stands to the projects that are known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ProjectStanding = typeof ProjectStanding.Type
+
+/**
+ * A project, and how much it holds.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ProjectSummary = Schema.Struct({
+  ...Project.fields,
+  events: Schema.Natural,
+  goals: Schema.Natural,
+  sessions: Schema.Natural,
+  /** When its newest event happened. */
+  lastActivity: Schema.NullOr(Schema.DateTimeUtcFromMillis)
+})
+
+/**
+ * A project, and how much it holds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ProjectSummary = typeof ProjectSummary.Type
+
+/**
+ * What was put from one project into another.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MergedProjects {
+  /** The project that is left. */
+  readonly project: Project
+  readonly events: number
+  readonly goals: number
+  readonly sessions: number
+}

@@ -9,10 +9,12 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
 import type { Input as MemoryEvent } from "../../src/memory/MemoryEvent.ts"
+import type { RepositoryMarks } from "../../src/memory/Project.ts"
 import { previewLength } from "../../src/memory/Memory.ts"
 import { PlainMemory } from "../utils/PlainMemory.ts"
 
@@ -94,6 +96,138 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.strictEqual(one.name, "api")
           assert.match(two.name, /^api-[0-9a-f]{8}$/)
           assert.notStrictEqual(one.id, two.id)
+        })
+      )
+
+      it.effect("recognises the repository at a path by its marks, and gives up the path for another one", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const n = ++projects
+          const at = (path: string, marks: RepositoryMarks) => ({
+            path: `/marks/${n}/${path}`,
+            name: `marks-${n}`,
+            marks
+          })
+          const shop = yield* memory.ensureProject(at("w", { remote: `git.example/shop-${n}`, instance: `${n}-1` }))
+          // The same folder with another remote, another copy of the repository, and one that says nothing.
+          for (const marks of [
+            { remote: `git.example/renamed-${n}`, instance: `${n}-1` },
+            { remote: `git.example/shop-${n}`, instance: `${n}-2` },
+            { instance: `${n}-3` },
+            {}
+          ]) {
+            assert.deepStrictEqual(yield* memory.checkProject(at("w", marks)), { _tag: "Settled", project: shop })
+          }
+          const payroll = at("w", { remote: `git.example/payroll-${n}`, instance: `${n}-4` })
+          assert.deepStrictEqual(yield* memory.checkProject(payroll), { _tag: "Reused", candidates: [] })
+          yield* memory.openSession({ id: `marked-${n}`, project: at("w", {}), worktreePath: "/w" })
+          assertNone(yield* memory.relocateProject(payroll))
+          const made = yield* memory.ensureProject(payroll)
+          assert.notStrictEqual(made.id, shop.id)
+          const aside = { ...shop, path: `${shop.path}#${shop.id}` }
+          assertSome(yield* memory.getProjectByPath(aside.path), aside)
+          // A session stays with its project, whose path it shows.
+          const session = yield* memory.getSession(`marked-${n}`)
+          assert.deepStrictEqual(Option.getOrThrow(session).project, aside)
+
+          const elsewhere = at("shop", { remote: `git.example/shop-${n}`, instance: `${n}-1` })
+          assert.deepStrictEqual(yield* memory.checkProject(elsewhere), { _tag: "Absent", candidates: [aside] })
+          // One that another repository is can't be taken over.
+          assertNone(yield* memory.relocateProject({ ...elsewhere, movedFrom: made.id }))
+          const moved = yield* memory.relocateProject({ ...elsewhere, movedFrom: shop.id })
+          assertSome(moved, { ...shop, path: elsewhere.path })
+          assert.deepStrictEqual((yield* memory.checkProject(elsewhere))._tag, "Settled")
+          assert.deepStrictEqual(yield* memory.checkProject(payroll), { _tag: "Settled", project: made })
+        })
+      )
+
+      it.effect("takes a project for moved by its first commit, but never against its remote", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const sql = yield* SqlClient.SqlClient
+          const n = ++projects
+          const at = (path: string, marks: RepositoryMarks) => ({
+            path: `/roots/${n}/${path}`,
+            name: `root-${n}`,
+            marks
+          })
+          const one = yield* memory.ensureProject(at("a", { root: `c0ffee-${n}`, remote: `git.example/a-${n}` }))
+          const found = yield* memory.checkProject(at("b", { root: `c0ffee-${n}` }))
+          // Many hosts may share a server, and another host's clone is no project that has moved.
+          const expected = sql.onDialectOrElse({ pg: () => [], orElse: () => [one] })
+          assert.deepStrictEqual(found, { _tag: "Absent", candidates: expected })
+          const fork = yield* memory.checkProject(at("b", { root: `c0ffee-${n}`, remote: `git.example/b-${n}` }))
+          assert.deepStrictEqual(fork, { _tag: "Absent", candidates: [] })
+        })
+      )
+
+      it.effect("lists projects with what they hold, and moves one", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const [one, other] = [yield* newProject, yield* newProject]
+          yield* memory.recordEvents([event(one.id, "old", { timestamp: hoursAgo(2) }), event(one.id, "new")])
+          yield* memory.addGoal({ projectId: one.id, title: "Ship" })
+          yield* memory.openSession({ id: `list-${one.id}`, project: one, worktreePath: "/w" })
+          const listed = yield* memory.listProjects
+          const of = (id: number) => listed.find((project) => project.id === id)
+          assert.deepStrictEqual(of(one.id), { ...one, events: 2, goals: 1, sessions: 1, lastActivity: start })
+          assert.deepStrictEqual(of(other.id), { ...other, events: 0, goals: 0, sessions: 0, lastActivity: null })
+
+          const moved = yield* memory.moveProject(one.id, { path: `${one.path}/moved`, name: `${one.name}-moved` })
+          assert.deepStrictEqual(moved, { id: one.id, path: `${one.path}/moved`, name: `${one.name}-moved` })
+          assertSome(yield* memory.getProjectByPath(moved.path), moved)
+          assert.isFalse((yield* memory.listProjects).some(({ path }) => path === one.path))
+          assert.deepStrictEqual(Option.getOrThrow(yield* memory.getSession(`list-${one.id}`)).project, moved)
+          const taken = yield* Effect.flip(memory.moveProject(one.id, { path: other.path, name: "x" }))
+          assert.strictEqual(taken.reason._tag, "PathTaken")
+          const missing = yield* Effect.flip(memory.moveProject(2_000_000_000, { path: "/nowhere", name: "x" }))
+          assert.strictEqual(missing.reason._tag, "ProjectNotFound")
+        })
+      )
+
+      it.effect("merges a project into another: events, goals, sessions, and what other tables hold", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const sql = yield* SqlClient.SqlClient
+          const [from, into] = [yield* newProject, yield* newProject]
+          yield* memory.ensureProject({ ...from, marks: { remote: `git.example/merged-${from.id}` } })
+          const { id } = yield* memory.recordEvent(event(from.id, "zeppelin of the first"))
+          yield* memory.recordEvent(event(into.id, "zeppelin of the second"))
+          yield* memory.addGoal({ projectId: from.id, title: "Land" })
+          const sessionId = `merge-${from.id}`
+          yield* memory.openSession({ id: sessionId, project: from, worktreePath: "/w" })
+          yield* memory.markShown(sessionId, [id])
+          yield* sql`CREATE TABLE IF NOT EXISTS "other's notes" (id INTEGER, "the project" INTEGER REFERENCES projects(id))`
+          yield* sql`INSERT INTO "other's notes" (id, "the project") VALUES (1, ${from.id})`
+          // What was read before must not be what is read afterwards.
+          yield* Effect.all([memory.getActiveGoals(into.id), memory.searchMemories(into.id, "zeppelin")])
+          yield* Effect.all([memory.getSession(sessionId), memory.getProjectByPath(from.path), memory.listProjects])
+
+          assert.deepStrictEqual(yield* memory.mergeProjects(from.id, into.id), {
+            project: into,
+            events: 1,
+            goals: 1,
+            sessions: 1
+          })
+          assert.strictEqual((yield* memory.searchMemories(into.id, "zeppelin")).found, 2)
+          assert.strictEqual((yield* memory.searchMemories(from.id, "zeppelin")).found, 0)
+          assert.deepStrictEqual((yield* memory.getActiveGoals(into.id)).count, 1)
+          assert.deepStrictEqual(Option.getOrThrow(yield* memory.getSession(sessionId)).project, into)
+          assert.deepStrictEqual(yield* memory.getShown(sessionId), [id])
+          assertNone(yield* memory.getProjectByPath(from.path))
+          const rows = yield* sql<{ project: number }>`SELECT "the project" AS project FROM "other's notes"`
+          assert.deepStrictEqual(
+            rows.map(({ project }) => Number(project)),
+            [into.id]
+          )
+          yield* sql`DROP TABLE "other's notes"`
+          for (const [one, other] of [
+            [from.id, into.id],
+            [into.id, from.id]
+          ] as const) {
+            assert.strictEqual((yield* Effect.flip(memory.mergeProjects(one, other))).reason._tag, "ProjectNotFound")
+          }
+          assert.strictEqual((yield* Effect.flip(memory.mergeProjects(into.id, into.id))).reason._tag, "InvalidInput")
         })
       )
 

@@ -37,18 +37,20 @@ it.effect("a clock that jumps while statements, pings and connects are on their 
   }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
 )
 
-it.effect("deadlines pass on a clock that stands still, and one that has passed on the program's clock has passed", () =>
-  Effect.gen(function* () {
-    const { client: sql } = yield* poolOn({ maxConnections: 1 })
-    const late = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
-    assert.strictEqual(reasonOf(late as SqlError)._tag, "QueryTimeout")
-    const over = yield* TestClock.adjust("2 seconds").pipe(
-      Effect.andThen(sql`SELECT 1`),
-      ConnectionPool.withDeadline("1 second"),
-      Effect.flip
-    )
-    assert.strictEqual(reasonOf(over as SqlError)._tag, "QueryTimeout")
-  }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
+it.effect(
+  "deadlines pass on a clock that stands still, and one that has passed on the program's clock has passed",
+  () =>
+    Effect.gen(function* () {
+      const { client: sql } = yield* poolOn({ maxConnections: 1 })
+      const late = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("100 millis"), Effect.flip)
+      assert.strictEqual(reasonOf(late as SqlError)._tag, "QueryTimeout")
+      const over = yield* TestClock.adjust("2 seconds").pipe(
+        Effect.andThen(sql`SELECT 1`),
+        ConnectionPool.withDeadline("1 second"),
+        Effect.flip
+      )
+      assert.strictEqual(reasonOf(over as SqlError)._tag, "QueryTimeout")
+    }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
 )
 
 it.live("a pool that fails fast proves a connection, and says why there is none", () =>

@@ -14,6 +14,9 @@ export const PlainMemory = Effect.map(MemoryBridge, (memory) => ({
   recordEvents: (events: ReadonlyArray<MemoryEvent.Input>) =>
     memory.recordEvents(events.map((event) => MemoryEvent.make(event))),
   ensureProject: (location: Project.Input) => memory.ensureProject(Project.make(location)),
+  checkProject: (location: Project.Input) => memory.checkProject(Project.make(location)),
+  relocateProject: (location: Project.Input) => memory.relocateProject(Project.make(location)),
+  moveProject: (id: number, location: Project.Input) => memory.moveProject(id, Project.make(location)),
   openSession: (session: Parameters<typeof Session.make>[0]) => memory.openSession(Session.make(session)),
   addGoal: (goal: Parameters<typeof Goal.make>[0]) => memory.addGoal(Goal.make(goal))
 }))

@@ -138,11 +138,14 @@ const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = 
   DatabaseBusy: "another program holds a lock on it: close it, or try again",
   DatabaseTooSlow: "try again when the machine or the server is less busy",
   DatabaseDamaged: "move the file away (a new one is made), or restore it from a backup",
-  StorageRefused: "make room on the disk, give yourself the right to write the file, or wait until the server takes writes",
+  StorageRefused:
+    "make room on the disk, give yourself the right to write the file, or wait until the server takes writes",
   AccessDenied: "check the user and the password in ATHENA_DATABASE_URL or ATHENA_POSTGRES_*",
   SchemaMismatch: "upgrade athena-hooks",
   InvalidInput: "this is a defect of athena-hooks: report it",
   GoalNotFound: "this is a defect of athena-hooks: report it",
+  ProjectNotFound: "run: athena project list",
+  PathTaken: "run: athena project merge",
   Unexpected: "check that the database exists, and that it is one of athena-hooks or of Athena"
 }
 

@@ -1,0 +1,185 @@
+/**
+ * `athena project`: which projects are remembered, and which of them are one or are elsewhere by now.
+ */
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Prompt from "effect/cli/Prompt"
+import * as Repository from "../../hooks/Repository.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Project from "../../memory/Project.ts"
+import * as Database from "../../sql/Database.ts"
+import * as Memory from "../Memory.ts"
+import * as Output from "../Output.ts"
+import { workingFolder } from "../WorkingFolder.ts"
+
+class ProjectError extends Data.TaggedError("ProjectError")<{ readonly message: string }> {}
+
+const fail = (message: string) => Effect.fail(new ProjectError({ message }))
+
+interface Listed extends Project.ProjectSummary {
+  /** Whether there is no such folder on this host. */
+  readonly missing: boolean
+}
+
+/** A path on one line, whatever is in it. */
+const quoted = (path: string): string => JSON.stringify(path)
+
+const line = ({ events, goals, id, lastActivity, missing, name, path }: Listed): string =>
+  [
+    `${String(id).padStart(6)} ${quoted(name)}  ${quoted(path)}${missing ? "  MISSING" : ""}`,
+    `${" ".repeat(6)} ${events} events, ${goals} goals, ${lastActivity === null ? "no event yet" : `last active ${DateTime.formatIso(lastActivity)}`}`
+  ].join("\n")
+
+const encode = ({ lastActivity, ...rest }: Listed) => ({
+  ...rest,
+  lastActivity: lastActivity === null ? null : DateTime.formatIso(lastActivity)
+})
+
+const all = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const memory = yield* MemoryBridge
+  return yield* Effect.forEach(yield* memory.listProjects, (project) =>
+    Effect.map(
+      Effect.orElseSucceed(fs.exists(project.path), () => false),
+      (exists): Listed => ({ ...project, missing: !exists })
+    )
+  )
+})
+
+/** Lists a database that is there; one that is not has no projects. */
+const listed = Effect.gen(function* () {
+  if (!(yield* Memory.isMade(yield* Database.settings))) return []
+  return yield* Effect.provide(all, Memory.layer)
+})
+
+/** `~` of a path that a shell left as it is, and a path from the working directory. */
+const absolute = Effect.fnUntraced(function* (text: string) {
+  const path = yield* Path.Path
+  return path.isAbsolute(text) ? path.resolve(text) : path.resolve(yield* workingFolder, text)
+})
+
+/** The project that a number or a path names. */
+const named = Effect.fnUntraced(function* (projects: ReadonlyArray<Listed>, text: string) {
+  const place = yield* absolute(text)
+  const found = projects.filter(({ id, path }) => path === text || path === place || String(id) === text)
+  const [first, second] = found
+  if (first === undefined) return yield* fail(`there is no project ${quoted(text)}: run athena project list`)
+  if (second !== undefined) return yield* fail(`${quoted(text)} is the number of one project and the path of another`)
+  return first
+})
+
+const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDescription("Say what would be changed, and change nothing"),
+  Flag.withDefault(false)
+)
+
+const yes = Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask for confirmation"), Flag.withDefault(false))
+
+/** Asks a person; where there is none, `--yes` is needed. */
+const confirm = (message: string, isSure: boolean) =>
+  Effect.gen(function* () {
+    if (isSure) return
+    if (!process.stdin.isTTY || !process.stdout.isTTY) return yield* fail(`${message} To do it, call it with --yes`)
+    if (!(yield* Prompt.run(Prompt.Confirm({ message })))) return yield* fail("nothing was changed")
+  })
+
+const list = Command.make(
+  "list",
+  { json: Output.json },
+  Effect.fnUntraced(function* ({ json }) {
+    const projects = yield* listed
+    yield* Output.print(
+      json,
+      projects.map(encode),
+      projects.length === 0 ? ["no project is remembered yet"] : projects.map(line)
+    )
+  })
+).pipe(Command.withDescription("List the projects, what they hold, and which of their folders are gone"))
+
+/** Where a project goes: the repository that is there, or the path as it stands where nothing is there yet. */
+const destination = Effect.fnUntraced(function* (text: string) {
+  const path = yield* Path.Path
+  const place = yield* absolute(text)
+  const unseen = { path: place, name: (path.basename(place) || place).slice(0, 200) }
+  return yield* Repository.find(place).pipe(
+    Effect.map(({ project }) => project),
+    Effect.catchTag("FolderNotFound", () => Effect.succeed<Project.Input>(unseen)),
+    Effect.map(Project.make)
+  )
+})
+
+const move = Command.make(
+  "move",
+  {
+    project: Argument.String("project").pipe(Argument.withDescription("Its number or its path")),
+    to: Argument.String("to").pipe(Argument.withDescription("The path that it has by now")),
+    yes,
+    dryRun,
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ dryRun, json, project, to, yes }) {
+    const projects = yield* listed
+    const found = yield* named(projects, project)
+    const location = yield* destination(to)
+    const taken = projects.find(({ id, path }) => path === location.path && id !== found.id)
+    if (taken !== undefined) {
+      return yield* fail(
+        `the project ${taken.id} has that path: run athena project merge ${found.id} ${taken.id}, or the other way round`
+      )
+    }
+    const change = { project: encode(found), to: location.path }
+    if (dryRun) {
+      return yield* Output.print(json, { dryRun, ...change }, [
+        `would move the project ${found.id} from ${quoted(found.path)} to ${quoted(location.path)}`
+      ])
+    }
+    yield* confirm(`Move the project ${found.id} from ${quoted(found.path)} to ${quoted(location.path)}?`, yes)
+    const moved = yield* MemoryBridge.use((memory) => memory.moveProject(found.id, location)).pipe(
+      Effect.provide(Memory.layer)
+    )
+    yield* Output.print(json, { dryRun, ...moved }, [
+      `the project ${moved.id} is ${quoted(moved.name)} in ${quoted(moved.path)} now`
+    ])
+  })
+).pipe(Command.withDescription("Give a project the path that its folder has by now"))
+
+const merge = Command.make(
+  "merge",
+  {
+    from: Argument.String("from").pipe(Argument.withDescription("The project that ends, by its number or its path")),
+    into: Argument.String("into").pipe(Argument.withDescription("The project that gets all it holds")),
+    yes,
+    dryRun,
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ dryRun, from, into, json, yes }) {
+    const projects = yield* listed
+    const [ending, staying] = [yield* named(projects, from), yield* named(projects, into)]
+    if (ending.id === staying.id) return yield* fail("the two are one project")
+    const what = `${ending.events} events, ${ending.goals} goals and ${ending.sessions} sessions of ${quoted(ending.path)}`
+    if (dryRun) {
+      return yield* Output.print(json, { dryRun, from: encode(ending), into: encode(staying) }, [
+        `would put ${what} into ${quoted(staying.path)}, and end the project ${ending.id}`
+      ])
+    }
+    yield* confirm(`Put ${what} into ${quoted(staying.path)}? It can't be undone.`, yes)
+    const merged = yield* MemoryBridge.use((memory) => memory.mergeProjects(ending.id, staying.id)).pipe(
+      Effect.provide(Memory.layer)
+    )
+    yield* Output.print(json, { dryRun, ...merged }, [
+      `put ${merged.events} events, ${merged.goals} goals and ${merged.sessions} sessions into ${quoted(staying.path)}`,
+      ...(ending.missing ? [] : [`a session in ${quoted(ending.path)} begins a new project`])
+    ])
+  })
+).pipe(Command.withDescription("Put all that one project holds into another one"))
+
+export const project = Command.make("project").pipe(
+  Command.withDescription("List the remembered projects, and say which have moved or are one"),
+  Command.withSubcommands([list, move, merge])
+)

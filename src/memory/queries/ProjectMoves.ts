@@ -1,0 +1,254 @@
+/**
+ * Projects whose path is another one by now: moved, used by another repository, or merged.
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { fnv1a } from "../../internal/fnv1a.ts"
+import * as Dependency from "../../query/Dependency.ts"
+import * as Mutation from "../../query/Mutation.ts"
+import * as Query from "../../query/Query.ts"
+import * as Marks from "../internal/projectMarks.ts"
+import * as Rows from "../internal/rows.ts"
+import {
+  compareMarks,
+  type MergedProjects,
+  Project,
+  ProjectId,
+  ProjectLocation,
+  ProjectStanding,
+  ProjectSummary
+} from "../Project.ts"
+
+/**
+ * The most projects that one call lists: 1,000.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const maxListed = 1_000
+
+/** How many projects that may have moved are looked at. */
+const maxCandidates = 10
+
+/** What a project at another path changes: the sessions show their project. */
+const moving = [
+  Dependency.make("projects"),
+  Dependency.make("projects.default"),
+  Dependency.make("agent_sessions")
+] as const
+
+/** On a server that several hosts share, a path may be gone here and there elsewhere: only the very folder counts. */
+const candidates = Effect.fnUntraced(function* ({ marks, path }: ProjectLocation) {
+  if (marks === undefined) return []
+  const found = yield* Marks.where((sql) => {
+    const instance = marks.instance ?? null
+    const rest = sql`p.path <> ${path} ORDER BY CASE WHEN m.instance = ${instance} THEN 0 ELSE 1 END, p.id DESC
+      LIMIT ${maxCandidates}`
+    return sql.onDialectOrElse({
+      pg: () => sql`m.instance = ${instance} AND ${rest}`,
+      orElse: () =>
+        sql`(m.instance = ${instance} OR m.remote = ${marks.remote ?? null} OR m.root = ${marks.root ?? null})
+          AND ${rest}`
+    })
+  })
+  return found.filter((one) => compareMarks(one.marks, marks) === "same").map(({ project }) => project)
+})
+
+/**
+ * How the repository at a path stands to the projects that are known.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const standing = Query.make({
+  name: "memory.projectStanding",
+  input: ProjectLocation,
+  result: ProjectStanding,
+  dependencies: () => [Dependency.make("projects")],
+  run: Effect.fnUntraced(function* (location): Effect.fn.Return<ProjectStanding, SqlError, SqlClient.SqlClient> {
+    const own = yield* Marks.byPath(location.path)
+    if (own !== undefined && compareMarks(own.marks, location.marks) !== "different") {
+      return { _tag: "Settled", project: own.project }
+    }
+    return { _tag: own === undefined ? "Absent" : "Reused", candidates: yield* candidates(location) }
+  })
+})
+
+/** Gives up the path of a project for another one; its id makes the new path unique. */
+const setAside = Effect.fnUntraced(function* ({ id, path }: Project) {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`UPDATE projects SET path = ${`${path}#${id}`} WHERE id = ${id}`
+})
+
+/**
+ * Gives up the path of a project where another repository has it by now. For use inside a mutation.
+ *
+ * @category programs
+ * @since 0.1.0
+ */
+export const setAsideReused = Effect.fnUntraced(function* (
+  location: ProjectLocation
+): Effect.fn.Return<void, SqlError, SqlClient.SqlClient> {
+  if (location.marks === undefined) return
+  const own = yield* Marks.byPath(location.path)
+  if (own !== undefined && compareMarks(own.marks, location.marks) === "different") yield* setAside(own.project)
+})
+
+/** Gives a project a path that no other has, and its name where that is free. */
+const place = Effect.fnUntraced(function* ({ marks, project }: Marks.MarkedProject, location: ProjectLocation) {
+  const sql = yield* SqlClient.SqlClient
+  const isFree = (name: string) =>
+    Effect.map(sql`SELECT 1 FROM projects WHERE name = ${name} AND id <> ${project.id}`, ({ length }) => length === 0)
+  const wanted = [location.name, `${location.name}-${fnv1a(location.path)}`]
+  let name = project.name
+  // It stands in for those that have no project.
+  if (project.name !== "default") {
+    for (const candidate of wanted.toReversed()) if (yield* isFree(candidate)) name = candidate
+  }
+  yield* sql`UPDATE projects SET path = ${location.path}, name = ${name} WHERE id = ${project.id}`
+  yield* Marks.save(project.id, marks, location.marks)
+  return { id: project.id, name, path: location.path } satisfies Project as Project
+})
+
+/**
+ * Makes a path the repository's own that is there: a project of another repository gives it up, and the project that
+ * moved there gets it. `null` where none did.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const relocate = Mutation.make({
+  name: "memory.relocateProject",
+  input: ProjectLocation,
+  changes: () => moving,
+  run: Effect.fnUntraced(function* (location): Effect.fn.Return<Project | null, SqlError, SqlClient.SqlClient> {
+    const own = yield* Marks.byPath(location.path)
+    // Another process was first.
+    if (own !== undefined && compareMarks(own.marks, location.marks) !== "different") return own.project
+    if (own !== undefined) yield* setAside(own.project)
+    const moved = location.movedFrom === undefined ? undefined : yield* Marks.byId(location.movedFrom)
+    if (moved === undefined || compareMarks(moved.marks, location.marks) !== "same") return null
+    return yield* place(moved, location)
+  })
+})
+
+/**
+ * The projects, with what they hold, those last active first, at most `maxListed`. It reads the times of all events.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const list = Query.make({
+  name: "memory.projects",
+  input: Schema.Struct({}),
+  result: Schema.Array(ProjectSummary),
+  dependencies: () =>
+    ["projects", "episodic_events", "prospective_tasks", "agent_sessions"].map((table) => Dependency.make(table)),
+  run: Effect.fnUntraced(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const count = (table: string) => sql`(SELECT project_id, count(*) AS rows FROM ${sql(table)} GROUP BY project_id)`
+    const number = (column: string) => sql`coalesce(${Rows.integer(sql, column)}, 0)`
+    const rows = yield* sql<Omit<typeof ProjectSummary.Encoded, "lastActivity"> & { readonly last: number | null }>`
+      SELECT p.id, p.name, p.path, ${number("e.rows")} AS events, ${number("g.rows")} AS goals,
+        ${number("s.rows")} AS sessions, ${Rows.integer(sql, "e.last")} AS last
+      FROM projects p
+      LEFT JOIN (SELECT project_id, count(*) AS rows, max(timestamp) AS last FROM episodic_events GROUP BY project_id) e
+        ON e.project_id = p.id
+      LEFT JOIN ${count("prospective_tasks")} g ON g.project_id = p.id
+      LEFT JOIN ${count("agent_sessions")} s ON s.project_id = p.id
+      ORDER BY CASE WHEN e.last IS NULL THEN 1 ELSE 0 END, e.last DESC, p.id LIMIT ${maxListed}`
+    return rows.map(({ last, ...row }) => ({
+      ...row,
+      lastActivity: last === null ? null : DateTime.makeUnsafe(last)
+    }))
+  })
+})
+
+/**
+ * Gives a project another path. `Taken` where another project has that path, `Missing` where there is no such project.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const move = Mutation.make({
+  name: "memory.moveProject",
+  input: Schema.Struct({ projectId: ProjectId, location: ProjectLocation }),
+  changes: () => moving,
+  run: Effect.fnUntraced(function* ({ location, projectId }) {
+    const project = yield* Marks.byId(projectId)
+    if (project === undefined) return { _tag: "Missing" } as const
+    const other = yield* Marks.byPath(location.path)
+    if (other !== undefined && other.project.id !== projectId) return { _tag: "Taken", by: other.project } as const
+    return { _tag: "Moved", project: yield* place(project, location) } as const
+  })
+})
+
+interface Reference {
+  readonly table: string
+  readonly column: string
+}
+
+/** The columns of all tables that name a project, those of other programs included; as they stand in SQL. */
+const references = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  return yield* sql.onDialectOrElse({
+    pg: () => sql<Reference>`SELECT c.conrelid::regclass::text AS "table", quote_ident(a.attname) AS "column"
+      FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+      WHERE c.contype = 'f' AND c.confrelid = 'projects'::regclass AND array_length(c.conkey, 1) = 1
+        AND c.conrelid <> 'agent_project_marks'::regclass`,
+    orElse: () =>
+      sql<Reference>`SELECT '"' || replace(t.name, '"', '""') || '"' AS "table",
+        '"' || replace(f."from", '"', '""') || '"' AS "column"
+      FROM sqlite_master t JOIN pragma_foreign_key_list(t.name) f ON f."table" = 'projects'
+      WHERE t.type = 'table' AND t.name <> 'agent_project_marks'`
+  })
+})
+
+const countOf = Effect.fnUntraced(function* (table: string, projectId: number) {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ rows: number }>`SELECT ${Rows.integer(sql, "count(*)")} AS rows FROM ${sql(table)}
+    WHERE project_id = ${projectId}`
+  return rows[0]?.rows ?? 0
+})
+
+/**
+ * Puts all that one project holds into another one, and removes the first: events, goals, sessions, and the rows of every
+ * other table that name it. `null` where one of them does not exist.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const merge = Mutation.make({
+  name: "memory.mergeProjects",
+  input: Schema.Struct({ from: ProjectId, into: ProjectId }),
+  changes: ({ from, into }) => [
+    ...moving,
+    ...[from, into].flatMap((id) => [Dependency.make("episodic_events", id), Dependency.make("prospective_tasks", id)])
+  ],
+  run: Effect.fnUntraced(function* ({
+    from,
+    into
+  }): Effect.fn.Return<MergedProjects | null, SqlError, SqlClient.SqlClient> {
+    const sql = yield* SqlClient.SqlClient
+    const [one, other] = [yield* Marks.byId(from), yield* Marks.byId(into)]
+    if (one === undefined || other === undefined || from === into) return null
+    const counts = {
+      events: yield* countOf("episodic_events", from),
+      goals: yield* countOf("prospective_tasks", from),
+      sessions: yield* countOf("agent_sessions", from)
+    }
+    yield* Effect.forEach(
+      yield* references,
+      ({ column, table }) =>
+        sql`UPDATE ${sql.literal(table)} SET ${sql.literal(column)} = ${into} WHERE ${sql.literal(column)} = ${from}`,
+      { discard: true }
+    )
+    yield* sql`DELETE FROM projects WHERE id = ${from}`
+    return { project: other.project, ...counts }
+  })
+})
