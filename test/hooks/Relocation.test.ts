@@ -7,6 +7,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Relocation from "../../src/hooks/Relocation.ts"
 import * as Repository from "../../src/hooks/Repository.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
@@ -46,7 +47,8 @@ const setUp = Effect.gen(function* () {
   return { at, init, move }
 })
 
-const withMemory = <A, E>(effect: Effect.Effect<A, E, Layer.Success<typeof Live>>) => Effect.provide(effect, Live)
+const withMemory = <A, E>(effect: Effect.Effect<A, E, Layer.Success<typeof Live> | Scope.Scope>) =>
+  Effect.provide(Effect.scoped(effect), Live)
 
 describe("a repository", () => {
   for (const [what, one, other] of [

@@ -214,7 +214,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.deepStrictEqual((yield* memory.getActiveGoals(into.id)).count, 1)
           assert.deepStrictEqual(Option.getOrThrow(yield* memory.getSession(sessionId)).project, into)
           assert.deepStrictEqual(yield* memory.getShown(sessionId), [id])
-          assertNone(yield* memory.getProjectByPath(from.path))
+          assert.isFalse((yield* memory.listProjects).some(({ id }) => id === from.id))
           const rows = yield* sql<{ project: number }>`SELECT "the project" AS project FROM "other's notes"`
           assert.deepStrictEqual(
             rows.map(({ project }) => Number(project)),
