@@ -12,7 +12,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,6 +20,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as MemoryStore from "./internal/memoryStore.ts"
 import * as SqliteStore from "./internal/sqliteStore.ts"
+import * as Time from "./internal/time.ts"
 
 /**
  * A store could not do what it was asked. The cache answers from elsewhere; a user of the cache never sees this error.
@@ -42,7 +42,7 @@ export class CacheStoreError extends Schema.TaggedError<CacheStoreError>("athena
 }
 
 /**
- * An entry as it is kept. Times are milliseconds since 1970.
+ * An entry as it is kept. Times are milliseconds of the clock of the store, see `CacheStoreShape.clock`.
  *
  * @category models
  * @since 0.1.0
@@ -119,6 +119,12 @@ export interface CacheStoreShape {
   /** Whether others than this process may write to the store, so that what is in memory must be checked against it. */
   readonly shared: boolean
   /**
+   * Which clock the times are of that the store is given, and gives back. `wall`: milliseconds since 1970; an entry from
+   * the future counts as stored now. `monotonic`: the clock of the host, which never jumps and begins when the machine
+   * starts, for a store that no other host uses and that forgets what is from before then. `wall` when absent.
+   */
+  readonly clock?: "monotonic" | "wall" | undefined
+  /**
    * A number that differs from the last one whenever anything may have been written since; `undefined` where that can't
    * be told. Asked at every hit in memory of a shared store: it answers at once and does not throw.
    */
@@ -141,6 +147,11 @@ export interface CacheStoreShape {
   readonly expire: (key: string, now: number) => Effect.Effect<void, CacheStoreError>
   /** Announces that these things are being written, until a time at most. Announcing an id again moves its end. */
   readonly announce: (id: string, changed: ReadonlyArray<string>, until: number) => Effect.Effect<void, CacheStoreError>
+  /**
+   * Whether an announcement stands. Asked before a mutation commits, because a store may have been replaced since; where
+   * a store can't say, one that has stood for long is made again instead.
+   */
+  readonly isAnnounced?: ((id: string) => Effect.Effect<boolean, CacheStoreError>) | undefined
   /**
    * Ends an announcement. `changed` gives all of them a new version, whether or not the announcement is still there;
    * `rolledBack` leaves the versions as they are.
@@ -201,8 +212,8 @@ export interface SqliteStoreOptions extends Bounds {
   /** Path of the file. The folder must exist; the file is made when it does not. Not the file of the database. */
   readonly filename: string
   /**
-   * How long a statement waits for another process's lock. SQLite waits without yielding the thread. From 0 to 1
-   * second; 40 milliseconds when absent.
+   * How long a statement waits for another process's lock. The thread is free meanwhile. From 0 to 1 second; 40
+   * milliseconds when absent.
    */
   readonly busyTimeout?: Duration.Input | undefined
   /** How often the store is cleaned. From 1 second; 1 minute when absent. */
@@ -223,7 +234,7 @@ const bounds = (options: Bounds) => {
 }
 
 const cleaning = (store: CacheStoreShape, every: Duration.Input) =>
-  Clock.currentTimeMillis.pipe(
+  Time.now.pipe(
     Effect.flatMap(store.clean),
     Effect.ignore,
     Effect.delay(every),
@@ -279,6 +290,7 @@ export const layerMemory = (options: Bounds = {}): Layer.Layer<CacheStore> =>
  */
 export const layerNoop: Layer.Layer<CacheStore> = Layer.succeed(CacheStore, {
   shared: false,
+  clock: "monotonic",
   generation: () => 0,
   stamp: () => Effect.succeed(""),
   get: () => Effect.succeed({ entry: undefined, stamp: "" }),

@@ -88,10 +88,21 @@ export interface QueryCacheOptions {
   /** For how long it is then left alone. From 1 millisecond; 5 seconds when absent. */
   readonly storePause?: Duration.Input | undefined
   /**
-   * How long a mutation waits for the store to take its announcement. Unannounced, it is carried out all the same, and
-   * other processes may serve what it replaced until the store hears of it. Up to 1 minute; 500 milliseconds.
+   * How long each mutation waits for the store to take its announcement, for example while another process has the lock
+   * of its file. Up to 1 minute; 500 milliseconds when absent.
    */
   readonly announceWithin?: Duration.Input | undefined
+  /**
+   * What becomes of a mutation that the store has not taken the announcement of in that time.
+   *
+   * - `proceed`: it is carried out. Other processes may serve what it replaced until the store takes the change, which
+   *   is tried five times a second
+   * - `fail`: it fails with a `SqlError`, reason `LockTimeoutError`, and nothing is written
+   *
+   * The same goes for an announcement that is gone before the mutation commits, because the store was replaced, and can't
+   * be made again. `proceed` when absent.
+   */
+  readonly unannounced?: "proceed" | "fail" | undefined
   /**
    * How long an announcement stands without word from its writer, after which it counts as a change: what a kill of a
    * writer keeps from being cached. It is renewed while the writer lives. From 1 second to 1 hour; 30 seconds.

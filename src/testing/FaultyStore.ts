@@ -20,7 +20,7 @@ import * as Injector from "./Injector.ts"
  * @since 0.1.0
  */
 export type Operation = {
-  [Name in keyof CacheStoreShape]: CacheStoreShape[Name] extends
+  [Name in keyof CacheStoreShape]-?: NonNullable<CacheStoreShape[Name]> extends
     | Effect.Effect<any, CacheStoreError>
     | ((...args: ReadonlyArray<any>) => Effect.Effect<any, CacheStoreError>)
     ? Name
@@ -30,7 +30,8 @@ export type Operation = {
 /** The synchronous members. A member of a store that is neither here nor an operation is a type error. */
 const synchronous: Readonly<Record<Exclude<keyof CacheStoreShape, Operation>, true>> = {
   shared: true,
-  generation: true
+  generation: true,
+  clock: true
 }
 
 /**

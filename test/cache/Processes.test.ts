@@ -61,3 +61,60 @@ describe("thirty processes on one store file", () => {
     { timeout: 180_000 }
   )
 })
+
+describe("processes beside one that locks the store file for longer than a mutation waits", () => {
+  const seed = Math.floor(performance.timeOrigin) % 1_000_000
+
+  it.live(
+    `read nothing that was replaced where unannounced mutations fail: seed ${seed}`,
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const database = path.join(folder, "shop.db")
+        const cache = path.join(folder, "cache.db")
+        const work = { database, cache, shops: 3, reads: 600, writeEvery: 10, patienceMs: 60, unannounced: "fail" }
+        const processes = yield* Effect.forEach(
+          Array.from({ length: 5 }, (_, i) => i),
+          (i) => Worker.start(module, [JSON.stringify({ ...work, seed: seed * 100 + i } as Work)]),
+          { concurrency: 2 }
+        )
+        // They share this process's thread with nobody: it only has the lock, again and again.
+        const locking = Effect.acquireUseRelease(
+          Effect.sync(() => new DatabaseSync(cache, { timeout: 10_000 })),
+          (db) =>
+            Effect.sync(() => db.exec("BEGIN IMMEDIATE")).pipe(
+              Effect.andThen(Effect.sleep("150 millis")),
+              Effect.andThen(Effect.sync(() => db.exec("COMMIT"))),
+              Effect.andThen(Effect.sleep("60 millis")),
+              Effect.forever
+            ),
+          (db) => Effect.sync(() => db.close())
+        )
+        yield* Effect.forEach(processes, ({ begin }) => begin, { discard: true })
+        const outputs = yield* Effect.forEach(processes, ({ ended }) => ended).pipe(Effect.raceFirst(locking))
+        const reports = outputs.map(reportOf)
+        assert.deepStrictEqual(
+          reports.flatMap(({ errors }) => errors),
+          []
+        )
+        const done = reports.filter((report) => "reads" in report)
+        const total = (count: (report: Report) => number) => done.reduce((sum, report) => sum + count(report), 0)
+        assert.deepStrictEqual(
+          done.flatMap(({ late }) => late),
+          []
+        )
+        assert.isAbove(
+          total(({ refused }) => refused),
+          0
+        )
+        const db = new DatabaseSync(database)
+        const { sum } = db.prepare("SELECT sum(price) AS sum FROM prices").get() as { sum: number }
+        db.close()
+        assert.strictEqual(
+          sum,
+          total(({ refused, writes }) => writes - refused)
+        )
+      }),
+    { timeout: 180_000 }
+  )
+})

@@ -21,11 +21,14 @@ export interface Work {
   readonly seed: number
   /** How long a write waits for the store to take its announcement. */
   readonly patienceMs: number
+  readonly unannounced?: "proceed" | "fail"
 }
 
 export interface Report {
   readonly reads: number
   readonly writes: number
+  /** Writes that were not carried out, because the store did not take their announcement. */
+  readonly refused: number
   readonly loads: number
   /** Values that had been replaced before the read began. */
   readonly late: ReadonlyArray<string>
@@ -52,6 +55,7 @@ const work = ({ reads, seed, shops, writeEvery }: Work) =>
     const late: Array<string> = []
     const errors: Array<string> = []
     let writes = 0
+    let refused = 0
     const noted = (what: string) =>
       Effect.catchCause((cause) => Effect.sync(() => void errors.push(`${what}: ${String(cause)}`)))
     for (let i = 1; i <= reads; i++) {
@@ -63,11 +67,17 @@ const work = ({ reads, seed, shops, writeEvery }: Work) =>
       }).pipe(noted("read"))
       if (writeEvery > 0 && i % writeEvery === 0) {
         writes++
-        yield* executor.mutate(increment, { shop: generator.int(shops), price: 0 }).pipe(noted("write"))
+        yield* executor.mutate(increment, { shop: generator.int(shops), price: 0 }).pipe(
+          Effect.catchIf(
+            (error) => error._tag === "SqlError" && error.reason.operation === "announce",
+            () => Effect.sync(() => void refused++)
+          ),
+          noted("write")
+        )
       }
     }
     const { storeFailures } = yield* cache.stats
-    return { reads, writes, loads: control.loads, late, errors, storeFailures } satisfies Report
+    return { reads, writes, refused, loads: control.loads, late, errors, storeFailures } satisfies Report
   })
 
 if (process.argv[1] === import.meta.filename) {
@@ -78,7 +88,7 @@ if (process.argv[1] === import.meta.filename) {
   }).pipe(
     Effect.provide(
       Kit.layer(
-        { announceWithin: task.patienceMs, storePause: "50 millis" },
+        { announceWithin: task.patienceMs, storePause: "50 millis", unannounced: task.unannounced },
         CacheStore.layerSqlite({ filename: task.cache }),
         task.database
       )

@@ -69,7 +69,7 @@ describe("Sqlite locks", () => {
       yield* Effect.forEach(waiting, Fiber.join)
       const found = yield* numbers(two)
       assert.strictEqual(found[0], 0)
-      assert.deepStrictEqual([...found].sort(), [0, 1, 2, 3, 4, 5, 6])
+      assert.deepStrictEqual(found.toSorted(), [0, 1, 2, 3, 4, 5, 6])
       // Among those who wait for the same client or for the file, the first come is the first served.
       assert.deepStrictEqual(
         found.filter((n) => n % 3 !== 0),
@@ -96,7 +96,7 @@ describe("Sqlite locks", () => {
       other.exec("COMMIT")
       yield* Fiber.join(writing)
       yield* Fiber.join(inTransaction)
-      assert.deepStrictEqual((yield* numbers(sql)).sort(), [1, 2])
+      assert.deepStrictEqual((yield* numbers(sql)).toSorted(), [1, 2])
     })
   )
 

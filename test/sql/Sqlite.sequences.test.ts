@@ -184,7 +184,7 @@ const contents = (filename: string): ReadonlyArray<string> => {
     )
     .all() as unknown as ReadonlyArray<{ readonly row: string }>
   database.close()
-  return rows.map(({ row }) => row).sort()
+  return rows.map(({ row }) => row).toSorted()
 }
 
 const open = (filename: string) =>
@@ -209,13 +209,13 @@ it.live(
             const units = makeUnits(seed)
             yield* Effect.forEach(units, (unit) => runUnit(clients, unit), { concurrency: 4, discard: true })
             const expected = units.flatMap(modelOfUnit)
-            assert.deepStrictEqual(contents(filename), [...expected].sort(), `seed ${seed}`)
+            assert.deepStrictEqual(contents(filename), expected.toSorted(), `seed ${seed}`)
             for (const [at, sql] of clients.entries()) {
               yield* sql`INSERT INTO numbers VALUES (${1_000 + at})`
               yield* sql.withTransaction(sql`INSERT INTO numbers VALUES (${2_000 + at})`)
             }
             const later = ["numbers 1000", "numbers 1001", "numbers 2000", "numbers 2001"]
-            assert.deepStrictEqual(contents(filename), [...expected, ...later].sort(), `after seed ${seed}`)
+            assert.deepStrictEqual(contents(filename), [...expected, ...later].toSorted(), `after seed ${seed}`)
           })
         )
       }

@@ -16,6 +16,8 @@ export interface Watcher {
 export interface Fences {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
+  /** How many watch something. */
+  readonly watchers: (key: string) => number
   /** Whether anything is being written. */
   readonly isAnyPending: () => boolean
   readonly isPending: (watched: ReadonlyArray<string>) => boolean
@@ -58,6 +60,7 @@ export const make = (): Fences => {
         if (found?.delete(watcher) === true && found.size === 0) watchers.delete(key)
       }
     },
+    watchers: (key) => watchers.get(key)?.size ?? 0,
     isAnyPending: () => suspended > 0 || pending.size > 0,
     isPending: (watched) => suspended > 0 || (pending.size > 0 && watched.some((key) => pending.has(key))),
     announce: (changed) => {

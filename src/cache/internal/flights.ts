@@ -1,7 +1,6 @@
 /**
  * The loads that are under way in this process: one for a result at a time, shared by all who wait for it.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,6 +24,7 @@ import type { Settings } from "./settings.ts"
 import * as Source from "./source.ts"
 import * as Turns from "./turns.ts"
 import type { Watch } from "./watch.ts"
+import * as Time from "./time.ts"
 
 /** What is particular about a load. */
 export interface Manner {
@@ -62,7 +62,7 @@ export interface Flights {
 const backgroundLimit = Duration.seconds(30)
 
 const serveStale = (plan: Plan.Plan<any, any>, candidate: Candidate.Candidate, why: Why) =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.map(Time.now, (now) => {
     plan.counters.stale++
     return { traced: { ...Candidate.serve(candidate, now, why), stale: true }, good: true }
   })
@@ -120,7 +120,7 @@ export const make = (options: {
         const answer = yield* store.shared
           ? (manner.answer ?? Probe.ask(store, guard, manner.anew === true ? undefined : storeKey, flight.watched))
           : Effect.succeed(Probe.nothing)
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         const probed = Probe.compare(asked, storeKey, memory, store.shared, answer, now)
         const least = manner.anew === true ? Infinity : (manner.newerThan ?? -Infinity)
         const passed = least > -Infinity && (probed.candidate === undefined || probed.candidate.storedAt <= least)
@@ -132,7 +132,7 @@ export const make = (options: {
       if (!flight.undisturbed || stamp === undefined) return Effect.succeed(false)
       if (!store.shared) return Effect.succeed(true)
       return Effect.map(
-        Effect.flatMap(Clock.currentTimeMillis, (now) => guard.run("stamp", store.stamp(flight.watched, now))),
+        Effect.flatMap(Time.now, (now) => guard.run("stamp", store.stamp(flight.watched, now))),
         (again) => Option.isSome(again) && again.value === stamp && flight.undisturbed
       )
     }
@@ -166,7 +166,7 @@ export const make = (options: {
         else counters.storeHits++
         if (waited) counters.coalesced++
         yield* keeping.promote(asked, flight, probed, candidate, manner.ahead ?? false)
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         land(flight, { ...Candidate.serve(candidate, now, "hit"), coalesced: waited })
         yield* verify(flight, candidate.stamp, () => false)
       })
@@ -285,7 +285,7 @@ export const make = (options: {
 
     /** Whether a stale result may be served now: within its grace, and what it was read from has not changed. */
     const isServable = (flight: Flight.Flight, candidate: Candidate.Candidate): Effect.Effect<boolean> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(Time.now, (now) =>
         now < candidate.expiresAt ? isUnchanged(flight, candidate.stamp) : Effect.succeed(false)
       )
 

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../CacheStore.ts"
+import * as Time from "./time.ts"
 
 export interface Guard {
   /** The answer of the store to a reader, or none. */
@@ -52,8 +53,7 @@ export const make = (options: {
       )
 
     const run: Guard["run"] = (operation, effect) =>
-      limited(operation, effect).pipe(
-        breaker.execute({ key: "read" }),
+      Time.evenly(limited(operation, effect), breaker.execute({ key: "read" })).pipe(
         Effect.option,
         Effect.tap((answer) =>
           Effect.sync(() => {
@@ -63,7 +63,7 @@ export const make = (options: {
       )
 
     const put: Guard["put"] = (operation, effect) =>
-      limited(operation, effect).pipe(breaker.execute({ key: "write" }), Effect.option)
+      Effect.option(Time.evenly(limited(operation, effect), breaker.execute({ key: "write" })))
 
     const insist: Guard["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
 

@@ -1,7 +1,6 @@
 /**
  * What is kept of a load, in which level, and for how long.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -16,6 +15,7 @@ import type { Asked, Plan } from "./plan.ts"
 import type { Probed } from "./probe.ts"
 import type { Settings } from "./settings.ts"
 import * as Size from "./size.ts"
+import * as Time from "./time.ts"
 
 export interface Keeping {
   /** A fresh result of the store goes to memory. */
@@ -74,7 +74,7 @@ export const make = (options: {
   const put = <I, A>({ plan }: Asked<I, A>, flight: Flight, key: string, stamp: string, value: string, ms: number) =>
     Effect.gen(function* () {
       if (!flight.undisturbed) return false
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* Time.now
       const freshUntil = Math.round(now + ms)
       const expiresAt = freshUntil + plan.graceMs
       const entry = {
@@ -95,7 +95,7 @@ export const make = (options: {
     promote: (asked, flight, probed, candidate, ahead) =>
       Effect.gen(function* () {
         if (candidate.level === "memory") return
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         const freshUntil = Math.min(candidate.freshUntil, now + (yield* jittered(asked.plan.memoryMs)))
         if (!flight.undisturbed || freshUntil <= now) return
         memory.keep(
@@ -106,7 +106,7 @@ export const make = (options: {
         )
       }),
     backOff: (asked, flight, probed, candidate) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(Time.now, (now) => {
         if (!flight.undisturbed) return
         const freshUntil = Math.min(now + asked.plan.backoffMs, candidate.expiresAt)
         const kept = { ...candidate, freshUntil }
@@ -118,7 +118,7 @@ export const make = (options: {
         const own = ownTimeToLive(asked, value)
         const memoryMs = yield* jittered(Math.min(plan.memoryMs, own))
         const storeMs = yield* jittered(Math.min(plan.storeMs, own))
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         if (!flight.undisturbed || stamp === undefined) {
           plan.counters.refused++
           return notStored
@@ -127,7 +127,7 @@ export const make = (options: {
         const text = isForStore ? Result.getOrUndefined(Result.try(() => plan.encode(value))) : undefined
         if (memoryMs > 0) {
           const freshUntil = now + memoryMs
-          const size = text === undefined ? Size.estimate(value) : text.length * 2
+          const size = Size.estimate(value)
           memory.keep(
             asked.key,
             flight.watched,

@@ -5,6 +5,7 @@ import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Candidate } from "./candidate.ts"
 import type { Fences, Watcher } from "./fences.ts"
 import * as Eviction from "./eviction.ts"
+import * as Size from "./size.ts"
 
 export interface Entry extends Eviction.Node, Watcher, Candidate {
   readonly key: string
@@ -42,8 +43,13 @@ export interface MemoryLevel {
   readonly wasted: () => number
 }
 
-/** What an entry takes beside its value and its key, in bytes, about. */
-const overhead = 256
+/**
+ * What an entry takes beside its texts and its value, in bytes; what a thing that is watched takes that nobody else
+ * watches, and what it takes to watch it as well.
+ */
+const overhead = 440
+const ownWatch = 270
+const sharedWatch = 35
 
 /** A number that differs where anything may have been written to the store; one that equals nothing where none can be told. */
 export const generationOf = (store: CacheStoreShape): number => {
@@ -64,6 +70,20 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
     if (entry.ahead) wasted++
   }
 
+  /** Whoever loads an entry watches the same as long, and so does the entry that this one replaces. */
+  const sizeOfWatched = (watched: ReadonlyArray<string>, others: number): number =>
+    watched.reduce(
+      (bytes, name) => bytes + (fences.watchers(name) > others ? sharedWatch : ownWatch + Size.ofText(name)),
+      0
+    )
+
+  const sizeOf = (key: string, watched: ReadonlyArray<string>, { size, stamp }: Candidate): number =>
+    size +
+    overhead +
+    Size.ofText(key) +
+    Size.ofText(stamp) +
+    sizeOfWatched(watched, kept.get(key) === undefined ? 1 : 2)
+
   const drop = (entry: Entry): void => {
     if (kept.remove(entry)) forget(entry)
   }
@@ -82,7 +102,7 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
         watched,
         value: candidate.value,
         level: "memory",
-        size: candidate.size + key.length * 2 + overhead,
+        size: sizeOf(key, watched, candidate),
         stamp: candidate.stamp,
         generation: keeping.generation,
         storedAt: candidate.storedAt,

@@ -94,6 +94,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
 
     return {
       shared: true,
+      clock: "monotonic",
       generation: () => generation,
       stamp: (watched, now) => Effect.sync(() => stampOf(watched, now)),
       get: (key, watched, now) => Effect.sync(() => read(key, watched, now)),
@@ -120,6 +121,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
           intents.set(id, { changed, until })
           generation++
         }),
+      isAnnounced: (id) => Effect.sync(() => intents.has(id)),
       resolve: (id, changed, outcome) =>
         Effect.sync(() => {
           if (outcome === "rolledBack") intents.delete(id)

@@ -1,7 +1,6 @@
 /**
  * The parts of the cache, put together.
  */
-import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -24,9 +23,10 @@ import * as Settings from "./settings.ts"
 import * as Transaction from "./transaction.ts"
 import * as Watch from "./watch.ts"
 import * as Writes from "./writes.ts"
+import * as Time from "./time.ts"
 
 /** For how long an invalidation is tried to be told to other hosts. */
-const publishing = Schedule.spaced("500 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "1 minute" }))
+const publishing = Schedule.spaced("500 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 120 }))
 
 /** The middleware and its service, over the executor and the store of the context. */
 export const make = (
@@ -39,7 +39,7 @@ export const make = (
 > =>
   Effect.gen(function* () {
     const executor = yield* QueryExecutor
-    const store = yield* CacheStore
+    const store = Time.overStore(yield* CacheStore)
     const settings = Settings.make(options)
     const guard = yield* Guard.make({
       limit: settings.storeLimit,
@@ -119,7 +119,7 @@ export const make = (
         Effect.gen(function* () {
           const entry = entryOf(query, input)
           if (entry === undefined) return
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* Time.now
           const kept = memory.get(entry.key)
           if (kept !== undefined) kept.freshUntil = Math.min(kept.freshUntil, now)
           if (entry.storeKey === undefined) return

@@ -1,7 +1,6 @@
 /**
  * What the two levels know about a read before the database is asked.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -11,6 +10,8 @@ import type { Candidate } from "./candidate.ts"
 import type { Guard } from "./guard.ts"
 import { generationOf, type MemoryLevel } from "./memoryLevel.ts"
 import type { Asked, Plan } from "./plan.ts"
+import * as Size from "./size.ts"
+import * as Time from "./time.ts"
 
 export interface Probed {
   readonly why: Why
@@ -42,7 +43,7 @@ export const ask = (
   watched: ReadonlyArray<string>
 ): Effect.Effect<Answer> =>
   Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* Time.now
     // The generation before the stamp: should another process write between the two, the stamp is read again.
     const generation = generationOf(store)
     const found =
@@ -63,7 +64,7 @@ const decoded = <I, A>(
   const value = Result.try(() => plan.decode(entry.value))
   return Result.isFailure(value)
     ? undefined
-    : { ...entry, value: value.success, level: "store", size: entry.value.length * 2 }
+    : { ...entry, value: value.success, level: "store", size: Size.estimate(value.success) }
 }
 
 /** Compares what the store answered with what is in memory. */

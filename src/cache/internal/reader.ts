@@ -25,6 +25,7 @@ import type { Settings } from "./settings.ts"
 import * as Transaction from "./transaction.ts"
 import type { Watch } from "./watch.ts"
 import type { Writes } from "./writes.ts"
+import * as Time from "./time.ts"
 
 export interface Reader {
   readonly get: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<Traced<A>, QueryError>
@@ -103,7 +104,7 @@ export const make = (options: {
         const generation = generationOf(store)
         if (generation === entry.generation) return Effect.succeed(true)
         return Effect.gen(function* () {
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* Time.now
           const stamp = yield* guard.run("stamp", store.stamp(entry.watched, now))
           if (Option.isNone(stamp) || stamp.value !== entry.stamp) return false
           entry.generation = generation
@@ -182,7 +183,7 @@ export const make = (options: {
         if (Transaction.isOpen(fiber.context)) return around(query, input, "transaction")
         const asked = plans.asked(query, input)
         if (asked === undefined) return around(query, input, "uncached")
-        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        const now = Time.read(fiber.getRef(Clock.Clock))
         return prediction === undefined
           ? read(asked, now)
           : Effect.andThen(predict(fiber, asked, now), read(asked, now))
@@ -197,7 +198,7 @@ export const make = (options: {
               const plan = plans.of(query)
               const key = plan.cached ? plan.key(input) : undefined
               if (key !== undefined) {
-                const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+                const now = Time.read(fiber.getRef(Clock.Clock))
                 const entry = freshEntry(key, now)
                 if (entry !== undefined && !entry.stale && now < entry.eagerAt && !Transaction.isOpen(fiber.context)) {
                   use(entry, plan.counters)
@@ -212,7 +213,7 @@ export const make = (options: {
       Effect.gen(function* () {
         const byKey = new Map<string, Effect.Effect<Probe.Answer>>()
         if (!store.shared) return byKey
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         const wanted = new Map<string, { readonly key: string; readonly watched: ReadonlyArray<string> }>()
         for (const one of asked) {
           const storeKey = one.plan.storeKey(one.key)
@@ -237,7 +238,7 @@ export const make = (options: {
 
     const getChunk = <I, A>(query: Query<I, A>, inputs: ReadonlyArray<I>) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Time.now
         const all = inputs.map((input) => ({ input, asked: plans.asked(query, input) }))
         const found = yield* answers(all.flatMap(({ asked }) => asked ?? []))
         return yield* Effect.forEach(

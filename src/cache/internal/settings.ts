@@ -21,6 +21,7 @@ export const make = (options: QueryCacheOptions) => ({
   storeFailures: Math.round(clamp(options.storeFailures, 3, 1, 1_000_000)),
   storePause: between(options.storePause, 5_000, 1, 3_600_000),
   announceWithin: between(options.announceWithin, 500, 0, 60_000),
+  unannounced: options.unannounced ?? "proceed",
   lease: between(options.announcementLease, 30_000, 1_000, 3_600_000),
   loadLease: Duration.toMillis(between(options.loadLease, 1_000, 0, 60_000)),
   predict: options.predict ?? false

@@ -2,12 +2,12 @@
  * The database behind the cache, asked once at a time for a result: by one fiber of a process, and where it takes
  * long by one process of a host.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { SqlError, StatementTimeoutError } from "effect/sql/SqlError"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as Plan from "./plan.ts"
+import * as Time from "./time.ts"
 
 const tooSlow = (name: string): SqlError =>
   new SqlError({
@@ -44,9 +44,9 @@ export const load = <I, A>(
 ): Effect.Effect<A, QueryError> =>
   Effect.gen(function* () {
     plan.counters.loads++
-    const began = yield* Clock.currentTimeMillis
+    const began = yield* Time.now
     const value = yield* executor.query(query, input)
-    const took = (yield* Clock.currentTimeMillis) - began
+    const took = (yield* Time.now) - began
     plan.loadMs = plan.loadMs === undefined ? took : plan.loadMs * (1 - latest) + took * latest
     return value
   }).pipe(

@@ -5,15 +5,15 @@
  * did not, whatever instruction the process is killed at, and no transaction is ever held open across a yield.
  */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as HostStart from "./hostStart.ts"
+import * as LockWait from "../../sql/internal/lockWait.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,
@@ -24,14 +24,14 @@ import {
 } from "../CacheStore.ts"
 
 /** The version of the tables, kept in the file's `user_version`. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 const bump = `UPDATE store SET sequence = sequence + 1;
   INSERT INTO version (dependency, version) VALUES (OLD.dependency, (SELECT sequence FROM store))
     ON CONFLICT (dependency) DO UPDATE SET version = excluded.version;`
 
 const schema = [
-  `CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL, boot INTEGER NOT NULL,
+  `CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL, boot TEXT NOT NULL,
     sequence INTEGER NOT NULL, floor INTEGER NOT NULL, bytes INTEGER NOT NULL, entries INTEGER NOT NULL)`,
   `CREATE TABLE entry (key TEXT PRIMARY KEY, query TEXT NOT NULL, value TEXT NOT NULL, stamp TEXT NOT NULL,
     stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL, expires_at INTEGER NOT NULL, size INTEGER NOT NULL)`,
@@ -185,17 +185,11 @@ const setAside = (filename: string, now: number): Effect.Effect<void> =>
     }
   }).pipe(Effect.ignoreCause)
 
-/** When the machine started. A power loss may take the last announcements with it, so nothing survives a start. */
-const bootTime = (now: number): number => now - Math.round(os.uptime() * 1_000)
-
 /** The largest write-ahead log that is kept between checkpoints, in bytes: 4 MiB. */
 const journalSizeLimit = 4 * 1024 * 1024
 
 /** How many expired entries go at a time: more would hold the thread for too long, and they are not read any more. */
 const cleanedAtOnce = 1_000
-
-/** How far two readings of the same start may be apart, in milliseconds. */
-const bootTolerance = 60_000
 
 const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
@@ -210,7 +204,7 @@ const versionOf = (connection: Connection): number =>
   connection.row<{ user_version: number }>("PRAGMA user_version")!.user_version
 
 /** Makes the tables where there are none. */
-const prepareTables = (connection: Connection, now: number): void => {
+const prepareTables = (connection: Connection): void => {
   const found = versionOf(connection)
   if (found === schemaVersion) return
   if (found !== 0) throw otherVersion(found)
@@ -218,7 +212,7 @@ const prepareTables = (connection: Connection, now: number): void => {
   try {
     if (versionOf(connection) === 0) {
       for (const statement of schema) connection.run(statement)
-      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), bootTime(now))
+      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), HostStart.read())
       connection.run(`PRAGMA user_version = ${schemaVersion}`)
     }
     connection.run("COMMIT")
@@ -228,14 +222,15 @@ const prepareTables = (connection: Connection, now: number): void => {
   }
 }
 
-const forgetOtherBoot = (connection: Connection, now: number): void => {
-  const boot = connection.row<{ boot: number }>("SELECT boot FROM store")!.boot
-  if (Math.abs(boot - bootTime(now)) <= bootTolerance) return
+/** A power loss may take the last announcements with it, and the monotonic clock begins anew: nothing survives a start. */
+const forgetOtherStart = (connection: Connection): void => {
+  const { boot } = connection.row<{ boot: string }>("SELECT boot FROM store")!
+  const current = HostStart.read()
+  if (HostStart.isSame(boot, current)) return
   connection.run(
-    "UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE abs(boot - ?) > ?",
-    bootTime(now),
-    bootTime(now),
-    bootTolerance
+    "UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE boot = ?",
+    current,
+    boot
   )
 }
 
@@ -253,10 +248,10 @@ const touch = (filename: string): number => {
 const replaced = (): Error => Object.assign(new Error("the file was replaced while it was opened"), { errcode: busy })
 
 /** Opens the file that has the name, and no other one that takes it meanwhile. What SQLite throws is thrown. */
-const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Omit<Opened, "ordinal"> => {
+const openFile = ({ filename }: Settings): Omit<Opened, "ordinal"> => {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
   const inode = filename === ":memory:" ? undefined : touch(filename)
-  const connection = connectionOf(new DatabaseSync(filename, { timeout: busyTimeoutMs }))
+  const connection = connectionOf(new DatabaseSync(filename, { timeout: 0 }))
   try {
     // Switching needs the file to itself, and SQLite does not wait for that: see `open`.
     if (connection.row<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode === "delete") {
@@ -265,8 +260,8 @@ const openFile = ({ busyTimeoutMs, filename }: Settings, now: number): Omit<Open
     connection.row(`PRAGMA journal_size_limit = ${journalSizeLimit}`)
     // A commit survives a kill, not a power loss; nothing here survives a start of the machine anyway.
     connection.run("PRAGMA synchronous = OFF")
-    prepareTables(connection, now)
-    forgetOtherBoot(connection, now)
+    prepareTables(connection)
+    forgetOtherStart(connection)
     if (inode !== undefined && inode !== inodeOf(filename)) throw replaced()
     return { ...connection, inode, identity: identityOf(filename) }
   } catch (error) {
@@ -371,9 +366,16 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
 const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheStoreError> =>
   Effect.try({ try: body, catch: (cause) => new CacheStoreError({ operation, cause }) })
 
+/** Tries again while another process has the lock. The thread is free meanwhile. */
+const untilUnlocked =
+  (limitMs: number) =>
+  <A>(effect: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> =>
+    Effect.catchIf(effect, isLocked, () => LockWait.retrying(effect, isLocked, LockWait.now() + limitMs))
+
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
     const opening = yield* Semaphore.make(1)
+    const patiently = untilUnlocked(settings.busyTimeoutMs)
     let opened: Opened | undefined
     let closed = false
     let opens = 0
@@ -397,29 +399,20 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     )
 
     /** Opens the file that has the name, and no other one that takes it meanwhile. */
-    const openOnce = (now: number): Effect.Effect<Opened, CacheStoreError> =>
-      attempt("open", () => {
-        if (closed) throw new Error("the store is closed")
-        return { ...openFile(settings, now), ordinal: ++opens }
-      }).pipe(
-        Effect.retry({
-          while: isLocked,
-          schedule: Schedule.exponential(2, 1.5).pipe(
-            Schedule.jittered,
-            Schedule.upTo({ duration: settings.busyTimeoutMs })
-          )
-        })
-      )
+    const openOnce: Effect.Effect<Opened, CacheStoreError> = attempt("open", () => {
+      if (closed) throw new Error("the store is closed")
+      return { ...openFile(settings), ordinal: ++opens }
+    }).pipe(patiently)
 
     const open = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
       const before = inodeOf(settings.filename)
-      opened = yield* openOnce(now).pipe(
+      opened = yield* openOnce.pipe(
         Effect.catchIf(isDamaged, () =>
           Effect.gen(function* () {
             // Only the file that was found damaged: another process may have made a new one since.
-            if (inodeOf(settings.filename) === before) yield* setAside(settings.filename, now)
-            return yield* openOnce(now)
+            if (inodeOf(settings.filename) === before)
+              yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
+            return yield* openOnce
           })
         )
       )
@@ -454,7 +447,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     )
 
     const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
-      Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection))).pipe(
+      patiently(Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection)))).pipe(
         Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void))
       )
 
@@ -466,6 +459,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
 
     return {
       shared: true,
+      clock: "monotonic",
       generation: () => {
         const connection = current()
         if (connection === undefined) return undefined
@@ -512,6 +506,11 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
         using("release", (connection) => connection.run("DELETE FROM claim WHERE key = ? AND owner = ?", key, owner)),
       announce: (id, changed, until) =>
         writing("announce", (connection) => connection.run(insertIntents, id, until, JSON.stringify(changed))),
+      isAnnounced: (id) =>
+        using(
+          "isAnnounced",
+          (connection) => connection.row("SELECT 1 FROM intent WHERE id = ? LIMIT 1", id) !== undefined
+        ),
       resolve: (id, changed, outcome, until) =>
         writing("resolve", (connection) => {
           if (outcome === "rolledBack") return connection.run("UPDATE intent SET rolled_back = 1 WHERE id = ?", id)

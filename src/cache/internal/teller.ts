@@ -1,7 +1,6 @@
 /**
  * Tells the store what this process has changed, now or, where that fails or nobody should wait for it, behind.
  */
-import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,6 +16,7 @@ import type { Fences } from "./fences.ts"
 import type { Guard } from "./guard.ts"
 import * as LastWait from "./lastWait.ts"
 import type { Settings } from "./settings.ts"
+import * as Time from "./time.ts"
 
 export type Outcome = "changed" | "rolledBack"
 
@@ -70,7 +70,7 @@ export const make = (options: {
     let count = 0
 
     const nextId = (): string => `${writer}-${++count}`
-    const until = Effect.map(Clock.currentTimeMillis, (now) => now + leaseMs)
+    const until = Effect.map(Time.now, (now) => now + leaseMs)
 
     const resolve: Teller["resolve"] = (id, changed, outcome) =>
       inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
@@ -117,7 +117,7 @@ export const make = (options: {
       )
     )
     yield* Queue.take(due).pipe(
-      Effect.andThen(Effect.repeat(pay, { until: (paid) => paid, schedule: Schedule.spaced("1 second") })),
+      Effect.andThen(Effect.repeat(pay, { until: (paid) => paid, schedule: Schedule.spaced("200 millis") })),
       Effect.forever,
       Effect.forkScoped
     )

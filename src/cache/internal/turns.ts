@@ -2,7 +2,6 @@
  * Taking turns with the other processes of the host: where one of them is loading a result, the others wait for the
  * row it stores.
  */
-import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,6 +9,7 @@ import type { CacheStoreShape } from "../CacheStore.ts"
 import type { Guard } from "./guard.ts"
 import type { Plan } from "./plan.ts"
 import type { Probed } from "./probe.ts"
+import * as Time from "./time.ts"
 
 /** What a load takes at least, in milliseconds, for others to wait for it: less than they lose by looking for its end. */
 const worthWhile = 5
@@ -38,9 +38,7 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
   const owner = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
   const claim = (storeKey: string): Effect.Effect<Option.Option<boolean>> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      guard.put("claim", store.claim(storeKey, owner, now, now + leaseMs))
-    )
+    Effect.flatMap(Time.now, (now) => guard.put("claim", store.claim(storeKey, owner, now, now + leaseMs)))
 
   const isWorthIt = (plan: Plan<any, any>, { stamp, storeKey, why }: Probed): boolean =>
     leaseMs > 0 &&
@@ -54,12 +52,8 @@ export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Tur
       let known = probed
       let pause = firstPause
       let waited = false
-      const patience = (yield* Clock.currentTimeMillis) + mostLeases * leaseMs
-      while (
-        known.storeKey !== undefined &&
-        isWorthIt(plan, known) &&
-        (!waited || (yield* Clock.currentTimeMillis) < patience)
-      ) {
+      const patience = (yield* Time.now) + mostLeases * leaseMs
+      while (known.storeKey !== undefined && isWorthIt(plan, known) && (!waited || (yield* Time.now) < patience)) {
         const claimed = yield* claim(known.storeKey)
         if (Option.isNone(claimed)) break
         if (claimed.value) return { probed: known, taken: true, waited }

@@ -1,7 +1,6 @@
 /**
  * The mutations that run through the cache: announced before they can commit, and ended once it is known how they did.
  */
-import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,6 +10,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
+import { LockTimeoutError, SqlError } from "effect/sql/SqlError"
 import type { Mutation } from "../../query/Mutation.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
@@ -23,6 +23,7 @@ import type { Settings } from "./settings.ts"
 import * as Teller from "./teller.ts"
 import * as Transaction from "./transaction.ts"
 import type { Watch } from "./watch.ts"
+import * as Time from "./time.ts"
 
 export interface Writes {
   readonly mutate: <I, A>(
@@ -45,7 +46,7 @@ export interface Writes {
   readonly owed: () => number
 }
 
-/** A mutation that takes longer is announced again before it commits: the store may have been replaced meanwhile. */
+/** Where a store can't say whether an announcement stands, it is made again before a mutation commits that took longer. */
 const longMs = 100
 
 /** How many clients are remembered; more than one is rare. */
@@ -59,6 +60,15 @@ const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A>
   ...mutation,
   run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
 })
+
+const notAnnounced = (name: string): SqlError =>
+  new SqlError({
+    reason: new LockTimeoutError({
+      cause: new Error("the store of the cache did not take the announcement in time"),
+      message: `${name} was not carried out: other processes could not be kept from serving what it replaces`,
+      operation: "announce"
+    })
+  })
 
 /** How a mutation ended that failed. Where only the commit failed, or there was no transaction, nobody knows. */
 const outcomeOfFailure = (write: OpenWrites.Write): Teller.Outcome => {
@@ -85,13 +95,13 @@ export const make = (options: {
     let unheardAt = -Infinity
 
     const begin = (changed: ReadonlyArray<string>): Effect.Effect<OpenWrites.Write> =>
-      Effect.map(Clock.currentTimeMillis, (now) => open.begin(teller.nextId(), changed, now))
+      Effect.map(Time.now, (now) => open.begin(teller.nextId(), changed, now))
 
     const announceOnce = (write: OpenWrites.Write): Effect.Effect<boolean> =>
       Effect.gen(function* () {
         if (write.ended) return true
         const told = yield* teller.announce(write.id, write.changed)
-        if (told) write.announcedAt = yield* Clock.currentTimeMillis
+        if (told) write.announcedAt = yield* Time.now
         return told
       })
 
@@ -103,24 +113,40 @@ export const make = (options: {
         Effect.map(Option.getOrElse(() => false))
       )
 
-    /** Whether the store has answered lately, as far as is known: one that has not is not waited for again and again. */
-    const isAnswering = Effect.map(Clock.currentTimeMillis, (now) => now - unheardAt >= pauseMs)
+    /** Whether the store has answered lately, as far as is known: the end of a write is told behind where it has not. */
+    const isAnswering = Effect.map(Time.now, (now) => now - unheardAt >= pauseMs)
 
     const note = (told: boolean): Effect.Effect<void> =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(Time.now, (now) => {
         unheardAt = told ? -Infinity : now
       })
 
-    const announce = (write: OpenWrites.Write): Effect.Effect<void> =>
-      isAnswering.pipe(
-        Effect.flatMap((patient) => (patient ? announcePatiently(write) : announceOnce(write))),
-        Effect.flatMap(note)
-      )
+    const announce = (write: OpenWrites.Write): Effect.Effect<boolean> => Effect.tap(announcePatiently(write), note)
 
-    const announceAgain = (write: OpenWrites.Write): Effect.Effect<void> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        now - write.announcedAt < longMs ? Effect.void : Effect.asVoid(announceOnce(write))
-      )
+    /** As the options say: goes on all the same, or fails. */
+    const orElse = (name: string, announced: boolean): Effect.Effect<void, SqlError> =>
+      announced || settings.unannounced === "proceed" ? Effect.void : Effect.fail(notAnnounced(name))
+
+    const stands = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+      Effect.flatMap(Time.now, (now) => {
+        const age = now - write.announcedAt
+        if (store.isAnnounced === undefined) return Effect.succeed(age < longMs)
+        // The transaction is open by now, and others may wait for it: asking takes no lock, and announcing does.
+        return age < leaseMs / 2
+          ? Effect.map(
+              guard.insist("isAnnounced", store.isAnnounced(write.id)),
+              Option.getOrElse(() => false)
+            )
+          : Effect.succeed(false)
+      })
+
+    /** Before a mutation commits: the store may have been replaced since it took the announcement. */
+    const announceAgain = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+      Effect.flatMap(stands(write), (stands) => {
+        if (stands) return Effect.succeed(true)
+        // One that was waited for in vain is not waited for again.
+        return write.announcedAt === -Infinity ? announceOnce(write) : announce(write)
+      })
 
     /** Has the store told behind. Untold, a change stays announced in this process until the store knows of it. */
     const resolveBehind = (write: OpenWrites.Write, outcome: Teller.Outcome): void => {
@@ -161,7 +187,7 @@ export const make = (options: {
       )
 
     /** What ended without a word has been rolled back or committed: it is taken for a change. */
-    const endSilent = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    const endSilent = Effect.flatMap(Time.now, (now) =>
       Effect.forEach(
         open.all(),
         (write) =>
@@ -209,7 +235,7 @@ export const make = (options: {
             Effect.tap(() =>
               feed === undefined ? Effect.void : feed.publish({ dependencies: mutation.changes(input), tags: [] })
             ),
-            Effect.tap(() => announceAgain(write)),
+            Effect.tap(() => Effect.flatMap(announceAgain(write), (is) => orElse(mutation.name, is))),
             Effect.onExit((exit) =>
               Effect.sync(() => {
                 write.ran = exit
@@ -232,9 +258,12 @@ export const make = (options: {
             const changes = Result.try(() => watch.changed(mutation.changes(input)))
             if (Result.isFailure(changes)) return restore(executor.mutate(unnamed(mutation, changes.failure), input))
             return Effect.flatMap(begin(changes.success), (write) =>
-              restore(Effect.andThen(announce(write), executor.mutate(told(mutation, write, caller), input))).pipe(
-                Effect.onExit((exit) => settled(write, exit))
-              )
+              restore(
+                announce(write).pipe(
+                  Effect.flatMap((is) => orElse(mutation.name, is)),
+                  Effect.andThen(executor.mutate(told(mutation, write, caller), input))
+                )
+              ).pipe(Effect.onExit((exit) => settled(write, exit)))
             )
           })
         )

@@ -3,16 +3,12 @@
  * in pauses where another process has it.
  */
 import * as fs from "node:fs"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { isSqlError, LockTimeoutError, SqlError } from "effect/sql/SqlError"
-import { monotonicMs } from "./monotonic.ts"
+import * as LockWait from "./lockWait.ts"
 
 export interface SqliteLock {
   /** Runs again while another connection has the lock, for as long as is left of the time. */
@@ -30,9 +26,6 @@ export interface SqliteLock {
   ) => Effect.Effect<A | A2, E | E2, R | R2>
 }
 
-/** The lock is that of the machine, and so is the time to wait for it, also where a program stops its own clock. */
-const clock = Context.get(Context.empty(), Clock.Clock)
-
 const busy = 5
 /** The transaction has read what another one has changed since: no wait helps. */
 const busySnapshot = 517
@@ -42,10 +35,6 @@ const isBusy = (error: unknown): boolean => {
   const code = (error.reason.cause as { readonly errcode?: unknown } | undefined)?.errcode
   return typeof code === "number" && (code & 0xff) === busy && code !== busySnapshot
 }
-
-/** The pauses between two attempts, in milliseconds: at first, and at most. */
-const firstPause = 1
-const longestPause = 20
 
 interface Gate {
   readonly semaphore: Semaphore.Semaphore
@@ -92,29 +81,24 @@ const lockTimeout = (): SqlError =>
     })
   })
 
+const deadline = (limitMs: number): number => LockWait.now() + limitMs
+
+const patiently: SqliteLock["patiently"] = (effect, until) => LockWait.retrying(effect, isBusy, until)
+
+const whenBusy =
+  (limitMs: number): SqliteLock["whenBusy"] =>
+  (effect, then) =>
+    limitMs === 0 ? effect : Effect.catchIf(effect, isBusy, () => then(deadline(limitMs)))
+
 /** Where the file is that of an open connection. */
 export const make = (filename: string, limitMs: number): Effect.Effect<SqliteLock, never, Scope.Scope> =>
   Effect.map(gateOf(filename), (gate) => {
-    const now = () => monotonicMs(clock)
-
-    const retrying = <A, E, R>(effect: Effect.Effect<A, E, R>, until: number, pause: number): Effect.Effect<A, E, R> =>
-      Effect.catchIf(effect, isBusy, (error) => {
-        const left = until - now()
-        if (left <= 0) return Effect.fail(error)
-        return Effect.flatMap(Random.next, (random) =>
-          Effect.andThen(
-            clock.sleep(Duration.millis(Math.min(left, pause * (0.5 + random)))),
-            Effect.suspend(() => retrying(effect, until, Math.min(pause * 1.5, longestPause)))
-          )
-        )
-      })
-
     const queued = (until: number) =>
       Effect.suspend(() => {
         gate.waiting++
         const taken = gate.semaphore.takeScoped(1)
         const timeUp = Effect.andThen(
-          clock.sleep(Duration.millis(Math.max(0, until - now()))),
+          LockWait.sleep(Math.max(0, until - LockWait.now())),
           Effect.suspend(() => Effect.fail(lockTimeout()))
         )
         return Effect.ensuring(
@@ -130,18 +114,11 @@ export const make = (filename: string, limitMs: number): Effect.Effect<SqliteLoc
         )
       )
 
-    const deadline = () => now() + limitMs
-
-    const whenBusy: SqliteLock["whenBusy"] = (effect, then) =>
-      limitMs === 0 ? effect : Effect.catchIf(effect, isBusy, () => then(deadline()))
-
-    const patiently: SqliteLock["patiently"] = (effect, until) => retrying(effect, until, firstPause)
-
     return {
       patiently,
       enter,
-      deadline,
-      patient: (effect) => whenBusy(effect, (until) => patiently(effect, until)),
-      whenBusy
+      deadline: () => deadline(limitMs),
+      patient: (effect) => whenBusy(limitMs)(effect, (until) => patiently(effect, until)),
+      whenBusy: whenBusy(limitMs)
     }
   })
