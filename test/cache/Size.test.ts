@@ -42,17 +42,18 @@ const watching: Readonly<Record<string, (i: number) => ReadonlyArray<string>>> =
   "eight of its own": (i) => Array.from({ length: 8 }, (_, at) => `scope:prices ${at} ${text(20, i)}${i}`)
 }
 
+const used = (): number => {
+  collect()
+  collect()
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+}
+
 /** The bytes that the heap has for an entry, and those that are counted. */
 const measure = (value: (i: number) => unknown, watched: (i: number) => ReadonlyArray<string>) => {
   const fences = Fences.make()
   const level = MemoryLevel.make(1_000_000, 2 ** 32, fences)
   const count = 2_000
-  const used = () => {
-    collect()
-    collect()
-    const { external, heapUsed } = process.memoryUsage()
-    return heapUsed + external
-  }
   const before = used()
   for (let i = 0; i < count; i++) {
     const made = value(i)

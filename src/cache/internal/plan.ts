@@ -10,6 +10,7 @@ import type { Policy, QueryCacheOptions } from "../QueryCache.ts"
 import * as Canonical from "./canonical.ts"
 import * as Fingerprint from "./fingerprint.ts"
 import * as Metrics from "./metrics.ts"
+import * as NegativeZero from "./negativeZero.ts"
 import type { Watch } from "./watch.ts"
 
 export interface Counters {
@@ -165,7 +166,8 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
       },
       encode: (result) => {
         encode ??= Schema.encodeSync(codec)
-        return encode(result)
+        const text = encode(result)
+        return NegativeZero.mayBeIn(text) && NegativeZero.isIn(result) ? undefined : text
       },
       decode: (text) => {
         decode ??= Schema.decodeSync(codec)
