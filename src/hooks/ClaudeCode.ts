@@ -46,7 +46,7 @@ export interface Dialect {
   readonly title: string
   /** Its tools that change the files they are given. */
   readonly changingTools: ReadonlySet<string>
-  /** Whether a tool did what it was asked to, from its response, and its status where the event has one. */
+  /** Whether a tool succeeded, from its response, and its status where the event has one. */
   readonly outcome: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
   /** The files that a tool was given, where its input names none in a field of its own. */
   readonly files?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
@@ -172,7 +172,7 @@ const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume"
 const toSource = (source: string | undefined): SessionSource =>
   source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
 
-const { isRecord, toldLength } = Outcome
+const { isRecord, readLength } = Outcome
 
 /** The fields of a tool's input that say best what was done, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
@@ -180,11 +180,11 @@ const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url"
 const subject = (input: unknown): string => {
   if (!isRecord(input)) return ""
   const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
-  if (typeof field === "string") return field.slice(0, toldLength)
+  if (typeof field === "string") return field.slice(0, readLength)
   const fields = Object.entries(input)
     .slice(0, 100)
-    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, toldLength)}` : name))
-  return fields.join(" ").slice(0, toldLength)
+    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, readLength)}` : name))
+  return fields.join(" ").slice(0, readLength)
 }
 
 const fileFields = ["file_path", "notebook_path", "path"]

@@ -191,14 +191,14 @@ const startContext = Number.MAX_SAFE_INTEGER
 /** How many memories the context of a start has at most. */
 const maxStart = 7
 
-/** How many more are read because some are not worth telling or repeat others; the query ranks as many anyway. */
+/** How many more are read because some are of no use to a model or repeat others; the query ranks as many anyway. */
 const spare = 57
 
 /**
- * Whether a memory is worth telling unasked: not what an agent's program wrote, also where an earlier release stored it
+ * Whether a memory is of use to a model: not what an agent's program wrote, also where an earlier release stored it
  * as a prompt, and not that a session ended or that a compaction began.
  */
-const isWorthTelling = ({ content, type }: { readonly type: string; readonly content: string }): boolean => {
+const isOfUse = ({ content, type }: { readonly type: string; readonly content: string }): boolean => {
   switch (type) {
     case "notification":
     case "session_end":
@@ -228,7 +228,7 @@ const unseen = <Memory extends { readonly id: number; readonly content: string }
   })
 }
 
-/** What a session is told at its start. `continues` where it still has what was said and shown before. */
+/** The context of a session's start. `continues` where it still has what was said and shown before. */
 const startSections = (
   sessionId: string,
   current: Session,
@@ -243,7 +243,7 @@ const startSections = (
       worktreePath: current.worktreePath,
       exceptSession: continues.said ? sessionId : undefined
     })
-    const memories = unseen(active.items.filter(isWorthTelling), shown).slice(0, maxStart)
+    const memories = unseen(active.items.filter(isOfUse), shown).slice(0, maxStart)
     const sections: ReadonlyArray<ContextText.Section> = [
       {
         title: `Active goals of the project ${current.project.name}:`,
@@ -302,7 +302,7 @@ const isRelevant = (memory: FoundMemory, terms: number): boolean =>
 
 /** That a tool once worked, or may have, is worth recalling by search, but not by itself. */
 const isTelling = (memory: FoundMemory): boolean =>
-  isWorthTelling(memory) && (memory.type !== "tool_execution" || memory.outcome === "failure")
+  isOfUse(memory) && (memory.type !== "tool_execution" || memory.outcome === "failure")
 
 /** What is remembered of what a prompt is about, and was not shown yet. */
 const reminders = (event: Prompt, current: Session, shown: ReadonlySet<number>, options: HookOptions) =>

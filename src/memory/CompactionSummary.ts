@@ -1,5 +1,5 @@
 /**
- * The summary that a compaction leaves: the session's own account of what was asked, done and left to do.
+ * The summary that a compaction leaves: the session's own account of the request, the work and the pending tasks.
  *
  * Claude Code asks its model for an `<analysis>`, which is scaffolding, and a `<summary>` of nine numbered sections; Qwen
  * Code and Gemini CLI ask for a `<state_snapshot>`. The headings are the clients' and may change: a text that has none of

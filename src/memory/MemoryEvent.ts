@@ -42,7 +42,7 @@ export const EarlierKey = Schema.Struct({
   key: Key,
   /**
    * How the content of the event that is stored under the key begins, at most 255 characters, where the key alone does
-   * not tell the two apart. A row whose content begins otherwise is another event.
+   * not distinguish the two. A row whose content begins otherwise is another event.
    */
   beginsWith: Schema.optional(Redaction.RedactedText.check(Schema.isMaxLength(255)))
 })

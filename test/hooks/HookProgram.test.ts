@@ -678,7 +678,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "never tells what a program wrote, also where an earlier release stored it as a prompt",
+    "never gives a model what a program wrote, also where an earlier release stored it as a prompt",
     Effect.gen(function* () {
       const { hook, prompt, rows } = yield* setup
       const sql = yield* SqlClient.SqlClient
@@ -706,7 +706,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "tells once what many sessions said",
+    "gives once what many sessions said",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* prompt("The release branch is frozen until the audit", "p", "s-a")
@@ -721,7 +721,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "tells a fork only what its parent has not in its context",
+    "gives a fork only what its parent has not in its context",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       const memory = yield* MemoryBridge.MemoryBridge
@@ -759,22 +759,22 @@ describe("HookProgram", () => {
           timestamp: `2026-11-30T18:25:${++second + 10}.000Z`,
           ...more
         })
-      const told = (text: string, session_id: string) => gemini("BeforeAgent.plain", session_id, { prompt: text })
+      const say = (text: string, session_id: string) => gemini("BeforeAgent.plain", session_id, { prompt: text })
       assert.isUndefined(yield* gemini("SessionStart.startup", "g-1"))
-      assert.include(yield* told("Paint the bikeshed", "g-1"), "asked: Why is the checkout page slow today?")
-      assert.isUndefined(yield* told("Paint it again", "g-1"))
-      assert.isUndefined(yield* told("Why is the checkout page slow today?", "g-1"))
+      assert.include(yield* say("Paint the bikeshed", "g-1"), "asked: Why is the checkout page slow today?")
+      assert.isUndefined(yield* say("Paint it again", "g-1"))
+      assert.isUndefined(yield* say("Why is the checkout page slow today?", "g-1"))
       assert.isUndefined(yield* gemini("SessionStart.resume", "g-1"))
-      const resumed = yield* told("Paint it once more", "g-1")
+      const resumed = yield* say("Paint it once more", "g-1")
       assert.include(resumed, "checkout page slow")
       assert.notInclude(resumed, "bikeshed")
       assert.isUndefined(yield* gemini("SessionStart.clear", "g-2"))
-      const cleared = yield* told("What now?", "g-2")
+      const cleared = yield* say("What now?", "g-2")
       assert.include(cleared, "checkout page slow")
       assert.include(cleared, "Paint the bikeshed")
       // One without hooks at its start.
-      assert.include(yield* told("Why is the checkout page slow?", "g-3"), "checkout page slow")
-      yield* told("<hook_context>What is remembered</hook_context>\n\nWhat was the codename?", "g-4")
+      assert.include(yield* say("Why is the checkout page slow?", "g-3"), "checkout page slow")
+      yield* say("<hook_context>What is remembered</hook_context>\n\nWhat was the codename?", "g-4")
       yield* gemini("AfterAgent.plain", "g-4", {
         prompt_response: "It is <hook_context>a &lt;b&gt;</hook_context>HERON."
       })
@@ -786,7 +786,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "tells a session of Qwen Code that is taken up again what it was told before, and one of Codex only what is new",
+    "gives a resumed session of Qwen Code its context again, and one of Codex only what is new",
     Effect.gen(function* () {
       const { prompt, send } = yield* setup
       yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")

@@ -114,7 +114,7 @@ describe("PromptOrigin", () => {
   })
 
   it.each(PromptOrigin.detectors.filter(({ precedes }) => precedes))(
-    "keeps what a person wrote after $name",
+    "returns what a person wrote after $name",
     (detector) => {
       const text = generated[detector.name]!
       assert.strictEqual(PromptOrigin.personsWords(`${text}\n\nfix the parser `), "fix the parser ")

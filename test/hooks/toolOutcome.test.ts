@@ -45,7 +45,7 @@ const refused = [
   "failed to parse function arguments: missing field"
 ]
 
-/** What tools that did what they were asked to say. */
+/** How tools report that they succeeded. */
 const done = [
   "File created successfully at: /p/f9.ts",
   "The file /p/x.ts has been updated successfully.",
@@ -120,7 +120,7 @@ describe("ofGemini", () => {
     }
   })
 
-  it("tells them from the same words in the command's own output", () => {
+  it("distinguishes them from the same words in the command's own output", () => {
     for (const output of ["Exit Code: 3", "a\nExit Code: 3", "Exit Code: 3\nb", "a\nSignal: SIGKILL"]) {
       assert.deepStrictEqual(gemini(output, ""), Outcome.success)
       assert.deepStrictEqual(gemini(output, "Exit Code: 0\n"), Outcome.success)
@@ -153,6 +153,8 @@ const inBatch = (own: object, more: object) => ({
   ...more
 })
 
+const qwen = (own: object, more: object, status?: string) => Outcome.ofQwen("edit", inBatch(own, more), status)
+
 describe("ofQwen", () => {
   it("reads a command's exit code and not what it printed", () => {
     const of = (output: string, code: string) =>
@@ -167,7 +169,6 @@ describe("ofQwen", () => {
   })
 
   it("reads the status of a call in a batch", () => {
-    const qwen = (own: object, more: object, status?: string) => Outcome.ofQwen("edit", inBatch(own, more), status)
     assert.deepStrictEqual(qwen({ output: "ok" }, { execution_status: "success" }, "success"), Outcome.success)
     assert.deepStrictEqual(qwen({ output: "ok" }, {}), Outcome.success)
     isFailure(qwen({ error: "not read yet" }, { execution_status: "error" }, "error"), "not read yet")

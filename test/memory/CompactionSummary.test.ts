@@ -84,7 +84,7 @@ describe("CompactionSummary", () => {
     assert.strictEqual(CompactionSummary.parse(text).sections.pendingTasks, section)
   })
 
-  it("keeps the whole text where the headings are not those", () => {
+  it("returns the whole text where the headings are not those", () => {
     for (const text of [
       "Just a few words.",
       "1. Ziel:\n   fertig werden\n2. Stand:\n   offen",
@@ -99,7 +99,7 @@ describe("CompactionSummary", () => {
     }
   })
 
-  it("keeps what stands before the first section and after the closing tag", () => {
+  it("returns what stands before the first section and after the closing tag", () => {
     const { preamble, text } = CompactionSummary.parse("<summary>\nIn short.\n7. Pending Tasks:\na\n</summary>\nGo on.")
     assert.strictEqual(preamble, "In short.")
     assert.strictEqual(text, "In short.\n7. Pending Tasks:\na\nGo on.")

@@ -37,7 +37,7 @@ const maxSession = 96
 /** The longest id that earlier releases took. */
 const maxEarlierId = 96
 
-/** How much of a text tells it apart from others under the same earlier key. */
+/** How much of a text distinguishes it from others under the same earlier key. */
 const beginning = 64
 
 const prefix = ({ agent, sessionId }: HookEvent, kind: string): string => {
@@ -107,7 +107,7 @@ export const ofToolCall = (
   }
 }
 
-/** An agent answers a prompt more than once: what it says tells the answers apart. */
+/** An agent answers a prompt more than once: their text distinguishes them. */
 export const ofAnswer = (event: Answer, deliveryId: string | undefined): Keys => {
   const kind = event.helperId === undefined ? "answer" : "helper"
   const id = event.helperId ?? event.promptId
@@ -117,7 +117,8 @@ export const ofAnswer = (event: Answer, deliveryId: string | undefined): Keys =>
   }
 }
 
-/** A long turn can be compacted more than once: the summary, without what clients put around it, tells them apart. */
+/** A long turn can be compacted more than once: the summary, without what clients put around it, distinguishes
+ * them. */
 export const ofCompaction = (event: Compaction, summary: string | undefined, deliveryId: string | undefined): Keys => {
   const kind = event.summary === undefined ? "compacting" : "compacted"
   return {

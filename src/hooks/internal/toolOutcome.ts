@@ -1,7 +1,7 @@
 /**
- * Whether a tool did what it was asked to, from what the agents report: by fields where there are any, else by the
- * sentences of the clients. A command's own output is not taken for a sentence of its client where the two can be told
- * apart: the client's stands at the very beginning or the very end.
+ * Whether a tool succeeded, from what the agents report: by fields where there are any, else by the
+ * sentences of the clients. A command's own output is not taken for a sentence of its client where they can be
+ * distinguished: the client's stands at the very beginning or the very end.
  */
 
 /** `unknown` where the agent does not report it. */
@@ -10,7 +10,7 @@ export type ToolOutcome =
   | { readonly outcome: "failure"; readonly error: string }
 
 /** How much of what a tool said is looked at, at each end, and enough to see a secret whole before it is taken out. */
-export const toldLength = 8_000
+export const readLength = 8_000
 
 export const success: ToolOutcome = { outcome: "success" }
 
@@ -18,7 +18,7 @@ export const unknown: ToolOutcome = { outcome: "unknown" }
 
 export const failure = (error: string): ToolOutcome => ({
   outcome: "failure",
-  error: error.trim() === "" ? "failed" : error.slice(0, toldLength)
+  error: error.trim() === "" ? "failed" : error.slice(0, readLength)
 })
 
 type Fields = Readonly<Record<string, unknown>>
@@ -87,16 +87,16 @@ const refusals: ReadonlyArray<RegExp> = [
 
 /** The text of a refusal, `undefined` where the text is none. */
 export const refusal = (text: string): string | undefined => {
-  const told = text.slice(0, toldLength).trimStart()
-  const toolError = /^<tool_use_error>([^]*)/.exec(told)?.[1]
+  const start = text.slice(0, readLength).trimStart()
+  const toolError = /^<tool_use_error>([^]*)/.exec(start)?.[1]
   if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
-  return refusals.some((pattern) => pattern.test(told)) ? told : undefined
+  return refusals.some((pattern) => pattern.test(start)) ? start : undefined
 }
 
 /** An error's name at the beginning: it says something only of a tool whose own text could not begin so. */
 export const namedError = (text: string): string | undefined => {
-  const told = text.slice(0, toldLength).trimStart()
-  return /^(?:[A-Z][A-Za-z]{0,60})?Error(?: \[\w+\])?: |^E[A-Z]{3,20}: /.test(told) ? told : undefined
+  const start = text.slice(0, readLength).trimStart()
+  return /^(?:[A-Z][A-Za-z]{0,60})?Error(?: \[\w+\])?: |^E[A-Z]{3,20}: /.test(start) ? start : undefined
 }
 
 /** What stands at the end of what a shell tool of Gemini CLI and Qwen Code says, line by line. */
@@ -116,19 +116,19 @@ const withoutOutput = (text: string, display: unknown): string => {
 
 /** How the shell tools of Gemini CLI and Qwen Code report a command. */
 export const shellReport = (text: string, display: unknown): ToolOutcome => {
-  const shown = typeof display === "string" ? display.slice(0, toldLength) : ""
+  const shown = typeof display === "string" ? display.slice(0, readLength) : ""
   if (/^Command (?:was )?(?:automatically )?cancell?ed\b/.test(text)) return failure(text)
   // Displayed where the command itself printed nothing.
   if (/^Command (?:exited with code: (?!0\s*$)-?\d+|terminated by signal: |cancell?ed by user|failed: )/.test(shown)) {
     return failure(shown)
   }
-  const tail = withoutOutput(text, display).slice(-toldLength)
+  const tail = withoutOutput(text, display).slice(-readLength)
   const found = trailer.exec(tail)?.groups ?? ended.exec(tail)?.groups
   if (found === undefined) return success
   const { code, signal } = found
   const signalled = signal !== undefined && signal !== "(none)"
   if ((code === undefined || code === "0" || code === "(none)") && !signalled) return success
-  return failure(text.slice(-toldLength))
+  return failure(text.slice(-readLength))
 }
 
 const shellTools: ReadonlySet<string> = new Set(["run_shell_command", "shell"])
@@ -202,8 +202,8 @@ export const ofCodex = (tool: string, response: unknown): ToolOutcome => {
   const silent = isShell ? unknown : success
   const text = textOf(response)
   const metadata = isRecord(response) ? response : metadataOf(text ?? "")
-  const told = metadata?.["metadata"] ?? metadata
-  const code = isRecord(told) ? (told["exit_code"] ?? told["exitCode"]) : undefined
+  const ending = metadata?.["metadata"] ?? metadata
+  const code = isRecord(ending) ? (ending["exit_code"] ?? ending["exitCode"]) : undefined
   if (typeof code === "number") return code === 0 ? success : failure(textOf(metadata) ?? `exit code ${code}`)
   if (text === undefined) return silent
   const refused = refusal(text)
