@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
+import { preview } from "../internal/text.ts"
 import * as CompactionSummary from "../memory/CompactionSummary.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
 import { stamp } from "../memory/internal/stamp.ts"
@@ -418,7 +419,8 @@ const compaction = (event: Compaction, options: HookOptions) => {
     content:
       summary === undefined
         ? `context is compacted (${event.trigger.slice(0, 100)})`
-        : storedText(summary.text, MemoryEvent.maxContentLength),
+        : // No adapter has cut it, so none of its end can be half a secret.
+          preview(Redaction.redact(summary.text), MemoryEvent.maxContentLength),
     importance: summary === undefined ? 0.2 : 0.8
   })
 }
