@@ -59,11 +59,23 @@ const fail = (error: unknown): Effect.Effect<void> =>
     })
   )
 
+/** A reader that ends early, such as `head`, has what it wants: nothing is left to say, and nobody to say it to. */
+const endWithReader = (): void => {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error
+      process.exit()
+    })
+  }
+}
+
 /** Runs the command line; a failure, or what should not happen, is one line and exit code 1. */
-export const main = (): void =>
+export const main = (): void => {
+  endWithReader()
   Command.run(athena, { version }).pipe(
     Effect.catchIf((error) => error._tag !== "ShowHelp", fail),
     Effect.catchDefect((defect) => fail(new Error(`unexpected failure: ${MemoryError.describe(defect)}`))),
     Effect.provide(NodeServices.layer),
     NodeRuntime.runMain({ disableErrorReporting: true })
   )
+}

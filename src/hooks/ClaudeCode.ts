@@ -360,6 +360,12 @@ const decodeAs = <K extends keyof typeof wire>(
     )
   )
 
+/** The name of an event that is none of ours is text of somebody else: it is shown only where it looks like a name. */
+const printable = (name: string): string =>
+  /^[A-Za-z][A-Za-z0-9_]{0,47}(?: of [A-Za-z ]{1,16})?$/.test(name)
+    ? `"${name}"`
+    : `(${name.length} characters, no name)`
+
 /**
  * Reads what an agent sent to a hook that speaks as Claude Code does.
  *
@@ -373,7 +379,7 @@ export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<Ho
       if (Object.hasOwn(wire, name)) return decodeAs(name as keyof typeof wire, body, dialect)
       const { agent, title } = dialect
       if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
-      return Effect.fail(new InvalidPayload({ detail: `unknown event ${JSON.stringify(name.slice(0, 100))}`, title }))
+      return Effect.fail(new InvalidPayload({ detail: `unknown event ${printable(name)}`, title }))
     })
   )
 

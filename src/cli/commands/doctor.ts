@@ -18,6 +18,7 @@ import * as Migrations from "../../sql/Migrations.ts"
 import { type Check, failed, ok, warning } from "../Check.ts"
 import * as HookChecks from "../HookChecks.ts"
 import * as Output from "../Output.ts"
+import * as SpoolStatus from "../SpoolStatus.ts"
 
 /** With less than this left on the disk, writes will soon fail. */
 const lowSpaceBytes = 100 * 1024 * 1024
@@ -265,9 +266,11 @@ const checkEmbedded = (settings: Database.Embedded) =>
 const checkAll = Effect.gen(function* () {
   const node = ok("node", process.version)
   const settings = yield* Database.settings
-  return settings._tag === "Embedded"
-    ? [node, ...(yield* checkEmbedded(settings))]
-    : [node, ok("database", "Postgres"), ...(yield* checkDatabase(settings))]
+  const database =
+    settings._tag === "Embedded"
+      ? yield* checkEmbedded(settings)
+      : [ok("database", "Postgres"), ...(yield* checkDatabase(settings))]
+  return [node, ...database, ...(yield* SpoolStatus.checks(yield* Database.home))]
 }).pipe(
   Effect.catchCause((cause) => {
     const detail = MemoryError.describe(Cause.squash(cause))

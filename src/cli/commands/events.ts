@@ -2,16 +2,19 @@
  * `athena events`: the events that wait on this host for the database, and those that it refused.
  */
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { DeadEvent, Stats } from "../../events/EventRecorder.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import * as EventSpool from "../../daemon/internal/eventSpool.ts"
+import * as Spools from "../../daemon/internal/spools.ts"
 import * as Memory from "../Memory.ts"
 import * as Output from "../Output.ts"
 
@@ -38,22 +41,41 @@ const stats = Command.make(
   })
 ).pipe(Command.withDescription("How many events wait, were delivered, dropped or set aside"))
 
+/** No spool of the home has the name. */
+class UnknownSpool extends Data.TaggedError("UnknownSpool")<{ readonly name: string }> {
+  override get message(): string {
+    return `there is no spool ${this.name}: athena status lists those in which events wait`
+  }
+}
+
+/** The spool that is named, or that of the database which the configuration names; both go into that database. */
+const draining = (name: string) =>
+  Effect.gen(function* () {
+    if (name === "") return EventSpool.layerDraining()
+    const filename = yield* Spools.filenameOf(name)
+    if (Option.isNone(filename)) return yield* new UnknownSpool({ name })
+    return EventSpool.layerDrainingFrom(filename.value)
+  })
+
 const flush = Command.make(
   "flush",
   {
     within: Flag.Int("within").pipe(Flag.withDescription("For how many seconds at most"), Flag.withDefault(60)),
+    spool: Flag.String("spool").pipe(
+      Flag.withDescription("Of which spool, as athena status names it; of the database in use when absent"),
+      Flag.withDefault("")
+    ),
     json: Output.json
   },
-  Effect.fnUntraced(function* ({ json, within }) {
-    const flushed = yield* MemoryRecorder.use((recorder) => recorder.flush({ within: Duration.seconds(within) }))
+  Effect.fnUntraced(function* ({ json, spool, within }) {
+    const flushed = yield* MemoryRecorder.use((recorder) => recorder.flush({ within: Duration.seconds(within) })).pipe(
+      Effect.provide(Layer.unwrap(draining(spool)).pipe(Layer.provide(Memory.executor)))
+    )
     yield* Output.print(json, flushed, [
       `delivered ${plural(flushed.delivered)}, set aside ${plural(flushed.dead)}, ${plural(flushed.left)} left`
     ])
   })
-).pipe(
-  Command.withDescription("Bring the events that wait into the database now"),
-  Command.provide(EventSpool.layerDraining().pipe(Layer.provide(Memory.executor)))
-)
+).pipe(Command.withDescription("Bring the events that wait into the database now"))
 
 const deadLine = (event: DeadEvent): string =>
   `${event.id}  ${DateTime.formatIso(event.diedAt)}  ${event.kind}: ${event.reason}`

@@ -11,6 +11,7 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
 import { megabytes } from "../../internal/text.ts"
+import * as Spools from "../../daemon/internal/spools.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
 import * as SqliteSpace from "../../sql/SqliteSpace.ts"
@@ -123,6 +124,7 @@ export const prune = Command.make(
   Effect.fnUntraced(function* ({ dryRun, json }) {
     const settings = yield* Database.settings
     const policy = yield* Retention.policyConfig(settings)
+    if (!dryRun) yield* Effect.ignore(Spools.expire)
     if (!(yield* isMade(settings))) {
       return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
     }

@@ -7,12 +7,14 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Command from "effect/cli/Command"
+import * as Spools from "../../daemon/internal/spools.ts"
 import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
 import * as HookStatus from "../HookStatus.ts"
 import * as Output from "../Output.ts"
 import * as ResidentStatus from "../ResidentStatus.ts"
+import * as SpoolStatus from "../SpoolStatus.ts"
 import { version } from "../version.ts"
 
 interface Memory {
@@ -81,16 +83,22 @@ export const status = Command.make(
     const hooks = yield* HookStatus.all
     const remembered = yield* memory
     const resident = yield* ResidentStatus.ask
+    const spools = yield* Effect.orElseSucceed(Spools.pending, () => [])
     const healthy =
       remembered.problem === null &&
       resident.problems.length === 0 &&
       hooks.every(({ problems }) => problems.length === 0)
     const agents = hooks.map(({ handlers: _, ...rest }) => rest)
-    yield* Output.print(json, { version, healthy, agents, resident, memory: remembered }, [
-      ...hooks.flatMap(hookLines),
-      ...ResidentStatus.lines(resident),
-      ...memoryLines(remembered)
-    ])
+    yield* Output.print(
+      json,
+      { version, healthy, agents, resident, memory: remembered, spools: SpoolStatus.json(spools) },
+      [
+        ...hooks.flatMap(hookLines),
+        ...ResidentStatus.lines(resident),
+        ...memoryLines(remembered),
+        ...(yield* SpoolStatus.lines(spools))
+      ]
+    )
     if (!healthy) process.exitCode = 1
   })
 ).pipe(

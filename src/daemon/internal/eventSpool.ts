@@ -1,7 +1,9 @@
 /**
  * The spool of this host, in which events wait while a Postgres database is away.
  */
+import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as EventRecorder from "../../events/EventRecorder.ts"
@@ -21,17 +23,43 @@ export const filename = Effect.gen(function* () {
   return yield* filenameOf(yield* Database.home, yield* Database.settings)
 })
 
+/** The file beside a spool that says which database it belongs to. */
+export const databaseSuffix = ".database"
+
+/** The host, the port and the name of the database of a spool; nothing where that was not recorded. */
+export const databaseOf = (filename: string) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    return yield* files.readFileString(`${filename}${databaseSuffix}`)
+  }).pipe(Effect.orElseSucceed(() => undefined))
+
+/** Records, once, which database a spool belongs to: its name has no way back. */
+const recordDatabase = (filename: string, settings: Database.Settings) =>
+  settings._tag === "Embedded"
+    ? Effect.void
+    : Effect.ignore(
+        // By Node.js itself: the file system of a hook process writes nothing.
+        Effect.try(() =>
+          fs.writeFileSync(`${filename}${databaseSuffix}`, serverName(settings), { flag: "wx", mode: 0o600 })
+        )
+      )
+
 const inHome = <A, E, R>(layer: (filename: string) => Layer.Layer<A, E, R>) =>
   Layer.unwrap(
     Effect.gen(function* () {
       yield* Database.makeFolder(yield* Database.home)
-      return layer(yield* filename)
+      const file = yield* filename
+      yield* recordDatabase(file, yield* Database.settings)
+      return layer(file)
     })
   )
 
 /** The recorder that writes into the spool and has no database. */
 export const layer = (options: EventRecorder.DirectOptions = {}) =>
   inHome((filename) => EventRecorder.layerSpool(MemoryRecorder, { ...options, filename }))
+
+/** The recorder that brings what is in one spool into the database of the context. */
+export const layerDrainingFrom = (filename: string) => EventRecorder.layer(MemoryRecorder, { filename, drain: false })
 
 /** The recorder that brings what is in the spool into the database when it is told to. */
 export const layerDraining = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
@@ -42,8 +70,10 @@ export const layerResident = (home: string, settings: Database.Settings) =>
   Layer.unwrap(
     Effect.gen(function* () {
       yield* Database.makeFolder(home)
+      const filename = yield* filenameOf(home, settings)
+      yield* recordDatabase(filename, settings)
       return EventRecorder.layer(MemoryRecorder, {
-        filename: yield* filenameOf(home, settings),
+        filename,
         whenFull: "fail",
         // A lock holds the thread, so it is waited for between attempts.
         busyTimeout: "2 millis",
