@@ -40,7 +40,10 @@ const recordDatabase = (filename: string, settings: Database.Settings) =>
     : Effect.ignore(
         // By Node.js itself: the file system of a hook process writes nothing.
         Effect.try(() =>
-          fs.writeFileSync(`${filename}${databaseSuffix}`, serverName(settings), { flag: "wx", mode: 0o600 })
+          fs.writeFileSync(`${filename}${databaseSuffix}`, Database.identity(settings).server, {
+            flag: "wx",
+            mode: 0o600
+          })
         )
       )
 
