@@ -4,6 +4,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Sanitize from "../internal/sanitize.ts"
 
 /** A line of `athena.log`, or of `shim.log`, which has an event and a reason. Whatever else it is, it is shown. */
 const Entry = Schema.Struct({
@@ -56,14 +57,6 @@ const timed = (lines: ReadonlyArray<Line>) => {
 export const merge = (a: ReadonlyArray<Line>, b: ReadonlyArray<Line>): ReadonlyArray<Line> =>
   [...timed(a), ...timed(b)].toSorted((x, y) => (x.at < y.at ? -1 : x.at > y.at ? 1 : 0)).map(({ line }) => line)
 
-/** A terminal obeys control characters; some turn the direction of what follows, or are not seen at all. */
-const control = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
-
-const escape = (text: string): string =>
-  text.replace(control, (character) =>
-    character === "\n" ? "\\n" : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
-
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
 /** The line as JSON that a terminal may be shown; nothing where it is no JSON object. */
@@ -71,7 +64,7 @@ export const json = ({ raw }: Line): string | undefined => {
   const value = Option.getOrUndefined(decodeJson(raw))
   // Control characters stand in texts only, where JSON has an escape for each.
   return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? escape(JSON.stringify(value))
+    ? Sanitize.escape(JSON.stringify(value))
     : undefined
 }
 
@@ -89,10 +82,10 @@ const pairs = (record: Readonly<Record<string, unknown>> | undefined): ReadonlyA
 /** One line: time, level, message, and the rest as `key=value`. */
 export const format = (line: Line): string => {
   const { entry } = line
-  if (entry === undefined) return escape(line.raw)
+  if (entry === undefined) return Sanitize.escape(line.raw)
   const isShim = entry.message === undefined && entry.reason !== undefined
   const moment = momentOf(line)
-  return escape(
+  return Sanitize.escape(
     [
       moment === undefined ? textOf(entry.time) : DateTime.formatIso(moment),
       levelOf(line).padEnd(5),

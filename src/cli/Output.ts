@@ -5,6 +5,7 @@ import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
+import * as Sanitize from "../internal/sanitize.ts"
 
 /** `--json`: print one JSON value instead of text. */
 export const json = Flag.Boolean("json").pipe(
@@ -12,9 +13,18 @@ export const json = Flag.Boolean("json").pipe(
   Flag.withDefault(false)
 )
 
-/** Prints the value as JSON, or the lines. */
-export const print = (asJson: boolean, value: unknown, lines: ReadonlyArray<string>): Effect.Effect<void> =>
-  asJson ? Console.log(JSON.stringify(value)) : Effect.forEach(lines, (line) => Console.log(line), { discard: true })
+const printWith =
+  (clean: (line: string) => string) =>
+  (asJson: boolean, value: unknown, lines: ReadonlyArray<string>): Effect.Effect<void> =>
+    asJson
+      ? Console.log(Sanitize.escape(JSON.stringify(value)))
+      : Effect.forEach(lines, (line) => Console.log(clean(line)), { discard: true })
+
+/** Prints the value as JSON, or the lines, without what a terminal would obey. */
+export const print = printWith(Sanitize.visible)
+
+/** As `print`, for text in colours that may have several lines. */
+export const printStyled = printWith(Sanitize.styled)
 
 /** Whether to print in colours: on a terminal, unless `NO_COLOR` is set. */
 export const isColored: Effect.Effect<boolean> = Config.withDefault(Config.String("NO_COLOR"), "").pipe(

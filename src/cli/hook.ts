@@ -15,6 +15,7 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
+import * as Sanitize from "../internal/sanitize.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
@@ -74,7 +75,8 @@ const memory = (deadline: Duration.Duration): HookMemory =>
 
 class UnknownAgent extends Data.TaggedError("UnknownAgent")<{ readonly message: string }> {}
 
-const finish = ({ answer, notices }: HookRunner.RunResult): never => HookStreams.finish(answer, notices)
+const finish = ({ answer, notices }: HookRunner.RunResult): never =>
+  HookStreams.finish(answer, notices.map(Sanitize.line))
 
 const failed = (error: unknown): HookRunner.RunResult => ({
   event: undefined,

@@ -6,6 +6,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
+import * as Sanitize from "../internal/sanitize.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
 import { cache } from "./commands/cache.ts"
 import { demo } from "./commands/demo.ts"
@@ -53,7 +54,7 @@ export const athena = Command.make("athena").pipe(
 
 const fail = (error: unknown): Effect.Effect<void> =>
   Effect.andThen(
-    Console.error(`athena: ${MemoryError.describe(error)}`),
+    Console.error(Sanitize.line(`athena: ${MemoryError.describe(error)}`)),
     Effect.sync(() => {
       process.exitCode = 1
     })

@@ -247,11 +247,11 @@ const startSections = (
     const memories = unseen(active.items.filter(isOfUse), shown).slice(0, maxStart)
     const sections: ReadonlyArray<ContextText.Section> = [
       {
-        title: `Active goals of the project ${current.project.name}:`,
+        title: `Active goals of the project ${ContextText.name(current.project.name)}:`,
         lines: shown.size > 0 ? [] : goals.goals.map(ContextText.goalLine)
       },
       {
-        title: `What is remembered of the project ${current.project.name} (times in UTC):`,
+        title: `What is remembered of the project ${ContextText.name(current.project.name)} (times in UTC):`,
         lines: memories.map(ContextText.memoryLine)
       }
     ]
@@ -292,7 +292,7 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
     const continues = yield* carryOver(event, isNew)
     if (agentContext(event.agent).start === "firstPrompt") return HookOutput.empty
     const { memories, sections } = yield* startSections(event.sessionId, current, continues)
-    const { text, used } = ContextText.fit(sections, options.startTokens ?? 2_000)
+    const { text, used } = ContextText.framed(sections, options.startTokens ?? 2_000)
     const notice = yield* remember(event.sessionId, memories.slice(0, used[1]), options)
     return { ...HookOutput.context(text), notice }
   })
@@ -329,7 +329,7 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
       ? yield* startSections(event.sessionId, current, { said: true, shown: false })
       : { memories: [], sections: [] }
     const fresh = yield* reminders(event, current, new Set([...shown, ...start.memories]), options)
-    const { text, used } = ContextText.fit(
+    const { text, used } = ContextText.framed(
       [
         ...start.sections,
         { title: `Remembered of earlier sessions (times in UTC):`, lines: fresh.map(ContextText.memoryLine) }

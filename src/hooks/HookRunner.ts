@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
+import * as Sanitize from "../internal/sanitize.ts"
 import { maxPayloadBytes as payloadLimit } from "../internal/maxPayloadBytes.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
@@ -118,7 +119,10 @@ const ignored: RunResult = { event: "Ignored", answer: "{}", notices: [] }
 /** What a program has to say, as the agent takes it. */
 const resultOf = (event: HookEvent, adapter: HookAdapter, output: HookOutput): RunResult => ({
   event: event._tag,
-  answer: adapter.encode(event, output),
+  answer: adapter.encode(event, {
+    ...output,
+    message: output.message === undefined ? undefined : Sanitize.forModel(output.message)
+  }),
   notices: output.notice === undefined ? [] : [output.notice]
 })
 

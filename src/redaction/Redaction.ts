@@ -119,8 +119,9 @@ const reach = 1_024
 
 /**
  * The first `length` UTF-16 units at most of the text without its secrets and without white space around it, ending in
- * `…` where something was left out. A secret that the cut would fall into is replaced as a whole, and of a text that was
- * cut before, at 8,000 units or more, the last 1,024 are left out, where half a secret no longer looks like one.
+ * `…` where something was left out. A secret that the cut would fall into is replaced as a whole, and of a text
+ * that is longer than what is looked at, or has exactly 8,000 units as one that was cut before, the last 1,024 units are
+ * left out, where half a secret no longer looks like one.
  *
  * @category combinators
  * @since 0.1.0
@@ -129,8 +130,8 @@ export const excerpt = (text: string, length: number): RedactedText => {
   const from = text.trimStart()
   const size = Math.max(window, length + 2 * reach)
   const looked = from.slice(0, size)
-  const isWhole =
-    looked.length < window || (from.length <= length && from.length === looked.length && from.length < window)
+  // A text of exactly this length was cut by the adapter of its agent.
+  const isWhole = from.length < size && text.length !== window
   const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
   return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
 }

@@ -125,6 +125,10 @@ export const report = Command.make(
     const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
     const { sort, top } = options
     const width = process.stdout.columns ?? 120
-    yield* Output.print(json, found, lines(found, isFiltered, { sort, top, colors: yield* Output.isColored, width }))
+    yield* Output.printStyled(
+      json,
+      found,
+      lines(found, isFiltered, { sort, top, colors: yield* Output.isColored, width })
+    )
   })
 ).pipe(Command.withDescription("Show what the hooks that were profiled have taken"), Command.provide(history))
