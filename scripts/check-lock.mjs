@@ -13,7 +13,7 @@ export const withoutDigest = (lock) =>
   Object.entries(lock.packages)
     .filter(([place, { inBundle, integrity, link }]) => {
       const isPackage = place.includes("node_modules/") && link !== true && inBundle !== true
-      return isPackage && !/^sha512-/.test(integrity ?? "")
+      return isPackage && integrity?.startsWith("sha512-") !== true
     })
     .map(([place]) => place)
     .filter((place) => !(lock.packages[place].optional === true && notOffered.test(place)))

@@ -113,14 +113,13 @@ describe("hooks in values of TOML", () => {
     }
     const { steps: back } = get(hooks.uninstall(text, kept))
     assert.strictEqual(back.reduce(Edit.apply, text), without)
-    let undone = text
-    const texts = steps.reduce<ReadonlyArray<string>>(
-      (all, edits) => [...all, Edit.apply(all.at(-1)!, edits)],
-      [without]
-    )
-    for (const [at, edits] of [...steps.entries()].toReversed()) {
-      undone = Edit.apply(undone, Edit.invert(texts[at]!, edits))
+    const undo: Array<ReadonlyArray<Edit.Edit>> = []
+    let now = without
+    for (const edits of steps) {
+      undo.unshift(Edit.invert(now, edits))
+      now = Edit.apply(now, edits)
     }
+    const undone = undo.reduce(Edit.apply, now)
     assert.strictEqual(undone, without)
   })
 

@@ -12,6 +12,10 @@ import * as TempFolder from "../utils/TempFolder.ts"
 
 const root = path.join(import.meta.dirname, "..", "..")
 
+const metafile = (...inputs: ReadonlyArray<string>) => ({
+  outputs: { "dist/out.js": { inputs: Object.fromEntries(inputs.map((file) => [file, {}])) } }
+})
+
 describe("the lock files", () => {
   it.each(["package-lock.json", ".ci/node-versions/package-lock.json"])("have a digest of each package: %s", (file) => {
     assert.deepStrictEqual(withoutDigest(JSON.parse(fs.readFileSync(path.join(root, file), "utf8"))), [])
@@ -78,9 +82,6 @@ describe("the notices", () => {
       add("node_modules/@x/a", "@x/a", { "license.md": "of a\n" })
       add("node_modules/b/node_modules/b", "b", { LICENSE: "of b" })
       add("node_modules/c", "c", { "licenses.js": "no notice" })
-      const metafile = (...inputs: ReadonlyArray<string>) => ({
-        outputs: { "dist/out.js": { inputs: Object.fromEntries(inputs.map((file) => [file, {}])) } }
-      })
       const text = notices(folder, [
         metafile("src/index.ts", "node_modules/b/index.js", "node_modules/b/lib/x.js"),
         metafile("node_modules/@x/a/a.js", "node_modules/b/node_modules/b/index.js")
