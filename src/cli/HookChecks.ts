@@ -48,7 +48,8 @@ const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Ch
     const scopes = statuses.filter(({ agent, installed }) => agent === name && installed)
     if (new Set(scopes.map(({ transport }) => transport)).size < 2) return []
     const detail = "the user's settings post what those of the project run by command: the agent is answered twice"
-    return [warning(`${name} twice`, detail, `run: athena uninstall --agent ${name} --scope project`)]
+    const which = name === "claude" ? "" : ` --agent ${name}`
+    return [warning(`${name} twice`, detail, `run: athena uninstall${which} --scope project`)]
   })
 
 /** Nobody but the process of this user may answer in its place. */
