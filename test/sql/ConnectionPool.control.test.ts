@@ -346,3 +346,34 @@ it.effect("the first connection that opens wakes those that pause", () =>
     })
   )
 )
+
+it.effect("a connect that a dead line swallowed is begun anew when the server answers again", () =>
+  scoped(
+    Effect.gen(function* () {
+      const pool = yield* setup({ minConnections: 0, maxConnections: 1, acquireTimeout: 10_000 })
+      pool.database.silent = true
+      const caller = yield* Effect.forkChild(pool.run("a"))
+      yield* advance(500)
+      yield* advance(500)
+      pool.database.silent = false
+      yield* advance(499)
+      assert.isUndefined(caller.pollUnsafe())
+      yield* advance(1)
+      yield* Fiber.join(caller)
+      assert.deepStrictEqual([pool.database.asked, pool.database.opening, pool.stats().total], [2, 0, 1])
+    })
+  )
+)
+
+it.effect("a connect that is slow is left alone while the server answers", () =>
+  scoped(
+    Effect.gen(function* () {
+      const pool = yield* setup({ minConnections: 0, maxConnections: 1, acquireTimeout: 10_000 })
+      pool.database.connectMs = 4_000
+      const caller = yield* Effect.forkChild(pool.run("a"))
+      for (let index = 0; index < 40; index++) yield* advance(100)
+      yield* Fiber.join(caller)
+      assert.strictEqual(pool.database.asked, 1)
+    })
+  )
+)

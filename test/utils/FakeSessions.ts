@@ -109,6 +109,7 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
     connector: {
       open: Effect.suspend(() => openSession(false)),
       openBeside: () => openSession(true),
+      answers: Effect.suspend(() => (database.silent ? Effect.never : Effect.succeed(true))),
       openDirect: undefined
     },
     sessions,

@@ -18,6 +18,8 @@ export interface Connector {
   readonly open: Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
   /** Opens another session to the same server, whatever its role, to cancel a statement there. */
   readonly openBeside: (session: PgSession.Session) => Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
+  /** Whether any of the servers answers at all; without an end while none does and none refuses. */
+  readonly answers: Effect.Effect<boolean>
   /** Opens a session past a pooler, for a listener; absent where listeners use sessions of the pool. */
   readonly openDirect: Effect.Effect<PgSession.Session, SqlError, Scope.Scope> | undefined
 }
@@ -145,6 +147,9 @@ export const make = (
 
   return {
     open,
+    answers: Effect.raceAll(
+      addresses.map((address) => Effect.filterOrFail(PgSession.answers(config, address), (answered) => answered))
+    ).pipe(Effect.isSuccess),
     openBeside: (session) => PgSession.open(config, session.address, connectTimeoutMs),
     openDirect:
       direct &&

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Context from "effect/Context"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as Option from "effect/Option"
 import * as Pool from "effect/Pool"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -53,6 +54,22 @@ const timed = <A, E, R>(core: PoolCore, open: Effect.Effect<A, E, R>): Effect.Ef
     return Effect.tap(open, () => Effect.sync(() => core.counters.create.record(core.now() - startedAt)))
   })
 
+/** How often a connect that is not answered looks whether the server answers others, in milliseconds. */
+const lookMs = 500
+
+/** Waits until the server answers that did not before; for ever where it answers all the time. */
+const answersAgain = (core: PoolCore): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    let wasSilent = false
+    for (;;) {
+      yield* Effect.sleep(lookMs)
+      const answered = yield* Effect.timeoutOption(core.connector.answers, lookMs)
+      const isSilent = !Option.getOrElse(answered, () => false)
+      if (wasSilent && !isSilent) return
+      wasSilent = isSilent
+    }
+  })
+
 /** How the pool gets a connection, and when it does not need to. */
 export interface Opening {
   readonly acquire: Effect.Effect<PooledConnection, SqlError, Scope.Scope>
@@ -66,9 +83,18 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const slots = Semaphore.makeUnsafe(settings.max)
   const gate = Semaphore.makeUnsafe(openConcurrency)
 
+  /**
+   * A line that was dead leaves connects behind that wait for answers which were lost with it. Once the server is seen to
+   * answer again they are begun anew, and not when their time is up.
+   */
+  const open = Effect.flatMap(
+    Effect.raceFirst(Effect.asSome(core.connector.open), Effect.as(answersAgain(core), Option.none<Session>())),
+    Option.match({ onNone: () => core.connector.open, onSome: Effect.succeed })
+  )
+
   /** One try behind the breaker. */
   const attempt: Effect.Effect<Session, Attempt, Scope.Scope> = breaker
-    .execute(timed(core, core.connector.open), { key: breakerKey })
+    .execute(timed(core, open), { key: breakerKey })
     .pipe(
       Effect.mapError((error): Attempt => {
         if (error._tag === "SqlError") return { ...problemOf(error, core.now()), breakerOpen: false }
@@ -167,7 +193,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
       return connection
     })
 
-  const open = Effect.suspend(() => {
+  const openRegistered = Effect.suspend(() => {
     core.opening++
     return Effect.flatMap(openPatiently, register).pipe(Effect.onExit(() => Effect.sync(() => core.opening--)))
   })
@@ -176,7 +202,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const acquire: Opening["acquire"] = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))
-      const exit = yield* Effect.exit(restore(open))
+      const exit = yield* Effect.exit(restore(openRegistered))
       if (Exit.isFailure(exit)) yield* slots.release(1)
       return yield* exit
     })

@@ -89,6 +89,24 @@ export interface SessionConfig {
   readonly keepAliveMs: number
 }
 
+/** Asks whether TLS is spoken, which every server and every pooler answers with a letter before anything else. */
+const sslRequest = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f)
+
+/** Whether somebody answers at an address. It logs in nowhere, so it takes no slot of the server. */
+export const answers = (config: SessionConfig, address: Address): Effect.Effect<boolean> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => (config.client.stream ?? (() => connectSocket(address, config.keepAliveMs)))()),
+    (socket) =>
+      Effect.callback<boolean>((resume) => {
+        // A late error of a socket nobody reads any more must not end the process.
+        socket.on("error", () => resume(Effect.succeed(false)))
+        socket.once("close", () => resume(Effect.succeed(false)))
+        socket.once("data", () => resume(Effect.succeed(true)))
+        socket.write(sslRequest)
+      }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
 /** Opens a session within `timeoutMs`; it ends with the scope. */
 export const open = (
   config: SessionConfig,
