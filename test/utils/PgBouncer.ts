@@ -27,11 +27,12 @@ export interface Server {
   readonly password: string
 }
 
+const idOfNobody = (flag: string): number => Number(spawnSync("id", [flag, "nobody"], { encoding: "utf8" }).stdout)
+
 /** It runs as nobody where the tests run as root, for it refuses to be root itself. */
 const account = (): { readonly uid?: number; readonly gid?: number } => {
   if (process.getuid?.() !== 0) return {}
-  const id = (flag: string) => Number(spawnSync("id", [flag, "nobody"], { encoding: "utf8" }).stdout)
-  return { uid: id("-u"), gid: id("-g") }
+  return { uid: idOfNobody("-u"), gid: idOfNobody("-g") }
 }
 
 const untilListening = async (port: number): Promise<void> => {
