@@ -8,6 +8,8 @@ const sqlite = (errcode: number) => Object.assign(new Error("sqlite"), { errcode
 const sql = (reason: SqlError.SqlErrorReason) => new SqlError.SqlError({ reason })
 const props = { cause: secret, message: "m", operation: "o" }
 
+const said = (reason: SqlError.SqlErrorReason) => MemoryError.reasonFromSqlError(sql(reason)).message
+
 describe("MemoryError", () => {
   it.each([
     [new SqlError.ConnectionError(props), "DatabaseUnavailable", true],
@@ -37,7 +39,6 @@ describe("MemoryError", () => {
   })
 
   it("says which privilege is missing from which password, and why a database could not be opened", () => {
-    const said = (reason: SqlError.SqlErrorReason) => MemoryError.reasonFromSqlError(sql(reason)).message
     assert.include(said(new SqlError.AuthenticationError(props)), "the password")
     assert.notInclude(said(new SqlError.AuthorizationError(props)), "password")
     assert.include(said(new SqlError.AuthorizationError(props)), "privilege")

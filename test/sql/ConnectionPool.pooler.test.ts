@@ -122,14 +122,15 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
   })
 })
 
+const preparedBy = (prepare: boolean | undefined) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ n: number }>`SELECT count(*)::int AS n FROM pg_prepared_statements`
+    return rows[0]!.n
+  }).pipe(Effect.provide(ConnectionPool.layer({ url: urlOf(inject("postgres"), "postgres"), prepare })))
+
 it.live("statements are prepared where there is no pooler, unless they shall not be", () =>
   Effect.gen(function* () {
-    const preparedBy = (prepare: boolean | undefined) =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const rows = yield* sql<{ n: number }>`SELECT count(*)::int AS n FROM pg_prepared_statements`
-        return rows[0]!.n
-      }).pipe(Effect.provide(ConnectionPool.layer({ url: urlOf(inject("postgres"), "postgres"), prepare })))
     assert.deepStrictEqual([yield* preparedBy(undefined), yield* preparedBy(true), yield* preparedBy(false)], [1, 1, 0])
   })
 )
