@@ -4,7 +4,6 @@
 import * as fs from "node:fs"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Agents from "../install/Agents.ts"
 import * as Installer from "../install/Installer.ts"
@@ -129,9 +128,9 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
 /** Every supported agent in every scope. */
 export const all = Effect.forEach(Agents.supported, (agent) =>
   Effect.all([
-    Effect.map(of(agent, "user"), Option.some),
+    Effect.asSome(of(agent, "user")),
     // Without a working directory there is no project to look at.
-    Effect.map(of(agent, "project"), Option.some).pipe(Effect.catchTag("WorkingFolderGone", () => Effect.succeedNone))
+    Effect.asSome(of(agent, "project")).pipe(Effect.catchTag("WorkingFolderGone", () => Effect.succeedNone))
   ])
 ).pipe(
   Effect.map((statuses) => Arr.getSomes(statuses.flat())),

@@ -232,10 +232,9 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
             )
           : executor.mutate(ProjectMoves.merge, { from, into }).pipe(
               verb("mergeProjects"),
-              Effect.flatMap((merged) =>
-                merged === null
-                  ? Effect.fail(MemoryError.from("mergeProjects", new MemoryError.ProjectNotFound({ projectId: from })))
-                  : Effect.succeed(merged)
+              Effect.filterOrFail(
+                (merged) => merged !== null,
+                () => MemoryError.from("mergeProjects", new MemoryError.ProjectNotFound({ projectId: from }))
               )
             ),
       getActiveMemories: (projectId, options) =>

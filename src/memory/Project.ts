@@ -133,10 +133,13 @@ export type Input = Omit<Redaction.Unredacted<ProjectLocation>, "marks"> & {
   readonly marks?: RepositoryMarks | undefined
 }
 
-const marksOf = (marks: RepositoryMarks): typeof RedactedMarks.Type => {
-  const mark = (text: string | undefined) => (text === undefined ? undefined : Redaction.redactName(text, 500))
-  return { remote: mark(marks.remote), root: mark(marks.root), instance: mark(marks.instance) }
-}
+const markOf = (text: string | undefined) => (text === undefined ? undefined : Redaction.redactName(text, 500))
+
+const marksOf = ({ instance, remote, root }: RepositoryMarks): typeof RedactedMarks.Type => ({
+  remote: markOf(remote),
+  root: markOf(root),
+  instance: markOf(instance)
+})
 
 /**
  * Makes what a project is found by: a path has the same form each time, and two paths stay two.

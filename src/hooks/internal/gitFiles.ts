@@ -30,7 +30,7 @@ export const make = Effect.gen(function* () {
   const read = (file: string, maxBytes: number) =>
     fs.stat(file).pipe(
       Effect.flatMap(({ size, type }) =>
-        type === "File" && Number(size) <= maxBytes ? fs.readFileString(file) : Effect.succeed(undefined)
+        type === "File" && Number(size) <= maxBytes ? fs.readFileString(file) : Effect.undefined
       ),
       Effect.orElseSucceed(() => undefined)
     )
@@ -60,7 +60,7 @@ export const make = Effect.gen(function* () {
   /** The folder that all worktrees of a repository share; nothing where this one shares none. */
   const sharedOf = (folder: string): Effect.Effect<string | undefined> =>
     Effect.flatMap(readLine(path.join(folder, "commondir")), (line) =>
-      line === undefined ? Effect.succeed(undefined) : real(path.resolve(folder, line))
+      line === undefined ? Effect.undefined : real(path.resolve(folder, line))
     )
 
   const config = (folder: string) =>
