@@ -118,7 +118,7 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
       yield* sql`SELECT 1`
       yield* Effect.scoped(sql.listen("news"))
       assert.isTrue(logged.some((message) => message.includes("directUrl")))
-    }).pipe(Effect.provide(layerPooled()), Effect.provide(Logger.layer([logger])), hung)
+    }).pipe(Effect.provide(Layer.provideMerge(layerPooled(), Logger.layer([logger]))), hung)
   })
 })
 
