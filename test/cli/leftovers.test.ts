@@ -9,13 +9,14 @@ import * as Cli from "../utils/Cli.ts"
 
 const day = 86_400_000
 
+const age = (file: string, days: number) => {
+  const at = new Date(fs.statSync(file).mtimeMs - days * day)
+  fs.utimesSync(file, at, at)
+}
+
 it.live("old code of other versions and old empty spools go, events never do", () =>
   Effect.gen(function* () {
     const { env, home, project } = yield* Cli.scratch
-    const age = (file: string, days: number) => {
-      const at = new Date(fs.statSync(file).mtimeMs - days * day)
-      fs.utimesSync(file, at, at)
-    }
     const input = Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done here." })
     for (const port of [1, 2]) {
       const url = `postgres://127.0.0.1:${port}/none`

@@ -15,11 +15,14 @@ const maxCandidates = 100
 export const candidates = (home: string): ReadonlyArray<number> =>
   Array.from({ length: maxCandidates }, (_, index) => lowest + ((defaultPort(home) - lowest + index) % count))
 
-/** Whether a port of 127.0.0.1 can be listened on. It is held for that moment. */
+/**
+ * Whether a port of 127.0.0.1 is left by others: it is held while this looks. On a host without that address nobody has
+ * it, and the socket serves alone.
+ */
 export const isFree = (port: number): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
     const server = net.createServer()
-    server.once("error", () => resume(Effect.succeed(false)))
+    server.once("error", (error: NodeJS.ErrnoException) => resume(Effect.succeed(error.code === "EADDRNOTAVAIL")))
     server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
       server.close(() => resume(Effect.succeed(true)))
     })
