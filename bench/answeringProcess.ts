@@ -3,8 +3,8 @@
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
-import { layoutOf } from "../src/daemon/internal/hostLayout.ts"
-import * as Layout from "../src/daemon/internal/layout.ts"
+import { layoutOf } from "../src/host/hostPaths.ts"
+import * as Layout from "../src/host/paths.ts"
 
 const places = layoutOf(process.argv[2]!)
 fs.mkdirSync(places.folder, { recursive: true, mode: 0o700 })

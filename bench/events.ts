@@ -23,7 +23,7 @@ import * as EventRecorder from "../src/events/EventRecorder.ts"
 import * as Dependency from "../src/query/Dependency.ts"
 import * as Mutation from "../src/query/Mutation.ts"
 import * as QueryExecutor from "../src/query/QueryExecutor.ts"
-import * as ConnectionPool from "../src/sql/ConnectionPool.ts"
+import * as ConnectionPool from "../src/pool/ConnectionPool.ts"
 import { freePort } from "../test/utils/freePort.ts"
 import * as Row from "./Row.ts"
 

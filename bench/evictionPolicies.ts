@@ -2,7 +2,7 @@
  * What stays in a full memory, by four policies: the one of the cache, and three it was chosen beside. Each is a function
  * that is told of an access and says whether it was a hit.
  */
-import * as Eviction from "../src/cache/internal/eviction.ts"
+import * as Eviction from "../src/cache/internal/s3Fifo.ts"
 import { fnv1a } from "../src/internal/fnv1a.ts"
 
 export type Policy = (room: number) => (key: string) => boolean

@@ -13,7 +13,7 @@ import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import pg from "pg"
 import postgres from "postgres"
-import * as ConnectionPool from "../src/sql/ConnectionPool.ts"
+import * as ConnectionPool from "../src/pool/ConnectionPool.ts"
 import * as PostgresServer from "./PostgresServer.ts"
 import * as Row from "./Row.ts"
 

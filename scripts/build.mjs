@@ -46,7 +46,7 @@ const bundle = (entry, outfile, options) =>
   })
 
 const script = (name, outfile, options) =>
-  bundle(`src/cli/${name}.ts`, `dist/cli/${outfile}`, { minify: true, ...options })
+  bundle(`src/${name}.ts`, `dist/cli/${outfile}`, { minify: true, ...options })
 
 const ofVersion = { __ATHENA_VERSION__: JSON.stringify(version) }
 
@@ -64,21 +64,21 @@ const digest = (...files) =>
 const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant) => `cli/hook${variant}.cjs`)
 
 /** What a hook on the embedded database has no use for. */
-const ofServers = ["*/ConnectionPool.ts", "*/hookSpool.ts"]
+const ofServers = ["*/ConnectionPool.ts", "*/spooledMemory.ts"]
 
 const ofHooks = await Promise.all([
-  hook("hook", "hook.cjs", ofServers),
-  hook("hook", "hook-postgres.cjs"),
-  hook("hookProfiled", "hook-profiled.cjs", ofServers),
-  hook("hookProfiled", "hook-profiled-postgres.cjs")
+  hook("hookProcess/hook", "hook.cjs", ofServers),
+  hook("hookProcess/hook", "hook-postgres.cjs"),
+  hook("hookProcess/hookProfiled", "hook-profiled.cjs", ofServers),
+  hook("hookProcess/hookProfiled", "hook-profiled-postgres.cjs")
 ])
 
 /** What runs those. */
 const define = { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
 const ofCommands = await Promise.all([
-  script("shim", "shim.cjs", { format: "cjs", define }),
-  script("bin", "bin.js", { format: "esm", define }),
-  script("main", "main.cjs", { format: "cjs", define })
+  script("hookProcess/shim", "shim.cjs", { format: "cjs", define }),
+  script("cli/bin", "bin.js", { format: "esm", define }),
+  script("cli/main", "main.cjs", { format: "cjs", define })
 ])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

@@ -100,7 +100,7 @@ const bufferSize = 1_024
  * import * as PostgresChangeFeed from "athena-hooks/cache/PostgresChangeFeed"
  * import * as QueryCache from "athena-hooks/cache/QueryCache"
  * import * as QueryExecutor from "athena-hooks/query/QueryExecutor"
- * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
  * import * as Layer from "effect/Layer"
  * import * as Redacted from "effect/Redacted"
  *

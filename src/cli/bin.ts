@@ -4,14 +4,14 @@
  * line nor, mostly, the Postgres driver. The modules of Node.js are taken without `import`, which would evaluate parts
  * of them that a hook does not use.
  */
-import { builtin } from "../internal/builtin.ts"
+import { builtin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
-import * as HomeAccess from "./HomeAccess.ts"
-import * as HookScript from "./HookScript.ts"
-import * as InheritedFiles from "./inheritedFiles.ts"
+import * as HomeAccess from "../host/homeAccess.ts"
+import * as HookScript from "../hookProcess/hookScript.ts"
+import * as InheritedFiles from "../hookProcess/inheritedFiles.ts"
 import type * as Main from "./main.ts"
-import * as NodeVersion from "./nodeVersion.ts"
-import * as Shim from "./shim/Shim.ts"
+import * as NodeVersion from "../hookProcess/nodeVersion.ts"
+import * as Shim from "../hookProcess/runShim.ts"
 import * as SqliteWarning from "./sqliteWarning.ts"
 
 /** Whatever else an agent's settings say after it, `hook` is answered as a hook. */

@@ -26,7 +26,7 @@ import { serve } from "./commands/serve.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
 import { uninstall } from "./commands/uninstall.ts"
-import { version } from "./version.ts"
+import { version } from "../internal/version.ts"
 
 export const athena = Command.make("athena").pipe(
   Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),

@@ -18,17 +18,17 @@ import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import { driverMissing } from "../sql/internal/driverMissing.ts"
+import { driverMissing } from "../internal/missingPeer.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
-import * as EmbeddedExecutor from "./internal/embeddedExecutor.ts"
-import * as EventSpool from "./internal/eventSpool.ts"
-import * as Held from "./internal/held.ts"
-import * as HostCache from "./internal/hostCache.ts"
+import * as EmbeddedExecutor from "../host/sqliteBackend.ts"
+import * as EventSpool from "../host/eventSpool.ts"
+import * as Held from "../host/diagnostics.ts"
+import * as HostCache from "../host/sharedCache.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
-import * as OpenSessions from "./internal/openSessions.ts"
-import { Presence, type State } from "./internal/presence.ts"
+import * as OpenSessions from "./internal/activeSessions.ts"
+import { Presence, type State } from "./internal/daemonState.ts"
 
 /**
  * Why a process ended: it was asked to, it had nothing to do, it had grown too large, or its home was removed.
@@ -95,7 +95,7 @@ const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenS
 const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
-      Effect.tryPromise({ try: () => import("./internal/postgresExecutor.ts"), catch: driverMissing }),
+      Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: driverMissing }),
       (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
     )
   )

@@ -21,9 +21,9 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { DaemonStatus, Health } from "./DaemonStatus.ts"
-import { layoutOf } from "./internal/hostLayout.ts"
-import * as Layout from "./internal/layout.ts"
-import { problemOf } from "./internal/privateFolder.ts"
+import { layoutOf } from "../host/hostPaths.ts"
+import * as Layout from "../host/paths.ts"
+import { problemOf } from "../internal/privateFolder.ts"
 
 const id = "athena-hooks/daemon/DaemonClient"
 

@@ -22,7 +22,7 @@ import { monotonicMs } from "../internal/monotonicMs.ts"
 import { DaemonClient, type NotOurs, type Refused } from "./DaemonClient.ts"
 import * as DaemonLock from "./DaemonLock.ts"
 import type { Health } from "./DaemonStatus.ts"
-import { isOlder } from "./internal/semver.ts"
+import { isOlder } from "../internal/compareVersions.ts"
 
 const id = "athena-hooks/daemon/DaemonTakeover"
 

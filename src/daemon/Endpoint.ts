@@ -14,9 +14,9 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort } from "./EndpointError.ts"
-import { layoutOf } from "./internal/hostLayout.ts"
-import * as OwnFile from "./internal/ownFile.ts"
-import * as Ports from "./internal/ports.ts"
+import { layoutOf } from "../host/hostPaths.ts"
+import * as OwnFile from "./internal/endpointFile.ts"
+import * as Ports from "../host/ports.ts"
 
 /**
  * Where the resident process of a home is spoken to.

@@ -25,8 +25,8 @@ import * as HookRunner from "../hooks/HookRunner.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import { Profiler } from "../profiler/Profiler.ts"
-import * as Places from "./internal/places.ts"
-import * as Sink from "./internal/sink.ts"
+import * as Places from "./internal/repositoryCache.ts"
+import * as Sink from "./internal/spoolSink.ts"
 
 /**
  * What an agent tells.

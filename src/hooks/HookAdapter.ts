@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
-import type { InvalidPayload } from "./ClaudeCode.ts"
+import type { InvalidPayload } from "./adapters/ClaudeCode.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as ClaudeCode from "./ClaudeCode.ts"
-import * as Codex from "./Codex.ts"
-import * as GeminiCli from "./GeminiCli.ts"
+import * as ClaudeCode from "./adapters/ClaudeCode.ts"
+import * as Codex from "./adapters/Codex.ts"
+import * as GeminiCli from "./adapters/GeminiCli.ts"
 import type { HookAdapter } from "./HookAdapter.ts"
-import * as QwenCode from "./QwenCode.ts"
+import * as QwenCode from "./adapters/QwenCode.ts"
 
 /**
  * The adapters by name.

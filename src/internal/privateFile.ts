@@ -2,7 +2,7 @@
  * Files that nobody but their owner can read, whatever their folder and the mask of the process allow. The shim, which must
  * start at once, is built from it too.
  */
-import { builtin } from "./builtin.ts"
+import { builtin } from "./nodeBuiltin.ts"
 
 const isOpen = (mode: number): boolean => (mode & 0o077) !== 0
 

@@ -1,4 +1,4 @@
-import { builtin } from "./builtin.ts"
+import { builtin } from "./nodeBuiltin.ts"
 
 /**
  * From this size on, in bytes, the hash of the runtime is used. Its module takes longer to load than a hook process takes

@@ -66,7 +66,7 @@ export const middlewareFeed = (
  * ```ts
  * import * as CacheStore from "athena-hooks/cache/CacheStore"
  * import * as CachedMemory from "athena-hooks/memory/CachedMemory"
- * import * as ConnectionPool from "athena-hooks/sql/ConnectionPool"
+ * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
  * import * as Layer from "effect/Layer"
  * import * as Redacted from "effect/Redacted"
  *

@@ -2,7 +2,7 @@
  * What stays in a full memory.
  */
 import { assert, describe, it } from "@effect/vitest"
-import * as Eviction from "../../src/cache/internal/eviction.ts"
+import * as Eviction from "../../src/cache/internal/s3Fifo.ts"
 import * as Generator from "../utils/Generator.ts"
 
 const node = (key: string, size = 1): Eviction.Node => ({ key, size, uses: 0 })

@@ -4,9 +4,9 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import * as Fences from "../../src/cache/internal/fences.ts"
-import * as MemoryLevel from "../../src/cache/internal/memoryLevel.ts"
-import * as Size from "../../src/cache/internal/size.ts"
+import * as Fences from "../../src/cache/internal/invalidationTracker.ts"
+import * as MemoryLevel from "../../src/cache/internal/memoryTier.ts"
+import * as Size from "../../src/cache/internal/entrySize.ts"
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void

@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ack } from "../../src/events/EventRecorder.ts"
-import { type Moment, Moments } from "../../src/events/internal/moments.ts"
+import { type Moment, Moments } from "../../src/events/internal/failpoints.ts"
 import * as Generator from "../utils/Generator.ts"
 import * as Kit from "./RecorderKit.ts"
 

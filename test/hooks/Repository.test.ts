@@ -6,7 +6,7 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as HookFileSystem from "../../src/cli/HookFileSystem.ts"
+import * as HookFileSystem from "../../src/hookProcess/hookFileSystem.ts"
 import * as Repository from "../../src/hooks/Repository.ts"
 import * as GitLayout from "../utils/GitLayout.ts"
 

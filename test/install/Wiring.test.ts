@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
-import * as ClaudeCode from "../../src/hooks/ClaudeCode.ts"
-import * as QwenCode from "../../src/hooks/QwenCode.ts"
+import * as ClaudeCode from "../../src/hooks/adapters/ClaudeCode.ts"
+import * as QwenCode from "../../src/hooks/adapters/QwenCode.ts"
 import * as Agents from "../../src/install/Agents.ts"
 import * as Wiring from "../../src/install/Wiring.ts"
 

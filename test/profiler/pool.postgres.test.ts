@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { inject } from "vitest"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import * as ConnectionPool from "../../src/sql/ConnectionPool.ts"
+import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
 
 const pool = Layer.unwrap(
   Effect.sync(() => {

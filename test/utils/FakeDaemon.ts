@@ -6,8 +6,8 @@ import * as http from "node:http"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { layoutOf } from "../../src/daemon/internal/hostLayout.ts"
-import * as Layout from "../../src/daemon/internal/layout.ts"
+import { layoutOf } from "../../src/host/hostPaths.ts"
+import * as Layout from "../../src/host/paths.ts"
 
 export const token = "0123456789abcdef-test-token"
 

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
-import { layoutOf } from "../../src/daemon/internal/hostLayout.ts"
-import * as Layout from "../../src/daemon/internal/layout.ts"
+import { layoutOf } from "../../src/host/hostPaths.ts"
+import * as Layout from "../../src/host/paths.ts"
 import * as FakeDaemon from "./FakeDaemon.ts"
 
 export interface Request {

@@ -8,9 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { AuthenticationError, ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import type { Connector } from "../../src/sql/internal/connector.ts"
-import type { Session } from "../../src/sql/internal/pgSession.ts"
-import { terminateStatement } from "../../src/sql/internal/poolCore.ts"
+import type { Connector } from "../../src/pool/internal/connector.ts"
+import type { Session } from "../../src/pool/internal/pgSession.ts"
+import { terminateStatement } from "../../src/pool/internal/poolCore.ts"
 
 /** A statement that the server has not answered yet. Times are those of the test's clock, in milliseconds. */
 interface Pending {

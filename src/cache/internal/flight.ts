@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Traced } from "../QueryCache.ts"
 import type { QueryError } from "../../query/Query.ts"
-import type { Candidate } from "./candidate.ts"
-import type { Watcher } from "./fences.ts"
+import type { Candidate } from "./cacheEntry.ts"
+import type { Watcher } from "./invalidationTracker.ts"
 
 export interface Flight extends Watcher {
   readonly key: string

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
-import type { Counters } from "./plan.ts"
+import type { Counters } from "./cachedQuery.ts"
 
 const descriptions: Readonly<Record<keyof Counters, readonly [name: string, description: string]>> = {
   memoryHits: ["athena_cache_memory_hits_total", "Reads answered from memory"],

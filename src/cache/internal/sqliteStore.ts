@@ -13,7 +13,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as HostStart from "./hostStart.ts"
-import * as LockWait from "../../sql/internal/lockWait.ts"
+import * as LockWait from "../../internal/lockWait.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,

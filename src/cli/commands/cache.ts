@@ -8,9 +8,9 @@ import { megabytes } from "../../internal/text.ts"
 import * as QueryCache from "../../cache/QueryCache.ts"
 import * as MemoryBridge from "../../memory/MemoryBridge.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
-import * as HostCache from "../../daemon/internal/hostCache.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
+import * as HostCache from "../../host/sharedCache.ts"
 
 const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
 

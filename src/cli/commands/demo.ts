@@ -20,7 +20,7 @@ import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Resident from "../demo/resident.ts"
 import * as Session from "../demo/session.ts"
-import * as Output from "../Output.ts"
+import * as Output from "../output.ts"
 
 interface Scratch {
   /** The database's folder. */

@@ -12,13 +12,13 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Command from "effect/cli/Command"
 import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
-import type { DatabaseProblem } from "../../sql/ConnectionPool.ts"
+import type { DatabaseProblem } from "../../pool/ConnectionPool.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Migrations from "../../sql/Migrations.ts"
-import { type Check, failed, ok, warning } from "../Check.ts"
-import * as HookChecks from "../HookChecks.ts"
-import * as Output from "../Output.ts"
-import * as SpoolStatus from "../SpoolStatus.ts"
+import { type Check, failed, ok, warning } from "../../doctor/Check.ts"
+import * as HookChecks from "../../doctor/HookChecks.ts"
+import * as Output from "../output.ts"
+import * as SpoolStatus from "../../host/spoolStatus.ts"
 
 /** With less than this left on the disk, writes will soon fail. */
 const lowSpaceBytes = 100 * 1024 * 1024
@@ -185,7 +185,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
 /** The pool's own reason is more exact than the kind of error it travels as. */
 const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
   Effect.gen(function* () {
-    const { fromSqlError } = yield* Effect.promise(() => import("../../sql/ConnectionPool.ts"))
+    const { fromSqlError } = yield* Effect.promise(() => import("../../pool/ConnectionPool.ts"))
     const pool = fromSqlError(error)
     if (pool._tag === "None") return otherwise
     const { reason } = pool.value

@@ -13,10 +13,10 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { DeadEvent, Stats } from "../../events/EventRecorder.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
-import * as EventSpool from "../../daemon/internal/eventSpool.ts"
-import * as Spools from "../../daemon/internal/spools.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
+import * as EventSpool from "../../host/eventSpool.ts"
+import * as Spools from "../../host/spools.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
 
 const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
 

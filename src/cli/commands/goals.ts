@@ -8,8 +8,8 @@ import * as Flag from "effect/cli/Flag"
 import * as ContextText from "../../hooks/ContextText.ts"
 import { type Goal, type Goals, GoalStatus, make as makeGoal } from "../../memory/Goal.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
 
 const line = (goal: Goal): string => `${String(goal.id).padStart(6)} ${ContextText.goalLine(goal)}`
 

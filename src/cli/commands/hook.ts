@@ -6,7 +6,7 @@ import * as Struct from "effect/Struct"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as HookAdapters from "../../hooks/HookAdapters.ts"
-import * as Shim from "../shim/Shim.ts"
+import * as Shim from "../../hookProcess/runShim.ts"
 
 /** Of the bundle, which is CommonJS. */
 declare const __dirname: string

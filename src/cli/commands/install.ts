@@ -6,9 +6,9 @@ import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
 import type { Endpoint } from "../../daemon/Endpoint.ts"
 import * as Installer from "../../install/Installer.ts"
-import * as InstallEndpoint from "../InstallEndpoint.ts"
-import * as Installation from "../Installation.ts"
-import * as Output from "../Output.ts"
+import * as InstallEndpoint from "../../install/InstallEndpoint.ts"
+import * as Installation from "../../install/Installation.ts"
+import * as Output from "../output.ts"
 
 const octal = (mode: number): string => mode.toString(8)
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Output from "../Output.ts"
+import * as Output from "../output.ts"
 
 export const migrate = Command.make(
   "migrate",

@@ -14,9 +14,9 @@ import * as Repository from "../../hooks/Repository.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Project from "../../memory/Project.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
-import { workingFolder } from "../WorkingFolder.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
+import { workingFolder } from "../../host/workingFolder.ts"
 
 class ProjectError extends Data.TaggedError("ProjectError")<{ readonly message: string }> {}
 

@@ -11,13 +11,13 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
 import { megabytes } from "../../internal/text.ts"
-import * as Spools from "../../daemon/internal/spools.ts"
+import * as Spools from "../../host/spools.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
 import * as SqliteSpace from "../../sql/SqliteSpace.ts"
-import * as Memory from "../Memory.ts"
-import * as OldCode from "../oldCode.ts"
-import * as Output from "../Output.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as OldCode from "../../host/compiledCode.ts"
+import * as Output from "../output.ts"
 
 const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 

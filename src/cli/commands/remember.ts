@@ -7,8 +7,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as MemoryEvent from "../../memory/MemoryEvent.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
 
 export const remember = Command.make(
   "remember",

@@ -14,7 +14,7 @@ import * as Flag from "effect/cli/Flag"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Output from "../Output.ts"
+import * as Output from "../output.ts"
 
 /** What was asked for makes no sense. */
 export class InvalidReport extends Data.TaggedError("InvalidReport")<{ readonly message: string }> {}

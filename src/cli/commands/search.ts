@@ -8,9 +8,9 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as ContextText from "../../hooks/ContextText.ts"
 import { SearchResult } from "../../memory/Memory.ts"
-import * as Memory from "../Memory.ts"
-import * as Output from "../Output.ts"
-import * as Waiting from "../Waiting.ts"
+import * as Memory from "../../host/Memory.ts"
+import * as Output from "../output.ts"
+import * as Waiting from "../../host/spooledEvents.ts"
 
 export const search = Command.make(
   "search",

@@ -12,13 +12,13 @@ import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
-import { layoutOf } from "../../daemon/internal/hostLayout.ts"
-import * as LogFile from "../../daemon/LogFile.ts"
+import { layoutOf } from "../../host/hostPaths.ts"
+import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
-import { ownDatabase } from "../ownDatabase.ts"
-import * as ResidentClient from "../ResidentClient.ts"
-import { version } from "../version.ts"
+import { ownDatabase } from "../../host/databaseIdentity.ts"
+import * as ResidentClient from "../../daemon/HomeClient.ts"
+import { version } from "../../internal/version.ts"
 
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
   asked: "it was asked to end",

@@ -10,7 +10,7 @@ import * as Command from "effect/cli/Command"
 import * as DaemonClient from "../../daemon/DaemonClient.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Output from "../Output.ts"
+import * as Output from "../output.ts"
 
 /** How long the process may take to finish what it has. */
 const limit = "10 seconds"

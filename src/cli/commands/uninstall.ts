@@ -4,10 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Installer from "../../install/Installer.ts"
-import * as Installation from "../Installation.ts"
-import * as Output from "../Output.ts"
-import * as HookStatus from "../HookStatus.ts"
-import * as Resident from "../Resident.ts"
+import * as Installation from "../../install/Installation.ts"
+import * as Output from "../output.ts"
+import * as HookStatus from "../../install/HookStatus.ts"
+import * as Resident from "../../daemon/DaemonProbe.ts"
 import { modeLines, report } from "./install.ts"
 
 const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {

@@ -13,7 +13,7 @@ import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Project from "../../memory/Project.ts"
 import * as Profiler from "../../profiler/Profiler.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
-import * as Output from "../Output.ts"
+import * as Output from "../output.ts"
 import * as Events from "./events.ts"
 
 const rounds = 50

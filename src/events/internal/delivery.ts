@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import type { Mutation } from "../../query/Mutation.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
-import * as Fault from "./fault.ts"
+import * as Fault from "./classifyFailure.ts"
 
 /** The database takes nothing now; the events that are in no list of the outcome wait. */
 export class Away extends Data.TaggedError("Away")<{ readonly code: string }> {}

@@ -17,7 +17,7 @@ import {
 } from "../EventRecorderError.ts"
 import { deliver, type Deliverable, outcome, type Target } from "./delivery.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, type Entry, Front, type Write } from "./front.ts"
+import { accept, closing, type Entry, Front, type Write } from "./groupCommit.ts"
 import * as Metrics from "./metrics.ts"
 import * as Settings from "./settings.ts"
 

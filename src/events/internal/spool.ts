@@ -13,7 +13,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Result from "effect/Result"
 import { withBytes } from "./bytes.ts"
 import { carve } from "./carve.ts"
-import type { Moment } from "./moments.ts"
+import type { Moment } from "./failpoints.ts"
 import {
   ForeignFile,
   inodeOf,

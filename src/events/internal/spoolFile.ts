@@ -10,7 +10,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
 import * as Result from "effect/Result"
 import * as LogTail from "./logTail.ts"
-import type { Moment } from "./moments.ts"
+import type { Moment } from "./failpoints.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
 export interface Row {

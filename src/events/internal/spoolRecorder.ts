@@ -18,11 +18,11 @@ import {
   SpoolUnavailable,
   TargetUnavailable
 } from "../EventRecorderError.ts"
-import { Drainer, type Waiter } from "./drainer.ts"
+import { Drainer, type Waiter } from "./relay.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, Front, maxGroup, type Write } from "./front.ts"
+import { accept, closing, Front, maxGroup, type Write } from "./groupCommit.ts"
 import * as Metrics from "./metrics.ts"
-import { Moments } from "./moments.ts"
+import { Moments } from "./failpoints.ts"
 import * as Settings from "./settings.ts"
 import { Spool, type SpoolFault } from "./spool.ts"
 import type { Row, SpoolFile } from "./spoolFile.ts"

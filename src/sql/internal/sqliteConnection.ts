@@ -13,7 +13,7 @@ import { SafeIntegers } from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
 import { classifySqliteError, ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { monotonicMs } from "./monotonic.ts"
+import { monotonicMs } from "../../internal/monotonicClock.ts"
 
 type Rows = ReadonlyArray<any>
 

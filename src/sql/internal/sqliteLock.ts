@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { isSqlError, LockTimeoutError, SqlError } from "effect/sql/SqlError"
-import * as LockWait from "./lockWait.ts"
+import * as LockWait from "../../internal/lockWait.ts"
 
 export interface SqliteLock {
   /** Runs again while another connection has the lock, for as long as is left of the time. */

@@ -1,6 +1,0 @@
-/**
- * The file system of Node.js, for scripts that must start at once.
- */
-import { builtin } from "../internal/builtin.ts"
-
-export const fs = builtin("node:fs")

@@ -1,0 +1,128 @@
+/**
+ * Gathers what the process says of itself.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { QueryStats } from "../../cache/QueryCache.ts"
+import type { Stats as RecorderStats } from "../../events/EventRecorder.ts"
+import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
+import { Profiler } from "../../profiler/Profiler.ts"
+import { type DaemonStatus, type Health, name } from "../DaemonStatus.ts"
+import { HookService } from "../HookService.ts"
+import { HeldParts } from "../../host/diagnostics.ts"
+import { protocol } from "../../host/paths.ts"
+import { Lifecycle } from "./lifecycle.ts"
+import { Presence } from "./daemonState.ts"
+
+const sum = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
+  Object.values(queries).reduce((total, stats) => total + of(stats), 0)
+
+const cacheOf = Effect.gen(function* () {
+  const { cache } = yield* HeldParts
+  if (cache === undefined) return null
+  const { memory, queries } = yield* cache.stats
+  const hits = sum(queries, ({ memoryHits, storeHits, coalesced }) => memoryHits + storeHits + coalesced)
+  const others = sum(queries, ({ bypassed, misses }) => misses + bypassed)
+  return { hits, reads: hits + others, entries: memory.entries, bytes: memory.bytes }
+})
+
+const poolOf = Effect.gen(function* () {
+  const { pool } = yield* HeldParts
+  if (pool === undefined) return null
+  const { idle, inUse, max, waiting } = yield* pool
+  return { inUse, idle, waiting, max }
+})
+
+const prefix = "answer "
+
+const latenciesOf = Effect.map(
+  Effect.flatMap(Profiler, (profiler) => profiler.report),
+  ({ operations }) =>
+    operations
+      .filter(({ name }) => name.startsWith(prefix))
+      .map(({ name, wall: { count, max, p50, p95, p99 } }) => ({
+        event: name.slice(prefix.length),
+        count,
+        p50,
+        p95,
+        p99,
+        max
+      }))
+)
+
+/**
+ * Counts on from a total of all processes. Where that went back, a new file took the place of the one that had it, and
+ * begins at nothing.
+ */
+const countFrom = (before: number) => {
+  let counted = 0
+  let last = before
+  return (total: number): number => {
+    counted += total < last ? total : total - last
+    last = total
+    return counted
+  }
+}
+
+interface Since {
+  readonly stored: (total: number) => number
+  readonly dropped: (total: number) => number
+}
+
+const countSince = (stats: RecorderStats | undefined): Since => ({
+  stored: countFrom(stats?.delivered ?? 0),
+  dropped: countFrom(stats?.dropped ?? 0)
+})
+
+const eventsOf = (since: Since) =>
+  Effect.gen(function* () {
+    const own = yield* (yield* HookService).stats
+    const stats = yield* Effect.option((yield* MemoryRecorder).stats)
+    if (Option.isNone(stats)) return null
+    const { dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
+    return {
+      accepted: own.accepted,
+      stored: since.stored(delivered),
+      waiting: waiting + spooled,
+      setAside: dead,
+      dropped: since.dropped(dropped) + own.dropped,
+      lastFailure: lastFailure ?? null
+    }
+  })
+
+/** Who the process is. */
+export const health: Effect.Effect<Health, never, Presence> = Effect.map(
+  Presence,
+  ({ caution, databaseHash, identity, port, problem }): Health => ({
+    name,
+    protocol,
+    ...identity,
+    database: databaseHash,
+    port,
+    problem: problem ?? caution
+  })
+)
+
+/** Begins to count, and gives what the process says of itself from then on. */
+export const make = Effect.gen(function* () {
+  const startedAt = yield* Clock.monotonicTimeNanos
+  const since = countSince(Option.getOrUndefined(yield* Effect.option((yield* MemoryRecorder).stats)))
+  return Effect.gen(function* () {
+    const lifecycle = yield* Lifecycle
+    const { heapUsed, rss } = process.memoryUsage()
+    const { accepted: _, dropped: __, ...answers } = yield* (yield* HookService).stats
+    return {
+      health: yield* health,
+      uptimeMs: Number((yield* Clock.monotonicTimeNanos) - startedAt) / 1e6,
+      idleMs: yield* lifecycle.idleMs,
+      database: (yield* Presence).database,
+      memory: { rss, heapUsed },
+      answers,
+      latencies: yield* latenciesOf,
+      cache: yield* cacheOf,
+      events: yield* eventsOf(since),
+      pool: yield* poolOf
+    } satisfies DaemonStatus as DaemonStatus
+  })
+})

@@ -1,0 +1,212 @@
+/**
+ * What `athena doctor` looks at of the resident process: whether it runs, where it listens, and whether it answers what the
+ * settings of the agent say, by a real request.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Endpoint from "../daemon/Endpoint.ts"
+import * as Layout from "../host/paths.ts"
+import * as Ports from "../host/ports.ts"
+import { monotonicMs } from "../internal/monotonicMs.ts"
+import * as Wiring from "../install/Wiring.ts"
+import { type Check, failed, ok, warning } from "./Check.ts"
+import * as HookPaths from "../install/hookPaths.ts"
+import type { HookStatus } from "../install/HookStatus.ts"
+import * as Resident from "../daemon/DaemonProbe.ts"
+import { version } from "../internal/version.ts"
+
+const again = "run: athena install"
+
+const replaced = "the next session of an agent replaces it, or run: athena stop"
+
+/** How the process is. */
+export const process = (resident: Resident.Resident): Check => {
+  const name = "process"
+  switch (resident._tag) {
+    case "NotRunning":
+      return warning(name, resident.message, "the next session of an agent starts it")
+    case "NotOurs":
+      return failed(name, resident.message, `remove ${resident.folder}`)
+    case "Refused": {
+      const why = resident.status === 401 ? ": it knows another token than this home has" : ""
+      return failed(name, `${resident.message}${why}`, replaced)
+    }
+    case "Unresponsive":
+      return failed(name, resident.message, replaced)
+    case "Running": {
+      const { pid, problem, version: found } = resident.health
+      if (problem !== null) return failed(name, problem, again)
+      if (Resident.hasOtherDatabase(resident.health)) {
+        return failed(
+          name,
+          `process ${pid} uses another database than this environment names`,
+          Resident.otherDatabaseAdvice
+        )
+      }
+      return found === version
+        ? ok(name, `it runs: version ${version}, process ${pid}`)
+        : warning(name, `version ${found} runs, and this is ${version}`, replaced)
+    }
+  }
+}
+
+/** What a handler posts to, and with what. */
+interface Post {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
+
+const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | undefined =>
+  typeof url !== "string" || !URL.canParse(url)
+    ? undefined
+    : {
+        url: new URL(url),
+        headers: Object.fromEntries(
+          Object.entries(isRecord(headers) ? headers : {}).map(([name, value]) => [name, String(value)])
+        ),
+        timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
+      }
+
+const isRunningAt = (resident: Resident.Resident, port: number): boolean =>
+  resident._tag === "Running" && resident.health.port === port
+
+/** Whether the process listens where events are posted to, or could. */
+const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: Post) {
+  const name = "port"
+  const wanted = Number(url.port)
+  if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
+  if (isRunningAt(resident, wanted))
+    return ok(name, `the process listens on port ${wanted}, where events are posted to`)
+  if (resident._tag === "Unresponsive" || resident._tag === "Refused") {
+    return warning(name, `who listens on port ${wanted} can't be told from a process that says nothing`, replaced)
+  }
+  if (yield* Ports.isHeld(wanted)) {
+    return failed(
+      name,
+      `another program listens on port ${wanted}, where events are posted to`,
+      `${again}; it takes another port`
+    )
+  }
+  if (resident._tag === "Running") {
+    const where = resident.health.port === null ? "no port" : `port ${resident.health.port}`
+    return failed(name, `events are posted to port ${wanted}, and the process listens on ${where}`, again)
+  }
+  return ok(name, `events are posted to port ${wanted}, on which nobody else listens`)
+})
+
+const authorization = ({ headers }: Post): string | undefined =>
+  Object.entries(headers).find(([name]) => name.toLowerCase() === "authorization")?.[1]
+
+/** Whether the settings have the token of the home. */
+const token = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Post>) {
+  const name = "token"
+  const endpoint = yield* Effect.result(Endpoint.read(home))
+  if (endpoint._tag === "Failure") return failed(name, endpoint.failure.message, again)
+  if (Option.isNone(endpoint.success)) return failed(name, `${home} has no token and port, or damaged ones`, again)
+  const wanted = Wiring.bearer(endpoint.success.value.token)
+  return posts.every((post) => authorization(post) === wanted)
+    ? ok(name, "the settings have the token of this home")
+    : failed(name, "the settings have another token than this home", again)
+})
+
+/** An event that exists and that memory has no use for. */
+const event = (home: string): string =>
+  JSON.stringify({ hook_event_name: "Notification", session_id: "athena-doctor", cwd: home })
+
+const statuses: Readonly<Record<number, string>> = {
+  401: "it does not know the token",
+  403: "it refuses where the request came from",
+  404: "it does not know the address",
+  409: "it uses another database than the hooks were installed for",
+  429: "it has too much to do",
+  503: "it is stopping, or full"
+}
+
+/** What is wrong, and what to do about it. */
+interface Problem {
+  readonly detail: string
+  readonly advice: string
+}
+
+const problem = (detail: string): Problem => ({ detail, advice: `${again}, and start a new session` })
+
+const answerProblem = ({ headers, status }: HttpClientResponse): Problem | undefined => {
+  const detail = `${statuses[status] ?? "it did not take the event"} (status ${status})`
+  if (status === 409) return { detail, advice: Resident.otherDatabaseAdvice }
+  if (status !== 200 && status !== 204) return problem(detail)
+  return headers[Layout.headers.version] === undefined ? problem("it is not athena-hooks that answered") : undefined
+}
+
+/** Why no answer came, without anything of what was sent. */
+const noAnswer = ({ reason }: HttpClientError): string => {
+  const code =
+    typeof reason.cause === "object" && reason.cause !== null && "code" in reason.cause ? reason.cause.code : undefined
+  return `no answer came (${typeof code === "string" ? code : reason._tag})`
+}
+
+/** Posts an event as the agent would, past any proxy, and says what is wrong with the answer. */
+const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, url }: Post) {
+  const client = yield* HttpClient.HttpClient
+  const request = HttpClientRequest.post(url).pipe(
+    HttpClientRequest.bodyText(event(home), "application/json"),
+    HttpClientRequest.setHeaders(headers)
+  )
+  const before = yield* monotonicMs
+  const found = yield* client.execute(request).pipe(
+    Effect.tap((response) => response.text),
+    Effect.map(answerProblem),
+    Effect.catch((error) => Effect.succeed(problem(noAnswer(error)))),
+    Effect.timeoutOrElse({
+      duration: timeoutMs,
+      orElse: () => Effect.succeed(problem(`no answer came within ${timeoutMs} ms, which is all that the agent waits`))
+    })
+  )
+  return { found, tookMs: Math.round((yield* monotonicMs) - before) }
+}, Effect.provide(NodeHttpClient.layerNodeHttp))
+
+/** Each that differs once, with the least time that the agent gives it. */
+const unique = (posts: ReadonlyArray<Post>): ReadonlyArray<Post> => [
+  ...new Map(
+    posts
+      .toSorted((left, right) => right.timeoutMs - left.timeoutMs)
+      .map((post) => [JSON.stringify([post.url.href, post.headers]), post])
+  ).values()
+]
+
+const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: ReadonlyArray<Post>) {
+  const name = `${agent} post`
+  const runs = yield* Effect.forEach(unique(posts), (one) => post(home, one))
+  const found = runs.find((run) => run.found !== undefined)?.found
+  const tookMs = Math.max(...runs.map((run) => run.tookMs))
+  return found === undefined
+    ? ok(name, `what the settings post was answered in ${tookMs} ms`)
+    : failed(name, found.detail, found.advice)
+})
+
+/** The checks of hooks that post, the address that they post to first. */
+export const of = Effect.fnUntraced(function* (
+  home: string,
+  { agent, handlers }: HookStatus,
+  resident: Resident.Resident
+) {
+  const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
+  const [first] = posts
+  if (first === undefined) return []
+  // A token goes to nobody but the process that it is of.
+  const isSafe =
+    posts.every(({ url }) => url.origin === first.url.origin) && isRunningAt(resident, Number(first.url.port))
+  return [
+    yield* token(home, posts),
+    yield* port(resident, first),
+    ...(isSafe && first.url.hostname === "127.0.0.1" ? [yield* posted(home, agent, posts)] : [])
+  ]
+})

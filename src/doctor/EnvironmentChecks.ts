@@ -1,0 +1,66 @@
+/**
+ * What `athena doctor` looks at where an agent's settings set variables for its hooks: whether those lead them elsewhere than
+ * this command, so that what was found sound here is not what the hooks use. No value is shown.
+ */
+import * as nodePath from "node:path"
+import * as Effect from "effect/Effect"
+import * as Agents from "../install/Agents.ts"
+import * as Layout from "../host/paths.ts"
+import * as HomePath from "../internal/homePath.ts"
+import { failed, ok, warning } from "./Check.ts"
+import * as DaemonSwitch from "../host/daemonEnabled.ts"
+import * as SettingsFiles from "../install/SettingsFiles.ts"
+
+interface Place {
+  readonly file: string
+  readonly env: Readonly<Record<string, unknown>>
+}
+
+/** What the settings set a variable to, in the file that wins; nothing where none does. */
+const settingOf = (places: ReadonlyArray<Place>, name: string) => {
+  const place = places.find(({ env }) => ["string", "number", "boolean"].includes(typeof env[name]))
+  return place === undefined ? undefined : { name, file: place.file, value: String(place.env[name]) }
+}
+
+/** Whether a value means another thing than the environment of this command does. */
+type Differs = (value: string) => boolean
+
+const own = (name: string): string => process.env[name] ?? ""
+
+/** Only what is posted depends on the process being there: a command does without it. */
+const switchOf = (isOff: boolean): Readonly<Record<string, Differs>> => ({
+  ATHENA_DAEMON: (value) => DaemonSwitch.isOffBy(value) !== isOff
+})
+
+const memory = (home: string): Readonly<Record<string, Differs>> => ({
+  ATHENA_HOME: (value) => {
+    if (value === "") return false
+    const named = HomePath.of({ ...process.env, ATHENA_HOME: value }, nodePath)
+    return !("path" in named) || named.path !== home
+  },
+  ...Object.fromEntries(
+    // With another password it is the same database, and none that answers.
+    [...Layout.databaseVariables, "POSTGRES_PASSWORD"].map((name) => [
+      `ATHENA_${name}`,
+      (value: string) => value !== own(`ATHENA_${name}`)
+    ])
+  )
+})
+
+/** The check of the variables that Claude Code's settings set, for hooks that it posts or runs. */
+export const of = Effect.fnUntraced(function* (home: string, transport: "http" | "command") {
+  const name = "environment"
+  const files = yield* SettingsFiles.of(Agents.claude)
+  const places = files.map(({ file, text }): Place => ({ file, env: SettingsFiles.envOf(Agents.claude, text) }))
+  const rules = { ...(transport === "http" ? switchOf(yield* DaemonSwitch.isOff) : {}), ...memory(home) }
+  const found = Object.entries(rules).flatMap(([variable, differs]) => {
+    const setting = settingOf(places, variable)
+    return setting !== undefined && differs(setting.value) ? [setting] : []
+  })
+  if (found.length === 0) return ok(name, "the settings of the agent lead its hooks nowhere else")
+  const detail = found.map(({ file, name }) => `${name} (env in ${file})`).join(", ")
+  const advice = "take it out there, or set the same in the environment of this command and run: athena install"
+  return transport === "http"
+    ? failed(name, `hooks run with another ${detail}, so events are posted to nobody, or refused`, advice)
+    : warning(name, `hooks run with another ${detail}: they use another memory than is looked at here`, advice)
+})

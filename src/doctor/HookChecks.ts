@@ -1,0 +1,112 @@
+/**
+ * What `athena doctor` looks at where hooks are installed: the settings of each agent, a real run of what they say, and the
+ * way of what they post.
+ */
+import * as Effect from "effect/Effect"
+import * as Database from "../sql/Database.ts"
+import { type Check, failed, ok, warning } from "./Check.ts"
+import * as EnvironmentChecks from "./EnvironmentChecks.ts"
+import * as HookPaths from "../install/hookPaths.ts"
+import * as HookRun from "./HookRun.ts"
+import * as DaemonSwitch from "../host/daemonEnabled.ts"
+import * as HookStatus from "../install/HookStatus.ts"
+import * as LoginUsers from "../install/loginUsers.ts"
+import * as PermissionChecks from "./PermissionChecks.ts"
+import * as PostChecks from "./PostChecks.ts"
+import * as Resident from "../daemon/DaemonProbe.ts"
+import * as ResidentChecks from "./DaemonChecks.ts"
+
+const settingsOf = ({ agent, events, file, problems, scope, transport, versions }: HookStatus.HookStatus): Check => {
+  const name = `${agent} ${scope}`
+  const [first, ...others] = problems
+  const by = versions.length === 0 ? "" : `, version ${versions.join(", ")}`
+  return first === undefined
+    ? ok(name, `hooks for ${events.length} events, ${transport === "http" ? "posted" : "by command"}${by}, in ${file}`)
+    : failed(name, file, [first, ...others].join("; "))
+}
+
+const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatus.HookStatus) {
+  const commands = handlers.filter((wire) => !HookPaths.isPost(wire))
+  const first = commands.find(({ event }) => event === "SessionStart") ?? commands[0]
+  if (first === undefined) return []
+  const { problem, tookMs } = yield* HookRun.start(first.handler)
+  const name = `${agent} run`
+  const took = `the installed command answered a session's start in ${tookMs} ms`
+  return [
+    problem === undefined
+      ? ok(name, took)
+      : failed(name, problem, `install it again (athena install --agent ${agent} --scope ${scope})`)
+  ]
+})
+
+/** Nothing installed is nothing wrong: the hooks may be called in another way. */
+const none = ok("hooks", "not installed for any agent; athena install puts them in")
+
+/** What is posted and what is run by command are two deliveries, each with its answer. */
+const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> =>
+  [...new Set(statuses.map(({ agent }) => agent))].flatMap((name) => {
+    const scopes = statuses.filter(({ agent, installed }) => agent === name && installed)
+    if (new Set(scopes.map(({ transport }) => transport)).size < 2) return []
+    const detail = "the user's settings post what those of the project run by command: the agent is answered twice"
+    const which = name === "claude" ? "" : ` --agent ${name}`
+    return [warning(`${name} twice`, detail, `run: athena uninstall${which} --scope project`)]
+  })
+
+/** Nobody but the process of this user may answer in its place. */
+const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
+  const name = "other users"
+  if (!several) return ok(name, "nobody else logs in who could answer in the place of the resident process")
+  const detail = "events are posted, and several people log in to this machine"
+  const risk = "while the process is not running, each of them could listen in its place, receive events and answer"
+  return warning(name, `${detail}: ${risk}`, "run: athena install, which has events run a command")
+})
+
+/** The process, and the way of what is posted to it. */
+const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
+  const posting = statuses.filter(({ transport }) => transport === "http")
+  if (posting.length === 0 && (yield* DaemonSwitch.isOff)) return []
+  const home = yield* Database.home
+  const found = yield* Resident.ask(home)
+  const checks = [ResidentChecks.process(found)]
+  if (posting.length === 0) return checks
+  const ofAgents = yield* Effect.forEach(posting, (status) =>
+    Effect.gen(function* () {
+      const address = String(status.handlers.find(HookPaths.isPost)?.handler["url"])
+      return [
+        ...(yield* ResidentChecks.of(home, status, found)),
+        ...(URL.canParse(address) ? yield* PostChecks.of(status.agent, address) : [])
+      ]
+    })
+  )
+  return [...checks, ...ofAgents.flat(), yield* otherUsers]
+})
+
+/** Whether what Claude Code sets for its hooks leads them elsewhere. Other agents have no such setting. */
+const environment = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
+  const transports = new Set(statuses.flatMap(({ agent, transport }) => (agent === "claude" ? [transport] : [])))
+  const transport = transports.has("http") ? "http" : transports.has("command") ? "command" : undefined
+  return transport === undefined ? [] : [yield* EnvironmentChecks.of(yield* Database.home, transport)]
+})
+
+/** The checks of every agent and scope that has hooks of ours, or a file that can't be read. */
+export const all = Effect.gen(function* () {
+  const permissions = yield* PermissionChecks.of(yield* Database.home)
+  const statuses = (yield* HookStatus.all).filter(({ installed, problems }) => installed || problems.length > 0)
+  const checks = yield* Effect.forEach(statuses, (status) =>
+    Effect.map(runOf(status), (runs) => [settingsOf(status), ...runs])
+  )
+  if (statuses.length === 0) return [none]
+  return [
+    ...checks.flat(),
+    ...twice(statuses),
+    permissions,
+    ...(yield* environment(statuses)),
+    ...(yield* resident(statuses))
+  ]
+}).pipe(
+  Effect.catch((error) =>
+    Effect.succeed([
+      warning("hooks", error.message, "call it from a folder that exists, with HOME set, to see what is installed")
+    ])
+  )
+)

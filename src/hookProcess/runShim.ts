@@ -1,0 +1,173 @@
+/**
+ * Tells the resident process of an event and gives its answer; where there is none, does what it would have done.
+ *
+ * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
+ * anything is done for the events to come.
+ */
+import { builtin } from "../internal/nodeBuiltin.ts"
+import { layoutOf } from "../host/hostPaths.ts"
+import type * as Layout from "../host/paths.ts"
+import { problemOf } from "../internal/privateFolder.ts"
+import { isOlder } from "../internal/compareVersions.ts"
+import { maxPayloadBytes } from "../internal/maxPayloadBytes.ts"
+import * as HomePath from "../internal/homePath.ts"
+import * as HomeAccess from "../host/homeAccess.ts"
+import * as HookScript from "./hookScript.ts"
+import * as HookStreams from "./hookStreams.ts"
+import { fs } from "./nodeFs.ts"
+import * as NodeVersion from "./nodeVersion.ts"
+import { version } from "../internal/version.ts"
+import * as Exchange from "./exchange.ts"
+import * as Question from "./request.ts"
+import type { Reply } from "./response.ts"
+import * as Starting from "./spawnDaemon.ts"
+import * as Trace from "./trace.ts"
+
+const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DAEMON"] ?? "")
+
+/** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
+const findHome = (args: ReadonlyArray<string>): string | undefined => {
+  const { env } = process
+  const at = args.indexOf("--home")
+  if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
+  const home = HomePath.of(env, builtin("node:path"))
+  return "path" in home ? home.path : undefined
+}
+
+/** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
+const uuid = (): string =>
+  "xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx".replace(/x/g, () => Math.floor(Math.random() * 16).toString(16))
+
+/**
+ * How long the start of a session waits for a process that is starting, in milliseconds: what it posts next needs one, and
+ * it would wait for the start all the same.
+ */
+const startMs = 2_500
+
+/** The first pause between two questions to a process that is starting, in milliseconds, and the longest. */
+const pauseMs = 25
+const longestPauseMs = 200
+
+/** Why the resident process can't be asked; nothing where it can. */
+const obstacle = (places: Layout.Layout): string | undefined => {
+  if (process.platform === "win32") return undefined
+  const folder = places.socket.slice(0, places.socket.lastIndexOf("/"))
+  const problem = problemOf(folder)
+  return problem === undefined ? undefined : `the folder of the socket is ${problem}`
+}
+
+const absent = "the folder of the socket is absent"
+
+const tokenOf = (places: Layout.Layout): string => {
+  try {
+    return fs.readFileSync(places.token, "latin1").trim()
+  } catch {
+    return ""
+  }
+}
+
+/** Whether another process would do better: not where this one is there, as new, and says what it minds. */
+const wantsAnother = (reply: Reply | string): boolean =>
+  typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
+
+const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
+
+/** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
+const isUnheard = ({ body }: Reply): boolean => body.includes('"port":null')
+
+/** Whether there is nobody, or one that is ending. */
+const isAway = (reply: Reply | string): boolean =>
+  typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
+
+/** Whether the event was taken. */
+const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
+
+const failed = (error: unknown): never =>
+  HookStreams.finish("{}", [
+    String(error instanceof Error ? error.message : error)
+      .replace(/\s+/g, " ")
+      .slice(0, 500)
+  ])
+
+const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
+  const found = findHome(args)
+  const refused = found === undefined ? undefined : HomeAccess.prepare(found, folder)
+  if (refused !== undefined) return failed(refused)
+  const home = isOff() ? undefined : found
+  const revives = args.includes("--revive")
+  const deliveryId = uuid()
+  const since = performance.now()
+  const event = Question.eventOf(body)
+  /** The start of a process that this event waits for. */
+  let started: Starting.Start | undefined
+  let pause = pauseMs
+
+  const inProcess = (): void =>
+    HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
+  if (home === undefined) return inProcess()
+
+  const places = layoutOf(home)
+  const instead = (why: Reply | string, reason = describe(why)): void => {
+    // Nothing is left in the folder of somebody else, such as of who asked root to run this.
+    if (problemOf(places.folder) === "of another user") return inProcess()
+    process.once("exit", () => {
+      const next = started?.outcome ?? (wantsAnother(why) ? Starting.start(folder, home, places) : "it stays as it is")
+      Trace.append(places, { event, reason, next })
+    })
+    inProcess()
+  }
+  const replied = (reply: Reply | string): void => {
+    if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
+    if (revives && isUnheard(reply)) return instead(reply, "no port")
+    if (started !== undefined) Trace.append(places, { event, reason: "away", next: started.outcome })
+    if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
+    HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
+  }
+
+  /** Only a session that starts has to be followed by posts, and waits until somebody is there for them. */
+  const missed = (why: Reply | string): void => {
+    const isOver = started?.hasEnded() === true || performance.now() - since > startMs
+    if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
+    Starting.startNow(folder, home, places, (start) => {
+      if (started === undefined || start.outcome === "it is started") started = start
+      setTimeout(ask, pause)
+      pause = Math.min(longestPauseMs, pause * 1.5)
+    })
+  }
+  const ask = (): void => {
+    const problem = obstacle(places)
+    if (problem !== undefined) return problem === absent ? missed(problem) : instead(problem)
+    const token = tokenOf(places)
+    const question = revives
+      ? Question.health(token)
+      : Question.tell({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
+    if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
+    Exchange.ask(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
+  }
+  ask()
+}
+
+/**
+ * Answers the event on standard input and ends the process. `folder` has the bundles that do it in process, and the
+ * command that starts the resident one.
+ */
+export const main = (folder: string, args: ReadonlyArray<string>): void => {
+  // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
+  Error.stackTraceLimit = 0
+  const problem = NodeVersion.problemOf(process.versions.node)
+  if (problem !== undefined) {
+    process.stderr.write(`${problem}\n`)
+    process.stdout.write("{}\n")
+    return
+  }
+  // Until the way in process, whose bundle may be gone while an update is under way, does this by itself.
+  process.on("uncaughtException", failed)
+  // The last resort, for what nothing else ends.
+  setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
+  HookStreams.readInput(maxPayloadBytes, (input) => {
+    if (input instanceof Error) failed(input)
+    else answer(folder, args, input)
+  })
+  // Loaded while a thread waits for the event.
+  if (!isOff()) builtin("node:net")
+}

@@ -1,0 +1,416 @@
+/**
+ * The adapter for Claude Code: what it sends to a hook, and what it may be answered.
+ *
+ * Only what memory needs is read, fields that are not known are passed over, and a field of the wrong type that can be
+ * done without counts as missing: a newer client must not break the hooks.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { canonicalJson } from "../../internal/canonicalJson.ts"
+import { sha256 } from "../../internal/sha256.ts"
+import type { HookEvent, SessionSource, ToolCall } from "../HookEvent.ts"
+import type { HookOutput } from "../HookOutput.ts"
+import { projectVariables } from "../../internal/projectVariables.ts"
+import * as Outcome from "../internal/toolOutcome.ts"
+import * as PromptOrigin from "../PromptOrigin.ts"
+
+/**
+ * The agent's name in keys.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const agent = "claude-code"
+
+/**
+ * Where Claude Code names the folder of the project.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const projectVariable: string | undefined = projectVariables.claude
+
+/**
+ * What differs in an agent that speaks as Claude Code does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Dialect {
+  /** Its name in keys. */
+  readonly agent: string
+  /** Its name in messages. */
+  readonly title: string
+  /** Its tools that change the files they are given. */
+  readonly changingTools: ReadonlySet<string>
+  /** Whether a tool succeeded, from its response, and its status where the event has one. */
+  readonly outcome: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
+  /** The files that a tool was given, where its input names none in a field of its own. */
+  readonly files?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
+}
+
+/**
+ * What was sent is no event of the agent. The message names the field and what was expected, never its value.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-hooks/hooks/adapters/ClaudeCode/InvalidPayload")(
+  "InvalidPayload",
+  {
+    detail: Schema.String,
+    /** The agent that it was taken for; Claude Code where absent. */
+    title: Schema.optional(Schema.String)
+  }
+) {
+  override get message(): string {
+    return `not a ${this.title ?? "Claude Code"} hook event: ${this.detail}`
+  }
+}
+
+/** A field that can be done without. */
+const lenient = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
+  Schema.optional(schema.pipe(Schema.catchDecoding(() => Effect.succeed(Option.none<S["Type"]>()))))
+
+/** An id is stored as part of a hash, whatever its length. */
+const Id = Schema.String.check(Schema.isMinLength(1))
+
+/** As long as the tables allow: it has a column of its own. */
+const SessionId = Schema.String.check(Schema.isBetweenLength(1, 255))
+
+const Common = {
+  session_id: SessionId,
+  cwd: Schema.String.check(Schema.isBetweenLength(1, 4096)),
+  prompt_id: lenient(Id)
+}
+
+const ToolFields = {
+  tool_name: Schema.String.check(Schema.isBetweenLength(1, 256)),
+  tool_input: Schema.optional(Schema.Unknown),
+  tool_response: Schema.optional(Schema.Unknown),
+  tool_use_id: lenient(Id),
+  tool_call_id: lenient(Id),
+  status: lenient(Schema.String)
+}
+
+const DurationMs = lenient(Schema.Natural)
+
+const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: SessionId })
+
+/** Made when such an event comes: a hook process sees one of them. */
+const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
+
+const wire = {
+  SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
+  UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
+  PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
+  PostToolUseFailure: event(() => ({
+    ...Common,
+    ...ToolFields,
+    error: lenient(Schema.String),
+    duration_ms: DurationMs
+  })),
+  PostToolBatch: event(() => ({
+    ...Common,
+    tool_calls: Schema.Array(Schema.Struct(ToolFields))
+  })),
+  Stop: event(() => ({ ...Common, last_assistant_message: lenient(Schema.String) })),
+  SubagentStop: event(() => ({
+    ...Common,
+    last_assistant_message: lenient(Schema.String),
+    agent_id: lenient(Id),
+    agent_type: lenient(Schema.String)
+  })),
+  PreCompact: event(() => ({ ...Common, trigger: lenient(Schema.String) })),
+  PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
+  Interrupt: event(() => Common),
+  SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String), timestamp: lenient(Schema.String) }))
+} as const
+
+/**
+ * The events that memory has a use for: those a hook is to be installed for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const events: ReadonlyArray<string> = Object.keys(wire).filter((name) => name !== "Interrupt")
+
+/** Events that exist and that memory has no use for. */
+const ignored = new Set([
+  "ConfigChange",
+  "CwdChanged",
+  "DirectoryAdded",
+  "Elicitation",
+  "ElicitationResult",
+  "FileChanged",
+  "InstructionsLoaded",
+  "MessageDisplay",
+  "Notification",
+  "PermissionDenied",
+  "PermissionRequest",
+  "PostModelRequest",
+  "PostModelSwitch",
+  "PreModelRequest",
+  "PreModelSwitch",
+  "PreToolUse",
+  "Setup",
+  "StopFailure",
+  "SubagentStart",
+  "TaskCompleted",
+  "TaskCreated",
+  "TeammateIdle",
+  "UserPromptExpansion",
+  "WorktreeCreate",
+  "WorktreeRemove"
+])
+
+const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume", "clear", "compact", "fork"])
+
+const toSource = (source: string | undefined): SessionSource =>
+  source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
+
+const { isRecord, readLength } = Outcome
+
+/** The fields of a tool's input that say best what was done, in this order. */
+const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
+
+const subject = (input: unknown): string => {
+  if (!isRecord(input)) return ""
+  const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
+  if (typeof field === "string") return field.slice(0, readLength)
+  const fields = Object.entries(input)
+    .slice(0, 100)
+    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, readLength)}` : name))
+  return fields.join(" ").slice(0, readLength)
+}
+
+const fileFields = ["file_path", "notebook_path", "path"]
+
+const files = (input: unknown): ReadonlyArray<string> =>
+  isRecord(input)
+    ? fileFields
+        .map((name) => input[name])
+        .filter((value) => typeof value === "string")
+        .filter((file) => file.length > 0 && file.length <= 4096)
+    : []
+
+const claude: Dialect = {
+  agent,
+  title: "Claude Code",
+  changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"]),
+  outcome: Outcome.ofClaude
+}
+
+/** The memory's own tools, in the spellings of the agents: what they answer is stored already. */
+const ownTool = /^mcp_{1,2}(?:plugin_)?athena(?:[-_]?hooks)?(?![a-z])/i
+
+interface WireCall {
+  readonly tool_name: string
+  readonly tool_input?: unknown
+  readonly tool_response?: unknown
+  readonly tool_use_id?: string | undefined
+  readonly tool_call_id?: string | undefined
+  readonly status?: string | undefined
+  readonly duration_ms?: number | undefined
+}
+
+const toolCall = (
+  call: WireCall,
+  outcome: Outcome.ToolOutcome,
+  cwd: string,
+  { changingTools, files: filesOf }: Dialect
+): ToolCall => {
+  const { tool_input: input, tool_name: tool } = call
+  const found = filesOf?.(tool, input, cwd) ?? []
+  return {
+    // An agent that sends both makes the other one anew for each event.
+    id: call.tool_call_id ?? call.tool_use_id,
+    earlierId: call.tool_use_id,
+    tool,
+    inputHash: sha256(`${tool}\n${canonicalJson(input)}`),
+    subject: subject(input),
+    outcome: outcome.outcome,
+    error: outcome.outcome === "failure" ? outcome.error : undefined,
+    durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
+    files: found.length > 0 ? found : files(input),
+    changes: changingTools.has(tool) || found.length > 0
+  }
+}
+
+/** The uses of tools, but for those of the memory's own. */
+const toolUse = <Call extends WireCall>(
+  body: { readonly prompt_id?: string | undefined },
+  session: Session,
+  dialect: Dialect,
+  calls: ReadonlyArray<Call>,
+  outcome: (call: Call) => Outcome.ToolOutcome
+): HookEvent => {
+  const others = calls.filter((call) => !ownTool.test(call.tool_name))
+  return others.length === 0 && calls.length > 0
+    ? { _tag: "Ignored", ...session, name: "memory's own tool" }
+    : {
+        _tag: "ToolUse",
+        ...session,
+        promptId: body.prompt_id,
+        calls: others.map((call) => toolCall(call, outcome(call), session.cwd, dialect))
+      }
+}
+
+interface Session {
+  readonly agent: string
+  readonly sessionId: string
+  readonly cwd: string
+}
+
+/** A prompt with whose words it is; one without any, such as a picture alone, says nothing. */
+const promptOf = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
+  if (text.trim() === "") return { _tag: "Ignored", ...session, name: "empty prompt" }
+  const words = PromptOrigin.personsWords(text)
+  return {
+    _tag: "Prompt",
+    ...session,
+    promptId: body.prompt_id,
+    text: words ?? text,
+    fromPerson: words !== undefined
+  }
+}
+
+const millisOf = (timestamp: string | undefined): number | undefined => {
+  const millis = timestamp === undefined ? Number.NaN : Date.parse(timestamp)
+  return Number.isNaN(millis) ? undefined : millis
+}
+
+type Decoded = { readonly [K in keyof typeof wire]: (typeof wire)[K]["Type"] }
+
+const toEvent: {
+  readonly [K in keyof typeof wire]: (body: Decoded[K], session: Session, dialect: Dialect) => HookEvent
+} = {
+  SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
+  UserPromptSubmit: (body, session) => promptOf(body, session, body.prompt),
+  PostToolUse: (body, session, dialect) =>
+    toolUse(body, session, dialect, [body], (call) => dialect.outcome(call.tool_name, call.tool_response)),
+  PostToolUseFailure: (body, session, dialect) =>
+    toolUse(body, session, dialect, [body], ({ error }) => Outcome.failure(error ?? "failed")),
+  PostToolBatch: (body, session, dialect) =>
+    toolUse(body, session, dialect, body.tool_calls, (call) =>
+      dialect.outcome(call.tool_name, call.tool_response, call.status)
+    ),
+  Stop: (body, session) => ({
+    _tag: "Answer",
+    ...session,
+    promptId: body.prompt_id,
+    helperId: undefined,
+    text: body.last_assistant_message ?? ""
+  }),
+  SubagentStop: (body, session) =>
+    // A helper without a type is the client's own, such as the one that writes the summary of a compaction.
+    body.agent_type === ""
+      ? { _tag: "Ignored", ...session, name: "SubagentStop" }
+      : {
+          _tag: "Answer",
+          ...session,
+          promptId: body.prompt_id,
+          helperId: body.agent_id ?? "helper",
+          text: body.last_assistant_message ?? ""
+        },
+  PreCompact: (body, session) => ({
+    _tag: "Compaction",
+    ...session,
+    promptId: body.prompt_id,
+    trigger: body.trigger ?? "manual",
+    summary: undefined
+  }),
+  PostCompact: (body, session) => ({
+    _tag: "Compaction",
+    ...session,
+    promptId: body.prompt_id,
+    trigger: body.trigger ?? "manual",
+    summary: body.compact_summary ?? ""
+  }),
+  Interrupt: (body, session) => ({ _tag: "Interruption", ...session, promptId: body.prompt_id }),
+  SessionEnd: (body, session) => ({
+    _tag: "SessionEnd",
+    ...session,
+    promptId: body.prompt_id,
+    at: millisOf(body.timestamp),
+    reason: body.reason ?? "other"
+  })
+}
+
+/** Names the fields that do not fit, and not what is in them. */
+const invalid =
+  ({ title }: Dialect) =>
+  (error: Schema.SchemaError): InvalidPayload =>
+    new InvalidPayload({ detail: error.message.replace(/\s+/g, " "), title })
+
+const decodeHead = Schema.decodeUnknownEffect(Head)
+
+const decodeAs = <K extends keyof typeof wire>(
+  name: K,
+  body: unknown,
+  dialect: Dialect
+): Effect.Effect<HookEvent, InvalidPayload> =>
+  Schema.decodeUnknownEffect(wire[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
+    Effect.mapError(invalid(dialect)),
+    Effect.map((decoded) =>
+      toEvent[name](decoded, { agent: dialect.agent, sessionId: decoded.session_id, cwd: decoded.cwd }, dialect)
+    )
+  )
+
+/** The name of an event that is none of ours is text of somebody else: it is shown only where it looks like a name. */
+const printable = (name: string): string =>
+  /^[A-Za-z][A-Za-z0-9_]{0,47}(?: of [A-Za-z ]{1,16})?$/.test(name)
+    ? `"${name}"`
+    : `(${name.length} characters, no name)`
+
+/**
+ * Reads what an agent sent to a hook that speaks as Claude Code does.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
+  decodeHead(body).pipe(
+    Effect.mapError(invalid(dialect)),
+    Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
+      if (Object.hasOwn(wire, name)) return decodeAs(name as keyof typeof wire, body, dialect)
+      const { agent, title } = dialect
+      if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
+      return Effect.fail(new InvalidPayload({ detail: `unknown event ${printable(name)}`, title }))
+    })
+  )
+
+/**
+ * Reads what Claude Code sent to a hook.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(claude, body)
+
+/**
+ * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm, and a message
+ * only where its user is looking.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const encode = (event: HookEvent, output: HookOutput): string => {
+  switch (event._tag) {
+    case "SessionStart":
+      return answer("SessionStart", output)
+    case "Prompt":
+      return answer("UserPromptSubmit", output)
+    default:
+      return "{}"
+  }
+}
+
+const answer = (hookEventName: string, { context, message }: HookOutput): string =>
+  JSON.stringify({
+    systemMessage: message || undefined,
+    hookSpecificOutput: context === undefined ? undefined : { hookEventName, additionalContext: context }
+  })

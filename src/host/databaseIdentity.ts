@@ -1,0 +1,7 @@
+/**
+ * Which database the environment of this command names. The shim asks the same without Effect, and the two must agree, so
+ * both take the variables as they stand.
+ */
+import * as Layout from "./paths.ts"
+
+export const ownDatabase = (): string => Layout.databaseOf(process.env)

@@ -1,0 +1,63 @@
+/**
+ * The ports of loopback: which ones a home may have, and whether one is free.
+ */
+import * as net from "node:net"
+import * as Effect from "effect/Effect"
+import { defaultPort } from "./paths.ts"
+
+const lowest = 21_000
+const count = 8_000
+
+/** How many are tried. */
+const maxCandidates = 100
+
+/** The ports that a home may have, the one it would rather have first. */
+export const candidates = (home: string): ReadonlyArray<number> =>
+  Array.from({ length: maxCandidates }, (_, index) => lowest + ((defaultPort(home) - lowest + index) % count))
+
+/**
+ * Whether a port of 127.0.0.1 is left by others: it is held while this looks. On a host without that address nobody has
+ * it, and the socket serves alone.
+ */
+export const isFree = (port: number): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const server = net.createServer()
+    server.once("error", (error: NodeJS.ErrnoException) => resume(Effect.succeed(error.code === "EADDRNOTAVAIL")))
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+      server.close(() => resume(Effect.succeed(true)))
+    })
+    return Effect.sync(() => server.close())
+  })
+
+/** How long a program may take to let somebody in, in milliseconds. */
+const timeoutMs = 1_000
+
+/** Whether somebody listens on a port of 127.0.0.1. Nobody who asks at the same time is disturbed. */
+export const isHeld = (port: number): Effect.Effect<boolean> =>
+  Effect.callback<boolean>((resume) => {
+    const socket = net.connect({ host: "127.0.0.1", port })
+    socket.once("error", () => resume(Effect.succeed(false)))
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(true))
+    })
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => Effect.succeed(false) }))
+
+const another = 'run "athena install" for another one'
+
+/** Why a port of 127.0.0.1 could not be listened on, for a person. */
+export const problemOf = (port: number, cause: unknown): string => {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code
+  switch (code) {
+    case "EADDRINUSE":
+      return `port ${port} is held by another program: ${another}`
+    case "EACCES":
+    case "EPERM":
+      return `port ${port} may not be listened on by this user (${code}): ${another}`
+    case "EADDRNOTAVAIL":
+      return `port ${port} can't be listened on, for this machine has no address 127.0.0.1 (${code}): bring its loopback interface up`
+    default:
+      return `port ${port} can't be listened on (${code ?? "no reason was given"})`
+  }
+}

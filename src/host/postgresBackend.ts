@@ -1,0 +1,57 @@
+/**
+ * The Postgres server of a process that stays: a pool that keeps a connection, and the cache that all processes of this
+ * host share, which hears of other hosts by the server's own notifications. Loaded only where there is such a server.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PostgresChangeFeed from "../cache/PostgresChangeFeed.ts"
+import * as CachedMemory from "../memory/CachedMemory.ts"
+import * as MemorySchema from "../memory/MemorySchema.ts"
+import type * as Retention from "../memory/Retention.ts"
+import * as Profiler from "../profiler/Profiler.ts"
+import * as QueryExecutor from "../query/QueryExecutor.ts"
+import * as ConnectionPool from "../pool/ConnectionPool.ts"
+import * as Database from "../sql/Database.ts"
+import * as Held from "./diagnostics.ts"
+import * as HostCache from "./sharedCache.ts"
+import { upkeep } from "./retentionJob.ts"
+
+const showPool = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const held = yield* Held.HeldParts
+    held.pool = (yield* ConnectionPool.ConnectionPool).stats
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        held.pool = undefined
+      })
+    )
+  })
+)
+
+const pool = (settings: Database.Postgres) =>
+  ConnectionPool.layer({
+    ...Database.poolOptions(settings),
+    minConnections: 1,
+    maxConnections: 8,
+    acquireTimeout: "5 seconds",
+    connectTimeout: "5 seconds",
+    deadline: "10 seconds"
+  })
+
+const cached = (settings: Database.Postgres, file: string) =>
+  CachedMemory.middlewareFeed(HostCache.options(settings)).pipe(
+    Layer.provide(PostgresChangeFeed.layer()),
+    Layer.provide(HostCache.store(file))
+  )
+
+export const layer = (settings: Database.Postgres, file: string, retention: Retention.Policy) =>
+  Layer.unwrap(
+    Effect.as(
+      MemorySchema.migrate,
+      Layer.mergeAll(Held.showCache, showPool, upkeep(retention)).pipe(
+        Layer.provideMerge(cached(settings, file)),
+        Layer.provide(Profiler.layerQueries),
+        Layer.provide(QueryExecutor.layer)
+      )
+    )
+  ).pipe(Layer.provide(pool(settings)))

@@ -1,0 +1,99 @@
+/**
+ * All spools of a home: that of the database which the configuration names, and those of databases that it named before.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as EventRecorder from "../events/EventRecorder.ts"
+import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
+import * as Database from "../sql/Database.ts"
+import * as EventSpool from "./eventSpool.ts"
+
+/** A spool in which events wait or were set aside. */
+export interface Spool {
+  /** The name of its file, which `athena events flush --spool` takes. */
+  readonly name: string
+  /** The host, the port and the name of the database that its events wait for; nothing where it was not recorded. */
+  readonly database: string | undefined
+  /** Whether it is that of the database which the configuration names. */
+  readonly current: boolean
+  /** Events that wait. */
+  readonly waiting: number
+  /** Events that were set aside. */
+  readonly dead: number
+  /** When the oldest that waits was recorded. */
+  readonly oldest: DateTime.Utc | undefined
+  /** Why it can't be read. */
+  readonly problem: string | undefined
+}
+
+const isName = (name: string): boolean => /^events(?:-[0-9a-f]{1,16})?\.spool$/.test(name)
+
+/** An empty spool of a former database is removed when nothing was written into it for so long. */
+const expiresAfterMs = 30 * 86_400_000
+
+const names = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const found = yield* Effect.orElseSucceed(files.readDirectory(yield* Database.home), () => [])
+  return found.filter(isName).toSorted()
+})
+
+const read = (name: string) =>
+  Effect.gen(function* () {
+    const path = yield* Path.Path
+    const filename = path.join(yield* Database.home, name)
+    const current = filename === (yield* EventSpool.filename)
+    const database = yield* EventSpool.databaseOf(filename)
+    const stats = yield* MemoryRecorder.use((recorder) => recorder.stats).pipe(
+      Effect.provide(EventRecorder.layerSpool(MemoryRecorder, { filename })),
+      Effect.result
+    )
+    return stats._tag === "Success"
+      ? {
+          name,
+          database,
+          current,
+          waiting: stats.success.spooled,
+          dead: stats.success.dead,
+          oldest: stats.success.oldest,
+          problem: undefined
+        }
+      : { name, database, current, waiting: 0, dead: 0, oldest: undefined, problem: stats.failure.message }
+  })
+
+const all = Effect.flatMap(names, (names) => Effect.forEach(names, read))
+
+/** The spools in which events wait or were set aside, and those that can't be read. */
+export const pending = Effect.map(all, (spools: ReadonlyArray<Spool>) =>
+  spools.filter(({ dead, problem, waiting }) => waiting + dead > 0 || problem !== undefined)
+)
+
+/** The path of a spool that is there; nothing where none has the name. */
+export const filenameOf = (name: string) =>
+  Effect.gen(function* () {
+    if (!(yield* names).includes(name)) return Option.none<string>()
+    return Option.some((yield* Path.Path).join(yield* Database.home, name))
+  })
+
+/** Removes the empty spools of former databases that nothing was written into for 30 days, and says how many. */
+export const expire = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const home = yield* Database.home
+  const now = yield* Clock.currentTimeMillis
+  let removed = 0
+  for (const { current, dead, name, problem, waiting } of yield* all) {
+    if (current || dead + waiting > 0 || problem !== undefined) continue
+    const filename = path.join(home, name)
+    const { mtime } = yield* files.stat(filename)
+    if (!Option.exists(mtime, (at) => now - at.getTime() > expiresAfterMs)) continue
+    for (const suffix of ["", "-wal", "-shm", ".lock", EventSpool.databaseSuffix]) {
+      yield* Effect.ignore(files.remove(`${filename}${suffix}`, { force: true }))
+    }
+    removed++
+  }
+  return removed
+})

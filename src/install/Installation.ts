@@ -1,0 +1,252 @@
+/**
+ * What `install`, `uninstall`, `status` and `doctor` share: which files are meant, and which command goes into them.
+ */
+import * as fs from "node:fs"
+import * as nodePath from "node:path"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Flag from "effect/cli/Flag"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Endpoint from "../daemon/Endpoint.ts"
+import * as Layout from "../host/paths.ts"
+import * as Repository from "../hooks/Repository.ts"
+import * as Agents from "./Agents.ts"
+import { InstallError, UnsupportedAgent } from "./InstallError.ts"
+import type * as Installer from "./Installer.ts"
+import * as Database from "../sql/Database.ts"
+import * as DaemonSwitch from "../host/daemonEnabled.ts"
+import * as HookPaths from "./hookPaths.ts"
+import * as LoginUsers from "./loginUsers.ts"
+import * as NodePath from "./nodePath.ts"
+import { ownDatabase } from "../host/databaseIdentity.ts"
+import * as SettingsText from "./settingsText.ts"
+import { version } from "../internal/version.ts"
+import { workingFolder } from "../host/workingFolder.ts"
+
+export type Scope = "user" | "project"
+
+export const agent = Flag.Literals("agent", ["claude", "codex", "gemini", "qwen", "cursor"]).pipe(
+  Flag.withDescription("The coding agent"),
+  Flag.withDefault("claude" as const)
+)
+
+export const scope = Flag.Literals("scope", ["user", "project"]).pipe(
+  Flag.withDescription("All your projects, or the repository of the current folder alone"),
+  Flag.withDefault("user" as const)
+)
+
+export const post = Flag.Boolean("post").pipe(
+  Flag.withDescription(
+    "Post events to the resident process, also where several people log in, or run a command for each (--no-post)"
+  ),
+  Flag.optional
+)
+
+export const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDescription("Print what would be changed, as a diff, and change nothing"),
+  Flag.withDefault(false)
+)
+
+/** The links of a file one after the other, from its own name on. */
+const names = (file: string, links = 40): ReadonlyArray<string> => {
+  const link = fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true && links > 0
+  return link ? [file, ...names(nodePath.resolve(nodePath.dirname(file), fs.readlinkSync(file)), links - 1)] : [file]
+}
+
+/**
+ * What answers hooks: the shim beside this command, which starts faster. Links are followed no further than they have to
+ * be: what they lead to may be the folder of one version.
+ */
+const hookScript = Effect.gen(function* () {
+  const path = yield* Path.Path
+  const called = path.resolve(process.argv[1] ?? "")
+  const shims = names(called).map((name) => path.join(path.dirname(name), "shim.cjs"))
+  return shims.find((shim) => fs.existsSync(shim)) ?? called
+})
+
+/** The home that the environment names: an agent that is started elsewhere may have another one. */
+const namedHome = Effect.gen(function* () {
+  const named = yield* Config.withDefault(Config.String("ATHENA_HOME"), "")
+  return named === "" ? undefined : yield* Database.home
+})
+
+/** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
+const databaseHeader = () => ({ [Layout.headers.database]: ownDatabase() })
+
+/** Our handlers in a settings file; none where it can't be read. */
+const installed = ({ agent, file }: Installer.Target) =>
+  Effect.map(SettingsText.read(file), (text) => Result.getOrElse(agent.text.found(text), () => []))
+
+/** This command as it is installed in a scope, with the address that events are posted to, if they are. */
+export const command = (target: Installer.Target, endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>
+  Effect.gen(function* () {
+    const common: Agents.HookCommand = {
+      node: yield* NodePath.find(HookPaths.nodeOf(yield* installed(target))),
+      script: yield* hookScript,
+      version,
+      // A project's settings are for others as well, who have homes of their own.
+      home: scope === "user" ? yield* namedHome : undefined
+    }
+    if (Option.isNone(endpoint)) return common
+    const { token } = endpoint.value
+    return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token, headers: databaseHeader() } }
+  })
+
+/** How an agent's events are to come to us. */
+export interface Transport {
+  readonly posted: boolean
+  /** Why events are not posted that could be; nothing where that was to be expected. */
+  readonly note: string | undefined
+}
+
+const severalUsers =
+  "several people log in to this machine: while the resident process is not running, each of them could listen in its " +
+  "place, receive the token and the events, and answer; so each event runs a command instead (post all the same: --post)"
+
+/**
+ * How events are to be installed: posted where the agent can, unless the user, the environment or the machine speaks
+ * against it. The settings of a project are shared with others, so no token goes into them.
+ */
+export const transport = Effect.fnUntraced(function* (
+  agent: Agents.Agent,
+  scope: Scope,
+  wished: Option.Option<boolean>
+) {
+  const commands: Transport = { posted: false, note: undefined }
+  const obstacle = !agent.posts
+    ? `${agent.title} can't post`
+    : scope !== "user"
+      ? "the settings of a project are shared, and a token is not"
+      : (yield* DaemonSwitch.isOff)
+        ? "ATHENA_DAEMON is off"
+        : undefined
+  if (obstacle !== undefined) {
+    const isMissed = Option.contains(wished, true)
+    return { ...commands, note: isMissed ? `each event runs a command, for ${obstacle}` : undefined }
+  }
+  if (Option.isSome(wished)) return { posted: wished.value, note: undefined } satisfies Transport
+  return (yield* LoginUsers.areSeveral) ? { ...commands, note: severalUsers } : { ...commands, posted: true }
+})
+
+/**
+ * The command that should be in the settings as they are used: with the address of the home where what is installed posts,
+ * or nothing is; one that can't be read counts as none.
+ */
+export const wantedCommand = Effect.fnUntraced(function* (target: Installer.Target, scope: Scope) {
+  const handlers = yield* installed(target)
+  const wished = handlers.length === 0 ? Option.none<boolean>() : Option.some(handlers.some(HookPaths.isPost))
+  const { posted } = yield* transport(target.agent, scope, wished)
+  const endpoint = posted
+    ? yield* Effect.orElseSucceed(Endpoint.read(target.home), () => Option.none<Endpoint.Endpoint>())
+    : Option.none<Endpoint.Endpoint>()
+  return yield* command(target, endpoint, scope)
+})
+
+/** The agent of a name, if hooks can be installed for it. */
+export const supported = (name: Agents.AgentName): Effect.Effect<Agents.Agent, InstallError> => {
+  const agent = Agents.all.find((agent) => agent.name === name)
+  if (agent !== undefined && "wiring" in agent) return Effect.succeed(agent)
+  const detail = agent?.unsupported ?? "there is no such agent"
+  return Effect.fail(new InstallError({ reason: new UnsupportedAgent({ agent: name, detail }) }))
+}
+
+const variable = (name: string) => Config.withDefault(Config.String(name), "")
+
+const userFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
+  const path = yield* Path.Path
+  const named = agent.folderVariable === undefined ? "" : yield* variable(agent.folderVariable)
+  if (named !== "" && !path.isAbsolute(named)) {
+    const detail = `${agent.folderVariable} must be an absolute path: the agent takes it as it stands, in each folder anew`
+    return yield* new Database.InvalidSettings({ detail })
+  }
+  if (named !== "") return path.resolve(named)
+  const home = (yield* variable("HOME")) || (yield* variable("USERPROFILE"))
+  if (home !== "") return path.join(home, agent.folder)
+  return yield* new Database.InvalidSettings({ detail: "HOME is not set" })
+})
+
+const projectRoot = Effect.gen(function* () {
+  const { worktreePath } = yield* Repository.find(yield* workingFolder)
+  return worktreePath
+})
+
+/** Which of an agent's files its hooks are in, or are to be. */
+const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) {
+  const path = yield* Path.Path
+  const files = yield* FileSystem.FileSystem
+  const { otherwise } = agent
+  if (otherwise === undefined) return agent
+  const text = yield* SettingsText.read(path.join(folder, otherwise.file))
+  const hasOurs = Result.match(otherwise.text.found(text), {
+    onFailure: () => false,
+    onSuccess: (all) => all.length > 0
+  })
+  const hasFirst = yield* Effect.orElseSucceed(files.exists(path.join(folder, agent.file)), () => true)
+  return hasOurs || (!hasFirst && otherwise.text.hasHooks(text)) ? otherwise : agent
+})
+
+/** The settings file of an agent in a scope. */
+export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: Scope) {
+  const path = yield* Path.Path
+  const project = scope === "user" ? undefined : yield* projectRoot
+  const folder = project === undefined ? yield* userFolder(known) : path.join(project, known.folder)
+  const agent = yield* place(known, folder)
+  return {
+    agent,
+    file: path.join(folder, agent.file),
+    // A project's settings are for all who work in it; a user's may hold secrets.
+    newMode: scope === "user" ? 0o600 : 0o644,
+    within: project,
+    home: yield* Database.home
+  } satisfies Installer.Target
+})
+
+/** Our hooks that the agent passes over until a person confirms them; none for agents without such a step. */
+export const distrusted = Effect.fnUntraced(function* ({ agent, file }: Installer.Target) {
+  const path = yield* Path.Path
+  const files = yield* FileSystem.FileSystem
+  const { trust } = agent
+  if (trust === undefined) return []
+  const real = yield* Effect.orElseSucceed(files.realPath(file), () => file)
+  const settings = Result.getOrUndefined(agent.text.value(yield* SettingsText.read(file)))?.value
+  const record = yield* SettingsText.read(path.join(yield* userFolder(agent), trust.file))
+  return trust.missing(record, [...new Set([file, real])], settings)
+})
+
+/** Says in a line which hooks the agent passes over, and what to do about it; nothing where it runs all. */
+export const distrustLines = (
+  { title, trust }: Agents.Agent,
+  missing: ReadonlyArray<Agents.Distrust>
+): ReadonlyArray<string> => {
+  const of = (state: Agents.Distrust["state"]) => missing.filter((one) => one.state === state).map(({ event }) => event)
+  const said = [
+    ["nobody has confirmed", of("untrusted")],
+    ["others were confirmed in the place of", of("changed")],
+    ["they are switched off for", of("disabled")]
+  ] as const
+  const reasons = said.filter(([, events]) => events.length > 0).map(([why, events]) => `${why} ${events.join(", ")}`)
+  return trust === undefined || reasons.length === 0
+    ? []
+    : [`${title} passes over hooks without a word (${reasons.join("; ")}): ${trust.advice}`]
+}
+
+/** What may be gone tomorrow of what goes into the settings. */
+export const passing = ({ node, script }: Agents.HookCommand): ReadonlyArray<string> => [
+  ...(/[\\/]_npx[\\/]|[\\/]dlx-/.test(script)
+    ? [`${script} is in a cache that is emptied now and then: install athena-hooks for good, and run this again`]
+    : []),
+  ...(NodePath.isPassing(node)
+    ? [`${node} is of one version of Node.js, and the search path has none that stays: run this again after an upgrade`]
+    : [])
+]
+
+/** What a person should know of the file that the hooks are in. */
+export const cautions = (agent: Agents.Agent, { byHand, comments }: Installer.Inspection): ReadonlyArray<string> => [
+  ...(byHand.length > 0
+    ? [`athena hook is also called by hand at ${byHand.join(", ")}: take that out, or everything is told twice`]
+    : []),
+  ...(comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
+]

@@ -1,0 +1,62 @@
+/**
+ * The files that count for an agent in the current folder, whoever they are of: the user, the project, an administrator.
+ */
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import type * as Agents from "./Agents.ts"
+import type * as Wiring from "./Wiring.ts"
+import * as Installation from "./Installation.ts"
+import * as SettingsText from "./settingsText.ts"
+
+export interface SettingsFile {
+  readonly file: string
+  /** Empty where there is none, or it can't be read. */
+  readonly text: string
+  /** What it says that keeps hooks from running. */
+  readonly switches: ReadonlyArray<string>
+}
+
+/** Where an administrator sets Claude Code up for everybody. */
+const managed: Readonly<Record<string, string>> = {
+  darwin: "/Library/Application Support/ClaudeCode/managed-settings.json",
+  linux: "/etc/claude-code/managed-settings.json",
+  win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
+}
+
+/** The settings as a value; nothing where they can't be read. */
+export const valueOf = (agent: Agents.Agent, text: string): unknown =>
+  Result.match(agent.text.value(text), { onFailure: () => undefined, onSuccess: ({ value }) => value })
+
+/** The variables that it sets for what the agent runs; none where it can't be read. */
+export const envOf = (agent: Agents.Agent, text: string): Readonly<Record<string, unknown>> => {
+  const value = valueOf(agent, text)
+  const env = typeof value === "object" && value !== null && "env" in value ? value.env : undefined
+  return typeof env === "object" && env !== null ? (env as Record<string, unknown>) : {}
+}
+
+/** Our handlers in it; none where it can't be read. */
+export const handlersOf = (agent: Agents.Agent, text: string): Wiring.Wiring =>
+  Result.getOrElse(agent.text.found(text), () => [])
+
+const ownSwitches = (agent: Agents.Agent) => (text: string) => agent.switches(valueOf(agent, text))
+
+/** The files of an agent; what an earlier one says wins over a later one. */
+export const of = Effect.fnUntraced(function* (agent: Agents.Agent) {
+  const path = yield* Path.Path
+  const user = yield* Installation.target(agent, "user")
+  const project = yield* Installation.target(agent, "project").pipe(
+    Effect.map(Arr.of),
+    Effect.catchTag("WorkingFolderGone", () => Effect.succeed([]))
+  )
+  const places = [user, ...project].flatMap(({ agent, file }) => [
+    { file, switches: ownSwitches(agent) },
+    ...agent.switchFiles.map((other) => ({ ...other, file: path.join(path.dirname(file), other.file) }))
+  ])
+  const administrators = agent.name === "claude" ? managed[process.platform] : undefined
+  if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
+  return yield* Effect.forEach(places.toReversed(), ({ file, switches }) =>
+    Effect.map(SettingsText.read(file), (text): SettingsFile => ({ file, text, switches: switches(text) }))
+  )
+})

@@ -1,0 +1,69 @@
+/**
+ * Lends a connection for one statement.
+ */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import * as Pool from "effect/Pool"
+import type { Borrower } from "effect/sql/SqlConnection"
+import type { SqlError } from "effect/sql/SqlError"
+import { clean } from "./lease.ts"
+import type { PoolCore } from "./poolCore.ts"
+import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import { effectsOf, leftovers, transactionControl } from "./sessionState.ts"
+import type { Ticket } from "./poolRequest.ts"
+
+/** Runs a statement that disturbs its session with nobody else on it, and puts the session back. */
+const runAlone = <A>(
+  core: PoolCore,
+  connection: PooledConnection,
+  effects: number,
+  effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+): Effect.Effect<A, SqlError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      yield* Pool.reserve(core.pool, connection)
+      const pinned = yield* connection.session.connection.pin
+      const sent = Effect.suspend(() => {
+        connection.sending(effects)
+        return effect(pinned)
+      })
+      return yield* Effect.onExit(sent, () => clean(core, connection, pinned))
+    })
+  )
+
+const makeShared = (core: PoolCore, connection: PooledConnection): StatementConnection =>
+  new StatementConnection((sql, effect) => {
+    const effects = effectsOf(sql)
+    // The next statement could run on another connection, and be committed alone.
+    if ((effects & transactionControl) !== 0) return Effect.fail(core.transactionStatementRefused())
+    return (effects & leftovers) === 0
+      ? effect(connection.session.connection)
+      : runAlone(core, connection, effects, effect)
+  })
+
+export const make = (core: PoolCore): Borrower => {
+  const exclusive = core.settings.concurrency === 1
+  const shared = new WeakMap<PooledConnection, StatementConnection>()
+  const sharedOf = (connection: PooledConnection): StatementConnection => {
+    const known = shared.get(connection)
+    if (known !== undefined) return known
+    const made = makeShared(core, connection)
+    shared.set(connection, made)
+    return made
+  }
+  return <A, E, R>(f: (connection: StatementConnection) => Effect.Effect<A, E, R>) =>
+    Effect.withFiber<A, E | SqlError, R>((fiber) => {
+      const refused = core.refusal()
+      if (refused !== undefined) return Effect.fail(refused)
+      const ticket = core.newTicket(fiber, exclusive)
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
+      const begin = (ticket: Ticket, connection: PooledConnection) => {
+        core.granted(ticket)
+        core.startRunning(ticket)
+        const running = f(sharedOf(connection))
+        return exclusive ? running : Effect.onInterrupt(running, () => core.keepUntilEnded(connection))
+      }
+      const attempt = Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
+      return ticket.run<A, E | SqlError, R>({ attempt: core.admit(attempt) })
+    })
+}

@@ -1,0 +1,293 @@
+/**
+ * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
+ */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import { Claim, type Claimed } from "./exclusiveAcquire.ts"
+import * as Holder from "./leakDetection.ts"
+import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
+import { errorCode, isConnectionLoss } from "../PoolError.ts"
+import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import type { Ticket } from "./poolRequest.ts"
+import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
+
+type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+
+/** Puts a session back in order before somebody else gets it; one that can't be is retired. */
+export const clean = (
+  core: PoolCore,
+  connection: PooledConnection,
+  pinned: PgConnection.PgConnection
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    connection.asksReadOnly = false
+    if (connection.isClean || connection.closing !== undefined) return Effect.void
+    if ((connection.left & Effects.unknown) !== 0) return core.retire(connection, "dirty")
+    const statements = resetStatements(connection, core.settings.initSql)
+    return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
+      (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
+      Effect.matchEffect({
+        onFailure: (error) => core.retire(connection, isConnectionLoss(error) ? "lost" : "dirty"),
+        onSuccess: () =>
+          Effect.sync(() => {
+            connection.left = Effects.none
+            connection.inTransaction = false
+          })
+      })
+    )
+  })
+
+/** The connection as `SqlClient` sees it while a caller holds it alone. */
+export class Lease extends StatementConnection {
+  readonly connection: PooledConnection
+  readonly pinned: PgConnection.PgConnection
+  private readonly core: PoolCore
+  private readonly scope: Scope.Closeable
+  private readonly acquiredAt: number
+  /** A statement was left behind on it, so it is of no use to its holder any more. */
+  private doomed: SqlError | undefined
+  private leftBehind: Effect.Effect<void> = Effect.void
+  /** Where it is among those who hold its connection; negative where it is not reported. */
+  private slot = -1
+
+  constructor(options: {
+    readonly core: PoolCore
+    readonly connection: PooledConnection
+    readonly pinned: PgConnection.PgConnection
+    readonly scope: Scope.Closeable
+  }) {
+    super((sql, effect) => this.runStatement(sql, effect))
+    this.core = options.core
+    this.connection = options.connection
+    this.pinned = options.pinned
+    this.scope = options.scope
+    this.acquiredAt = options.core.now()
+  }
+
+  /** Has it reported when it is held for long, with where the fiber is now. */
+  heldBy(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.slot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
+  }
+
+  /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
+  get isAlive(): boolean {
+    return this.doomed === undefined && this.connection.session.isOpen()
+  }
+
+  private runStatement<A>(
+    sql: string,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const effects = effectsOf(sql)
+    if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
+    return Effect.withFiber((fiber) => {
+      const ticket = this.core.newTicket(fiber, true, this.controlBound(effects))
+      return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
+    })
+  }
+
+  /**
+   * How long a statement that controls a transaction may take where no deadline says so: `SqlClient` sends it
+   * uninterruptibly, so nothing else would end it on a dead network. All others can be interrupted.
+   */
+  private controlBound(effects: number): number | undefined {
+    const { acquireTimeoutMs } = this.core.settings
+    if ((effects & (Effects.begins | Effects.marks)) !== 0) return acquireTimeoutMs
+    return (effects & Effects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
+  }
+
+  /**
+   * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
+   * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
+   * cancel. A transaction that has failed can't let go of a savepoint, and needs not: its COMMIT fails.
+   */
+  private unwind<A>(
+    effects: number,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const { connection, core } = this
+    const run = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
+      const sent = this.send<A>(core.newTicketWithout(fiber), effects, effect)
+      return core.guard(connection, this.unwindBound(fiber), sent)
+    })
+    return run.pipe(
+      Effect.catchIf(
+        (error) => !this.isAlive || errorCode(error) === "25P02",
+        () => Effect.succeed([] as A)
+      )
+    )
+  }
+
+  private unwindBound(fiber: Fiber.Fiber<unknown, unknown>): number {
+    const { core } = this
+    const { deadlineAt, startedAt } = core.newTicket(fiber, true)
+    const left = deadlineAt === undefined ? Infinity : deadlineAt - startedAt
+    return Math.min(core.settings.validationTimeoutMs, Math.max(cancelGraceMs, left))
+  }
+
+  private send<A>(
+    ticket: Ticket,
+    effects: number,
+    effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const { connection } = this
+    if (this.doomed !== undefined) return Effect.fail(this.doomed)
+    connection.sending(effects)
+    return Effect.onExit(ticket.runOn(connection, effect(this.pinned)), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit)) connection.succeeded(effects)
+        if (!ticket.over) this.leaveBehind(ticket, exit)
+      })
+    )
+  }
+
+  /** A statement whose answer may still come, so nothing else may be sent. */
+  private leaveBehind(ticket: Ticket, exit: Exit.Exit<unknown, SqlError>): void {
+    const failure = Exit.findErrorOption(exit)
+    this.leftBehind = ticket.ending
+    this.doomed = failure._tag === "Some" ? failure.value : this.core.unavailableError(interrupted, false, "query")
+  }
+
+  override executeStream(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    transformRows: TransformRows
+  ): Stream.Stream<any, SqlError> {
+    const { core } = this
+    const rows = Stream.unwrap(
+      Effect.withFiber((fiber) => {
+        this.connection.sending(effectsOf(sql))
+        return Effect.as(
+          this.limitStream(core.newTicket(fiber, true)),
+          this.limitLeaving(this.pinned.stream(sql, params))
+        )
+      })
+    )
+    const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error, this.connection))
+    return transformRows === undefined
+      ? explained
+      : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
+  }
+
+  /** Ends a stream at its deadline: cancels it in the server and, without an answer, ends the session. */
+  private limitStream(ticket: Ticket): Effect.Effect<void, never, Scope.Scope> {
+    const { deadlineAt } = ticket
+    if (deadlineAt === undefined) return Effect.void
+    const { connection, core } = this
+    return Effect.asVoid(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const target = {
+            expire: () => {
+              this.doomed = core.queryTimeout(ticket)
+              core.fork(core.retire(connection, "cancelled"))
+              core.fork(this.pinned.interrupt)
+              core.deadlines.add(core.now() + cancelGraceMs, { expire: connection.session.destroy })
+            }
+          }
+          return { bucket: core.deadlines.add(deadlineAt, target), target }
+        }),
+        ({ bucket, target }) => Effect.sync(() => core.deadlines.remove(bucket, target))
+      )
+    )
+  }
+
+  /**
+   * Retires the connection of a stream that is left early, for a late cancel could hit the next statement, and ends the
+   * session when the stream does not come to its end in the server: the driver waits for seconds. The scope runs its
+   * finalizers from the last to the first, so the driver's is between the two here.
+   */
+  private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
+    const { connection, core } = this
+    const target = { expire: connection.session.destroy }
+    let bucket = 0
+    let done = false
+    const arm = Effect.sync(() => {
+      if (!done) core.fork(core.retire(connection, "cancelled"))
+      bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
+    })
+    const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
+    return Stream.fromChannel(
+      Channel.fromTransform((upstream, scope) =>
+        Effect.andThen(
+          Scope.addFinalizer(scope, disarm),
+          Effect.tap(Channel.toTransform(Stream.toChannel(rows))(upstream, scope), () => Scope.addFinalizer(scope, arm))
+        ).pipe(Effect.map(Effect.onError((cause) => Effect.sync(() => (done = !Cause.hasInterrupts(cause))))))
+      )
+    )
+  }
+
+  /** Gives the connection back in order. What hangs on it is not waited for. */
+  readonly release: Effect.Effect<void> = Effect.suspend(() => {
+    const { connection, core, pinned, scope } = this
+    const now = core.now()
+    if (this.slot >= 0) core.returned(connection, this.slot)
+    connection.lastUsedAt = now
+    core.waitsNoMore(connection)
+    core.counters.use.record(now - this.acquiredAt)
+    const close = Effect.onExit(Scope.close(scope, Exit.void), () =>
+      Effect.sync(() => {
+        connection.leases--
+        connection.released()
+      })
+    )
+    if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), close)
+    // Letting go any earlier would end the session before the statement is cancelled in the server.
+    const ended = core.guard(connection, cancelGraceMs, Effect.andThen(this.leftBehind, close))
+    core.fork(Effect.andThen(core.retire(connection, "cancelled"), ended))
+    return Effect.void
+  })
+}
+
+/** How many acquire timeouts a `COMMIT` may take: it may have deferred constraints to check and much to write. */
+const commitAcquireTimeouts = 6
+
+const interrupted = { problem: "lost", cause: undefined } as const
+
+/** Takes a connection for one caller alone until the scope closes. */
+export const take = (
+  core: PoolCore,
+  options: { readonly reportLongHold: boolean }
+): Effect.Effect<Lease, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber((fiber) => {
+      const refused = core.refusal()
+      if (refused !== undefined) return Effect.fail(refused)
+      const ticket = core.newTicket(fiber, true)
+      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
+      const attempt = Effect.suspend(() => {
+        const claim = new Claim(core, ticket)
+        return Effect.onExit(
+          Effect.flatMap(claim.take(), (claimed) => pin(core, ticket, claimed)),
+          (exit) => {
+            if (ticket.held === undefined) return claim.release()
+            return Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : Effect.void
+          }
+        )
+      })
+      return restore(ticket.run({ attempt: core.admit(attempt) })).pipe(
+        Effect.onError(() => Effect.sync(() => ticket.takeBack())),
+        Effect.tap((lease) => {
+          if (options.reportLongHold) lease.heldBy(fiber)
+          return Effect.addFinalizer(() => lease.release)
+        })
+      )
+    })
+  )
+
+/** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
+const pin = (core: PoolCore, ticket: Ticket, { connection, scope }: Claimed): Effect.Effect<Lease> =>
+  Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
+    const lease = new Lease({ core, connection, pinned, scope })
+    connection.leases++
+    connection.waitedFor++
+    ticket.held = lease
+    return lease
+  })

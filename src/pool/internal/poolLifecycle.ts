@@ -1,0 +1,65 @@
+/**
+ * Makes a pool and shuts it down within a bound.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Pool from "effect/Pool"
+import * as Scope from "effect/Scope"
+import type { Connector } from "./connector.ts"
+import * as Housekeeping from "./housekeeping.ts"
+import * as Opening from "./connectionFactory.ts"
+import { PoolCore } from "./poolCore.ts"
+import * as PoolMetrics from "./poolMetrics.ts"
+import type { Settings } from "./poolSettings.ts"
+
+/**
+ * Answers everybody who waits, lets those who hold a connection finish for a while, and then ends their connections.
+ * A holder who never lets go keeps nothing but its own memory.
+ */
+const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    core.closed = true
+    for (const ticket of core.waiting) ticket.fail(core.closedError())
+    const closing = core.fork(
+      Effect.andThen(
+        Scope.close(scope, Exit.void),
+        Effect.sync(() => core.deadlines.close())
+      )
+    )
+    // A statement that was left may still wait for its cancel when its session is over.
+    const over = core.until(() => core.sessions.size === 0)
+    const drained = Effect.raceFirst(Fiber.await(closing), core.sessions.size === 0 ? Effect.void : over)
+    if ((yield* Effect.timeoutOption(drained, core.settings.drainMs))._tag === "Some") return
+    for (const connection of core.sessions) connection.session.destroy()
+  })
+
+/** Opens a pool for the lifetime of the scope. Connections come later, in the background. */
+export const make = Effect.fnUntraced(function* (settings: Settings, connector: Connector) {
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  const name = yield* PoolMetrics.uniqueName(settings.name)
+  const fork = Effect.runForkWith(context)
+  const core = new PoolCore({ settings: { ...settings, name }, connector, clock, fork })
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(() => shutdown(core, scope))
+  const opening = yield* Scope.provide(Opening.make(core), scope)
+  core.pool = yield* Pool.makeWithStrategy({
+    acquire: opening.acquire,
+    min: settings.min,
+    max: settings.max,
+    concurrency: settings.concurrency,
+    strategy: {
+      run: () => Housekeeping.run(core),
+      onAcquire: () => Effect.void,
+      reclaim: (pool) => {
+        // The first connections are asked for before the pool is returned.
+        core.pool = pool
+        return opening.reclaim(pool)
+      }
+    }
+  }).pipe(Scope.provide(scope))
+  yield* PoolMetrics.register(core)
+  return core
+})

@@ -1,0 +1,355 @@
+/**
+ * The pool's options: one table of their defaults and bounds, and what is made of them, plain numbers.
+ *
+ * Nothing is moved into its bounds: a value that is out of them is refused with the name of its option.
+ */
+import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type { ConnectionPoolOptions } from "../ConnectionPool.ts"
+import type { Address } from "./pgSession.ts"
+import * as PostgresUrl from "../PostgresUrl.ts"
+import type { Target } from "./target.ts"
+
+/** A whole number within bounds. */
+interface CountOption {
+  readonly default: number
+  readonly min: number
+  readonly max: number
+}
+
+/** A time from `min` on; an infinite one turns its feature off, unless it is `finite`. */
+interface TimeOption {
+  readonly default: Duration.Duration
+  readonly min: Duration.Duration
+  readonly finite?: true
+}
+
+const { infinity, millis, minutes, seconds, zero } = Duration
+
+/** Options that are whole numbers. */
+const counts = {
+  minConnections: { default: 1, min: 0, max: 10_000 },
+  maxConnections: { default: 3, min: 1, max: 10_000 },
+  maxWaiters: { default: 1_000, min: 0, max: 1_000_000 },
+  connectRetries: { default: 2, min: 0, max: 100 },
+  breakerFailures: { default: 5, min: 1, max: 1_000 },
+  multiplexConcurrency: { default: 32, min: 1, max: 1_000_000 }
+} as const satisfies Record<string, CountOption>
+
+/** Options that are times. */
+const times = {
+  acquireTimeout: { default: seconds(5), min: millis(10) },
+  idleTimeout: { default: minutes(5), min: zero },
+  maxLifetime: { default: minutes(30), min: zero },
+  validationWindow: { default: millis(500), min: zero },
+  validationTimeout: { default: seconds(1), min: millis(10) },
+  keepaliveInterval: { default: minutes(2), min: millis(50) },
+  keepAlive: { default: seconds(30), min: seconds(1), finite: true },
+  connectTimeout: { default: seconds(5), min: millis(50) },
+  connectBackoff: { default: millis(100), min: millis(1), finite: true },
+  breakerPause: { default: seconds(1), min: millis(10), finite: true },
+  deadline: { default: infinity, min: millis(1) },
+  longHold: { default: seconds(30), min: millis(100) },
+  slowAcquire: { default: seconds(1), min: millis(1) },
+  drainTimeout: { default: seconds(5), min: zero }
+} as const satisfies Record<string, TimeOption>
+
+const lifetimeJitter = 0.1
+
+const defaultsOf = <K extends string, A>(table: Readonly<Record<K, { readonly default: A }>>): Readonly<Record<K, A>> =>
+  Object.fromEntries(
+    Object.entries<{ readonly default: A }>(table).map(([name, row]) => [name, row.default])
+  ) as Record<K, A>
+
+/**
+ * What the options of the pool are when they are absent.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const defaults: Readonly<
+  Record<keyof typeof counts | "lifetimeJitter", number> & Record<keyof typeof times, Duration.Duration>
+> = { ...defaultsOf(counts), ...defaultsOf<keyof typeof times, Duration.Duration>(times), lifetimeJitter }
+
+/** The options as the pool uses them, in milliseconds where they are times. */
+export interface Settings {
+  readonly name: string
+  readonly database: string
+  readonly min: number
+  readonly max: number
+  readonly concurrency: number
+  readonly acquireTimeoutMs: number
+  readonly maxWaiters: number
+  readonly idleTimeoutMs: number
+  readonly maxLifetimeMs: number
+  readonly lifetimeJitter: number
+  readonly validationWindowMs: number
+  readonly validationTimeoutMs: number
+  readonly keepaliveMs: number
+  readonly connectTimeoutMs: number
+  readonly connectRetries: number
+  readonly connectBackoffMs: number
+  readonly breakerFailures: number
+  readonly breakerPauseMs: number
+  readonly longHoldMs: number
+  readonly slowAcquireMs: number
+  readonly drainMs: number
+  readonly deadlineMs: number | undefined
+  readonly rotatesPassword: boolean
+  readonly tcpKeepAliveMs: number
+  readonly target: Target
+  readonly addresses: ReadonlyArray<Address>
+  /** Statements that every session begins with, and again after its settings were reset. */
+  readonly initSql: ReadonlyArray<string>
+  /** What the sessions are opened with. */
+  readonly client: PgClient.PgClientConfig
+  /** Where listeners connect, past a pooler; where all others do when absent. */
+  readonly direct: { readonly client: PgClient.PgClientConfig; readonly address: Address } | undefined
+}
+
+/** An option has a value that can't be used. The message names the option, and never repeats a URL. */
+export class InvalidOption extends RangeError {
+  override readonly name = "InvalidOption"
+}
+
+const refuse = (message: string): never => {
+  throw new InvalidOption(`ConnectionPool: ${message}`)
+}
+
+const wholeNumber = (name: string, value: number, { max, min }: Omit<CountOption, "default">): number =>
+  Number.isInteger(value) && value >= min && value <= max
+    ? value
+    : refuse(`${name} must be a whole number from ${min} to ${max}, got ${value}`)
+
+const duration = (name: string, value: Duration.Input, { finite, min }: Omit<TimeOption, "default">): number => {
+  const found = Duration.fromInput(value)
+  if (found._tag === "None") return refuse(`${name} is not a duration`)
+  const ms = Duration.toMillis(found.value)
+  if (ms < Duration.toMillis(min)) return refuse(`${name} must be at least ${Duration.format(min)}, got ${ms} ms`)
+  return finite === true && ms === Infinity ? refuse(`${name} must be finite`) : ms
+}
+
+const count = (options: ConnectionPoolOptions, name: keyof typeof counts): number =>
+  wholeNumber(name, options[name] ?? counts[name].default, counts[name])
+
+const time = (
+  options: ConnectionPoolOptions,
+  name: keyof typeof times,
+  absent: Duration.Input = times[name].default
+): number => duration(name, options[name] ?? absent, times[name])
+
+/** A default that gives way where a bound that the user chose is below it. */
+const atMost = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
+  bound === undefined ? value : Duration.min(value, Duration.fromInputUnsafe(bound))
+
+const targets: ReadonlyArray<Target> = ["any", "primary", "standby", "preferPrimary", "preferStandby"]
+
+const checkTarget = (target: Target): Target =>
+  targets.includes(target) ? target : refuse(`target must be one of ${targets.join(", ")}, got ${String(target)}`)
+
+/** Bounds of what is the driver's, which takes any number. */
+const checkDriverOptions = ({ maxMessageSize, preparedStatementCacheSize }: ConnectionPoolOptions): void => {
+  if (maxMessageSize !== undefined) wholeNumber("maxMessageSize", maxMessageSize, { min: 1, max: 2 ** 31 - 1 })
+  if (preparedStatementCacheSize !== undefined) {
+    wholeNumber("preparedStatementCacheSize", preparedStatementCacheSize, { min: 0, max: 1_000_000 })
+  }
+}
+
+const share = (name: string, value: number): number =>
+  value >= 0 && value <= 1 ? value : refuse(`${name} must be from 0 to 1, got ${value}`)
+
+const urlOf = (name: "url" | "directUrl", url: Redacted.Redacted | undefined): PostgresUrl.PostgresUrl | undefined => {
+  if (url === undefined) return undefined
+  const parsed = PostgresUrl.parse(Redacted.value(url))
+  return Result.isSuccess(parsed) ? parsed.success : refuse(`${name} is not a postgres:// URL: ${parsed.failure}`)
+}
+
+const port = (name: string, value: number): number => wholeNumber(name, value, { min: 1, max: 65_535 })
+
+const addressesOf = (
+  options: ConnectionPoolOptions,
+  url: PostgresUrl.PostgresUrl | undefined
+): ReadonlyArray<Address> => {
+  const { host, hosts, path } = options
+  if (hosts === undefined) {
+    const found = url?.addresses ?? [PostgresUrl.addressOf("localhost", 5432)]
+    const named = host === undefined ? found : [{ host, port: found[0]!.port }]
+    return named.map(({ host, port: own }) => {
+      const address = PostgresUrl.addressOf(host, port("port", options.port ?? own))
+      return path === undefined ? address : { ...address, path }
+    })
+  }
+  if (hosts.length === 0) return refuse("hosts must not be empty")
+  if (host !== undefined || path !== undefined) return refuse("hosts can't be combined with host or path")
+  return hosts.map((server, index) => {
+    if (typeof server.host !== "string" || server.host === "")
+      return refuse(`hosts[${index}].host must be a name or an address`)
+    return PostgresUrl.addressOf(server.host, port(`hosts[${index}].port`, server.port ?? options.port ?? 5432))
+  })
+}
+
+/** The URL can say it too, in seconds, from 0, which is for ever. */
+const connectTimeoutOf = (options: ConnectionPoolOptions, url: PostgresUrl.PostgresUrl | undefined): number => {
+  const inUrl = url?.connectTimeout
+  return time(options, "connectTimeout", inUrl === undefined ? times.connectTimeout.default : inUrl * 1_000)
+}
+
+/** The driver's own pool calls it `connectionTTL`. */
+const lifetimeOf = ({ connectionTTL, maxLifetime }: ConnectionPoolOptions): number => {
+  if (maxLifetime !== undefined && connectionTTL !== undefined)
+    return refuse("connectionTTL means the same as maxLifetime: give only one")
+  return connectionTTL === undefined
+    ? time({ maxLifetime }, "maxLifetime")
+    : duration("connectionTTL", connectionTTL, times.maxLifetime)
+}
+
+/** Half of a lifetime where that is shorter; a lifetime too short for it needs none. */
+const keepaliveOf = (options: ConnectionPoolOptions, maxLifetimeMs: number): number => {
+  const { default: usual, min } = times.keepaliveInterval
+  const half = Duration.min(usual, millis(maxLifetimeMs / 2))
+  const ms = time(options, "keepaliveInterval", Duration.isLessThan(half, min) ? infinity : half)
+  return ms >= maxLifetimeMs && ms !== Infinity ? refuse("keepaliveInterval must be below maxLifetime") : ms
+}
+
+/** A default of fewer gives way to a minimum that the user chose. */
+const sizeOf = (options: ConnectionPoolOptions): Pick<Settings, "min" | "max"> => {
+  const min = count(options, "minConnections")
+  if (options.maxConnections === undefined) {
+    return { min, max: Math.max(min, counts.maxConnections.default) }
+  }
+  const max = count(options, "maxConnections")
+  return min > max ? refuse(`minConnections (${min}) must not be above maxConnections (${max})`) : { min, max }
+}
+
+/** The driver knows of no certificate that it need not check but by this. */
+const sslOf = (options: ConnectionPoolOptions, mode: PostgresUrl.SslMode | undefined): PgClient.PgClientConfig => {
+  if (options.ssl !== undefined || mode === undefined) return { ssl: options.ssl }
+  switch (mode) {
+    case "disable":
+      return { ssl: false }
+    case "require":
+      return { ssl: true }
+    case "noVerify":
+      return { ssl: { rejectUnauthorized: false } }
+    case "prefer":
+      // Only a URL can ask for TLS where the server has it.
+      return { url: Redacted.make("postgres://localhost/?sslmode=prefer") }
+  }
+}
+
+/** What the driver gets: what it knows, read from the URL here, without what the pool does itself. */
+const clientOf = (
+  options: ConnectionPoolOptions,
+  url: PostgresUrl.PostgresUrl | undefined
+): PgClient.PgClientConfig => ({
+  ...sslOf(options, url?.ssl),
+  database: options.database ?? url?.database,
+  username: options.username ?? url?.username,
+  password: options.password ?? (url?.password === undefined ? undefined : Redacted.make(url.password)),
+  stream: options.stream,
+  applicationName: options.applicationName ?? url?.applicationName,
+  startupParameters: options.startupParameters,
+  startupOptions: options.startupOptions ?? url?.options,
+  spanAttributes: options.spanAttributes,
+  transformResultNames: options.transformResultNames,
+  transformQueryNames: options.transformQueryNames,
+  transformJson: options.transformJson,
+  types: options.types,
+  multiplex: options.multiplex,
+  multiplexConcurrency: options.multiplexConcurrency,
+  prepare: options.prepare ?? (url?.pooled === true ? false : undefined),
+  preparedStatementCacheSize: options.preparedStatementCacheSize,
+  maxMessageSize: options.maxMessageSize
+})
+
+/** Who logs in, and to which database, is said by the direct URL, or else as for all others. */
+const directOf = (options: ConnectionPoolOptions, client: PgClient.PgClientConfig): Settings["direct"] => {
+  const url = urlOf("directUrl", options.directUrl)
+  if (url === undefined) return undefined
+  const { database, password, username } = clientOf({}, url)
+  const ssl = url.ssl === undefined ? {} : { ssl: undefined, url: undefined, ...sslOf(options, url.ssl) }
+  return {
+    address: url.addresses[0]!,
+    client: {
+      ...client,
+      ...ssl,
+      database: database ?? client.database,
+      username: username ?? client.username,
+      password: password ?? client.password,
+      multiplex: false
+    }
+  }
+}
+
+const initSqlOf = ({ connectionInitSql }: ConnectionPoolOptions): ReadonlyArray<string> => {
+  const statements = typeof connectionInitSql === "string" ? [connectionInitSql] : (connectionInitSql ?? [])
+  return statements.every((sql) => typeof sql === "string" && sql.trim() !== "")
+    ? statements
+    : refuse("connectionInitSql must be statements that are not empty")
+}
+
+const read = (options: ConnectionPoolOptions): Settings => {
+  checkDriverOptions(options)
+  const url = urlOf("url", options.url)
+  const addresses = addressesOf(options, url)
+  const client = clientOf(options, url)
+  const database = client.database ?? client.username ?? "postgres"
+  const acquireTimeoutMs = time(options, "acquireTimeout")
+  const maxLifetimeMs = lifetimeOf(options)
+  const deadlineMs = time(options, "deadline")
+  return {
+    ...sizeOf(options),
+    name: options.name ?? `${addresses[0]!.host}:${addresses[0]!.port}/${database}`,
+    database,
+    concurrency: options.multiplex === true ? count(options, "multiplexConcurrency") : 1,
+    acquireTimeoutMs,
+    maxWaiters: count(options, "maxWaiters"),
+    idleTimeoutMs: time(options, "idleTimeout"),
+    maxLifetimeMs,
+    lifetimeJitter: share("lifetimeJitter", options.lifetimeJitter ?? lifetimeJitter),
+    validationWindowMs: time(options, "validationWindow"),
+    validationTimeoutMs: time(
+      options,
+      "validationTimeout",
+      atMost(times.validationTimeout.default, options.acquireTimeout)
+    ),
+    keepaliveMs: keepaliveOf(options, maxLifetimeMs),
+    connectTimeoutMs: connectTimeoutOf(options, url),
+    connectRetries: count(options, "connectRetries"),
+    connectBackoffMs: time(options, "connectBackoff"),
+    breakerFailures: count(options, "breakerFailures"),
+    breakerPauseMs: time(options, "breakerPause"),
+    longHoldMs: time(options, "longHold"),
+    slowAcquireMs: time(options, "slowAcquire", atMost(times.slowAcquire.default, options.acquireTimeout)),
+    drainMs: time(options, "drainTimeout"),
+    deadlineMs: deadlineMs === Infinity ? undefined : deadlineMs,
+    rotatesPassword: Effect.isEffect(options.password),
+    tcpKeepAliveMs: time(options, "keepAlive"),
+    target: checkTarget(options.target ?? url?.target ?? "any"),
+    addresses,
+    initSql: initSqlOf(options),
+    client,
+    direct: directOf(options, client)
+  }
+}
+
+const crossCheck = (settings: Settings): Settings => {
+  if (settings.validationTimeoutMs > settings.acquireTimeoutMs)
+    return refuse("validationTimeout must not be above acquireTimeout")
+  if (settings.slowAcquireMs > settings.acquireTimeoutMs && settings.slowAcquireMs !== Infinity)
+    return refuse("slowAcquire must not be above acquireTimeout")
+  return settings
+}
+
+/** Checks the options, and says which one is wrong. */
+export const resolve = (options: ConnectionPoolOptions): Result.Result<Settings, InvalidOption> =>
+  Result.try({
+    try: () => crossCheck(read(options)),
+    catch: (error) => {
+      if (error instanceof InvalidOption) return error
+      throw error
+    }
+  })

@@ -1,0 +1,42 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ResidentStatus from "../../src/daemon/DaemonSummary.ts"
+import { version } from "../../src/internal/version.ts"
+import type { DaemonStatus } from "../../src/daemon/DaemonStatus.ts"
+
+const events = { accepted: 9, stored: 9, waiting: 0, setAside: 0, dropped: 0, lastFailure: null }
+
+const status = (of: Partial<typeof events>): DaemonStatus => ({
+  health: {
+    name: "athena-hooks",
+    protocol: "1",
+    version,
+    instance: "i-1",
+    pid: 1,
+    startedAt: "2026-01-01T00:00:00.000Z",
+    home: "/home/me/.athena",
+    port: 21_234,
+    problem: null
+  },
+  uptimeMs: 1,
+  idleMs: 1,
+  database: "embedded",
+  memory: { rss: 1, heapUsed: 1 },
+  answers: { kept: 9, late: 0, failed: 0, invalid: 0, full: 0, running: 0 },
+  latencies: [],
+  cache: null,
+  events: { ...events, ...of },
+  pool: null
+})
+
+describe("the resident process, as the status shows it", () => {
+  it("has no problem where every event is stored", () => {
+    assert.deepStrictEqual(ResidentStatus.running(status({})).problems, [])
+  })
+
+  it("has one where events are lost, and it says how many", () => {
+    const resident = ResidentStatus.running(status({ dropped: 2 }))
+    const problem = "2 events are lost: neither the disk nor the database took them; see: athena doctor"
+    assert.deepStrictEqual(resident.problems, [problem])
+    assert.include(ResidentStatus.lines(resident).join("\n"), `-> ${problem}`)
+  })
+})

@@ -1,0 +1,225 @@
+/**
+ * What is logged is in the files, a line each, whatever it is and whatever becomes of the disk.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as LogFile from "../../src/logging/LogFile.ts"
+import * as LogWriter from "../../src/logging/LogWriter.ts"
+import * as TempFolder from "../utils/TempFolder.ts"
+
+const canMount = process.platform === "linux" && process.getuid?.() === 0
+
+const logging =
+  (options: LogFile.LogFileOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    effect.pipe(Effect.provide(LogFile.layer(options).pipe(Layer.provideMerge(NodeServices.layer))))
+
+const read = (folder: string, name = "athena.log"): ReadonlyArray<any> =>
+  fs
+    .readFileSync(path.join(folder, name), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line))
+
+const inFolder = Effect.map(TempFolder.make, (folder) => path.join(folder, "home", "logs"))
+
+const modeOf = (file: string) => (fs.statSync(file).mode & 0o777).toString(8)
+
+describe("LogFile", () => {
+  it.live("writes time, level, message, annotations, spans and cause, for the owner alone", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      yield* Effect.logWarning("it", { took: 3n }, Cause.fail("no")).pipe(
+        Effect.annotateLogs({ port: 1, token: Redacted.make("secret") }),
+        Effect.withLogSpan("start"),
+        logging({ folder })
+      )
+      const [line] = read(folder)
+      assert.match(line.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+      assert.deepStrictEqual([line.level, line.message[0], line.annotations.port], ["WARN", "it", 1])
+      assert.include(line.cause, "no")
+      assert.isNumber(line.spans.start)
+      assert.notInclude(fs.readFileSync(path.join(folder, "athena.log"), "utf8"), "secret")
+      assert.deepStrictEqual([modeOf(folder), modeOf(path.join(folder, "athena.log"))], ["700", "600"])
+    })
+  )
+
+  it.live("is one line of a bounded length whatever is logged", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      const circle: Record<string, unknown> = {}
+      circle["self"] = circle
+      const broken = Proxy.revocable({}, {})
+      broken.revoke()
+      const odd = "a\nb\r\u2028\u2029\u0085\u001b[2J\u0000\ud800"
+      const long = ["x", "\u0001", "\u20ac", "\ud83d\ude00"].map((character) => character.repeat(100_000))
+      yield* Effect.forEach(
+        [odd, circle, { broken: broken.proxy }, { a: [{ b: Redacted.make("secret") }] }, ...long],
+        (message) =>
+          Effect.logInfo(message, Cause.die(new Error("y".repeat(100_000)))).pipe(Effect.annotateLogs({ odd, long }))
+      ).pipe(logging({ folder, maxLineBytes: 2_048 }))
+      const bytes = fs.readFileSync(path.join(folder, "athena.log"))
+      const lines = bytes.toString("utf8").slice(0, -1).split("\n")
+      assert.strictEqual(lines.length, 8)
+      for (const line of lines) {
+        assert.isAtMost(Buffer.byteLength(line), 2_048)
+        assert.notMatch(line, /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/)
+        assert.notInclude(line, "secret")
+        assert.isObject(JSON.parse(line))
+      }
+      assert.strictEqual(JSON.parse(lines[0]!).message.slice(0, 5), "a\nb\r\u2028")
+      assert.isTrue(JSON.parse(lines[4]!).cut)
+      assert.match(JSON.parse(lines[4]!).message, /^x{100,}…$/)
+      assert.include(lines[2], "can't be written down")
+    })
+  )
+
+  it.live("begins a new file when one is full, and keeps so many", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      const text = "x".repeat(1_000)
+      yield* Effect.forEach(Array.from({ length: 400 }), (_, n) => Effect.logInfo(n, text)).pipe(
+        logging({ folder, maxBytes: 65_536, files: 3 })
+      )
+      assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["athena.log", "athena.log.1", "athena.log.2"])
+      const numbers = ["athena.log.2", "athena.log.1", "athena.log"].flatMap((name) => {
+        assert.isAtMost(fs.statSync(path.join(folder, name)).size, 65_536)
+        return read(folder, name).map(({ message }) => message[0])
+      })
+      assert.strictEqual(numbers.at(-1), 399)
+      assert.isAbove(numbers.length, 2 * 55)
+      numbers.forEach((number, index) => assert.strictEqual(number, numbers[0] + index))
+    })
+  )
+
+  it.live("two that write and move the same files lose no line", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      const make = LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 100 })
+      const files = yield* FileSystem.FileSystem
+      let moving = 0
+      let mostMoving = 0
+      const rename: typeof files.rename = (from, to) =>
+        Effect.gen(function* () {
+          mostMoving = Math.max(mostMoving, ++moving)
+          for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+          yield* files.rename(from, to)
+        }).pipe(Effect.ensuring(Effect.sync(() => void moving--)))
+      const slow = make.pipe(Effect.provideService(FileSystem.FileSystem, { ...files, rename }))
+      const writers = yield* Effect.all([slow, slow])
+      const text = "x".repeat(200)
+      yield* Effect.forEach(
+        writers,
+        (append, writer) =>
+          Effect.gen(function* () {
+            for (let n = 0; n < 500; n++) {
+              const lines = [0, 1, 2].map((k) => JSON.stringify({ id: `${writer}-${n * 3 + k}`, text }))
+              assert.strictEqual(yield* append(lines), 3)
+            }
+          }),
+        { concurrency: 2 }
+      )
+      const ids = fs.readdirSync(folder).flatMap((name) => read(folder, name).map(({ id }) => id))
+      assert.strictEqual(ids.length, 3_000)
+      assert.strictEqual(new Set(ids).size, 3_000)
+      assert.isAbove(fs.readdirSync(folder).length, 4)
+      assert.strictEqual(mostMoving, 1)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("goes on where one that moved the files was killed", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      fs.mkdirSync(path.join(folder, "athena.log.rotating"), { recursive: true })
+      fs.utimesSync(path.join(folder, "athena.log.rotating"), 0, 0)
+      const append = yield* LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 3 })
+      const line = "x".repeat(60_000)
+      for (let n = 0; n < 4; n++) assert.strictEqual(yield* append([line]), 1)
+      assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["athena.log", "athena.log.1", "athena.log.2"])
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("holds a bounded number of lines, and says how many did not fit", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      yield* Effect.forEach(Array.from({ length: 30 }), (_, n) => Effect.logInfo(n)).pipe(
+        logging({ folder, maxWaiting: 10, flushEvery: "1 hour" })
+      )
+      const lines = read(folder)
+      assert.deepStrictEqual(
+        lines.slice(0, 10).map(({ message }) => message),
+        Array.from({ length: 10 }, (_, n) => n)
+      )
+      assert.deepStrictEqual([lines.length, lines[10].level, lines[10].dropped], [11, "WARN", 20])
+    })
+  )
+
+  it.live("waits for a folder that can't be made, and then for nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      fs.writeFileSync(path.dirname(folder), "in the way")
+      yield* Effect.gen(function* () {
+        yield* Effect.logInfo("first")
+        yield* Effect.sleep("40 millis")
+        fs.rmSync(path.dirname(folder))
+        yield* Effect.logInfo("second")
+      }).pipe(logging({ folder, flushEvery: "10 millis" }))
+      assert.deepStrictEqual(
+        read(folder).map(({ message }) => message),
+        ["first", "second"]
+      )
+      fs.rmSync(folder, { recursive: true })
+      fs.writeFileSync(folder, "in the way")
+      yield* Effect.logInfo("never").pipe(logging({ folder }))
+    })
+  )
+
+  it.live.skipIf(!canMount)(
+    "a full disk loses no line that was written, and is written to again when there is room",
+    () =>
+      Effect.gen(function* () {
+        const folder = path.join(yield* TempFolder.make, "disk")
+        fs.mkdirSync(folder)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => execFileSync("mount", ["-t", "tmpfs", "-o", "size=32k", "tmpfs", folder])),
+          () => Effect.sync(() => execFileSync("umount", [folder]))
+        )
+        const append = yield* LogWriter.make({ folder, name: "athena.log", maxBytes: 1_048_576, files: 2 })
+        const lines = Array.from({ length: 100 }, (_, n) => JSON.stringify({ n, text: "x".repeat(1_000) }))
+        const first = yield* append(lines)
+        assert.isAbove(first, 10)
+        assert.isBelow(first, 40)
+        assert.strictEqual(yield* append(lines.slice(first)), 0)
+        execFileSync("mount", ["-o", "remount,size=1m", folder])
+        assert.strictEqual(yield* append(lines.slice(first)), lines.length - first)
+        const whole = fs
+          .readFileSync(path.join(folder, "athena.log"), "utf8")
+          .split("\n")
+          .filter((line) => line.endsWith("}"))
+        assert.deepStrictEqual(whole, lines)
+      }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("refuses options that make no sense, by name", () =>
+    Effect.gen(function* () {
+      for (const [name, options] of Object.entries({
+        maxBytes: { maxBytes: 1 },
+        files: { files: 0 },
+        maxLineBytes: { maxLineBytes: 10 },
+        maxWaiting: { maxWaiting: 0.5 },
+        flushEvery: { flushEvery: "1 milli" }
+      } as const)) {
+        const error = yield* Effect.flip(Effect.scoped(LogFile.make({ folder: "/nowhere", ...options })))
+        assert.include(error.message, `LogFile: ${name} must be`)
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})

@@ -1,0 +1,436 @@
+/**
+ * The pool on a bad network: each fault ends in the stated answer within the stated bound, and once it is over the
+ * pool works again by itself. Times here are only bounds; nothing is asserted to be fast.
+ */
+import * as net from "node:net"
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import { inject } from "vitest"
+import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
+import * as FaultProxy from "../utils/FaultProxy.ts"
+
+/** A pool whose only way to the test server is a proxy. */
+const setup = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
+  Effect.gen(function* () {
+    const server = inject("postgres")
+    const proxy = yield* FaultProxy.make(server)
+    const pool = yield* ConnectionPool.make({
+      host: proxy.host,
+      port: proxy.port,
+      username: server.username,
+      password: Redacted.make(server.password),
+      database: "postgres",
+      acquireTimeout: "2 seconds",
+      connectTimeout: "900 millis",
+      // A busy machine must not turn a late statement into a late ping.
+      validationWindow: "1 minute",
+      validationTimeout: "300 millis",
+      breakerPause: "100 millis",
+      connectBackoff: "10 millis",
+      drainTimeout: "200 millis",
+      ...options
+    })
+    return { proxy, pool, sql: pool.client }
+  })
+
+const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | Reactivity.Reactivity>) =>
+  // Everything must be over long before; a hang shows as a defect here and not as a stuck run.
+  Effect.scoped(effect).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.die(new Error("hung")) })
+  )
+
+const reasonOf = (error: unknown): ConnectionPool.PoolError["reason"] =>
+  Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason
+
+const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.retry(effect, Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "8 seconds" })))
+
+const both = [false, true]
+
+for (const multiplex of both) {
+  const mode = multiplex ? "multiplexed" : "exclusive"
+
+  it.live(`black hole under a running query: QueryTimeout at the deadline, ${mode}`, () =>
+    run(
+      Effect.gen(function* () {
+        const { pool, proxy, sql } = yield* setup({ multiplex })
+        yield* sql`SELECT 1`
+        yield* proxy.set({ _tag: "blackHole" })
+        const reason = reasonOf(yield* Effect.flip(sql`SELECT 2`.pipe(ConnectionPool.withDeadline("100 millis"))))
+        assert.strictEqual(reason._tag, "QueryTimeout")
+        yield* proxy.set({ _tag: "pass" })
+        yield* eventually(sql`SELECT 3`.pipe(ConnectionPool.withDeadline("2 seconds")))
+        assert.strictEqual((yield* pool.stats).timedOut >= 1, true)
+      })
+    )
+  )
+
+  it.live(
+    `black hole before a borrow: the ping fails and no caller waits longer than the acquire timeout, ${mode}`,
+    () =>
+      run(
+        Effect.gen(function* () {
+          const { pool, proxy, sql } = yield* setup({ multiplex, validationWindow: 0 })
+          yield* sql`SELECT 1`
+          yield* proxy.set({ _tag: "blackHole" })
+          const reason = reasonOf(yield* Effect.flip(sql`SELECT 2`))
+          assert.strictEqual(reason._tag, "DatabaseUnavailable")
+          yield* proxy.set({ _tag: "pass" })
+          yield* eventually(sql`SELECT 3`)
+          const stats = yield* pool.stats
+          assert.isAtLeast(stats.closed.validation, 1)
+          assert.isAtLeast(stats.unavailable, 1)
+        })
+      )
+  )
+
+  it.live(`half-open under a running query: QueryTimeout, ${mode}`, () =>
+    run(
+      Effect.gen(function* () {
+        const { proxy, sql } = yield* setup({ multiplex })
+        yield* sql`SELECT 1`
+        yield* proxy.set({ _tag: "halfOpen" })
+        const late = sql`SELECT 2`.pipe(ConnectionPool.withDeadline("150 millis"), Effect.flip)
+        assert.strictEqual(reasonOf(yield* late)._tag, "QueryTimeout")
+        yield* proxy.set({ _tag: "pass" })
+        yield* eventually(sql`SELECT 3`.pipe(ConnectionPool.withDeadline("2 seconds")))
+      })
+    )
+  )
+
+  it.live(`reset under running queries: DatabaseUnavailable, then fresh connections, ${mode}`, () =>
+    run(
+      Effect.gen(function* () {
+        const { pool, proxy, sql } = yield* setup({ multiplex })
+        const running = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(Effect.flip(sql`SELECT pg_sleep(30)`)))
+        yield* eventually(
+          Effect.flatMap(pool.stats, (stats) =>
+            stats.inUse >= (multiplex ? 1 : 3) ? Effect.void : Effect.fail("not yet")
+          )
+        )
+        yield* proxy.resetAll
+        for (const fiber of running) {
+          const reason = reasonOf(yield* Fiber.join(fiber))
+          assert.strictEqual(reason._tag, "DatabaseUnavailable")
+          if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "lost")
+        }
+        yield* sql`SELECT 1`
+        assert.isAtLeast((yield* pool.stats).closed.lost, 1)
+      })
+    )
+  )
+}
+
+it.live("no server: DatabaseUnavailable says refused, and the breaker stops the tries", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ minConnections: 0, breakerPause: "5 seconds" })
+      yield* proxy.set({ _tag: "refuse" })
+      const first = reasonOf(yield* Effect.flip(sql`SELECT 1`))
+      assert.strictEqual(first._tag === "DatabaseUnavailable" && first.problem, "refused")
+      const second = reasonOf(yield* Effect.flip(sql`SELECT 1`))
+      assert.isTrue(second._tag === "DatabaseUnavailable" && second.problem === "refused")
+      const third = reasonOf(yield* Effect.flip(sql`SELECT 1`))
+      assert.isTrue(third._tag === "DatabaseUnavailable" && third.breakerOpen && third.isRetryable)
+    })
+  )
+)
+
+it.live("a server that accepts and says nothing: DatabaseUnavailable says unreachable", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ minConnections: 0 })
+      yield* proxy.set({ _tag: "blackHole" })
+      const reason = reasonOf(yield* Effect.flip(sql`SELECT 1`))
+      assert.strictEqual(reason._tag === "DatabaseUnavailable" && reason.problem, "unreachable")
+      yield* proxy.set({ _tag: "pass" })
+      yield* eventually(sql`SELECT 1`)
+    })
+  )
+)
+
+it.live("the pool refills itself to its minimum once the server is back, with nobody asking", () =>
+  run(
+    Effect.gen(function* () {
+      const { pool, proxy, sql } = yield* setup({ minConnections: 2 })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "refuse" })
+      yield* proxy.resetAll
+      yield* eventually(Effect.flatMap(pool.stats, (stats) => (stats.total === 0 ? Effect.void : Effect.fail("open"))))
+      yield* proxy.set({ _tag: "pass" })
+      yield* eventually(Effect.flatMap(pool.stats, (stats) => (stats.idle === 2 ? Effect.void : Effect.fail("few"))))
+    })
+  )
+)
+
+it.live("a late statement on a slow line costs nobody else on its connection an answer", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ multiplex: true, maxConnections: 4, acquireTimeout: "5 seconds" })
+      yield* proxy.set({ _tag: "latency", ms: 40 })
+      for (const ms of [230, 240, 250, 260, 275]) {
+        yield* sql`SELECT 1`
+        // By the deadline the server may have gone on to the neighbour without the pool having heard of it.
+        const late = Effect.exit(sql`SELECT pg_sleep(0.2)`.pipe(ConnectionPool.withDeadline(ms)))
+        const first = yield* Effect.forkChild(late)
+        yield* Effect.yieldNow
+        assert.strictEqual((yield* sql`SELECT 1, pg_sleep(1)`).length, 1)
+        yield* Fiber.await(first)
+      }
+    })
+  )
+)
+
+/** A socket that sends everything a while later, and what waits to be sent not at all once it is ended. */
+const slowSocket = (address: { readonly host: string; readonly port: number }, ms: number): net.Socket => {
+  const socket = net.connect(address.port, address.host)
+  const write = socket._write.bind(socket)
+  return Object.assign(socket, {
+    _writev: null,
+    _write: (chunk: Buffer, encoding: BufferEncoding, sent: (error?: Error | null) => void) => {
+      setTimeout(() => (socket.destroyed ? sent() : write(chunk, encoding, sent)), ms)
+    }
+  })
+}
+
+it.live("a late statement is cancelled in the server though the line is slower than the pool is patient", () =>
+  run(
+    Effect.gen(function* () {
+      const { sql: direct } = yield* setup()
+      const { pool, sql } = yield* setup({
+        stream: () => slowSocket(inject("postgres"), 300),
+        connectTimeout: "5 seconds",
+        acquireTimeout: "10 seconds"
+      })
+      const running = direct`SELECT 1 FROM pg_stat_activity
+        WHERE state = 'active' AND query LIKE '%slow_line%' AND pid <> pg_backend_pid()`
+      const expect = (count: number) =>
+        Effect.flatMap(running, (rows) => (rows.length === count ? Effect.void : Effect.fail("not yet")))
+      yield* sql`SELECT 1`
+      const late = yield* sql`SELECT pg_sleep(60) /* slow_line */`.pipe(
+        ConnectionPool.withDeadline("1 second"),
+        Effect.flip,
+        Effect.forkChild
+      )
+      yield* eventually(expect(1))
+      assert.strictEqual(reasonOf(yield* Fiber.join(late))._tag, "QueryTimeout")
+      yield* eventually(expect(0))
+      assert.strictEqual((yield* pool.stats).closed.cancelled, 1)
+    })
+  )
+)
+
+it.live("a slow and a narrow line only take longer", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup()
+      yield* proxy.set({ _tag: "latency", ms: 40 })
+      assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
+      yield* proxy.set({ _tag: "bandwidth", bytesPerSecond: 200_000 })
+      const rows = yield* sql<{ text: string }>`SELECT repeat('x', 40000) AS text`
+      assert.strictEqual(rows[0]!.text.length, 40_000)
+    })
+  )
+)
+
+for (const fault of [
+  { _tag: "latency", ms: 10_000 },
+  { _tag: "bandwidth", bytesPerSecond: 10 }
+] as const) {
+  it.live(`a line with ${fault._tag} beyond the deadline: QueryTimeout`, () =>
+    run(
+      Effect.gen(function* () {
+        const { proxy, sql } = yield* setup()
+        yield* sql`SELECT 1`
+        yield* proxy.set(fault)
+        const late = sql`SELECT 2`.pipe(ConnectionPool.withDeadline("150 millis"), Effect.flip)
+        assert.strictEqual(reasonOf(yield* late)._tag, "QueryTimeout")
+      })
+    )
+  )
+}
+
+it.live("a server whose connections are all reset: DatabaseUnavailable, in use and anew, and back when that ends", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ minConnections: 0 })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "reset" })
+      for (const call of [sql`SELECT 2`, sql.withTransaction(sql`SELECT 3`)]) {
+        assert.strictEqual(reasonOf(yield* Effect.flip(call))._tag, "DatabaseUnavailable")
+      }
+      yield* proxy.set({ _tag: "pass" })
+      yield* eventually(sql`SELECT 4`)
+    })
+  )
+)
+
+it.live("a stream over a black hole ends with QueryTimeout", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup()
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "bandwidth", bytesPerSecond: 50_000 })
+      const rows = sql`SELECT n, repeat('x', 1000) FROM generate_series(1, 100000) AS n`.stream
+      const error = yield* Stream.runDrain(rows).pipe(ConnectionPool.withDeadline("300 millis"), Effect.flip)
+      assert.strictEqual(reasonOf(error)._tag, "QueryTimeout")
+      yield* proxy.set({ _tag: "pass" })
+      yield* eventually(sql`SELECT 1`)
+    })
+  )
+)
+
+it.live("a transaction over a black hole fails typed at its deadline and is rolled back by the server", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ maxConnections: 1 })
+      yield* sql`CREATE TABLE IF NOT EXISTS black_hole (id int)`
+      const error = yield* sql`INSERT INTO black_hole VALUES (1)`.pipe(
+        Effect.andThen(proxy.set({ _tag: "blackHole" })),
+        Effect.andThen(sql`INSERT INTO black_hole VALUES (2)`),
+        sql.withTransaction,
+        ConnectionPool.withDeadline("1 second"),
+        Effect.flip
+      )
+      assert.strictEqual(reasonOf(error)._tag, "QueryTimeout")
+      yield* proxy.set({ _tag: "pass" })
+      assert.deepStrictEqual(yield* eventually(sql`SELECT * FROM black_hole`), [])
+      yield* sql`DROP TABLE black_hole`
+    })
+  )
+)
+
+it.live("a black hole before BEGIN, SAVEPOINT or COMMIT ends a transaction that has no deadline", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
+      const blackHole = proxy.set({ _tag: "blackHole" })
+      const dead = [
+        Effect.andThen(blackHole, sql.withTransaction(sql`SELECT 2`)),
+        sql.withTransaction(Effect.andThen(blackHole, sql.withTransaction(sql`SELECT 2`))),
+        sql.withTransaction(Effect.andThen(sql`SELECT 2`, blackHole))
+      ]
+      for (const transaction of dead) {
+        yield* eventually(sql`SELECT 1`)
+        const error = yield* Effect.flip(transaction)
+        assert.strictEqual(reasonOf(error)._tag, "QueryTimeout")
+        yield* proxy.set({ _tag: "pass" })
+      }
+    })
+  )
+)
+
+it.live("a black hole before a query is a database out of reach, also where the deadline ends before the ping", () =>
+  run(
+    Effect.gen(function* () {
+      const { pool, proxy, sql } = yield* setup({ validationWindow: 0, validationTimeout: "1 second" })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "blackHole" })
+      const error = yield* Effect.flip(sql`SELECT 2`.pipe(ConnectionPool.withDeadline("200 millis")))
+      const reason = reasonOf(error)
+      assert.strictEqual(reason._tag, "DatabaseUnavailable")
+      if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "unreachable")
+      assert.strictEqual((yield* pool.stats).exhausted, 0)
+    })
+  )
+)
+
+it.live("a caller who is interrupted while BEGIN is on its way waits no longer than the acquire timeout", () =>
+  run(
+    Effect.gen(function* () {
+      const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
+      yield* sql`SELECT 1`
+      yield* proxy.set({ _tag: "blackHole" })
+      const late = yield* Effect.timeoutOption(Effect.ignore(sql.withTransaction(sql`SELECT 2`)), "50 millis")
+      assert.isTrue(Option.isNone(late))
+    })
+  )
+)
+
+for (const busy of both) {
+  it.live(`shutdown over a black hole is bounded and leaves no socket behind, busy ${busy}`, () =>
+    run(
+      Effect.gen(function* () {
+        const server = inject("postgres")
+        const proxy = yield* FaultProxy.make(server)
+        const sockets: Array<net.Socket> = []
+        yield* Effect.gen(function* () {
+          const { client: sql } = yield* ConnectionPool.make({
+            stream: () => {
+              const socket = net.connect({ host: proxy.host, port: proxy.port })
+              sockets.push(socket)
+              return socket
+            },
+            username: server.username,
+            password: Redacted.make(server.password),
+            database: "postgres",
+            drainTimeout: "100 millis"
+          })
+          yield* Effect.forEach([1, 2, 3], () => sql`SELECT pg_sleep(0.1)`, { concurrency: 3 })
+          if (busy) yield* Effect.forkDetach(Effect.ignore(sql`SELECT pg_sleep(30)`))
+          yield* Effect.yieldNow
+          yield* proxy.set({ _tag: "blackHole" })
+        }).pipe(Effect.scoped)
+        assert.isAtLeast(sockets.length, 3)
+        yield* eventually(
+          Effect.suspend(() => (sockets.every((socket) => socket.closed) ? Effect.void : Effect.fail("open")))
+        )
+      })
+    )
+  )
+}
+
+it.live("a server that closes slowly does not hold up shutdown", () =>
+  run(
+    Effect.gen(function* () {
+      const server = inject("postgres")
+      const proxy = yield* FaultProxy.make(server)
+      yield* proxy.set({ _tag: "slowClose", ms: 15_000 })
+      yield* Effect.gen(function* () {
+        const { client: sql } = yield* ConnectionPool.make({
+          host: proxy.host,
+          port: proxy.port,
+          username: server.username,
+          password: Redacted.make(server.password),
+          database: "postgres"
+        })
+        yield* sql`SELECT 1`
+      }).pipe(Effect.scoped)
+    })
+  )
+)
+
+it.live("the second host serves when the first is down, and the first again when the second is", () =>
+  run(
+    Effect.gen(function* () {
+      const server = inject("postgres")
+      const first = yield* FaultProxy.make(server)
+      const second = yield* FaultProxy.make(server)
+      yield* first.set({ _tag: "refuse" })
+      const { client: sql } = yield* ConnectionPool.make({
+        hosts: [first, second],
+        username: server.username,
+        password: Redacted.make(server.password),
+        database: "postgres",
+        connectTimeout: "2 seconds",
+        target: "primary"
+      })
+      yield* sql`SELECT 1`
+      assert.isAtLeast(yield* second.accepted, 1)
+      yield* first.set({ _tag: "pass" })
+      yield* second.set({ _tag: "refuse" })
+      yield* second.resetAll
+      yield* eventually(sql`SELECT 1`)
+      assert.isAtLeast(yield* first.accepted, 1)
+    })
+  )
+)
