@@ -3,10 +3,10 @@
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
-import { layoutOf } from "../src/host/hostPaths.ts"
+import { hostPaths } from "../src/host/hostPaths.ts"
 import * as Layout from "../src/host/paths.ts"
 
-const places = layoutOf(process.argv[2]!)
+const places = hostPaths(process.argv[2]!)
 fs.mkdirSync(places.folder, { recursive: true, mode: 0o700 })
 fs.writeFileSync(places.token, "bench", { mode: 0o600 })
 

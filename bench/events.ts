@@ -111,7 +111,7 @@ const time = async (action: () => Promise<unknown>): Promise<number> => {
 const perSecond = (total: number, ms: number): number => (total / ms) * 1_000
 
 const record = (ack: EventRecorder.Ack) => Effect.flatMap(Entries, (recorder) => recorder.record(entry(), { ack }))
-const flush = Effect.flatMap(Entries, (recorder) => recorder.flush({ within: "1 minute" }))
+const flush = Effect.flatMap(Entries, (recorder) => recorder.flush({ timeout: "1 minute" }))
 const insertOne = Effect.suspend(() => insertBatch([entry()]))
 
 interface Side {

@@ -45,8 +45,7 @@ const bundle = (entry, outfile, options) =>
     ...options
   })
 
-const script = (name, outfile, options) =>
-  bundle(`src/${name}.ts`, `dist/cli/${outfile}`, { minify: true, ...options })
+const script = (name, outfile, options) => bundle(`src/${name}.ts`, `dist/cli/${outfile}`, { minify: true, ...options })
 
 const ofVersion = { __ATHENA_VERSION__: JSON.stringify(version) }
 

@@ -47,10 +47,10 @@ export interface Policy {
   /** Names to invalidate results by, beside what they were read from. */
   readonly tags?: ((input: any) => ReadonlyArray<string>) | undefined
   readonly grace?: Duration.Input | undefined
-  readonly softLimit?: Duration.Input | undefined
-  readonly hardLimit?: Duration.Input | undefined
+  readonly softTimeout?: Duration.Input | undefined
+  readonly hardTimeout?: Duration.Input | undefined
   readonly backoff?: Duration.Input | undefined
-  readonly eager?: number | undefined
+  readonly earlyRefresh?: number | undefined
 }
 
 /**
@@ -74,7 +74,7 @@ export interface QueryCacheOptions {
   /** How long a result is fresh in memory. Up to 400 days; 5 minutes when absent. */
   readonly memoryTimeToLive?: Duration.Input | undefined
   /** How many results are kept in memory. From 1 to 1,000,000; 1,000 when absent. */
-  readonly memoryEntries?: number | undefined
+  readonly memoryCapacity?: number | undefined
   /** How many bytes of results are kept in memory, about. From 1 KiB to 4 GiB; 32 MiB when absent. */
   readonly memoryBytes?: number | undefined
   /** How long a result is fresh in the store. Up to 400 days; 1 hour when absent. */
@@ -82,16 +82,16 @@ export interface QueryCacheOptions {
   /** The part of a time to live that is taken off by chance, so that entries do not end together. 0 to 0.9; 0.1. */
   readonly jitter?: number | undefined
   /** How long one operation of the store may take. From 1 millisecond to 10 seconds; 50 milliseconds when absent. */
-  readonly storeLimit?: Duration.Input | undefined
+  readonly storeTimeout?: Duration.Input | undefined
   /** After how many failures in a row the store is left alone. From 1; 3 when absent. */
-  readonly storeFailures?: number | undefined
+  readonly storeBreakerFailures?: number | undefined
   /** For how long it is then left alone. From 1 millisecond; 5 seconds when absent. */
-  readonly storePause?: Duration.Input | undefined
+  readonly storeBreakerResetTimeout?: Duration.Input | undefined
   /**
    * How long each mutation waits for the store to take its announcement, for example while another process has the lock
    * of its file. Up to 1 minute; 500 milliseconds when absent.
    */
-  readonly announceWithin?: Duration.Input | undefined
+  readonly announceTimeout?: Duration.Input | undefined
   /**
    * What becomes of a mutation that the store has not taken the announcement of in that time.
    *
@@ -118,7 +118,7 @@ export interface QueryCacheOptions {
    * Whether to learn which reads follow which, and to load the next one before it is asked for: what came after a read
    * at least twice and every second time. Remembers 512 reads, loads at most 8 ahead at once. `false` when absent.
    */
-  readonly predict?: boolean | undefined
+  readonly prefetch?: boolean | undefined
   /**
    * How long a result is kept after it is no longer fresh, to be served where the database is slow or fails. It is never
    * served once what it was read from has changed. None when absent.
@@ -128,16 +128,16 @@ export interface QueryCacheOptions {
    * How long a reader waits for the database where there is a stale result within its grace: that is then served, and
    * the load goes on, for at most 30 seconds or its hard limit. Zero serves it at once. No limit when absent.
    */
-  readonly softLimit?: Duration.Input | undefined
+  readonly softTimeout?: Duration.Input | undefined
   /** How long the database may take for a query, which then fails with `StatementTimeoutError`. No limit when absent. */
-  readonly hardLimit?: Duration.Input | undefined
+  readonly hardTimeout?: Duration.Input | undefined
   /** How long a stale result is served without asking again after the database has failed. 10 seconds when absent. */
   readonly backoff?: Duration.Input | undefined
   /**
    * The part of its time to live after which a result that is asked for is loaded again in the background, unless the
    * store has a newer one. From 0.01 to 1, which is never; 1 when absent.
    */
-  readonly eager?: number | undefined
+  readonly earlyRefresh?: number | undefined
   /** What goes for single queries, by their names. */
   readonly policies?: Readonly<Record<string, Policy>> | undefined
 }
@@ -148,7 +148,7 @@ export interface QueryCacheOptions {
  * @category models
  * @since 0.1.0
  */
-export type Level = "memory" | "store" | "source"
+export type Tier = "memory" | "store" | "source"
 
 /**
  * Why a result came from where it did.
@@ -167,7 +167,7 @@ export type Level = "memory" | "store" | "source"
  * @category models
  * @since 0.1.0
  */
-export type Why =
+export type CacheReason =
   | "hit"
   | "miss"
   | "expired"
@@ -188,14 +188,14 @@ export type Why =
  */
 export interface Traced<out A> {
   readonly value: A
-  readonly level: Level
+  readonly level: Tier
   /** How long ago it was loaded, in milliseconds. */
   readonly age: number
   /** Whether its time to live is over. What it was read from has not changed for all that. */
   readonly stale: boolean
   /** Whether another reader's load served this one. */
   readonly coalesced: boolean
-  readonly why: Why
+  readonly reason: CacheReason
 }
 
 /**
@@ -233,7 +233,7 @@ export interface Stats {
   readonly store: CacheStore.Stats | undefined
   readonly storeFailures: number
   /** Changed things that the store has not been told of yet; 10,000 stands for everything. */
-  readonly owed: number
+  readonly pendingInvalidations: number
   /** What was loaded ahead because it was expected to be read next. */
   readonly ahead: { readonly loaded: number; readonly useful: number; readonly wasted: number }
   /** By name, for the first 1,000 names; the rest together as `(others)`. */

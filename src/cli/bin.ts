@@ -4,7 +4,7 @@
  * line nor, mostly, the Postgres driver. The modules of Node.js are taken without `import`, which would evaluate parts
  * of them that a hook does not use.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as HomeAccess from "../host/homeAccess.ts"
 import * as HookScript from "../hookProcess/hookScript.ts"
@@ -32,7 +32,7 @@ const runMain = (): void => {
 
 /** Why this process can't work in the home that the environment names, see `HomeAccess`. */
 const homeProblem = (): string | undefined => {
-  const home = HomePath.of(process.env, builtin("node:path"))
+  const home = HomePath.of(process.env, nodeBuiltin("node:path"))
   return "path" in home && !isHook ? HomeAccess.prepare(home.path, import.meta.dirname) : undefined
 }
 

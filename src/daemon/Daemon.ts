@@ -18,7 +18,7 @@ import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import { driverMissing } from "../internal/missingPeer.ts"
+import { missingPeer } from "../internal/missingPeer.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
@@ -28,7 +28,7 @@ import * as Held from "../host/diagnostics.ts"
 import * as HostCache from "../host/sharedCache.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
 import * as OpenSessions from "./internal/activeSessions.ts"
-import { Presence, type State } from "./internal/daemonState.ts"
+import { DaemonState, type State } from "./internal/daemonState.ts"
 
 /**
  * Why a process ended: it was asked to, it had nothing to do, it had grown too large, or its home was removed.
@@ -82,7 +82,7 @@ export interface DaemonOptions {
 /** How often it looks whether it should end. */
 const lookEvery = Duration.seconds(5)
 
-const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenSessions.OpenSessions) =>
+const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenSessions.ActiveSessions) =>
   Lifecycle.layer({
     every: lookEvery,
     idle: Duration.fromInputUnsafe(idle ?? "30 minutes"),
@@ -95,7 +95,7 @@ const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenS
 const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
-      Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: driverMissing }),
+      Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: missingPeer }),
       (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
     )
   )
@@ -119,7 +119,7 @@ const presenceOf = ({ caution, database, identity, settings }: DaemonOptions): S
   caution: caution ?? null
 })
 
-const hooks = (options: DaemonOptions, presence: State, sessions: OpenSessions.OpenSessions) =>
+const hooks = (options: DaemonOptions, presence: State, sessions: OpenSessions.ActiveSessions) =>
   HookService.layer({
     ...options.hooks,
     message: Effect.sync(() => {
@@ -137,7 +137,7 @@ const parts = (options: DaemonOptions) => {
     Layer.provide(hooks(options, presence, sessions)),
     Layer.provide(memory(options)),
     Layer.provide(ProfileMetrics.layer),
-    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), Layer.succeed(Presence, presence)]),
+    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), Layer.succeed(DaemonState, presence)]),
     Layer.provideMerge(lifecycle(options, sessions))
   )
 }

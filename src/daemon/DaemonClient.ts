@@ -21,7 +21,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { DaemonStatus, Health } from "./DaemonStatus.ts"
-import { layoutOf } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/hostPaths.ts"
 import * as Layout from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 
@@ -177,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
   if (!(Duration.toMillis(timeout) > 0)) {
     return yield* Effect.die(new RangeError("DaemonClient: timeout must be more than 0; leave it out for 2 seconds"))
   }
-  const places = layoutOf(options.home)
+  const places = hostPaths(options.home)
   const client = yield* HttpClient.HttpClient
   const files = yield* FileSystem.FileSystem
 
@@ -233,7 +233,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
  * @category accessors
  * @since 0.1.0
  */
-export const socketOf = (home: string): string => layoutOf(home).socket
+export const socketOf = (home: string): string => hostPaths(home).socket
 
 /**
  * The client of a home.

@@ -19,8 +19,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Database from "../sql/Database.ts"
 import * as FileLock from "../internal/fileLock.ts"
-import { fileMark } from "../internal/fileIdentity.ts"
-import { layoutOf } from "../host/hostPaths.ts"
+import { fileIdentity } from "../internal/fileIdentity.ts"
+import { hostPaths } from "../host/hostPaths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 import { startTimeOf } from "./internal/processStartTime.ts"
 
@@ -60,7 +60,7 @@ export type Identity = typeof Identity.Type
  * @category errors
  * @since 0.1.0
  */
-export class Held extends Schema.TaggedError<Held>(`${id}/Held`)("Held", {
+export class HeldLock extends Schema.TaggedError<HeldLock>(`${id}/Held`)("Held", {
   /** Who said last that it holds it; `null` where that can't be read. It is a hint, no proof. */
   identity: Schema.NullOr(Identity)
 }) {
@@ -107,7 +107,7 @@ export class LockUnusable extends Schema.TaggedError<LockUnusable>(`${id}/LockUn
  * @category errors
  * @since 0.1.0
  */
-export type DaemonLockError = Held | FolderRefused | LockUnusable
+export type DaemonLockError = HeldLock | FolderRefused | LockUnusable
 
 /**
  * Options of the lock.
@@ -168,7 +168,7 @@ const decodeIdentity = Schema.decodeEffect(Schema.fromJsonString(Identity))
  */
 export const identity = (home: string): Effect.Effect<Identity | null, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const text = yield* (yield* FileSystem.FileSystem).readFileString(layoutOf(home).identity)
+    const text = yield* (yield* FileSystem.FileSystem).readFileString(hostPaths(home).identity)
     return yield* decodeIdentity(text)
   }).pipe(Effect.orElseSucceed(() => null))
 
@@ -195,7 +195,7 @@ const locked = (file: string) =>
  */
 export const isHeld = (home: string): Effect.Effect<boolean, LockUnusable> =>
   Effect.suspend(() => {
-    const file = layoutOf(home).lock
+    const file = hostPaths(home).lock
     if (!fs.existsSync(file)) return Effect.succeed(false)
     return Effect.scoped(locked(file)).pipe(
       Effect.as(false),
@@ -219,7 +219,7 @@ const currentIdentity = (version: string): Effect.Effect<Identity> =>
 /** Says who holds the lock, for as long as it is held. The file is whole before it gets its name. */
 const published = (home: string, own: Identity) =>
   Effect.gen(function* () {
-    const file = layoutOf(home).identity
+    const file = hostPaths(home).identity
     const files = yield* FileSystem.FileSystem
     const draft = `${file}.${own.pid}`
     const write = Effect.andThen(
@@ -245,9 +245,9 @@ const published = (home: string, own: Identity) =>
  */
 export const watch = (home: string): Effect.Effect<() => boolean> =>
   Effect.sync(() => {
-    const file = layoutOf(home).lock
-    const own = fileMark(file)
-    return () => own !== undefined && fileMark(file) === own
+    const file = hostPaths(home).lock
+    const own = fileIdentity(file)
+    return () => own !== undefined && fileIdentity(file) === own
   })
 
 /**
@@ -275,10 +275,10 @@ export const acquire = (
   options: DaemonLockOptions
 ): Effect.Effect<Identity, DaemonLockError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
-    const places = layoutOf(options.home)
+    const places = hostPaths(options.home)
     yield* ownFolder(places.folder, "set ATHENA_HOME to a folder of your own")
     yield* Effect.catchTag(locked(places.lock), "Busy", () =>
-      Effect.flatMap(identity(options.home), (holder) => Effect.fail(new Held({ identity: holder })))
+      Effect.flatMap(identity(options.home), (holder) => Effect.fail(new HeldLock({ identity: holder })))
     )
     if (process.platform !== "win32" && path.dirname(places.socket) !== places.folder) {
       yield* socketFolder(places.socket)

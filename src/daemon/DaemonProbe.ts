@@ -5,22 +5,23 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import { DaemonClient, type DaemonClientError } from "./DaemonClient.ts"
 import type { Health } from "./DaemonStatus.ts"
-import { ownDatabase } from "../host/databaseIdentity.ts"
+import { databaseIdentity } from "../host/databaseIdentity.ts"
 import * as ResidentClient from "./HomeClient.ts"
 
 /** A process that answered, or why none did. */
-export type Resident = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
+export type DaemonPresence = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
 
 /** How the process of a home is. */
-export const ask = (home: string): Effect.Effect<Resident, never, FileSystem.FileSystem> =>
+export const probe = (home: string): Effect.Effect<DaemonPresence, never, FileSystem.FileSystem> =>
   DaemonClient.use((client) => client.health).pipe(
-    Effect.map((health): Resident => ({ _tag: "Running", health })),
-    Effect.catch((error) => Effect.succeed<Resident>(error)),
+    Effect.map((health): DaemonPresence => ({ _tag: "Running", health })),
+    Effect.catch((error) => Effect.succeed<DaemonPresence>(error)),
     Effect.provide(ResidentClient.layer({ home }))
   )
 
 /** Whether a process that answered uses another database than this environment names. An older one does not say. */
-export const hasOtherDatabase = ({ database }: Health): boolean => database !== undefined && database !== ownDatabase()
+export const hasOtherDatabase = ({ database }: Health): boolean =>
+  database !== undefined && database !== databaseIdentity()
 
 /** What to do about it. */
 export const otherDatabaseAdvice =

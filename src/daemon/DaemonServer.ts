@@ -36,7 +36,7 @@ import * as Scope from "effect/Scope"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
-import { type Answer, HookService } from "./HookService.ts"
+import { type HookResponse, HookService } from "./HookService.ts"
 import * as Body from "./internal/requestBody.ts"
 import * as Connections from "./internal/connectionLimits.ts"
 import * as Guard from "./internal/requestAuth.ts"
@@ -45,7 +45,7 @@ import { headers as names, protocol } from "../host/paths.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
 import * as OwnSocket from "./internal/socketFile.ts"
 import * as Ports from "../host/ports.ts"
-import { Presence } from "./internal/daemonState.ts"
+import { DaemonState } from "./internal/daemonState.ts"
 import * as Survey from "./internal/statusReport.ts"
 
 /**
@@ -97,7 +97,7 @@ const retryAfter = "250 millis"
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
 
-const responseOf = (answer: Answer): HttpServerResponse.HttpServerResponse => {
+const responseOf = (answer: HookResponse): HttpServerResponse.HttpServerResponse => {
   if (answer._tag === "Full") return empty(503)
   const isKept = answer._tag === "Kept"
   return answer.body === undefined
@@ -152,7 +152,7 @@ const tell = (adapter: HookAdapter, length: number) =>
 const lengthOf = (length: string | undefined): number | undefined =>
   length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 
-const hooks = (intake: Intake.Intake) =>
+const hooks = (intake: Intake.AdmissionControl) =>
   HttpRouter.add(
     "POST",
     "/hooks/:agent",
@@ -231,7 +231,7 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
 export const layer = (options: DaemonServerOptions) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const presence = yield* Presence
+      const presence = yield* DaemonState
       const perSecond = Math.max(1, options.requestsPerSecond ?? 1_000)
       const intake = Intake.make({
         perSecond,

@@ -10,7 +10,7 @@ import * as ResidentClient from "./HomeClient.ts"
 import { version } from "../internal/version.ts"
 import * as Waiting from "../host/spooledEvents.ts"
 
-export interface ResidentStatus {
+export interface DaemonSummary {
   readonly state: "running" | "not running" | "not answering"
   readonly status: DaemonStatus | null
   /** What is wrong, and what to do. */
@@ -35,7 +35,7 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
 ]
 
 /** What a process says that answers. */
-export const running = (status: DaemonStatus): ResidentStatus => ({
+export const running = (status: DaemonStatus): DaemonSummary => ({
   state: "running",
   status,
   problems: problemsOf(status)
@@ -49,8 +49,8 @@ const waitingProblems = Effect.map(Waiting.count, (waiting): ReadonlyArray<strin
   ]
 })
 
-const without = (state: ResidentStatus["state"], problems: ReadonlyArray<string>) =>
-  Effect.map(waitingProblems, (waiting): ResidentStatus => ({
+const without = (state: DaemonSummary["state"], problems: ReadonlyArray<string>) =>
+  Effect.map(waitingProblems, (waiting): DaemonSummary => ({
     state,
     status: null,
     problems: [...problems, ...waiting]
@@ -60,7 +60,7 @@ const notAnswering = (detail: string) =>
   without("not answering", [`${detail}; the next session replaces it, or run: athena stop`])
 
 /** Asks the process of the home. It never fails. */
-export const ask = Effect.gen(function* () {
+export const summarize = Effect.gen(function* () {
   const home = yield* Database.home
   return yield* DaemonClient.use((client) => client.status).pipe(
     Effect.map(running),
@@ -107,7 +107,7 @@ const statusLines = (status: DaemonStatus): ReadonlyArray<string> => {
   ]
 }
 
-export const lines = ({ problems, state, status }: ResidentStatus): ReadonlyArray<string> => {
+export const lines = ({ problems, state, status }: DaemonSummary): ReadonlyArray<string> => {
   const head = "resident process".padEnd(24)
   const idle = state === "not running" ? "not running; the next session starts it" : state
   const [first = "", ...rest] = status === null ? [idle] : statusLines(status)

@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort } from "./EndpointError.ts"
-import { layoutOf } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/hostPaths.ts"
 import * as OwnFile from "./internal/endpointFile.ts"
 import * as Ports from "../host/ports.ts"
 
@@ -69,7 +69,7 @@ export const url = ({ port }: Pick<Endpoint, "port">): string => `http://127.0.0
 export const read = Effect.fnUntraced(function* (
   home: string
 ): Effect.fn.Return<Option.Option<Endpoint>, EndpointError, FileSystem.FileSystem> {
-  const layout = layoutOf(home)
+  const layout = hostPaths(home)
   const port = Option.flatMap(yield* OwnFile.read(layout.port), parsePort)
   const token = Option.flatMap(yield* OwnFile.read(layout.token), parseToken)
   return Option.all({ port, token })
@@ -132,7 +132,7 @@ const freePort = Effect.fnUntraced(function* (home: string, held: number | undef
 export const make = Effect.fnUntraced(function* (
   home: string
 ): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
-  const layout = layoutOf(home)
+  const layout = hostPaths(home)
   yield* makeFolder(layout.folder)
   const found = yield* read(home)
   if (Option.isSome(found)) return found.value
@@ -157,7 +157,7 @@ export const replace = Effect.fnUntraced(function* (
   home: string,
   held: Endpoint
 ): Effect.fn.Return<Endpoint, EndpointError, FileSystem.FileSystem | Path.Path> {
-  const layout = layoutOf(home)
+  const layout = hostPaths(home)
   yield* makeFolder(layout.folder)
   const heldToken = Redacted.value(held.token)
   const otherToken = (text: string) => Option.filter(parseToken(text), (token) => Redacted.value(token) !== heldToken)

@@ -34,7 +34,7 @@ import * as Sink from "./internal/spoolSink.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Told {
+export interface HookRequest {
   /** The agent that tells it. */
   readonly adapter: HookAdapter
   /** The event, as the agent's JSON. */
@@ -55,7 +55,9 @@ export interface Told {
  * @category models
  * @since 0.1.0
  */
-export type Answer = { readonly _tag: "Kept" | "Unsure"; readonly body: string | undefined } | { readonly _tag: "Full" }
+export type HookResponse =
+  | { readonly _tag: "Kept" | "Unsure"; readonly body: string | undefined }
+  | { readonly _tag: "Full" }
 
 /**
  * What was answered since the service was made.
@@ -131,7 +133,7 @@ const flushLimit = Duration.millis(100)
 export class HookService extends Context.Service<
   HookService,
   {
-    readonly answer: (told: Told) => Effect.Effect<Answer>
+    readonly answer: (told: HookRequest) => Effect.Effect<HookResponse>
     readonly stats: Effect.Effect<Stats>
   }
 >()("athena-hooks/daemon/HookService") {}
@@ -185,11 +187,11 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
 
   const respond = (
     event: HookEvent,
-    { adapter, deliveryId, projectFolder }: Told,
+    { adapter, deliveryId, projectFolder }: HookRequest,
     waiting: Waiting,
     message?: string
   ) =>
-    HookRunner.answer(event, {
+    HookRunner.respond(event, {
       adapter,
       projectFolder,
       deliveryId,
@@ -199,13 +201,13 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
     })
 
   /** What sessions told that have just ended is what the next one wants to know. */
-  const start = (event: HookEvent, told: Told, waiting: Waiting) =>
-    Effect.ignore(recorder.flush({ within: flushLimit })).pipe(
+  const start = (event: HookEvent, told: HookRequest, waiting: Waiting) =>
+    Effect.ignore(recorder.flush({ timeout: flushLimit })).pipe(
       Effect.andThen(message),
       Effect.flatMap((message) => respond(event, told, waiting, message))
     )
 
-  const work = (event: HookEvent, told: Told, waiting: Waiting) =>
+  const work = (event: HookEvent, told: HookRequest, waiting: Waiting) =>
     Effect.suspend(() => {
       const { refused, sink } = sinks.next()
       const own = Context.add(context, EventSink, sink)
@@ -223,7 +225,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       )
     })
 
-  const ended = ({ answer, notices }: HookRunner.RunResult): Answer => {
+  const ended = ({ answer, notices }: HookRunner.RunResult): HookResponse => {
     const isKept = notices.length === 0
     counts[isKept ? "kept" : "failed"]++
     return { _tag: isKept ? "Kept" : "Unsure", body: bodyOf(answer) }
@@ -235,7 +237,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
     deadline: Duration.Duration,
     fiber: Fiber.Fiber<HookRunner.RunResult>,
     waiting: Waiting
-  ): Effect.Effect<Answer> =>
+  ): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
       waiting.isOver = true
       counts.late++
@@ -247,7 +249,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       return { _tag: "Unsure", body: undefined }
     })
 
-  const answerIn = (event: Exclude<HookEvent, { _tag: "Ignored" }>, told: Told): Effect.Effect<Answer> =>
+  const answerIn = (event: Exclude<HookEvent, { _tag: "Ignored" }>, told: HookRequest): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
       if ((yield* FiberSet.size(running)) >= maxRunning) {
         counts.full++
@@ -266,7 +268,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       )
     })
 
-  const measured = (name: string, effect: Effect.Effect<Answer>): Effect.Effect<Answer> =>
+  const measured = (name: string, effect: Effect.Effect<HookResponse>): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
       const started = yield* Clock.monotonicTimeNanos
       const answer = yield* effect
@@ -274,7 +276,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       return answer
     })
 
-  const nothing: Effect.Effect<Answer> = Effect.sync(() => {
+  const nothing: Effect.Effect<HookResponse> = Effect.sync(() => {
     counts.kept++
     return { _tag: "Kept", body: undefined }
   })

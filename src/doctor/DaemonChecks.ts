@@ -25,7 +25,7 @@ const again = "run: athena install"
 const replaced = "the next session of an agent replaces it, or run: athena stop"
 
 /** How the process is. */
-export const process = (resident: Resident.Resident): Check => {
+export const process = (resident: Resident.DaemonPresence): Check => {
   const name = "process"
   switch (resident._tag) {
     case "NotRunning":
@@ -76,11 +76,11 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
         timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
       }
 
-const isRunningAt = (resident: Resident.Resident, port: number): boolean =>
+const isRunningAt = (resident: Resident.DaemonPresence, port: number): boolean =>
   resident._tag === "Running" && resident.health.port === port
 
 /** Whether the process listens where events are posted to, or could. */
-const port = Effect.fnUntraced(function* (resident: Resident.Resident, { url }: Post) {
+const port = Effect.fnUntraced(function* (resident: Resident.DaemonPresence, { url }: Post) {
   const name = "port"
   const wanted = Number(url.port)
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
@@ -196,7 +196,7 @@ const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: 
 export const of = Effect.fnUntraced(function* (
   home: string,
   { agent, handlers }: HookStatus,
-  resident: Resident.Resident
+  resident: Resident.DaemonPresence
 ) {
   const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
   const [first] = posts

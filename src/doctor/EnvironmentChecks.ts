@@ -52,7 +52,7 @@ export const of = Effect.fnUntraced(function* (home: string, transport: "http" |
   const name = "environment"
   const files = yield* SettingsFiles.of(Agents.claude)
   const places = files.map(({ file, text }): Place => ({ file, env: SettingsFiles.envOf(Agents.claude, text) }))
-  const rules = { ...(transport === "http" ? switchOf(yield* DaemonSwitch.isOff) : {}), ...memory(home) }
+  const rules = { ...(transport === "http" ? switchOf(yield* DaemonSwitch.isDaemonDisabled) : {}), ...memory(home) }
   const found = Object.entries(rules).flatMap(([variable, differs]) => {
     const setting = settingOf(places, variable)
     return setting !== undefined && differs(setting.value) ? [setting] : []

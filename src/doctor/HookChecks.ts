@@ -64,9 +64,9 @@ const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
 /** The process, and the way of what is posted to it. */
 const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
   const posting = statuses.filter(({ transport }) => transport === "http")
-  if (posting.length === 0 && (yield* DaemonSwitch.isOff)) return []
+  if (posting.length === 0 && (yield* DaemonSwitch.isDaemonDisabled)) return []
   const home = yield* Database.home
-  const found = yield* Resident.ask(home)
+  const found = yield* Resident.probe(home)
   const checks = [ResidentChecks.process(found)]
   if (posting.length === 0) return checks
   const ofAgents = yield* Effect.forEach(posting, (status) =>

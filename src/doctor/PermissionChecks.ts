@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import { layoutOf } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/hostPaths.ts"
 import * as Agents from "../install/Agents.ts"
 import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
@@ -39,7 +39,7 @@ const withToken = (agent: Agents.Agent) =>
 
 const all = Effect.fnUntraced(function* (home: string) {
   const path = yield* Path.Path
-  const { folder, port, socket, token } = layoutOf(home)
+  const { folder, port, socket, token } = hostPaths(home)
   const near = path.dirname(socket)
   return [
     { file: home, mode: "700" },

@@ -84,7 +84,7 @@ export interface RecordOptions {
   /** `spooled` when absent. */
   readonly ack?: Ack | undefined
   /** How long the acknowledgement may take. `deadline` of the recorder when absent. */
-  readonly within?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
 }
 
 /**
@@ -97,7 +97,7 @@ export interface Flushed {
   /** Events that left the spool for the database while it lasted. */
   readonly delivered: number
   /** Events that were set aside while it lasted. */
-  readonly dead: number
+  readonly deadLetters: number
   /** Events that are still in the spool. */
   readonly left: number
 }
@@ -118,7 +118,7 @@ export interface Stats {
   /** When the oldest event in the spool was recorded. */
   readonly oldest: DateTime.Utc | undefined
   /** Events that were set aside and are still there. */
-  readonly dead: number
+  readonly deadLetters: number
   readonly delivered: number
   /** Events for which there was no room, and those in memory that a shutdown had no time for. */
   readonly dropped: number
@@ -136,7 +136,7 @@ export interface Stats {
  * @category models
  * @since 0.1.0
  */
-export interface DeadEvent {
+export interface DeadLetter {
   readonly id: string
   readonly order: string
   readonly recordedAt: DateTime.Utc
@@ -155,9 +155,9 @@ export interface DeadEvent {
  * @category models
  * @since 0.1.0
  */
-export interface DeadEvents {
+export interface DeadLetters {
   /** Oldest first, up to `limit`; 100 when absent. */
-  readonly list: (limit?: number) => Effect.Effect<ReadonlyArray<DeadEvent>, EventRecorderError>
+  readonly list: (limit?: number) => Effect.Effect<ReadonlyArray<DeadLetter>, EventRecorderError>
   /** Puts those with these ids, or all, back in line, after what is in it; damaged ones stay. Gives how many. */
   readonly retry: (ids?: ReadonlyArray<string>) => Effect.Effect<number, EventRecorderError>
   /** Removes those with these ids, or all, for good. Gives how many. */
@@ -183,10 +183,10 @@ export interface EventRecorder<in Event> {
    * nothing, and with `DeadlineExceeded` where it takes longer than `within`, the recorder's `deadline` when absent.
    */
   readonly flush: (options?: {
-    readonly within?: Duration.Input | undefined
+    readonly timeout?: Duration.Input | undefined
   }) => Effect.Effect<Flushed, EventRecorderError>
   readonly stats: Effect.Effect<Stats, EventRecorderError>
-  readonly dead: DeadEvents
+  readonly deadLetters: DeadLetters
 }
 
 /**
@@ -201,7 +201,7 @@ export interface DirectOptions {
   /** How long an acknowledgement or a flush may take. From 1 ms to 1 hour; 5 seconds when absent. */
   readonly deadline?: Duration.Input | undefined
   /** Events that may wait in memory with nobody waiting for them (`accepted`). From 1 to 10,000,000; 10,000 when absent. */
-  readonly maxWaiting?: number | undefined
+  readonly maxQueued?: number | undefined
   /** Events of a batch at most: no more than the target takes. From 1 to 100,000; 1,000 when absent. */
   readonly maxBatchSize?: number | undefined
   /** How long the database may take for a batch. From 10 ms to 1 hour; 10 seconds when absent. */
@@ -244,7 +244,7 @@ export interface SpoolOptions extends DirectOptions {
   /** Whether this process flushes by itself; without that, by `flush` and for `committed`. `true` when absent. */
   readonly drain?: boolean | undefined
   /** The part of the time that a flush in the background may keep the database at work. From 0.01 to 1; 0.5. */
-  readonly pace?: number | undefined
+  readonly dutyCycle?: number | undefined
   /** How long the right to flush outlives a process that holds it. From 100 ms to 1 hour; 5 seconds when absent. */
   readonly lease?: Duration.Input | undefined
 }
@@ -372,7 +372,7 @@ const noStats: Stats = {
   spooled: 0,
   bytes: 0,
   oldest: undefined,
-  dead: 0,
+  deadLetters: 0,
   delivered: 0,
   dropped: 0,
   poisoned: 0,
@@ -410,8 +410,8 @@ export const layerTest = <Self, Id extends string, Event>(
     return {
       record,
       recordAll: (events) => Effect.forEach(events, record, { discard: true }),
-      flush: () => Effect.succeed({ delivered: 0, dead: 0, left: 0 }),
+      flush: () => Effect.succeed({ delivered: 0, deadLetters: 0, left: 0 }),
       stats: Effect.sync(() => ({ ...noStats, delivered: recorded })),
-      dead: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
+      deadLetters: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
     }
   })

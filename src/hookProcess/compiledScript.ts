@@ -5,7 +5,7 @@
  * inside is compiled again by every process that calls it, which took a hook more time than all that it does. Here the
  * code is kept after the script has done its work, and so has the functions that it called.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import type * as NodeFs from "node:fs"
 
 declare const __ATHENA_BUILD__: string
@@ -71,16 +71,16 @@ export interface CompiledScript {
  * can write; nowhere, where there is none.
  */
 export const run = (script: string, folder: string | undefined): CompiledScript => {
-  const fs = builtin("node:fs")
-  const { wrap } = builtin("node:module")
-  const { Script } = builtin("node:vm")
+  const fs = nodeBuiltin("node:fs")
+  const { wrap } = nodeBuiltin("node:module")
+  const { Script } = nodeBuiltin("node:vm")
   const file =
     folder === undefined ? undefined : `${folder}/${script.replace(/^.*[\\/]/, "")}-${process.version}-${process.arch}`
   const code = file === undefined ? noCode : read(fs, file)
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
-  compiled.runInThisContext()(module.exports, builtin, module)
+  compiled.runInThisContext()(module.exports, nodeBuiltin, module)
   return {
     exports: module.exports,
     keep: (kind) => {

@@ -1,17 +1,21 @@
 /**
  * One question over the socket, and its answer. On `node:net`: what `node:http` has more of costs a hook time to load.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
-import type { Question } from "./request.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import type { ShimRequest } from "./request.ts"
 import * as Reply from "./response.ts"
 
 /** Asks, and gives the answer or why there is none, once. */
-export const ask = (socket: string, question: Question, done: (reply: Reply.Reply | string) => void): void => {
-  const connection = builtin("node:net").connect(socket)
+export const exchange = (
+  socket: string,
+  question: ShimRequest,
+  done: (reply: Reply.ShimResponse | string) => void
+): void => {
+  const connection = nodeBuiltin("node:net").connect(socket)
   const chunks: Array<Buffer> = []
   let size = 0
   let isDone = false
-  const end = (reply: Reply.Reply | string): void => {
+  const end = (reply: Reply.ShimResponse | string): void => {
     if (isDone) return
     isDone = true
     clearTimeout(timer)

@@ -1,7 +1,7 @@
 /**
  * The bundles that answer a hook in its own process: which one, and where its compiled code is kept.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as CompiledScript from "./compiledScript.ts"
 import type * as Hook from "./hook.ts"
@@ -27,7 +27,7 @@ const isOwn = (folder: string, make: boolean): boolean => {
  */
 export const codeFolder = (make: boolean): string | undefined => {
   try {
-    const home = HomePath.of(process.env, builtin("node:path"))
+    const home = HomePath.of(process.env, nodeBuiltin("node:path"))
     if ("problem" in home) return undefined
     const folder = `${home.path}/compile-cache`
     return isOwn(home.path, make) && isOwn(folder, make) ? folder : undefined

@@ -7,7 +7,7 @@ import { projectVariables } from "../internal/projectVariables.ts"
 type Env = Readonly<Record<string, string | undefined>>
 
 /** A request of HTTP/1.1, whose connection ends with its answer. */
-export interface Question {
+export interface ShimRequest {
   readonly head: string
   readonly body: Buffer
   /** How long the answer may take, in milliseconds. */
@@ -60,13 +60,13 @@ const projectOf = (agent: string, env: Env): string | undefined => {
 }
 
 /** The event, told; nothing where it can't be said in a request. */
-export const tell = (options: {
+export const hookRequest = (options: {
   readonly agent: string
   readonly token: string
   readonly deliveryId: string
   readonly body: Buffer
   readonly env: Env
-}): Question | undefined => {
+}): ShimRequest | undefined => {
   const { agent, body, deliveryId, env, token } = options
   if (!isPlain(token) || !/^\w+$/.test(agent)) return undefined
   return {
@@ -84,7 +84,7 @@ export const tell = (options: {
 }
 
 /** Whether the resident process is there. */
-export const health = (token: string): Question | undefined =>
+export const health = (token: string): ShimRequest | undefined =>
   isPlain(token)
     ? { head: lines("GET /health", common(token)), body: Buffer.alloc(0), waitMs: waits["SessionStart"]! }
     : undefined

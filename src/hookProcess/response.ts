@@ -6,7 +6,7 @@ import * as Layout from "../host/paths.ts"
 /** The longest answer that is read, in bytes; an agent takes no more than 10,000 characters of context. */
 export const maxBytes = 256 * 1024
 
-export interface Reply {
+export interface ShimResponse {
   readonly status: number
   /** The version of the process; empty where it does not say so. */
   readonly version: string
@@ -26,7 +26,7 @@ const isObject = (text: string): boolean => {
 }
 
 /** The answer that begins with these bytes: nothing where more of it must come, or what is wrong with it. */
-export const parse = (bytes: Buffer): Reply | "nonsense" | "another protocol" | undefined => {
+export const parse = (bytes: Buffer): ShimResponse | "nonsense" | "another protocol" | undefined => {
   const end = bytes.indexOf("\r\n\r\n")
   if (end < 0) return undefined
   const [first = "", ...lines] = bytes.toString("latin1", 0, end).split("\r\n")

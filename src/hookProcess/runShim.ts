@@ -4,8 +4,8 @@
  * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
  * anything is done for the events to come.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
-import { layoutOf } from "../host/hostPaths.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { hostPaths } from "../host/hostPaths.ts"
 import type * as Layout from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 import { isOlder } from "../internal/compareVersions.ts"
@@ -19,7 +19,7 @@ import * as NodeVersion from "./nodeVersion.ts"
 import { version } from "../internal/version.ts"
 import * as Exchange from "./exchange.ts"
 import * as Question from "./request.ts"
-import type { Reply } from "./response.ts"
+import type { ShimResponse } from "./response.ts"
 import * as Starting from "./spawnDaemon.ts"
 import * as Trace from "./trace.ts"
 
@@ -30,7 +30,7 @@ const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
   const at = args.indexOf("--home")
   if (at >= 0) env["ATHENA_HOME"] ||= args[at + 1] ?? ""
-  const home = HomePath.of(env, builtin("node:path"))
+  const home = HomePath.of(env, nodeBuiltin("node:path"))
   return "path" in home ? home.path : undefined
 }
 
@@ -49,7 +49,7 @@ const pauseMs = 25
 const longestPauseMs = 200
 
 /** Why the resident process can't be asked; nothing where it can. */
-const obstacle = (places: Layout.Layout): string | undefined => {
+const obstacle = (places: Layout.Paths): string | undefined => {
   if (process.platform === "win32") return undefined
   const folder = places.socket.slice(0, places.socket.lastIndexOf("/"))
   const problem = problemOf(folder)
@@ -58,7 +58,7 @@ const obstacle = (places: Layout.Layout): string | undefined => {
 
 const absent = "the folder of the socket is absent"
 
-const tokenOf = (places: Layout.Layout): string => {
+const tokenOf = (places: Layout.Paths): string => {
   try {
     return fs.readFileSync(places.token, "latin1").trim()
   } catch {
@@ -67,20 +67,21 @@ const tokenOf = (places: Layout.Layout): string => {
 }
 
 /** Whether another process would do better: not where this one is there, as new, and says what it minds. */
-const wantsAnother = (reply: Reply | string): boolean =>
+const wantsAnother = (reply: ShimResponse | string): boolean =>
   typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
 
-const describe = (reply: Reply | string): string => (typeof reply === "string" ? reply : `status ${reply.status}`)
+const describe = (reply: ShimResponse | string): string =>
+  typeof reply === "string" ? reply : `status ${reply.status}`
 
 /** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
-const isUnheard = ({ body }: Reply): boolean => body.includes('"port":null')
+const isUnheard = ({ body }: ShimResponse): boolean => body.includes('"port":null')
 
 /** Whether there is nobody, or one that is ending. */
-const isAway = (reply: Reply | string): boolean =>
+const isAway = (reply: ShimResponse | string): boolean =>
   typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
 
 /** Whether the event was taken. */
-const isTaken = ({ status }: Reply): boolean => status === 200 || status === 202 || status === 204
+const isTaken = ({ status }: ShimResponse): boolean => status === 200 || status === 202 || status === 204
 
 const failed = (error: unknown): never =>
   HookStreams.finish("{}", [
@@ -106,8 +107,8 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
   if (home === undefined) return inProcess()
 
-  const places = layoutOf(home)
-  const instead = (why: Reply | string, reason = describe(why)): void => {
+  const places = hostPaths(home)
+  const instead = (why: ShimResponse | string, reason = describe(why)): void => {
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
@@ -116,7 +117,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     })
     inProcess()
   }
-  const replied = (reply: Reply | string): void => {
+  const replied = (reply: ShimResponse | string): void => {
     if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
     if (revives && isUnheard(reply)) return instead(reply, "no port")
     if (started !== undefined) Trace.append(places, { event, reason: "away", next: started.outcome })
@@ -125,7 +126,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   }
 
   /** Only a session that starts has to be followed by posts, and waits until somebody is there for them. */
-  const missed = (why: Reply | string): void => {
+  const missed = (why: ShimResponse | string): void => {
     const isOver = started?.hasEnded() === true || performance.now() - since > startMs
     if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
     Starting.startNow(folder, home, places, (start) => {
@@ -140,9 +141,9 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     const token = tokenOf(places)
     const question = revives
       ? Question.health(token)
-      : Question.tell({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
+      : Question.hookRequest({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
     if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
-    Exchange.ask(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
+    Exchange.exchange(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
   }
   ask()
 }
@@ -169,5 +170,5 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     else answer(folder, args, input)
   })
   // Loaded while a thread waits for the event.
-  if (!isOff()) builtin("node:net")
+  if (!isOff()) nodeBuiltin("node:net")
 }

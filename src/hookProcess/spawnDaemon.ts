@@ -6,8 +6,8 @@
  * is there, and the process inherits it: the system holds the posts until they are accepted.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import { builtin } from "../internal/nodeBuiltin.ts"
-import type { Layout } from "../host/paths.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import type { Paths } from "../host/paths.ts"
 import { fs } from "./nodeFs.ts"
 
 /** How long a start is somebody else's, in milliseconds: as long as it may take, and the pause after one that failed. */
@@ -98,7 +98,7 @@ const outcome = (outcome: string): Start => ({ outcome, hasEnded: () => false })
 const failed = (error: unknown): Start => outcome(`it can't be started: ${(error as NodeJS.ErrnoException).code}`)
 
 /** Starts the process of a home by the command that lies in a folder. It outlives this one. */
-const spawn = (folder: string, home: string, places: Layout, listener: number | undefined): Start => {
+const spawn = (folder: string, home: string, places: Paths, listener: number | undefined): Start => {
   const command = [
     process.execPath,
     ...memoryBounds,
@@ -107,7 +107,7 @@ const spawn = (folder: string, home: string, places: Layout, listener: number | 
     ...(listener === undefined ? [] : ["--listener-fd", String(listenerFd)])
   ]
   const [file = "", ...args] = fs.existsSync(shell) ? [shell, "-c", supervisor, "athena", ...command] : command
-  const child: ChildProcess = builtin("node:child_process").spawn(file, args, {
+  const child: ChildProcess = nodeBuiltin("node:child_process").spawn(file, args, {
     cwd: home,
     detached: true,
     env: { ...environment(), ATHENA_HOME: home },
@@ -126,7 +126,7 @@ const spawn = (folder: string, home: string, places: Layout, listener: number | 
   return { outcome: "it is started", hasEnded: () => isOver }
 }
 
-const isOurs = (home: string, places: Layout, isUrgent: boolean): boolean => {
+const isOurs = (home: string, places: Paths, isUrgent: boolean): boolean => {
   makeFolder(home)
   makeFolder(places.folder)
   return claim(places.starting, isUrgent)
@@ -135,7 +135,7 @@ const isOurs = (home: string, places: Layout, isUrgent: boolean): boolean => {
 const starting = outcome("it is starting")
 
 /** Starts the process of a home by the command that lies in a folder, unless somebody is at it. Says what came of it. */
-export const start = (folder: string, home: string, places: Layout): string => {
+export const start = (folder: string, home: string, places: Paths): string => {
   try {
     return (isOurs(home, places, false) ? spawn(folder, home, places, undefined) : starting).outcome
   } catch (error) {
@@ -144,7 +144,7 @@ export const start = (folder: string, home: string, places: Layout): string => {
 }
 
 /** The port of the home; none where it has none yet, and where no process can inherit one. */
-const portOf = (places: Layout): number | undefined => {
+const portOf = (places: Paths): number | undefined => {
   if (process.platform === "win32") return undefined
   try {
     const port = Number(fs.readFileSync(places.port, "latin1"))
@@ -158,10 +158,10 @@ const portOf = (places: Layout): number | undefined => {
  * Listens on the port of the home, unless somebody does, and gives what listens for as long as `use` runs: this process
  * itself accepts nothing.
  */
-const withPort = (places: Layout, use: (listener: number | undefined) => void): void => {
+const withPort = (places: Paths, use: (listener: number | undefined) => void): void => {
   const port = portOf(places)
   if (port === undefined) return use(undefined)
-  const server = builtin("node:net").createServer()
+  const server = nodeBuiltin("node:net").createServer()
   server.once("error", () => use(undefined))
   server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
     // What Node.js passes on as a stream it reads from, which what listens is not.
@@ -171,7 +171,7 @@ const withPort = (places: Layout, use: (listener: number | undefined) => void): 
 }
 
 /** As `start`, at once and with the port of the home, for posts that are about to come. */
-export const startNow = (folder: string, home: string, places: Layout, done: (start: Start) => void): void => {
+export const startNow = (folder: string, home: string, places: Paths, done: (start: Start) => void): void => {
   try {
     if (!isOurs(home, places, true)) return done(starting)
   } catch (error) {

@@ -1,14 +1,14 @@
 /**
  * A trace that a person can find of what the shim had to do without: never of what was told.
  */
-import type { Layout } from "../host/paths.ts"
+import type { Paths } from "../host/paths.ts"
 import { fs } from "./nodeFs.ts"
 
 /** At most this much in the file, in bytes, and as much in the one before it. */
 const maxBytes = 256 * 1024
 
 /** Appends one line. Where that can't be done there is none. */
-export const append = (places: Layout, line: Readonly<Record<string, string>>): void => {
+export const append = (places: Paths, line: Readonly<Record<string, string>>): void => {
   const file = `${places.logs}/shim.log`
   try {
     if (!fs.existsSync(places.logs)) fs.mkdirSync(places.logs, { mode: 0o700 })

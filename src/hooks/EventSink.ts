@@ -18,7 +18,7 @@ import type { PlacedEvent } from "../memory/MemoryRecorder.ts"
  */
 export interface Sink {
   /** Keeps the events; `false` where it can't, and the memory itself has to take them. */
-  readonly keep: (events: ReadonlyArray<PlacedEvent>) => Effect.Effect<boolean>
+  readonly store: (events: ReadonlyArray<PlacedEvent>) => Effect.Effect<boolean>
   /** Brings what is kept into the database in the time that is left. Gives a line for a person where that fails. */
   readonly settle: Effect.Effect<string | undefined>
 }

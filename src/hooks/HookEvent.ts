@@ -47,7 +47,7 @@ export interface Prompt extends InSession {
   /** A person's words where there are any, without what the agent's program put before them. */
   readonly text: string
   /** `false` where the agent itself speaks, for example to say that a background command has finished. */
-  readonly fromPerson: boolean
+  readonly isFromUser: boolean
 }
 
 /**

@@ -156,7 +156,7 @@ const isKept = (
     const sink = yield* EventSink
     if (sink === undefined) return false
     const place = yield* placeOf(event, options)
-    return yield* sink.keep(
+    return yield* sink.store(
       drafts
         .filter(({ content }) => content !== "")
         .map((draft) => MemoryRecorder.placed({ ...draft, sessionId: event.sessionId, cwd: event.cwd, place }))
@@ -350,12 +350,12 @@ const prompt = (event: Prompt, options: HookOptions) =>
     const content = storedText(event.text)
     const draft = yield* stamp<Draft>({
       ...EventKey.ofPrompt(event, options.deliveryId, content),
-      type: event.fromPerson ? "user_question" : "notification",
+      type: event.isFromUser ? "user_question" : "notification",
       content,
-      importance: !event.fromPerson ? 0.1 : content.length < 20 ? 0.3 : 0.75
+      importance: !event.isFromUser ? 0.1 : content.length < 20 ? 0.3 : 0.75
     })
     const kept = yield* isKept(event, options, [draft])
-    if (kept && !event.fromPerson) return HookOutput.empty
+    if (kept && !event.isFromUser) return HookOutput.empty
     const current = yield* session(event, options)
     const notice = kept
       ? undefined
@@ -363,7 +363,7 @@ const prompt = (event: Prompt, options: HookOptions) =>
           Effect.as(undefined),
           Effect.catch((error) => Effect.succeed(`the prompt was not recorded: ${error.message}`))
         )
-    if (!event.fromPerson) return { ...HookOutput.empty, notice }
+    if (!event.isFromUser) return { ...HookOutput.empty, notice }
     const { output, told } = yield* remind(event, current, options)
     // What kept the prompt from being recorded, such as a lock, is not waited for a second time.
     return { ...output, notice: notice ?? (yield* remember(event.sessionId, told, options)) }

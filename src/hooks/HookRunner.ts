@@ -144,7 +144,7 @@ export const decode = (
  * @category combinators
  * @since 0.1.0
  */
-export const answer = (
+export const respond = (
   event: HookEvent,
   options: HookProgram.HookOptions & {
     /** The agent that calls; Claude Code where absent. */

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 export const isOffBy = (value: string): boolean => /^(?:off|false|0|no)$/i.test(value)
 
 /** Whether it was switched off. */
-export const isOff: Effect.Effect<boolean> = Config.withDefault(Config.String("ATHENA_DAEMON"), "").pipe(
+export const isDaemonDisabled: Effect.Effect<boolean> = Config.withDefault(Config.String("ATHENA_DAEMON"), "").pipe(
   Effect.map(isOffBy),
   Effect.orElseSucceed(() => false)
 )

@@ -4,4 +4,4 @@
  */
 import * as Layout from "./paths.ts"
 
-export const ownDatabase = (): string => Layout.databaseOf(process.env)
+export const databaseIdentity = (): string => Layout.databaseOf(process.env)

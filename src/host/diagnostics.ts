@@ -8,19 +8,22 @@ import * as Layer from "effect/Layer"
 import { QueryCache } from "../cache/QueryCache.ts"
 import type { PoolStats } from "../pool/PoolError.ts"
 
-export interface Held {
+export interface Diagnostics {
   cache: QueryCache["Service"] | undefined
   pool: Effect.Effect<PoolStats> | undefined
 }
 
-export class HeldParts extends Context.Service<HeldParts, Held>()("athena-hooks/daemon/HeldParts") {}
+export class DiagnosticParts extends Context.Service<DiagnosticParts, Diagnostics>()("athena-hooks/daemon/HeldParts") {}
 
-export const layer: Layer.Layer<HeldParts> = Layer.sync(HeldParts, () => ({ cache: undefined, pool: undefined }))
+export const layer: Layer.Layer<DiagnosticParts> = Layer.sync(DiagnosticParts, () => ({
+  cache: undefined,
+  pool: undefined
+}))
 
 /** Shows the cache of the context for as long as it is there. */
 export const showCache = Layer.effectDiscard(
   Effect.gen(function* () {
-    const held = yield* HeldParts
+    const held = yield* DiagnosticParts
     held.cache = yield* QueryCache
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

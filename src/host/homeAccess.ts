@@ -2,7 +2,7 @@
  * How a process works in the home: as the user whose home it is, and closed to others. The shim, which must start at once,
  * is built from it too.
  */
-import { builtin } from "../internal/nodeBuiltin.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
 import { fs } from "../hookProcess/nodeFs.ts"
 
@@ -11,7 +11,7 @@ const isStored = (name: string): boolean => /^(?:athena\.db|cache\.db|events\b.*
 
 /** The folder, or the first above it that is there. */
 const existing = (folder: string) => {
-  const path = builtin("node:path")
+  const path = nodeBuiltin("node:path")
   let current = folder
   for (;;) {
     const stats = fs.statSync(current, { throwIfNoEntry: false })

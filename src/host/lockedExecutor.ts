@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import type { QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
-import { isLocked, untilFree } from "../internal/lockRetry.ts"
+import { isLocked, retryWhileLocked } from "../internal/lockRetry.ts"
 
 /** How long SQLite itself may hold the thread for a lock. */
 export const busyTimeout = Duration.millis(1)
@@ -19,7 +19,7 @@ export const layer: Layer.Layer<QueryExecutor, never, QueryExecutor> = Layer.eff
     const executor = yield* QueryExecutor
     const turn = yield* Semaphore.make(1)
     const patient = <A>(effect: Effect.Effect<A, QueryError>): Effect.Effect<A, QueryError> =>
-      Effect.catchIf(effect, isLocked, () => turn.withPermit(untilFree(effect)))
+      Effect.catchIf(effect, isLocked, () => turn.withPermit(retryWhileLocked(effect)))
     return QueryExecutor.of({
       query: (query, input) => patient(executor.query(query, input)),
       mutate: (mutation, input) => patient(executor.mutate(mutation, input))

@@ -12,7 +12,7 @@ export interface Host {
 }
 
 /** The files of the resident process of one home. */
-export interface Layout {
+export interface Paths {
   /** The folder of all of them but, where its path is too long for a socket, the socket; mode 700. */
   readonly folder: string
   /** The unix socket, or the named pipe on Windows. Its folder has mode 700 and belongs to the user. */
@@ -44,7 +44,7 @@ const socketOf = (folder: string, host: Host): string => {
 }
 
 /** The places of a home, which is an absolute path. */
-export const of = (home: string, host: Host): Layout => {
+export const of = (home: string, host: Host): Paths => {
   const folder = `${home}/daemon`
   return {
     folder,

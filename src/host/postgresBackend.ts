@@ -14,11 +14,11 @@ import * as ConnectionPool from "../pool/ConnectionPool.ts"
 import * as Database from "../sql/Database.ts"
 import * as Held from "./diagnostics.ts"
 import * as HostCache from "./sharedCache.ts"
-import { upkeep } from "./retentionJob.ts"
+import { retentionJob } from "./retentionJob.ts"
 
 const showPool = Layer.effectDiscard(
   Effect.gen(function* () {
-    const held = yield* Held.HeldParts
+    const held = yield* Held.DiagnosticParts
     held.pool = (yield* ConnectionPool.ConnectionPool).stats
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -48,7 +48,7 @@ export const layer = (settings: Database.Postgres, file: string, retention: Rete
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.mergeAll(Held.showCache, showPool, upkeep(retention)).pipe(
+      Layer.mergeAll(Held.showCache, showPool, retentionJob(retention)).pipe(
         Layer.provideMerge(cached(settings, file)),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)

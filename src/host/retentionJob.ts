@@ -9,5 +9,5 @@ import * as Retention from "../memory/Retention.ts"
 const hasBounds = ({ maxAge, maxBytes }: Retention.Policy): boolean =>
   Duration.isFinite(maxAge) || Number.isFinite(maxBytes)
 
-export const upkeep = (policy: Retention.Policy) =>
+export const retentionJob = (policy: Retention.Policy) =>
   Layer.effectDiscard(hasBounds(policy) ? Effect.forkScoped(Retention.run(policy)) : Effect.void)

@@ -24,7 +24,7 @@ export const count = Effect.gen(function* () {
 /** Brings them into the database, if there are any. Where that fails they go on waiting, and `athena status` says so. */
 export const bringIn = Effect.gen(function* () {
   if ((yield* count) === 0) return
-  yield* MemoryRecorder.use((recorder) => recorder.flush({ within: limit })).pipe(
+  yield* MemoryRecorder.use((recorder) => recorder.flush({ timeout: limit })).pipe(
     Effect.provide(EventSpool.layerDraining().pipe(Layer.provide(Memory.executor))),
     Effect.ignore
   )

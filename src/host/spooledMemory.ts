@@ -86,14 +86,14 @@ const sink = (deadline: Duration.Duration) =>
         const stats = yield* Effect.option(recorder.stats)
         if (Option.isNone(stats) || stats.value.spooled === 0) return undefined
         const left = Duration.toMillis(deadline) * settleUntil - ((yield* monotonicMs) - started)
-        yield* recorder.flush({ within: Math.max(1, left) })
+        yield* recorder.flush({ timeout: Math.max(1, left) })
         return undefined
       }).pipe(
         Effect.catch((error) =>
           Effect.succeed(`what happened waits on this host: ${MemoryError.describe(last.error ?? error)}`)
         )
       )
-      return { keep, settle } satisfies Sink
+      return { store: keep, settle } satisfies Sink
     })
   )
 

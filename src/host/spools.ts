@@ -57,7 +57,7 @@ const read = (name: string) =>
           database,
           current,
           waiting: stats.success.spooled,
-          dead: stats.success.dead,
+          dead: stats.success.deadLetters,
           oldest: stats.success.oldest,
           problem: undefined
         }

@@ -17,7 +17,7 @@ import * as Database from "../sql/Database.ts"
 import * as SameFile from "../internal/sameDatabaseFile.ts"
 import * as Held from "./diagnostics.ts"
 import * as Patience from "./lockedExecutor.ts"
-import { upkeep } from "./retentionJob.ts"
+import { retentionJob } from "./retentionJob.ts"
 
 /** The cache is of this process alone: a file before a file gains nothing. */
 const cached = SqliteChanges.layer.pipe(
@@ -29,7 +29,7 @@ const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.merge(Held.showCache, upkeep(retention)).pipe(
+      Layer.merge(Held.showCache, retentionJob(retention)).pipe(
         Layer.provideMerge(Patience.layer),
         Layer.provideMerge(cached),
         Layer.provide(Profiler.layerQueries),

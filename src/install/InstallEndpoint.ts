@@ -41,7 +41,7 @@ const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoi
  */
 export const make = Effect.fnUntraced(function* (home: string) {
   const recorded = yield* Endpoint.make(home)
-  const resident = yield* Resident.ask(home)
+  const resident = yield* Resident.probe(home)
   const isOurs = resident._tag === "Running" && resident.health.port === recorded.port
   // Who holds the socket and says nothing may hold the port as well.
   const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"

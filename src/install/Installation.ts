@@ -21,7 +21,7 @@ import * as DaemonSwitch from "../host/daemonEnabled.ts"
 import * as HookPaths from "./hookPaths.ts"
 import * as LoginUsers from "./loginUsers.ts"
 import * as NodePath from "./nodePath.ts"
-import { ownDatabase } from "../host/databaseIdentity.ts"
+import { databaseIdentity } from "../host/databaseIdentity.ts"
 import * as SettingsText from "./settingsText.ts"
 import { version } from "../internal/version.ts"
 import { workingFolder } from "../host/workingFolder.ts"
@@ -74,7 +74,7 @@ const namedHome = Effect.gen(function* () {
 })
 
 /** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
-const databaseHeader = () => ({ [Layout.headers.database]: ownDatabase() })
+const databaseHeader = () => ({ [Layout.headers.database]: databaseIdentity() })
 
 /** Our handlers in a settings file; none where it can't be read. */
 const installed = ({ agent, file }: Installer.Target) =>
@@ -120,7 +120,7 @@ export const transport = Effect.fnUntraced(function* (
     ? `${agent.title} can't post`
     : scope !== "user"
       ? "the settings of a project are shared, and a token is not"
-      : (yield* DaemonSwitch.isOff)
+      : (yield* DaemonSwitch.isDaemonDisabled)
         ? "ATHENA_DAEMON is off"
         : undefined
   if (obstacle !== undefined) {

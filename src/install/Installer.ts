@@ -237,7 +237,7 @@ const withoutToken =
  * @category combinators
  * @since 0.1.0
  */
-export const carryOut = Effect.fnUntraced(function* (
+export const apply = Effect.fnUntraced(function* (
   plan: Plan,
   as: "install" | "uninstall"
 ): Effect.fn.Return<Done, InstallError, Files> {
@@ -283,7 +283,7 @@ const untilUnchanged = <R>(attempt: Effect.Effect<Done, InstallError, R>): Effec
  * @since 0.1.0
  */
 export const install = (target: Target, wiring: Wiring.Wiring): Effect.Effect<Done, InstallError, Files> =>
-  untilUnchanged(Effect.flatMap(planInstall(target, wiring), (plan) => carryOut(plan, "install")))
+  untilUnchanged(Effect.flatMap(planInstall(target, wiring), (plan) => apply(plan, "install")))
 
 /**
  * Takes our hooks out of a settings file, and nothing else. Fails as `install` does.
@@ -292,7 +292,7 @@ export const install = (target: Target, wiring: Wiring.Wiring): Effect.Effect<Do
  * @since 0.1.0
  */
 export const uninstall = (target: Target): Effect.Effect<Done, InstallError, Files> =>
-  untilUnchanged(Effect.flatMap(planUninstall(target), (plan) => carryOut(plan, "uninstall")))
+  untilUnchanged(Effect.flatMap(planUninstall(target), (plan) => apply(plan, "uninstall")))
 
 /**
  * The settings files of any agent, profile and project that hooks were put into by the memory of a home, and have not been

@@ -4,7 +4,7 @@
 import * as fs from "node:fs"
 
 /** Its device and number; nothing where there is none, or it can't be looked at. */
-export const fileMark = (path: string): string | undefined => {
+export const fileIdentity = (path: string): string | undefined => {
   try {
     const { dev, ino } = fs.lstatSync(path, { bigint: true })
     return `${dev}:${ino}`

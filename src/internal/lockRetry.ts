@@ -12,5 +12,5 @@ const limitMs = 5_000
 export const isLocked = (error: unknown): boolean => isSqlError(error) && error.reason._tag === "LockTimeoutError"
 
 /** Tries again while the database is locked. */
-export const untilFree = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const retryWhileLocked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => LockWait.retrying(effect, isLocked, LockWait.now() + limitMs))

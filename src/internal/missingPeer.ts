@@ -3,7 +3,7 @@
  */
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 
-export const driverMissing = (cause: unknown): SqlError =>
+export const missingPeer = (cause: unknown): SqlError =>
   new SqlError({
     reason: new ConnectionError({
       cause,

@@ -3,4 +3,4 @@
  *
  * Node.js versions without this function are unsupported; the script that calls it reports that.
  */
-export const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? (() => undefined)
+export const nodeBuiltin: typeof process.getBuiltinModule = process.getBuiltinModule ?? (() => undefined)

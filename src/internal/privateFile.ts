@@ -2,7 +2,7 @@
  * Files that nobody but their owner can read, whatever their folder and the mask of the process allow. The shim, which must
  * start at once, is built from it too.
  */
-import { builtin } from "./nodeBuiltin.ts"
+import { nodeBuiltin } from "./nodeBuiltin.ts"
 
 const isOpen = (mode: number): boolean => (mode & 0o077) !== 0
 
@@ -10,7 +10,7 @@ const isOpen = (mode: number): boolean => (mode & 0o077) !== 0
 export const close = (file: string): void => {
   const own = process.getuid?.()
   if (own === undefined) return
-  const fs = builtin("node:fs")
+  const fs = nodeBuiltin("node:fs")
   try {
     // A link is not followed: it may lead to a file that is open for a reason.
     const stats = fs.lstatSync(file, { throwIfNoEntry: false })
@@ -22,7 +22,7 @@ export const close = (file: string): void => {
 
 /** Makes the file of a database where there is none, and closes it and those that SQLite puts beside it to others. */
 export const makeDatabase = (file: string): void => {
-  const fs = builtin("node:fs")
+  const fs = nodeBuiltin("node:fs")
   try {
     const fd = fs.openSync(file, "wx", 0o600)
     // The mask may have taken more than it should.

@@ -2,7 +2,7 @@
  * A folder that nobody but its owner can look into. The shim, which must start at once, is built from it too.
  */
 import type { Stats } from "node:fs"
-import { builtin } from "./nodeBuiltin.ts"
+import { nodeBuiltin } from "./nodeBuiltin.ts"
 
 /** What is wrong with a folder that should be this user's own and closed to others; nothing where all is well. */
 export const problemOf = (
@@ -10,7 +10,7 @@ export const problemOf = (
 ): "absent" | "out of reach" | "not a folder" | "of another user" | "open to others" | undefined => {
   let stats: Stats | undefined
   try {
-    stats = builtin("node:fs").lstatSync(folder, { throwIfNoEntry: false })
+    stats = nodeBuiltin("node:fs").lstatSync(folder, { throwIfNoEntry: false })
   } catch {
     // Its path leads in a circle, or through a folder that is closed to this user.
     return "out of reach"

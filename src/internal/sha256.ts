@@ -1,4 +1,4 @@
-import { builtin } from "./nodeBuiltin.ts"
+import { nodeBuiltin } from "./nodeBuiltin.ts"
 
 /**
  * From this size on, in bytes, the hash of the runtime is used. Its module takes longer to load than a hook process takes
@@ -84,7 +84,7 @@ const encoder = new TextEncoder()
 
 /** The SHA-256 hash of a text's UTF-8 bytes, as 64 hexadecimal digits. It is stored, so it must never change. */
 export const sha256 = (text: string): string => {
-  const native = text.length < nativeFrom / 3 ? undefined : builtin("node:crypto")
+  const native = text.length < nativeFrom / 3 ? undefined : nodeBuiltin("node:crypto")
   if (native !== undefined) return native.hash("sha256", text, "hex")
   return ofBytes(encoder.encode(text))
 }

@@ -243,7 +243,7 @@ export const migrations: Migrations.Migrations = {
  * @category defaults
  * @since 0.1.0
  */
-export const maxUnattended = 10_000
+export const maxAutomaticMigration = 10_000
 
 /**
  * The database holds so many events that its indexes must be made by hand, with `athena migrate`.
@@ -255,7 +255,7 @@ export class MigrationNeeded extends Schema.TaggedError<MigrationNeeded>(
   "athena-hooks/memory/MemorySchema/MigrationNeeded"
 )("MigrationNeeded", {}) {
   override get message(): string {
-    return `the database has more than ${maxUnattended} events and no indexes for the memory: run "athena migrate" once`
+    return `the database has more than ${maxAutomaticMigration} events and no indexes for the memory: run "athena migrate" once`
   }
 }
 
@@ -285,7 +285,8 @@ export const hasEvents: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = 
  * @category accessors
  * @since 0.1.0
  */
-export const needsAttendance: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = hasMoreEventsThan(maxUnattended)
+export const needsExplicitMigration: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> =
+  hasMoreEventsThan(maxAutomaticMigration)
 
 /**
  * What bringing a database up to date can fail with.
@@ -301,7 +302,7 @@ export type SchemaError = MigrationNeeded | Migrations.NewerSchema | Migrations.
  * @category combinators
  * @since 0.1.0
  */
-export const migrateAttended: Effect.Effect<
+export const migrateInteractively: Effect.Effect<
   void,
   Exclude<SchemaError, MigrationNeeded>,
   SqlClient.SqlClient
@@ -319,6 +320,6 @@ export const migrate: Effect.Effect<void, SchemaError, SqlClient.SqlClient> = Mi
   table: migrationsTable,
   before: (version) =>
     version === 0
-      ? Effect.flatMap(needsAttendance, (many) => (many ? new MigrationNeeded() : Effect.void))
+      ? Effect.flatMap(needsExplicitMigration, (many) => (many ? new MigrationNeeded() : Effect.void))
       : Effect.void
 })

@@ -30,7 +30,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import { untilFree } from "../internal/lockRetry.ts"
+import { retryWhileLocked } from "../internal/lockRetry.ts"
 import * as SqliteSpace from "../sql/SqliteSpace.ts"
 import * as FullTextMerge from "./internal/fullTextMerge.ts"
 import * as Batches from "./internal/batches.ts"
@@ -243,7 +243,7 @@ const space: Effect.Effect<SqliteSpace.Space | undefined, SqlError, SqlClient.Sq
   SqlClient.SqlClient,
   (sql) =>
     sql.onDialectOrElse({
-      sqlite: () => untilFree(SqliteSpace.read),
+      sqlite: () => retryWhileLocked(SqliteSpace.read),
       orElse: () => Effect.undefined
     })
 )
@@ -352,7 +352,7 @@ const deleteBefore = <E, R>(batches: Batches.Batches, before: number, isEnough: 
 
 /** Merges the full-text index, a step after the other. */
 const mergeIndex = Effect.fnUntraced(function* (batches: Batches.Batches) {
-  for (let isFirst = true; yield* untilFree(Batches.run(batches, FullTextMerge.step(isFirst))); isFirst = false);
+  for (let isFirst = true; yield* retryWhileLocked(Batches.run(batches, FullTextMerge.step(isFirst))); isFirst = false);
 })
 
 /**
@@ -450,7 +450,7 @@ const mergeAfter = (batches: Batches.Batches, deleted: number) =>
   Effect.gen(function* () {
     if (deleted === 0) return
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* untilFree(sql<{ span: number | null }>`SELECT
+    const rows = yield* retryWhileLocked(sql<{ span: number | null }>`SELECT
       (SELECT max(id) FROM episodic_events) - (SELECT min(id) FROM episodic_events) AS span`)
     if (deleted > (rows[0]?.span ?? 0) * mergeFrom) yield* mergeIndex(batches)
   })
@@ -466,10 +466,10 @@ const giveBack = (batches: Batches.Batches) =>
   Effect.gen(function* () {
     let bytes = 0
     for (;;) {
-      const { free, isIncremental, pageSize } = yield* untilFree(SqliteSpace.read)
+      const { free, isIncremental, pageSize } = yield* retryWhileLocked(SqliteSpace.read)
       const pages = Math.min(stepPages, Math.floor((free - reserve) / pageSize))
       if (!isIncremental || pages <= 0) return bytes
-      const given = yield* untilFree(Batches.run(batches, SqliteSpace.giveBack(pages)))
+      const given = yield* retryWhileLocked(Batches.run(batches, SqliteSpace.giveBack(pages)))
       // Another process has taken what was free.
       if (given <= 0) return bytes
       bytes += given

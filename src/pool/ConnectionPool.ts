@@ -171,10 +171,10 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
   readonly connectRetries?: number | undefined
   /** The pause before the first retry; it doubles and is jittered. From 1 ms, finite; 100 milliseconds when absent. */
   readonly connectBackoff?: Duration.Input | undefined
-  /** Failed connects in a row after which the pool stops trying for `breakerPause`. From 1 to 1,000; 5 when absent. */
+  /** Failed connects in a row after which the pool stops trying for `breakerResetTimeout`. From 1 to 1,000; 5 when absent. */
   readonly breakerFailures?: number | undefined
   /** How long the pool stops trying then, and how often it tries to refill itself. From 10 ms, finite; 1 second when absent. */
-  readonly breakerPause?: Duration.Input | undefined
+  readonly breakerResetTimeout?: Duration.Input | undefined
   /**
    * How long each operation may take, from the wait for a connection to its answer, however the network is. A
    * statement that is late is cancelled in the server, see `withDeadline`. From 1 ms; no deadline when absent. `withDeadline` sets one for
@@ -188,7 +188,7 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
    * How long one caller may hold a connection before a warning says who. Its return is logged too. From 100 ms; 30 s when
    * absent.
    */
-  readonly longHold?: Duration.Input | undefined
+  readonly leakDetectionThreshold?: Duration.Input | undefined
   /** How long a caller may wait for a connection before a warning. Up to `acquireTimeout`, or infinite; 1 s when absent. */
   readonly slowAcquire?: Duration.Input | undefined
   /** How long shutdown waits for connections in use before it ends them. From 0; 5 seconds when absent. */

@@ -281,9 +281,12 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("athena-hooks/poo
  * @category errors
  * @since 0.1.0
  */
-export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/ConnectionPool/PoolError")("PoolError", {
-  reason: Schema.Union([PoolExhausted, DatabaseUnavailable, QueryTimeout, TransactionStatementRefused, PoolClosed])
-}) {
+export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/ConnectionPool/PoolError")(
+  "PoolError",
+  {
+    reason: Schema.Union([PoolExhausted, DatabaseUnavailable, QueryTimeout, TransactionStatementRefused, PoolClosed])
+  }
+) {
   /** Whether another try may succeed. */
   get isRetryable(): boolean {
     return this.reason.isRetryable

@@ -112,7 +112,7 @@ describe("uninterruptible callers", () => {
       const fiber = yield* Effect.forkDetach(Effect.uninterruptible(get), { startImmediately: true })
       assert.isAtMost(yield* timed(fiber, 5_000), 500)
     }),
-    { grace: "10 minutes", softLimit: "100 millis", memoryTimeToLive: "1 minute", storeTimeToLive: "1 minute" }
+    { grace: "10 minutes", softTimeout: "100 millis", memoryTimeToLive: "1 minute", storeTimeToLive: "1 minute" }
   )
 })
 
@@ -128,7 +128,7 @@ describe("debt", () => {
         yield* cache.invalidateTags(tags)
         away.is = false
         yield* TestClock.adjust("10 seconds")
-        assert.strictEqual((yield* cache.stats).owed, 0)
+        assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
         yield* get
         assert.strictEqual((yield* get).level, "memory")
       }),
@@ -147,8 +147,8 @@ describe("debt", () => {
 describe("eager and grace", () => {
   const options: QueryCacheOptions = {
     grace: "10 minutes",
-    softLimit: "100 millis",
-    eager: 0.5,
+    softTimeout: "100 millis",
+    earlyRefresh: 0.5,
     memoryTimeToLive: "10 seconds",
     storeTimeToLive: "10 seconds"
   }
@@ -182,7 +182,7 @@ describe("eager and grace", () => {
       yield* gate.open
       assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
     }),
-    { ...options, softLimit: undefined }
+    { ...options, softTimeout: undefined }
   )
   test(
     "who joins a refresh that hangs gets what is stale after the soft limit",
@@ -195,7 +195,7 @@ describe("eager and grace", () => {
       const fiber = yield* Effect.forkDetach(get, { startImmediately: true })
       assert.isAtMost(yield* timed(fiber, 60_000, 100), 500)
     }),
-    { ...options, eager: 1 }
+    { ...options, earlyRefresh: 1 }
   )
 })
 
@@ -208,7 +208,7 @@ describe("turns", () => {
         control.afterRead = Effect.never
         const fibers = []
         for (let i = 0; i < 6; i++) {
-          const { cache } = yield* Kit.another({ hardLimit: "500 millis", loadLease })
+          const { cache } = yield* Kit.another({ hardTimeout: "500 millis", loadLease })
           fibers.push(
             yield* Effect.forkDetach(Effect.exit(cache.get(queries.price, { shop: 1 })), { startImmediately: true })
           )
@@ -719,7 +719,12 @@ describe("announcements", () => {
             { shop: 1, price: 1 }
           )
         }).pipe(
-          Effect.provide(Kit.layer({ announceWithin }, CacheStore.layerSqlite({ filename: path.join(folder, "c.db") })))
+          Effect.provide(
+            Kit.layer(
+              { announceTimeout: announceWithin },
+              CacheStore.layerSqlite({ filename: path.join(folder, "c.db") })
+            )
+          )
         )
         assert.deepStrictEqual(seen, [2])
       }).pipe(Effect.scoped)
@@ -843,7 +848,7 @@ describe("loads in the background", () => {
         assert.isAbove((yield* cache.stats).queries["price"]!.loads, 10)
         assert.isAtMost(sleeping, 1)
       }).pipe(
-        Effect.provide(Kit.layer({ eager: 0.5, memoryTimeToLive: "1 second", storeTimeToLive: "1 second" })),
+        Effect.provide(Kit.layer({ earlyRefresh: 0.5, memoryTimeToLive: "1 second", storeTimeToLive: "1 second" })),
         Effect.provideService(Clock.Clock, counting)
       )
     })

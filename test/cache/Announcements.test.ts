@@ -78,10 +78,10 @@ describe("an announcement", () => {
       yield* TestClock.adjust("310 millis")
       yield* Fiber.join(writer)
       assert.strictEqual(tries, 16)
-      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
       assert.strictEqual((yield* store.stats).intents, 0)
       assert.isAbove((yield* store.stats).versions, 0)
-    }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, busy)))
+    }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, busy)))
   )
 
   it.effect("is waited for by every mutation for its full time", () =>
@@ -108,9 +108,9 @@ describe("an announcement", () => {
       for (let i = 0; i < 4; i++) yield* get
       away = false
       yield* set(10)
-      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
       assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
-    }).pipe(Effect.provide(Kit.layer({ storeFailures: 3 }, unreadable)))
+    }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, unreadable)))
   })
 
   it.effect(
@@ -159,7 +159,7 @@ describe("an announcement", () => {
           assert.strictEqual((yield* sql`SELECT * FROM prices`).length, unannounced === "proceed" ? 1 : 0)
           failing = 0
           yield* TestClock.adjust("10 seconds")
-          assert.strictEqual((yield* cache.stats).owed, 0)
+          assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
           assert.strictEqual((yield* (yield* CacheStore.CacheStore).stats).intents, 0)
           assert.strictEqual((yield* get).value, unannounced === "proceed" ? 1 : null)
           yield* set(2)
@@ -214,7 +214,7 @@ describe("an announcement", () => {
               // Carried out unannounced, it may be missed.
               if (unannounced === "fail" || !lockedAgain) assert.strictEqual(yield* read, before)
             }
-          }).pipe(Effect.provide(Kit.layer({ unannounced, announceWithin: "100 millis" }, ofWriter, database)))
+          }).pipe(Effect.provide(Kit.layer({ unannounced, announceTimeout: "100 millis" }, ofWriter, database)))
         })
     )
   }
@@ -239,7 +239,7 @@ describe("an announcement", () => {
         assert.strictEqual((yield* get).value, 10)
       }).pipe(
         Effect.provide(
-          Kit.layer({ announceWithin: "10 seconds" }, CacheStore.layerSqlite({ filename, busyTimeout: "20 millis" }))
+          Kit.layer({ announceTimeout: "10 seconds" }, CacheStore.layerSqlite({ filename, busyTimeout: "20 millis" }))
         )
       )
     })
@@ -253,7 +253,7 @@ describe("what the store could not be told", () => {
       const scope = yield* Scope.make()
       const context = yield* Layer.build(
         Kit.layer(
-          { announceWithin: 0 },
+          { announceTimeout: 0 },
           changedStore((store) => ({
             announce: () => broken,
             resolve: (...args) => (failing ? broken : store.resolve(...args))
@@ -276,7 +276,7 @@ describe("what the store could not be told", () => {
       const gate = yield* Kit.gate
       const get = cache.get(Kit.queries(control).price, { shop: 1 })
       yield* set(10)
-      assert.strictEqual((yield* cache.stats).owed, 2)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 2)
       control.afterRead = gate.wait
       const readers = yield* Effect.forkChild(Effect.all([get, get, get], { concurrency: "unbounded" }))
       yield* gate.reached
@@ -287,7 +287,7 @@ describe("what the store could not be told", () => {
     }).pipe(
       Effect.provide(
         Kit.layer(
-          { announceWithin: 0 },
+          { announceTimeout: 0 },
           changedStore(() => ({ announce: () => broken, resolve: () => broken }))
         )
       )
@@ -300,12 +300,12 @@ describe("what the store could not be told", () => {
       const { cache, get } = yield* services
       yield* get
       yield* cache.clear
-      assert.strictEqual((yield* cache.stats).owed, 10_000)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 10_000)
       assert.strictEqual((yield* get).level, "source")
       assert.strictEqual((yield* get).level, "source")
       failing = false
       yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
       yield* get
       assert.strictEqual((yield* get).level, "memory")
       failing = true
@@ -340,11 +340,11 @@ describe("what the store could not be told", () => {
       yield* set(10)
       yield* TestClock.adjust("3 seconds")
       assert.strictEqual((yield* store.stats).intents, 1)
-      assert.strictEqual((yield* cache.stats).owed, 2)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 2)
       failing = "nothing"
       yield* TestClock.adjust("1 second")
       assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
-      assert.strictEqual((yield* cache.stats).owed, 0)
+      assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
     }).pipe(Effect.provide(Kit.layer({}, partly)))
   })
 
@@ -355,21 +355,21 @@ describe("what the store could not be told", () => {
     debt.add(["b", "c"])
     assert.strictEqual(debt.size(), 3)
     assert.isTrue(fences.isPending(["b"]))
-    const owed = debt.owed()
+    const owed = debt.pending()
     // Changed again after the store was asked to hear of it.
     debt.add(["b"])
-    debt.paid(owed)
+    debt.published(owed)
     assert.deepStrictEqual([fences.isPending(["a"]), fences.isPending(["b"])], [false, true])
     debt.add(Array.from({ length: 10_000 }, (_, i) => `key ${i}`))
-    assert.strictEqual(debt.owed().what, "everything")
+    assert.strictEqual(debt.pending().what, "everything")
     assert.isTrue(fences.isPending(["anything"]))
-    const all = debt.owed()
+    const all = debt.pending()
     debt.add(["d"])
-    debt.paid(all)
+    debt.published(all)
     assert.isTrue(fences.isSuspended())
-    debt.paid(debt.owed())
+    debt.published(debt.pending())
     debt.add(["twice", "twice"])
-    debt.paid(debt.owed())
+    debt.published(debt.pending())
     assert.isFalse(fences.isPending(["twice"]))
     assert.deepStrictEqual([fences.isSuspended(), fences.isPending(["b"]), debt.size()], [false, false, 0])
   })
@@ -408,7 +408,7 @@ describe("a transaction that lasts longer than an announcement", () => {
         yield* gate.reached
         yield* TestClock.adjust("5 seconds")
         const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
-        assert.deepInclude(yield* get, { value: null, why: "written" })
+        assert.deepInclude(yield* get, { value: null, reason: "written" })
         killed = true
         yield* gate.open
         yield* Fiber.join(transaction)
@@ -465,7 +465,7 @@ describe("a transaction that lasts longer than an announcement", () => {
         yield* gate.reached
         const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
         yield* TestClock.adjust("19 seconds")
-        assert.strictEqual((yield* get).why, "written")
+        assert.strictEqual((yield* get).reason, "written")
         yield* TestClock.adjust("3 seconds")
         yield* get
         assert.deepInclude(yield* get, { value: null, level: "memory" })

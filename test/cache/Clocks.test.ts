@@ -71,7 +71,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
           yield* get
           yield* TestClock.adjust("200 millis")
           yield* setBy(by)
-          const { age, why } = yield* get
+          const { age, reason: why } = yield* get
           assert.deepStrictEqual([why, age], ["hit", 200])
           // What is from the future of the wall clock counts as stored when it is seen, once.
           if (store === "of the wall clock" && by < 0) {
@@ -150,12 +150,12 @@ describe("a store that is left alone", () => {
           for (let i = 0; i < 4; i++) yield* get
           failing = false
           yield* setBy(by)
-          assert.strictEqual((yield* get).why, "unavailable")
+          assert.strictEqual((yield* get).reason, "unavailable")
           yield* TestClock.adjust("5 seconds")
           yield* get
           assert.strictEqual((yield* get).level, "memory")
         }).pipe(
-          Effect.provide(Kit.layer({ storeFailures: 3, storePause: "5 seconds" }, store)),
+          Effect.provide(Kit.layer({ storeBreakerFailures: 3, storeBreakerResetTimeout: "5 seconds" }, store)),
           Effect.provideService(Clock.Clock, wall)
         )
       })

@@ -86,7 +86,7 @@ describe("a store that", () => {
         fault.current = effect
         for (let i = 0; i < 3; i++) {
           const traced = yield* inTime(get, 120)
-          assert.deepStrictEqual([traced.level, traced.why], ["source", "unavailable"])
+          assert.deepStrictEqual([traced.level, traced.reason], ["source", "unavailable"])
         }
         assert.strictEqual(control.loads, 4)
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
@@ -115,12 +115,12 @@ describe("a store that", () => {
         yield* get
         fault.current = effect
         yield* inTime(set(10), 1_000)
-        assert.strictEqual((yield* cache.stats).owed, 2)
+        assert.strictEqual((yield* cache.stats).pendingInvalidations, 2)
         fault.current = undefined
         // Not told yet: this process knows, and does not believe the store.
         assert.strictEqual((yield* inTime(get, 120)).value, 10)
         yield* TestClock.adjust("7 seconds")
-        assert.strictEqual((yield* cache.stats).owed, 0)
+        assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
         assert.strictEqual((yield* get).value, 10)
         const { price } = Kit.queries(Kit.control())
         assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).value, 10)
@@ -146,7 +146,10 @@ const withFile = (what: string, body: (filename: string) => Effect.Effect<void, 
       const filename = path.join(folder, "cache.db")
       return Effect.provide(
         body(filename),
-        Kit.layer({ storePause: "10 millis" }, CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" }))
+        Kit.layer(
+          { storeBreakerResetTimeout: "10 millis" },
+          CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" })
+        )
       )
     })
   )
@@ -156,7 +159,7 @@ describe("a store file that", () => {
     Effect.gen(function* () {
       fs.mkdirSync(filename)
       const { get, set } = yield* services
-      assert.strictEqual((yield* get).why, "unavailable")
+      assert.strictEqual((yield* get).reason, "unavailable")
       yield* set(10)
       assert.strictEqual((yield* get).value, 10)
       fs.rmdirSync(filename)

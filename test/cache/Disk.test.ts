@@ -20,7 +20,7 @@ const shops = 200
 
 const openCache = (filename: string) =>
   Kit.layer(
-    { storePause: "10 millis", announceWithin: "50 millis" },
+    { storeBreakerResetTimeout: "10 millis", announceTimeout: "50 millis" },
     CacheStore.layerSqlite({ filename, busyTimeout: "5 millis" })
   )
 

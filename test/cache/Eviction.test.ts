@@ -7,16 +7,16 @@ import * as Generator from "../utils/Generator.ts"
 
 const node = (key: string, size = 1): Eviction.Node => ({ key, size, uses: 0 })
 
-const use = (kept: Eviction.Eviction<Eviction.Node>, key: string): boolean => {
+const use = (kept: Eviction.S3Fifo<Eviction.Node>, key: string): boolean => {
   const found = kept.get(key)
   if (found !== undefined && found.uses < Eviction.maxUses) found.uses++
   return found !== undefined
 }
 
-const read = (kept: Eviction.Eviction<Eviction.Node>, key: string): boolean =>
+const read = (kept: Eviction.S3Fifo<Eviction.Node>, key: string): boolean =>
   use(kept, key) || (kept.set(node(key)), false)
 
-const keysOf = (kept: Eviction.Eviction<Eviction.Node>) => [...kept.nodes()].map(({ key }) => key).toSorted()
+const keysOf = (kept: Eviction.S3Fifo<Eviction.Node>) => [...kept.nodes()].map(({ key }) => key).toSorted()
 
 describe("a full memory", () => {
   it("keeps what is read again through any number of reads of other things", () => {

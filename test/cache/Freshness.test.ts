@@ -205,7 +205,7 @@ describe("freshness", () => {
         }).pipe(
           Effect.provide(
             Kit.layer(
-              { announcementLease: "1 second", storeLimit: "2 seconds" },
+              { announcementLease: "1 second", storeTimeout: "2 seconds" },
               CacheStore.layerSqlite({ filename: cache, busyTimeout: "1 second" }),
               database
             )

@@ -27,8 +27,8 @@ const setup = Effect.gen(function* () {
 })
 
 const brief = Effect.map(
-  ({ level, stale, value, why }: { level: string; stale: boolean; value: number | null; why: string }) =>
-    `${value} ${stale ? "stale" : "fresh"} ${level} ${why}`
+  ({ level, reason, stale, value }: { level: string; stale: boolean; value: number | null; reason: string }) =>
+    `${value} ${stale ? "stale" : "fresh"} ${level} ${reason}`
 )
 
 for (const [name, store] of [
@@ -79,7 +79,7 @@ for (const [name, store] of [
 
     test(
       "who asks for a result anew is not given the stale one",
-      { grace: "10 minutes", softLimit: "1 second" },
+      { grace: "10 minutes", softTimeout: "1 second" },
       Effect.gen(function* () {
         const { control, get, refresh } = yield* setup
         yield* get
@@ -91,7 +91,7 @@ for (const [name, store] of [
 
     test(
       "what has changed is never served, grace or not",
-      { grace: "10 minutes", softLimit: 0 },
+      { grace: "10 minutes", softTimeout: 0 },
       Effect.gen(function* () {
         const { control, get, set } = yield* setup
         yield* get
@@ -105,7 +105,7 @@ for (const [name, store] of [
 
     test(
       "a late database is answered for after the soft limit, and what it says in the end is kept",
-      { grace: "10 minutes", softLimit: "100 millis" },
+      { grace: "10 minutes", softTimeout: "100 millis" },
       Effect.gen(function* () {
         const { change, control, get } = yield* setup
         yield* get
@@ -128,7 +128,7 @@ for (const [name, store] of [
 
     test(
       "a soft limit of zero serves at once and loads behind",
-      { grace: "10 minutes", softLimit: 0 },
+      { grace: "10 minutes", softTimeout: 0 },
       Effect.gen(function* () {
         const { change, control, expire, get } = yield* setup
         yield* get
@@ -147,7 +147,7 @@ for (const [name, store] of [
 
     test(
       "without a stale result the soft limit does not matter, and the hard limit is a typed error",
-      { grace: "10 minutes", softLimit: 0, hardLimit: "1 second" },
+      { grace: "10 minutes", softTimeout: 0, hardTimeout: "1 second" },
       Effect.gen(function* () {
         const { control, get } = yield* setup
         control.afterRead = Effect.never
@@ -177,7 +177,7 @@ for (const [name, store] of [
 
     test(
       "is loaded again in the background when its time is nearly over and it is asked for",
-      { eager: 0.5 },
+      { earlyRefresh: 0.5 },
       Effect.gen(function* () {
         const { change, control, get } = yield* setup
         yield* get

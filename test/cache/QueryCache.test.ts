@@ -265,7 +265,7 @@ for (const [name, store] of stores) {
       "tells how a result came about",
       Effect.gen(function* () {
         const { set, sql, traced } = yield* setup
-        const why = (shop: number) => Effect.map(traced(shop), ({ level, why }) => `${level}: ${why}`)
+        const why = (shop: number) => Effect.map(traced(shop), ({ level, reason: why }) => `${level}: ${why}`)
         assert.strictEqual(yield* why(1), "source: miss")
         yield* TestClock.adjust("10 seconds")
         const hit = yield* traced(1)
@@ -275,7 +275,7 @@ for (const [name, store] of stores) {
           age: 10_000,
           stale: false,
           coalesced: false,
-          why: "hit"
+          reason: "hit"
         })
         assert.strictEqual(yield* sql.withTransaction(why(1)), "source: transaction")
         yield* set(1, 10)

@@ -11,7 +11,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as SqlResolver from "effect/sql/SqlResolver"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as Prediction from "../../src/cache/internal/prefetch.ts"
-import type { Asked } from "../../src/cache/internal/cachedQuery.ts"
+import type { CacheRequest } from "../../src/cache/internal/cachedQuery.ts"
 import { QueryCache, read, type QueryCacheOptions } from "../../src/cache/QueryCache.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
@@ -164,7 +164,7 @@ describe("getMany", () => {
         Effect.andThen(executor.mutate(set, { shop: 1, price: 11 }), cache.getMany(price, shops(1, 2)))
       )
       assert.deepStrictEqual(
-        found.map(({ value, why }) => [value, why]),
+        found.map(({ value, reason: why }) => [value, why]),
         [
           [11, "transaction"],
           [20, "transaction"]
@@ -203,9 +203,9 @@ describe("warm", () => {
   )
 })
 
-const asked = (key: string) => ({ key }) as unknown as Asked<any, any>
+const asked = (key: string) => ({ key }) as unknown as CacheRequest<any, any>
 
-const observe = (prediction: Prediction.Prediction, sequence: string, keys: string) =>
+const observe = (prediction: Prediction.Prefetch, sequence: string, keys: string) =>
   [...keys].map((key) => prediction.observe(sequence, asked(key))?.key ?? "-").join("")
 
 describe("prediction", () => {
@@ -259,6 +259,6 @@ describe("prediction", () => {
       yield* write(2)
       const { ahead } = yield* cache.stats
       assert.deepStrictEqual([ahead.loaded - ahead.useful, ahead.wasted], [1, 1])
-    }).pipe(Effect.provide(Kit.layer({ predict: true })))
+    }).pipe(Effect.provide(Kit.layer({ prefetch: true })))
   )
 })

@@ -56,7 +56,7 @@ describe("readers of one process", () => {
       yield* Fiber.join(others)
       assert.strictEqual(yield* loads, 2)
     }),
-    { storeFailures: 1_000_000 },
+    { storeBreakerFailures: 1_000_000 },
     away
   )
 
@@ -126,7 +126,7 @@ describe("readers of one process", () => {
 describe("a stale result", () => {
   const stale: QueryCacheOptions = {
     grace: "10 minutes",
-    softLimit: "100 millis",
+    softTimeout: "100 millis",
     memoryTimeToLive: "1 minute",
     storeTimeToLive: "1 minute"
   }
@@ -139,7 +139,7 @@ describe("a stale result", () => {
     all.control.afterRead = Effect.never
     const first = yield* begin(all.get)
     yield* TestClock.adjust("100 millis")
-    assert.deepInclude(yield* Fiber.join(first), { value: null, why: "late" })
+    assert.deepInclude(yield* Fiber.join(first), { value: null, reason: "late" })
     return all
   })
 
@@ -165,7 +165,7 @@ describe("a stale result", () => {
       assert.deepInclude(
         yield* Effect.andThen(begin(get), (late) => Effect.andThen(TestClock.adjust("100 millis"), Fiber.join(late))),
         {
-          why: "late"
+          reason: "late"
         }
       )
       yield* TestClock.adjust("4900 millis")
@@ -242,7 +242,7 @@ describe("processes of one host", () => {
       yield* gate.open
       yield* Fiber.join(first)
       yield* TestClock.adjust("25 millis")
-      assert.deepInclude(yield* Fiber.join(second), { level: "store", coalesced: true, why: "hit" })
+      assert.deepInclude(yield* Fiber.join(second), { level: "store", coalesced: true, reason: "hit" })
       assert.strictEqual(control.loads, 1)
     })
   )

@@ -53,7 +53,11 @@ const program = Effect.gen(function* () {
   process.kill(process.pid, "SIGKILL")
 }).pipe(
   Effect.provide(
-    Kit.layer({ announcementLease: "1 second", storeLimit: "2 seconds", announceWithin: "5 seconds" }, store, database)
+    Kit.layer(
+      { announcementLease: "1 second", storeTimeout: "2 seconds", announceTimeout: "5 seconds" },
+      store,
+      database
+    )
   )
 )
 

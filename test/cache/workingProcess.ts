@@ -88,7 +88,7 @@ if (process.argv[1] === import.meta.filename) {
   }).pipe(
     Effect.provide(
       Kit.layer(
-        { announceWithin: task.patienceMs, storePause: "50 millis", unannounced: task.unannounced },
+        { announceTimeout: task.patienceMs, storeBreakerResetTimeout: "50 millis", unannounced: task.unannounced },
         CacheStore.layerSqlite({ filename: task.cache }),
         task.database
       )

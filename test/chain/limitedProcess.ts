@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Daemon from "../../src/daemon/Daemon.ts"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
-import { layoutOf } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/hostPaths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as Retention from "../../src/memory/Retention.ts"
 import * as Database from "../../src/sql/Database.ts"
@@ -20,7 +20,7 @@ NodeRuntime.runMain(
   Effect.gen(function* () {
     const settings = yield* Database.settings
     const { port, token } = yield* Endpoint.make(home)
-    const { socket } = layoutOf(home)
+    const { socket } = hostPaths(home)
     const reason = yield* Daemon.run({
       identity: {
         version: "0.1.0",

@@ -9,7 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
-import { layoutOf } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/hostPaths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as Ports from "../../src/host/ports.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
@@ -18,7 +18,7 @@ import * as Worker from "../utils/Worker.ts"
 const scratch = Effect.gen(function* () {
   const folder = yield* TempFolder.make
   const home = path.join(folder, "home")
-  const layout = layoutOf(home)
+  const layout = hostPaths(home)
   const write = (file: string, text: string, mode = 0o600) => {
     fs.mkdirSync(layout.folder, { recursive: true, mode: 0o700 })
     fs.writeFileSync(file, text)

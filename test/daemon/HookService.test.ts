@@ -53,10 +53,10 @@ const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
     flush: () =>
       Effect.sync(() => {
         calls.push("flush")
-        return { delivered: 0, dead: 0, left: 0 }
+        return { delivered: 0, deadLetters: 0, left: 0 }
       }),
     stats: Effect.die("not asked"),
-    dead: { list: () => Effect.die(""), retry: () => Effect.die(""), drop: () => Effect.die("") }
+    deadLetters: { list: () => Effect.die(""), retry: () => Effect.die(""), drop: () => Effect.die("") }
   })
   const memory = MemoryBridge.layerTest({
     getSession: () => Effect.succeedSome(session),
@@ -75,7 +75,7 @@ const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
   return { kept, calls, layer }
 }
 
-const told = (body: unknown, more: Partial<HookService.Told> = {}): HookService.Told => ({
+const told = (body: unknown, more: Partial<HookService.HookRequest> = {}): HookService.HookRequest => ({
   adapter: ClaudeCode,
   body: typeof body === "string" ? body : JSON.stringify(body),
   ...more
@@ -97,7 +97,7 @@ const hanging = <A, E>(
     )
   })
 
-const answer = (request: HookService.Told) => HookService.HookService.use((service) => service.answer(request))
+const answer = (request: HookService.HookRequest) => HookService.HookService.use((service) => service.answer(request))
 const stats = HookService.HookService.use((service) => service.stats)
 
 const prompt = (id: string) =>

@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Intake from "../../src/daemon/internal/admissionControl.ts"
 
-const count = (intake: Intake.Intake, times: number) =>
+const count = (intake: Intake.AdmissionControl, times: number) =>
   Effect.map(
     Effect.all(Array.from({ length: times }, () => intake.admit)),
     (all) => all.filter((admitted) => admitted).length

@@ -17,7 +17,7 @@ import * as CacheStore from "../../src/cache/CacheStore.ts"
 import * as QueryCache from "../../src/cache/QueryCache.ts"
 import * as EventRecorder from "../../src/events/EventRecorder.ts"
 import type { EventRecorderError } from "../../src/events/EventRecorderError.ts"
-import { Moments } from "../../src/events/internal/failpoints.ts"
+import { Failpoints } from "../../src/events/internal/failpoints.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
@@ -73,7 +73,7 @@ describe("EventRecorder", () => {
         yield* recorder.record(Kit.tick(3), { ack: "committed" })
         assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 3])
         const stats = yield* recorder.stats
-        assert.deepStrictEqual([stats.spooled, stats.delivered, stats.dropped, stats.dead], [0, 3, 0, 0])
+        assert.deepStrictEqual([stats.spooled, stats.delivered, stats.dropped, stats.deadLetters], [0, 3, 0, 0])
       })
     )
   )
@@ -97,14 +97,14 @@ describe("EventRecorder", () => {
         Effect.gen(function* () {
           yield* Effect.forEach(fifty(0), (n) => recorder.record(Kit.tick(n)), { concurrency: 50 })
           assert.strictEqual(groups, 1)
-          assert.deepStrictEqual(yield* recorder.flush(), { delivered: 50, dead: 0, left: 0 })
+          assert.deepStrictEqual(yield* recorder.flush(), { delivered: 50, deadLetters: 0, left: 0 })
           yield* recorder.recordAll(fifty(50).map((n) => Kit.tick(n)))
           assert.strictEqual(groups, 2)
           yield* recorder.flush()
           assert.strictEqual(Kit.control.batches.length, 2)
           assert.strictEqual((yield* storedIn(folder)).length, 100)
         })
-      ).pipe(Effect.provideService(Moments, (moment) => void (moment === "before append" && groups++)))
+      ).pipe(Effect.provideService(Failpoints, (moment) => void (moment === "before append" && groups++)))
     })
   )
 
@@ -195,7 +195,7 @@ describe("EventRecorder", () => {
         // 100 ms, doubled up to 30 s: without that growth ten minutes had room for thousands.
         assert.isAtLeast(attempts, 10)
         assert.isAtMost(attempts, 80)
-        assert.strictEqual((yield* recorder.stats).dead, 0)
+        assert.strictEqual((yield* recorder.stats).deadLetters, 0)
         Kit.control.before = () => Effect.void
         yield* TestClock.adjust("1 minute")
         yield* recorder.flush()
@@ -242,9 +242,9 @@ describe("EventRecorder", () => {
         yield* recorder.recordAll(numbers.map((n) => Kit.tick(n)))
         const flushed = yield* recorder.flush()
         const good = numbers.filter((n) => n >= 0)
-        assert.deepStrictEqual(flushed, { delivered: good.length, dead: 64 - good.length, left: 0 })
+        assert.deepStrictEqual(flushed, { delivered: good.length, deadLetters: 64 - good.length, left: 0 })
         assert.deepStrictEqual(yield* storedIn(folder), good)
-        const dead = yield* recorder.dead.list()
+        const dead = yield* recorder.deadLetters.list()
         assert.deepStrictEqual(
           dead.map(({ id }) => id),
           numbers.filter((n) => n < 0).map((n) => Kit.tick(n).id)
@@ -266,14 +266,14 @@ describe("EventRecorder", () => {
         Kit.control.before = (ticks) => (strict && ticks.some(({ n }) => n < 3) ? refuse : Effect.void)
         yield* recorder.recordAll([Kit.tick(1), Kit.tick(2), Kit.tick(3)])
         yield* recorder.flush()
-        assert.strictEqual((yield* recorder.stats).dead, 2)
-        assert.strictEqual(yield* recorder.dead.drop([Kit.tick(2).id]), 1)
+        assert.strictEqual((yield* recorder.stats).deadLetters, 2)
+        assert.strictEqual(yield* recorder.deadLetters.drop([Kit.tick(2).id]), 1)
         strict = false
-        assert.strictEqual(yield* recorder.dead.retry(), 1)
+        assert.strictEqual(yield* recorder.deadLetters.retry(), 1)
         yield* recorder.flush()
         assert.deepStrictEqual(yield* storedIn(folder), [3, 1])
         const stats = yield* recorder.stats
-        assert.deepStrictEqual([stats.dead, stats.poisoned], [0, 2])
+        assert.deepStrictEqual([stats.deadLetters, stats.poisoned], [0, 2])
       })
     )
   )
@@ -302,7 +302,7 @@ describe("EventRecorder", () => {
         )
         Kit.control.before = (ticks) => (ticks.some(({ id }) => id === "a-2") ? unknown : Effect.void)
         yield* recorder.recordAll([Kit.tick(1, "a"), Kit.tick(2, "a"), Kit.tick(3, "a"), Kit.tick(4, "b")])
-        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 0, left: 2 })
+        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, deadLetters: 0, left: 2 })
         assert.deepStrictEqual(yield* storedIn(folder), [1, 4])
         // Alone it may be the database's own failure: that counts, and more is needed of it.
         assert.strictEqual((yield* reasonOf(recorder.flush()))._tag, "TargetUnavailable")
@@ -311,7 +311,7 @@ describe("EventRecorder", () => {
           yield* recorder.flush()
         }
         assert.deepStrictEqual(
-          (yield* recorder.dead.list()).map(({ id }) => id),
+          (yield* recorder.deadLetters.list()).map(({ id }) => id),
           ["a-2"]
         )
         yield* recorder.flush()
@@ -327,7 +327,7 @@ describe("EventRecorder", () => {
         yield* recorder.recordAll([1, 2, 3, 4, 5].map((n) => Kit.tick(n)))
         for (let round = 0; round < 25; round++) yield* Effect.exit(recorder.flush())
         assert.deepStrictEqual(yield* storedIn(folder), [1, 2, 4, 5])
-        assert.strictEqual((yield* recorder.dead.list())[0]!.id, "s-3")
+        assert.strictEqual((yield* recorder.deadLetters.list())[0]!.id, "s-3")
       })
     )
   )
@@ -341,7 +341,7 @@ describe("EventRecorder", () => {
         )
         Kit.control.before = (ticks) => (ticks.some(({ n }) => n === 2) ? tooLarge : Effect.void)
         yield* recorder.recordAll([1, 2, 3].map((n) => Kit.tick(n)))
-        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 1, left: 0 })
+        assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, deadLetters: 1, left: 0 })
         assert.deepStrictEqual(yield* storedIn(folder), [1, 3])
       })
     )
@@ -354,7 +354,7 @@ describe("EventRecorder", () => {
         yield* recorder.recordAll(Array.from({ length: 200 }, (_, n) => Kit.tick(n, `s${n}`)))
         assert.strictEqual((yield* reasonOf(recorder.flush()))._tag, "TargetUnavailable")
         const stats = yield* recorder.stats
-        assert.deepStrictEqual([stats.spooled, stats.dead], [200, 0])
+        assert.deepStrictEqual([stats.spooled, stats.deadLetters], [200, 0])
         assert.isBelow(Kit.control.batches.length, 40)
       })
     )
@@ -375,7 +375,7 @@ describe("EventRecorder", () => {
     withRecorder({ drain: false }, (recorder) =>
       Effect.gen(function* () {
         for (const limit of [1.5, -1, Number.NaN]) {
-          assert.strictEqual((yield* reasonOf(recorder.dead.list(limit)))._tag, "InvalidOption")
+          assert.strictEqual((yield* reasonOf(recorder.deadLetters.list(limit)))._tag, "InvalidOption")
         }
       })
     )
@@ -406,8 +406,8 @@ describe("EventRecorder", () => {
       )
       const recorder = Context.get(context, Odd)
       yield* recorder.recordAll([1, 2, 3].map((n) => Kit.tick(n)))
-      assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, dead: 1, left: 0 })
-      const [dead] = yield* recorder.dead.list()
+      assert.deepStrictEqual(yield* recorder.flush(), { delivered: 2, deadLetters: 1, left: 0 })
+      const [dead] = yield* recorder.deadLetters.list()
       assert.deepStrictEqual([dead!.id, dead!.kind], ["s-2", "unreadable"])
       assert.notInclude(dead!.reason, "hunter2")
     })
@@ -465,7 +465,7 @@ describe("EventRecorder", () => {
           if (n % 10_000 === 0) most = Math.max(most, heap() - before)
         }
         Kit.control.before = () => Effect.sync(() => void (Kit.control.batches.length = 0))
-        yield* recorder.flush({ within: "1 minute" })
+        yield* recorder.flush({ timeout: "1 minute" })
         most = Math.max(most, heap() - before)
         assert.isBelow(most, 16 * 1024 * 1024)
         const numbers = yield* storedIn(folder)

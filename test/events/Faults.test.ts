@@ -35,7 +35,7 @@ const pooled = ({ password, ...address }: Address) =>
     deadline: "500 millis",
     acquireTimeout: "500 millis",
     connectTimeout: "400 millis",
-    breakerPause: "50 millis",
+    breakerResetTimeout: "50 millis",
     drainTimeout: "100 millis"
   })
 
@@ -59,7 +59,7 @@ const recorderOn = (folder: string, database: Layer.Layer<SqlClient, SqlError>) 
 /** Tries until the database takes what is left. */
 const flushed = (recorder: EventRecorder.EventRecorder<Kit.Tick>) =>
   recorder
-    .flush({ within: "15 seconds" })
+    .flush({ timeout: "15 seconds" })
     .pipe(Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo({ duration: "20 seconds" }))), Effect.orDie)
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index)
@@ -102,7 +102,7 @@ describe("a database that is away", () => {
           yield* proxy.set({ _tag: "pass" })
           const { left } = yield* flushed(recorder)
           const stats = yield* recorder.stats
-          assert.deepStrictEqual([left, stats.dead, stats.dropped], [0, 0, 0])
+          assert.deepStrictEqual([left, stats.deadLetters, stats.dropped], [0, 0, 0])
           const stored = yield* Effect.provide(Kit.storedNumbers, Postgres.layerDatabase(database))
           assert.deepStrictEqual(stored, numbers(0, n))
         }).pipe(Effect.scoped),
@@ -140,7 +140,7 @@ describe("a database that is away", () => {
         }
         yield* Effect.repeat(record, Schedule.recurs(3))
         assert.strictEqual((yield* flushed(recorder)).left, 0)
-        assert.strictEqual((yield* recorder.stats).dead, 0)
+        assert.strictEqual((yield* recorder.stats).deadLetters, 0)
         assert.deepStrictEqual(yield* Effect.provide(Kit.storedNumbers, plain(address)), numbers(0, n))
       }).pipe(Effect.scoped),
     { timeout: 90_000 }
@@ -156,11 +156,11 @@ describe("a database that is away", () => {
       yield* recorder.recordAll([Kit.tick(1), Kit.tick(-2), Kit.tick(3)])
       const error = yield* Effect.flip(recorder.flush())
       assert.include(error.message, "SqlSyntaxError 42P01")
-      assert.deepStrictEqual([(yield* recorder.stats).spooled, (yield* recorder.stats).dead], [3, 0])
+      assert.deepStrictEqual([(yield* recorder.stats).spooled, (yield* recorder.stats).deadLetters], [3, 0])
       yield* Effect.provide(Kit.table, Postgres.layerDatabase(database))
       yield* flushed(recorder)
       assert.deepStrictEqual(yield* Effect.provide(Kit.storedNumbers, Postgres.layerDatabase(database)), [1, 3])
-      assert.strictEqual((yield* recorder.dead.list())[0]!.reason, "ConstraintError 23514")
+      assert.strictEqual((yield* recorder.deadLetters.list())[0]!.reason, "ConstraintError 23514")
     }).pipe(Effect.scoped)
   )
 })

@@ -36,7 +36,7 @@ for (const [name, offsetMs] of [
         yield* recorder.record(Kit.tick(1))
         const other = new DatabaseSync(Kit.spoolOf(folder))
         other.exec("BEGIN IMMEDIATE")
-        const waiting = yield* Effect.forkChild(Effect.result(recorder.record(Kit.tick(2), { within: "10 seconds" })))
+        const waiting = yield* Effect.forkChild(Effect.result(recorder.record(Kit.tick(2), { timeout: "10 seconds" })))
         yield* TestClock.adjust("1 second")
         wall.offsetMs = offsetMs
         yield* TestClock.adjust("8 seconds")

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as esbuild from "esbuild"
 import { inject } from "vitest"
-import type { Moment } from "../../src/events/internal/failpoints.ts"
+import type { Failpoint } from "../../src/events/internal/failpoints.ts"
 import * as Generator from "../utils/Generator.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
@@ -22,7 +22,7 @@ import * as Kit from "./RecorderKit.ts"
 const rounds = Number(process.env["ATHENA_KILL_ROUNDS"] ?? 12)
 const firstSeed = Number(process.env["ATHENA_TEST_SEED"] ?? Math.floor(performance.timeOrigin) % 1_000_000)
 
-const moments: ReadonlyArray<Moment> = [
+const moments: ReadonlyArray<Failpoint> = [
   "before append",
   "inside append",
   "after append",
@@ -89,7 +89,7 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
   Effect.gen(function* () {
     const random = Generator.make(seed)
     const folder = yield* TempFolder.make
-    const orders = (name: string, moment: Moment | undefined): Orders => ({
+    const orders = (name: string, moment: Failpoint | undefined): Orders => ({
       folder,
       name,
       seed: random.int(1e9),
@@ -128,7 +128,7 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
     const flushed = yield* recorder.flush()
     assert.strictEqual(flushed.left, 0, where)
     const stored = (yield* Kit.stored.pipe(Effect.provide(context))).filter(({ id }) => isOfRound(id))
-    const dead = (yield* recorder.dead.list(10_000)).map(({ id }) => id)
+    const dead = (yield* recorder.deadLetters.list(10_000)).map(({ id }) => id)
     const ids = [...stored.map(({ id }) => id), ...dead]
     const { acknowledged, begun } = logged(folder)
     const found = new Set(ids)

@@ -131,7 +131,7 @@ describe("a spool that is full", () => {
       assert.strictEqual((yield* Fiber.join(late))._tag, "SpoolFull")
       const patient = yield* Effect.forkChild(recorder.record(Kit.tick(11)))
       yield* TestClock.adjust("1 second")
-      const flushing = yield* Effect.forkChild(recorder.dead.drop())
+      const flushing = yield* Effect.forkChild(recorder.deadLetters.drop())
       yield* Fiber.join(flushing)
       // Whoever makes room says so; the waiting event is in the spool before the flush ends.
       const other = yield* build(folder, { drain: false })
@@ -144,7 +144,7 @@ describe("a spool that is full", () => {
 
   it.effect("takes what memory has room for at level accepted, and then does as the policy says", () =>
     Effect.gen(function* () {
-      const { folder, recorder } = yield* filled({ whenFull: "dropNewest", maxWaiting: 5 })
+      const { folder, recorder } = yield* filled({ whenFull: "dropNewest", maxQueued: 5 })
       yield* recorder.recordAll(
         numbers(10, 15).map((n) => Kit.tick(n)),
         { ack: "accepted" }
@@ -189,7 +189,7 @@ describe("a spool that is full", () => {
       yield* recorder.recordAll([-1, -2, -3].map((n) => Kit.tick(n)))
       yield* recorder.flush()
       assert.strictEqual((yield* reasonOf(recorder.record(Kit.tick(1))))._tag, "SpoolFull")
-      yield* recorder.dead.drop()
+      yield* recorder.deadLetters.drop()
       yield* recorder.record(Kit.tick(1), { ack: "committed" })
     })
   )
@@ -459,7 +459,7 @@ describe("a damaged spool", () => {
       const recorder = yield* build(folder, { drain: false })
       yield* recorder.flush()
       assert.deepStrictEqual(
-        (yield* recorder.dead.list()).map(({ id, kind }) => [id, kind]),
+        (yield* recorder.deadLetters.list()).map(({ id, kind }) => [id, kind]),
         [["s--2", "poisoned"]]
       )
       assert.deepStrictEqual(yield* storedIn(folder), [1, 3, 4])
@@ -502,10 +502,10 @@ describe("a damaged spool", () => {
       db.exec("UPDATE event SET payload = replace(payload, '2', '7') WHERE id = 's-2'")
       db.close()
       const flushed = yield* recorder.flush()
-      assert.deepStrictEqual([flushed.delivered, flushed.dead], [2, 1])
+      assert.deepStrictEqual([flushed.delivered, flushed.deadLetters], [2, 1])
       assert.deepStrictEqual(yield* storedIn(folder), [1, 3])
       assert.strictEqual((yield* recorder.stats).damaged, 1)
-      assert.strictEqual(yield* recorder.dead.retry(), 0)
+      assert.strictEqual(yield* recorder.deadLetters.retry(), 0)
     })
   )
 
@@ -525,8 +525,8 @@ describe("a damaged spool", () => {
         checksum(old)
       )
       db.close()
-      assert.strictEqual((yield* recorder.flush()).dead, 1)
-      assert.strictEqual((yield* recorder.dead.list())[0]!.kind, "unreadable")
+      assert.strictEqual((yield* recorder.flush()).deadLetters, 1)
+      assert.strictEqual((yield* recorder.deadLetters.list())[0]!.kind, "unreadable")
     })
   )
 

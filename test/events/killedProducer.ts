@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ack } from "../../src/events/EventRecorder.ts"
-import { type Moment, Moments } from "../../src/events/internal/failpoints.ts"
+import { type Failpoint, Failpoints } from "../../src/events/internal/failpoints.ts"
 import * as Generator from "../utils/Generator.ts"
 import * as Kit from "./RecorderKit.ts"
 
@@ -22,7 +22,7 @@ export interface Orders {
   readonly name: string
   readonly seed: number
   /** Where it ends, and at which time it gets there; nowhere by itself where there is none. */
-  readonly moment: Moment | undefined
+  readonly moment: Failpoint | undefined
   readonly occurrence: number
   readonly postgres:
     | {
@@ -49,7 +49,7 @@ const main = (orders: Orders): void => {
   const random = Generator.make(orders.seed)
   const file = fs.openSync(`${orders.folder}/${orders.name}.log`, "a")
   let passed = 0
-  const moment = (at: Moment): void => {
+  const moment = (at: Failpoint): void => {
     if (at === orders.moment && ++passed === orders.occurrence) process.kill(process.pid, "SIGKILL")
   }
   const acks: ReadonlyArray<Ack> = ["accepted", "spooled", "spooled", "spooled", "committed"]
@@ -85,7 +85,7 @@ const main = (orders: Orders): void => {
         deadline: "10 seconds"
       }).pipe(Layer.provide(database(orders)))
     ),
-    Effect.provideService(Moments, moment)
+    Effect.provideService(Failpoints, moment)
   )
   void Effect.runPromise(program).then(
     () => process.exit(0),

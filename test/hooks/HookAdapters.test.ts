@@ -114,7 +114,7 @@ describe("HookAdapters", () => {
 describe("Codex", () => {
   it("knows a prompt by its turn", () => {
     const event = decode(codex, "UserPromptSubmit", { turn_id: "turn-1", model: "m", prompt: "deploy" })
-    assert.deepInclude(event, { _tag: "Prompt", promptId: "turn-1", text: "deploy", fromPerson: true })
+    assert.deepInclude(event, { _tag: "Prompt", promptId: "turn-1", text: "deploy", isFromUser: true })
     const stop = decode(codex, "Stop", { turn_id: "turn-1", last_assistant_message: null, stop_hook_active: false })
     assert.deepInclude(stop, { _tag: "Answer", promptId: "turn-1", text: "" })
   })
@@ -142,10 +142,10 @@ describe("Qwen Code", () => {
     const prompt = "expanded text"
     assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: "typed" }), {
       text: "typed",
-      fromPerson: true
+      isFromUser: true
     })
-    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt }), { text: prompt, fromPerson: false })
-    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: 1 }), { fromPerson: false })
+    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt }), { text: prompt, isFromUser: false })
+    assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: 1 }), { isFromUser: false })
   })
 
   it("knows its tools that change files", () => {
@@ -167,7 +167,7 @@ describe("Gemini CLI", () => {
       _tag: "Prompt",
       promptId: timestamp,
       text: "deploy",
-      fromPerson: true
+      isFromUser: true
     })
     assert.deepInclude(decode(gemini, "AfterAgent", { prompt: "p", prompt_response: "done" }), {
       _tag: "Answer",

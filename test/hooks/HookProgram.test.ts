@@ -210,7 +210,7 @@ describe("HookProgram", () => {
     Effect.gen(function* () {
       const { cwd, hook } = yield* setup
       const kept: Array<string> = []
-      const keep: Sink["keep"] = (events) =>
+      const keep: Sink["store"] = (events) =>
         Effect.sync(() => {
           kept.push(...events.map(({ place }) => `${place.project.name} ${place.project.path} ${place.worktreePath}`))
           return true
@@ -218,7 +218,7 @@ describe("HookProgram", () => {
       const gone = "/no/such/folder"
       const stop = (cwd: string, options?: HookProgram.HookOptions) =>
         Effect.provideService(hook("Stop.plain", { cwd }, options), EventSink, {
-          keep,
+          store: keep,
           settle: Effect.succeed(undefined)
         })
       yield* stop(gone)

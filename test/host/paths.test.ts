@@ -2,7 +2,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { layoutOf } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/hostPaths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
@@ -47,11 +47,11 @@ describe("the places of a home", () => {
         fs.mkdirSync(real, { recursive: true })
         const link = path.join(root, `link-${name.length}`)
         fs.symlinkSync(real, link)
-        const places = layoutOf(path.join(real, ".athena"))
-        assert.deepStrictEqual(layoutOf(path.join(link, ".athena")), places)
+        const places = hostPaths(path.join(real, ".athena"))
+        assert.deepStrictEqual(hostPaths(path.join(link, ".athena")), places)
         fs.mkdirSync(path.join(real, ".athena"))
-        assert.deepStrictEqual(layoutOf(path.join(link, ".athena")), places)
-        assert.deepStrictEqual(layoutOf(path.join(real, ".athena")), places)
+        assert.deepStrictEqual(hostPaths(path.join(link, ".athena")), places)
+        assert.deepStrictEqual(hostPaths(path.join(real, ".athena")), places)
       }
     })
   )

@@ -135,7 +135,7 @@ for (const [release, statements] of Object.entries(releases)) {
         assert.strictEqual(error.reason._tag, "SchemaMismatch")
         assert.include(error.message, "athena migrate")
         assert.strictEqual((yield* snapshot).columns, before.columns)
-        yield* MemorySchema.migrateAttended
+        yield* MemorySchema.migrateInteractively
         const found = yield* MemoryBridge.MemoryBridge.use((memory) => memory.searchMemories(2, "event")).pipe(
           Effect.provide(MemoryBridge.layerSql)
         )

@@ -246,7 +246,7 @@ it.effect("a long hold that was reported is logged when it ends, and no other", 
         logged.push(String(message))
       })
       yield* Effect.gen(function* () {
-        const pool = yield* setup({ maxConnections: 2, longHold: 1_000 })
+        const pool = yield* setup({ maxConnections: 2, leakDetectionThreshold: 1_000 })
         const long = yield* Effect.forkChild(pool.sql.withTransaction(Effect.sleep(3_000)))
         const statement = yield* Effect.forkChild(pool.run("sleep 2500"))
         yield* settle
@@ -331,7 +331,7 @@ it.effect("the first connection that opens wakes those that pause", () =>
         maxConnections: 2,
         connectRetries: 0,
         breakerFailures: 1,
-        breakerPause: 1_000
+        breakerResetTimeout: 1_000
       })
       yield* settle
       pool.database.refusing = FakeSessions.refused()

@@ -364,7 +364,7 @@ it.effect("stops trying after five failures in a row and starts again after a pa
     Effect.gen(function* () {
       const database = FakeSessions.make()
       database.refusing = FakeSessions.refused()
-      const { run } = yield* setup({ minConnections: 0, connectRetries: 0, breakerPause: "1 second" }, database)
+      const { run } = yield* setup({ minConnections: 0, connectRetries: 0, breakerResetTimeout: "1 second" }, database)
       for (let index = 0; index < 5; index++) yield* Effect.flip(run("a"))
       assert.strictEqual(database.asked, 5)
       const reason = reasonOf(yield* Effect.flip(run("a")))

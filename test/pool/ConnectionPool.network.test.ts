@@ -33,7 +33,7 @@ const setup = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
       // A busy machine must not turn a late statement into a late ping.
       validationWindow: "1 minute",
       validationTimeout: "300 millis",
-      breakerPause: "100 millis",
+      breakerResetTimeout: "100 millis",
       connectBackoff: "10 millis",
       drainTimeout: "200 millis",
       ...options
@@ -133,7 +133,7 @@ for (const multiplex of both) {
 it.live("no server: DatabaseUnavailable says refused, and the breaker stops the tries", () =>
   run(
     Effect.gen(function* () {
-      const { proxy, sql } = yield* setup({ minConnections: 0, breakerPause: "5 seconds" })
+      const { proxy, sql } = yield* setup({ minConnections: 0, breakerResetTimeout: "5 seconds" })
       yield* proxy.set({ _tag: "refuse" })
       const first = reasonOf(yield* Effect.flip(sql`SELECT 1`))
       assert.strictEqual(first._tag === "DatabaseUnavailable" && first.problem, "refused")

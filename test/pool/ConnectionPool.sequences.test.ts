@@ -53,7 +53,7 @@ it.effect.each(sequences)(
           keepaliveInterval: 300,
           validationWindow: 50,
           validationTimeout: 100,
-          breakerPause: 100,
+          breakerResetTimeout: 100,
           connectRetries: 1,
           // A failed check must not wait for time that nobody lets pass.
           drainTimeout: 0,

@@ -30,7 +30,7 @@ const poolOn = (server: PrivatePostgres.PrivatePostgres, options?: Partial<Conne
     // A busy machine must not turn a late statement into a late ping.
     validationWindow: "1 minute",
     validationTimeout: "500 millis",
-    breakerPause: "100 millis",
+    breakerResetTimeout: "100 millis",
     connectBackoff: "10 millis",
     drainTimeout: "500 millis",
     ...options

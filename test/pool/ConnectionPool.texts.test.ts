@@ -2,9 +2,9 @@
  * What is read from the text of a statement about its session.
  */
 import { assert, it } from "@effect/vitest"
-import { Effects, effectsOf } from "../../src/pool/internal/sessionState.ts"
+import { StatementEffects, effectsOf } from "../../src/pool/internal/sessionState.ts"
 
-const { advisoryLocks, begins, ends, none, settings, temporary, unwinds } = Effects
+const { advisoryLocks, begins, ends, none, settings, temporary, unwinds } = StatementEffects
 
 it.each([
   ["(SELECT set_config('search_path', 'elsewhere', false))", settings],

@@ -6,12 +6,12 @@ import * as http from "node:http"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { layoutOf } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/hostPaths.ts"
 import * as Layout from "../../src/host/paths.ts"
 
 export const token = "0123456789abcdef-test-token"
 
-export { layoutOf }
+export { hostPaths as layoutOf }
 
 export interface Request {
   readonly method: string
@@ -65,8 +65,8 @@ export const answer = (response: http.ServerResponse, value: unknown, version?: 
 }
 
 /** The folder of the process, and its token. */
-export const prepare = (home: string): Layout.Layout => {
-  const places = layoutOf(home)
+export const prepare = (home: string): Layout.Paths => {
+  const places = hostPaths(home)
   for (const folder of [places.folder, path.dirname(places.socket)]) {
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
   }

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
-import { layoutOf } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/hostPaths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as FakeDaemon from "./FakeDaemon.ts"
 
@@ -46,7 +46,7 @@ const listen = (server: http.Server, at: object) =>
 export const start = (options: Options): Effect.Effect<ReadonlyArray<Request>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const requests: Array<Request> = []
-    const { socket } = layoutOf(options.home)
+    const { socket } = hostPaths(options.home)
     const health = {
       ...FakeDaemon.healthOf(options.home, options.version),
       pid: 4321,

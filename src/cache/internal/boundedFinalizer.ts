@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
  * Lets an effect go on for a while, where nothing can be interrupted any more. The time is that of the machine: a
  * program under test may have stopped its own clock, and must end all the same.
  */
-export const within = (limit: Duration.Duration, effect: Effect.Effect<unknown>): Effect.Effect<void> =>
+export const boundedFinalizer = (limit: Duration.Duration, effect: Effect.Effect<unknown>): Effect.Effect<void> =>
   Effect.flatMap(Clock.Clock, (clock) =>
     Effect.interruptible(Effect.provideService(effect, Clock.Clock, clock)).pipe(
       Effect.timeoutOption(limit),

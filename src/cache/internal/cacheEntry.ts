@@ -1,11 +1,11 @@
 /**
  * A result that is there, with what must be known before it may be served.
  */
-import type { Level, Traced, Why } from "../QueryCache.ts"
+import type { Tier, Traced, CacheReason } from "../QueryCache.ts"
 
-export interface Candidate {
+export interface CacheEntry {
   readonly value: unknown
-  readonly level: Level
+  readonly level: Tier
   /** The state of what was read, from before the source was asked. */
   readonly stamp: string
   readonly storedAt: number
@@ -16,20 +16,20 @@ export interface Candidate {
 }
 
 /** What the source has just answered. */
-export const fresh = <A>(value: A, why: Why): Traced<A> => ({
+export const fresh = <A>(value: A, why: CacheReason): Traced<A> => ({
   value,
   level: "source",
   age: 0,
   stale: false,
   coalesced: false,
-  why
+  reason: why
 })
 
-export const serve = (candidate: Candidate, now: number, why: Why): Traced<unknown> => ({
+export const serve = (candidate: CacheEntry, now: number, why: CacheReason): Traced<unknown> => ({
   value: candidate.value,
   level: candidate.level,
   age: Math.max(0, now - candidate.storedAt),
   stale: now >= candidate.freshUntil,
   coalesced: false,
-  why
+  reason: why
 })

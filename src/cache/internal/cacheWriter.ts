@@ -7,50 +7,50 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { CacheStoreShape } from "../CacheStore.ts"
-import type { Candidate } from "./cacheEntry.ts"
+import type { CacheEntry } from "./cacheEntry.ts"
 import type { Flight } from "./flight.ts"
-import type { Guard } from "./storeBreaker.ts"
-import type { MemoryLevel } from "./memoryTier.ts"
-import type { Asked, Plan } from "./cachedQuery.ts"
-import type { Probed } from "./lookup.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
+import type { MemoryTier } from "./memoryTier.ts"
+import type { CacheRequest, CachedQuery } from "./cachedQuery.ts"
+import type { Lookup } from "./lookup.ts"
 import type { Settings } from "./settings.ts"
 import * as Size from "./entrySize.ts"
 import * as Time from "./time.ts"
 
-export interface Keeping {
+export interface CacheWriter {
   /** A fresh result of the store goes to memory. */
   readonly promote: <I, A>(
-    asked: Asked<I, A>,
+    asked: CacheRequest<I, A>,
     flight: Flight,
-    probed: Probed,
-    candidate: Candidate,
+    probed: Lookup,
+    candidate: CacheEntry,
     ahead: boolean
   ) => Effect.Effect<void>
   /** After a failure the stale result is served for a while without asking again. */
   readonly backOff: <I, A>(
-    asked: Asked<I, A>,
+    asked: CacheRequest<I, A>,
     flight: Flight,
-    probed: Probed,
-    candidate: Candidate
+    probed: Lookup,
+    candidate: CacheEntry
   ) => Effect.Effect<void>
   /**
    * What was loaded goes to memory at once, unless something has changed. Gives what is left to do: to put it into the
    * store, and to say whether it is there.
    */
   readonly loaded: <I, A>(
-    asked: Asked<I, A>,
+    asked: CacheRequest<I, A>,
     flight: Flight,
-    probed: Probed,
+    probed: Lookup,
     value: A,
     ahead: boolean
   ) => Effect.Effect<() => Effect.Effect<boolean>>
 }
 
-const eagerAt = <I, A>(plan: Plan<I, A>, now: number, freshUntil: number): number =>
+const eagerAt = <I, A>(plan: CachedQuery<I, A>, now: number, freshUntil: number): number =>
   plan.eager === 1 ? Infinity : now + (freshUntil - now) * plan.eager
 
 /** How long this result may be fresh, in milliseconds, whatever the level. */
-const ownTimeToLive = <I, A>({ input, plan }: Asked<I, A>, value: A): number => {
+const ownTimeToLive = <I, A>({ input, plan }: CacheRequest<I, A>, value: A): number => {
   const own = Result.try(() => plan.ofResult?.(value, input))
   // A policy that throws keeps nothing: whatever it meant, it did not mean to fail the read.
   if (Result.isFailure(own)) return 0
@@ -61,17 +61,24 @@ const notStored = () => Effect.succeed(false)
 
 export const make = (options: {
   readonly store: CacheStoreShape
-  readonly guard: Guard
-  readonly memory: MemoryLevel
+  readonly guard: StoreBreaker
+  readonly memory: MemoryTier
   readonly settings: Settings
-}): Keeping => {
+}): CacheWriter => {
   const { guard, memory, settings, store } = options
 
   /** Shortened by chance. */
   const jittered = (ms: number): Effect.Effect<number> =>
     settings.jitter === 0 ? Effect.succeed(ms) : Effect.map(Random.next, (r) => ms * (1 - r * settings.jitter))
 
-  const put = <I, A>({ plan }: Asked<I, A>, flight: Flight, key: string, stamp: string, value: string, ms: number) =>
+  const put = <I, A>(
+    { plan }: CacheRequest<I, A>,
+    flight: Flight,
+    key: string,
+    stamp: string,
+    value: string,
+    ms: number
+  ) =>
     Effect.gen(function* () {
       if (!flight.undisturbed) return false
       const now = yield* Time.now

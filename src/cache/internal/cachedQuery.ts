@@ -11,7 +11,7 @@ import * as Canonical from "./canonicalInput.ts"
 import * as Fingerprint from "./cacheKey.ts"
 import * as Metrics from "./metrics.ts"
 import * as NegativeZero from "./negativeZero.ts"
-import type { Watch } from "./invalidationKeys.ts"
+import type { InvalidationKeys } from "./invalidationKeys.ts"
 
 export interface Counters {
   memoryHits: number
@@ -25,7 +25,7 @@ export interface Counters {
   bypassed: number
 }
 
-export interface Plan<I, A> {
+export interface CachedQuery<I, A> {
   readonly name: string
   readonly ordinal: number
   readonly cached: boolean
@@ -52,8 +52,8 @@ export interface Plan<I, A> {
 }
 
 /** One read: the query, its input, and its key in memory. */
-export interface Asked<I, A> {
-  readonly plan: Plan<I, A>
+export interface CacheRequest<I, A> {
+  readonly plan: CachedQuery<I, A>
   readonly query: Query<I, A>
   readonly input: I
   readonly key: string
@@ -83,17 +83,17 @@ const counters = (): Counters => ({
 /** Names are counted up to here; the rest share one. */
 export const maxNames = 1_000
 
-export interface Plans {
-  readonly of: <I, A>(query: Query<I, A>) => Plan<I, A>
+export interface CachedQueries {
+  readonly of: <I, A>(query: Query<I, A>) => CachedQuery<I, A>
   /** `undefined` where a result of this input is not cached: it has no key, or no dependencies that can be named. */
-  readonly asked: <I, A>(query: Query<I, A>, input: I) => Asked<I, A> | undefined
+  readonly asked: <I, A>(query: Query<I, A>, input: I) => CacheRequest<I, A> | undefined
   readonly counters: ReadonlyMap<string, Counters>
 }
 
 /** What a result watches: the entry itself, what it is read from, and its tags. */
 export const watchedBy = <I, A>(
-  watch: Watch,
-  { input, key, plan, query }: Asked<I, A>,
+  watch: InvalidationKeys,
+  { input, key, plan, query }: CacheRequest<I, A>,
   storeKey: string | undefined
 ) => [
   ...watch.always,
@@ -104,8 +104,8 @@ export const watchedBy = <I, A>(
 
 const orUndefined = <A>(attempt: () => A | undefined): A | undefined => Result.getOrUndefined(Result.try(attempt))
 
-export const make = (options: QueryCacheOptions, named: (name: string, counters: Counters) => void): Plans => {
-  const plans = new WeakMap<object, Plan<any, any>>()
+export const make = (options: QueryCacheOptions, named: (name: string, counters: Counters) => void): CachedQueries => {
+  const plans = new WeakMap<object, CachedQuery<any, any>>()
   const byName = new Map<string, Counters>()
   let ordinals = 0
 
@@ -119,7 +119,7 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
     return found
   }
 
-  const make = <I, A>(query: Query<I, A>): Plan<I, A> => {
+  const make = <I, A>(query: Query<I, A>): CachedQuery<I, A> => {
     const ordinal = ++ordinals
     const policy: Policy = options.policies?.[query.name] ?? {}
     const own = millis(policy.timeToLive ?? query.timeToLive, unlimited)
@@ -138,10 +138,10 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
       memoryMs,
       storeMs,
       graceMs: millis(policy.grace ?? options.grace, 0),
-      softMs: millis(policy.softLimit ?? options.softLimit, unlimited),
-      hardMs: millis(policy.hardLimit ?? options.hardLimit, unlimited),
+      softMs: millis(policy.softTimeout ?? options.softTimeout, unlimited),
+      hardMs: millis(policy.hardTimeout ?? options.hardTimeout, unlimited),
       backoffMs: millis(policy.backoff ?? options.backoff, 10_000),
-      eager: Math.min(Math.max(policy.eager ?? options.eager ?? 1, 0.01), 1),
+      eager: Math.min(Math.max(policy.earlyRefresh ?? options.earlyRefresh ?? 1, 0.01), 1),
       ofResult: policy.timeToLiveOf,
       tags: policy.tags,
       counters: countersOf(query.name),
@@ -176,7 +176,7 @@ export const make = (options: QueryCacheOptions, named: (name: string, counters:
     }
   }
 
-  const of: Plans["of"] = (query) => {
+  const of: CachedQueries["of"] = (query) => {
     let plan = plans.get(query)
     if (plan === undefined) plans.set(query, (plan = make(query)))
     return plan

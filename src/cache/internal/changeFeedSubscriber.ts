@@ -6,12 +6,12 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Change, ChangeFeed, FeedEvent } from "../ChangeFeed.ts"
-import type { Fences } from "./invalidationTracker.ts"
-import type { Watch } from "./invalidationKeys.ts"
-import type { Writes } from "./mutations.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
+import type { InvalidationKeys } from "./invalidationKeys.ts"
+import type { Mutations } from "./mutations.ts"
 
 /** What a change touches. */
-const touched = (watch: Watch, change: Change): ReadonlyArray<string> =>
+const touched = (watch: InvalidationKeys, change: Change): ReadonlyArray<string> =>
   change === "everything" ? watch.always : [...watch.changed(change.dependencies), ...change.tags.map(watch.tag)]
 
 /**
@@ -22,9 +22,9 @@ const touched = (watch: Watch, change: Change): ReadonlyArray<string> =>
  */
 export const follow = (options: {
   readonly feed: ChangeFeed["Service"]
-  readonly fences: Fences
-  readonly watch: Watch
-  readonly writes: Writes
+  readonly fences: InvalidationTracker
+  readonly watch: InvalidationKeys
+  readonly writes: Mutations
 }): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { feed, fences, watch, writes } = options

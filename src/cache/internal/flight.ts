@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Traced } from "../QueryCache.ts"
 import type { QueryError } from "../../query/Query.ts"
-import type { Candidate } from "./cacheEntry.ts"
+import type { CacheEntry } from "./cacheEntry.ts"
 import type { Watcher } from "./invalidationTracker.ts"
 
 export interface Flight extends Watcher {
@@ -27,7 +27,7 @@ export interface Flight extends Watcher {
   /** Goes on when nobody waits any more. */
   background: boolean
   /** What may be served should the load be late or fail; completed as soon as that is known. */
-  readonly stale: Deferred.Deferred<Candidate | undefined>
+  readonly stale: Deferred.Deferred<CacheEntry | undefined>
   readonly landed: Deferred.Deferred<Traced<any>, QueryError>
   /** Whether nothing had changed since it began when the last read joined. */
   readonly verified: Deferred.Deferred<boolean>
@@ -73,13 +73,13 @@ export const waiting = <A, E>(
     return Effect.onExit(restore(wait), () =>
       Effect.sync(() => {
         flight.waiters--
-        takeDown(flight, abandoned)
+        abandon(flight, abandoned)
       })
     )
   })
 
 /** Ends a load that nobody waits for and that is not meant to go on. */
-export const takeDown = (flight: Flight, abandoned: (flight: Flight) => void): void => {
+export const abandon = (flight: Flight, abandoned: (flight: Flight) => void): void => {
   if (flight.waiters > 0 || flight.background || Deferred.isDoneUnsafe(flight.landed)) return
   abandoned(flight)
   flight.fiber?.interruptUnsafe()

@@ -8,7 +8,7 @@
  */
 import * as Dependency from "../../query/Dependency.ts"
 
-export interface Watch {
+export interface InvalidationKeys {
   /** What every result watches: nothing, or what stands for all that other hosts may change unheard. */
   readonly always: ReadonlyArray<string>
   /** What to watch for results that were read from these. */
@@ -21,7 +21,7 @@ export interface Watch {
   readonly tag: (tag: string) => string
 }
 
-export const make = (namespace: string, follows: boolean): Watch => {
+export const make = (namespace: string, follows: boolean): InvalidationKeys => {
   const prefix = namespace === "" ? "" : `${JSON.stringify(namespace)} `
   const scope = (dependency: Dependency.Dependency): string => `${prefix}scope:${Dependency.toKey(dependency)}`
   const table = (name: string): string => `${prefix}table:${name}`

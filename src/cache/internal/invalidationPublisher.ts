@@ -12,15 +12,15 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import * as Debt from "./pendingInvalidations.ts"
-import type { Fences } from "./invalidationTracker.ts"
-import type { Guard } from "./storeBreaker.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
 import * as LastWait from "./boundedFinalizer.ts"
 import type { Settings } from "./settings.ts"
 import * as Time from "./time.ts"
 
 export type Outcome = "changed" | "rolledBack"
 
-export interface Teller {
+export interface InvalidationPublisher {
   /** A name for an announcement that no other one has. */
   readonly nextId: () => string
   /** Announces what is being written; `false` where the store did not hear of it. */
@@ -33,7 +33,7 @@ export interface Teller {
   readonly retractBehind: (id: string) => void
   readonly clear: Effect.Effect<void>
   /** How many changed things the store has not been told of. */
-  readonly owed: () => number
+  readonly pendingInvalidations: () => number
 }
 
 /** So many announcements are ended behind; the rest lapse, and count as changes then. */
@@ -55,10 +55,10 @@ const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<bool
 
 export const make = (options: {
   readonly store: CacheStoreShape
-  readonly guard: Guard
-  readonly fences: Fences
+  readonly guard: StoreBreaker
+  readonly fences: InvalidationTracker
   readonly settings: Settings
-}): Effect.Effect<Teller, never, Scope.Scope> =>
+}): Effect.Effect<InvalidationPublisher, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { fences, guard, settings, store } = options
     const leaseMs = Duration.toMillis(settings.lease)
@@ -72,7 +72,7 @@ export const make = (options: {
     const nextId = (): string => `${writer}-${++count}`
     const until = Effect.map(Time.now, (now) => now + leaseMs)
 
-    const resolve: Teller["resolve"] = (id, changed, outcome) =>
+    const resolve: InvalidationPublisher["resolve"] = (id, changed, outcome) =>
       inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
 
     const clearStore = inTime(Effect.suspend(() => guard.insist("clear", store.clear)))
@@ -82,11 +82,11 @@ export const make = (options: {
     }
 
     const payChanges = Effect.suspend(() => {
-      const owed = debt.owed()
+      const owed = debt.pending()
       if (owed.what === "nothing") return Effect.succeed(true)
       const tell = owed.what === "everything" ? clearStore : resolve(nextId(), owed.what, "changed")
       return Effect.map(tell, (told) => {
-        if (told) debt.paid(owed)
+        if (told) debt.published(owed)
         return told
       })
     })
@@ -101,7 +101,7 @@ export const make = (options: {
       )
     )
 
-    const isPaid = Effect.sync(() => debt.owed().what === "nothing" && ended.size === 0)
+    const isPaid = Effect.sync(() => debt.pending().what === "nothing" && ended.size === 0)
 
     const pay = payChanges.pipe(
       Effect.flatMap((told) => (told ? payEnds : Effect.void)),
@@ -111,8 +111,8 @@ export const make = (options: {
     const payBehind = (): void => void Queue.offerUnsafe(due, undefined)
 
     yield* Effect.addFinalizer(() =>
-      LastWait.within(
-        Duration.max(settings.announceWithin, settings.storeLimit),
+      LastWait.boundedFinalizer(
+        Duration.max(settings.announceTimeout, settings.storeTimeout),
         Effect.repeat(pay, { until: (paid) => paid, times: lastTries - 1 })
       )
     )
@@ -143,6 +143,6 @@ export const make = (options: {
         debt.addAll()
         payBehind()
       }),
-      owed: debt.size
+      pendingInvalidations: debt.size
     }
   })

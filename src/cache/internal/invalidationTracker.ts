@@ -13,7 +13,7 @@ export interface Watcher {
   readonly changed: () => void
 }
 
-export interface Fences {
+export interface InvalidationTracker {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
   /** How many watch something. */
@@ -32,7 +32,7 @@ export interface Fences {
   readonly isSuspended: () => boolean
 }
 
-export const make = (): Fences => {
+export const make = (): InvalidationTracker => {
   const watchers = new Map<string, Set<Watcher>>()
   const pending = new Map<string, number>()
   let suspended = 0

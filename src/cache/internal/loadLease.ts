@@ -6,9 +6,9 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { CacheStoreShape } from "../CacheStore.ts"
-import type { Guard } from "./storeBreaker.ts"
-import type { Plan } from "./cachedQuery.ts"
-import type { Probed } from "./lookup.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
+import type { CachedQuery } from "./cachedQuery.ts"
+import type { Lookup } from "./lookup.ts"
 import * as Time from "./time.ts"
 
 /** What a load takes at least, in milliseconds, for others to wait for it: less than they lose by looking for its end. */
@@ -21,33 +21,33 @@ const mostLeases = 3
 const firstPause = 2
 const longestPause = 25
 
-export interface Turns {
+export interface LoadLeases {
   /**
    * Waits until this process may load, or until there is nothing to load any more. Answers what is known by then, and
    * whether others are kept from loading until `done`.
    */
   readonly take: (
-    plan: Plan<any, any>,
-    probed: Probed,
-    again: Effect.Effect<Probed>
-  ) => Effect.Effect<{ readonly probed: Probed; readonly taken: boolean; readonly waited: boolean }>
+    plan: CachedQuery<any, any>,
+    probed: Lookup,
+    again: Effect.Effect<Lookup>
+  ) => Effect.Effect<{ readonly probed: Lookup; readonly taken: boolean; readonly waited: boolean }>
   readonly done: (storeKey: string | undefined) => Effect.Effect<void>
 }
 
-export const make = (store: CacheStoreShape, guard: Guard, leaseMs: number): Turns => {
+export const make = (store: CacheStoreShape, guard: StoreBreaker, leaseMs: number): LoadLeases => {
   const owner = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
   const claim = (storeKey: string): Effect.Effect<Option.Option<boolean>> =>
     Effect.flatMap(Time.now, (now) => guard.put("claim", store.claim(storeKey, owner, now, now + leaseMs)))
 
-  const isWorthIt = (plan: Plan<any, any>, { stamp, storeKey, why }: Probed): boolean =>
+  const isWorthIt = (plan: CachedQuery<any, any>, { stamp, storeKey, why }: Lookup): boolean =>
     leaseMs > 0 &&
     storeKey !== undefined &&
     stamp !== undefined &&
     why !== "refreshed" &&
     (plan.loadMs === undefined || plan.loadMs >= worthWhile)
 
-  const waiting = (plan: Plan<any, any>, probed: Probed, again: Effect.Effect<Probed>) =>
+  const waiting = (plan: CachedQuery<any, any>, probed: Lookup, again: Effect.Effect<Lookup>) =>
     Effect.gen(function* () {
       let known = probed
       let pause = firstPause

@@ -23,7 +23,7 @@ const latest = 0.25
 
 /** Ends what is over the hard limit of a query. */
 export const limited = <A>(
-  plan: Plan.Plan<any, any>,
+  plan: Plan.CachedQuery<any, any>,
   effect: Effect.Effect<A, QueryError>
 ): Effect.Effect<A, QueryError> =>
   plan.hardMs === Plan.unlimited
@@ -40,7 +40,7 @@ export const limited = <A>(
 /** Loads, counts and times. */
 export const load = <I, A>(
   executor: QueryExecutor["Service"],
-  { input, plan, query }: Plan.Asked<I, A>
+  { input, plan, query }: Plan.CacheRequest<I, A>
 ): Effect.Effect<A, QueryError> =>
   Effect.gen(function* () {
     plan.counters.loads++

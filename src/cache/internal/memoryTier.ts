@@ -2,12 +2,12 @@
  * The first level: results in the memory of the process, which go when what they were read from changes.
  */
 import type { CacheStoreShape } from "../CacheStore.ts"
-import type { Candidate } from "./cacheEntry.ts"
-import type { Fences, Watcher } from "./invalidationTracker.ts"
+import type { CacheEntry } from "./cacheEntry.ts"
+import type { InvalidationTracker, Watcher } from "./invalidationTracker.ts"
 import * as Eviction from "./s3Fifo.ts"
 import * as Size from "./entrySize.ts"
 
-export interface Entry extends Eviction.Node, Watcher, Candidate {
+export interface Entry extends Eviction.Node, Watcher, CacheEntry {
   readonly key: string
   readonly size: number
   readonly level: "memory"
@@ -22,19 +22,19 @@ export interface Entry extends Eviction.Node, Watcher, Candidate {
   ahead: boolean
 }
 
-export interface Keeping {
+export interface MemoryPut {
   readonly generation: number
   readonly eagerAt?: number
   readonly stale?: boolean
   readonly ahead?: boolean
 }
 
-export interface MemoryLevel {
+export interface MemoryTier {
   /** What is under a key, whatever has become of it. */
   readonly get: (key: string) => Entry | undefined
   /** What may be served, as far as this process knows: unchanged, and within its grace. */
   readonly usable: (key: string, now: number) => Entry | undefined
-  readonly keep: (key: string, watched: ReadonlyArray<string>, candidate: Candidate, keeping: Keeping) => void
+  readonly keep: (key: string, watched: ReadonlyArray<string>, candidate: CacheEntry, keeping: MemoryPut) => void
   readonly clear: () => void
   readonly entries: () => number
   readonly bytes: () => number
@@ -60,7 +60,7 @@ export const generationOf = (store: CacheStoreShape): number => {
   }
 }
 
-export const make = (maxEntries: number, maxBytes: number, fences: Fences): MemoryLevel => {
+export const make = (maxEntries: number, maxBytes: number, fences: InvalidationTracker): MemoryTier => {
   const kept = Eviction.make<Entry>(maxEntries, maxBytes)
   let evictions = 0
   let wasted = 0
@@ -77,7 +77,7 @@ export const make = (maxEntries: number, maxBytes: number, fences: Fences): Memo
       0
     )
 
-  const sizeOf = (key: string, watched: ReadonlyArray<string>, { size, stamp }: Candidate): number =>
+  const sizeOf = (key: string, watched: ReadonlyArray<string>, { size, stamp }: CacheEntry): number =>
     size +
     overhead +
     Size.ofText(key) +

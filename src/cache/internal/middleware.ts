@@ -42,13 +42,13 @@ export const make = (
     const store = Time.overStore(yield* CacheStore)
     const settings = Settings.make(options)
     const guard = yield* Guard.make({
-      limit: settings.storeLimit,
-      failures: settings.storeFailures,
-      openFor: settings.storePause
+      limit: settings.storeTimeout,
+      failures: settings.storeBreakerFailures,
+      openFor: settings.storeBreakerResetTimeout
     })
     const watch = Watch.make(settings.namespace, feed !== undefined)
     const fences = Fences.make()
-    const memory = MemoryLevel.make(settings.memoryEntries, settings.memoryBytes, fences)
+    const memory = MemoryLevel.make(settings.memoryCapacity, settings.memoryBytes, fences)
     const writes = yield* Writes.make({ store, feed, guard, fences, watch, settings })
     const metrics = yield* Metrics.make
     const plans = Plan.make(options, metrics.counters)
@@ -70,7 +70,11 @@ export const make = (
     metrics.gauge("athena_cache_memory_bytes", "Bytes of results in memory, about", memory.bytes)
     metrics.gauge("athena_cache_memory_evictions", "Results that had to go for others", memory.evictions)
     metrics.gauge("athena_cache_store_failures", "Operations of the store that failed", guard.failures)
-    metrics.gauge("athena_cache_owed", "Changed things that the store has not been told of", writes.owed)
+    metrics.gauge(
+      "athena_cache_pending_invalidations",
+      "Invalidations that the store has not received yet",
+      writes.pendingInvalidations
+    )
     metrics.gauge("athena_cache_ahead_useful", "Loads ahead that were asked for", () => reader.ahead().useful)
     metrics.gauge("athena_cache_ahead_wasted", "Loads ahead that nobody asked for", memory.wasted)
 
@@ -138,7 +142,7 @@ export const make = (
           memory: { entries: memory.entries(), bytes: memory.bytes(), evictions: memory.evictions() },
           store: Option.getOrUndefined(kept),
           storeFailures: guard.failures(),
-          owed: writes.owed(),
+          pendingInvalidations: writes.pendingInvalidations(),
           ahead: { ...reader.ahead(), wasted: memory.wasted() },
           queries: Object.fromEntries([...plans.counters].map(([name, counters]) => [name, { ...counters }]))
         }

@@ -16,16 +16,16 @@ import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
 import type { ChangeFeed } from "../ChangeFeed.ts"
-import type { Fences } from "./invalidationTracker.ts"
-import type { Guard } from "./storeBreaker.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
 import * as OpenWrites from "./openMutations.ts"
 import type { Settings } from "./settings.ts"
 import * as Teller from "./invalidationPublisher.ts"
 import * as Transaction from "./transaction.ts"
-import type { Watch } from "./invalidationKeys.ts"
+import type { InvalidationKeys } from "./invalidationKeys.ts"
 import * as Time from "./time.ts"
 
-export interface Writes {
+export interface Mutations {
   readonly mutate: <I, A>(
     executor: QueryExecutor["Service"],
     mutation: Mutation<I, A>,
@@ -43,7 +43,7 @@ export interface Writes {
   /** Ends the announcements of transactions that are known to have been rolled back, where they touch some of this. */
   readonly settle: (watched: ReadonlyArray<string>) => Effect.Effect<void>
   /** How many changed things the store has not been told of. */
-  readonly owed: () => number
+  readonly pendingInvalidations: () => number
 }
 
 /** Where a store can't say whether an announcement stands, it is made again before a mutation commits that took longer. */
@@ -71,7 +71,7 @@ const notAnnounced = (name: string): SqlError =>
   })
 
 /** How a mutation ended that failed. Where only the commit failed, or there was no transaction, nobody knows. */
-const outcomeOfFailure = (write: OpenWrites.Write): Teller.Outcome => {
+const outcomeOfFailure = (write: OpenWrites.OpenMutation): Teller.Outcome => {
   if (write.ran === undefined) return "rolledBack"
   return write.enlisted && Exit.isFailure(write.ran) ? "rolledBack" : "changed"
 }
@@ -79,25 +79,25 @@ const outcomeOfFailure = (write: OpenWrites.Write): Teller.Outcome => {
 export const make = (options: {
   readonly store: CacheStoreShape
   readonly feed: ChangeFeed["Service"] | undefined
-  readonly guard: Guard
-  readonly fences: Fences
-  readonly watch: Watch
+  readonly guard: StoreBreaker
+  readonly fences: InvalidationTracker
+  readonly watch: InvalidationKeys
   readonly settings: Settings
-}): Effect.Effect<Writes, never, Scope.Scope> =>
+}): Effect.Effect<Mutations, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { feed, fences, guard, settings, store, watch } = options
     const leaseMs = Duration.toMillis(settings.lease)
-    const pauseMs = Duration.toMillis(settings.storePause)
+    const pauseMs = Duration.toMillis(settings.storeBreakerResetTimeout)
     const open = OpenWrites.make(fences)
     /** The clients that mutations have run on: a transaction of one of them may be open where it is not in the context. */
     const clients = new Set<SqlClient.SqlClient>()
     const teller = yield* Teller.make({ store, guard, fences, settings })
     let unheardAt = -Infinity
 
-    const begin = (changed: ReadonlyArray<string>): Effect.Effect<OpenWrites.Write> =>
+    const begin = (changed: ReadonlyArray<string>): Effect.Effect<OpenWrites.OpenMutation> =>
       Effect.map(Time.now, (now) => open.begin(teller.nextId(), changed, now))
 
-    const announceOnce = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+    const announceOnce = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
       Effect.gen(function* () {
         if (write.ended) return true
         const told = yield* teller.announce(write.id, write.changed)
@@ -106,10 +106,10 @@ export const make = (options: {
       })
 
     /** A write can wait a little where a read can't: unannounced, other processes may miss it. */
-    const announcePatiently = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+    const announcePatiently = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
       announceOnce(write).pipe(
         Effect.repeat({ until: (told) => told, schedule: Schedule.spaced("20 millis") }),
-        Effect.timeoutOption(settings.announceWithin),
+        Effect.timeoutOption(settings.announceTimeout),
         Effect.map(Option.getOrElse(() => false))
       )
 
@@ -121,13 +121,14 @@ export const make = (options: {
         unheardAt = told ? -Infinity : now
       })
 
-    const announce = (write: OpenWrites.Write): Effect.Effect<boolean> => Effect.tap(announcePatiently(write), note)
+    const announce = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
+      Effect.tap(announcePatiently(write), note)
 
     /** As the options say: goes on all the same, or fails. */
     const orElse = (name: string, announced: boolean): Effect.Effect<void, SqlError> =>
       announced || settings.unannounced === "proceed" ? Effect.void : Effect.fail(notAnnounced(name))
 
-    const stands = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+    const stands = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
       Effect.flatMap(Time.now, (now) => {
         const age = now - write.announcedAt
         if (store.isAnnounced === undefined) return Effect.succeed(age < longMs)
@@ -141,7 +142,7 @@ export const make = (options: {
       })
 
     /** Before a mutation commits: the store may have been replaced since it took the announcement. */
-    const announceAgain = (write: OpenWrites.Write): Effect.Effect<boolean> =>
+    const announceAgain = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
       Effect.flatMap(stands(write), (stands) => {
         if (stands) return Effect.succeed(true)
         // One that was waited for in vain is not waited for again.
@@ -149,13 +150,13 @@ export const make = (options: {
       })
 
     /** Has the store told behind. Untold, a change stays announced in this process until the store knows of it. */
-    const resolveBehind = (write: OpenWrites.Write, outcome: Teller.Outcome): void => {
+    const resolveBehind = (write: OpenWrites.OpenMutation, outcome: Teller.Outcome): void => {
       if (outcome === "changed") teller.resolveBehind(write.id, write.changed)
       else teller.retractBehind(write.id)
       fences.end(write.changed)
     }
 
-    const end = (write: OpenWrites.Write, outcome: Teller.Outcome): Effect.Effect<void> =>
+    const end = (write: OpenWrites.OpenMutation, outcome: Teller.Outcome): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (!open.close(write)) return
         // Here first and at once: whoever reads from now on must not find what was there before.
@@ -167,16 +168,16 @@ export const make = (options: {
         else resolveBehind(write, outcome)
       }).pipe(Effect.uninterruptible)
 
-    const hear: Writes["hear"] = (changed) => {
+    const hear: Mutations["hear"] = (changed) => {
       fences.change(changed)
       teller.resolveBehind(undefined, changed)
     }
 
     /** The transaction of a mutation has committed, whatever it was taken for before. */
-    const committed = (write: OpenWrites.Write): Effect.Effect<void> =>
+    const committed = (write: OpenWrites.OpenMutation): Effect.Effect<void> =>
       Effect.suspend(() => (write.ended ? Effect.sync(() => hear(write.changed)) : end(write, "changed")))
 
-    const settleAll = (writes: Iterable<OpenWrites.Write>): Effect.Effect<void> =>
+    const settleAll = (writes: Iterable<OpenWrites.OpenMutation>): Effect.Effect<void> =>
       Effect.forEach(
         writes,
         (write) =>
@@ -211,7 +212,7 @@ export const make = (options: {
     )
 
     /** Has the write ended with the transaction that is open, and knows of the one that the caller opened. */
-    const enlist = (write: OpenWrites.Write, caller: Context.Context<never>) =>
+    const enlist = (write: OpenWrites.OpenMutation, caller: Context.Context<never>) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         if (!Transaction.isOpen(yield* Effect.context<never>())) return
@@ -224,7 +225,7 @@ export const make = (options: {
     /** The mutation, telling of its transaction when that commits. */
     const told = <I, A>(
       mutation: Mutation<I, A>,
-      write: OpenWrites.Write,
+      write: OpenWrites.OpenMutation,
       caller: Context.Context<never>
     ): Mutation<I, A> => ({
       ...mutation,
@@ -245,13 +246,13 @@ export const make = (options: {
         })
     })
 
-    const settled = (write: OpenWrites.Write, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+    const settled = (write: OpenWrites.OpenMutation, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
       // What its own part has come to says nothing: the transaction around it goes on.
       if (write.outer !== undefined && write.ran !== undefined && Exit.isSuccess(write.ran)) return Effect.void
       return end(write, Exit.isSuccess(exit) ? "changed" : outcomeOfFailure(write))
     }
 
-    const mutate: Writes["mutate"] = (executor, mutation, input) =>
+    const mutate: Mutations["mutate"] = (executor, mutation, input) =>
       Effect.contextWith((caller: Context.Context<never>) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.suspend(() => {
@@ -272,7 +273,7 @@ export const make = (options: {
     const invalidateNow = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
       Effect.flatMap(begin(changed), (write) => end(write, "changed")).pipe(Effect.uninterruptible)
 
-    const invalidate: Writes["invalidate"] = (changed) =>
+    const invalidate: Mutations["invalidate"] = (changed) =>
       Effect.contextWith((caller: Context.Context<never>) => {
         const sql = Transaction.clientOf(caller, clients)
         if (sql === undefined) return invalidateNow(changed)
@@ -292,6 +293,6 @@ export const make = (options: {
       hear,
       clear: Effect.uninterruptible(teller.clear),
       settle: (watched) => Effect.suspend(() => settleAll(open.touching(watched))),
-      owed: teller.owed
+      pendingInvalidations: teller.pendingInvalidations
     }
   })

@@ -2,10 +2,10 @@
  * The mutations of this process that are under way, found by what they change.
  */
 import type { Exit } from "effect/Exit"
-import type { Fences } from "./invalidationTracker.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
 import type { Outer } from "./transaction.ts"
 
-export interface Write {
+export interface OpenMutation {
   readonly id: string
   readonly changed: ReadonlyArray<string>
   /** When it began, and when the store last heard of it, in milliseconds. */
@@ -20,23 +20,23 @@ export interface Write {
   outer: Outer | undefined
 }
 
-export interface OpenWrites {
+export interface OpenMutations {
   /** From here on what it changes counts as being written. */
-  readonly begin: (id: string, changed: ReadonlyArray<string>, now: number) => Write
+  readonly begin: (id: string, changed: ReadonlyArray<string>, now: number) => OpenMutation
   /** Takes it from those that are open; `false` where it was not among them. Its fences stay. */
-  readonly close: (write: Write) => boolean
-  readonly all: () => ReadonlyArray<Write>
+  readonly close: (write: OpenMutation) => boolean
+  readonly all: () => ReadonlyArray<OpenMutation>
   /** Those that change some of this. */
-  readonly touching: (watched: ReadonlyArray<string>) => ReadonlySet<Write>
+  readonly touching: (watched: ReadonlyArray<string>) => ReadonlySet<OpenMutation>
 }
 
-export const make = (fences: Fences): OpenWrites => {
-  const open = new Set<Write>()
-  const byKey = new Map<string, Set<Write>>()
+export const make = (fences: InvalidationTracker): OpenMutations => {
+  const open = new Set<OpenMutation>()
+  const byKey = new Map<string, Set<OpenMutation>>()
 
   return {
     begin: (id, changed, now) => {
-      const write: Write = {
+      const write: OpenMutation = {
         id,
         changed: [...new Set(changed)],
         beganAt: now,

@@ -1,27 +1,27 @@
 /**
  * What the store has not been told of: as long as it stands, it counts in this process as being written.
  */
-import type { Fences } from "./invalidationTracker.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
 
 /** So many changed things, and more, are owed as everything. */
 export const maxKeys = 10_000
 
 /** What was owed at a moment. */
-export interface Owed {
+export interface PendingKeys {
   readonly what: "nothing" | "everything" | ReadonlyArray<string>
   readonly at: number
 }
 
-export interface Debt {
+export interface PendingInvalidations {
   readonly add: (changed: ReadonlyArray<string>) => void
   readonly addAll: () => void
-  readonly owed: () => Owed
+  readonly pending: () => PendingKeys
   /** Takes from the debt what the store was told of, unless it has come to be owed again since. */
-  readonly paid: (owed: Owed) => void
+  readonly published: (owed: PendingKeys) => void
   readonly size: () => number
 }
 
-export const make = (fences: Fences): Debt => {
+export const make = (fences: InvalidationTracker): PendingInvalidations => {
   /** What is owed, and when it last came to be. */
   const keys = new Map<string, number>()
   let everythingAt: number | undefined
@@ -45,11 +45,11 @@ export const make = (fences: Fences): Debt => {
       for (const key of changed) keys.set(key, time)
     },
     addAll,
-    owed: () => ({
+    pending: () => ({
       what: everythingAt !== undefined ? "everything" : keys.size === 0 ? "nothing" : [...keys.keys()],
       at: time
     }),
-    paid: ({ at, what }) => {
+    published: ({ at, what }) => {
       if (what === "everything") {
         if (everythingAt === undefined || everythingAt > at) return
         everythingAt = undefined

@@ -4,7 +4,7 @@
  * Reads of one trace, or of one fiber where nothing is traced, are taken for a sequence. A read is expected after
  * another one when it followed that at least twice, and at least every second time.
  */
-import type { Asked } from "./cachedQuery.ts"
+import type { CacheRequest } from "./cachedQuery.ts"
 
 /** How many sequences, and how many reads, are remembered. */
 const maxSequences = 256
@@ -16,7 +16,7 @@ const leastTimes = 2
 const leastShare = 0.5
 
 interface Follower {
-  readonly asked: Asked<any, any>
+  readonly asked: CacheRequest<any, any>
   times: number
 }
 
@@ -25,9 +25,9 @@ interface Seen {
   readonly followers: Map<string, Follower>
 }
 
-export interface Prediction {
+export interface Prefetch {
   /** Notes a read of a sequence, and tells which one is expected to come next. */
-  readonly observe: (sequence: string, asked: Asked<any, any>) => Asked<any, any> | undefined
+  readonly observe: (sequence: string, asked: CacheRequest<any, any>) => CacheRequest<any, any> | undefined
 }
 
 /** Sets anew, as the newest, and takes out the oldest above a number. */
@@ -37,7 +37,7 @@ const touch = <V>(map: Map<string, V>, key: string, value: V, most: number): voi
   if (map.size > most) map.delete(map.keys().next().value!)
 }
 
-const count = (followers: Map<string, Follower>, asked: Asked<any, any>): void => {
+const count = (followers: Map<string, Follower>, asked: CacheRequest<any, any>): void => {
   const follower = followers.get(asked.key)
   if (follower !== undefined) {
     follower.times++
@@ -52,7 +52,7 @@ const count = (followers: Map<string, Follower>, asked: Asked<any, any>): void =
   followers.set(asked.key, { asked, times: 1 })
 }
 
-export const make = (): Prediction => {
+export const make = (): Prefetch => {
   const lasts = new Map<string, string>()
   const reads = new Map<string, Seen>()
 

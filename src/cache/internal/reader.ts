@@ -11,20 +11,20 @@ import * as Tracer from "effect/Tracer"
 import type { Query, QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
-import type { Read, Traced, Why } from "../QueryCache.ts"
+import type { Read, Traced, CacheReason } from "../QueryCache.ts"
 import * as Candidate from "./cacheEntry.ts"
 import * as Eviction from "./s3Fifo.ts"
-import type { Fences } from "./invalidationTracker.ts"
-import type { Flights, Manner } from "./singleFlight.ts"
-import type { Guard } from "./storeBreaker.ts"
-import { generationOf, type Entry, type MemoryLevel } from "./memoryTier.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
+import type { SingleFlight, LoadMode } from "./singleFlight.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
+import { generationOf, type Entry, type MemoryTier } from "./memoryTier.ts"
 import * as Plan from "./cachedQuery.ts"
 import * as Prediction from "./prefetch.ts"
 import type * as Probe from "./lookup.ts"
 import type { Settings } from "./settings.ts"
 import * as Transaction from "./transaction.ts"
-import type { Watch } from "./invalidationKeys.ts"
-import type { Writes } from "./mutations.ts"
+import type { InvalidationKeys } from "./invalidationKeys.ts"
+import type { Mutations } from "./mutations.ts"
 import * as Time from "./time.ts"
 
 export interface Reader {
@@ -53,37 +53,37 @@ const valueOf = <A>(traced: Traced<A>): A => traced.value
 export const make = (options: {
   readonly executor: QueryExecutor["Service"]
   readonly store: CacheStoreShape
-  readonly guard: Guard
-  readonly fences: Fences
-  readonly memory: MemoryLevel
-  readonly writes: Writes
-  readonly flights: Flights
-  readonly plans: Plan.Plans
-  readonly watch: Watch
+  readonly guard: StoreBreaker
+  readonly fences: InvalidationTracker
+  readonly memory: MemoryTier
+  readonly writes: Mutations
+  readonly flights: SingleFlight
+  readonly plans: Plan.CachedQueries
+  readonly watch: InvalidationKeys
   readonly settings: Settings
 }): Effect.Effect<Reader, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { executor, fences, flights, guard, memory, plans, settings, store, watch, writes } = options
     const scope = yield* Effect.scope
-    const prediction = settings.predict ? Prediction.make() : undefined
+    const prediction = settings.prefetch ? Prediction.make() : undefined
     let loadedAhead = 0
     let useful = 0
     let predicted = 0
 
     /** Past the cache. */
-    const around = <I, A>(query: Query<I, A>, input: I, why: Why): Effect.Effect<Traced<A>, QueryError> =>
+    const around = <I, A>(query: Query<I, A>, input: I, why: CacheReason): Effect.Effect<Traced<A>, QueryError> =>
       Effect.suspend(() => {
         plans.of(query).counters.bypassed++
         return Effect.map(executor.query(query, input), (value) => Candidate.fresh(value, why))
       })
 
     /** What is taken for being written may have been rolled back since. */
-    const settled = <I, A>(asked: Plan.Asked<I, A>): Effect.Effect<void> =>
+    const settled = <I, A>(asked: Plan.CacheRequest<I, A>): Effect.Effect<void> =>
       fences.isAnyPending()
         ? writes.settle(Plan.watchedBy(watch, asked, store.shared ? asked.plan.storeKey(asked.key) : undefined))
         : Effect.void
 
-    const byLoad = <I, A>(asked: Plan.Asked<I, A>, order: number, manner?: Manner) =>
+    const byLoad = <I, A>(asked: Plan.CacheRequest<I, A>, order: number, manner?: LoadMode) =>
       Effect.andThen(
         Effect.suspend(() => settled(asked)),
         flights.result(asked, order, manner)
@@ -120,13 +120,13 @@ export const make = (options: {
       useful++
     }
 
-    const refreshEagerly = <I, A>(asked: Plan.Asked<I, A>, entry: Entry, now: number): Effect.Effect<void> => {
+    const refreshEagerly = <I, A>(asked: Plan.CacheRequest<I, A>, entry: Entry, now: number): Effect.Effect<void> => {
       if (now < entry.eagerAt || flights.isUnderWay(asked.key)) return Effect.void
       entry.eagerAt = Infinity
       return flights.begin(asked, { newerThan: entry.storedAt })
     }
 
-    const fromMemory = <I, A>(asked: Plan.Asked<I, A>, entry: Entry, now: number): Effect.Effect<Traced<A>> => {
+    const fromMemory = <I, A>(asked: Plan.CacheRequest<I, A>, entry: Entry, now: number): Effect.Effect<Traced<A>> => {
       use(entry, asked.plan.counters)
       if (entry.stale) asked.plan.counters.stale++
       const traced: Traced<A> = {
@@ -135,12 +135,12 @@ export const make = (options: {
         age: Math.max(0, now - entry.storedAt),
         stale: entry.stale,
         coalesced: false,
-        why: entry.stale ? "failed" : "hit"
+        reason: entry.stale ? "failed" : "hit"
       }
       return Effect.as(refreshEagerly(asked, entry, now), traced)
     }
 
-    const read = <I, A>(asked: Plan.Asked<I, A>, now: number, answer?: Effect.Effect<Probe.Answer>) =>
+    const read = <I, A>(asked: Plan.CacheRequest<I, A>, now: number, answer?: Effect.Effect<Probe.TierResult>) =>
       Effect.suspend((): Effect.Effect<Traced<A>, QueryError> => {
         const order = flights.order()
         const entry = freshEntry(asked.key, now)
@@ -150,7 +150,7 @@ export const make = (options: {
         )
       })
 
-    const loadAhead = <I, A>(asked: Plan.Asked<I, A>, now: number): Effect.Effect<void> =>
+    const loadAhead = <I, A>(asked: Plan.CacheRequest<I, A>, now: number): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (predicted >= predicting || flights.isUnderWay(asked.key) || freshEntry(asked.key, now) !== undefined) {
           return Effect.void
@@ -170,7 +170,7 @@ export const make = (options: {
       })
 
     /** Notes the read, and loads what is expected to be read next. */
-    const predict = (fiber: Fiber.Fiber<unknown, unknown>, asked: Plan.Asked<any, any>, now: number) => {
+    const predict = (fiber: Fiber.Fiber<unknown, unknown>, asked: Plan.CacheRequest<any, any>, now: number) => {
       const next = prediction?.observe(
         Context.getOrUndefined(fiber.context, Tracer.ParentSpan)?.traceId ?? String(fiber.id),
         asked
@@ -209,9 +209,9 @@ export const make = (options: {
             })
 
     /** Asks the store for many results at once; each of them finds its own in the answer. */
-    const answers = (asked: ReadonlyArray<Plan.Asked<any, any>>) =>
+    const answers = (asked: ReadonlyArray<Plan.CacheRequest<any, any>>) =>
       Effect.gen(function* () {
-        const byKey = new Map<string, Effect.Effect<Probe.Answer>>()
+        const byKey = new Map<string, Effect.Effect<Probe.TierResult>>()
         if (!store.shared) return byKey
         const now = yield* Time.now
         const wanted = new Map<string, { readonly key: string; readonly watched: ReadonlyArray<string> }>()

@@ -17,7 +17,7 @@ export interface Node {
 
 export const maxUses = 3
 
-export interface Eviction<N extends Node> {
+export interface S3Fifo<N extends Node> {
   /** Finds without counting a use. */
   readonly get: (key: string) => N | undefined
   /** Adds or replaces, and returns what had to go for it. What is larger than all the room is not added. */
@@ -68,7 +68,7 @@ class Queue<N extends Node> {
   }
 }
 
-export const make = <N extends Node>(maxEntries: number, maxBytes: number): Eviction<N> => {
+export const make = <N extends Node>(maxEntries: number, maxBytes: number): S3Fifo<N> => {
   const small = new Queue<N>()
   const main = new Queue<N>()
   /** Hashes of keys that left the small queue unused, the oldest first. */

@@ -14,15 +14,15 @@ export type Settings = ReturnType<typeof make>
 
 export const make = (options: QueryCacheOptions) => ({
   namespace: options.namespace ?? "",
-  memoryEntries: Math.round(clamp(options.memoryEntries, 1_000, 1, 1_000_000)),
+  memoryCapacity: Math.round(clamp(options.memoryCapacity, 1_000, 1, 1_000_000)),
   memoryBytes: Math.round(clamp(options.memoryBytes, 32 * 1024 * 1024, 1_024, 4 * 2 ** 30)),
   jitter: clamp(options.jitter, 0.1, 0, 0.9),
-  storeLimit: between(options.storeLimit, 50, 1, 10_000),
-  storeFailures: Math.round(clamp(options.storeFailures, 3, 1, 1_000_000)),
-  storePause: between(options.storePause, 5_000, 1, 3_600_000),
-  announceWithin: between(options.announceWithin, 500, 0, 60_000),
+  storeTimeout: between(options.storeTimeout, 50, 1, 10_000),
+  storeBreakerFailures: Math.round(clamp(options.storeBreakerFailures, 3, 1, 1_000_000)),
+  storeBreakerResetTimeout: between(options.storeBreakerResetTimeout, 5_000, 1, 3_600_000),
+  announceTimeout: between(options.announceTimeout, 500, 0, 60_000),
   unannounced: options.unannounced ?? "proceed",
   lease: between(options.announcementLease, 30_000, 1_000, 3_600_000),
   loadLease: Duration.toMillis(between(options.loadLease, 1_000, 0, 60_000)),
-  predict: options.predict ?? false
+  prefetch: options.prefetch ?? false
 })

@@ -10,24 +10,24 @@ import * as Scope from "effect/Scope"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { CacheStoreShape } from "../CacheStore.ts"
-import type { Traced, Why } from "../QueryCache.ts"
+import type { Traced, CacheReason } from "../QueryCache.ts"
 import * as Candidate from "./cacheEntry.ts"
-import type { Fences } from "./invalidationTracker.ts"
+import type { InvalidationTracker } from "./invalidationTracker.ts"
 import * as Flight from "./flight.ts"
-import type { Guard } from "./storeBreaker.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
 import * as Keeping from "./cacheWriter.ts"
 import * as LastWait from "./boundedFinalizer.ts"
-import type { MemoryLevel } from "./memoryTier.ts"
+import type { MemoryTier } from "./memoryTier.ts"
 import * as Plan from "./cachedQuery.ts"
 import * as Probe from "./lookup.ts"
 import type { Settings } from "./settings.ts"
 import * as Source from "./loader.ts"
 import * as Turns from "./loadLease.ts"
-import type { Watch } from "./invalidationKeys.ts"
+import type { InvalidationKeys } from "./invalidationKeys.ts"
 import * as Time from "./time.ts"
 
 /** What is particular about a load. */
-export interface Manner {
+export interface LoadMode {
   /** Does not look into the levels first. */
   readonly anew?: boolean
   /** Takes from the levels only what was stored later than this. */
@@ -39,21 +39,21 @@ export interface Manner {
   /** Others who waited for the last load will want this one. */
   readonly shared?: boolean
   /** What the store was found to hold, by somebody who asked it for many things at once. */
-  readonly answer?: Effect.Effect<Probe.Answer> | undefined
+  readonly answer?: Effect.Effect<Probe.TierResult> | undefined
 }
 
-export interface Flights {
+export interface SingleFlight {
   /** A place in the order of reads and loads. */
   readonly order: () => number
   readonly isUnderWay: (key: string) => boolean
   /** The result of the load that is under way, or of one that begins now. */
   readonly result: <I, A>(
-    asked: Plan.Asked<I, A>,
+    asked: Plan.CacheRequest<I, A>,
     order: number,
-    manner?: Manner
+    manner?: LoadMode
   ) => Effect.Effect<Traced<A>, QueryError>
   /** Begins a load for which nobody waits. */
-  readonly begin: <I, A>(asked: Plan.Asked<I, A>, manner: Manner) => Effect.Effect<void>
+  readonly begin: <I, A>(asked: Plan.CacheRequest<I, A>, manner: LoadMode) => Effect.Effect<void>
   /** Nobody joins the loads that are under way any more, and nothing of them is kept. */
   readonly disturbAll: () => void
 }
@@ -61,14 +61,14 @@ export interface Flights {
 /** How long a load goes on that nobody waits for, where the query has no hard limit. */
 const backgroundLimit = Duration.seconds(30)
 
-const serveStale = (plan: Plan.Plan<any, any>, candidate: Candidate.Candidate, why: Why) =>
+const serveStale = (plan: Plan.CachedQuery<any, any>, candidate: Candidate.CacheEntry, why: CacheReason) =>
   Effect.map(Time.now, (now) => {
     plan.counters.stale++
     return { traced: { ...Candidate.serve(candidate, now, why), stale: true }, good: true }
   })
 
 /** What is known where the process itself is writing what would be read: nothing that could be kept. */
-const written: Probe.Probed = {
+const written: Probe.Lookup = {
   why: "written",
   storeKey: undefined,
   generation: NaN,
@@ -80,12 +80,12 @@ const written: Probe.Probed = {
 export const make = (options: {
   readonly executor: QueryExecutor["Service"]
   readonly store: CacheStoreShape
-  readonly guard: Guard
-  readonly fences: Fences
-  readonly memory: MemoryLevel
-  readonly watch: Watch
+  readonly guard: StoreBreaker
+  readonly fences: InvalidationTracker
+  readonly memory: MemoryTier
+  readonly watch: InvalidationKeys
   readonly settings: Settings
-}): Effect.Effect<Flights, never, Scope.Scope> =>
+}): Effect.Effect<SingleFlight, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { executor, fences, guard, memory, settings, store, watch } = options
     const scope = yield* Effect.flatMap(Effect.scope, Scope.fork)
@@ -96,8 +96,8 @@ export const make = (options: {
     let places = 0
     // A process that ends at once after its only read still stores what it read.
     yield* Effect.addFinalizer(() =>
-      LastWait.within(
-        settings.storeLimit,
+      LastWait.boundedFinalizer(
+        settings.storeTimeout,
         Effect.forEach([...landing], (flight) => Deferred.await(flight.verified), { discard: true })
       )
     )
@@ -111,10 +111,14 @@ export const make = (options: {
       leave(flight)
     }
 
-    const storeKeyOf = <I, A>({ key, plan }: Plan.Asked<I, A>): string | undefined =>
+    const storeKeyOf = <I, A>({ key, plan }: Plan.CacheRequest<I, A>): string | undefined =>
       store.shared ? plan.storeKey(key) : undefined
 
-    const probe = <I, A>(asked: Plan.Asked<I, A>, flight: Flight.Flight, manner: Manner): Effect.Effect<Probe.Probed> =>
+    const probe = <I, A>(
+      asked: Plan.CacheRequest<I, A>,
+      flight: Flight.Flight,
+      manner: LoadMode
+    ): Effect.Effect<Probe.Lookup> =>
       Effect.gen(function* () {
         const { storeKey } = flight
         const answer = yield* store.shared
@@ -153,11 +157,11 @@ export const make = (options: {
       })
 
     const serveFound = <I, A>(
-      asked: Plan.Asked<I, A>,
+      asked: Plan.CacheRequest<I, A>,
       flight: Flight.Flight,
-      probed: Probe.Probed,
-      candidate: Candidate.Candidate,
-      manner: Manner,
+      probed: Probe.Lookup,
+      candidate: Candidate.CacheEntry,
+      manner: LoadMode,
       waited: boolean
     ) =>
       Effect.gen(function* () {
@@ -173,11 +177,11 @@ export const make = (options: {
 
     /** Gives what was loaded to those who wait, keeps it unless something has changed, and says whether the store has it. */
     const landLoaded = <I, A>(
-      asked: Plan.Asked<I, A>,
+      asked: Plan.CacheRequest<I, A>,
       flight: Flight.Flight,
-      probed: Probe.Probed,
+      probed: Probe.Lookup,
       value: A,
-      manner: Manner
+      manner: LoadMode
     ): Effect.Effect<boolean> =>
       Effect.gen(function* () {
         const store = yield* keeping.loaded(asked, flight, probed, value, manner.ahead ?? false)
@@ -189,7 +193,7 @@ export const make = (options: {
         return stored
       })
 
-    const fly = <I, A>(asked: Plan.Asked<I, A>, flight: Flight.Flight, manner: Manner) =>
+    const fly = <I, A>(asked: Plan.CacheRequest<I, A>, flight: Flight.Flight, manner: LoadMode) =>
       Effect.gen(function* (): Effect.fn.Return<void, QueryError> {
         const { plan } = asked
         if (manner.shared === true) yield* Effect.yieldNow
@@ -203,10 +207,10 @@ export const make = (options: {
 
     /** Loads when it is this process's turn, or takes what another one has loaded meanwhile. */
     const byTurns = <I, A>(
-      asked: Plan.Asked<I, A>,
+      asked: Plan.CacheRequest<I, A>,
       flight: Flight.Flight,
-      first: Probe.Probed,
-      manner: Manner
+      first: Probe.Lookup,
+      manner: LoadMode
     ): Effect.Effect<void, QueryError> =>
       Effect.gen(function* () {
         const { plan } = asked
@@ -226,14 +230,14 @@ export const make = (options: {
       })
 
     /** Ends a load that is nobody's any more and has no limit of its own. */
-    const limitBackground = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
+    const limitBackground = (flight: Flight.Flight, plan: Plan.CachedQuery<any, any>): Effect.Effect<void> =>
       plan.hardMs === Plan.unlimited
         ? Deferred.await(flight.verified).pipe(
             Effect.timeoutOption(backgroundLimit),
             Effect.andThen(
               Effect.sync(() => {
                 flight.background = false
-                Flight.takeDown(flight, leave)
+                Flight.abandon(flight, leave)
               })
             ),
             Effect.forkIn(scope),
@@ -241,14 +245,14 @@ export const make = (options: {
           )
         : Effect.void
 
-    const goOn = (flight: Flight.Flight, plan: Plan.Plan<any, any>): Effect.Effect<void> =>
+    const goOn = (flight: Flight.Flight, plan: Plan.CachedQuery<any, any>): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (flight.background) return Effect.void
         flight.background = true
         return limitBackground(flight, plan)
       })
 
-    const takeOff = <I, A>(asked: Plan.Asked<I, A>, manner: Manner): Effect.Effect<Flight.Flight> =>
+    const takeOff = <I, A>(asked: Plan.CacheRequest<I, A>, manner: LoadMode): Effect.Effect<Flight.Flight> =>
       Effect.suspend(() => {
         const storeKey = storeKeyOf(asked)
         const flight = Flight.make({
@@ -284,13 +288,18 @@ export const make = (options: {
       }).pipe(Effect.uninterruptible)
 
     /** Whether a stale result may be served now: within its grace, and what it was read from has not changed. */
-    const isServable = (flight: Flight.Flight, candidate: Candidate.Candidate): Effect.Effect<boolean> =>
+    const isServable = (flight: Flight.Flight, candidate: Candidate.CacheEntry): Effect.Effect<boolean> =>
       Effect.flatMap(Time.now, (now) =>
         now < candidate.expiresAt ? isUnchanged(flight, candidate.stamp) : Effect.succeed(false)
       )
 
     /** Waits for a load, or takes the stale result where there is one and the load is late or fails. */
-    const awaited = <I, A>({ plan }: Plan.Asked<I, A>, flight: Flight.Flight, order: number, acceptsStale: boolean) => {
+    const awaited = <I, A>(
+      { plan }: Plan.CacheRequest<I, A>,
+      flight: Flight.Flight,
+      order: number,
+      acceptsStale: boolean
+    ) => {
       const landed = Effect.flatMap(Deferred.await(flight.landed), (traced) =>
         order < flight.began
           ? Effect.succeed({ traced, good: true })
@@ -314,7 +323,11 @@ export const make = (options: {
       })
     }
 
-    const result: Flights["result"] = <I, A>(asked: Plan.Asked<I, A>, order: number, manner: Manner = {}) =>
+    const result: SingleFlight["result"] = <I, A>(
+      asked: Plan.CacheRequest<I, A>,
+      order: number,
+      manner: LoadMode = {}
+    ) =>
       Effect.suspend((): Effect.Effect<Traced<A>, QueryError> => {
         const current = manner.anew === true ? undefined : underWay.get(asked.key)
         if (current === undefined) {

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../CacheStore.ts"
 import * as Time from "./time.ts"
 
-export interface Guard {
+export interface StoreBreaker {
   /** The answer of the store to a reader, or none. */
   readonly run: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
   /** As `run`, for what a reader writes: a store that can be read may be locked, or full. */
@@ -29,7 +29,7 @@ export const make = (options: {
   readonly limit: Duration.Input
   readonly failures: number
   readonly openFor: Duration.Input
-}): Effect.Effect<Guard, never, Scope.Scope> =>
+}): Effect.Effect<StoreBreaker, never, Scope.Scope> =>
   Effect.gen(function* () {
     const breaker = yield* CircuitBreaker.make({
       tripPolicy: CircuitBreaker.consecutive(options.failures),
@@ -52,7 +52,7 @@ export const make = (options: {
         )
       )
 
-    const run: Guard["run"] = (operation, effect) =>
+    const run: StoreBreaker["run"] = (operation, effect) =>
       Time.evenly(limited(operation, effect), breaker.execute({ key: "read" })).pipe(
         Effect.option,
         Effect.tap((answer) =>
@@ -62,10 +62,10 @@ export const make = (options: {
         )
       )
 
-    const put: Guard["put"] = (operation, effect) =>
+    const put: StoreBreaker["put"] = (operation, effect) =>
       Effect.option(Time.evenly(limited(operation, effect), breaker.execute({ key: "write" })))
 
-    const insist: Guard["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
+    const insist: StoreBreaker["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
 
     return {
       run,

@@ -83,7 +83,7 @@ const checkVersion = Effect.gen(function* () {
   if (found > known)
     return failed("schema", new Migrations.NewerSchema({ found, known }).message, "upgrade athena-hooks")
   if (found === known) return ok("schema", `version ${found}`)
-  if (found === 0 && (yield* MemorySchema.needsAttendance)) {
+  if (found === 0 && (yield* MemorySchema.needsExplicitMigration)) {
     return failed("schema", new MemorySchema.MigrationNeeded().message, "athena migrate; writers wait while it runs")
   }
   return ok("schema", `version ${found}; the next event brings it to ${known}`)

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import type { DeadEvent, Stats } from "../../events/EventRecorder.ts"
+import type { DeadLetter, Stats } from "../../events/EventRecorder.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import * as EventSpool from "../../host/eventSpool.ts"
 import * as Spools from "../../host/spools.ts"
@@ -26,7 +26,7 @@ const statsLines = (stats: Stats, now: number): ReadonlyArray<string> => {
     `waiting    ${plural(stats.spooled)}${age === undefined ? "" : `, the oldest for ${Duration.format(age)}`}`,
     `delivered  ${plural(stats.delivered)}`,
     `dropped    ${plural(stats.dropped)}${stats.dropped === 0 ? "" : ": there was no room for them"}`,
-    `dead       ${plural(stats.dead)}${stats.dead === 0 ? "" : ": athena events dead"}`,
+    `dead       ${plural(stats.deadLetters)}${stats.deadLetters === 0 ? "" : ": athena events dead"}`,
     `damaged    ${plural(stats.damaged)}`
   ]
 }
@@ -68,16 +68,16 @@ const flush = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ json, spool, within }) {
-    const flushed = yield* MemoryRecorder.use((recorder) => recorder.flush({ within: Duration.seconds(within) })).pipe(
+    const flushed = yield* MemoryRecorder.use((recorder) => recorder.flush({ timeout: Duration.seconds(within) })).pipe(
       Effect.provide(Layer.unwrap(draining(spool)).pipe(Layer.provide(Memory.executor)))
     )
     yield* Output.print(json, flushed, [
-      `delivered ${plural(flushed.delivered)}, set aside ${plural(flushed.dead)}, ${plural(flushed.left)} left`
+      `delivered ${plural(flushed.delivered)}, set aside ${plural(flushed.deadLetters)}, ${plural(flushed.left)} left`
     ])
   })
 ).pipe(Command.withDescription("Bring the events that wait into the database now"))
 
-const deadLine = (event: DeadEvent): string =>
+const deadLine = (event: DeadLetter): string =>
   `${event.id}  ${DateTime.formatIso(event.diedAt)}  ${event.kind}: ${event.reason}`
 
 const listing = {
@@ -86,7 +86,7 @@ const listing = {
 }
 
 const showDead = Effect.fnUntraced(function* ({ json, limit }: { readonly json: boolean; readonly limit: number }) {
-  const dead = yield* MemoryRecorder.use((recorder) => recorder.dead.list(limit))
+  const dead = yield* MemoryRecorder.use((recorder) => recorder.deadLetters.list(limit))
   const printable = dead.map((event) => ({
     ...event,
     recordedAt: DateTime.formatIso(event.recordedAt),
@@ -108,7 +108,9 @@ const retry = Command.make(
   "retry",
   { ids, json: Output.json },
   Effect.fnUntraced(function* ({ ids, json }) {
-    const retried = yield* MemoryRecorder.use((recorder) => recorder.dead.retry(ids.length === 0 ? undefined : ids))
+    const retried = yield* MemoryRecorder.use((recorder) =>
+      recorder.deadLetters.retry(ids.length === 0 ? undefined : ids)
+    )
     yield* Output.print(json, { retried }, [`${plural(retried)} back in line: athena events flush`])
   })
 ).pipe(Command.withDescription("Put events that were set aside back in line"))
@@ -121,7 +123,7 @@ const drop = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ all, ids, json }) {
-    const dropped = yield* MemoryRecorder.use((recorder) => recorder.dead.drop(all ? undefined : ids))
+    const dropped = yield* MemoryRecorder.use((recorder) => recorder.deadLetters.drop(all ? undefined : ids))
     yield* Output.print(json, { dropped }, [`${plural(dropped)} dropped for good`])
   })
 ).pipe(Command.withDescription("Remove events that were set aside for good: those named, or --all"))

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { layoutOf } from "../../host/hostPaths.ts"
+import { hostPaths } from "../../host/hostPaths.ts"
 import * as LogReader from "../../logging/LogReader.ts"
 import * as LogFile from "../../logging/LogFile.ts"
 import * as LogWriter from "../../logging/LogWriter.ts"
@@ -17,7 +17,7 @@ import * as Output from "../output.ts"
 /** How many files of each log are looked for: `LogFile` may have been told to keep more than by default. */
 const maxFiles = 100
 
-const folder = Effect.map(Database.home, (home) => layoutOf(home).logs)
+const folder = Effect.map(Database.home, (home) => hostPaths(home).logs)
 
 /** The paths of both logs, newest first. */
 const pathsIn = (folder: string) =>

@@ -11,7 +11,7 @@ export const migrate = Command.make(
   "migrate",
   { json: Output.json },
   Effect.fnUntraced(function* ({ json }) {
-    yield* MemorySchema.migrateAttended
+    yield* MemorySchema.migrateInteractively
     yield* Output.print(json, { upToDate: true }, ["the database is up to date"])
   })
 ).pipe(

@@ -12,11 +12,11 @@ import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
-import { layoutOf } from "../../host/hostPaths.ts"
+import { hostPaths } from "../../host/hostPaths.ts"
 import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
-import { ownDatabase } from "../../host/databaseIdentity.ts"
+import { databaseIdentity } from "../../host/databaseIdentity.ts"
 import * as ResidentClient from "../../daemon/HomeClient.ts"
 import { version } from "../../internal/version.ts"
 
@@ -57,7 +57,7 @@ const resident = Effect.fnUntraced(function* (home: string, listenerFd: number |
   }
   const isOfHome = yield* DaemonLock.watch(home)
   const { port, token } = yield* Endpoint.make(home)
-  const { socket } = layoutOf(home)
+  const { socket } = hostPaths(home)
   const { instance, pid, startedAt } = outcome.identity
   const { caution, retention } = yield* upkeep(settings)
   const reason = yield* Daemon.run({
@@ -67,7 +67,7 @@ const resident = Effect.fnUntraced(function* (home: string, listenerFd: number |
     listenerFd,
     socket,
     settings,
-    database: ownDatabase(),
+    database: databaseIdentity(),
     retention,
     caution,
     isOfHome,
@@ -95,7 +95,7 @@ export const serve = Command.make(
   },
   Effect.fnUntraced(function* ({ listenerFd }) {
     const home = yield* Database.home
-    const { logs } = layoutOf(home)
+    const { logs } = hostPaths(home)
     const ending = yield* Effect.raceFirst(resident(home, Option.getOrUndefined(listenerFd)), hungUp).pipe(
       // Nobody sees what a process in the background prints.
       Effect.tapCause((cause) =>

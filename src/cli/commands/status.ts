@@ -82,7 +82,7 @@ export const status = Command.make(
   Effect.fnUntraced(function* ({ json }) {
     const hooks = yield* HookStatus.all
     const remembered = yield* memory
-    const resident = yield* ResidentStatus.ask
+    const resident = yield* ResidentStatus.summarize
     const spools = yield* Effect.orElseSucceed(Spools.pending, () => [])
     const healthy =
       remembered.problem === null &&

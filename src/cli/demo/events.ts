@@ -41,7 +41,7 @@ export const demonstrate = <E, R>(
     yield* Effect.provide(record(project), away)
     const { spooled } = yield* MemoryRecorder.use((recorder) => recorder.stats).pipe(Effect.provide(away))
     const stored = yield* Effect.gen(function* () {
-      yield* MemoryRecorder.use((recorder) => recorder.flush({ within: "30 seconds" }))
+      yield* MemoryRecorder.use((recorder) => recorder.flush({ timeout: "30 seconds" }))
       return yield* count
     }).pipe(
       Effect.provide(

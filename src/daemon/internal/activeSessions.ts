@@ -16,13 +16,13 @@ const forgottenAfter = Duration.toMillis("3 days")
 /** Sessions that are remembered; those that were silent for longest are forgotten first. */
 const maxSessions = 1_000
 
-export interface OpenSessions {
+export interface ActiveSessions {
   readonly heard: (event: HookEvent, now: number) => void
   /** How many there are, by a clock in milliseconds that does not jump. */
   readonly count: (now: number) => number
 }
 
-export const make = (): OpenSessions => {
+export const make = (): ActiveSessions => {
   const heardAt = new Map<string, number>()
   return {
     heard: ({ _tag, agent, sessionId }, now) => {

@@ -23,7 +23,7 @@ export interface Bounds {
 /** From how many bytes a body is large. */
 const large = 256 * 1024
 
-export interface Intake {
+export interface AdmissionControl {
   /** Whether one more request may come now. */
   readonly admit: Effect.Effect<boolean>
   /** Runs an effect that holds so many bytes; otherwise what is given for that, where there is no room. */
@@ -34,7 +34,7 @@ export interface Intake {
   ) => Effect.Effect<A | B, E | E2, R | R2>
 }
 
-export const make = ({ burst, bytes: maxBytes, largeBytes, perSecond }: Bounds): Intake => {
+export const make = ({ burst, bytes: maxBytes, largeBytes, perSecond }: Bounds): AdmissionControl => {
   let tokens = burst
   let at: bigint | undefined
   let held = 0

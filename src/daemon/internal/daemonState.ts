@@ -17,4 +17,4 @@ export interface State {
   readonly caution: string | null
 }
 
-export class Presence extends Context.Service<Presence, State>()("athena-hooks/daemon/Presence") {}
+export class DaemonState extends Context.Service<DaemonState, State>()("athena-hooks/daemon/Presence") {}

@@ -8,20 +8,20 @@ import { headers as names, protocol } from "../../host/paths.ts"
 /** Where a request came in. */
 export type Listener = { readonly _tag: "Loopback"; readonly port: number } | { readonly _tag: "Socket" }
 
-export interface Guard {
+export interface RequestAuth {
   /** What must stand in the header `authorization`. */
   readonly authorization: Buffer
   /** `databaseOf` the process's own environment. */
   readonly database: string
 }
 
-export const make = (token: string, database: string): Guard => ({
+export const make = (token: string, database: string): RequestAuth => ({
   authorization: Buffer.from(`Bearer ${token}`),
   database
 })
 
 /** All tokens have one length, which is no secret; beyond it the time says nothing. */
-const isKnown = ({ authorization }: Guard, headers: Headers.Headers): boolean => {
+const isKnown = ({ authorization }: RequestAuth, headers: Headers.Headers): boolean => {
   const given = Buffer.from(headers["authorization"] ?? "")
   return given.length === authorization.length && timingSafeEqual(given, authorization)
 }
@@ -34,7 +34,7 @@ const differs = (headers: Headers.Headers, name: string, own: string): boolean =
   headers[name] !== undefined && headers[name] !== own
 
 /** The status that a request is refused with, before its body is read; `undefined` where it is not. */
-export const refuse = (guard: Guard, listener: Listener, headers: Headers.Headers): number | undefined => {
+export const refuse = (guard: RequestAuth, listener: Listener, headers: Headers.Headers): number | undefined => {
   if (!isKnown(guard, headers)) return 401
   if (headers["origin"] !== undefined) return 403
   if (listener._tag === "Loopback" && !isOwnHost(headers["host"], listener.port)) return 403

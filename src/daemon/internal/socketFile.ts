@@ -8,7 +8,7 @@
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import { fileMark } from "../../internal/fileIdentity.ts"
+import { fileIdentity } from "../../internal/fileIdentity.ts"
 
 const isNamedPipe = (socket: string): boolean => socket.startsWith("\\\\")
 
@@ -27,9 +27,9 @@ export const listen = <A, E, R>(socket: string, listen: (path: string) => Effect
       Effect.gen(function* () {
         yield* files.chmod(draft, 0o600)
         yield* files.rename(draft, socket)
-        return fileMark(socket)
+        return fileIdentity(socket)
       }),
-      (mark) => (fileMark(socket) === mark ? Effect.ignore(files.remove(socket)) : Effect.void)
+      (mark) => (fileIdentity(socket) === mark ? Effect.ignore(files.remove(socket)) : Effect.void)
     )
     return server
   })

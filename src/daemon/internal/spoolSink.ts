@@ -23,7 +23,7 @@ export const make = (recorder: EventRecorder<SpooledEvent>): Sinks => {
   let kept = 0
   const next = (): PayloadSink => {
     let refused = 0
-    const keep: Sink["keep"] = (events) =>
+    const keep: Sink["store"] = (events) =>
       Effect.forEach(events, stamp).pipe(
         Effect.flatMap((stamped) => recorder.recordAll(stamped, { ack: "spooled" })),
         Effect.map(() => {
@@ -35,7 +35,7 @@ export const make = (recorder: EventRecorder<SpooledEvent>): Sinks => {
           return Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false)
         })
       )
-    return { sink: { keep, settle: Effect.succeed(undefined) }, refused: () => refused }
+    return { sink: { store: keep, settle: Effect.succeed(undefined) }, refused: () => refused }
   }
   return { next, kept: () => kept }
 }

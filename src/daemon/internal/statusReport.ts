@@ -10,16 +10,16 @@ import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import { Profiler } from "../../profiler/Profiler.ts"
 import { type DaemonStatus, type Health, name } from "../DaemonStatus.ts"
 import { HookService } from "../HookService.ts"
-import { HeldParts } from "../../host/diagnostics.ts"
+import { DiagnosticParts } from "../../host/diagnostics.ts"
 import { protocol } from "../../host/paths.ts"
 import { Lifecycle } from "./lifecycle.ts"
-import { Presence } from "./daemonState.ts"
+import { DaemonState } from "./daemonState.ts"
 
 const sum = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
   Object.values(queries).reduce((total, stats) => total + of(stats), 0)
 
 const cacheOf = Effect.gen(function* () {
-  const { cache } = yield* HeldParts
+  const { cache } = yield* DiagnosticParts
   if (cache === undefined) return null
   const { memory, queries } = yield* cache.stats
   const hits = sum(queries, ({ memoryHits, storeHits, coalesced }) => memoryHits + storeHits + coalesced)
@@ -28,7 +28,7 @@ const cacheOf = Effect.gen(function* () {
 })
 
 const poolOf = Effect.gen(function* () {
-  const { pool } = yield* HeldParts
+  const { pool } = yield* DiagnosticParts
   if (pool === undefined) return null
   const { idle, inUse, max, waiting } = yield* pool
   return { inUse, idle, waiting, max }
@@ -80,7 +80,7 @@ const eventsOf = (since: Since) =>
     const own = yield* (yield* HookService).stats
     const stats = yield* Effect.option((yield* MemoryRecorder).stats)
     if (Option.isNone(stats)) return null
-    const { dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
+    const { deadLetters: dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
     return {
       accepted: own.accepted,
       stored: since.stored(delivered),
@@ -92,8 +92,8 @@ const eventsOf = (since: Since) =>
   })
 
 /** Who the process is. */
-export const health: Effect.Effect<Health, never, Presence> = Effect.map(
-  Presence,
+export const health: Effect.Effect<Health, never, DaemonState> = Effect.map(
+  DaemonState,
   ({ caution, databaseHash, identity, port, problem }): Health => ({
     name,
     protocol,
@@ -116,7 +116,7 @@ export const make = Effect.gen(function* () {
       health: yield* health,
       uptimeMs: Number((yield* Clock.monotonicTimeNanos) - startedAt) / 1e6,
       idleMs: yield* lifecycle.idleMs,
-      database: (yield* Presence).database,
+      database: (yield* DaemonState).database,
       memory: { rss, heapUsed },
       answers,
       latencies: yield* latenciesOf,

@@ -6,12 +6,12 @@
  * of SQLite's documentation for the layout.
  */
 import * as Result from "effect/Result"
-import { checksum, type DeadKind, type DeadRow, type Row } from "./spoolFile.ts"
+import { checksum, type DeadLetterKind, type DeadLetterRow, type Row } from "./spoolFile.ts"
 
 export interface Carved {
   readonly events: ReadonlyArray<Row>
   /** Rows that had been set aside, and those that are not what was written. */
-  readonly dead: ReadonlyArray<DeadRow>
+  readonly dead: ReadonlyArray<DeadLetterRow>
   /**
    * How many places are empty between those of the events: lost, or delivered before an earlier event of another session
    * was.
@@ -194,7 +194,7 @@ const read = (page: Page, at: number, images: Images, newest: boolean): Cell => 
 }
 
 type Found =
-  | { readonly kind: "event" | DeadKind; readonly sequence: number; readonly row: DeadRow }
+  | { readonly kind: "event" | DeadLetterKind; readonly sequence: number; readonly row: DeadLetterRow }
   | "unreadable"
   | "other"
 
@@ -210,7 +210,7 @@ const rowOf = ({ record, sequence }: Cell, now: number): Found => {
     return { kind: "damaged", sequence, row: { ...row, kind: "damaged", reason: "its row is damaged", diedAt: now } }
   }
   if (values.length === 7) return { kind: "event", sequence, row: { ...row, kind: "damaged", reason: "", diedAt: now } }
-  const kind = text(values[6]) as DeadKind
+  const kind = text(values[6]) as DeadLetterKind
   return { kind, sequence, row: { ...row, kind, reason: text(values[7]), diedAt: integer(values[8]) } }
 }
 
@@ -252,8 +252,8 @@ const isOther = (page: Page): boolean => page[0] === leafType || page[0] === 0x0
 export const carve = (file: Bytes, log: Bytes, now: number): Carved => {
   const images = new Images(file, log)
   const events = new Map<string, Row & { readonly sequence: number }>()
-  const dead = new Map<string, DeadRow>()
-  const damaged: Array<DeadRow> = []
+  const dead = new Map<string, DeadLetterRow>()
+  const damaged: Array<DeadLetterRow> = []
   for (const number of images.numbers()) {
     if (number === 1) continue
     const found = pageOf(images.of(number), images, now)

@@ -9,7 +9,7 @@ import type { QueryError } from "../../query/Query.ts"
  * - `event`: the database refuses one of them, and would do so again.
  * - `unknown`: it can't be told; neighbours that go through tell it.
  */
-export interface Fault {
+export interface FailureClass {
   readonly kind: "database" | "event" | "unknown"
   /** What is shown of it: its kind and the database's code, and never its message, which may quote an event. */
   readonly code: string
@@ -30,7 +30,7 @@ const sqliteEventCodes = new Set([18, 19, 20, 25])
 const sqliteDatabaseCodes = new Set([8, 9, 10, 11, 13, 14, 15, 17, 26])
 
 /** For what the driver has no reason of its own for. */
-const kindOfUnknown = (cause: unknown): Fault["kind"] => {
+const kindOfUnknown = (cause: unknown): FailureClass["kind"] => {
   const errcode = field(cause, "errcode")
   if (typeof errcode === "number") {
     if (sqliteEventCodes.has(errcode & 0xff)) return "event"
@@ -43,7 +43,7 @@ const kindOfUnknown = (cause: unknown): Fault["kind"] => {
   return /^(?:08|25|40|53|55|57|58|72|F0|XX)/.test(state) ? "database" : "unknown"
 }
 
-const ofError = (error: QueryError): Fault => {
+const ofError = (error: QueryError): FailureClass => {
   if (error._tag === "SchemaError") return { kind: "event", code: "SchemaError" }
   const { _tag: tag, cause } = error.reason
   const code = `${tag} ${codeOf(cause)}`.trim()
@@ -60,7 +60,7 @@ const ofError = (error: QueryError): Fault => {
 }
 
 /** Reads a failure, defects included; an interruption is none. */
-export const of = (cause: Cause.Cause<QueryError>): Fault => {
+export const of = (cause: Cause.Cause<QueryError>): FailureClass => {
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some" ? ofError(error.value) : { kind: "unknown", code: "defect" }
 }

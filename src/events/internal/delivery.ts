@@ -73,7 +73,7 @@ export const deliver = <Event, Item extends Deliverable<Event>>(
 ): Effect.Effect<void, Away> => {
   let probed = false
 
-  const attempt = (batch: ReadonlyArray<Item>): Effect.Effect<Fault.Fault | undefined, Away> =>
+  const attempt = (batch: ReadonlyArray<Item>): Effect.Effect<Fault.FailureClass | undefined, Away> =>
     bounded(
       target.executor.mutate(
         target.mutation,

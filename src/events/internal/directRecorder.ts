@@ -17,7 +17,7 @@ import {
 } from "../EventRecorderError.ts"
 import { deliver, type Deliverable, outcome, type Target } from "./delivery.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, type Entry, Front, type Write } from "./groupCommit.ts"
+import { accept, closing, type Entry, GroupCommit, type Write } from "./groupCommit.ts"
 import * as Metrics from "./metrics.ts"
 import * as Settings from "./settings.ts"
 
@@ -85,7 +85,7 @@ export const make = <Event>(
     const encoding = Encoding.make(definition, settings.maxEventBytes)
     const counters: Counters = { delivered: 0, poisoned: 0, batches: 0, failures: 0, lastFailure: undefined }
     const target: Target<Event> = { executor, mutation: definition.target, timeoutMs: settings.deliverTimeoutMs }
-    const front = new Front<Deliverable<Event>>(
+    const front = new GroupCommit<Deliverable<Event>>(
       settings,
       settings.maxBatchSize,
       clock,
@@ -97,7 +97,7 @@ export const make = <Event>(
       new EventRecorderError({ recorder, operation, reason })
 
     const submit = (items: ReadonlyArray<Deliverable<Event>>, options: RecordOptions | undefined) => {
-      const withinMs = options?.within === undefined ? settings.deadlineMs : Duration.toMillis(options.within)
+      const withinMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
       const put = (items: ReadonlyArray<Deliverable<Event>>) =>
         Effect.timeoutOrElse(front.put(items, withinMs), {
           duration: withinMs,
@@ -139,12 +139,12 @@ export const make = <Event>(
           yield* front.barrier
           return {
             delivered: counters.delivered - before.delivered,
-            dead: counters.poisoned - before.poisoned,
+            deadLetters: counters.poisoned - before.poisoned,
             left: front.waiting
           }
         }).pipe(
           Effect.timeoutOrElse({
-            duration: options?.within ?? settings.deadlineMs,
+            duration: options?.timeout ?? settings.deadlineMs,
             orElse: () =>
               Effect.fail(
                 fail("flush")(
@@ -158,13 +158,13 @@ export const make = <Event>(
         spooled: 0,
         bytes: 0,
         oldest: undefined,
-        dead: 0,
+        deadLetters: 0,
         delivered: counters.delivered,
         dropped: front.dropped,
         poisoned: counters.poisoned,
         damaged: 0,
         lastFailure: counters.lastFailure
       })),
-      dead: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
+      deadLetters: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
     } satisfies EventRecorder<Event>
   })

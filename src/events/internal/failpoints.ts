@@ -4,7 +4,7 @@
 import * as Context from "effect/Context"
 
 /** In the order in which an event passes them. */
-export type Moment =
+export type Failpoint =
   | "before append"
   | "inside append"
   | "after append"
@@ -16,9 +16,8 @@ export type Moment =
   | "inside salvage"
 
 /** Called at each instant; does nothing unless a test says otherwise. */
-export const Moments: Context.Reference<(moment: Moment) => void> = Context.Reference<(moment: Moment) => void>(
-  "athena-hooks/events/Moments",
-  {
-    defaultValue: () => () => {}
-  }
-)
+export const Failpoints: Context.Reference<(moment: Failpoint) => void> = Context.Reference<
+  (moment: Failpoint) => void
+>("athena-hooks/events/Moments", {
+  defaultValue: () => () => {}
+})

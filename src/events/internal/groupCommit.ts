@@ -96,7 +96,7 @@ const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason
   }
 }
 
-export class Front<T> {
+export class GroupCommit<T> {
   /** Events whose callers were told `accepted` and that are nowhere else. */
   accepted = 0
   closed = false
@@ -183,7 +183,7 @@ export class Front<T> {
 
   /** Takes an event into memory where there is room; `false` where there is none. */
   accept(value: T): boolean {
-    if (this.accepted >= this.settings.maxWaiting) return false
+    if (this.accepted >= this.settings.maxQueued) return false
     this.accepted++
     this.enqueue(new Entry(value, Number.POSITIVE_INFINITY, this.acceptance, 0))
     return true
@@ -308,7 +308,7 @@ export class Front<T> {
  * otherwise.
  */
 export const accept = <T>(
-  front: Front<T>,
+  front: GroupCommit<T>,
   values: ReadonlyArray<T>,
   settings: Settings
 ): { readonly rows: ReadonlyArray<T>; readonly reason: EventRecorderErrorReason | undefined } => {
@@ -317,7 +317,7 @@ export const accept = <T>(
   while (taken < values.length && front.accept(values[taken]!)) taken++
   const rows = values.slice(taken)
   if (rows.length === 0 || settings.policy === "block") return { rows, reason: undefined }
-  const detail = `${settings.maxWaiting} events wait in memory`
+  const detail = `${settings.maxQueued} events wait in memory`
   if (settings.policy === "fail") return { rows: [], reason: new SpoolFull({ detail }) }
   front.drop(rows.length)
   return { rows: [], reason: new Dropped({ detail }) }
@@ -325,7 +325,7 @@ export const accept = <T>(
 
 /** Takes nothing more, writes what is in line and does what follows, within the time of a shutdown. */
 export const closing = <T>(
-  front: Front<T>,
+  front: GroupCommit<T>,
   recorder: string,
   settings: Settings,
   after: Effect.Effect<unknown>

@@ -13,10 +13,10 @@ import { type EventRecorderErrorReason, Poisoned } from "../EventRecorderError.t
 import { type Away, deliver, type Deliverable, outcome, type Outcome, type Target } from "./delivery.ts"
 import { monotonicMs } from "./groupCommit.ts"
 import { deliveryTime } from "./metrics.ts"
-import type { Moment } from "./failpoints.ts"
+import type { Failpoint } from "./failpoints.ts"
 import type { Settings } from "./settings.ts"
 import { randomId, type Spool, type SpoolFault } from "./spool.ts"
-import type { DeadKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
+import type { DeadLetterKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
 /** How one pass over the spool ended. */
 export type Pass =
@@ -56,11 +56,11 @@ interface SpooledEvent<Event> extends Deliverable<Event> {
 
 interface Dead {
   readonly row: SpooledRow
-  readonly kind: DeadKind
+  readonly kind: DeadLetterKind
   readonly reason: string
 }
 
-export interface DrainerOptions<Event> {
+export interface RelayOptions<Event> {
   readonly settings: Settings
   readonly spool: Spool
   readonly decode: (payload: string) => Event | undefined
@@ -68,7 +68,7 @@ export interface DrainerOptions<Event> {
   readonly target: Target<Event> | undefined
   readonly clock: Clock.Clock
   readonly recorder: string
-  readonly moment: (moment: Moment) => void
+  readonly moment: (moment: Failpoint) => void
   /** Called when rows have left the spool. */
   readonly onRoom: () => void
 }
@@ -88,13 +88,13 @@ export interface Waiter {
 /** The longest pause between two attempts while somebody waits for one. */
 const maxAwaitedBackoffMs = 1_000
 
-export class Drainer<Event> {
+export class Relay<Event> {
   readonly counters: Counters = { delivered: 0, poisoned: 0, damaged: 0, batches: 0, failures: 0 }
   /** Rows that this process wrote. */
   spooled = 0
   /** What kept the last pass from delivering; none where it delivered. */
   lastFailure: string | undefined
-  private readonly options: DrainerOptions<Event>
+  private readonly options: RelayOptions<Event>
   private readonly token = randomId()
   private readonly turn = Semaphore.makeUnsafe(1)
   private readonly trigger = Latch.makeUnsafe()
@@ -108,7 +108,7 @@ export class Drainer<Event> {
   private unsettled = 0
   private backoffMs: number
 
-  constructor(options: DrainerOptions<Event>) {
+  constructor(options: RelayOptions<Event>) {
     this.options = options
     this.batch = options.settings.batchSize
     this.backoffMs = options.settings.backoffMs
@@ -443,8 +443,8 @@ export class Drainer<Event> {
 
   /** Leaves the database to others for a while. */
   private rest(ms: number): Effect.Effect<void> {
-    const { pace } = this.options.settings
-    const pause = Math.min(maxPaceMs, (ms * (1 - pace)) / pace)
+    const { dutyCycle } = this.options.settings
+    const pause = Math.min(maxPaceMs, (ms * (1 - dutyCycle)) / dutyCycle)
     return pause < 1 || this.isHurried() ? Effect.void : Effect.sleep(pause)
   }
 }

@@ -10,7 +10,7 @@ import type { DirectOptions, Policy, SpoolOptions } from "../EventRecorder.ts"
 export interface Settings {
   readonly policy: Policy
   readonly deadlineMs: number
-  readonly maxWaiting: number
+  readonly maxQueued: number
   readonly maxEventBytes: number
   readonly batchSize: number
   readonly maxBatchSize: number
@@ -19,7 +19,7 @@ export interface Settings {
   readonly deliverTimeoutMs: number
   readonly shutdownMs: number
   readonly drain: boolean
-  readonly pace: number
+  readonly dutyCycle: number
   readonly leaseMs: number
   readonly backoffMs: number
   readonly maxBackoffMs: number
@@ -78,7 +78,7 @@ const common = (check: Check, options: DirectOptions): Settings => {
   return {
     policy: options.whenFull ?? "block",
     deadlineMs: check.ms("deadline", options.deadline, "5 seconds", 1, hour),
-    maxWaiting: check.count("maxWaiting", options.maxWaiting, 10_000, 1, 10_000_000),
+    maxQueued: check.count("maxQueued", options.maxQueued, 10_000, 1, 10_000_000),
     maxEventBytes: Number.POSITIVE_INFINITY,
     batchSize: maxBatchSize,
     maxBatchSize,
@@ -87,7 +87,7 @@ const common = (check: Check, options: DirectOptions): Settings => {
     deliverTimeoutMs: check.ms("deliverTimeout", options.deliverTimeout, "10 seconds", 10, hour),
     shutdownMs: check.ms("shutdownTimeout", options.shutdownTimeout, "5 seconds", 0, hour),
     drain: false,
-    pace: 1,
+    dutyCycle: 1,
     leaseMs: 0,
     backoffMs: 100,
     maxBackoffMs: 30_000
@@ -105,8 +105,8 @@ export const spool = (
 ): Effect.Effect<{ readonly settings: Settings; readonly file: SpoolFileSettings }, EventRecorderError> => {
   const check = new Check()
   const shared = common(check, options)
-  const pace = options.pace ?? 0.5
-  if (!(pace >= 0.01 && pace <= 1)) check.wrong.push(`pace is ${pace}; give a part from 0.01 to 1`)
+  const dutyCycle = options.dutyCycle ?? 0.5
+  if (!(dutyCycle >= 0.01 && dutyCycle <= 1)) check.wrong.push(`dutyCycle is ${dutyCycle}; give a share from 0.01 to 1`)
   if (options.filename === "" || options.filename === ":memory:")
     check.wrong.push("filename must be the path of a file")
   const maxBytes = check.count("maxBytes", options.maxBytes, 64 * 1_048_576, 65_536, 16 * 2 ** 30)
@@ -122,7 +122,7 @@ export const spool = (
       batchSize: Math.min(check.count("batchSize", options.batchSize, 100, 1, 100_000), shared.maxBatchSize),
       intervalMs: check.ms("interval", options.interval, "5 seconds", 10, hour),
       drain: options.drain ?? true,
-      pace,
+      dutyCycle,
       leaseMs: check.ms("lease", options.lease, "5 seconds", 100, hour)
     },
     file: {

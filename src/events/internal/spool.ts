@@ -13,7 +13,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Result from "effect/Result"
 import { withBytes } from "./bytes.ts"
 import { carve } from "./carve.ts"
-import type { Moment } from "./failpoints.ts"
+import type { Failpoint } from "./failpoints.ts"
 import {
   ForeignFile,
   inodeOf,
@@ -178,7 +178,7 @@ const exclusively = <A>(filename: string, timeoutMs: number, run: () => A): A =>
 export class Spool {
   private readonly settings: SpoolSettings
   private readonly now: () => number
-  private readonly moment: (moment: Moment) => void
+  private readonly moment: (moment: Failpoint) => void
   private opened: SpoolFile | undefined
   private wasOpened = false
   private checked: SpoolFile | undefined
@@ -190,7 +190,7 @@ export class Spool {
   private salvageFailures = 0
   private salvagePause = 0
 
-  constructor(settings: SpoolSettings, now: () => number, moment: (moment: Moment) => void) {
+  constructor(settings: SpoolSettings, now: () => number, moment: (moment: Failpoint) => void) {
     this.settings = settings
     this.now = now
     this.moment = moment

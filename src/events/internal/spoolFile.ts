@@ -10,7 +10,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
 import * as Result from "effect/Result"
 import * as LogTail from "./logTail.ts"
-import type { Moment } from "./failpoints.ts"
+import type { Failpoint } from "./failpoints.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
 export interface Row {
@@ -31,7 +31,7 @@ export interface SpooledRow extends Row {
 }
 
 /** Why an event was set aside: the database refuses it, its row is damaged, or it no longer fits its schema. */
-export type DeadKind = "poisoned" | "damaged" | "unreadable"
+export type DeadLetterKind = "poisoned" | "damaged" | "unreadable"
 
 type StoredRow = readonly [
   sequence: number,
@@ -43,8 +43,8 @@ type StoredRow = readonly [
   attempts: number
 ]
 
-export interface DeadRow extends Row {
-  readonly kind: DeadKind
+export interface DeadLetterRow extends Row {
+  readonly kind: DeadLetterKind
   readonly reason: string
   /** Milliseconds since 1970. */
   readonly diedAt: number
@@ -53,7 +53,7 @@ export interface DeadRow extends Row {
 /** What a drainer did with the rows it read. */
 export interface Settlement {
   readonly delivered: ReadonlyArray<number>
-  readonly dead: ReadonlyArray<{ readonly sequence: number; readonly kind: DeadKind; readonly reason: string }>
+  readonly dead: ReadonlyArray<{ readonly sequence: number; readonly kind: DeadLetterKind; readonly reason: string }>
   /** Rows that stay, with one more attempt counted. */
   readonly failed: ReadonlyArray<number>
 }
@@ -170,7 +170,7 @@ export class SpoolFile {
   private readonly db: DatabaseSync
   private readonly settings: SpoolSettings
   private readonly identity: string
-  private readonly moment: (moment: Moment) => void
+  private readonly moment: (moment: Failpoint) => void
   private readonly statements = new Map<string, StatementSync>()
   private readonly insert: StatementSync
   private readonly select: StatementSync
@@ -179,7 +179,7 @@ export class SpoolFile {
   private written: Array<number> = []
 
   /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
-  constructor(settings: SpoolSettings, epoch: string, moment: (moment: Moment) => void) {
+  constructor(settings: SpoolSettings, epoch: string, moment: (moment: Failpoint) => void) {
     this.settings = settings
     this.moment = moment
     this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
@@ -434,11 +434,11 @@ export class SpoolFile {
   }
 
   /** What was set aside, oldest first. */
-  listDead(limit: number): ReadonlyArray<DeadRow> {
+  listDead(limit: number): ReadonlyArray<DeadLetterRow> {
     return this.prepare(
       `SELECT id, session, recorded_at AS recordedAt, payload, kind, reason, died_at AS diedAt FROM dead
         ORDER BY sequence LIMIT ?`
-    ).all(limit) as unknown as ReadonlyArray<DeadRow>
+    ).all(limit) as unknown as ReadonlyArray<DeadLetterRow>
   }
 
   /** Puts events that were set aside back in line, all where no ids are given; those whose rows are damaged stay. */
@@ -479,7 +479,7 @@ export class SpoolFile {
   }
 
   /** Takes over what was saved from a damaged file: events in line, and the rest set aside. */
-  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadRow>, missing: number): void {
+  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadLetterRow>, missing: number): void {
     this.withReserve(() =>
       this.transaction(() => {
         // Whatever the bound: these were acknowledged.

@@ -18,11 +18,11 @@ import {
   SpoolUnavailable,
   TargetUnavailable
 } from "../EventRecorderError.ts"
-import { Drainer, type Waiter } from "./relay.ts"
+import { Relay, type Waiter } from "./relay.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, Front, maxGroup, type Write } from "./groupCommit.ts"
+import { accept, closing, GroupCommit, maxGroup, type Write } from "./groupCommit.ts"
 import * as Metrics from "./metrics.ts"
-import { Moments } from "./failpoints.ts"
+import { Failpoints } from "./failpoints.ts"
 import * as Settings from "./settings.ts"
 import { Spool, type SpoolFault } from "./spool.ts"
 import type { Row, SpoolFile } from "./spoolFile.ts"
@@ -38,7 +38,7 @@ const reasonOf = (fault: SpoolFault): EventRecorderErrorReason =>
 
 /** Writes groups into the spool. */
 const writeTo =
-  <Event>(spool: Spool, drainer: Drainer<Event>): Write<Row> =>
+  <Event>(spool: Spool, drainer: Relay<Event>): Write<Row> =>
   (group) =>
     Effect.sync(() => {
       const written = spool.append(group.map(({ value }) => value))
@@ -66,11 +66,11 @@ export const make = <Event>(
     const { name: recorder } = definition
     const { file, settings } = yield* Settings.spool(recorder, options)
     const clock = yield* Clock.Clock
-    const moment = yield* Moments
+    const moment = yield* Failpoints
     const encoding = Encoding.make(definition, settings.maxEventBytes)
     const spool = new Spool({ ...file, recorder }, () => clock.currentTimeMillisUnsafe(), moment)
     yield* Effect.addFinalizer(() => Effect.sync(() => spool.close()))
-    const drainer = new Drainer<Event>({
+    const drainer = new Relay<Event>({
       settings,
       spool,
       decode: encoding.decode,
@@ -83,7 +83,7 @@ export const make = <Event>(
       moment,
       onRoom: () => front.hasRoom()
     })
-    const front: Front<Row> = new Front(settings, maxGroup, clock, writeTo(spool, drainer), (count) =>
+    const front: GroupCommit<Row> = new GroupCommit(settings, maxGroup, clock, writeTo(spool, drainer), (count) =>
       spool.countDropped(count)
     )
 
@@ -143,7 +143,7 @@ export const make = <Event>(
       rows: ReadonlyArray<Row>,
       options: RecordOptions | undefined
     ): Effect.Effect<void, EventRecorderErrorReason> => {
-      const withinMs = options?.within === undefined ? settings.deadlineMs : Duration.toMillis(options.within)
+      const withinMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
       switch (options?.ack ?? "spooled") {
         case "accepted":
           return Effect.suspend(() => {
@@ -194,12 +194,12 @@ export const make = <Event>(
         const { damaged, delivered, poisoned } = drainer.counters
         return {
           delivered: delivered - before.delivered,
-          dead: poisoned + damaged - before.poisoned - before.damaged,
+          deadLetters: poisoned + damaged - before.poisoned - before.damaged,
           left
         } satisfies Flushed
       }).pipe(
         Effect.timeoutOrElse({
-          duration: options?.within ?? settings.deadlineMs,
+          duration: options?.timeout ?? settings.deadlineMs,
           orElse: () =>
             Effect.fail(
               fail("flush")(
@@ -215,8 +215,9 @@ export const make = <Event>(
 
     const stats: Effect.Effect<Stats, EventRecorderError> = Effect.map(
       use("stats", (file) => file.stats()),
-      ({ oldest, rows, ...found }) => ({
+      ({ dead, oldest, rows, ...found }) => ({
         ...found,
+        deadLetters: dead,
         waiting: front.waiting,
         spooled: rows,
         oldest: oldest === undefined ? undefined : DateTime.makeUnsafe(oldest),
@@ -262,7 +263,7 @@ export const make = <Event>(
       recordAll,
       flush,
       stats,
-      dead: {
+      deadLetters: {
         list: Effect.fnUntraced(function* (limit = 100) {
           if (!Number.isInteger(limit) || limit < 0) {
             return yield* fail("dead.list")(

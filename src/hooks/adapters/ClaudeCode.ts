@@ -58,14 +58,13 @@ export interface Dialect {
  * @category errors
  * @since 0.1.0
  */
-export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("athena-hooks/hooks/adapters/ClaudeCode/InvalidPayload")(
-  "InvalidPayload",
-  {
-    detail: Schema.String,
-    /** The agent that it was taken for; Claude Code where absent. */
-    title: Schema.optional(Schema.String)
-  }
-) {
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(
+  "athena-hooks/hooks/adapters/ClaudeCode/InvalidPayload"
+)("InvalidPayload", {
+  detail: Schema.String,
+  /** The agent that it was taken for; Claude Code where absent. */
+  title: Schema.optional(Schema.String)
+}) {
   override get message(): string {
     return `not a ${this.title ?? "Claude Code"} hook event: ${this.detail}`
   }
@@ -274,7 +273,7 @@ const promptOf = (body: { readonly prompt_id?: string | undefined }, session: Se
     ...session,
     promptId: body.prompt_id,
     text: words ?? text,
-    fromPerson: words !== undefined
+    isFromUser: words !== undefined
   }
 }
 

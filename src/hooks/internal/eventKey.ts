@@ -78,7 +78,7 @@ const isTime = (id: string | undefined): boolean => id !== undefined && /^\d{4}-
 
 /** A prompt is one with its text; a notification has the id of the prompt before it. */
 export const ofPrompt = (event: Prompt, deliveryId: string | undefined, content: string): Keys => {
-  const { fromPerson, promptId, text } = event
+  const { isFromUser: fromPerson, promptId, text } = event
   const asPrompt = earlier(event, "prompt", promptId, "", isTime(promptId) ? undefined : content)
   if (fromPerson) return { key: keyOf(event, "prompt", promptId, [text], deliveryId), earlierKeys: asPrompt }
   return {

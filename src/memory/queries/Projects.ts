@@ -26,7 +26,7 @@ const standIn = Dependency.make("projects.default")
  * @category dependencies
  * @since 0.1.0
  */
-export const making = ({ name, path }: ProjectLocation): ReadonlyArray<Dependency.Dependency> =>
+export const changesOfNew = ({ name, path }: ProjectLocation): ReadonlyArray<Dependency.Dependency> =>
   name === "default" ? [Dependency.make("projects", path), standIn] : [Dependency.make("projects", path)]
 
 /**
@@ -83,6 +83,6 @@ export const findOrMake = (location: ProjectLocation): Effect.Effect<Project, Sq
 export const ensure = Mutation.make({
   name: "memory.ensureProject",
   input: ProjectLocation,
-  changes: making,
+  changes: changesOfNew,
   run: findOrMake
 })

@@ -74,7 +74,7 @@ export const byId = Query.make({
 export const open = Mutation.make({
   name: "memory.openSession",
   input: NewSession,
-  changes: ({ id, project }) => [Dependency.make("agent_sessions", id), ...Projects.making(project)],
+  changes: ({ id, project }) => [Dependency.make("agent_sessions", id), ...Projects.changesOfNew(project)],
   run: Effect.fnUntraced(function* (session): Effect.fn.Return<Session, SqlError, SqlClient.SqlClient> {
     const sql = yield* SqlClient.SqlClient
     const project = yield* Projects.findOrMake(session.project)

@@ -10,7 +10,7 @@ import { clean } from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import { effectsOf, leftovers, transactionControl } from "./sessionState.ts"
-import type { Ticket } from "./poolRequest.ts"
+import type { PoolRequest } from "./poolRequest.ts"
 
 /** Runs a statement that disturbs its session with nobody else on it, and puts the session back. */
 const runAlone = <A>(
@@ -57,7 +57,7 @@ export const make = (core: PoolCore): Borrower => {
       if (refused !== undefined) return Effect.fail(refused)
       const ticket = core.newTicket(fiber, exclusive)
       if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
-      const begin = (ticket: Ticket, connection: PooledConnection) => {
+      const begin = (ticket: PoolRequest, connection: PooledConnection) => {
         core.granted(ticket)
         core.startRunning(ticket)
         const running = f(sharedOf(connection))

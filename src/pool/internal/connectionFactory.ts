@@ -29,7 +29,7 @@ const breakerKey = "connect"
 const makeBreaker = (core: PoolCore): Effect.Effect<CircuitBreaker.CircuitBreaker, never, Scope.Scope> =>
   CircuitBreaker.layer({
     tripPolicy: CircuitBreaker.consecutive(core.settings.breakerFailures),
-    openDuration: core.settings.breakerPauseMs
+    openDuration: core.settings.breakerResetTimeoutMs
   }).pipe(
     Layer.provide(CircuitBreaker.layerStoreMemory()),
     Layer.build,
@@ -71,7 +71,7 @@ const answersAgain = (core: PoolCore): Effect.Effect<void> =>
   })
 
 /** How the pool gets a connection, and when it does not need to. */
-export interface Opening {
+export interface ConnectionFactory {
   readonly acquire: Effect.Effect<PooledConnection, SqlError, Scope.Scope>
   readonly reclaim: Pool.Strategy<PooledConnection, SqlError>["reclaim"]
 }
@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     const { created } = core.counters
     return Effect.timeoutOption(
       core.until(() => core.counters.created > created || mustFail()),
-      settings.breakerPauseMs
+      settings.breakerResetTimeoutMs
     )
   })
 
@@ -160,7 +160,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     const ended = Effect.sync(() => {
       refilling = false
     })
-    return Effect.forkIn(Effect.andThen(Effect.delay(ended, settings.breakerPauseMs), refill), scope)
+    return Effect.forkIn(Effect.andThen(Effect.delay(ended, settings.breakerResetTimeoutMs), refill), scope)
   })
 
   const openPatiently: Effect.Effect<Session, SqlError, Scope.Scope> = Effect.suspend(() =>
@@ -199,7 +199,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   })
 
   /** Takes a slot first and gives it back when the socket is closed, so that there are never more than the maximum. */
-  const acquire: Opening["acquire"] = Effect.uninterruptibleMask((restore) =>
+  const acquire: ConnectionFactory["acquire"] = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))
       const exit = yield* Effect.exit(restore(openRegistered))
@@ -217,11 +217,11 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     return availableHead?.exit._tag === "Success" ? availableHead : undefined
   }
 
-  const reclaim: Opening["reclaim"] = (pool) =>
+  const reclaim: ConnectionFactory["reclaim"] = (pool) =>
     Effect.flatMap(gate.take(1), () => {
       const item = spare(pool)
       return item === undefined ? Effect.undefined : Effect.as(gate.release(1), item)
     })
 
-  return { acquire, reclaim } satisfies Opening
+  return { acquire, reclaim } satisfies ConnectionFactory
 })

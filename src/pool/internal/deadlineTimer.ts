@@ -19,7 +19,7 @@ export interface Expirable {
   readonly expire: () => void
 }
 
-export class Deadlines {
+export class DeadlineTimer {
   private readonly clock: Clock.Clock
   private readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   private readonly buckets = new Map<number, Set<Expirable>>()

@@ -11,10 +11,10 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { PoolCore } from "./poolCore.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
-import { Retry, type Ticket } from "./poolRequest.ts"
+import { Retry, type PoolRequest } from "./poolRequest.ts"
 
 /** A connection that takes nobody new until its scope closes. */
-export interface Claimed {
+export interface ExclusiveConnection {
   readonly connection: PooledConnection
   readonly scope: Scope.Closeable
 }
@@ -33,21 +33,21 @@ const reserve = (core: PoolCore, connection: PooledConnection): Effect.Effect<vo
     )
   )
 
-const isAlone = ({ connection }: Claimed): boolean => connection.isFree && connection.staysOpen
+const isAlone = ({ connection }: ExclusiveConnection): boolean => connection.isFree && connection.staysOpen
 
 /** Those that a caller has asked to have alone; it gets the first that is. */
-export class Claim {
+export class ExclusiveAcquire {
   private readonly core: PoolCore
-  private readonly ticket: Ticket
-  private readonly claimed = new Set<Claimed>()
+  private readonly ticket: PoolRequest
+  private readonly claimed = new Set<ExclusiveConnection>()
 
-  constructor(core: PoolCore, ticket: Ticket) {
+  constructor(core: PoolCore, ticket: PoolRequest) {
     this.core = core
     this.ticket = ticket
   }
 
   /** Waits, interruptibly, until the caller has one connection alone, and gives back the others. */
-  take(): Effect.Effect<Claimed, SqlError> {
+  take(): Effect.Effect<ExclusiveConnection, SqlError> {
     return Effect.flatMap(this.another(), (claimed) => (isAlone(claimed) ? Effect.succeed(claimed) : this.choose()))
   }
 
@@ -57,7 +57,7 @@ export class Claim {
   }
 
   /** Claims one more, a new one where the pool may still grow: one that is claimed counts as full there. */
-  private another(): Effect.Effect<Claimed, SqlError> {
+  private another(): Effect.Effect<ExclusiveConnection, SqlError> {
     const { core, ticket } = this
     const scope = Scope.makeUnsafe()
     const good = Effect.flatMap(Pool.get(core.pool), (connection) =>
@@ -71,14 +71,14 @@ export class Claim {
     return Effect.flatMap(tried, (claimed) => (claimed === Retry ? this.another() : Effect.succeed(claimed)))
   }
 
-  private reserve(claimed: Claimed): Effect.Effect<Claimed, never, Scope.Scope> {
+  private reserve(claimed: ExclusiveConnection): Effect.Effect<ExclusiveConnection, never, Scope.Scope> {
     const { core } = this
     return core.settings.concurrency === 1
       ? Effect.succeed(claimed)
       : Effect.as(reserve(core, claimed.connection), claimed)
   }
 
-  private choose(): Effect.Effect<Claimed, SqlError> {
+  private choose(): Effect.Effect<ExclusiveConnection, SqlError> {
     return Effect.suspend(() => {
       const all = Array.from(this.claimed)
       const alone = all.find(isAlone)
@@ -100,7 +100,7 @@ export class Claim {
     return Effect.raceFirst(freed, another)
   }
 
-  private drop(dropped: Iterable<Claimed>): Effect.Effect<void> {
+  private drop(dropped: Iterable<ExclusiveConnection>): Effect.Effect<void> {
     return Effect.forEach(
       Array.from(dropped),
       (claimed) => {

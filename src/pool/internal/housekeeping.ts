@@ -28,8 +28,8 @@ const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<
 
 /** Looks after one connection in use. */
 const checkHeld = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
-  const { longHoldMs } = core.settings
-  const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= longHoldMs)
+  const { leakDetectionThresholdMs } = core.settings
+  const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= leakDetectionThresholdMs)
   return Effect.forEach(late, (holder) => reportHold(core, holder, now), { discard: true })
 }
 
@@ -70,14 +70,15 @@ const round = (core: PoolCore): Effect.Effect<void> =>
 
 /** When something is due next, in milliseconds from now; a connection that opens meanwhile is not due before. */
 const nextDue = (core: PoolCore): number => {
-  const { idleTimeoutMs, keepaliveMs, lifetimeJitter, longHoldMs, maxLifetimeMs, min } = core.settings
+  const { idleTimeoutMs, keepaliveMs, lifetimeJitter, leakDetectionThresholdMs, maxLifetimeMs, min } = core.settings
   const now = core.now()
   const shortestLifetimeMs = Math.max(maxLifetimeMs * (1 - lifetimeJitter), Math.min(maxLifetimeMs, 1_000))
-  let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, longHoldMs, shortestLifetimeMs), restMs)
+  let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, leakDetectionThresholdMs, shortestLifetimeMs), restMs)
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
-    for (const { acquiredAt } of connection.holders.unreported) due = Math.min(due, acquiredAt + longHoldMs - now)
+    for (const { acquiredAt } of connection.holders.unreported)
+      due = Math.min(due, acquiredAt + leakDetectionThresholdMs - now)
     if (item.refCount > 0) continue
     due = Math.min(due, connection.idleUntil - now, connection.lastSeenAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)

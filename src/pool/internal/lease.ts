@@ -10,13 +10,13 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { Claim, type Claimed } from "./exclusiveAcquire.ts"
+import { ExclusiveAcquire, type ExclusiveConnection } from "./exclusiveAcquire.ts"
 import * as Holder from "./leakDetection.ts"
 import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
 import { errorCode, isConnectionLoss } from "../PoolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
-import type { Ticket } from "./poolRequest.ts"
-import { Effects, effectsOf, resetStatements } from "./sessionState.ts"
+import type { PoolRequest } from "./poolRequest.ts"
+import { StatementEffects, effectsOf, resetStatements } from "./sessionState.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
@@ -29,7 +29,7 @@ export const clean = (
   Effect.suspend(() => {
     connection.asksReadOnly = false
     if (connection.isClean || connection.closing !== undefined) return Effect.void
-    if ((connection.left & Effects.unknown) !== 0) return core.retire(connection, "dirty")
+    if ((connection.left & StatementEffects.unknown) !== 0) return core.retire(connection, "dirty")
     const statements = resetStatements(connection, core.settings.initSql)
     return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
       (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
@@ -37,7 +37,7 @@ export const clean = (
         onFailure: (error) => core.retire(connection, isConnectionLoss(error) ? "lost" : "dirty"),
         onSuccess: () =>
           Effect.sync(() => {
-            connection.left = Effects.none
+            connection.left = StatementEffects.none
             connection.inTransaction = false
           })
       })
@@ -86,7 +86,7 @@ export class Lease extends StatementConnection {
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const effects = effectsOf(sql)
-    if ((effects & Effects.unwinds) !== 0) return this.unwind(effects, effect)
+    if ((effects & StatementEffects.unwinds) !== 0) return this.unwind(effects, effect)
     return Effect.withFiber((fiber) => {
       const ticket = this.core.newTicket(fiber, true, this.controlBound(effects))
       return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
@@ -99,8 +99,8 @@ export class Lease extends StatementConnection {
    */
   private controlBound(effects: number): number | undefined {
     const { acquireTimeoutMs } = this.core.settings
-    if ((effects & (Effects.begins | Effects.marks)) !== 0) return acquireTimeoutMs
-    return (effects & Effects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
+    if ((effects & (StatementEffects.begins | StatementEffects.marks)) !== 0) return acquireTimeoutMs
+    return (effects & StatementEffects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
   }
 
   /**
@@ -133,7 +133,7 @@ export class Lease extends StatementConnection {
   }
 
   private send<A>(
-    ticket: Ticket,
+    ticket: PoolRequest,
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
@@ -149,7 +149,7 @@ export class Lease extends StatementConnection {
   }
 
   /** A statement whose answer may still come, so nothing else may be sent. */
-  private leaveBehind(ticket: Ticket, exit: Exit.Exit<unknown, SqlError>): void {
+  private leaveBehind(ticket: PoolRequest, exit: Exit.Exit<unknown, SqlError>): void {
     const failure = Exit.findErrorOption(exit)
     this.leftBehind = ticket.ending
     this.doomed = failure._tag === "Some" ? failure.value : this.core.unavailableError(interrupted, false, "query")
@@ -177,7 +177,7 @@ export class Lease extends StatementConnection {
   }
 
   /** Ends a stream at its deadline: cancels it in the server and, without an answer, ends the session. */
-  private limitStream(ticket: Ticket): Effect.Effect<void, never, Scope.Scope> {
+  private limitStream(ticket: PoolRequest): Effect.Effect<void, never, Scope.Scope> {
     const { deadlineAt } = ticket
     if (deadlineAt === undefined) return Effect.void
     const { connection, core } = this
@@ -254,7 +254,7 @@ const interrupted = { problem: "lost", cause: undefined } as const
 /** Takes a connection for one caller alone until the scope closes. */
 export const take = (
   core: PoolCore,
-  options: { readonly reportLongHold: boolean }
+  options: { readonly reportLeakDetectionThreshold: boolean }
 ): Effect.Effect<Lease, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
@@ -263,7 +263,7 @@ export const take = (
       const ticket = core.newTicket(fiber, true)
       if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
       const attempt = Effect.suspend(() => {
-        const claim = new Claim(core, ticket)
+        const claim = new ExclusiveAcquire(core, ticket)
         return Effect.onExit(
           Effect.flatMap(claim.take(), (claimed) => pin(core, ticket, claimed)),
           (exit) => {
@@ -275,7 +275,7 @@ export const take = (
       return restore(ticket.run({ attempt: core.admit(attempt) })).pipe(
         Effect.onError(() => Effect.sync(() => ticket.takeBack())),
         Effect.tap((lease) => {
-          if (options.reportLongHold) lease.heldBy(fiber)
+          if (options.reportLeakDetectionThreshold) lease.heldBy(fiber)
           return Effect.addFinalizer(() => lease.release)
         })
       )
@@ -283,7 +283,7 @@ export const take = (
   )
 
 /** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
-const pin = (core: PoolCore, ticket: Ticket, { connection, scope }: Claimed): Effect.Effect<Lease> =>
+const pin = (core: PoolCore, ticket: PoolRequest, { connection, scope }: ExclusiveConnection): Effect.Effect<Lease> =>
   Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
     const lease = new Lease({ core, connection, pinned, scope })
     connection.leases++

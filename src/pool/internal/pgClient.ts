@@ -35,7 +35,7 @@ const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
 /** A session of the pool that a listener has alone. */
 const leased = (core: PoolCore) =>
   Effect.gen(function* () {
-    const { connection, pinned } = yield* Lease.take(core, { reportLongHold: false })
+    const { connection, pinned } = yield* Lease.take(core, { reportLeakDetectionThreshold: false })
     if (connection.session.isPooled) yield* Effect.logWarning(unheard)
     return { session: connection.session, listen: pinned.listen }
   })
@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClien
     config.transformResultNames === undefined
       ? undefined
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array
-  const exclusive = Lease.take(core, { reportLongHold: true })
+  const exclusive = Lease.take(core, { reportLeakDetectionThreshold: true })
   const borrower = Borrow.make(core)
   const address = core.settings.addresses[0]!
   const client = yield* SqlClient.make({

@@ -12,7 +12,7 @@ import * as Schedule from "effect/Schedule"
 import { SqlError } from "effect/sql/SqlError"
 import type { Connector } from "./connector.ts"
 import * as CurrentDeadline from "./currentDeadline.ts"
-import { Deadlines } from "./deadlineTimer.ts"
+import { DeadlineTimer } from "./deadlineTimer.ts"
 import { monotonicMs } from "../../internal/monotonicClock.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 import {
@@ -31,7 +31,7 @@ import {
 } from "../PoolError.ts"
 import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
-import { Retry, Ticket } from "./poolRequest.ts"
+import { Retry, PoolRequest } from "./poolRequest.ts"
 
 /**
  * How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. On a slow line the
@@ -54,12 +54,12 @@ export class PoolCore {
   readonly settings: Settings
   readonly connector: Connector
   readonly clock: Clock.Clock
-  readonly deadlines: Deadlines
+  readonly deadlines: DeadlineTimer
   readonly counters = new Counters()
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
   readonly sessions = new Set<PooledConnection>()
-  readonly waiting = new Set<Ticket>()
+  readonly waiting = new Set<PoolRequest>()
   /** Called when somebody starts to wait or a connection is lost. */
   private readonly onChange = new Set<() => void>()
   pool!: Pool.Pool<PooledConnection, SqlError>
@@ -79,7 +79,7 @@ export class PoolCore {
     this.connector = options.connector
     this.clock = options.clock
     this.fork = options.fork
-    this.deadlines = new Deadlines(options.clock, options.fork)
+    this.deadlines = new DeadlineTimer(options.clock, options.fork)
   }
 
   now(): number {
@@ -178,9 +178,9 @@ export class PoolCore {
    * It counts as good without a ping for a while after its last answer, and while others wait for answers on it.
    */
   whenGood<A, E, R>(
-    ticket: Ticket,
+    ticket: PoolRequest,
     connection: PooledConnection,
-    next: (ticket: Ticket, connection: PooledConnection) => Effect.Effect<A, E, R>
+    next: (ticket: PoolRequest, connection: PooledConnection) => Effect.Effect<A, E, R>
   ): Effect.Effect<A | Retry, E, R> {
     ticket.connection = connection
     const now = ticket.waiting ? this.now() : ticket.startedAt
@@ -198,7 +198,7 @@ export class PoolCore {
   }
 
   /** The caller has its connection: the wait is over. */
-  granted(ticket: Ticket): void {
+  granted(ticket: PoolRequest): void {
     const waitedMs = ticket.waiting ? this.now() - ticket.startedAt : 0
     ticket.acquiredAt = ticket.startedAt + waitedMs
     this.stopWaiting(ticket)
@@ -207,7 +207,7 @@ export class PoolCore {
   }
 
   /** The statement is about to be sent; from now on its deadline means that it was too slow. */
-  startRunning(ticket: Ticket): void {
+  startRunning(ticket: PoolRequest): void {
     const connection = ticket.connection!
     ticket.running = true
     connection.leases++
@@ -284,20 +284,20 @@ export class PoolCore {
    * A deadline of the fiber goes before that of the pool, which is for each operation anew; `boundMs` holds where
    * there is neither.
    */
-  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): Ticket {
+  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): PoolRequest {
     const startedAt = this.now()
     const own = this.settings.deadlineMs ?? boundMs
     const leftMs = CurrentDeadline.leftMs(fiber) ?? own
     const deadlineAt = leftMs === undefined ? undefined : startedAt + leftMs
-    return new Ticket(this, fiber, startedAt, deadlineAt, exclusive)
+    return new PoolRequest(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
   /** A ticket that runs until it is answered. */
-  newTicketWithout(fiber: Fiber.Fiber<unknown, unknown>): Ticket {
-    return new Ticket(this, fiber, this.now(), undefined, true)
+  newTicketWithout(fiber: Fiber.Fiber<unknown, unknown>): PoolRequest {
+    return new PoolRequest(this, fiber, this.now(), undefined, true)
   }
 
-  queryTimeout(ticket: Ticket): SqlError {
+  queryTimeout(ticket: PoolRequest): SqlError {
     this.counters.timedOut++
     return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - ticket.startedAt }), "query")
   }
@@ -318,7 +318,7 @@ export class PoolCore {
   }
 
   /** The caller has to wait for a connection. */
-  wait(ticket: Ticket): void {
+  wait(ticket: PoolRequest): void {
     ticket.waiting = true
     this.waiting.add(ticket)
     const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
@@ -326,7 +326,7 @@ export class PoolCore {
     this.changed()
   }
 
-  stopWaiting(ticket: Ticket): void {
+  stopWaiting(ticket: PoolRequest): void {
     if (ticket.bucket !== 0) this.deadlines.remove(ticket.bucket, ticket)
     ticket.bucket = 0
     if (!ticket.waiting) return
@@ -350,14 +350,14 @@ export class PoolCore {
   }
 
   /** Why a caller got no connection in time: they were all out, or there were none to be had. */
-  gaveUp(ticket: Ticket): SqlError {
+  gaveUp(ticket: PoolRequest): SqlError {
     const isReachable = this.suspension !== undefined || this.isReachable()
     if (ticket.connection?.isDoubtful !== true && isReachable) return this.exhausted(this.now() - ticket.startedAt)
     return this.unavailable(this.lastFailure ?? { problem: "unreachable", cause: undefined })
   }
 
   /** The ticket's fiber has ended: its connection answered or broke. */
-  finish(ticket: Ticket, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+  finish(ticket: PoolRequest, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
     const connection = ticket.connection!
     const now = this.now()
     ticket.running = false
@@ -372,7 +372,7 @@ export class PoolCore {
     connection.released()
   }
 
-  private holdsNoMore(ticket: Ticket, connection: PooledConnection): void {
+  private holdsNoMore(ticket: PoolRequest, connection: PooledConnection): void {
     if (ticket.slot >= 0) this.returned(connection, ticket.slot)
     ticket.slot = -1
   }
@@ -393,7 +393,7 @@ export class PoolCore {
   }
 
   /** The caller is gone and its statement may still run. */
-  abandon(ticket: Ticket): void {
+  abandon(ticket: PoolRequest): void {
     const connection = ticket.connection
     if (connection === undefined) return
     this.holdsNoMore(ticket, connection)
@@ -488,7 +488,7 @@ export class PoolCore {
     return this.unavailableError({ problem: "readOnly", cause: error }, false, error.reason.operation ?? "query")
   }
 
-  private warnSlowAcquire(ticket: Ticket, waitedMs: number): void {
+  private warnSlowAcquire(ticket: PoolRequest, waitedMs: number): void {
     const { inUse, max, opening, waiting } = this.occupancy()
     const state = { inUse, max, opening, waiting }
     this.fork(

@@ -33,7 +33,7 @@ interface Held {
 
 type Resume = (effect: Effect.Effect<any, any, any>) => void
 
-export class Ticket implements Expirable, Holder {
+export class PoolRequest implements Expirable, Holder {
   readonly startedAt: number
   readonly deadlineAt: number | undefined
   /** Whether the caller has its connection for itself. */

@@ -50,9 +50,9 @@ const times = {
   keepAlive: { default: seconds(30), min: seconds(1), finite: true },
   connectTimeout: { default: seconds(5), min: millis(50) },
   connectBackoff: { default: millis(100), min: millis(1), finite: true },
-  breakerPause: { default: seconds(1), min: millis(10), finite: true },
+  breakerResetTimeout: { default: seconds(1), min: millis(10), finite: true },
   deadline: { default: infinity, min: millis(1) },
-  longHold: { default: seconds(30), min: millis(100) },
+  leakDetectionThreshold: { default: seconds(30), min: millis(100) },
   slowAcquire: { default: seconds(1), min: millis(1) },
   drainTimeout: { default: seconds(5), min: zero }
 } as const satisfies Record<string, TimeOption>
@@ -93,8 +93,8 @@ export interface Settings {
   readonly connectRetries: number
   readonly connectBackoffMs: number
   readonly breakerFailures: number
-  readonly breakerPauseMs: number
-  readonly longHoldMs: number
+  readonly breakerResetTimeoutMs: number
+  readonly leakDetectionThresholdMs: number
   readonly slowAcquireMs: number
   readonly drainMs: number
   readonly deadlineMs: number | undefined
@@ -321,8 +321,8 @@ const read = (options: ConnectionPoolOptions): Settings => {
     connectRetries: count(options, "connectRetries"),
     connectBackoffMs: time(options, "connectBackoff"),
     breakerFailures: count(options, "breakerFailures"),
-    breakerPauseMs: time(options, "breakerPause"),
-    longHoldMs: time(options, "longHold"),
+    breakerResetTimeoutMs: time(options, "breakerResetTimeout"),
+    leakDetectionThresholdMs: time(options, "leakDetectionThreshold"),
     slowAcquireMs: time(options, "slowAcquire", atMost(times.slowAcquire.default, options.acquireTimeout)),
     drainMs: time(options, "drainTimeout"),
     deadlineMs: deadlineMs === Infinity ? undefined : deadlineMs,

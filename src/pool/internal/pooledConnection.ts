@@ -9,7 +9,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Holders } from "./leakDetection.ts"
 import type { Session } from "./pgSession.ts"
 import type { CloseReason } from "./poolStats.ts"
-import { Effects, leftovers } from "./sessionState.ts"
+import { StatementEffects, leftovers } from "./sessionState.ts"
 
 export class PooledConnection {
   readonly session: Session
@@ -36,7 +36,7 @@ export class PooledConnection {
   /** Who holds it, for the report of long holds. */
   readonly holders = new Holders()
   /** Bits of what statements left behind in the session. */
-  left: number = Effects.none
+  left: number = StatementEffects.none
   inTransaction = false
   /** Callers that wait for an answer on it, or hold it alone. */
   waitedFor = 0
@@ -110,17 +110,17 @@ export class PooledConnection {
   /** Notes what a statement does to the session before it is sent, for it may take effect though it fails. */
   sending(effects: number): void {
     this.left |= effects & leftovers
-    if ((effects & Effects.begins) !== 0) this.inTransaction = true
-    if ((effects & Effects.readOnly) !== 0) this.asksReadOnly = true
+    if ((effects & StatementEffects.begins) !== 0) this.inTransaction = true
+    if ((effects & StatementEffects.readOnly) !== 0) this.asksReadOnly = true
   }
 
   /** Notes that a statement succeeded. One that failed to end a transaction may have left it open. */
   succeeded(effects: number): void {
-    if ((effects & Effects.ends) !== 0) this.inTransaction = false
+    if ((effects & StatementEffects.ends) !== 0) this.inTransaction = false
   }
 
   get isClean(): boolean {
-    return !this.inTransaction && this.left === Effects.none
+    return !this.inTransaction && this.left === StatementEffects.none
   }
 }
 

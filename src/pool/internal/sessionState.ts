@@ -8,7 +8,7 @@
  */
 
 /** Bits of what a statement does to its session. */
-export const Effects = {
+export const StatementEffects = {
   none: 0,
   /** Opens a transaction. */
   begins: 1,
@@ -30,11 +30,17 @@ export const Effects = {
 } as const
 
 /** The bits of statements that control a transaction. */
-export const transactionControl = Effects.begins | Effects.ends | Effects.unwinds | Effects.marks
+export const transactionControl =
+  StatementEffects.begins | StatementEffects.ends | StatementEffects.unwinds | StatementEffects.marks
 
 /** The bits that must be put back before somebody else gets the session. */
 export const leftovers =
-  Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels | Effects.unknown
+  StatementEffects.settings |
+  StatementEffects.advisoryLocks |
+  StatementEffects.temporary |
+  StatementEffects.cursors |
+  StatementEffects.channels |
+  StatementEffects.unknown
 
 const blank = /[\s(;]+/y
 const lineComment = /--[^\n]*/y
@@ -70,77 +76,88 @@ const fromKeyword = (sql: string): string => {
 
 /** What functions of the server do, in whatever statement they stand. */
 const functionEffects = (sql: string): number =>
-  (/\bset_config\b/i.test(sql) ? Effects.settings : 0) |
-  (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? Effects.advisoryLocks : 0)
+  (/\bset_config\b/i.test(sql) ? StatementEffects.settings : 0) |
+  (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? StatementEffects.advisoryLocks : 0)
 
 const namesTemporary = (sql: string): boolean => /\b(?:pg_temp\w*|temp|temporary)\b/i.test(sql)
 
 const selectEffects = (sql: string): number =>
-  /\binto\b/i.test(sql) && namesTemporary(sql) ? Effects.temporary : Effects.none
+  /\binto\b/i.test(sql) && namesTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
 
 const readOnlyEffects = (sql: string): number =>
-  /\bread\s+only\b|_read_only\b/i.test(sql) ? Effects.readOnly : Effects.none
+  /\bread\s+only\b|_read_only\b/i.test(sql) ? StatementEffects.readOnly : StatementEffects.none
 
 const setEffects = (sql: string): number =>
-  readOnlyEffects(sql) | (/^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? Effects.none : Effects.settings)
+  readOnlyEffects(sql) |
+  (/^set\s+(?:local|constraints|transaction)\b/i.test(sql) ? StatementEffects.none : StatementEffects.settings)
 
-const beginEffects = (sql: string): number => Effects.begins | readOnlyEffects(sql)
+const beginEffects = (sql: string): number => StatementEffects.begins | readOnlyEffects(sql)
 
-const createEffects = (sql: string): number => (namesTemporary(sql) ? Effects.temporary : Effects.none)
+const createEffects = (sql: string): number =>
+  namesTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
 
 /** `AND CHAIN` ends a transaction and begins the next. */
 const chains = (sql: string): boolean => /\bchain\b/i.test(sql) && !/\bno\b/i.test(sql)
 
 const commitEffects = (sql: string): number =>
-  chains(sql) ? Effects.begins : /^commit\s+prepared\b/i.test(sql) ? Effects.none : Effects.ends
+  chains(sql)
+    ? StatementEffects.begins
+    : /^commit\s+prepared\b/i.test(sql)
+      ? StatementEffects.none
+      : StatementEffects.ends
 
 const rollbackEffects = (sql: string): number => {
-  if (chains(sql)) return Effects.begins
+  if (chains(sql)) return StatementEffects.begins
   return /^rollback\s+prepared\b/i.test(sql)
-    ? Effects.none
+    ? StatementEffects.none
     : /\bto\b/i.test(sql)
-      ? Effects.unwinds
-      : Effects.unwinds | Effects.ends
+      ? StatementEffects.unwinds
+      : StatementEffects.unwinds | StatementEffects.ends
 }
 
 /** What code in the server can leave behind: its text, or that of a procedure, says nothing certain. */
 const procedureEffects =
-  Effects.settings | Effects.advisoryLocks | Effects.temporary | Effects.cursors | Effects.channels
+  StatementEffects.settings |
+  StatementEffects.advisoryLocks |
+  StatementEffects.temporary |
+  StatementEffects.cursors |
+  StatementEffects.channels
 
-const prepareEffects = (sql: string): number => (/^prepare\s+transaction\b/i.test(sql) ? Effects.ends : Effects.unknown)
+const prepareEffects = (sql: string): number =>
+  /^prepare\s+transaction\b/i.test(sql) ? StatementEffects.ends : StatementEffects.unknown
 
 const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   select: selectEffects,
   with: selectEffects,
   explain: createEffects,
   set: setEffects,
-  reset: () => Effects.settings,
+  reset: () => StatementEffects.settings,
   create: createEffects,
   rollback: rollbackEffects,
   prepare: prepareEffects,
-  release: () => Effects.unwinds,
+  release: () => StatementEffects.unwinds,
   begin: beginEffects,
   start: beginEffects,
-  savepoint: () => Effects.marks,
+  savepoint: () => StatementEffects.marks,
   commit: commitEffects,
   end: commitEffects,
   abort: rollbackEffects,
-  listen: () => Effects.channels,
-  declare: () => Effects.cursors,
+  listen: () => StatementEffects.channels,
+  declare: () => StatementEffects.cursors,
   do: () => procedureEffects,
   call: () => procedureEffects,
-  execute: () => Effects.unknown,
-  load: () => Effects.unknown,
-  deallocate: () => Effects.unknown,
-  discard: () => Effects.unknown
+  execute: () => StatementEffects.unknown,
+  load: () => StatementEffects.unknown,
+  deallocate: () => StatementEffects.unknown,
+  discard: () => StatementEffects.unknown
 }
 
 /** A text that begins with no word may be anything; a word that is not in the table leaves nothing behind. */
 const classify = (text: string): number => {
   const sql = fromKeyword(text)
   const keyword = /^[a-z]+/i.exec(sql)?.[0].toLowerCase()
-  if (keyword === undefined) return sql === "" ? Effects.none : procedureEffects
-  return functionEffects(sql) | (Object.hasOwn(byKeyword, keyword) ? byKeyword[keyword]!(sql) : Effects.none)
+  if (keyword === undefined) return sql === "" ? StatementEffects.none : procedureEffects
+  return functionEffects(sql) | (Object.hasOwn(byKeyword, keyword) ? byKeyword[keyword]!(sql) : StatementEffects.none)
 }
 
 /** How many statement texts are remembered with their effects. */
@@ -163,7 +180,7 @@ export const effectsOf = (sql: string): number => {
 }
 
 /** What goes with a reset that the first statements of a session may have made. */
-const reinitialized = leftovers & ~Effects.unknown
+const reinitialized = leftovers & ~StatementEffects.unknown
 
 /**
  * The statements that put a session back, given what was left behind. An open transaction goes first; what every session
@@ -175,11 +192,11 @@ export const resetStatements = (
 ): Array<string> => {
   const statements: Array<string> = []
   if (state.inTransaction) statements.push("ROLLBACK")
-  if ((state.left & Effects.cursors) !== 0) statements.push("CLOSE ALL")
-  if ((state.left & Effects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
-  if ((state.left & Effects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
-  if ((state.left & Effects.channels) !== 0) statements.push("UNLISTEN *")
-  if ((state.left & Effects.temporary) !== 0) statements.push("DISCARD TEMP")
+  if ((state.left & StatementEffects.cursors) !== 0) statements.push("CLOSE ALL")
+  if ((state.left & StatementEffects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
+  if ((state.left & StatementEffects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
+  if ((state.left & StatementEffects.channels) !== 0) statements.push("UNLISTEN *")
+  if ((state.left & StatementEffects.temporary) !== 0) statements.push("DISCARD TEMP")
   if ((state.left & reinitialized) !== 0) statements.push(...initSql)
   return statements
 }

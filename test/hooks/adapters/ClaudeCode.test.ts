@@ -24,8 +24,8 @@ describe("ClaudeCode", () => {
   it("tells a person's prompt from a notification of the agent itself", () => {
     const person = decode("UserPromptSubmit.plain")
     const notification = decode("UserPromptSubmit.task-notification")
-    assert.isTrue(person._tag === "Prompt" && person.fromPerson)
-    assert.isTrue(notification._tag === "Prompt" && !notification.fromPerson)
+    assert.isTrue(person._tag === "Prompt" && person.isFromUser)
+    assert.isTrue(notification._tag === "Prompt" && !notification.isFromUser)
   })
 
   it("reads what a tool did", () => {
