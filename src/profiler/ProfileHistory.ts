@@ -63,49 +63,6 @@ export interface ProfileHistoryOptions {
 }
 
 /**
- * Selects the processes that a report covers.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Filter {
-  /** The first hour included, as a time in milliseconds since 1970. */
-  readonly since?: number | undefined
-  /** The first hour excluded, as a time in milliseconds since 1970. */
-  readonly before?: number | undefined
-  readonly session?: string | undefined
-}
-
-/**
- * The merged measurements of several processes.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const History = Schema.Struct({
-  processes: Schema.Int,
-  sessions: Schema.Int,
-  /**
-   * Records, or whole files, that the reader could not decode: written by another version, or by a process killed
-   * mid-write.
-   */
-  unreadable: Schema.Int,
-  /** Records that were dropped for newer ones before a reader merged them. */
-  dropped: Schema.Int,
-  /** The calibration kernel's time in these processes, in milliseconds. */
-  kernel: Report.Distribution,
-  /** Call times in units of the process's calibration kernel, by kind and name. The error is at most 3.2 %. */
-  normalised: Schema.Record(Schema.String, Report.Distribution),
-  report: Report.ProfileReport
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type History = typeof History.Type
-
-/**
  * Service that stores and reads profiles.
  *
  * @category services
@@ -120,7 +77,7 @@ export class ProfileHistory extends Context.Service<
      */
     readonly record: (report: Report.ProfileReport, session?: string) => Effect.Effect<void>
     /** Returns the merged measurements of a session, of a time range, or of all processes. */
-    readonly read: (filter?: Filter) => Effect.Effect<History, ProfileHistoryError>
+    readonly read: (filter?: Report.HistoryFilter) => Effect.Effect<Report.History, ProfileHistoryError>
     /** The number of profiles that this process could not write. */
     readonly lost: Effect.Effect<number>
   }
@@ -296,7 +253,7 @@ const threshold = 1.1
  * @category combinators
  * @since 0.1.0
  */
-export const compare = (a: History, b: History): ReadonlyArray<Comparison> =>
+export const compare = (a: Report.History, b: Report.History): ReadonlyArray<Comparison> =>
   Object.entries(a.normalised)
     .flatMap(([what, first]) => {
       const second = b.normalised[what]

@@ -330,3 +330,46 @@ export type ProfileReport = typeof ProfileReport.Type
  * @since 0.1.0
  */
 export const Json = Schema.fromJsonString(ProfileReport)
+
+/**
+ * Selects the processes that a report covers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HistoryFilter {
+  /** The first hour included, as a time in milliseconds since 1970. */
+  readonly since?: number | undefined
+  /** The first hour excluded, as a time in milliseconds since 1970. */
+  readonly before?: number | undefined
+  readonly session?: string | undefined
+}
+
+/**
+ * The merged measurements of several processes.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const History = Schema.Struct({
+  processes: Schema.Int,
+  sessions: Schema.Int,
+  /**
+   * Records, or whole files, that the reader could not decode: written by another version, or by a process killed
+   * mid-write.
+   */
+  unreadable: Schema.Int,
+  /** Records that were dropped for newer ones before a reader merged them. */
+  dropped: Schema.Int,
+  /** The calibration kernel's time in these processes, in milliseconds. */
+  kernel: Distribution,
+  /** Call times in units of the process's calibration kernel, by kind and name. The error is at most 3.2 %. */
+  normalised: Schema.Record(Schema.String, Distribution),
+  report: ProfileReport
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type History = typeof History.Type

@@ -42,40 +42,7 @@ import * as Settings from "./internal/settings.ts"
 import { CurrentFrame } from "./internal/threadTime.ts"
 import * as Snapshot from "./internal/snapshot.ts"
 
-/**
- * Options of the profiler. A value outside its bounds is a defect that names the option.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ProfilerOptions {
-  /** The measurements to take. `standard` when absent. */
-  readonly level?: "wall" | "standard" | "deep" | undefined
-  /**
-   * The share of an operation's own time, and of the process's elapsed time after the first millisecond, that samples
-   * may cost. One call in 1,024 is sampled regardless, while the process's share allows it. From 0 to 1; 0.01 when
-   * absent.
-   */
-  readonly budget?: number | undefined
-  /**
-   * The maximum number of names, from 1 to 100,000; 500 when absent. Calls of further names are counted as `(others)`.
-   * A name takes about 2 KB, plus at most 16 KB per histogram, and is truncated to 200 characters.
-   */
-  readonly maxNames?: number | undefined
-  /** The maximum number of call paths at level `deep`, from 1 to 100,000; 2,000 when absent. */
-  readonly maxCallPaths?: number | undefined
-  /** The maximum number of statements, from 1 to 100,000; 500 when absent. The least recently seen one is evicted. */
-  readonly maxStatements?: number | undefined
-  /** The duration from which an execution of a statement is slow. 100 milliseconds when absent. */
-  readonly slowThreshold?: Duration.Input | undefined
-  /** The maximum number of slow executions; the newest remain. From 0 to 10,000; 100 when absent. */
-  readonly maxSlow?: number | undefined
-  /**
-   * The number of runs of one statement or query under one span, within 10 s, from which it is reported as repeated
-   * (N+1). At least 2; 10 when absent.
-   */
-  readonly repeatThreshold?: number | undefined
-}
+export type { ProfilerOptions } from "./internal/settings.ts"
 
 /**
  * Service that measures operations.
@@ -195,7 +162,7 @@ const executor =
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: ProfilerOptions = {}): Effect.Effect<Profiler["Service"]> =>
+export const make = (options: Settings.ProfilerOptions = {}): Effect.Effect<Profiler["Service"]> =>
   Effect.withFiber((fiber) => {
     const settings = Settings.resolve(options)
     const recorder = new CallRecorder(
@@ -240,7 +207,8 @@ export const make = (options: ProfilerOptions = {}): Effect.Effect<Profiler["Ser
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: ProfilerOptions = {}): Layer.Layer<Profiler> => Layer.effect(Profiler, make(options))
+export const layer = (options: Settings.ProfilerOptions = {}): Layer.Layer<Profiler> =>
+  Layer.effect(Profiler, make(options))
 
 /**
  * Provides a profiler with its options read from `Config`.
@@ -248,7 +216,7 @@ export const layer = (options: ProfilerOptions = {}): Layer.Layer<Profiler> => L
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (config: Config.Wrap<ProfilerOptions>): Layer.Layer<Profiler, Config.ConfigError> =>
+export const layerConfig = (config: Config.Wrap<Settings.ProfilerOptions>): Layer.Layer<Profiler, Config.ConfigError> =>
   Layer.unwrap(Effect.map(Config.unwrap(config), layer))
 
 /**

@@ -5,10 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as TestClock from "effect/testing/TestClock"
-import type { ProfileReport } from "../../src/profiler/ProfileReport.ts"
+import type { History, ProfileReport } from "../../src/profiler/ProfileReport.ts"
 import * as ProfileHistory from "../../src/profiler/ProfileHistory.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
-import * as Spool from "../../src/profiler/internal/profileLog.ts"
+import * as ProfileLog from "../../src/profiler/internal/profileLog.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Virtual from "./VirtualReadings.ts"
@@ -76,7 +76,7 @@ const bytesOf = (folder: string): number =>
     .filter((file) => file.endsWith(".jsonl"))
     .reduce((sum, file) => sum + fs.statSync(path.join(folder, file)).size, 0)
 
-const counts = (history: ProfileHistory.History) =>
+const counts = (history: History) =>
   Object.fromEntries(history.report.operations.map(({ name, wall }) => [name, wall.count]))
 
 describe("ProfileHistory", () => {
@@ -117,7 +117,7 @@ describe("ProfileHistory", () => {
       yield* TestClock.setTime(start)
       yield* history.record(yield* measure({ a: [1] }))
       // Killed after it set the lines aside, and before it merged them.
-      yield* Spool.rotate(folder)
+      yield* ProfileLog.rotate(folder)
       const [left] = files()
       const content = fs.readFileSync(path.join(folder, left!))
       assert.deepStrictEqual(counts(yield* history.read()), { a: 1, db: 1 })
@@ -187,10 +187,10 @@ describe("ProfileHistory", () => {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)
       const line = "x".repeat(500_000)
-      const bound = (Spool.maxRotatedFiles + 1) * (Spool.maxBytes + 2 * line.length)
-      for (let i = 0; i < 100; i++) assert.isTrue(Spool.append(folder, `${i} ${line}`))
+      const bound = (ProfileLog.maxRotatedFiles + 1) * (ProfileLog.maxBytes + 2 * line.length)
+      for (let i = 0; i < 100; i++) assert.isTrue(ProfileLog.append(folder, `${i} ${line}`))
       assert.isAtMost(bytesOf(folder), bound)
-      assert.isAbove(bytesOf(folder), Spool.maxRotatedFiles * Spool.maxBytes)
+      assert.isAbove(bytesOf(folder), ProfileLog.maxRotatedFiles * ProfileLog.maxBytes)
       yield* history.record(yield* measure({ a: [1] }))
       const { unreadable: broken, dropped, processes } = yield* history.read()
       assert.strictEqual(processes, 1)
@@ -254,7 +254,7 @@ describe("ProfileHistory", () => {
       const history = yield* open(folder)
       const report = yield* measure({ a: [1] })
       let written = 0
-      while (bytesOf(folder) < Spool.maxBytes) {
+      while (bytesOf(folder) < ProfileLog.maxBytes) {
         yield* history.record(report)
         written++
       }

@@ -12,6 +12,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
+import type * as ProfileReport from "../../profiler/ProfileReport.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Output from "../output.ts"
@@ -39,14 +40,14 @@ const ms = (value: number): string => `${value.toPrecision(3)} ms`.padStart(10)
 /** A name is written by a program, and a terminal obeys control characters. */
 const control = /[\u0000-\u001f\u007f-\u009f]+/g
 
-const compareLine = ({ counts, medians, ratio, verdict, operation: what }: ProfileHistory.Comparison): string =>
+const compareLine = ({ counts, medians, operation, ratio, verdict }: ProfileHistory.Comparison): string =>
   [
     verdict.padEnd(6),
     `${ratio.toFixed(2)}x`.padStart(8),
     ms(medians[0]),
     ms(medians[1]),
     `${counts[0]}/${counts[1]}`.padStart(12),
-    ` ${what.replace(control, " ")}`
+    ` ${operation.replace(control, " ")}`
   ].join(" ")
 
 const compare = Effect.fnUntraced(function* (between: ReadonlyArray<string>, json: boolean) {
@@ -71,7 +72,7 @@ const empty = [
 ]
 
 const lines = (
-  history: ProfileHistory.History,
+  history: ProfileReport.History,
   isFiltered: boolean,
   options: ProfileText.TextOptions
 ): ReadonlyArray<string> => {

@@ -7,7 +7,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Filter, History } from "../ProfileHistory.ts"
 import * as Report from "../ProfileReport.ts"
 import { emptyReport, noCost } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
@@ -364,7 +363,7 @@ export const medianOf = (report: Report.ProfileReport, what: string): number => 
   return (operation ?? statement)?.wall.p50 ?? 0
 }
 
-const historyOf = (all: Processes | undefined, sessions: number, found: ReadonlyArray<Measured>): History => ({
+const historyOf = (all: Processes | undefined, sessions: number, found: ReadonlyArray<Measured>): Report.History => ({
   processes: all?.processes ?? 0,
   sessions,
   unreadable: all?.unreadable ?? 0,
@@ -377,9 +376,9 @@ const historyOf = (all: Processes | undefined, sessions: number, found: Readonly
 })
 
 /** The history without any process. */
-export const emptyHistory: History = historyOf(undefined, 0, [])
+export const emptyHistory: Report.History = historyOf(undefined, 0, [])
 
-export const read = (sql: SqlClient.SqlClient, filter: Filter): Effect.Effect<History, SqlError> =>
+export const read = (sql: SqlClient.SqlClient, filter: Report.HistoryFilter): Effect.Effect<Report.History, SqlError> =>
   Effect.gen(function* () {
     const from = hourOf(filter.since ?? 0)
     const to = filter.before === undefined ? Number.MAX_SAFE_INTEGER : hourOf(filter.before)
