@@ -1,0 +1,98 @@
+/**
+ * Checks the documentation: every example in doc comments and documents type-checks as a user of the built package sees it,
+ * every link and file reference resolves, and `docs/configuration.md` names every option and variable in the code.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const read = (file) => fs.readFileSync(path.join(root, file), "utf8")
+const list = (folder, ending) =>
+  fs
+    .readdirSync(path.join(root, folder), { recursive: true })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => path.posix.join(folder, file.split(path.sep).join("/")))
+
+const documents = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "AGENTS.md", ...list("docs", ".md")]
+const sources = list("src", ".ts")
+const problems = []
+
+/** Headings as GitHub turns them into anchors. */
+const anchorsOf = (file) =>
+  new Set(
+    [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .trim()
+        .replace(/\s/g, "-")
+    )
+  )
+
+for (const document of documents) {
+  const text = read(document)
+  const prose = text.replace(/```[^]*?```/g, "")
+  for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^[a-z]+:/.test(target)) continue
+    const [file, anchor] = target.split("#")
+    const resolved = file === "" ? document : path.posix.join(path.posix.dirname(document), file)
+    if (!fs.existsSync(path.join(root, resolved))) problems.push(`${document}: no file ${target}`)
+    else if (anchor !== undefined && !anchorsOf(resolved).has(anchor))
+      problems.push(`${document}: no heading ${target}`)
+  }
+  for (const [, file] of prose.matchAll(/`((?:src|test|bench|scripts|examples|docs)\/[\w./-]*)`/g)) {
+    if (!fs.existsSync(path.join(root, file))) problems.push(`${document}: no file ${file}`)
+  }
+  // A figure that was to be filled in.
+  if (/^[A-Z]+(?:_[A-Z]+)+$/m.test(text)) problems.push(`${document}: has a placeholder`)
+}
+if (read("README.md").split("\n").length > 151) problems.push("README.md: more than 150 lines")
+
+/** The members of the interfaces whose options a user sets, and the variables of the environment. */
+const configuration = read("docs/configuration.md")
+const optionInterfaces = /export interface (\w*Options|Bounds|Policy|Deadlines)\b[^{]*\{([^]*?)\n\}/g
+for (const source of sources.filter((file) =>
+  /^src\/(?:cache|events|logging|memory|pool|profiler|query|sql|hooks|testing)\/[A-Z]/.test(file)
+)) {
+  for (const [, name, body] of read(source).matchAll(optionInterfaces)) {
+    for (const [, member] of body.matchAll(/^ {2}readonly (\w+)\??:/gm)) {
+      if (!configuration.includes(`\`${member}\``)) problems.push(`docs/configuration.md: ${name}.${member} is missing`)
+    }
+  }
+}
+const variables = new Set(
+  sources.flatMap((file) => [...read(file).matchAll(/"(ATHENA_[A-Z_]+)"/g)].map(([, name]) => name))
+)
+for (const name of variables) {
+  if (!configuration.includes(name)) problems.push(`docs/configuration.md: ${name} is missing`)
+}
+
+const folder = path.join(root, "dist", "doc-examples")
+fs.rmSync(folder, { recursive: true, force: true })
+fs.mkdirSync(folder, { recursive: true })
+let count = 0
+for (const source of [...documents, ...sources]) {
+  for (const [, block] of read(source).matchAll(/```ts\n([^]*?)```/g)) {
+    const code = source.endsWith(".md") ? block : block.replace(/^ \* ?/gm, "")
+    const name = `${source.replace(/[^\w]+/g, "_")}_${++count}.ts`
+    fs.writeFileSync(path.join(folder, name), `// ${source}\n${code}\nexport {}\n`)
+  }
+}
+fs.writeFileSync(
+  path.join(folder, "tsconfig.json"),
+  JSON.stringify({
+    extends: "../../tsconfig.json",
+    compilerOptions: { noUnusedLocals: false },
+    include: ["*.ts"]
+  })
+)
+const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc")
+const { status } = spawnSync(process.execPath, [tsc, "-p", folder], { cwd: root, stdio: "inherit" })
+fs.rmSync(folder, { recursive: true, force: true })
+if (status !== 0) problems.push("an example does not compile")
+
+for (const problem of problems) console.error(problem)
+console.log(`${documents.length} documents and ${count} examples, ${problems.length} problems`)
+process.exitCode = problems.length === 0 ? 0 : 1
