@@ -18,7 +18,7 @@ import * as ProfileMetrics from "../profiler/ProfileMetrics.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import { missingPeer } from "../internal/missingPeer.ts"
+import { missingSqlPg } from "../internal/missingPeer.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
@@ -95,7 +95,7 @@ const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenS
 const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
-      Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: missingPeer }),
+      Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: missingSqlPg }),
       (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
     )
   )

@@ -4,7 +4,7 @@
 import { execFile } from "node:child_process"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import { monotonicMs } from "../internal/monotonicMs.ts"
+import { monotonicMs } from "../internal/clock.ts"
 import type { Handler } from "../install/Wiring.ts"
 
 export interface HookRun {

@@ -14,7 +14,7 @@ import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as SameFile from "../internal/sameDatabaseFile.ts"
+import * as FileIdentity from "../internal/fileIdentity.ts"
 import * as Held from "./diagnostics.ts"
 import * as Patience from "./lockedExecutor.ts"
 import { retentionJob } from "./retentionJob.ts"
@@ -42,7 +42,7 @@ export const layer = (settings: Database.Embedded, retention: Retention.Policy) 
   Layer.unwrap(
     Effect.map(Path.Path, (path) =>
       LazyExecutor.layer(opened(settings, retention), {
-        watch: SameFile.watch(path.join(settings.home, Database.filename))
+        watch: FileIdentity.watchDatabase(path.join(settings.home, Database.filename))
       })
     )
   )

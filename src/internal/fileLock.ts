@@ -7,17 +7,13 @@ import { DatabaseSync } from "node:sqlite"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { primaryCode, SqliteCode } from "./sqliteError.ts"
 
 /** Another process holds the lock. */
 export class Busy extends Data.TaggedError("Busy")<{}> {}
 
 /** The file can't be opened or locked, for another reason. */
 export class Unusable extends Data.TaggedError("Unusable")<{ readonly cause: unknown }> {}
-
-const busy = 5
-
-const isBusy = (cause: unknown): boolean =>
-  typeof cause === "object" && cause !== null && "errcode" in cause && (Number(cause.errcode) & 0xff) === busy
 
 const open = (file: string, waitMs: number): DatabaseSync => {
   const db = new DatabaseSync(file, { timeout: waitMs })
@@ -40,7 +36,7 @@ export const take = (file: string, waitMs: number): Effect.Effect<void, Busy | U
     Effect.acquireRelease(
       Effect.try({
         try: () => open(file, waitMs),
-        catch: (cause) => (isBusy(cause) ? new Busy() : new Unusable({ cause }))
+        catch: (cause) => (primaryCode(cause) === SqliteCode.busy ? new Busy() : new Unusable({ cause }))
       }),
       (db) => Effect.sync(() => db.close())
     )

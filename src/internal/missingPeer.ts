@@ -1,13 +1,17 @@
 /**
- * What to say where the driver of Postgres can't be loaded: it is installed by those who need it.
+ * The error of an optional peer package that can't be loaded.
  */
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 
-export const missingPeer = (cause: unknown): SqlError =>
-  new SqlError({
-    reason: new ConnectionError({
-      cause,
-      message: "Postgres needs the package @effect/sql-pg: install it",
-      operation: "open"
+export const missingPeer =
+  (feature: string, packageName: string) =>
+  (cause: unknown): SqlError =>
+    new SqlError({
+      reason: new ConnectionError({
+        cause,
+        message: `${feature} needs the package ${packageName}: install it`,
+        operation: "open"
+      })
     })
-  })
+
+export const missingSqlPg: (cause: unknown) => SqlError = missingPeer("Postgres", "@effect/sql-pg")

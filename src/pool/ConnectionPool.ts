@@ -34,7 +34,7 @@ import type { Connection } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Connector from "./internal/connector.ts"
 import { CurrentDeadline } from "./internal/currentDeadline.ts"
-import { monotonicMs } from "../internal/monotonicClock.ts"
+import { monotonicMsOf, systemClock } from "../internal/clock.ts"
 import * as PgPoolClient from "./internal/pgClient.ts"
 import type { PoolStats } from "./PoolError.ts"
 import * as PoolLifecycle from "./internal/poolLifecycle.ts"
@@ -227,12 +227,9 @@ export class ConnectionPool extends Context.Service<
   }
 >()("athena-hooks/pool/ConnectionPool") {}
 
-/** The clock of the machine: a server and its network take their time, whatever the program's clock says. */
-const machineClock = Clock.Clock.defaultValue()
-
 const open = Effect.fnUntraced(function* (options: ConnectionPoolOptions, settings: PoolSettings.Settings) {
   const lifecycle = PoolLifecycle.make(settings, Connector.make(settings))
-  const core = yield* Effect.provideService(lifecycle, Clock.Clock, machineClock)
+  const core = yield* Effect.provideService(lifecycle, Clock.Clock, systemClock)
   const { host, port } = settings.addresses[0]!
   const client = yield* PgPoolClient.make(core, { ...settings.client, url: options.url, host, port })
   const healthCheck = Effect.asVoid(client`SELECT 1`)
@@ -373,7 +370,7 @@ export const withDeadline: {
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E, R>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const at = monotonicMs(fiber.getRef(Clock.Clock)) + Duration.toMillis(Duration.fromInputUnsafe(duration))
+    const at = monotonicMsOf(fiber.getRef(Clock.Clock)) + Duration.toMillis(Duration.fromInputUnsafe(duration))
     const outer = fiber.getRef(CurrentDeadline)
     return Effect.provideService(self, CurrentDeadline, outer === undefined ? at : Math.min(at, outer))
   })

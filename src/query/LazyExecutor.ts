@@ -18,7 +18,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
-import { monotonicMs } from "../internal/monotonicMs.ts"
+import { monotonicMs } from "../internal/clock.ts"
 import type { QueryError } from "./Query.ts"
 import { QueryExecutor } from "./QueryExecutor.ts"
 

@@ -27,7 +27,7 @@ import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as HomePath from "../internal/homePath.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
 import type { ConnectionPoolOptions } from "../pool/ConnectionPool.ts"
-import { missingPeer } from "../internal/missingPeer.ts"
+import { missingSqlPg } from "../internal/missingPeer.ts"
 import type { PoolStats } from "../pool/PoolError.ts"
 import * as PostgresUrl from "../pool/PostgresUrl.ts"
 import * as Sqlite from "./Sqlite.ts"
@@ -278,7 +278,7 @@ const isTooShort = ({ timeout }: DatabaseOptions): boolean =>
 /** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
 const loadPool = Effect.tryPromise({
   try: () => import("../pool/ConnectionPool.ts"),
-  catch: missingPeer
+  catch: missingSqlPg
 })
 
 /**

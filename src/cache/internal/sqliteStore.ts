@@ -13,7 +13,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as HostStart from "./hostStart.ts"
-import * as LockWait from "../../internal/lockWait.ts"
+import * as LockRetry from "../../internal/lockRetry.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,
@@ -370,7 +370,7 @@ const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheSto
 const untilUnlocked =
   (limitMs: number) =>
   <A>(effect: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> =>
-    Effect.catchIf(effect, isLocked, () => LockWait.retrying(effect, isLocked, LockWait.now() + limitMs))
+    Effect.catchIf(effect, isLocked, () => LockRetry.retryUntil(effect, isLocked, LockRetry.now() + limitMs))
 
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {

@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import type * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Semaphore from "effect/Semaphore"
-import { monotonicMs } from "../../internal/monotonicMs.ts"
+import { monotonicMs } from "../../internal/clock.ts"
 import * as Repository from "../../hooks/Repository.ts"
 
 /** Sessions that are remembered; those begun first are forgotten first. */

@@ -7,6 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import { monotonicMsOf } from "../../internal/clock.ts"
 import {
   Closed,
   DeadlineExceeded,
@@ -76,8 +77,6 @@ export const maxGroup = 500
 
 const firstPauseMs = 5
 const maxPauseMs = 250
-
-export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Why an entry ends that the database has and says nothing of. */
 const unanswered = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })
@@ -171,7 +170,7 @@ export class GroupCommit<T> {
           if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
         }
       }
-      const deadline = monotonicMs(this.clock) + withinMs
+      const deadline = monotonicMsOf(this.clock) + withinMs
       for (let index = 0; index < values.length; index++) {
         this.enqueue(new Entry(values[index]!, deadline, owner, index))
       }
@@ -289,7 +288,7 @@ export class GroupCommit<T> {
   /** Waits a little, or until there may be room; and tells those whose time is up. */
   private pause(blocked: Blocked, pauseMs: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const now = monotonicMs(this.clock)
+      const now = monotonicMsOf(this.clock)
       let next = now + pauseMs
       for (const entry of this.queue) {
         if (typeof entry === "function" || entry.done) continue

@@ -11,7 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { type EventRecorderErrorReason, Poisoned } from "../EventRecorderError.ts"
 import { type Away, deliver, type Deliverable, outcome, type Outcome, type Target } from "./delivery.ts"
-import { monotonicMs } from "./groupCommit.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
 import { deliveryTime } from "./metrics.ts"
 import type { Failpoint } from "./failpoints.ts"
 import type { Settings } from "./settings.ts"
@@ -275,9 +275,9 @@ export class Relay<Event> {
         const rows = read.success.filter(({ sequence }) => sequence <= last.success)
         if (rows.length === 0) return { _tag: "drained" } satisfies Pass
         after = rows.at(-1)!.sequence
-        const started = monotonicMs(this.options.clock)
+        const started = monotonicMsOf(this.options.clock)
         const result = yield* this.deliverRows(target, rows, held, through)
-        const ms = monotonicMs(this.options.clock) - started
+        const ms = monotonicMsOf(this.options.clock) - started
         if (result._tag !== "drained") return result
         through += result.through
         this.adapt(ms)

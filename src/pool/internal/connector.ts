@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import { monotonicMs } from "../../internal/monotonicClock.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
 import * as PgSession from "./pgSession.ts"
 import type { Settings } from "./poolSettings.ts"
 import type { Target } from "./target.ts"
@@ -114,18 +114,18 @@ export const make = (
   const openAt = (address: PgSession.Address, role: boolean | undefined, timeoutMs: number) =>
     allOrNothing(
       Effect.gen(function* () {
-        const startedAt = monotonicMs(yield* Clock.Clock)
+        const startedAt = monotonicMsOf(yield* Clock.Clock)
         const session = yield* PgSession.open(config, address, timeoutMs)
-        const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMs(yield* Clock.Clock))
+        const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMsOf(yield* Clock.Clock))
         return yield* within(session, leftMs, setUp(session, role))
       })
     )
 
   const open = Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const deadlineAt = monotonicMs(clock) + connectTimeoutMs
+    const deadlineAt = monotonicMsOf(clock) + connectTimeoutMs
     const attempt = (index: number, role: boolean | undefined, shares: number) => {
-      const timeoutMs = Math.max(0, deadlineAt - monotonicMs(clock)) / shares
+      const timeoutMs = Math.max(0, deadlineAt - monotonicMsOf(clock)) / shares
       return Effect.result(openAt(addresses[index]!, role, timeoutMs))
     }
     let failure: SqlError | undefined

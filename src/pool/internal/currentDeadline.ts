@@ -4,7 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
-import { monotonicMs } from "../../internal/monotonicClock.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
 
 /**
  * Monotonic milliseconds of the fiber's clock, or absent where only the pool's own deadline applies. It is inherited, so a
@@ -18,5 +18,5 @@ export const CurrentDeadline: Context.Reference<number | undefined> = Context.Re
 /** How much time is left for a fiber, in milliseconds. Its clock need not be the one that the pool measures with. */
 export const leftMs = (fiber: Fiber.Fiber<unknown, unknown>): number | undefined => {
   const at = fiber.getRef(CurrentDeadline)
-  return at === undefined ? undefined : at - monotonicMs(fiber.getRef(Clock.Clock))
+  return at === undefined ? undefined : at - monotonicMsOf(fiber.getRef(Clock.Clock))
 }

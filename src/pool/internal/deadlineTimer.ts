@@ -9,7 +9,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { monotonicMs } from "../../internal/monotonicClock.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
 
 /** How late a deadline may fire, in milliseconds. */
 export const resolutionMs = 5
@@ -60,7 +60,7 @@ export class DeadlineTimer {
     if (this.closed) return
     this.sleeper?.interruptUnsafe()
     this.wakesAt = bucket
-    const ms = Math.max(0, bucket * resolutionMs - monotonicMs(this.clock))
+    const ms = Math.max(0, bucket * resolutionMs - monotonicMsOf(this.clock))
     const wake = Effect.sync(() => this.wake())
     this.sleeper = this.fork(Effect.andThen(this.clock.sleep(Duration.millis(ms)), wake))
   }
@@ -68,7 +68,7 @@ export class DeadlineTimer {
   private wake(): void {
     this.wakesAt = Infinity
     this.sleeper = undefined
-    const now = monotonicMs(this.clock)
+    const now = monotonicMsOf(this.clock)
     const due: Array<readonly [number, Set<Expirable>]> = []
     for (const [bucket, targets] of this.buckets) {
       if (bucket * resolutionMs > now) continue

@@ -13,7 +13,7 @@ import { SqlError } from "effect/sql/SqlError"
 import type { Connector } from "./connector.ts"
 import * as CurrentDeadline from "./currentDeadline.ts"
 import { DeadlineTimer } from "./deadlineTimer.ts"
-import { monotonicMs } from "../../internal/monotonicClock.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 import {
   connectProblem,
@@ -83,7 +83,7 @@ export class PoolCore {
   }
 
   now(): number {
-    return monotonicMs(this.clock)
+    return monotonicMsOf(this.clock)
   }
 
   occupancy(): Occupancy {

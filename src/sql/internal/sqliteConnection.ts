@@ -13,7 +13,8 @@ import { SafeIntegers } from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
 import { classifySqliteError, ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { monotonicMs } from "../../internal/monotonicClock.ts"
+import { monotonicMsOf } from "../../internal/clock.ts"
+import { extendedCode } from "../../internal/sqliteError.ts"
 
 type Rows = ReadonlyArray<any>
 
@@ -47,8 +48,9 @@ interface Prepared {
 const streamedAtOnce = 128
 
 const errorOf = (cause: unknown, operation: string, message: string): SqlError => {
-  const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
-  if (typeof code === "number" && !("errno" in (cause as object))) Object.assign(cause as object, { errno: code })
+  const errno = extendedCode(cause)
+  // `classifySqliteError` reads the code from `errno`.
+  if (errno !== undefined && !("errno" in (cause as object))) Object.assign(cause as object, { errno })
   return new SqlError({ reason: classifySqliteError(cause, { message, operation }) })
 }
 
@@ -187,7 +189,7 @@ const connectionOf = (database: DatabaseSync, options: Options): SqliteConnectio
 
   const run = (sql: string, params: ReadonlyArray<unknown>, manner: Manner, cached: boolean) =>
     Effect.withFiber<Rows, SqlError>((fiber) => {
-      const now = () => monotonicMs(fiber.getRef(Clock.Clock))
+      const now = () => monotonicMsOf(fiber.getRef(Clock.Clock))
       const safe = Context.get(fiber.context, SafeIntegers)
       const prepared = attempt("prepare", "Failed to prepare statement", () =>
         cached ? cache.get(sql, now) : cache.prepare(sql)

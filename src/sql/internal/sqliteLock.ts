@@ -2,13 +2,13 @@
  * Waits for the lock of a SQLite file without holding the thread: in line behind the other clients of this process, and
  * in pauses where another process has it.
  */
-import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { isSqlError, LockTimeoutError, SqlError } from "effect/sql/SqlError"
-import * as LockWait from "../../internal/lockWait.ts"
+import { targetIdentity } from "../../internal/fileIdentity.ts"
+import * as LockRetry from "../../internal/lockRetry.ts"
+import * as SqliteError from "../../internal/sqliteError.ts"
 
 export interface SqliteLock {
   /** Runs again while another connection has the lock, for as long as is left of the time. */
@@ -26,15 +26,7 @@ export interface SqliteLock {
   ) => Effect.Effect<A | A2, E | E2, R | R2>
 }
 
-const busy = 5
-/** The transaction has read what another one has changed since: no wait helps. */
-const busySnapshot = 517
-
-const isBusy = (error: unknown): boolean => {
-  if (!isSqlError(error) || error.reason._tag !== "LockTimeoutError") return false
-  const code = (error.reason.cause as { readonly errcode?: unknown } | undefined)?.errcode
-  return typeof code === "number" && (code & 0xff) === busy && code !== busySnapshot
-}
+const isBusy = (error: unknown): boolean => isSqlError(error) && SqliteError.isBusy(error.reason.cause)
 
 interface Gate {
   readonly semaphore: Semaphore.Semaphore
@@ -47,19 +39,11 @@ const gates = new Map<string, Gate>()
 
 const newGate = (): Gate => ({ semaphore: Semaphore.makeUnsafe(1), clients: 0, waiting: 0 })
 
-const identityOf = (filename: string): string | undefined =>
-  Result.getOrUndefined(
-    Result.try(() => {
-      const { dev, ino } = fs.statSync(filename, { bigint: true })
-      return `${dev} ${ino}`
-    })
-  )
-
 /** The gate that all clients of a file share; one of its own where the file can't be seen, or is none. */
 const gateOf = (filename: string): Effect.Effect<Gate, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const identity = identityOf(filename)
+      const identity = targetIdentity(filename)
       const gate = (identity === undefined ? undefined : gates.get(identity)) ?? newGate()
       if (identity !== undefined) gates.set(identity, gate)
       gate.clients++
@@ -81,9 +65,9 @@ const lockTimeout = (): SqlError =>
     })
   })
 
-const deadline = (limitMs: number): number => LockWait.now() + limitMs
+const deadline = (limitMs: number): number => LockRetry.now() + limitMs
 
-const patiently: SqliteLock["patiently"] = (effect, until) => LockWait.retrying(effect, isBusy, until)
+const patiently: SqliteLock["patiently"] = (effect, until) => LockRetry.retryUntil(effect, isBusy, until)
 
 const whenBusy =
   (limitMs: number): SqliteLock["whenBusy"] =>
@@ -98,7 +82,7 @@ export const make = (filename: string, limitMs: number): Effect.Effect<SqliteLoc
         gate.waiting++
         const taken = gate.semaphore.takeScoped(1)
         const timeUp = Effect.andThen(
-          LockWait.sleep(Math.max(0, until - LockWait.now())),
+          LockRetry.sleep(Math.max(0, until - LockRetry.now())),
           Effect.suspend(() => Effect.fail(lockTimeout()))
         )
         return Effect.ensuring(
