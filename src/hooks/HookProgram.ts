@@ -14,7 +14,6 @@ import type * as Path from "effect/Path"
 import { preview } from "../internal/text.ts"
 import * as CompactionSummary from "../memory/CompactionSummary.ts"
 import type { FoundMemory } from "../memory/Memory.ts"
-import { stamp } from "../memory/internal/stamp.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import type { MemoryError } from "../memory/MemoryError.ts"
 import * as MemoryEvent from "../memory/MemoryEvent.ts"
@@ -167,7 +166,7 @@ const isKept = (
 const recordOne = (event: HookEvent, options: HookOptions, unstamped: Draft) =>
   Effect.gen(function* () {
     // Before the first attempt: what was kept in part is the same event when the memory itself takes it.
-    const draft = yield* stamp(unstamped)
+    const draft = yield* MemoryEvent.stamp(unstamped)
     if (yield* isKept(event, options, [draft])) return HookOutput.empty
     const current = yield* session(event, options)
     yield* record({ ...common(event, current), ...draft })
@@ -178,7 +177,7 @@ const recordOne = (event: HookEvent, options: HookOptions, unstamped: Draft) =>
 const remember = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwaited }: HookOptions) =>
   memoryIds.length === 0 || isAwaited?.() === false
     ? Effect.succeed(undefined)
-    : MemoryBridge.use((memory) => memory.markShown(sessionId, memoryIds)).pipe(
+    : MemoryBridge.use((memory) => memory.markInjected(sessionId, memoryIds)).pipe(
         Effect.as(undefined),
         Effect.catch((error) => Effect.succeed(`what was told is not remembered: ${error.message}`))
       )
@@ -237,7 +236,7 @@ const startSections = (
 ) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
-    const shown = new Set(continues.shown ? yield* memory.getShown(sessionId) : [])
+    const shown = new Set(continues.shown ? yield* memory.getInjected(sessionId) : [])
     const goals = yield* memory.getActiveGoals(current.project.id)
     const active = yield* memory.getActiveMemories(current.project.id, {
       limit: Math.min(maxStart + spare + shown.size, 100),
@@ -269,16 +268,16 @@ const carryOver = (event: SessionStart, isNew: boolean) =>
       case "startup":
         return { said: false, shown: false }
       case "fork":
-        if (isNew) yield* memory.inheritShown(event.sessionId)
+        if (isNew) yield* memory.inheritInjected(event.sessionId)
         return { said: true, shown: true }
       case "resume": {
         const { survivesResume } = agentContext(event.agent)
-        if (!survivesResume) yield* memory.forgetShown(event.sessionId)
+        if (!survivesResume) yield* memory.clearInjected(event.sessionId)
         return { said: true, shown: survivesResume }
       }
       case "compact":
       case "clear":
-        yield* memory.forgetShown(event.sessionId)
+        yield* memory.clearInjected(event.sessionId)
         return { said: false, shown: false }
     }
   })
@@ -323,7 +322,7 @@ const reminders = (event: Prompt, current: Session, shown: ReadonlySet<number>, 
 const remind = (event: Prompt, current: Session, options: HookOptions) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
-    const shown = new Set(yield* memory.getShown(event.sessionId))
+    const shown = new Set(yield* memory.getInjected(event.sessionId))
     const isFirst = agentContext(event.agent).start === "firstPrompt" && !shown.has(startContext)
     const start = isFirst
       ? yield* startSections(event.sessionId, current, { said: true, shown: false })
@@ -348,7 +347,7 @@ const remind = (event: Prompt, current: Session, options: HookOptions) =>
 const prompt = (event: Prompt, options: HookOptions) =>
   Effect.gen(function* () {
     const content = storedText(event.text)
-    const draft = yield* stamp<Draft>({
+    const draft = yield* MemoryEvent.stamp<Draft>({
       ...EventKey.ofPrompt(event, options.deliveryId, content),
       type: event.isFromUser ? "user_question" : "notification",
       content,
@@ -392,7 +391,7 @@ const toolDraft = (event: ToolUse, options: HookOptions, call: ToolCall, index: 
 const toolUse = (event: ToolUse, options: HookOptions) =>
   Effect.gen(function* () {
     const unstamped = event.calls.slice(0, 1_000).map((call, index) => toolDraft(event, options, call, index))
-    const drafts = yield* Effect.forEach(unstamped, stamp)
+    const drafts = yield* Effect.forEach(unstamped, MemoryEvent.stamp)
     if (yield* isKept(event, options, drafts)) return HookOutput.empty
     const memory = yield* MemoryBridge
     const current = yield* session(event, options)

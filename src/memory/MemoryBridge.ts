@@ -14,11 +14,10 @@ import * as Option from "effect/Option"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
-import { stamp } from "./internal/stamp.ts"
 import type { Goal, Goals, GoalStatus, NewGoal } from "./Goal.ts"
 import type { ActiveMemories, SearchResult } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
-import type { MemoryEvent, RecordedEvent } from "./MemoryEvent.ts"
+import { type MemoryEvent, type RecordedEvent, stamp } from "./MemoryEvent.ts"
 import * as MemorySchema from "./MemorySchema.ts"
 import type { MergedProjects, Project, ProjectLocation, ProjectStanding, ProjectSummary } from "./Project.ts"
 import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
@@ -157,19 +156,19 @@ export class MemoryBridge extends Context.Service<
     /** The session with this id, made on first sight. One that exists keeps the project it began in. */
     readonly openSession: (session: NewSession) => Effect.Effect<Session, MemoryError.MemoryError>
     /** The ids of the memories that a session was shown, newest first, at most 1,000. */
-    readonly getShown: (sessionId: string) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    readonly getInjected: (sessionId: string) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
     /** Remembers that a session was shown up to 100 memories. */
-    readonly markShown: (
+    readonly markInjected: (
       sessionId: string,
       memoryIds: ReadonlyArray<number>
     ) => Effect.Effect<void, MemoryError.MemoryError>
     /** Forgets what a session was shown: its context was compacted away. */
-    readonly forgetShown: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
+    readonly clearInjected: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
     /**
      * Counts as shown to a session, which is a fork, what the session that was last active in its worktree was shown and
      * did itself. The session must have been opened.
      */
-    readonly inheritShown: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
+    readonly inheritInjected: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
   }
 >()("athena-hooks/memory/MemoryBridge") {}
 
@@ -298,14 +297,14 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
           .query(SessionQueries.byId, { sessionId: idOf(sessionId) })
           .pipe(Effect.map(Option.fromNullishOr), verb("getSession")),
       openSession: (session) => executor.mutate(SessionQueries.open, session).pipe(verb("openSession")),
-      getShown: (sessionId) =>
-        executor.query(SessionQueries.shown, { sessionId: idOf(sessionId) }).pipe(verb("getShown")),
-      markShown: (sessionId, memoryIds) =>
-        executor.mutate(SessionQueries.markShown, { sessionId: idOf(sessionId), memoryIds }).pipe(verb("markShown")),
-      forgetShown: (sessionId) =>
-        executor.mutate(SessionQueries.forgetShown, { sessionId: idOf(sessionId) }).pipe(verb("forgetShown")),
-      inheritShown: (sessionId) =>
-        executor.mutate(SessionQueries.inheritShown, { sessionId: idOf(sessionId) }).pipe(verb("inheritShown"))
+      getInjected: (sessionId) =>
+        executor.query(SessionQueries.injected, { sessionId: idOf(sessionId) }).pipe(verb("getInjected")),
+      markInjected: (sessionId, memoryIds) =>
+        executor.mutate(SessionQueries.markInjected, { sessionId: idOf(sessionId), memoryIds }).pipe(verb("markInjected")),
+      clearInjected: (sessionId) =>
+        executor.mutate(SessionQueries.clearInjected, { sessionId: idOf(sessionId) }).pipe(verb("clearInjected")),
+      inheritInjected: (sessionId) =>
+        executor.mutate(SessionQueries.inheritInjected, { sessionId: idOf(sessionId) }).pipe(verb("inheritInjected"))
     })
   }
 )

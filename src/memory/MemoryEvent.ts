@@ -3,6 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { preview } from "../internal/text.ts"
 import * as Redaction from "../redaction/Redaction.ts"
@@ -156,8 +159,29 @@ export const make = <Event extends Omit<Input, "projectId"> & { readonly project
 ): Event extends Input ? MemoryEvent : Omit<MemoryEvent, "projectId"> =>
   ({ ...event, ...redacted(event as Partial<Input>) }) as never
 
+const { uuidV7 } = SecureRandom.make(SecureRandom.randomBytesUnsafe)
+
 /**
- * What became of an event.
+ * Stamps an event with the key and the time that identify it across retries: a fresh UUIDv7 and the current time, unless
+ * the event has its own. Stamp once, before the first attempt to record.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stamp = <
+  Event extends { readonly key?: string | undefined; readonly timestamp?: DateTime.Utc | undefined }
+>(
+  event: Event
+): Effect.Effect<
+  Event & { readonly key: NonNullable<Event["key"]> | Redaction.RedactedText; readonly timestamp: DateTime.Utc }
+> =>
+  Effect.gen(function* () {
+    const key: NonNullable<Event["key"]> | Redaction.RedactedText = event.key ?? Redaction.redactName(yield* uuidV7())
+    return { ...event, key, timestamp: event.timestamp ?? (yield* DateTime.now) }
+  }) as never
+
+/**
+ * The result of recording an event.
  *
  * @category schemas
  * @since 0.1.0

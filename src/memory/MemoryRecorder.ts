@@ -14,8 +14,13 @@ import { storable } from "../internal/text.ts"
 import * as Redaction from "../redaction/Redaction.ts"
 import * as Dependency from "../query/Dependency.ts"
 import * as Mutation from "../query/Mutation.ts"
-import * as Stamp from "./internal/stamp.ts"
-import { type Input as MemoryEventInput, make as makeEvent, maxBatch, type MemoryEvent } from "./MemoryEvent.ts"
+import {
+  type Input as MemoryEventInput,
+  make as makeEvent,
+  maxBatch,
+  type MemoryEvent,
+  stamp as stampEvent
+} from "./MemoryEvent.ts"
 import { IndexedPath, type Input as ProjectInput, ProjectId, ProjectLocation } from "./Project.ts"
 import * as EventQueries from "./queries/Events.ts"
 import * as ProjectMoves from "./queries/ProjectMoves.ts"
@@ -186,8 +191,8 @@ export const placed = ({
 export const stamp = Effect.fnUntraced(function* (event: MemoryEvent | PlacedEvent): Effect.fn.Return<SpooledEvent> {
   if ("place" in event) {
     const { place, ...rest } = event
-    return { ...(yield* Stamp.stamp(rest)), project: place }
+    return { ...(yield* stampEvent(rest)), project: place }
   }
   const { projectId, ...rest } = event
-  return { ...(yield* Stamp.stamp(rest)), project: projectId }
+  return { ...(yield* stampEvent(rest)), project: projectId }
 })

@@ -73,7 +73,7 @@ const sizeTarget = 0.9
 const day = 86_400_000
 
 /** The shortest age, and the smallest size. */
-const minAge = Duration.millis(day)
+const minMaxAge = Duration.millis(day)
 const minBytes = 16 * 1_048_576
 
 /**
@@ -132,7 +132,7 @@ export interface PolicyOptions {
 export const policy = (options: PolicyOptions = {}): Effect.Effect<Policy, InvalidPolicy> => {
   const maxAge = Duration.fromInput(options.maxAge ?? defaultMaxAge)
   const maxBytes = options.maxBytes ?? defaultMaxBytes
-  if (Option.isNone(maxAge) || Duration.isLessThan(maxAge.value, minAge)) {
+  if (Option.isNone(maxAge) || Duration.isLessThan(maxAge.value, minMaxAge)) {
     return Effect.fail(new InvalidPolicy({ detail: "Retention: maxAge must be a duration of 1 day or more" }))
   }
   if (!(maxBytes >= minBytes)) {
@@ -185,10 +185,10 @@ export const policyConfig = (
   })
 
 /** Without an event for longer than this, the clock may have jumped instead: then what comes after must prove itself. */
-const doubtedGap = 30 * day
+const clockJumpGap = 30 * day
 
 /** On how many days there must be events after such a gap, so that the clock is believed. */
-const provingDays = 7
+const confirmingDays = 7
 
 /** Gaps that are looked over: what is before more of them is not older than the policy knows. */
 const maxSteps = 200
@@ -197,14 +197,14 @@ const maxSteps = 200
  * The latest time that events prove: that of the newest one which is not in the future, unless there are only a few days
  * with events behind a long gap. A clock that is set far ahead leaves such events, and they prove nothing.
  */
-const provenTime = Effect.fnUntraced(function* (now: number) {
+const confirmedTime = Effect.fnUntraced(function* (now: number) {
   const executor = yield* QueryExecutor
   let proven = yield* executor.query(Queries.newest, { before: now + 1 })
   let days = 1
-  for (let at = proven, step = 0; at !== null && days < provingDays && step < maxSteps; step++, days++) {
+  for (let at = proven, step = 0; at !== null && days < confirmingDays && step < maxSteps; step++, days++) {
     const before: number | null = yield* executor.query(Queries.newest, { before: at - (at % day) })
     if (before === null) break
-    if (at - before > doubtedGap) {
+    if (at - before > clockJumpGap) {
       proven = before
       days = 0
     }
@@ -218,7 +218,7 @@ const reference = Effect.gen(function* () {
   const own = yield* Clock.currentTimeMillis
   const server = yield* (yield* QueryExecutor).query(Queries.serverNow, {})
   const now = Math.min(own, Math.floor(server ?? own))
-  const proven = yield* provenTime(now)
+  const proven = yield* confirmedTime(now)
   const newest = yield* (yield* QueryExecutor).query(Queries.newest, { before: now + 1 })
   const from = proven === null ? now : Math.min(now, proven + day)
   return { from, doubted: own - now > day || proven !== newest }
@@ -228,14 +228,14 @@ interface Cutoff {
   /** Before which time events are too old, in milliseconds since 1970. */
   readonly before: number
   readonly from: number
-  readonly doubted: boolean
+  readonly isClockAhead: boolean
 }
 
 /** Nothing where no event is ever too old. */
 const cutoffOf = Effect.fnUntraced(function* ({ maxAge }: Policy) {
   if (!Duration.isFinite(maxAge)) return undefined
   const { doubted, from } = yield* reference
-  return { before: Math.floor(from - Duration.toMillis(maxAge)), from, doubted } satisfies Cutoff as Cutoff
+  return { before: Math.floor(from - Duration.toMillis(maxAge)), from, isClockAhead: doubted } satisfies Cutoff as Cutoff
 })
 
 /** How full the embedded database is; nothing for a server. */
@@ -260,9 +260,9 @@ export interface Plan {
   /** When the oldest of them happened. */
   readonly oldest: DateTime.Utc | undefined
   /** How many are too old. */
-  readonly tooOld: number
+  readonly expired: number
   /** About how many more go because the database is too large. */
-  readonly tooMany: number
+  readonly surplus: number
   /** About how much of the embedded database they use, in bytes. */
   readonly bytes: number | undefined
   /** How full the embedded database is. */
@@ -272,7 +272,7 @@ export interface Plan {
 }
 
 /** About how many events must go so that the rest takes no more than the target. */
-const surplus = (events: number, live: number, maxBytes: number): number =>
+const surplusEvents = (events: number, live: number, maxBytes: number): number =>
   live > maxBytes ? Math.ceil(events * (1 - (maxBytes * sizeTarget) / live)) : 0
 
 /**
@@ -288,19 +288,19 @@ export const plan = (policy: Policy): Effect.Effect<Plan, QueryError, QueryExecu
     const counts = yield* executor.query(Queries.count, { before: cutoff?.before ?? Number.MIN_SAFE_INTEGER })
     const [first] = yield* executor.query(Queries.oldest, {})
     const found = yield* space
-    const tooMany =
-      found === undefined ? 0 : Math.max(0, surplus(counts.events, found.live, policy.maxBytes) - counts.before)
+    const surplus =
+      found === undefined ? 0 : Math.max(0, surplusEvents(counts.events, found.live, policy.maxBytes) - counts.before)
     return {
       events: counts.events,
       oldest: first === undefined ? undefined : Option.getOrUndefined(DateTime.make(first.at)),
-      tooOld: counts.before,
-      tooMany,
+      expired: counts.before,
+      surplus,
       bytes:
         found === undefined
           ? undefined
-          : Math.round((found.live * (counts.before + tooMany)) / Math.max(1, counts.events)),
+          : Math.round((found.live * (counts.before + surplus)) / Math.max(1, counts.events)),
       space: found,
-      countedFrom: cutoff?.doubted === true ? DateTime.makeUnsafe(cutoff.from) : undefined
+      countedFrom: cutoff?.isClockAhead === true ? DateTime.makeUnsafe(cutoff.from) : undefined
     }
   })
 
@@ -316,7 +316,7 @@ export interface Pruned {
   /** How many old sessions without an event were deleted. */
   readonly sessions: number
   /** How many notes that a session was shown a memory were deleted. */
-  readonly shown: number
+  readonly injections: number
   /** How much went back to the disk, in bytes. */
   readonly bytes: number
 }
@@ -405,14 +405,14 @@ const deleteSurplus = (batches: Batches.Batches, { maxBytes }: Policy) =>
   })
 
 /** Forgets that memories which are gone were shown. */
-const sweepShown = Effect.gen(function* () {
+const deleteOrphanedInjections = Effect.gen(function* () {
   const executor = yield* QueryExecutor
   const limit = Queries.maxBatch
-  let shown = 0
+  let injections = 0
   for (let after = { sessionId: "", memoryId: 0 }; ;) {
-    const { dangling, last } = yield* executor.query(Queries.danglingShown, { after, limit })
-    if (last === null) return shown
-    if (dangling > 0) shown += yield* executor.mutate(Queries.forgetDangling, { after, upTo: last })
+    const { orphaned, last } = yield* executor.query(Queries.orphanedInjections, { after, limit })
+    if (last === null) return injections
+    if (orphaned > 0) injections += yield* executor.mutate(Queries.deleteOrphanedInjections, { after, upTo: last })
     after = last
     yield* Effect.yieldNow
   }
@@ -427,7 +427,7 @@ const emptyBefore = (cutoff: number | undefined, isSurplusDeleted: boolean) =>
   })
 
 /** Deletes the sessions from before a time that have no event left. */
-const sweepSessions = (before: number | undefined) =>
+const deleteEmptySessions = (before: number | undefined) =>
   Effect.gen(function* () {
     if (before === undefined) return 0
     const executor = yield* QueryExecutor
@@ -462,7 +462,7 @@ const reserve = 1_048_576
 const stepPages = 64
 
 /** Gives what is free back to the disk, but for the reserve. */
-const giveBack = (batches: Batches.Batches) =>
+const releaseFreePages = (batches: Batches.Batches) =>
   Effect.gen(function* () {
     let bytes = 0
     for (;;) {
@@ -490,17 +490,17 @@ export const prune = (policy: Policy): Effect.Effect<Pruned, QueryError, QueryEx
   Effect.gen(function* () {
     const batches = Batches.make(Queries.maxBatch)
     const cutoff = yield* cutoffOf(policy)
-    if (cutoff?.doubted === true) {
+    if (cutoff?.isClockAhead === true) {
       const from = DateTime.formatIso(DateTime.makeUnsafe(cutoff.from))
       yield* Effect.logWarning(`the clock is far ahead of what was stored before: ages are counted from ${from}`)
     }
     const aged = cutoff === undefined ? 0 : yield* deleteBefore(batches, cutoff.before, Effect.succeed(false))
     const isEmbedded = (yield* space) !== undefined
     if (isEmbedded) yield* mergeAfter(batches, aged)
-    const surplus = isEmbedded ? yield* deleteSurplus(batches, policy) : 0
-    const shown = yield* sweepShown
-    const sessions = yield* sweepSessions(yield* emptyBefore(cutoff?.before, surplus > 0))
-    return { events: aged + surplus, sessions, shown, bytes: isEmbedded ? yield* giveBack(batches) : 0 }
+    const surplusEvents = isEmbedded ? yield* deleteSurplus(batches, policy) : 0
+    const injections = yield* deleteOrphanedInjections
+    const sessions = yield* deleteEmptySessions(yield* emptyBefore(cutoff?.before, surplusEvents > 0))
+    return { events: aged + surplusEvents, sessions, injections, bytes: isEmbedded ? yield* releaseFreePages(batches) : 0 }
   }).pipe(Effect.withSpan("Retention.prune"))
 
 /**
@@ -514,7 +514,7 @@ export interface RunOptions {
   readonly every?: Duration.Input | undefined
 }
 
-const isIdle = ({ bytes, events, sessions, shown }: Pruned): boolean => bytes + events + sessions + shown === 0
+const isIdle = ({ bytes, events, injections, sessions }: Pruned): boolean => bytes + events + sessions + injections === 0
 
 const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
 

@@ -30,7 +30,7 @@ describe("athena prune", () => {
       assert.match(dry.stdout, /^kept {7}for 365 days, up to 1024\.0 MB\n/)
       assert.match(dry.stdout, /would go {3}235 events: 235 too old, 0 too many, about \d+\.\d MB\n$/)
       const json = JSON.parse((yield* prune(["--dry-run", "--json"])).stdout)
-      assert.deepStrictEqual([json.dryRun, json.events, json.tooOld, json.tooMany], [true, 600, 235, 0])
+      assert.deepStrictEqual([json.dryRun, json.events, json.expired, json.surplus], [true, 600, 235, 0])
       assert.strictEqual(
         JSON.parse((yield* prune(["--json"], { ATHENA_KEEP_DAYS: "forever" })).stdout).left.events,
         600

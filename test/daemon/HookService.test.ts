@@ -60,7 +60,7 @@ const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
   })
   const memory = MemoryBridge.layerTest({
     getSession: () => Effect.succeedSome(session),
-    getShown: () => Effect.succeed([]),
+    getInjected: () => Effect.succeed([]),
     getActiveGoals: () => Effect.succeed({ count: 0, goals: [] }),
     getActiveMemories: () =>
       Effect.sync(() => {
@@ -153,7 +153,7 @@ describe("HookService", () => {
       const { layer } = setUp({
         verbs: {
           searchMemories: () => Effect.as(Deferred.await(latch), { found: 1, results: [found] }),
-          markShown: (_, ids) => Effect.sync(() => void marked.push(...ids))
+          markInjected: (_, ids) => Effect.sync(() => void marked.push(...ids))
         }
       })
       yield* Effect.gen(function* () {

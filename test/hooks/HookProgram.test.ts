@@ -259,9 +259,9 @@ describe("HookProgram", () => {
       assert.notInclude(resumed, "first question")
       const memory = yield* MemoryBridge.MemoryBridge
       const otherwiseShown = 999
-      yield* memory.markShown("s-1", [otherwiseShown])
+      yield* memory.markInjected("s-1", [otherwiseShown])
       const compacted = yield* hook("SessionStart.compact", { session_id: "s-1" })
-      assert.notInclude(yield* memory.getShown("s-1"), otherwiseShown)
+      assert.notInclude(yield* memory.getInjected("s-1"), otherwiseShown)
       assert.include(compacted, "first question")
       assert.include(compacted, "second question")
     })
@@ -740,7 +740,7 @@ describe("HookProgram", () => {
       assert.isUndefined(yield* prompt("the fork found retries", "p-6", "fork"))
       const again = yield* hook("SessionStart.fork", { session_id: "fork-2" })
       assert.notInclude(again ?? "", "The fork found")
-      assert.isNotEmpty(yield* memory.getShown("fork-2"))
+      assert.isNotEmpty(yield* memory.getInjected("fork-2"))
       const { folder } = yield* setup
       assert.isUndefined(yield* hook("SessionStart.fork", { session_id: "fork-3", cwd: folder("other") }))
     })

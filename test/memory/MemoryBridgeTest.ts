@@ -196,7 +196,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           yield* memory.addGoal({ projectId: from.id, title: "Land" })
           const sessionId = `merge-${from.id}`
           yield* memory.openSession({ id: sessionId, project: from, worktreePath: "/w" })
-          yield* memory.markShown(sessionId, [id])
+          yield* memory.markInjected(sessionId, [id])
           yield* sql`CREATE TABLE IF NOT EXISTS "other's notes" (id INTEGER, "the project" INTEGER REFERENCES projects(id))`
           yield* sql`INSERT INTO "other's notes" (id, "the project") VALUES (1, ${from.id})`
           // What was read before must not be what is read afterwards.
@@ -213,7 +213,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.strictEqual((yield* memory.searchMemories(from.id, "zeppelin")).found, 0)
           assert.deepStrictEqual((yield* memory.getActiveGoals(into.id)).count, 1)
           assert.deepStrictEqual(Option.getOrThrow(yield* memory.getSession(sessionId)).project, into)
-          assert.deepStrictEqual(yield* memory.getShown(sessionId), [id])
+          assert.deepStrictEqual(yield* memory.getInjected(sessionId), [id])
           assert.isFalse((yield* memory.listProjects).some(({ id }) => id === from.id))
           const rows = yield* sql<{ project: number }>`SELECT "the project" AS project FROM "other's notes"`
           assert.deepStrictEqual(
@@ -726,16 +726,16 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           const own = [yield* did("parent", "/a", 3), yield* did("parent", "/a", 1)]
           yield* did("elsewhere", "/b", 0)
           yield* did("command-line", "/a", 0)
-          yield* memory.markShown(`parent-${n}`, [7_000_001, 7_000_002])
-          yield* memory.markShown(`older-${n}`, [7_000_003])
+          yield* memory.markInjected(`parent-${n}`, [7_000_001, 7_000_002])
+          yield* memory.markInjected(`older-${n}`, [7_000_003])
           yield* open("fork", "/a")
           for (const _ of [1, 2]) {
-            yield* memory.inheritShown(`fork-${n}`)
-            assert.sameMembers([...(yield* memory.getShown(`fork-${n}`))], [7_000_001, 7_000_002, ...own])
+            yield* memory.inheritInjected(`fork-${n}`)
+            assert.sameMembers([...(yield* memory.getInjected(`fork-${n}`))], [7_000_001, 7_000_002, ...own])
           }
           yield* open("first", "/c")
-          yield* memory.inheritShown(`first-${n}`)
-          assert.deepStrictEqual(yield* memory.getShown(`first-${n}`), [])
+          yield* memory.inheritInjected(`first-${n}`)
+          assert.deepStrictEqual(yield* memory.getInjected(`first-${n}`), [])
         })
       )
 
@@ -744,12 +744,12 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           const memory = yield* PlainMemory
           const id = `session-${++projects}`
           yield* memory.openSession({ id, project: { path: "/shown", name: "shown" }, worktreePath: "/shown" })
-          yield* memory.markShown(id, [3, 1])
-          yield* memory.markShown(id, [3, 2])
-          yield* memory.markShown(id, [])
-          assert.deepStrictEqual(yield* memory.getShown(id), [3, 2, 1])
-          yield* memory.forgetShown(id)
-          assert.deepStrictEqual(yield* memory.getShown(id), [])
+          yield* memory.markInjected(id, [3, 1])
+          yield* memory.markInjected(id, [3, 2])
+          yield* memory.markInjected(id, [])
+          assert.deepStrictEqual(yield* memory.getInjected(id), [3, 2, 1])
+          yield* memory.clearInjected(id)
+          assert.deepStrictEqual(yield* memory.getInjected(id), [])
         })
       )
     })

@@ -49,15 +49,15 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
       Effect.gen(function* () {
         yield* Kit.remember(past)
         const planned = yield* Retention.plan(yield* Retention.policy({ maxAge: "300 days" }))
-        assert.deepStrictEqual([planned.events, planned.tooOld, planned.tooMany], [3_000, 1_500, 0])
+        assert.deepStrictEqual([planned.events, planned.expired, planned.surplus], [3_000, 1_500, 0])
         const pruned = yield* prune({ maxAge: "300 days" })
-        assert.deepStrictEqual([pruned.events, pruned.sessions, pruned.shown], [1_500, 150, 150])
-        assert.deepStrictEqual(yield* Kit.counts, { events: 1_500, sessions: 150, shown: 150, projects: 3, goals: 3 })
+        assert.deepStrictEqual([pruned.events, pruned.sessions, pruned.injections], [1_500, 150, 150])
+        assert.deepStrictEqual(yield* Kit.counts, { events: 1_500, sessions: 150, injections: 150, projects: 3, goals: 3 })
         assert.deepStrictEqual(
           yield* Kit.numbers,
           Array.from({ length: 1_500 }, (_, index) => index + 1_501)
         )
-        assert.deepStrictEqual(yield* prune({ maxAge: "300 days" }), { events: 0, sessions: 0, shown: 0, bytes: 0 })
+        assert.deepStrictEqual(yield* prune({ maxAge: "300 days" }), { events: 0, sessions: 0, injections: 0, bytes: 0 })
       }).pipe(Effect.provide(database))
     )
 
@@ -95,7 +95,7 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
         assert.deepStrictEqual(yield* prune({ maxAge: Infinity, maxBytes: Infinity }), {
           events: 0,
           sessions: 0,
-          shown: 0,
+          injections: 0,
           bytes: 0
         })
         assert.strictEqual((yield* Kit.counts).events, 100)
@@ -154,7 +154,7 @@ describe("Retention by age", () => {
       yield* Kit.remember({ ...past, events: 600 })
       yield* TestClock.setTime(Kit.now + 3_650 * Kit.day)
       const policy = yield* Retention.policy({ maxAge: "300 days" })
-      assert.strictEqual((yield* Retention.plan(policy)).tooOld, 300)
+      assert.strictEqual((yield* Retention.plan(policy)).expired, 300)
       assert.strictEqual((yield* Retention.prune(policy)).events, 300)
       assert.deepStrictEqual((yield* Kit.numbers)[0], 301)
     }).pipe(Effect.provide(sqlite))
@@ -170,9 +170,9 @@ describe("Retention by age", () => {
       }
     })
 
-  const tooOld = Effect.gen(function* () {
-    const { countedFrom, tooOld } = yield* Retention.plan(yield* Retention.policy({ maxAge: "300 days" }))
-    return { tooOld, doubted: countedFrom !== undefined }
+  const expiredNow = Effect.gen(function* () {
+    const { countedFrom, expired } = yield* Retention.plan(yield* Retention.policy({ maxAge: "300 days" }))
+    return { expired, isClockAhead: countedFrom !== undefined }
   })
 
   for (const ahead of [31, 400, 3_650, 100_000]) {
@@ -183,12 +183,12 @@ describe("Retention by age", () => {
           yield* Kit.remember({ ...past, events: 600 })
           yield* TestClock.setTime(Kit.now + (ahead + 6) * Kit.day)
           for (let n = 0; n < 6; n++) yield* inDays(ahead + n)
-          assert.deepStrictEqual(yield* tooOld, { tooOld: 300, doubted: true })
+          assert.deepStrictEqual(yield* expiredNow, { expired: 300, isClockAhead: true })
           const { events } = yield* Retention.prune(yield* Retention.policy({ maxAge: "300 days" }))
           assert.strictEqual(events, 300)
           // The clock is set right: what was stored meanwhile is in the future and proves nothing.
           yield* TestClock.setTime(Kit.now)
-          assert.deepStrictEqual(yield* tooOld, { tooOld: 0, doubted: false })
+          assert.deepStrictEqual(yield* expiredNow, { expired: 0, isClockAhead: false })
         }).pipe(Effect.provide(sqlite))
     )
   }
@@ -198,14 +198,14 @@ describe("Retention by age", () => {
       yield* Kit.remember({ ...past, events: 600 })
       yield* TestClock.setTime(Kit.now + 46 * Kit.day)
       yield* inDays(40, 41, 42, 43, 44, 45)
-      assert.isTrue((yield* tooOld).doubted)
+      assert.isTrue((yield* expiredNow).isClockAhead)
       yield* inDays(46)
-      const { doubted, tooOld: count } = yield* tooOld
-      assert.isFalse(doubted)
-      assert.isAbove(count, 300)
+      const { expired, isClockAhead } = yield* expiredNow
+      assert.isFalse(isClockAhead)
+      assert.isAbove(expired, 300)
       yield* TestClock.setTime(Kit.now + 70 * Kit.day)
       yield* inDays(70)
-      assert.isFalse((yield* tooOld).doubted)
+      assert.isFalse((yield* expiredNow).isClockAhead)
     }).pipe(Effect.provide(sqlite))
   )
 })
@@ -225,7 +225,7 @@ describe("Retention by size", () => {
       assert.isAtMost(after.live, maxBytes * 0.92)
       // What is deleted in excess is lost for nothing.
       assert.isAbove(after.live, maxBytes * 0.8)
-      assert.closeTo(pruned.events, planned.tooMany, 20_000 * 0.08)
+      assert.closeTo(pruned.events, planned.surplus, 20_000 * 0.08)
       assert.isAtMost(after.free, 1_048_576)
       // The file grows while the index is merged.
       assert.isAtLeast(pruned.bytes, before.file - after.file)
@@ -234,7 +234,7 @@ describe("Retention by size", () => {
       // Days come one after the other; within the last one, projects do.
       const first = 20_000 - left.length
       assert.isTrue(left.every((number) => number > first - 100))
-      assert.strictEqual((yield* Kit.counts).shown, left.filter((number) => number % 10 === 0).length)
+      assert.strictEqual((yield* Kit.counts).injections, left.filter((number) => number % 10 === 0).length)
       assert.isAbove(pruned.sessions, 0)
       yield* Kit.assertSound
     }).pipe(Effect.provide(sqlite))
@@ -344,7 +344,7 @@ describe("Retention beside others", () => {
           yield* Kit.assertSound
           yield* prune({})
           yield* Kit.assertSound
-          assert.deepStrictEqual(yield* Kit.counts, { events: 1_825, sessions: 183, shown: 183, projects: 3, goals: 3 })
+          assert.deepStrictEqual(yield* Kit.counts, { events: 1_825, sessions: 183, injections: 183, projects: 3, goals: 3 })
         }).pipe(Effect.provide(Kit.sqlite(filename)))
       }
     }).pipe(Effect.scoped)
@@ -371,7 +371,7 @@ describe("Retention.run", () => {
       const lines: Array<Line> = []
       let runs = 0
       const counting = Kit.around((name, input, run) => {
-        if (name === "memory.danglingShown" && input.after.sessionId === "") runs++
+        if (name === "memory.orphanedInjections" && input.after.sessionId === "") runs++
         return run
       })
       yield* Effect.gen(function* () {

@@ -76,7 +76,7 @@ const countOf = (table: string) =>
 export const counts = Effect.all({
   events: countOf("episodic_events"),
   sessions: countOf("agent_sessions"),
-  shown: countOf("agent_session_memories"),
+  injections: countOf("agent_session_memories"),
   projects: countOf("projects"),
   goals: countOf("prospective_tasks")
 })

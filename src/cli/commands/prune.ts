@@ -33,9 +33,9 @@ const leftLine = (label: string, { events, oldest, space }: Retention.Plan): str
     ...(space === undefined ? [] : [`${megabytes(space.live)} in use, ${megabytes(space.free)} free in the file`])
   ].join(", ")
 
-const goesLine = ({ bytes, tooMany, tooOld }: Retention.Plan): string =>
+const goesLine = ({ bytes, expired, surplus }: Retention.Plan): string =>
   [
-    `would go   ${plural(tooOld + tooMany, "event")}: ${tooOld} too old, ${tooMany === 0 ? "0" : `about ${tooMany}`} too many`,
+    `would go   ${plural(expired + surplus, "event")}: ${expired} too old, ${surplus === 0 ? "0" : `about ${surplus}`} too many`,
     ...(bytes === undefined ? [] : [`about ${megabytes(bytes)}`])
   ].join(", ")
 

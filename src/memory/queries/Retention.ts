@@ -122,7 +122,7 @@ export const deleteEvents = Mutation.make({
 })
 
 /** Where in the table of what was shown something stands. */
-const Shown = Schema.Struct({ sessionId: Schema.String, memoryId: Schema.Finite })
+const Injection = Schema.Struct({ sessionId: Schema.String, memoryId: Schema.Finite })
 
 /**
  * A part of what sessions were shown, after a place in it.
@@ -130,11 +130,11 @@ const Shown = Schema.Struct({ sessionId: Schema.String, memoryId: Schema.Finite 
  * @category schemas
  * @since 0.1.0
  */
-export const ShownPage = Schema.Struct({
+export const InjectionPage = Schema.Struct({
   /** The last of the part, `null` where nothing comes after the place. */
-  last: Schema.NullOr(Shown),
+  last: Schema.NullOr(Injection),
   /** Of how many the memory is gone. */
-  dangling: Schema.Int
+  orphaned: Schema.Int
 })
 
 /**
@@ -143,23 +143,23 @@ export const ShownPage = Schema.Struct({
  * @category queries
  * @since 0.1.0
  */
-export const danglingShown = Query.make({
-  name: "memory.danglingShown",
-  input: Schema.Struct({ after: Shown, limit: Limit }),
-  result: ShownPage,
+export const orphanedInjections = Query.make({
+  name: "memory.orphanedInjections",
+  input: Schema.Struct({ after: Injection, limit: Limit }),
+  result: InjectionPage,
   dependencies: () => [Dependency.make("agent_session_memories"), Dependency.make("episodic_events")],
   timeToLive: 0,
   run: Effect.fnUntraced(function* ({ after, limit }) {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ sessionId: string; memoryId: number; dangling: number }>`
+    const rows = yield* sql<{ sessionId: string; memoryId: number; orphaned: number }>`
       SELECT session_id AS "sessionId", ${Rows.integer(sql, "memory_id")} AS "memoryId",
-        CASE WHEN EXISTS (SELECT 1 FROM episodic_events e WHERE e.id = memory_id) THEN 0 ELSE 1 END AS dangling
+        CASE WHEN EXISTS (SELECT 1 FROM episodic_events e WHERE e.id = memory_id) THEN 0 ELSE 1 END AS orphaned
       FROM agent_session_memories WHERE (session_id, memory_id) > (${after.sessionId}, ${after.memoryId})
       ORDER BY session_id, memory_id LIMIT ${limit}`
     const last = rows.at(-1)
     return {
       last: last === undefined ? null : { sessionId: last.sessionId, memoryId: last.memoryId },
-      dangling: rows.filter((row) => row.dangling === 1).length
+      orphaned: rows.filter((row) => row.orphaned === 1).length
     }
   })
 })
@@ -170,9 +170,9 @@ export const danglingShown = Query.make({
  * @category mutations
  * @since 0.1.0
  */
-export const forgetDangling = Mutation.make({
-  name: "memory.pruneShown",
-  input: Schema.Struct({ after: Shown, upTo: Shown }),
+export const deleteOrphanedInjections = Mutation.make({
+  name: "memory.pruneInjections",
+  input: Schema.Struct({ after: Injection, upTo: Injection }),
   changes: () => [Dependency.make("agent_session_memories")],
   run: Effect.fnUntraced(function* ({ after, upTo }) {
     const sql = yield* SqlClient.SqlClient

@@ -23,7 +23,7 @@ import * as Projects from "./Projects.ts"
  * @category defaults
  * @since 0.1.0
  */
-export const maxShown = 1_000
+export const maxInjected = 1_000
 
 const SessionRow = Schema.Struct({
   id: Schema.String,
@@ -86,20 +86,20 @@ export const open = Mutation.make({
 })
 
 /**
- * The ids of the memories that a session was shown, at most `maxShown`.
+ * The ids of the memories that a session was shown, at most `maxInjected`.
  *
  * @category queries
  * @since 0.1.0
  */
-export const shown = Query.make({
-  name: "memory.shown",
+export const injected = Query.make({
+  name: "memory.injected",
   input: Schema.Struct({ sessionId: SessionId }),
   result: Schema.Array(MemoryId),
   dependencies: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
   run: Effect.fnUntraced(function* ({ sessionId }) {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<{ id: number }>`SELECT ${Rows.integer(sql, "memory_id")} AS id FROM agent_session_memories
-      WHERE session_id = ${sessionId} ORDER BY memory_id DESC LIMIT ${maxShown}`
+      WHERE session_id = ${sessionId} ORDER BY memory_id DESC LIMIT ${maxInjected}`
     return rows.map((row) => row.id)
   })
 })
@@ -110,8 +110,8 @@ export const shown = Query.make({
  * @category mutations
  * @since 0.1.0
  */
-export const markShown = Mutation.make({
-  name: "memory.markShown",
+export const markInjected = Mutation.make({
+  name: "memory.markInjected",
   input: Schema.Struct({ sessionId: SessionId, memoryIds: Schema.Array(MemoryId).check(Schema.isMaxLength(100)) }),
   changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
   run: Effect.fnUntraced(function* ({ memoryIds, sessionId }) {
@@ -128,8 +128,8 @@ export const markShown = Mutation.make({
  * @category mutations
  * @since 0.1.0
  */
-export const forgetShown = Mutation.make({
-  name: "memory.forgetShown",
+export const clearInjected = Mutation.make({
+  name: "memory.clearInjected",
   input: Schema.Struct({ sessionId: SessionId }),
   changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
   run: Effect.fnUntraced(function* ({ sessionId }) {
@@ -139,7 +139,7 @@ export const forgetShown = Mutation.make({
 })
 
 /** What of a session's events is not shown to those that have its context: the newest of them. */
-const maxOwn = maxShown
+const maxOwn = maxInjected
 
 /**
  * Gives a session the context of the session that was last active in its worktree, as a fork has it: what that one was
@@ -148,8 +148,8 @@ const maxOwn = maxShown
  * @category mutations
  * @since 0.1.0
  */
-export const inheritShown = Mutation.make({
-  name: "memory.inheritShown",
+export const inheritInjected = Mutation.make({
+  name: "memory.inheritInjected",
   input: Schema.Struct({ sessionId: SessionId }),
   changes: ({ sessionId }) => [Dependency.make("agent_session_memories", sessionId)],
   run: Effect.fnUntraced(function* ({ sessionId }) {
