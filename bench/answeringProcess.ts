@@ -3,7 +3,7 @@
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
-import { hostPaths } from "../src/host/hostPaths.ts"
+import { hostPaths } from "../src/host/paths.ts"
 import * as Layout from "../src/host/paths.ts"
 
 const places = hostPaths(process.argv[2]!)

@@ -24,11 +24,11 @@ import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
 import * as EmbeddedExecutor from "../host/sqliteBackend.ts"
 import * as EventSpool from "../host/eventSpool.ts"
-import * as Held from "../host/diagnostics.ts"
+import * as Held from "../host/backend.ts"
 import * as HostCache from "../host/sharedCache.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
 import * as OpenSessions from "./internal/activeSessions.ts"
-import { DaemonState, type State } from "./internal/daemonState.ts"
+import { DaemonState, type State } from "./internal/statusReport.ts"
 
 /**
  * Why a process ended: it was asked to, it had nothing to do, it had grown too large, or its home was removed.
@@ -106,7 +106,7 @@ const executor = ({ identity, retention, settings }: DaemonOptions) =>
     : LazyExecutor.layer(postgresExecutor(settings, identity.home, retention))
 
 const memory = (options: DaemonOptions) =>
-  Layer.merge(MemoryBridge.layer, EventSpool.layerResident(options.identity.home, options.settings)).pipe(
+  Layer.merge(MemoryBridge.layer, EventSpool.layerRelay(options.identity.home, options.settings)).pipe(
     Layer.provide(executor(options))
   )
 

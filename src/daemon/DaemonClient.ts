@@ -21,7 +21,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { DaemonStatus, Health } from "./DaemonStatus.ts"
-import { hostPaths } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/paths.ts"
 import * as Layout from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 

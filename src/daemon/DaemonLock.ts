@@ -20,7 +20,7 @@ import type * as Scope from "effect/Scope"
 import * as Database from "../sql/Database.ts"
 import * as FileLock from "../internal/fileLock.ts"
 import { fileIdentity } from "../internal/fileIdentity.ts"
-import { hostPaths } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 import { startTimeOf } from "./internal/processStartTime.ts"
 

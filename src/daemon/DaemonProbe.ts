@@ -1,12 +1,25 @@
 /**
- * What `install`, `uninstall` and `doctor` ask the resident process of a home.
+ * Queries the daemon of a home for the commands: its client, its health, and its summary for `athena status`.
  */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import { DaemonClient, type DaemonClientError } from "./DaemonClient.ts"
-import type { Health } from "./DaemonStatus.ts"
-import { databaseIdentity } from "../host/databaseIdentity.ts"
-import * as ResidentClient from "./HomeClient.ts"
+import * as Layer from "effect/Layer"
+import { databaseIdentity } from "../host/paths.ts"
+import * as Spools from "../host/spools.ts"
+import { version } from "../internal/version.ts"
+import * as Database from "../sql/Database.ts"
+import {
+  DaemonClient,
+  type DaemonClientError,
+  type DaemonClientOptions,
+  layer as layerClient,
+  socketOf
+} from "./DaemonClient.ts"
+import type { DaemonStatus, Health } from "./DaemonStatus.ts"
+
+export const layer = (options: DaemonClientOptions) =>
+  layerClient(options).pipe(Layer.provide(NodeHttpClient.layerNodeHttpOptions({ socketPath: socketOf(options.home) })))
 
 /** A process that answered, or why none did. */
 export type DaemonPresence = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
@@ -16,7 +29,7 @@ export const probe = (home: string): Effect.Effect<DaemonPresence, never, FileSy
   DaemonClient.use((client) => client.health).pipe(
     Effect.map((health): DaemonPresence => ({ _tag: "Running", health })),
     Effect.catch((error) => Effect.succeed<DaemonPresence>(error)),
-    Effect.provide(ResidentClient.layer({ home }))
+    Effect.provide(layer({ home }))
   )
 
 /** Whether a process that answered uses another database than this environment names. An older one does not say. */
@@ -32,5 +45,111 @@ export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.Fil
   DaemonClient.use((client) => client.stop).pipe(
     Effect.as(true),
     Effect.orElseSucceed(() => false),
-    Effect.provide(ResidentClient.layer({ home }))
+    Effect.provide(layer({ home }))
   )
+
+export interface DaemonSummary {
+  readonly state: "running" | "not running" | "not answering"
+  readonly status: DaemonStatus | null
+  /** What is wrong, and what to do. */
+  readonly problems: ReadonlyArray<string>
+}
+
+const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => [
+  ...(health.problem === null ? [] : [health.problem]),
+  ...(hasOtherDatabase(health) ? [`it uses another database than this environment names; ${otherDatabaseAdvice}`] : []),
+  ...(health.version === version ? [] : [`it is of version ${health.version}; the next session replaces it`]),
+  ...(events !== null && events.setAside > 0
+    ? [`the database refuses ${events.setAside} events; see: athena events dead`]
+    : []),
+  ...(events !== null && events.dropped > 0
+    ? [`${events.dropped} events are lost: neither the disk nor the database took them; see: athena doctor`]
+    : []),
+  ...(events?.lastFailure == null || events.waiting === 0
+    ? []
+    : [`${events.waiting} events wait for the database (${events.lastFailure}); see: athena doctor`])
+]
+
+/** What a process says that answers. */
+export const running = (status: DaemonStatus): DaemonSummary => ({
+  state: "running",
+  status,
+  problems: problemsOf(status)
+})
+
+/** What nobody brings into the database while there is no process that answers. */
+const waitingProblems = Effect.map(Spools.waiting, (waiting): ReadonlyArray<string> => {
+  if (waiting === 0) return []
+  return [
+    `${waiting} event${waiting === 1 ? " waits" : "s wait"} on this host for the database; run: athena events flush`
+  ]
+})
+
+const without = (state: DaemonSummary["state"], problems: ReadonlyArray<string>) =>
+  Effect.map(waitingProblems, (waiting): DaemonSummary => ({
+    state,
+    status: null,
+    problems: [...problems, ...waiting]
+  }))
+
+const notAnswering = (detail: string) =>
+  without("not answering", [`${detail}; the next session replaces it, or run: athena stop`])
+
+/** Asks the process of the home. It never fails. */
+export const summarize = Effect.gen(function* () {
+  const home = yield* Database.home
+  return yield* DaemonClient.use((client) => client.status).pipe(
+    Effect.map(running),
+    Effect.catchTag("NotRunning", () => without("not running", [])),
+    Effect.catch((error) => notAnswering(error.message)),
+    Effect.provide(layer({ home }))
+  )
+})
+
+const seconds = 1_000
+const minutes = 60 * seconds
+const hours = 60 * minutes
+const days = 24 * hours
+
+const duration = (ms: number): string => {
+  if (ms >= days) return `${Math.floor(ms / days)} d ${Math.floor((ms % days) / hours)} h`
+  if (ms >= hours) return `${Math.floor(ms / hours)} h ${Math.floor((ms % hours) / minutes)} min`
+  return ms >= minutes ? `${Math.floor(ms / minutes)} min` : `${Math.floor(ms / seconds)} s`
+}
+
+const ms = (value: number | null): string => (value === null ? "-" : `${value.toFixed(1)} ms`)
+
+const indent = " ".repeat(24)
+
+const statusLines = (status: DaemonStatus): ReadonlyArray<string> => {
+  const { answers, cache, events, health, latencies, memory, pool, uptimeMs } = status
+  const address = health.port === null ? "on no port" : `on port ${health.port}`
+  const hitRate =
+    cache === null || cache.reads === 0 ? "none yet" : `${((100 * cache.hits) / cache.reads).toFixed(0)} %`
+  return [
+    `process ${health.pid}, version ${health.version}, ${address}, up ${duration(uptimeMs)}, ${Math.round(memory.rss / 2 ** 20)} MB`,
+    ...(events === null
+      ? ["the spool can't be read"]
+      : [
+          `events: ${events.accepted} accepted, ${events.stored} stored, ${events.waiting} waiting, ${events.setAside} set aside, ${events.dropped} dropped`
+        ]),
+    `answers: ${answers.kept} in time, ${answers.late} late, ${answers.failed} failed, ${answers.full} refused`,
+    `cache: hit rate ${hitRate}${cache === null ? "" : `, ${cache.entries} entries`}`,
+    ...(pool === null ? [] : [`connections: ${pool.inUse} in use, ${pool.idle} idle, at most ${pool.max}`]),
+    ...latencies.map(
+      ({ count, event, max, p50, p95, p99 }) =>
+        `${event}: ${count} answers, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, at most ${ms(max)}`
+    )
+  ]
+}
+
+export const lines = ({ problems, state, status }: DaemonSummary): ReadonlyArray<string> => {
+  const head = "resident process".padEnd(24)
+  const idle = state === "not running" ? "not running; the next session starts it" : state
+  const [first = "", ...rest] = status === null ? [idle] : statusLines(status)
+  return [
+    `${head} ${first}`,
+    ...rest.map((line) => `${indent} ${line}`),
+    ...problems.map((problem) => `${indent} -> ${problem}`)
+  ]
+}

@@ -44,8 +44,8 @@ import * as Intake from "./internal/admissionControl.ts"
 import { headers as names, protocol } from "../host/paths.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
 import * as OwnSocket from "./internal/socketFile.ts"
-import * as Ports from "../host/ports.ts"
-import { DaemonState } from "./internal/daemonState.ts"
+import * as Ports from "./ports.ts"
+import { DaemonState } from "./internal/statusReport.ts"
 import * as Survey from "./internal/statusReport.ts"
 
 /**

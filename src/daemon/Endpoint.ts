@@ -14,9 +14,9 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Database from "../sql/Database.ts"
 import { EndpointError, NoFreePort } from "./EndpointError.ts"
-import { hostPaths } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/paths.ts"
 import * as OwnFile from "./internal/endpointFile.ts"
-import * as Ports from "../host/ports.ts"
+import * as Ports from "./ports.ts"
 
 /**
  * Where the resident process of a home is spoken to.

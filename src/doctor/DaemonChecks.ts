@@ -11,13 +11,13 @@ import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Layout from "../host/paths.ts"
-import * as Ports from "../host/ports.ts"
+import * as Ports from "../daemon/ports.ts"
 import { monotonicMs } from "../internal/clock.ts"
 import * as Wiring from "../install/Wiring.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import * as HookPaths from "../install/hookPaths.ts"
 import type { HookStatus } from "../install/HookStatus.ts"
-import * as Resident from "../daemon/DaemonProbe.ts"
+import * as DaemonProbe from "../daemon/DaemonProbe.ts"
 import { version } from "../internal/version.ts"
 
 const again = "run: athena install"
@@ -25,7 +25,7 @@ const again = "run: athena install"
 const replaced = "the next session of an agent replaces it, or run: athena stop"
 
 /** How the process is. */
-export const process = (resident: Resident.DaemonPresence): Check => {
+export const process = (resident: DaemonProbe.DaemonPresence): Check => {
   const name = "process"
   switch (resident._tag) {
     case "NotRunning":
@@ -41,11 +41,11 @@ export const process = (resident: Resident.DaemonPresence): Check => {
     case "Running": {
       const { pid, problem, version: found } = resident.health
       if (problem !== null) return failed(name, problem, again)
-      if (Resident.hasOtherDatabase(resident.health)) {
+      if (DaemonProbe.hasOtherDatabase(resident.health)) {
         return failed(
           name,
           `process ${pid} uses another database than this environment names`,
-          Resident.otherDatabaseAdvice
+          DaemonProbe.otherDatabaseAdvice
         )
       }
       return found === version
@@ -76,11 +76,11 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
         timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
       }
 
-const isRunningAt = (resident: Resident.DaemonPresence, port: number): boolean =>
+const isRunningAt = (resident: DaemonProbe.DaemonPresence, port: number): boolean =>
   resident._tag === "Running" && resident.health.port === port
 
 /** Whether the process listens where events are posted to, or could. */
-const port = Effect.fnUntraced(function* (resident: Resident.DaemonPresence, { url }: Post) {
+const port = Effect.fnUntraced(function* (resident: DaemonProbe.DaemonPresence, { url }: Post) {
   const name = "port"
   const wanted = Number(url.port)
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
@@ -141,7 +141,7 @@ const problem = (detail: string): Problem => ({ detail, advice: `${again}, and s
 
 const answerProblem = ({ headers, status }: HttpClientResponse): Problem | undefined => {
   const detail = `${statuses[status] ?? "it did not take the event"} (status ${status})`
-  if (status === 409) return { detail, advice: Resident.otherDatabaseAdvice }
+  if (status === 409) return { detail, advice: DaemonProbe.otherDatabaseAdvice }
   if (status !== 200 && status !== 204) return problem(detail)
   return headers[Layout.headers.version] === undefined ? problem("it is not athena-hooks that answered") : undefined
 }
@@ -196,7 +196,7 @@ const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: 
 export const of = Effect.fnUntraced(function* (
   home: string,
   { agent, handlers }: HookStatus,
-  resident: Resident.DaemonPresence
+  resident: DaemonProbe.DaemonPresence
 ) {
   const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
   const [first] = posts

@@ -8,7 +8,7 @@ import * as Agents from "../install/Agents.ts"
 import * as Layout from "../host/paths.ts"
 import * as HomePath from "../internal/homePath.ts"
 import { failed, ok, warning } from "./Check.ts"
-import * as DaemonSwitch from "../host/daemonEnabled.ts"
+import * as DaemonSwitch from "../host/environment.ts"
 import * as SettingsFiles from "../install/SettingsFiles.ts"
 
 interface Place {

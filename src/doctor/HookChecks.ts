@@ -8,13 +8,13 @@ import { type Check, failed, ok, warning } from "./Check.ts"
 import * as EnvironmentChecks from "./EnvironmentChecks.ts"
 import * as HookPaths from "../install/hookPaths.ts"
 import * as HookRun from "./HookRun.ts"
-import * as DaemonSwitch from "../host/daemonEnabled.ts"
+import * as DaemonSwitch from "../host/environment.ts"
 import * as HookStatus from "../install/HookStatus.ts"
 import * as LoginUsers from "../install/loginUsers.ts"
 import * as PermissionChecks from "./PermissionChecks.ts"
 import * as PostChecks from "./PostChecks.ts"
-import * as Resident from "../daemon/DaemonProbe.ts"
-import * as ResidentChecks from "./DaemonChecks.ts"
+import * as DaemonProbe from "../daemon/DaemonProbe.ts"
+import * as DaemonChecks from "./DaemonChecks.ts"
 
 const settingsOf = ({ agent, events, file, problems, scope, transport, versions }: HookStatus.HookStatus): Check => {
   const name = `${agent} ${scope}`
@@ -66,14 +66,14 @@ const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus
   const posting = statuses.filter(({ transport }) => transport === "http")
   if (posting.length === 0 && (yield* DaemonSwitch.isDaemonDisabled)) return []
   const home = yield* Database.home
-  const found = yield* Resident.probe(home)
-  const checks = [ResidentChecks.process(found)]
+  const found = yield* DaemonProbe.probe(home)
+  const checks = [DaemonChecks.process(found)]
   if (posting.length === 0) return checks
   const ofAgents = yield* Effect.forEach(posting, (status) =>
     Effect.gen(function* () {
       const address = String(status.handlers.find(HookPaths.isPost)?.handler["url"])
       return [
-        ...(yield* ResidentChecks.of(home, status, found)),
+        ...(yield* DaemonChecks.of(home, status, found)),
         ...(URL.canParse(address) ? yield* PostChecks.of(status.agent, address) : [])
       ]
     })

@@ -5,7 +5,7 @@
  * anything is done for the events to come.
  */
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
-import { hostPaths } from "../host/hostPaths.ts"
+import { hostPaths } from "../host/paths.ts"
 import type * as Layout from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
 import { isOlder } from "../internal/compareVersions.ts"

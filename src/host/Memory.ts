@@ -15,7 +15,7 @@ import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
 import * as HostCache from "./sharedCache.ts"
 import type { Project } from "../memory/Project.ts"
-import { workingFolder } from "./workingFolder.ts"
+import { workingFolder } from "./environment.ts"
 
 /** The executor of the database of the context, with its tables made or brought up to date. */
 const migrated = Layer.unwrap(

@@ -62,14 +62,14 @@ export const layer = (options: EventRecorder.DirectOptions = {}) =>
   inHome((filename) => EventRecorder.layerSpool(MemoryRecorder, { ...options, filename }))
 
 /** The recorder that brings what is in one spool into the database of the context. */
-export const layerDrainingFrom = (filename: string) => EventRecorder.layer(MemoryRecorder, { filename, drain: false })
+export const layerFlushFrom = (filename: string) => EventRecorder.layer(MemoryRecorder, { filename, drain: false })
 
 /** The recorder that brings what is in the spool into the database when it is told to. */
-export const layerDraining = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
+export const layerFlush = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
   inHome((filename) => EventRecorder.layer(MemoryRecorder, { ...options, filename, drain: false }))
 
 /** The recorder of the process that stays: it brings in what any process has left in the spool. */
-export const layerResident = (home: string, settings: Database.Settings) =>
+export const layerRelay = (home: string, settings: Database.Settings) =>
   Layer.unwrap(
     Effect.gen(function* () {
       yield* Database.makeFolder(home)

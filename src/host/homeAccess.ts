@@ -4,7 +4,8 @@
  */
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
-import { fs } from "../hookProcess/nodeFs.ts"
+
+const fs = nodeBuiltin("node:fs")
 
 /** What is stored in a home, by its name. */
 const isStored = (name: string): boolean => /^(?:athena\.db|cache\.db|events\b.*\.spool|profile\.)/.test(name)

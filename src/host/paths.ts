@@ -3,6 +3,7 @@
  * start at once, is built from it too.
  */
 import { fnv1a } from "../internal/fnv1a.ts"
+import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 
 /** What of this host the places depend on. */
 export interface Host {
@@ -58,6 +59,21 @@ export const of = (home: string, host: Host): Paths => {
   }
 }
 
+/** The one path that all names of a folder lead to, links followed; what is not there yet stays as it is named. */
+const realPath = (folder: string): string => {
+  try {
+    return nodeBuiltin("node:fs").realpathSync(folder)
+  } catch {
+    const { basename, dirname, join } = nodeBuiltin("node:path")
+    const above = dirname(folder)
+    return above === folder ? folder : join(realPath(above), basename(folder))
+  }
+}
+
+/** The places of a home. Two names of one home have the same places, so that one process serves both. */
+export const hostPaths = (home: string): Paths =>
+  of(realPath(home), { platform: process.platform, uid: process.getuid?.() })
+
 /** The port of a home that has none yet: below those that systems give away by themselves. */
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
@@ -76,6 +92,9 @@ export const databaseOf = (env: Readonly<Record<string, string | undefined>>): s
       "@"
     )
   )
+
+/** Identifies the database that the environment of this process names. The shim computes the same without Effect, so the variables are read unparsed. */
+export const databaseIdentity = (): string => databaseOf(process.env)
 
 /** The version of what is said over the socket; another one is not spoken to. */
 export const protocol = "1"

@@ -12,9 +12,9 @@ import * as Profiler from "../profiler/Profiler.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as ConnectionPool from "../pool/ConnectionPool.ts"
 import * as Database from "../sql/Database.ts"
-import * as Held from "./diagnostics.ts"
+import * as Held from "./backend.ts"
 import * as HostCache from "./sharedCache.ts"
-import { retentionJob } from "./retentionJob.ts"
+import { retentionJob } from "./backend.ts"
 
 const showPool = Layer.effectDiscard(
   Effect.gen(function* () {

@@ -101,7 +101,7 @@ const sink = (deadline: Duration.Duration) =>
 export const layer = (settings: Database.Postgres, deadline: Duration.Duration) => {
   const database = Database.layer(settings, { timeout: Duration.times(deadline, 2 / 3) })
   const third = Duration.times(deadline, 1 / 3)
-  const recorder = EventSpool.layerDraining({
+  const recorder = EventSpool.layerFlush({
     deadline: third,
     deliverTimeout: Duration.times(deadline, 2 / 3),
     shutdownTimeout: "50 millis",

@@ -3,13 +3,16 @@
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as EventRecorder from "../events/EventRecorder.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import * as Database from "../sql/Database.ts"
+import * as Memory from "./Memory.ts"
 import * as EventSpool from "./eventSpool.ts"
 
 /** A spool in which events wait or were set aside. */
@@ -97,3 +100,67 @@ export const expire = Effect.gen(function* () {
   }
   return removed
 })
+
+/** How long they are brought in, before a command does without the rest. */
+const deliverTimeout = Duration.seconds(2)
+
+/** How many there are; none where that can't be known. A spool that is not there is not made by looking at it. */
+export const waiting = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  if (!(yield* fs.exists(yield* EventSpool.filename))) return 0
+  const { spooled } = yield* MemoryRecorder.use((recorder) => recorder.stats).pipe(Effect.provide(EventSpool.layer()))
+  return spooled
+}).pipe(Effect.orElseSucceed(() => 0))
+
+/** Brings them into the database, if there are any. Where that fails they go on waiting, and `athena status` says so. */
+export const deliver = Effect.gen(function* () {
+  if ((yield* waiting) === 0) return
+  yield* MemoryRecorder.use((recorder) => recorder.flush({ timeout: deliverTimeout })).pipe(
+    Effect.provide(EventSpool.layerFlush().pipe(Layer.provide(Memory.executor))),
+    Effect.ignore
+  )
+})
+
+const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
+
+const ageOf = (oldest: DateTime.Utc | undefined, now: DateTime.Utc): string => {
+  if (oldest === undefined) return ""
+  const ms = Math.max(0, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(oldest))
+  return `, the oldest for ${Duration.format(Duration.seconds(Math.floor(ms / 1_000)))}`
+}
+
+/** What to do about a spool; nothing where there is nothing to do. */
+export const adviceOn = ({ current, dead, name, problem, waiting }: Spool): string | undefined => {
+  if (problem !== undefined) return "look who may read and write the file"
+  if (waiting > 0) return current ? "athena events flush" : `athena events flush --spool ${name}`
+  return dead > 0 && current ? "athena events dead" : undefined
+}
+
+export const detailOf = (spool: Spool, now: DateTime.Utc): string => {
+  const { current, database, dead, name, oldest, problem, waiting } = spool
+  const whose = current ? "the database in use" : `another database (${database ?? "not recorded"})`
+  if (problem !== undefined) return `${name}, of ${whose}: ${problem}`
+  const aside = dead === 0 ? "" : `, ${plural(dead)} set aside`
+  return `${name}: ${plural(waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
+}
+
+/** Lines on the spools in which events wait. */
+export const lines = Effect.fnUntraced(function* (spools: ReadonlyArray<Spool>) {
+  const now = yield* DateTime.now
+  return spools.flatMap((spool) => {
+    const advice = adviceOn(spool)
+    return [
+      `${"waiting".padEnd(24)} ${detailOf(spool, now)}`,
+      ...(advice === undefined ? [] : [`${" ".repeat(24)} -> ${advice}`])
+    ]
+  })
+})
+
+/** The spools as they stand in JSON. */
+export const json = (spools: ReadonlyArray<Spool>) =>
+  spools.map(({ database, oldest, problem, ...spool }) => ({
+    ...spool,
+    database: database ?? null,
+    oldest: oldest === undefined ? null : DateTime.formatIso(oldest),
+    problem: problem ?? null
+  }))

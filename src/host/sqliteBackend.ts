@@ -2,22 +2,43 @@
  * The embedded database of a process that stays: cached in its memory, and none the wiser than what other processes have
  * written. It is opened when it is needed, and again where its file is no longer the one that was opened.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Semaphore from "effect/Semaphore"
 import * as CacheStore from "../cache/CacheStore.ts"
 import * as SqliteChanges from "../cache/SqliteChanges.ts"
+import * as FileIdentity from "../internal/fileIdentity.ts"
+import { isLocked, retryWhileLocked } from "../internal/lockRetry.ts"
 import * as CachedMemory from "../memory/CachedMemory.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import type * as Retention from "../memory/Retention.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
+import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
-import * as FileIdentity from "../internal/fileIdentity.ts"
-import * as Held from "./diagnostics.ts"
-import * as Patience from "./lockedExecutor.ts"
-import { retentionJob } from "./retentionJob.ts"
+import * as Backend from "./backend.ts"
+
+/** How long SQLite itself may hold the thread for a lock. */
+export const busyTimeout = Duration.millis(1)
+
+/** The same executor, tried again while the database is locked: by one at a time, for each attempt holds the thread. */
+export const layerLockRetry: Layer.Layer<QueryExecutor.QueryExecutor, never, QueryExecutor.QueryExecutor> =
+  Layer.effect(
+    QueryExecutor.QueryExecutor,
+    Effect.gen(function* () {
+      const executor = yield* QueryExecutor.QueryExecutor
+      const turn = yield* Semaphore.make(1)
+      const patient = <A>(effect: Effect.Effect<A, QueryError>): Effect.Effect<A, QueryError> =>
+        Effect.catchIf(effect, isLocked, () => turn.withPermit(retryWhileLocked(effect)))
+      return QueryExecutor.QueryExecutor.of({
+        query: (query, input) => patient(executor.query(query, input)),
+        mutate: (mutation, input) => patient(executor.mutate(mutation, input))
+      })
+    })
+  )
 
 /** The cache is of this process alone: a file before a file gains nothing. */
 const cached = SqliteChanges.layer.pipe(
@@ -29,14 +50,14 @@ const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.merge(Held.showCache, retentionJob(retention)).pipe(
-        Layer.provideMerge(Patience.layer),
+      Layer.merge(Backend.showCache, Backend.retentionJob(retention)).pipe(
+        Layer.provideMerge(layerLockRetry),
         Layer.provideMerge(cached),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)
       )
     )
-  ).pipe(Layer.provide(Database.layer(settings, { timeout: Patience.busyTimeout })))
+  ).pipe(Layer.provide(Database.layer(settings, { timeout: busyTimeout })))
 
 export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(

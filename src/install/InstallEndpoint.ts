@@ -8,9 +8,9 @@ import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Endpoint from "../daemon/Endpoint.ts"
 import * as Layout from "../host/paths.ts"
-import * as Ports from "../host/ports.ts"
+import * as Ports from "../daemon/ports.ts"
 import * as Repository from "../hooks/Repository.ts"
-import * as Resident from "../daemon/DaemonProbe.ts"
+import * as DaemonProbe from "../daemon/DaemonProbe.ts"
 
 export interface InstallEndpoint {
   readonly endpoint: Endpoint.Endpoint
@@ -41,14 +41,14 @@ const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoi
  */
 export const make = Effect.fnUntraced(function* (home: string) {
   const recorded = yield* Endpoint.make(home)
-  const resident = yield* Resident.probe(home)
+  const resident = yield* DaemonProbe.probe(home)
   const isOurs = resident._tag === "Running" && resident.health.port === recorded.port
   // Who holds the socket and says nothing may hold the port as well.
   const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
   // It knows the recorded token, so it is asked before that is replaced.
-  const mustEnd = resident._tag === "Running" && (!isOurs || Resident.hasOtherDatabase(resident.health))
-  const ended = mustEnd && (yield* Resident.stop(home))
+  const mustEnd = resident._tag === "Running" && (!isOurs || DaemonProbe.hasOtherDatabase(resident.health))
+  const ended = mustEnd && (yield* DaemonProbe.stop(home))
   const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
   if (!ended) return chosen
   return {

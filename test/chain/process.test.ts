@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layout from "../../src/host/paths.ts"
 import * as Cli from "../utils/Cli.ts"
-import * as FakeResident from "../utils/FakeResident.ts"
+import * as FakeDaemonServer from "../utils/FakeDaemonServer.ts"
 import * as Kit from "./ChainKit.ts"
 
 const version = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../../package.json"), "utf8"))
@@ -137,9 +137,9 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
         const chain = yield* Kit.make()
         const claude = yield* chain.session()
         const codex = yield* chain.session("codex")
-        const endpoint = FakeResident.endpointOf(chain.folder)
+        const endpoint = FakeDaemonServer.endpointOf(chain.folder)
         yield* chain.claimed
-        yield* FakeResident.start({ ...endpoint, home: chain.home, version, answer }).pipe(
+        yield* FakeDaemonServer.start({ ...endpoint, home: chain.home, version, answer }).pipe(
           Effect.andThen(
             Effect.gen(function* () {
               yield* claude.prompt
@@ -189,7 +189,7 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
     () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()
-        const { port } = FakeResident.endpointOf(chain.folder)
+        const { port } = FakeDaemonServer.endpointOf(chain.folder)
         const claude = yield* chain.session()
         yield* Effect.acquireRelease(
           Effect.promise(async () => {
@@ -333,7 +333,7 @@ describe.skipIf(process.platform !== "linux")("a request that no agent makes", (
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const pid = yield* chain.started
-      const { port } = FakeResident.endpointOf(chain.folder)
+      const { port } = FakeDaemonServer.endpointOf(chain.folder)
       const token = fs.readFileSync(chain.places.token, "latin1").trim()
       for (const [what, options, body] of unwelcome(port, token)) {
         const answer = yield* Effect.promise(

@@ -13,7 +13,7 @@ import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
 import { freePort } from "../utils/freePort.ts"
 import * as Postgres from "../utils/Postgres.ts"
-import * as Resident from "../utils/Resident.ts"
+import * as TestDaemon from "../utils/TestDaemon.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
 const cwd = import.meta.dirname
@@ -29,12 +29,12 @@ const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => b
     Effect.retry({ schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })) })
   )
 
-describe("the resident process", () => {
+describe("the daemon", () => {
   it.live("says who it is and what it has done, to whoever has the token", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
-      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
-      const answer = yield* resident.send({ path: "/health" })
+      const daemon = yield* TestDaemon.start()
+      assert.strictEqual((yield* daemon.tell(tool("t-1"))).status, 204)
+      const answer = yield* daemon.send({ path: "/health" })
       assert.strictEqual(answer.headers["athena-protocol"], "1")
       assert.strictEqual(answer.headers["athena-version"], "1.2.3")
       assert.deepStrictEqual(health(answer.body), {
@@ -44,13 +44,13 @@ describe("the resident process", () => {
         instance: "i-1",
         pid: process.pid,
         startedAt: "2026-01-01T00:00:00.000Z",
-        home: resident.home,
+        home: daemon.home,
         database: "db-1",
-        port: resident.port,
+        port: daemon.port,
         problem: null
       })
       const seen = yield* eventually(
-        Effect.map(resident.send({ path: "/status", socket: true }), ({ body }) => status(body)),
+        Effect.map(daemon.send({ path: "/status", socket: true }), ({ body }) => status(body)),
         ({ events }) => events?.stored === 1
       )
       assert.deepStrictEqual(seen.events, {
@@ -65,14 +65,14 @@ describe("the resident process", () => {
         seen.latencies.map(({ count, event }) => [event, count]),
         [["ToolUse", 1]]
       )
-      assert.include((yield* resident.send({ path: "/metrics" })).body, "athena_events")
+      assert.include((yield* daemon.send({ path: "/metrics" })).body, "athena_events")
     }).pipe(Effect.scoped)
   )
 
   it.live("says what to do where its socket can't be listened on", () =>
     Effect.gen(function* () {
       const socket = "/nowhere/at/all/socket"
-      const error = yield* Effect.flip(Resident.run({ socket }))
+      const error = yield* Effect.flip(TestDaemon.run({ socket }))
       assert.strictEqual(error._tag, "SocketUnusable")
       assert.match(error.message, /^\/nowhere\/at\/all\/socket [^]*\(\w+\)[^]*ATHENA_HOME/)
     }).pipe(Effect.scoped)
@@ -80,15 +80,15 @@ describe("the resident process", () => {
 
   it.live("says nothing at all without it", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       for (const path of ["/health", "/status", "/metrics", "/hooks/claude", "/stop", "/"]) {
-        const refused = yield* resident.send({ path, headers: { authorization: "" } })
+        const refused = yield* daemon.send({ path, headers: { authorization: "" } })
         assert.strictEqual(refused.status, 401)
         assert.strictEqual(refused.body, "")
         assert.isUndefined(refused.headers["athena-version"])
       }
       // Nobody else can reach the socket, and its caller wants to know who refuses.
-      const refused = yield* resident.send({ path: "/health", socket: true, headers: { authorization: "" } })
+      const refused = yield* daemon.send({ path: "/health", socket: true, headers: { authorization: "" } })
       assert.strictEqual(refused.status, 401)
       assert.strictEqual(refused.headers["athena-version"], "1.2.3")
     }).pipe(Effect.scoped)
@@ -96,8 +96,8 @@ describe("the resident process", () => {
 
   it.live("refuses what it can't take, and goes on", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
-      const of = (request: Resident.Request) => Effect.map(resident.send(request), ({ status }) => status)
+      const daemon = yield* TestDaemon.start()
+      const of = (request: TestDaemon.Request) => Effect.map(daemon.send(request), ({ status }) => status)
       assert.strictEqual(yield* of({ path: "/hooks/nobody", body: "{}" }), 404)
       assert.strictEqual(yield* of({ path: "/nowhere" }), 404)
       assert.strictEqual(yield* of({ path: "/hooks/claude" }), 404)
@@ -111,16 +111,16 @@ describe("the resident process", () => {
       // The connection may end before all of it is sent.
       if (tooLarge._tag === "Success") assert.strictEqual(tooLarge.success, 413)
       assert.strictEqual(yield* of({ path: "/hooks/claude", body: "not JSON" }), 204)
-      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+      assert.strictEqual((yield* daemon.tell(tool("t-1"))).status, 204)
     }).pipe(Effect.scoped)
   )
 
   it.live("takes so many requests at once and no more", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       const answers = yield* Effect.forEach(
         Array.from({ length: 4_000 }),
-        () => resident.tell({ hook_event_name: "Notification", session_id: "s", cwd }),
+        () => daemon.tell({ hook_event_name: "Notification", session_id: "s", cwd }),
         { concurrency: 50 }
       )
       const statuses = new Set(answers.map(({ status }) => status))
@@ -131,14 +131,14 @@ describe("the resident process", () => {
 
   it.live("answers what was remembered, each agent in its own words", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       const stop = Fixtures.body("Stop.plain", {
         cwd,
         session_id: "earlier",
         last_assistant_message: "The invoice parser crashed on umlauts; decoding as UTF-8 fixed it."
       })
-      assert.strictEqual((yield* resident.tell(stop)).status, 204)
-      const start = yield* resident.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: "later" }))
+      assert.strictEqual((yield* daemon.tell(stop)).status, 204)
+      const start = yield* daemon.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: "later" }))
       assert.strictEqual(start.status, 200)
       assert.include(start.headers["content-type"], "application/json")
       assert.include(JSON.parse(start.body).hookSpecificOutput.additionalContext, "umlauts")
@@ -147,26 +147,23 @@ describe("the resident process", () => {
         session_id: "third",
         prompt: "why does the invoice parser fail on umlauts"
       })
-      assert.include(JSON.parse((yield* resident.tell(prompt)).body).hookSpecificOutput.additionalContext, "UTF-8")
+      assert.include(JSON.parse((yield* daemon.tell(prompt)).body).hookSpecificOutput.additionalContext, "UTF-8")
       // Told once in a session.
-      assert.strictEqual((yield* resident.tell({ ...prompt, prompt_id: "p-2" })).status, 204)
+      assert.strictEqual((yield* daemon.tell({ ...prompt, prompt_id: "p-2" })).status, 204)
     }).pipe(Effect.scoped)
   )
 
   it.live("hears of what other processes have written to the embedded database", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       const context = (session: string) =>
-        Effect.map(
-          resident.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: session })),
-          ({ body }) => body
-        )
+        Effect.map(daemon.tell(Fixtures.body("SessionStart.startup", { cwd, session_id: session })), ({ body }) => body)
       yield* context("s-1")
       yield* Effect.flatMap(
         SqlClient.SqlClient,
         (sql) => sql`INSERT INTO prospective_tasks (project_id, title, status, priority)
           SELECT id, 'Ship the parser', 'active', 9 FROM projects`
-      ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
+      ).pipe(Effect.provide(Sqlite.layer({ filename: `${daemon.home}/athena.db` })))
       assert.include(yield* context("s-2"), "Ship the parser")
     }).pipe(Effect.scoped)
   )
@@ -178,12 +175,12 @@ describe("the resident process", () => {
       yield* Effect.callback<void>((resume) => {
         stranger.listen(port, "127.0.0.1", () => resume(Effect.void))
       })
-      const resident = yield* Resident.start({ port })
-      const ask = Effect.map(resident.send({ path: "/health", socket: true }), ({ body }) => health(body))
+      const daemon = yield* TestDaemon.start({ port })
+      const ask = Effect.map(daemon.send({ path: "/health", socket: true }), ({ body }) => health(body))
       const seen = yield* ask
       assert.isNull(seen.port)
       assert.include(seen.problem, `port ${port}`)
-      const start = yield* resident.send({
+      const start = yield* daemon.send({
         path: "/hooks/claude",
         socket: true,
         body: JSON.stringify(Fixtures.body("SessionStart.startup", { cwd, session_id: "s-1" }))
@@ -199,15 +196,15 @@ describe("the resident process", () => {
 
   it.live("ends when it is asked to, with everything it was told on this host's disk", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       yield* Effect.forEach(
         Array.from({ length: 100 }, (_, i) => i),
-        (i) => resident.tell(tool(`t-${i}`)),
+        (i) => daemon.tell(tool(`t-${i}`)),
         { concurrency: 10 }
       )
-      assert.strictEqual(yield* resident.stop, "asked")
-      const again = yield* Resident.start({
-        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: resident.home }
+      assert.strictEqual(yield* daemon.stop, "asked")
+      const again = yield* TestDaemon.start({
+        identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: daemon.home }
       })
       yield* eventually(
         Effect.map(again.send({ path: "/status" }), ({ body }) => status(body)),
@@ -216,7 +213,7 @@ describe("the resident process", () => {
       const [row] = yield* Effect.flatMap(
         SqlClient.SqlClient,
         (sql) => sql<{ n: number }>`SELECT count(*) AS n FROM episodic_events`
-      ).pipe(Effect.provide(Sqlite.layer({ filename: `${resident.home}/athena.db` })))
+      ).pipe(Effect.provide(Sqlite.layer({ filename: `${daemon.home}/athena.db` })))
       assert.strictEqual(row?.n, 100)
     }).pipe(Effect.scoped)
   )
@@ -227,19 +224,19 @@ describe("the resident process", () => {
       const folder = path.join(shop, "deep")
       fs.mkdirSync(path.join(shop, ".git"))
       fs.mkdirSync(folder)
-      const first = yield* Resident.start()
+      const first = yield* TestDaemon.start()
       const inFolder = (id: string) =>
         Fixtures.body("PostToolUse.Bash", { cwd: folder, tool_use_id: id, session_id: "s-1" })
-      const stored = (resident: typeof first) =>
+      const stored = (daemon: typeof first) =>
         eventually(
-          Effect.map(resident.send({ path: "/status" }), ({ body }) => status(body)),
+          Effect.map(daemon.send({ path: "/status" }), ({ body }) => status(body)),
           ({ events }) => events?.stored === 1 && events.waiting === 0
         )
       assert.strictEqual((yield* first.tell(inFolder("t-1"))).status, 204)
       yield* stored(first)
       yield* first.stop
       fs.rmdirSync(folder)
-      const next = yield* Resident.start({
+      const next = yield* TestDaemon.start({
         identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: first.home }
       })
       assert.strictEqual((yield* next.tell(inFolder("t-2"))).status, 204)
@@ -255,7 +252,7 @@ describe("the resident process", () => {
 
   it.live("counts on from nothing where its spool was made anew", () =>
     Effect.gen(function* () {
-      const first = yield* Resident.start()
+      const first = yield* TestDaemon.start()
       const stored = (one: typeof first, count: number) =>
         eventually(
           Effect.map(one.send({ path: "/status" }), ({ body }) => status(body).events),
@@ -264,7 +261,7 @@ describe("the resident process", () => {
       for (const id of ["t-1", "t-2", "t-3"]) yield* first.tell(tool(id))
       yield* stored(first, 3)
       yield* first.stop
-      const again = yield* Resident.start({
+      const again = yield* TestDaemon.start({
         identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: first.home }
       })
       yield* stored(again, 0)
@@ -282,10 +279,10 @@ describe("the resident process", () => {
       const name = yield* Postgres.createDatabase
       const url = `postgres://${server.username}:${server.password}@${server.host}:${server.port}/${name}`
       const settings = { _tag: "Postgres", url: Redacted.make(url) } as const
-      const resident = yield* Resident.start({ settings })
-      assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
+      const daemon = yield* TestDaemon.start({ settings })
+      assert.strictEqual((yield* daemon.tell(tool("t-1"))).status, 204)
       const seen = yield* eventually(
-        Effect.map(resident.send({ path: "/status" }), ({ body }) => status(body)),
+        Effect.map(daemon.send({ path: "/status" }), ({ body }) => status(body)),
         ({ events }) => events?.stored === 1
       )
       assert.strictEqual(seen.database, "postgres")

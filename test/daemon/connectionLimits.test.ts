@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import * as Connections from "../../src/daemon/internal/connectionLimits.ts"
-import * as Resident from "../utils/Resident.ts"
+import * as TestDaemon from "../utils/TestDaemon.ts"
 
 /** A connection whose other side never ends its own half. */
 const connect = (port: number, text = "") =>
@@ -42,8 +42,8 @@ describe("a connection of somebody without a token", () => {
   for (const [what, text] of refused) {
     it.live(`ends with the answer to ${what}, which is a refusal`, () =>
       Effect.gen(function* () {
-        const resident = yield* Resident.start()
-        const { answer } = yield* connect(resident.port, text)
+        const daemon = yield* TestDaemon.start()
+        const { answer } = yield* connect(daemon.port, text)
         const [head = ""] = (yield* Effect.promise(() => answer)).split("\r\n\r\n")
         assert.match(head, /^HTTP\/1\.1 401 /)
         assert.match(head, /connection: close/i)
@@ -53,10 +53,10 @@ describe("a connection of somebody without a token", () => {
 
   it.live("ends where it names another host, or an origin, with the token", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
+      const daemon = yield* TestDaemon.start()
       const { answer } = yield* connect(
-        resident.port,
-        `GET /health HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${Resident.token}\r\n\r\n`
+        daemon.port,
+        `GET /health HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TestDaemon.token}\r\n\r\n`
       )
       assert.match(yield* Effect.promise(() => answer), /^HTTP\/1\.1 403 /)
     }).pipe(Effect.scoped)
@@ -69,9 +69,9 @@ describe("a connection of somebody without a token", () => {
     ["that would upgrade", upgrade]
   ])("%s leaves room for the agent, however many there are", ([_, text]) =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start()
-      yield* Effect.forEach(Array.from({ length: 600 }), () => connect(resident.port, text), { concurrency: 32 })
-      assert.strictEqual((yield* resident.send({ path: "/health" })).status, 200)
+      const daemon = yield* TestDaemon.start()
+      yield* Effect.forEach(Array.from({ length: 600 }), () => connect(daemon.port, text), { concurrency: 32 })
+      assert.strictEqual((yield* daemon.send({ path: "/health" })).status, 200)
     }).pipe(Effect.scoped)
   )
 })

@@ -1,7 +1,7 @@
 import * as net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Ports from "../../src/host/ports.ts"
+import * as Ports from "../../src/daemon/ports.ts"
 
 /** What the system says to who would listen there. */
 const refusal = (options: net.ListenOptions): Effect.Effect<NodeJS.ErrnoException> =>

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Fixtures from "../utils/Fixtures.ts"
-import * as Resident from "../utils/Resident.ts"
+import * as TestDaemon from "../utils/TestDaemon.ts"
 
 const tool = (id: string) => Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: id })
 
@@ -37,56 +37,56 @@ const eventuallyStored = (home: string, ...ids: ReadonlyArray<string>) =>
   )
 
 const told = Effect.fnUntraced(function* () {
-  const resident = yield* Resident.start()
-  assert.strictEqual((yield* resident.tell(tool("t-1"))).status, 204)
-  yield* eventuallyStored(resident.home, "t-1")
-  return resident
+  const daemon = yield* TestDaemon.start()
+  assert.strictEqual((yield* daemon.tell(tool("t-1"))).status, 204)
+  yield* eventuallyStored(daemon.home, "t-1")
+  return daemon
 })
 
 describe("what is told after the database", () => {
   it.live("was deleted is in the new one", () =>
     Effect.gen(function* () {
-      const resident = yield* told()
-      remove(fileOf(resident.home))
-      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
-      yield* eventuallyStored(resident.home, "t-2")
+      const daemon = yield* told()
+      remove(fileOf(daemon.home))
+      assert.strictEqual((yield* daemon.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(daemon.home, "t-2")
     }).pipe(Effect.scoped)
   )
 
   it.live("was replaced is in the one that took its place", () =>
     Effect.gen(function* () {
-      const resident = yield* told()
-      const file = fileOf(resident.home)
+      const daemon = yield* told()
+      const file = fileOf(daemon.home)
       const db = new DatabaseSync(file)
       db.exec(`VACUUM INTO '${file}.bak'`)
       db.close()
       remove(file)
       fs.renameSync(`${file}.bak`, file)
-      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
-      yield* eventuallyStored(resident.home, "t-1", "t-2")
+      assert.strictEqual((yield* daemon.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(daemon.home, "t-1", "t-2")
     }).pipe(Effect.scoped)
   )
 
   it.live("lost its log is in a file that has a name", () =>
     Effect.gen(function* () {
-      const resident = yield* told()
-      const file = fileOf(resident.home)
+      const daemon = yield* told()
+      const file = fileOf(daemon.home)
       const db = new DatabaseSync(file)
       db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
       db.close()
       fs.rmSync(`${file}-wal`)
-      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
-      yield* eventuallyStored(resident.home, "t-1", "t-2")
+      assert.strictEqual((yield* daemon.tell(tool("t-2"))).status, 204)
+      yield* eventuallyStored(daemon.home, "t-1", "t-2")
     }).pipe(Effect.scoped)
   )
 
   it.live("went with the whole home is in a new home", () =>
     Effect.gen(function* () {
-      const resident = yield* told()
-      fs.rmSync(resident.home, { recursive: true })
-      assert.strictEqual((yield* resident.tell(tool("t-2"))).status, 204)
-      assert.strictEqual(fs.statSync(resident.home).mode & 0o777, 0o700)
-      yield* eventuallyStored(resident.home, "t-2")
+      const daemon = yield* told()
+      fs.rmSync(daemon.home, { recursive: true })
+      assert.strictEqual((yield* daemon.tell(tool("t-2"))).status, 204)
+      assert.strictEqual(fs.statSync(daemon.home).mode & 0o777, 0o700)
+      yield* eventuallyStored(daemon.home, "t-2")
     }).pipe(Effect.scoped)
   )
 })

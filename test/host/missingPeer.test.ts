@@ -9,7 +9,7 @@ import { vi } from "vitest"
 import { DaemonStatus } from "../../src/daemon/DaemonStatus.ts"
 import * as Database from "../../src/sql/Database.ts"
 import * as Fixtures from "../utils/Fixtures.ts"
-import * as Resident from "../utils/Resident.ts"
+import * as TestDaemon from "../utils/TestDaemon.ts"
 
 // As where the package is not installed.
 vi.mock("../../src/host/postgresBackend.ts", () => {
@@ -31,12 +31,12 @@ describe("without the driver of Postgres", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("the resident process keeps events, as where the server is away", () =>
+  it.live("the daemon keeps events, as where the server is away", () =>
     Effect.gen(function* () {
-      const resident = yield* Resident.start({ settings })
+      const daemon = yield* TestDaemon.start({ settings })
       const tool = Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: "t-1" })
-      assert.strictEqual((yield* resident.tell(tool)).status, 204)
-      const { events } = yield* Effect.map(resident.send({ path: "/status" }), ({ body }) => status(body)).pipe(
+      assert.strictEqual((yield* daemon.tell(tool)).status, 204)
+      const { events } = yield* Effect.map(daemon.send({ path: "/status" }), ({ body }) => status(body)).pipe(
         Effect.filterOrFail(({ events }) => typeof events?.lastFailure === "string"),
         Effect.retry({ schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })) })
       )

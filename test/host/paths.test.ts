@@ -2,7 +2,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { hostPaths } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/paths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 

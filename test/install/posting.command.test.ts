@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Layout from "../../src/host/paths.ts"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
-import * as FakeResident from "../utils/FakeResident.ts"
+import * as FakeDaemonServer from "../utils/FakeDaemonServer.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
 const version = (JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../../package.json"), "utf8")) as any)
@@ -50,9 +50,9 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
       const check = checks.find((check: any) => check.name === name)
       return check === undefined ? undefined : `${check.status}: ${check.detail} -> ${check.advice ?? ""}`
     })
-  const endpoint = () => FakeResident.endpointOf(folder)
-  const start = (options: Partial<FakeResident.Options> = {}) =>
-    FakeResident.start({ ...endpoint(), home, version, ...options })
+  const endpoint = () => FakeDaemonServer.endpointOf(folder)
+  const start = (options: Partial<FakeDaemonServer.Options> = {}) =>
+    FakeDaemonServer.start({ ...endpoint(), home, version, ...options })
   const port = (value: number) => fs.writeFileSync(path.join(home, "daemon", "port"), String(value))
   const posts = () => Agent.handlers(settings, "Stop").find(({ type }) => type === "http")
   return { folder, home, project, settings, write, read, said, athena, json, doctor, endpoint, start, port, posts }
@@ -433,7 +433,7 @@ describe("athena doctor, where events are posted", () => {
       )
       assert.match((yield* doctor())("port")!, /^ok: .* on which nobody else listens/)
       assert.isTrue((yield* json(["doctor"])).healthy)
-      const during = (options: Partial<FakeResident.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const during = (options: Partial<FakeDaemonServer.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
       assert.match(
         (yield* during({ version: "0.0.1" }))("process")!,
         /^warning: version 0\.0\.1 runs, and this is .* -> the next session of an agent replaces it, or run: athena stop/
@@ -468,7 +468,7 @@ describe("athena doctor, where events are posted", () => {
         "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
       const other = Layout.databaseOf({ ATHENA_DATABASE_URL: "postgres://ada:s3cret@db/athena" })
       yield* athena(["install"])
-      const during = (options: Partial<FakeResident.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const during = (options: Partial<FakeDaemonServer.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
       const elsewhere = yield* during({
         health: { database: other },
         answer: () => ({ status: 409, text: "" })

@@ -6,7 +6,7 @@ import * as http from "node:http"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { hostPaths } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/paths.ts"
 import * as Layout from "../../src/host/paths.ts"
 
 export const token = "0123456789abcdef-test-token"

@@ -18,7 +18,7 @@ import * as Migrations from "../../sql/Migrations.ts"
 import { type Check, failed, ok, warning } from "../../doctor/Check.ts"
 import * as HookChecks from "../../doctor/HookChecks.ts"
 import * as Output from "../output.ts"
-import * as SpoolStatus from "../../host/spoolStatus.ts"
+import * as SpoolChecks from "../../doctor/SpoolChecks.ts"
 
 /** With less than this left on the disk, writes will soon fail. */
 const lowSpaceBytes = 100 * 1024 * 1024
@@ -270,7 +270,7 @@ const checkAll = Effect.gen(function* () {
     settings._tag === "Embedded"
       ? yield* checkEmbedded(settings)
       : [ok("database", "Postgres"), ...(yield* checkDatabase(settings))]
-  return [node, ...database, ...(yield* SpoolStatus.checks(yield* Database.home))]
+  return [node, ...database, ...(yield* SpoolChecks.checks(yield* Database.home))]
 }).pipe(
   Effect.catchCause((cause) => {
     const detail = MemoryError.describe(Cause.squash(cause))

@@ -51,10 +51,10 @@ class UnknownSpool extends Data.TaggedError("UnknownSpool")<{ readonly name: str
 /** The spool that is named, or that of the database which the configuration names; both go into that database. */
 const draining = (name: string) =>
   Effect.gen(function* () {
-    if (name === "") return EventSpool.layerDraining()
+    if (name === "") return EventSpool.layerFlush()
     const filename = yield* Spools.filenameOf(name)
     if (Option.isNone(filename)) return yield* new UnknownSpool({ name })
-    return EventSpool.layerDrainingFrom(filename.value)
+    return EventSpool.layerFlushFrom(filename.value)
   })
 
 const flush = Command.make(

@@ -16,7 +16,7 @@ import * as Project from "../../memory/Project.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../../host/Memory.ts"
 import * as Output from "../output.ts"
-import { workingFolder } from "../../host/workingFolder.ts"
+import { workingFolder } from "../../host/environment.ts"
 
 class ProjectError extends Data.TaggedError("ProjectError")<{ readonly message: string }> {}
 

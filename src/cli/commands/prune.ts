@@ -16,7 +16,7 @@ import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
 import * as SqliteSpace from "../../sql/SqliteSpace.ts"
 import * as Memory from "../../host/Memory.ts"
-import * as OldCode from "../../host/compiledCode.ts"
+import * as CompileCache from "../../host/compileCache.ts"
 import * as Output from "../output.ts"
 
 const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
@@ -125,7 +125,7 @@ export const prune = Command.make(
   Effect.fnUntraced(function* ({ dryRun, json }) {
     const settings = yield* Database.settings
     const policy = yield* Retention.policyConfig(settings)
-    if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(OldCode.expire))
+    if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(CompileCache.expire))
     if (!(yield* isMade(settings))) {
       return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
     }

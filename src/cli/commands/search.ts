@@ -10,7 +10,7 @@ import * as ContextText from "../../hooks/ContextText.ts"
 import { SearchResult } from "../../memory/Memory.ts"
 import * as Memory from "../../host/Memory.ts"
 import * as Output from "../output.ts"
-import * as Waiting from "../../host/spooledEvents.ts"
+import * as Spools from "../../host/spools.ts"
 
 export const search = Command.make(
   "search",
@@ -26,7 +26,7 @@ export const search = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ json, limit, query }) {
-    yield* Waiting.bringIn
+    yield* Spools.deliver
     const { name, result } = yield* Memory.reading(
       ({ id, name }, memory) =>
         Effect.map(memory.searchMemories(id, query.join(" "), { limit }), (result) => ({ name, result })),

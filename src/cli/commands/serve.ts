@@ -12,12 +12,12 @@ import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
-import { hostPaths } from "../../host/hostPaths.ts"
+import { hostPaths } from "../../host/paths.ts"
 import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
-import { databaseIdentity } from "../../host/databaseIdentity.ts"
-import * as ResidentClient from "../../daemon/HomeClient.ts"
+import { databaseIdentity } from "../../host/paths.ts"
+import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
 
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
@@ -31,7 +31,7 @@ const reasons: Readonly<Record<Daemon.Reason, string>> = {
 const startAgain = 75
 
 const takePlace = (home: string) =>
-  DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(ResidentClient.layer({ home })))
+  DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(DaemonProbe.layer({ home })))
 
 /** How much memory the process may have, in bytes. */
 const maxMemory = 256 * 1024 * 1024

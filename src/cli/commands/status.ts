@@ -13,8 +13,7 @@ import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
 import * as HookStatus from "../../install/HookStatus.ts"
 import * as Output from "../output.ts"
-import * as ResidentStatus from "../../daemon/DaemonSummary.ts"
-import * as SpoolStatus from "../../host/spoolStatus.ts"
+import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
 
 interface Memory {
@@ -82,7 +81,7 @@ export const status = Command.make(
   Effect.fnUntraced(function* ({ json }) {
     const hooks = yield* HookStatus.all
     const remembered = yield* memory
-    const resident = yield* ResidentStatus.summarize
+    const resident = yield* DaemonProbe.summarize
     const spools = yield* Effect.orElseSucceed(Spools.pending, () => [])
     const healthy =
       remembered.problem === null &&
@@ -91,12 +90,12 @@ export const status = Command.make(
     const agents = hooks.map(({ handlers: _, ...rest }) => rest)
     yield* Output.print(
       json,
-      { version, healthy, agents, resident, memory: remembered, spools: SpoolStatus.json(spools) },
+      { version, healthy, agents, resident, memory: remembered, spools: Spools.json(spools) },
       [
         ...hooks.flatMap(hookLines),
-        ...ResidentStatus.lines(resident),
+        ...DaemonProbe.lines(resident),
         ...memoryLines(remembered),
-        ...(yield* SpoolStatus.lines(spools))
+        ...(yield* Spools.lines(spools))
       ]
     )
     if (!healthy) process.exitCode = 1

@@ -7,7 +7,7 @@ import * as Installer from "../../install/Installer.ts"
 import * as Installation from "../../install/Installation.ts"
 import * as Output from "../output.ts"
 import * as HookStatus from "../../install/HookStatus.ts"
-import * as Resident from "../../daemon/DaemonProbe.ts"
+import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { modeLines, report } from "./install.ts"
 
 const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
@@ -25,7 +25,7 @@ const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
 
 /** Ends the process that answered hooks, once no agent that is known here has any; says whether there was one. */
 const endResident = Effect.fnUntraced(function* (home: string) {
-  return (yield* HookStatus.isAnyInstalled(home)) ? false : yield* Resident.stop(home)
+  return (yield* HookStatus.isAnyInstalled(home)) ? false : yield* DaemonProbe.stop(home)
 })
 
 const ended = "no agent has hooks any more, so the resident process was asked to end"

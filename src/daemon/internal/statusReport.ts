@@ -2,18 +2,33 @@
  * Gathers what the process says of itself.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { QueryStats } from "../../cache/QueryCache.ts"
 import type { Stats as RecorderStats } from "../../events/EventRecorder.ts"
+import { DiagnosticParts } from "../../host/backend.ts"
+import { protocol } from "../../host/paths.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import { Profiler } from "../../profiler/Profiler.ts"
 import { type DaemonStatus, type Health, name } from "../DaemonStatus.ts"
 import { HookService } from "../HookService.ts"
-import { DiagnosticParts } from "../../host/diagnostics.ts"
-import { protocol } from "../../host/paths.ts"
 import { Lifecycle } from "./lifecycle.ts"
-import { DaemonState } from "./daemonState.ts"
+
+export interface State {
+  readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
+  readonly database: "embedded" | "postgres"
+  /** Tells the database from others, see `layout.databaseOf`. */
+  readonly databaseHash: string
+  /** The port on loopback that it listens on. */
+  port: number | null
+  /** What is wrong with the port, for a person. */
+  problem: string | null
+  /** What else is wrong. */
+  readonly caution: string | null
+}
+
+export class DaemonState extends Context.Service<DaemonState, State>()("athena-hooks/daemon/Presence") {}
 
 const sum = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
   Object.values(queries).reduce((total, stats) => total + of(stats), 0)

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Endpoint from "../../src/daemon/Endpoint.ts"
-import { hostPaths } from "../../src/host/hostPaths.ts"
+import { hostPaths } from "../../src/host/paths.ts"
 import * as Layout from "../../src/host/paths.ts"
 import * as FakeDaemon from "./FakeDaemon.ts"
 

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { LockTimeoutError, SqlError } from "effect/sql/SqlError"
 import * as TestClock from "effect/testing/TestClock"
-import * as Patience from "../../src/host/lockedExecutor.ts"
+import * as SqliteBackend from "../../src/host/sqliteBackend.ts"
 import * as Query from "../../src/query/Query.ts"
 import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 
@@ -22,7 +22,7 @@ const locked = new SqlError({ reason: new LockTimeoutError({ cause: undefined, m
 const ask = QueryExecutor.QueryExecutor.use((executor) => executor.query(query, undefined))
 
 const over = (answer: () => Effect.Effect<number, SqlError>) =>
-  Patience.layer.pipe(Layer.provide(QueryExecutor.layerTest({ locked: answer })))
+  SqliteBackend.layerLockRetry.pipe(Layer.provide(QueryExecutor.layerTest({ locked: answer })))
 
 describe("waiting for a lock", () => {
   it.effect("lasts until it is free", () => {

@@ -1,8 +1,18 @@
 /**
- * The folder that a command is called in.
+ * The environment of the process: whether the daemon is enabled, and the working folder.
  */
+import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+
+/** Whether a value switches it off: `off`, `false`, `0` or `no`; any other leaves it on. */
+export const isOffBy = (value: string): boolean => /^(?:off|false|0|no)$/i.test(value)
+
+/** Whether it was switched off. */
+export const isDaemonDisabled: Effect.Effect<boolean> = Config.withDefault(Config.String("ATHENA_DAEMON"), "").pipe(
+  Effect.map(isOffBy),
+  Effect.orElseSucceed(() => false)
+)
 
 /** The folder was deleted, or can't be looked at. */
 export class WorkingFolderGone extends Data.TaggedError("WorkingFolderGone")<{ readonly cause: unknown }> {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as ResidentStatus from "../../src/daemon/DaemonSummary.ts"
+import * as DaemonProbe from "../../src/daemon/DaemonProbe.ts"
 import { version } from "../../src/internal/version.ts"
 import type { DaemonStatus } from "../../src/daemon/DaemonStatus.ts"
 
@@ -28,15 +28,15 @@ const status = (of: Partial<typeof events>): DaemonStatus => ({
   pool: null
 })
 
-describe("the resident process, as the status shows it", () => {
+describe("the daemon, as the status shows it", () => {
   it("has no problem where every event is stored", () => {
-    assert.deepStrictEqual(ResidentStatus.running(status({})).problems, [])
+    assert.deepStrictEqual(DaemonProbe.running(status({})).problems, [])
   })
 
   it("has one where events are lost, and it says how many", () => {
-    const resident = ResidentStatus.running(status({ dropped: 2 }))
+    const summary = DaemonProbe.running(status({ dropped: 2 }))
     const problem = "2 events are lost: neither the disk nor the database took them; see: athena doctor"
-    assert.deepStrictEqual(resident.problems, [problem])
-    assert.include(ResidentStatus.lines(resident).join("\n"), `-> ${problem}`)
+    assert.deepStrictEqual(summary.problems, [problem])
+    assert.include(DaemonProbe.lines(summary).join("\n"), `-> ${problem}`)
   })
 })

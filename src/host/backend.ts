@@ -1,11 +1,12 @@
 /**
- * What the process holds at the moment, for those who want to look at it: the database is opened when it is needed, and
- * may be away.
+ * The parts that both backends of the daemon share: the diagnostics of the open database, and the retention job.
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { QueryCache } from "../cache/QueryCache.ts"
+import * as Retention from "../memory/Retention.ts"
 import type { PoolStats } from "../pool/PoolError.ts"
 
 export interface Diagnostics {
@@ -32,3 +33,9 @@ export const showCache = Layer.effectDiscard(
     )
   })
 )
+
+const hasBounds = ({ maxAge, maxBytes }: Retention.Policy): boolean =>
+  Duration.isFinite(maxAge) || Number.isFinite(maxBytes)
+
+export const retentionJob = (policy: Retention.Policy) =>
+  Layer.effectDiscard(hasBounds(policy) ? Effect.forkScoped(Retention.run(policy)) : Effect.void)

@@ -3,7 +3,7 @@
  */
 import * as net from "node:net"
 import * as Effect from "effect/Effect"
-import { defaultPort } from "./paths.ts"
+import { defaultPort } from "../host/paths.ts"
 
 const lowest = 21_000
 const count = 8_000

@@ -1,62 +1,17 @@
 /**
- * The spools in which events wait, and whether this host's Node.js can use one.
+ * Checks of the spools: that one works in the home, and which of them hold events.
  */
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
-import * as Spools from "./spools.ts"
 import * as EventRecorder from "../events/EventRecorder.ts"
+import * as Spools from "../host/spools.ts"
 import * as Mutation from "../query/Mutation.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
-import { type Check, failed, ok, warning } from "../doctor/Check.ts"
-
-const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
-
-const ageOf = (oldest: DateTime.Utc | undefined, now: DateTime.Utc): string => {
-  if (oldest === undefined) return ""
-  const ms = Math.max(0, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(oldest))
-  return `, the oldest for ${Duration.format(Duration.seconds(Math.floor(ms / 1_000)))}`
-}
-
-/** What to do about a spool; nothing where there is nothing to do. */
-const adviceOn = ({ current, dead, name, problem, waiting }: Spools.Spool): string | undefined => {
-  if (problem !== undefined) return "look who may read and write the file"
-  if (waiting > 0) return current ? "athena events flush" : `athena events flush --spool ${name}`
-  return dead > 0 && current ? "athena events dead" : undefined
-}
-
-const detailOf = (spool: Spools.Spool, now: DateTime.Utc): string => {
-  const { current, database, dead, name, oldest, problem, waiting } = spool
-  const whose = current ? "the database in use" : `another database (${database ?? "not recorded"})`
-  if (problem !== undefined) return `${name}, of ${whose}: ${problem}`
-  const aside = dead === 0 ? "" : `, ${plural(dead)} set aside`
-  return `${name}: ${plural(waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
-}
-
-/** Lines on the spools in which events wait. */
-export const lines = Effect.fnUntraced(function* (spools: ReadonlyArray<Spools.Spool>) {
-  const now = yield* DateTime.now
-  return spools.flatMap((spool) => {
-    const advice = adviceOn(spool)
-    return [
-      `${"waiting".padEnd(24)} ${detailOf(spool, now)}`,
-      ...(advice === undefined ? [] : [`${" ".repeat(24)} -> ${advice}`])
-    ]
-  })
-})
-
-/** The spools as they stand in JSON. */
-export const json = (spools: ReadonlyArray<Spools.Spool>) =>
-  spools.map(({ database, oldest, problem, ...spool }) => ({
-    ...spool,
-    database: database ?? null,
-    oldest: oldest === undefined ? null : DateTime.formatIso(oldest),
-    problem: problem ?? null
-  }))
+import { type Check, failed, ok, warning } from "./Check.ts"
 
 const Probe = Schema.Struct({ id: Schema.String })
 
@@ -111,10 +66,10 @@ export const checks = (home: string) =>
     if (!(yield* (yield* FileSystem.FileSystem).exists(home))) return []
     const now = yield* DateTime.now
     const waiting: ReadonlyArray<Check> = (yield* Spools.pending).map((spool) => {
-      const advice = adviceOn(spool)
+      const advice = Spools.adviceOn(spool)
       return advice === undefined
-        ? ok("waiting", detailOf(spool, now))
-        : warning("waiting", detailOf(spool, now), advice)
+        ? ok("waiting", Spools.detailOf(spool, now))
+        : warning("waiting", Spools.detailOf(spool, now), advice)
     })
     return [yield* probed(home), ...waiting]
   })
