@@ -7,7 +7,9 @@ import * as Schedule from "effect/Schedule"
 import * as Fixtures from "../utils/Fixtures.ts"
 import * as TestDaemon from "../utils/TestDaemon.ts"
 
-const tool = (id: string) => Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: id })
+/** A call that its content identifies: the key holds the id as a hash. */
+const tool = (id: string) =>
+  Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: id, tool_input: { command: id } })
 
 const fileOf = (home: string): string => path.join(home, "athena.db")
 
@@ -21,13 +23,13 @@ const stored = (home: string) =>
     try: () => {
       const db = new DatabaseSync(fileOf(home), { readOnly: true })
       try {
-        return db.prepare("SELECT event_key AS key FROM episodic_events ORDER BY id").all() as Array<{ key: string }>
+        return db.prepare("SELECT content FROM episodic_events ORDER BY id").all() as Array<{ content: string }>
       } finally {
         db.close()
       }
     },
     catch: () => "not readable" as const
-  }).pipe(Effect.map((rows) => rows.map(({ key }) => key.split(":").at(-1)!)))
+  }).pipe(Effect.map((rows) => rows.map(({ content }) => content.replace("Bash: ", ""))))
 
 const eventuallyStored = (home: string, ...ids: ReadonlyArray<string>) =>
   stored(home).pipe(

@@ -99,7 +99,14 @@ export const second = (project: string): ReadonlyArray<Step> => [
   }),
   tool("t-10", "Edit", { file_path: `${project}/src/log/levels.ts` }, {}, 7),
   step("PostToolBatch", {
-    tool_calls: [{ tool_name: "Edit", tool_input: {}, tool_use_id: "t-10", tool_response: "ok" }]
+    tool_calls: [
+      {
+        tool_name: "Edit",
+        tool_input: { file_path: `${project}/src/log/levels.ts` },
+        tool_use_id: "t-10",
+        tool_response: "ok"
+      }
+    ]
   }),
   answer("p-3", "The retry logger now logs at `debug`: one line a checkout instead of one an attempt."),
   step("SessionEnd", { prompt_id: "p-3", reason: "prompt_input_exit" })

@@ -67,7 +67,7 @@ export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.Inval
   const prompt = submitted(body)
   if (prompt !== undefined) return ClaudeCode.decodeDialect(dialect, { ...(body as object), prompt })
   return Effect.map(ClaudeCode.decodeDialect(dialect, body), (event) =>
-    event._tag === "Prompt" ? { ...event, fromPerson: false } : event
+    event._tag === "Prompt" ? { ...event, isFromUser: false } : event
   )
 }
 
