@@ -1,5 +1,5 @@
 /**
- * One measured line: ours beside a rival, timed in turn in the same run.
+ * One measured row: ours and a rival, alternating in the same run.
  */
 export interface Row {
   readonly bench: string
@@ -11,13 +11,13 @@ export interface Row {
   readonly unit: string
   /** `ours / rival`. */
   readonly ratio: number
-  /** What is asked of the ratio, for example `<= 1.6`; `-` where nothing is. */
-  readonly asked: string
+  /** The target of the ratio, for example `<= 1.6`; `-` if there is none. */
+  readonly target: string
   readonly ok: boolean
 }
 
-/** What is asked of a ratio: at most for times, at least for throughput. */
-export type Asked = { readonly atMost: number } | { readonly atLeast: number } | undefined
+/** The target of a ratio: a maximum for times, a minimum for throughput. */
+export type Target = { readonly atMost: number } | { readonly atLeast: number } | undefined
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
@@ -25,20 +25,20 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Makes a row from the samples of both sides. */
+/** Constructs a row from the samples of both sides. */
 export const make = (options: {
   readonly bench: string
   readonly row: string
   readonly ours: ReadonlyArray<number>
   readonly rival: ReadonlyArray<number>
   readonly unit: string
-  readonly asked?: Asked
+  readonly target?: Target
 }): Row => {
   const ours = median(options.ours)
   const rival = median(options.rival)
-  // Two zeros are alike.
+  // Two zeros are equal.
   const ratio = ours === rival ? 1 : ours / rival
-  const asked = options.asked
+  const target = options.target
   return {
     bench: options.bench,
     row: options.row,
@@ -46,14 +46,14 @@ export const make = (options: {
     rival,
     unit: options.unit,
     ratio,
-    asked: asked === undefined ? "-" : "atMost" in asked ? `<= ${asked.atMost}` : `>= ${asked.atLeast}`,
-    ok: asked === undefined || ("atMost" in asked ? ratio <= asked.atMost : ratio >= asked.atLeast)
+    target: target === undefined ? "-" : "atMost" in target ? `<= ${target.atMost}` : `>= ${target.atLeast}`,
+    ok: target === undefined || ("atMost" in target ? ratio <= target.atMost : ratio >= target.atLeast)
   }
 }
 
 /**
- * Times two sides in turn (A B A B), after a warm-up that is thrown away. A sample is whatever a side's function
- * resolves to, so that it may measure from inside (throughput) or be measured around (see `timed`).
+ * Alternates between two sides (A B A B) after a discarded warm-up. A sample is the number to which a side's function
+ * resolves, so a side can measure internally (throughput) or be measured from outside (see `timed`).
  */
 export const interleave = async (options: {
   readonly rounds: number

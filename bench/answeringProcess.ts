@@ -1,5 +1,5 @@
 /**
- * What the bench of the shim asks: a process that answers at once, so that only the shim is measured. Argument: the home.
+ * The daemon of the shim's bench: it responds immediately, so that only the shim is measured. Argument: the home.
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
@@ -17,7 +17,7 @@ const server = http.createServer((request, response) => {
   request.resume().on("end", () => {
     response.writeHead(200, {
       [Layout.headers.protocol]: Layout.protocol,
-      // The shim does not start another one beside a process that is as new.
+      // The shim does not replace a daemon of a newer version.
       [Layout.headers.version]: "999.0.0",
       "content-type": "application/json",
       "content-length": Buffer.byteLength(answer)

@@ -1,6 +1,6 @@
 /**
- * The query cache beside other caches: hits in memory and in the store, sets, what a miss costs, many processes that ask
- * at once, what stays in a full memory, and a change that falls into a load.
+ * The query cache and other caches: memory and store hits, writes, the cost of a miss, concurrent processes, eviction,
+ * and a change during a load.
  */
 import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -33,7 +33,7 @@ const filename = path.join(folder, "cache.db")
 const keys = 100
 const ttl = 300_000
 
-/** The time of one of many, in microseconds. */
+/** Microseconds per operation. */
 const perOperation =
   (count: number, operation: (n: number) => Effect.Effect<unknown, unknown>) => async (): Promise<number> => {
     const program = Effect.gen(function* () {
@@ -44,7 +44,7 @@ const perOperation =
     return ((performance.now() - start) * 1_000) / count
   }
 
-/** The same for a cache of promises, or of plain values. */
+/** The same for a cache of promises or plain values. */
 const perCall = (count: number, operation: (n: number) => unknown) => async (): Promise<number> => {
   const start = performance.now()
   for (let n = 0; n < count; n++) await operation(n % keys)
@@ -59,9 +59,9 @@ const perPlainCall = (count: number, operation: (n: number) => unknown) => (): P
 
 type Sample = () => Promise<number>
 
-const compare = async (row: string, ours: Sample, rival: Sample, asked?: Row.Asked): Promise<Row.Row> => {
+const compare = async (row: string, ours: Sample, rival: Sample, target?: Row.Target): Promise<Row.Row> => {
   const samples = await Row.interleave({ rounds: 11, warmup: 3, ours, rival })
-  return Row.make({ bench: "cache", row, ...samples, unit: "us", asked })
+  return Row.make({ bench: "cache", row, ...samples, unit: "us", target })
 }
 
 const many = 20_000
@@ -128,14 +128,14 @@ const inMemory = async function* (): AsyncGenerator<Row.Row> {
     perOperation(many, (projectId) => shared.executor.query(query, { projectId })),
     others["Cache.get"]!.hit
   )
-  // A set of ours is a load that is kept, with what it depends on.
+  // Our equivalent of a set is a load whose result is stored with its dependencies.
   const set = perOperation(many, (projectId) => alone.cache.refresh(query, { projectId }))
   for (const [name, rival] of Object.entries(others)) {
     yield await compare(`load and keep in memory / set, ${name.replace(".get", ".set")}`, set, rival.set)
   }
 }
 
-/** Reads of a hundred keys: at once, and one after the other. The time is that of the hundred. */
+/** Reads of a hundred keys, in one call and one by one. The time is for all hundred. */
 const atOnce = async function* (): AsyncGenerator<Row.Row> {
   const inputs = Array.from({ length: keys }, (_, projectId) => ({ projectId }))
   const many = (cache: QueryCache["Service"]) => Effect.asVoid(cache.getMany(query, inputs))
@@ -156,7 +156,7 @@ const atOnce = async function* (): AsyncGenerator<Row.Row> {
   }
 }
 
-/** The keys of the entries in the file, for a raw read beside ours. */
+/** The keys of the entries in the file, for a raw read. */
 const keysOf = (file: string): ReadonlyArray<string> => {
   const db = new DatabaseSync(file)
   const rows = db.prepare("SELECT key FROM entry ORDER BY key").all() as Array<{ key: string }>
@@ -190,7 +190,7 @@ const inFile = async function* (): AsyncGenerator<Row.Row> {
   raw.close()
 }
 
-/** What reads cost that find nothing, over the executor that answers at once. */
+/** The cost of a miss, over an executor that responds immediately. */
 const missRows = async function* (): AsyncGenerator<Row.Row> {
   const source = Context.get(await Items.build(Items.source()), QueryExecutor)
   const rival = perOperation(1_000, (projectId) => source.query(query, { projectId }))
@@ -210,7 +210,7 @@ const missRows = async function* (): AsyncGenerator<Row.Row> {
 
 const worker = path.join(import.meta.dirname, "cacheWorker.ts")
 
-/** Measures the first reads inside a process of its own. */
+/** Measures the first reads in a separate process. */
 const firstReads = (side: "ours" | "raw", known: ReadonlyArray<string>): FirstRead =>
   JSON.parse(
     execFileSync(process.execPath, [worker, "first", side, filename, ...known.slice(0, 2)], { encoding: "utf8" })
@@ -225,14 +225,14 @@ const fresh = async function* (): AsyncGenerator<Row.Row> {
       if (round >= 2) times[side].push(measured)
     }
   }
-  const row = (name: string, part: (times: FirstRead) => number, asked?: Row.Asked) =>
+  const row = (name: string, part: (times: FirstRead) => number, target?: Row.Target) =>
     Row.make({
       bench: "cache",
       row: `fresh process: ${name}`,
       ours: times.ours.map(part),
       rival: times.raw.map(part),
       unit: "ms",
-      asked
+      target
     })
   yield row("first read, file open / raw get + parse", ({ first }) => first, { atMost: 2.5 })
   yield row("opening / raw open + prepare", ({ opening }) => opening)
@@ -242,7 +242,7 @@ const fresh = async function* (): AsyncGenerator<Row.Row> {
 
 const processes = 16
 
-/** Lets processes that are ready ask for the same thing at once, and counts how often the source ran. */
+/** Releases waiting processes that read the same key concurrently, and counts the loads. */
 const sourceRuns = async (side: string): Promise<number> => {
   const children = Array.from({ length: processes }, () =>
     spawn(process.execPath, [worker, "stampede", side, folder], { stdio: ["pipe", "pipe", "inherit"] })
@@ -269,14 +269,14 @@ const sourceRuns = async (side: string): Promise<number> => {
 
 const stampede = async function* (): AsyncGenerator<Row.Row> {
   const ours = await sourceRuns("ours")
-  const row = (name: string, rival: number, asked?: Row.Asked) =>
+  const row = (name: string, rival: number, target?: Row.Target) =>
     Row.make({
       bench: "cache",
       row: `source runs for ${processes} processes / ${name}`,
       ours: [ours],
       rival: [rival],
       unit: "runs",
-      asked
+      target
     })
   yield row("processes", processes, { atMost: 1 / processes })
   for (const rival of ["PersistedCache", "bentocache"]) yield row(rival, await sourceRuns(rival))

@@ -1,5 +1,5 @@
 /**
- * The cache over real databases: what a miss costs over the whole stack, and what a memory is read with, cold and warm.
+ * The cache over real databases: the cost of a miss through the whole stack, and reads of the memory, cold and warm.
  */
 import * as path from "node:path"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -32,7 +32,7 @@ const address = (port: number) => ({
   database: PostgresServer.database
 })
 
-/** Reads seven rows; the number makes each read one of its own. */
+/** Reads seven rows; the number makes each read distinct. */
 const rows = Query.make({
   name: "bench.rows",
   input: Schema.Struct({ projectId: Schema.Int, read: Schema.Int }),
@@ -58,7 +58,7 @@ const fill = Effect.gen(function* () {
 const reads = 500
 let read = 0
 
-/** The time of one read that was not made before, in microseconds. */
+/** Microseconds of one read with a new input. */
 const perMiss = (one: (input: typeof rows.input.Type) => Effect.Effect<unknown, unknown>) => async () => {
   const program = Effect.gen(function* () {
     for (let n = 0; n < reads; n++) yield* one({ projectId: (n % 1_000) + 1, read: read++ })
@@ -81,20 +81,20 @@ const misses = async function* (port: number, folder: string): AsyncGenerator<Ro
       )
     )
   const file = CacheStore.layerSqlite({ filename: path.join(folder, "misses.db") })
-  for (const [row, store, asked] of [
+  for (const [row, store, target] of [
     ["miss over Postgres, whole stack / plain sql-pg", file, { atMost: 1.1 }],
     ["miss over Postgres, one level / plain sql-pg", CacheStore.layerNoop, undefined]
   ] as const) {
     const executor = Context.get(await stack(store), QueryExecutor.QueryExecutor)
     const ours = perMiss((input) => executor.query(rows, input))
     const samples = await Row.interleave({ rounds: 11, warmup: 4, ours, rival })
-    yield Row.make({ bench: "cache", row, ...samples, unit: "us", asked })
+    yield Row.make({ bench: "cache", row, ...samples, unit: "us", target })
   }
 }
 
 const perSecond = (ms: ReadonlyArray<number>) => ms.map((one) => 1_000 / one)
 
-/** The seed of this project read memories 67.5 times as fast from its cache as from its database. */
+/** The predecessor of this project reads memories 67.5 times as fast from its cache as from its database. */
 const memories = async function* (
   database: string,
   sql: Layer.Layer<SqlClient.SqlClient, unknown>,
@@ -146,7 +146,7 @@ const memories = async function* (
     ours: perSecond(times.ours),
     rival: perSecond(times.rival),
     unit: "/s",
-    asked: { atLeast: 67.5 }
+    target: { atLeast: 67.5 }
   })
 }
 

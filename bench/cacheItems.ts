@@ -1,5 +1,5 @@
 /**
- * What the bench of the cache reads, and a cache over it.
+ * The data of the cache bench, and a cache over it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -40,21 +40,21 @@ export const mutation = Mutation.make({
   run: () => Effect.void
 })
 
-/** The source: a database that answers at once, or as it is told. */
+/** The loader: a database that responds immediately, or as `answer` specifies. */
 export const source = (answer: QueryExecutor.FakeResult = () => items): Layer.Layer<QueryExecutor.QueryExecutor> =>
   QueryExecutor.layerTest({ "bench.items": answer, "bench.change": () => undefined })
 
-/** Holds what the caches run in the background. */
+/** Owns the background work of the caches. */
 const scope = Scope.makeUnsafe()
 
-/** Builds a Layer for as long as the bench runs. */
+/** Builds a Layer for the duration of the bench. */
 export const build = <A, E>(layer: Layer.Layer<A, E>): Promise<Context.Context<A>> =>
   Effect.runPromise(Layer.build(layer).pipe(Scope.provide(scope)))
 
-/** Ends what was built. */
+/** Closes everything that was built. */
 export const close = (): Promise<void> => Effect.runPromise(Scope.close(scope, Exit.void))
 
-/** A cache over the source. */
+/** A cache over the loader. */
 export const cacheOver = async (
   store: Layer.Layer<CacheStore.CacheStore>,
   options: QueryCache.QueryCacheOptions = {},

@@ -1,6 +1,6 @@
 /**
- * A change that falls into a load: the load begins and has read, the value is changed and the cache told, the load ends,
- * and somebody reads again. What that reader gets is stale, or it is not.
+ * A change during a load: the load has read, the value changes and the cache is invalidated, the load ends, and another
+ * read follows. The bench counts stale results.
  */
 import { setTimeout as delay } from "node:timers/promises"
 import { createCache as createDedupe } from "async-cache-dedupe"
@@ -21,7 +21,7 @@ type Value = typeof Items.Items.Type
 
 type Load = () => Promise<Value>
 
-/** One key of a cache over a source, and the way to tell it of a change. */
+/** One key of a cache over a loader, and its invalidation. */
 interface Side {
   readonly get: () => Promise<Value | undefined>
   readonly changed: () => Promise<unknown>
@@ -65,7 +65,7 @@ const bento = (by: "delete" | "deleteByTag"): Make => {
   }
 }
 
-/** Tags can be given to `set` only. */
+/** Tags can only be passed to `set`. */
 const cacheable = (by: "delete" | "invalidateTag"): Make => {
   return (load) => {
     const cache = new Cacheable({ ttl, tags: true })
@@ -122,7 +122,7 @@ const rivals: Readonly<Record<string, Make>> = {
   }
 }
 
-/** Whether the reader after the change gets what was there before it. */
+/** Whether the read after the change returns the former value. */
 const isStale = async (make: Make): Promise<boolean> => {
   const before: Value = []
   let value = before
@@ -134,12 +134,12 @@ const isStale = async (make: Make): Promise<boolean> => {
     await mayEnd.promise
     return read
   })
-  // Some caches give up a load that was overtaken.
+  // Some caches reject a load that was invalidated.
   const first = side.get().catch(() => undefined)
   await hasRead.promise
   value = Items.items
   await side.changed()
-  // Some tell what came first by the clock, and a load that matters is not over within its millisecond.
+  // Some caches order by the clock, and a realistic load takes longer than one millisecond.
   await delay(3)
   mayEnd.resolve()
   await first
@@ -154,7 +154,7 @@ const staleReads = async (make: Make): Promise<number> => {
   return stale
 }
 
-/** Stale reads of ours beside those of each rival, and beside all that could be. */
+/** Stale reads of ours and of each rival, and of all rounds. */
 export default async function* (filename: () => string): AsyncGenerator<Row.Row> {
   const file = () => CacheStore.layerSqlite({ filename: filename() })
   const counts = [
@@ -164,14 +164,14 @@ export default async function* (filename: () => string): AsyncGenerator<Row.Row>
     await staleReads(ours(file, "invalidation"))
   ]
   const stale = Math.max(...counts)
-  const row = (name: string, rival: number, asked?: Row.Asked) =>
+  const row = (name: string, rival: number, target?: Row.Target) =>
     Row.make({
       bench: "cache",
       row: `stale after a change in a load / ${name}`,
       ours: [stale],
       rival: [rival],
       unit: `of ${rounds}`,
-      asked
+      target
     })
   yield row("all reads", rounds, { atMost: 0 })
   for (const [name, make] of Object.entries(rivals)) yield row(name, await staleReads(make))

@@ -1,6 +1,6 @@
 /**
- * What the bench of the cache measures in a process of its own: `first SIDE FILE KEY` for a first read, and
- * `stampede SIDE FOLDER` for one of many processes that ask for the same thing at once.
+ * Measurements in a separate process: `first SIDE FILE KEY` for a first read, and `stampede SIDE FOLDER` for one of
+ * many processes that read the same key concurrently.
  */
 import * as path from "node:path"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
@@ -16,7 +16,7 @@ import * as Sqlite from "../src/sql/Sqlite.ts"
 import * as Items from "./cacheItems.ts"
 import * as Persisted from "./persistedCache.ts"
 
-/** Times in milliseconds: of the opening, of the first read, and of a read of another key after it. */
+/** Milliseconds of the opening, of the first read, and of a following read of another key. */
 export interface FirstRead {
   readonly opening: number
   readonly first: number
@@ -45,7 +45,7 @@ const first = async (side: string, file: string, keys: ReadonlyArray<string>): P
   return { opening, first: await read(0), next: await read(1) }
 }
 
-/** How long the source takes, in milliseconds: longer than it takes until all processes have asked. */
+/** Milliseconds of a load: longer than all processes need to start their reads. */
 const sourceTakes = 500
 
 let runs = 0
@@ -56,7 +56,7 @@ const load = async () => {
   return Items.items
 }
 
-/** A read by each side, ready to be made. */
+/** Prepares a read for each side. */
 const sides: Readonly<Record<string, (folder: string) => Promise<() => Promise<unknown>>>> = {
   ours: async (folder) => {
     const { executor, store } = await Items.cacheOver(
@@ -64,7 +64,7 @@ const sides: Readonly<Record<string, (folder: string) => Promise<() => Promise<u
       {},
       Items.source(() => Effect.promise(load))
     )
-    // Processes that open the file at the same moment may find it locked.
+    // Processes that open the file concurrently may find it locked.
     await Effect.runPromise(Effect.retry(store.stats, { times: 20, schedule: Schedule.spaced("50 millis") }))
     return () => Effect.runPromise(executor.query(Items.query, { projectId: 1 }))
   },

@@ -1,7 +1,7 @@
 /**
- * The event recorder on the way to a Postgres of its own (with `fsync`, as a user runs it): beside single inserts,
- * hand-written `unnest` batches, COPY and a batcher in memory; each acknowledgement beside what it is made of; over
- * processes; and what a reader beside it pays. COPY is that of `postgres`: `@effect/sql-pg` has none.
+ * The event recorder over a private Postgres (with `fsync`, as in production): compared with single inserts,
+ * hand-written `unnest` batches, COPY and a batcher in memory; each acknowledgement compared with its raw operations;
+ * several processes; and the cost for a concurrent reader. COPY is that of `postgres`: `@effect/sql-pg` has none.
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -65,7 +65,7 @@ const entry = (): Entry => ({
 })
 const entries = (count: number) => Array.from({ length: count }, entry)
 
-/** Something open for the time of a row. */
+/** A Layer that is open for the duration of a row. */
 const open = async <S>(layer: Layer.Layer<S, unknown>) => {
   const scope = Scope.makeUnsafe()
   const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
@@ -91,7 +91,7 @@ const withSpool = (port: number, options: Partial<EventRecorder.SpoolOptions> = 
     Layer.provideMerge(pool(port))
   )
 
-/** Runs `total` steps from some producers. */
+/** Runs `total` steps from several producers. */
 const producing = <E, R>(total: number, producers: number, step: Effect.Effect<unknown, E, R>) =>
   Effect.gen(function* () {
     let left = total
@@ -124,22 +124,22 @@ const row = async (options: {
   readonly ours: Side
   readonly rival: Side
   readonly unit: string
-  readonly asked?: Row.Asked
+  readonly target?: Row.Target
 }): Promise<Row.Row> => {
   const samples = await Row.interleave({ rounds, warmup, ours: options.ours.sample, rival: options.rival.sample })
   await options.ours.close()
   await options.rival.close()
-  return Row.make({ bench: "events", row: options.row, ...samples, unit: options.unit, asked: options.asked })
+  return Row.make({ bench: "events", row: options.row, ...samples, unit: options.unit, target: options.target })
 }
 
-/** Events a second from the first recording until the last is in the database. */
+/** Events per second from the first `record` until the last event is in the database. */
 const stored = async (port: number, ack: EventRecorder.Ack, total: number, producers: number): Promise<Side> => {
   const side = await open(withSpool(port))
   const sample = () => side.run(Effect.andThen(producing(total, producers, record(ack)), flush))
   return { sample: async () => perSecond(total, await time(sample)), close: side.close }
 }
 
-/** The same for one producer that hands over a list. */
+/** The same for one producer that passes a list. */
 const storedAll = async (total: number, layer: Layer.Layer<Entries, unknown>): Promise<Side> => {
   const side = await open(layer)
   const sample = () =>
@@ -172,7 +172,7 @@ const unnest = async (port: number, total: number): Promise<Side> => {
   return { sample: async () => perSecond(total, await time(sample)), close: side.close }
 }
 
-/** What many programs have: events gather in an array, and a timer or a full batch sends them. */
+/** The common hand-written approach: an array that a timer or a full batch flushes. */
 const memoryBatcher = async (port: number, total: number): Promise<Side> => {
   const side = await open(pool(port))
   const sample = () =>
@@ -213,7 +213,7 @@ const copy = (port: number, total: number): Side => {
   return { sample: async () => perSecond(total, await time(sample)), close: () => sql.end() }
 }
 
-/** Microseconds of one acknowledgement as its caller sees it, with some producers at once. */
+/** Microseconds of one acknowledgement as its caller sees it, with concurrent producers. */
 const latency = async (port: number, ack: EventRecorder.Ack, producers: number, total: number): Promise<Side> => {
   const side = await open(withSpool(port, { drain: false }))
   const sample = async () => {
@@ -233,7 +233,7 @@ const insertLatency = async (port: number, producers: number, total: number): Pr
   return { sample, close: side.close }
 }
 
-/** One prepared insert, committed into a write-ahead log: what there is no way around. */
+/** One prepared insert, committed to a write-ahead log: the minimum cost. */
 const rawInsert = (filename: string) => {
   const db = new DatabaseSync(filename, { timeout: 5_000 })
   db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
@@ -249,7 +249,7 @@ const rawInsert = (filename: string) => {
   }
 }
 
-/** As many producers one after the other: `node:sqlite` knows no other way. */
+/** The same number of producers in sequence, because `node:sqlite` is synchronous. */
 const rawLatency = (producers: number, total: number): Side => {
   const raw = rawInsert(path.join(folder, `${++made}.db`))
   return {
@@ -264,7 +264,7 @@ const rawLatency = (producers: number, total: number): Side => {
   }
 }
 
-/** Runs this file as several processes at once; each says how many events a second it wrote. */
+/** Runs this file as concurrent processes; each prints its events per second. */
 const processes = (kind: "spooled" | "raw", count: number, total: number): Side => {
   const sample = async () => {
     const filename = kind === "raw" ? path.join(folder, `${++made}.db`) : spoolFile()
@@ -305,7 +305,7 @@ const measureProcess = async (kind: string, filename: string, total: number): Pr
   return perSecond(total, ms)
 }
 
-/** Microseconds of a reader's query, median, while events are caught up with in the background or nothing else goes on. */
+/** Median microseconds of a reader's query, during delivery of a backlog or alone. */
 const reader = async (port: number, beside: boolean): Promise<Side> => {
   const reading = await open(pool(port, 1))
   const side = await open(withSpool(port, { interval: "10 millis" }))
@@ -313,7 +313,7 @@ const reader = async (port: number, beside: boolean): Promise<Side> => {
     if (beside) await side.run(Effect.flatMap(Entries, (recorder) => recorder.recordAll(entries(20_000))))
     const times: Array<number> = []
     for (let index = 0; index < 300; index++) {
-      // Spread over the time that the catching up takes.
+      // Spreads the queries over the delivery.
       await delay(2)
       times.push(
         await time(() =>
@@ -357,7 +357,7 @@ const startServer = async () => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`CREATE TABLE entries
         (id text PRIMARY KEY, session text NOT NULL, at int NOT NULL, content text NOT NULL)`
-      // What a reader reads does not grow: a plan that was made for an empty table would.
+      // The table of the reader does not grow, because a plan for an empty table would become slow.
       yield* sql`CREATE TABLE shelf (id int PRIMARY KEY, content text NOT NULL)`
       yield* sql`INSERT INTO shelf SELECT n, repeat('x', 200) FROM generate_series(0, 9999) AS n`
       yield* sql`ANALYZE shelf`
@@ -378,7 +378,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
           ours: await stored(port, ack, total, producers),
           rival: await singleInserts(port, producers === 1 ? 500 : 2_000, producers),
           unit: "/s",
-          asked: { atLeast: 10 }
+          target: { atLeast: 10 }
         })
         await empty()
       }
@@ -397,7 +397,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
         ours: await storedAll(total, layer()),
         rival: await unnest(port, total),
         unit: "/s",
-        asked: { atLeast: 0.9 }
+        target: { atLeast: 0.9 }
       })
       await empty()
     }
@@ -422,7 +422,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
           ours: await latency(port, ack, producers, 5_000),
           rival: rawLatency(producers, 5_000),
           unit: "us",
-          asked: ack === "spooled" ? { atMost: 2 } : undefined
+          target: ack === "spooled" ? { atMost: 2 } : undefined
         })
       }
       yield await row({

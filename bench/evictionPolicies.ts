@@ -1,36 +1,39 @@
 /**
- * What stays in a full memory, by four policies: the one of the cache, and three it was chosen beside. Each is a function
- * that is told of an access and says whether it was a hit.
+ * Four eviction policies: that of the cache and three alternatives. Each is a function that records an access and
+ * returns whether it was a hit.
  */
 import * as Eviction from "../src/cache/internal/s3Fifo.ts"
 import { fnv1a } from "../src/internal/fnv1a.ts"
 
 export type Policy = (room: number) => (key: string) => boolean
 
-/** The policy of the cache itself, S3-FIFO. */
+/** The policy of the cache, S3-FIFO. */
 const own: Policy = (room) => {
-  const kept = Eviction.make<Eviction.Node>(room, Infinity)
+  const cached = Eviction.make<Eviction.Node>(room, Infinity)
   return (key) => {
-    const found = kept.get(key)
-    if (found === undefined) kept.set({ key, size: 1, uses: 0 })
+    const found = cached.get(key)
+    if (found === undefined) cached.set({ key, size: 1, uses: 0 })
     else if (found.uses < Eviction.maxUses) found.uses++
     return found !== undefined
   }
 }
 
-const oldest = (kept: ReadonlyMap<string, unknown> | ReadonlySet<string>): string => kept.keys().next().value!
+const oldest = (cached: ReadonlyMap<string, unknown> | ReadonlySet<string>): string => cached.keys().next().value!
 
 const lru: Policy = (room) => {
-  const kept = new Set<string>()
+  const cached = new Set<string>()
   return (key) => {
-    const found = kept.delete(key)
-    kept.add(key)
-    if (kept.size > room) kept.delete(oldest(kept))
+    const found = cached.delete(key)
+    cached.add(key)
+    if (cached.size > room) cached.delete(oldest(cached))
     return found
   }
 }
 
-/** Zhang et al., "SIEVE is simpler than LRU", NSDI 2024: a hand goes from the oldest to the newest and spares what was used. */
+/**
+ * Zhang et al., "SIEVE is simpler than LRU", NSDI 2024: a hand moves from the oldest entry to the newest and spares
+ * used ones.
+ */
 const sieve: Policy = (room) => {
   interface Node {
     readonly key: string
@@ -74,7 +77,7 @@ const sieve: Policy = (room) => {
   }
 }
 
-/** How often keys were seen lately: a count-min sketch of four rows whose counts are halved from time to time. */
+/** Recent frequencies of keys: a count-min sketch of four rows whose counts are halved periodically. */
 const sketch = (room: number) => {
   const width = 2 ** Math.ceil(Math.log2(room * 8))
   const rows = Array.from({ length: 4 }, () => new Uint8Array(width))
@@ -102,7 +105,7 @@ const sketch = (room: number) => {
   }
 }
 
-/** Einziger et al., "TinyLFU", ACM ToS 2017: a window of a hundredth, and a main part that only the more frequent enter. */
+/** Einziger et al., "TinyLFU", ACM ToS 2017: a window of 1 %, and a main region that admits only more frequent keys. */
 const wTinyLfu: Policy = (room) => {
   const windowRoom = Math.max(1, Math.round(room / 100))
   const protectedRoom = Math.floor((room - windowRoom) * 0.8)

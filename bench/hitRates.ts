@@ -1,6 +1,6 @@
 /**
- * How many reads a memory of some size answers, by what goes out of it when it is full: rows, and a picture of the
- * curves. The traces are made from seeds, so that the picture is the same on every machine.
+ * Hit rates by capacity and eviction policy: rows, and a picture of the curves. The traces are generated from seeds, so
+ * the picture is the same on every machine.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -14,7 +14,7 @@ type Trace = ReadonlyArray<string>
 const length = 100_000
 const keys = 10_000
 const rooms = [50, 100, 200, 500, 1_000, 2_000, 5_000]
-/** The size that is printed as rows. */
+/** The capacity that is printed as rows. */
 const printed = 500
 
 const random = (seed: number) => {

@@ -1,6 +1,6 @@
 /**
- * Runs the benches: `npm run bench` for all, `npm run bench -- NAME ...` for some, `--json` for one object a row.
- * A bench is a file beside this one whose default export yields rows.
+ * Runs the benches: `npm run bench` for all, `npm run bench -- NAME ...` for some, `--json` for one object per row. A
+ * bench is a file in this folder whose default export yields rows.
  */
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
@@ -62,8 +62,8 @@ const print = (row: Row): void => {
       `${number(row.ours)} ${row.unit}`.padStart(14),
       `${number(row.rival)} ${row.unit}`.padStart(14),
       `${row.ratio.toFixed(2)}x`.padStart(8),
-      row.asked.padStart(9),
-      row.asked === "-" ? "" : row.ok ? "  ok" : "  short"
+      row.target.padStart(9),
+      row.target === "-" ? "" : row.ok ? "  ok" : "  short"
     ].join(" ")
   )
 }
@@ -78,7 +78,7 @@ console.log(
 )
 if (!json) {
   console.log(
-    `${"bench".padEnd(8)} ${"row".padEnd(66)} ${"ours".padStart(14)} ${"rival".padStart(14)}    ratio     asked`
+    `${"bench".padEnd(8)} ${"row".padEnd(66)} ${"ours".padStart(14)} ${"rival".padStart(14)}    ratio    target`
   )
 }
 for (const name of wanted.length > 0 ? wanted : available) {

@@ -1,5 +1,5 @@
 /**
- * What a memory has after a while of use: events of a project, spread over a year and over kinds, as hooks record them.
+ * Events of a project, spread over a year and over types, as hooks record them.
  */
 import * as fs from "node:fs"
 import { DatabaseSync } from "node:sqlite"
@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite"
 const words = ["cache", "login", "migration", "invoice", "search", "worker", "layout", "retry", "token", "report"]
 const year = 365 * 24 * 3_600_000
 
-/** Adds so many events to a database that knows the project already. */
+/** Adds `count` events to a database that contains the project. */
 export const insert = (filename: string, project: string, count: number): void => {
   const db = new DatabaseSync(filename)
   const folder = fs.realpathSync(project)

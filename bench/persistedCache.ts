@@ -1,5 +1,5 @@
 /**
- * Effect's own cache of two levels, as a rival.
+ * Effect's own cache of two tiers, as a rival.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -1,6 +1,6 @@
 /**
- * The pool against `@effect/sql-pg`'s own, `pg` and `postgres`, on a server of its own. Ours runs as a user runs it:
- * with validation, a deadline on every statement and its metrics registered.
+ * The pool compared with `@effect/sql-pg`'s own, `pg` and `postgres`, on a private server. Ours runs as in production:
+ * with validation, a deadline on every statement, and registered metrics.
  */
 import * as net from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
@@ -22,9 +22,9 @@ const { database, password } = PostgresServer
 const callers = 50
 const maxConnections = 10
 
-/** One way to run the statement that is measured. */
+/** One way to run the measured statement. */
 interface Side {
-  /** Runs `total` statements from `concurrency` callers and gives how long it took, in milliseconds. */
+  /** Runs `total` statements from `concurrency` callers and returns the elapsed milliseconds. */
   readonly run: (total: number, concurrency: number) => Promise<number>
   readonly close: () => Promise<void>
 }
@@ -85,7 +85,7 @@ const sides = {
     byEffect(PgClient.layer({ ...address(port), password: Redacted.make(password), maxConnections, multiplex })),
   pg: (port: number) => {
     const pool = new pg.Pool({ ...address(port), user: "postgres", password, max: maxConnections })
-    // Without a listener a killed idle session ends the process.
+    // Without a listener, a killed idle session ends the process.
     pool.on("error", () => {})
     return byPromises(
       (n) => pool.query({ name: "bench", text: "SELECT $1::int AS n", values: [n] }),
@@ -103,14 +103,14 @@ const sides = {
 
 const perSecond = (total: number, ms: number) => (total / ms) * 1_000
 
-/** Statements a second of two sides in turn. */
+/** Statements per second of two alternating sides. */
 const throughput = async (options: {
   readonly row: string
   readonly ours: Side
   readonly rival: Side
   readonly total: number
   readonly concurrency: number
-  readonly asked?: Row.Asked
+  readonly target?: Row.Target
 }): Promise<Row.Row> => {
   const sample = (side: Side) => async () =>
     perSecond(options.total, await side.run(options.total, options.concurrency))
@@ -122,10 +122,10 @@ const throughput = async (options: {
   })
   await options.ours.close()
   await options.rival.close()
-  return Row.make({ bench: "pool", row: options.row, ...samples, unit: "q/s", asked: options.asked })
+  return Row.make({ bench: "pool", row: options.row, ...samples, unit: "q/s", target: options.target })
 }
 
-/** Taking a connection nobody else wants and giving it back, in microseconds. */
+/** Microseconds to acquire and release an idle connection. */
 const acquireRelease = async (port: number): Promise<Row.Row> => {
   const count = 20_000
   const cycle = (layer: Layer.Layer<SqlClient.SqlClient, unknown>) => {
@@ -151,7 +151,7 @@ const acquireRelease = async (port: number): Promise<Row.Row> => {
   return Row.make({ bench: "pool", row: "acquire and release, uncontended, vs sql-pg", ...samples, unit: "us" })
 }
 
-/** From nothing to the first answer and the end, in milliseconds. */
+/** Milliseconds from opening the pool to its first result and its close. */
 const firstQuery = async (port: number, row: string, rival: (port: number) => Side): Promise<Row.Row> => {
   const once = (make: (port: number) => Side) => () =>
     timed(async () => {
@@ -163,7 +163,7 @@ const firstQuery = async (port: number, row: string, rival: (port: number) => Si
   return Row.make({ bench: "pool", row, ...samples, unit: "ms" })
 }
 
-/** A proxy that lets a connection wait before it reaches the server. */
+/** A proxy that delays connections to the server. */
 const slowDoor = async (port: number, ms: number) => {
   let accepted = 0
   const server = net.createServer((client) => {
@@ -187,7 +187,7 @@ const slowDoor = async (port: number, ms: number) => {
   }
 }
 
-/** Fifty callers at once, 150 ms to connect, 2 ms a query: how many connections that makes, of fifty allowed. */
+/** Connections opened by fifty concurrent callers, with 150 ms per connect, 2 ms per query, and a limit of fifty. */
 const spike = async (port: number, row: string, rival: (port: number) => Side): Promise<Row.Row> => {
   const connections = (make: (port: number) => Side) => async () => {
     const door = await slowDoor(port, 150)
@@ -242,10 +242,10 @@ const spikeSides = {
   }
 }
 
-/** How long a caller waits for an answer before it asks again, in milliseconds. */
-const patienceMs = 1_000
+/** Milliseconds after which a caller abandons a query and retries. */
+const callTimeoutMs = 1_000
 
-/** The slowest percent of calls, in milliseconds, while a session is killed every second; a failed call is tried on. */
+/** The 99th percentile of calls in milliseconds while one session per second is killed; failed calls are retried. */
 const killed = async (port: number, row: string, rival: (port: number) => Side): Promise<Row.Row> => {
   const admin = new pg.Client({ ...address(port), user: "postgres", password, application_name: "killer" })
   await admin.connect()
@@ -260,7 +260,7 @@ const killed = async (port: number, row: string, rival: (port: number) => Side):
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
            WHERE backend_type = 'client backend' AND application_name <> 'killer' LIMIT 1`
         )
-        // The last one may still be on its way when its session ends.
+        // The last query may be in flight when its session ends.
         .catch(() => {})
     }, 1_000)
     const caller = async () => {
@@ -272,8 +272,8 @@ const killed = async (port: number, row: string, rival: (port: number) => Side):
                 () => true,
                 () => false
               )
-              // Some calls are never answered.
-              if (await Promise.race([answered, delay(patienceMs, false, { ref: false })])) return
+              // Some rivals never settle a call.
+              if (await Promise.race([answered, delay(callTimeoutMs, false, { ref: false })])) return
             }
           })
         )
@@ -301,21 +301,21 @@ export default async function* (): AsyncGenerator<Row.Row> {
       row: `${callers} callers, both multiplexed, vs sql-pg`,
       ours: multiplexed(),
       rival: sides.sqlPg(port, true),
-      asked: { atLeast: 1 }
+      target: { atLeast: 1 }
     })
     yield await throughput({
       ...many,
       row: `${callers} callers, ours multiplexed, vs pg`,
       ours: multiplexed(),
       rival: sides.pg(port),
-      asked: { atLeast: 1.5 }
+      target: { atLeast: 1.5 }
     })
     yield await throughput({
       ...many,
       row: `${callers} callers, ours multiplexed, vs postgres`,
       ours: multiplexed(),
       rival: sides.postgres(port),
-      asked: { atLeast: 1.5 }
+      target: { atLeast: 1.5 }
     })
     yield await throughput({
       ...many,

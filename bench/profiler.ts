@@ -1,5 +1,6 @@
 /**
- * What profiling costs an operation, beside Effect's own ways to measure one; and how near its figures are to what is known of the work.
+ * The cost of profiling an operation, compared with Effect's own measurements, and the accuracy of the figures for
+ * known work.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -23,7 +24,7 @@ const body = Effect.sync(() => 1)
 v8.setFlagsFromString("--expose-gc")
 const collect = vm.runInNewContext("gc") as () => void
 
-/** Nanoseconds of one run, in a loop of many. */
+/** Nanoseconds of one run in a loop. */
 const each = (count: number, effect: Effect.Effect<unknown>) => async (): Promise<number> => {
   const loop = Effect.gen(function* () {
     for (let i = 0; i < count; i++) yield* effect
@@ -45,7 +46,7 @@ async function* costs(): AsyncGenerator<Row.Row> {
   const count = 50_000
   const span = each(count, Effect.withSpan(body, "work"))
   const duration = each(count, Effect.trackDuration(body, Metric.timer("bench")))
-  const rows: ReadonlyArray<[string, Effect.Effect<unknown>, () => Promise<number>, Row.Asked?]> = [
+  const rows: ReadonlyArray<[string, Effect.Effect<unknown>, () => Promise<number>, Row.Target?]> = [
     ["wall / Effect.withSpan", profiler("wall").track("work")(body), span, { atMost: 0.5 }],
     ["wall / Effect.trackDuration", profiler("wall").track("work")(body), duration],
     ["standard / Effect.withSpan", profiler("standard").track("work")(body), span],
@@ -58,9 +59,9 @@ async function* costs(): AsyncGenerator<Row.Row> {
       span
     ]
   ]
-  for (const [row, effect, rival, asked] of rows) {
+  for (const [row, effect, rival, target] of rows) {
     const samples = await Row.interleave({ rounds: 15, warmup: 3, ours: each(count, effect), rival })
-    yield Row.make({ bench: "profiler", row: `a call, ${row}`, ...samples, unit: "ns", asked })
+    yield Row.make({ bench: "profiler", row: `a call, ${row}`, ...samples, unit: "ns", target })
   }
 
   const primitives = Effect.gen(function* () {
@@ -75,11 +76,11 @@ async function* costs(): AsyncGenerator<Row.Row> {
   yield Row.make({ bench: "profiler", row: "100 flatMaps of nothing, deep / bare", ...hooked, unit: "ns" })
 }
 
-/** Half of the samples: those that nothing else on the machine has disturbed most. */
+/** The faster half of the samples, which other load has disturbed least. */
 const faster = (samples: ReadonlyArray<number>): ReadonlyArray<number> =>
   samples.toSorted((a, b) => a - b).slice(0, Math.ceil(samples.length / 2))
 
-/** An operation of a millisecond, as often with the profiler as without, in turn. */
+/** An operation of a millisecond, alternating with and without the profiler. */
 async function* part(): AsyncGenerator<Row.Row> {
   const work = Effect.sync(() => {
     let sum = 0
@@ -97,19 +98,19 @@ async function* part(): AsyncGenerator<Row.Row> {
       ours.push(a / 1e6)
       rival.push(b / 1e6)
     }
-    const asked = level === "standard" ? { atMost: 1.01 } : undefined
+    const target = level === "standard" ? { atMost: 1.01 } : undefined
     yield Row.make({
       bench: "profiler",
       row: `an operation of about 1 ms, ${level} / bare`,
       ours: faster(ours),
       rival: faster(rival),
       unit: "ms",
-      asked
+      target
     })
   }
 }
 
-/** What a million calls of ten names leave on the heap. */
+/** The heap after a million calls of ten names. */
 const memory = async (): Promise<Row.Row> => {
   const { track } = profiler("standard")
   const names = Array.from({ length: 10 }, (_, i) => track(`work ${i}`)(body))
@@ -132,13 +133,11 @@ const memory = async (): Promise<Row.Row> => {
     ours: [Math.max(0, grown)],
     rival: [2],
     unit: "MiB",
-    asked: { atMost: 1 }
+    target: { atMost: 1 }
   })
 }
 
-/**
- * What a process pays that has Effect at work already: the profiler's modules in its bundle, the Layer, the first call.
- */
+/** The cost in a process that already runs Effect: the profiler's bundled modules, the Layer, the first call. */
 async function* startUp(): AsyncGenerator<Row.Row> {
   const root = path.join(import.meta.dirname, "..")
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "athena-bench-"))
@@ -164,7 +163,7 @@ async function* startUp(): AsyncGenerator<Row.Row> {
     await esbuild.build({ stdin, outfile, bundle: true, format: "esm", platform: "node", minify: true })
     const run = () => JSON.parse(execFileSync(process.execPath, [outfile], { encoding: "utf8" })) as [number, number]
     const times = Array.from({ length: 31 }, run)
-    const common = { bench: "profiler", rival: [1], unit: "ms", asked: { atMost: 1 } } as const
+    const common = { bench: "profiler", rival: [1], unit: "ms", target: { atMost: 1 } } as const
     const cold = "start-up, cold: modules in a bundle, Layer, call / 1 ms"
     yield Row.make({ ...common, row: cold, ours: faster(times.map(([first]) => first)) })
     const again = "start-up again: Layer, call / 1 ms"
@@ -174,7 +173,7 @@ async function* startUp(): AsyncGenerator<Row.Row> {
   }
 }
 
-/** The worst percentile of values over six powers of ten, beside the metric of Effect that tells percentiles. */
+/** The worst percentile of values over six powers of ten, compared with Effect's summary metric. */
 const accuracy = async (): Promise<Row.Row> => {
   const values = Array.from({ length: 65_536 }, () => {
     const normal = Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())
@@ -192,13 +191,13 @@ const accuracy = async (): Promise<Row.Row> => {
   const histogram = Histogram.make()
   for (const value of values) Histogram.record(histogram, value)
   const summary = Metric.summary("bench", { maxAge: "1 hour", maxSize: 1_000, quantiles })
-  const told = await Effect.runPromise(
+  const snapshot = await Effect.runPromise(
     Effect.andThen(
       Effect.forEach(values, (value) => Metric.update(summary, value), { discard: true }),
       Metric.value(summary)
     )
   )
-  const ofSummary = new Map(told.quantiles.map(([quantile, value]) => [quantile, value ?? 0]))
+  const ofSummary = new Map(snapshot.quantiles.map(([quantile, value]) => [quantile, value ?? 0]))
   return Row.make({
     bench: "profiler",
     row: "worst error of p50 to p99 / Metric.summary of 1,000",
@@ -209,8 +208,8 @@ const accuracy = async (): Promise<Row.Row> => {
 }
 
 /**
- * Five operations at once that work for a known time and sleep: how far their CPU time is from what they worked, on average,
- * by the profiler and by the difference of the process's CPU time.
+ * Five concurrent operations that work for a known time and sleep: the mean error of their CPU time, by the profiler
+ * and by the difference of the process's CPU time.
  */
 const attribution = async (): Promise<Row.Row> => {
   const plan: Readonly<Record<string, readonly [slices: number, sleep: number]>> = {
@@ -257,11 +256,11 @@ const attribution = async (): Promise<Row.Row> => {
     ours: rounds.map(([ours]) => ours),
     rival: rounds.map(([, naive]) => naive),
     unit: "%",
-    asked: { atMost: 0.1 }
+    target: { atMost: 0.1 }
   })
 }
 
-/** How far an operation's peak of resident memory lies over what was resident before, beside the buffer that it makes. */
+/** An operation's peak above the resident memory before it, compared with the buffer that it allocates. */
 const peak = async (): Promise<Row.Row> => {
   const mebibytes = 128
   const buffer = Effect.sync(() => Buffer.alloc(mebibytes * 2 ** 20, 1).length)
@@ -284,7 +283,7 @@ const peak = async (): Promise<Row.Row> => {
   })
 }
 
-/** What the profiler says it cost, beside what it cost. */
+/** The profiler's own cost as reported, compared with its measured cost. */
 const selfCost = async (): Promise<Row.Row> => {
   const count = 100_000
   const bare = each(count, body)

@@ -1,7 +1,7 @@
 /**
- * The resident process as the agent sees it: events over HTTP beside a bare `node:http` server that echoes the same body,
- * the shim as a whole process beside a bare `node -e 0`, a whole session, and what the process costs while it is there.
- * Needs `npm run build`.
+ * The daemon as the agent sees it: events over HTTP compared with a bare `node:http` server that echoes the same body,
+ * the shim as a whole process compared with a bare `node -e 0`, a whole session, and the daemon's idle cost. Needs `npm
+ * run build`.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -19,7 +19,7 @@ const home = path.join(folder, "home")
 fs.mkdirSync(path.join(project, ".git"), { recursive: true })
 
 let events = 0
-/** An agent has some fifty events a session. */
+/** A session of an agent has about fifty events. */
 const session = () => `s-${Math.floor(events / 50)}`
 
 const source = `export const total = (lines: Array<Line>) => lines.reduce((sum, { price }) => sum + price, 0)\n`
@@ -75,7 +75,7 @@ const body = (event: Event): string => {
   })
 }
 
-/** Posts a body and gives the milliseconds until the answer has come. */
+/** Posts a body and returns the milliseconds until the response. */
 const poster =
   (server: ServerProcess.ServerProcess, agent: http.Agent) =>
   async (sent: Buffer): Promise<number> => {
@@ -105,16 +105,16 @@ interface Traffic {
   readonly rounds: number
   readonly warmup: number
   readonly keepAlive: boolean
-  /** Agents that post at the same time. */
+  /** Agents that post concurrently. */
   readonly agents: number
 }
 
 const quantile = (values: ReadonlyArray<number>, q: number): number =>
   values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1]!
 
-/** How long every agent waits: as many at once as there are, both servers in turn. */
+/** The wait of each agent, with concurrent agents and alternating servers. */
 const traffic = async (servers: Servers, { agents, event, keepAlive, rounds, warmup }: Traffic) => {
-  // The process takes some thousand events a second; what is timed shall not be its refusals.
+  // The daemon limits its request rate; this pause avoids measuring rejections.
   await delay(1_500)
   const side = (server: ServerProcess.ServerProcess) => {
     const connections = Array.from({ length: agents }, () => new http.Agent({ keepAlive, maxSockets: 1 }))
@@ -167,7 +167,7 @@ async function* answers(servers: Servers): AsyncGenerator<Row.Row> {
         ours: [quantile(ours, q)],
         rival: [quantile(rival, q)],
         unit: "ms",
-        asked: { atMost }
+        target: { atMost }
       })
     }
   }
@@ -186,7 +186,7 @@ async function* wholeProcesses(): AsyncGenerator<Row.Row> {
       row: `${event} by the shim, whole process / node -e 0`,
       ...(await Row.interleave({ rounds: 40, warmup: 4, ours, rival: node })),
       unit: "ms",
-      asked: { atMost: 1.35 }
+      target: { atMost: 1.35 }
     })
   }
 }
@@ -200,7 +200,7 @@ const wholeSession: ReadonlyArray<Event> = [
   "SessionEnd"
 ]
 
-/** All that the agent waits for in a session, in milliseconds. */
+/** The total wait of an agent in a session, in milliseconds. */
 const posted = (server: ServerProcess.ServerProcess) => async (): Promise<number> => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   const post = poster(server, agent)
@@ -224,7 +224,7 @@ async function* sessions({ ours }: Servers): AsyncGenerator<Row.Row> {
     row: `a session, ${count} events summed / one node -e 0`,
     ...(await Row.interleave({ rounds: 15, warmup: 2, ours: posted(ours), rival: node })),
     unit: "ms",
-    asked: { atMost: 4 }
+    target: { atMost: 4 }
   })
   yield Row.make({
     bench: "runtime",
@@ -242,7 +242,7 @@ const compared = (row: string, unit: string, side: (pid: number) => number | und
     : [Row.make({ bench: "runtime", row, ours: [ours], rival: [rival], unit })]
 }
 
-/** What a process uses of the processor while nobody asks. */
+/** CPU time of an idle daemon. */
 async function* idleProcessor(servers: Servers): AsyncGenerator<Row.Row> {
   const seconds = 10
   await delay(2_000)
@@ -255,7 +255,7 @@ async function* idleProcessor(servers: Servers): AsyncGenerator<Row.Row> {
   yield* compared("idle, processor time a minute / bare node:http", "ms", used, servers)
 }
 
-/** Answers that did not have to be given because the deadline had passed. */
+/** The share of responses within their deadline. */
 async function* inTime({ ours }: Servers): AsyncGenerator<Row.Row> {
   const { text } = await ServerProcess.request({ ...ours, host: "127.0.0.1", path: "/status" })
   const { answers } = JSON.parse(text) as { readonly answers: { readonly kept: number; readonly late: number } }
@@ -265,11 +265,11 @@ async function* inTime({ ours }: Servers): AsyncGenerator<Row.Row> {
     ours: [(100 * answers.kept) / (answers.kept + answers.late)],
     rival: [100],
     unit: "%",
-    asked: { atLeast: 0.999 }
+    target: { atLeast: 0.999 }
   })
 }
 
-/** The most memory that the process has while ten agents post 4 MB again and again, beside what it ends itself at. */
+/** The daemon's maximum memory while ten agents post 4 MB repeatedly, compared with its ceiling. */
 async function* largeBodies({ ours }: Servers): AsyncGenerator<Row.Row> {
   if (ServerProcess.memory(ours.pid) === undefined) return
   const sent = Buffer.from(body("Write"))
@@ -292,7 +292,7 @@ async function* largeBodies({ ours }: Servers): AsyncGenerator<Row.Row> {
     ours: [most],
     rival: [(256 * 2 ** 20) / 1e6],
     unit: "MB",
-    asked: { atMost: 0.8 }
+    target: { atMost: 0.8 }
   })
 }
 
@@ -311,7 +311,7 @@ export default async function* (): AsyncGenerator<Row.Row> {
     yield* largeBodies(servers)
   } finally {
     await servers.rival.stop()
-    // It may have ended itself.
+    // It may have stopped at its ceiling.
     await servers.ours.stop().catch(() => undefined)
     fs.rmSync(folder, { recursive: true, force: true })
   }

@@ -1,6 +1,6 @@
 /**
- * Servers that are processes of their own: the resident one, started as a hook starts it, and a bare one that echoes. Run
- * by itself this file is the bare one.
+ * Servers in separate processes: the daemon, started as a hook starts it, and a bare server that echoes. Run directly,
+ * this file is the bare server.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -18,13 +18,13 @@ export interface ServerProcess {
 
 export interface Shim {
   readonly home: string
-  /** `on` where the resident process is asked. */
+  /** `on` to use the daemon. */
   readonly daemon: "on" | "off"
 }
 
 export const shim = path.join(import.meta.dirname, "..", "dist", "cli", "shim.cjs")
 
-/** Tells an event by a whole process, as agents that know only commands do; gives its time in milliseconds. */
+/** Sends an event by a command, as agents without HTTP hooks do; returns its time in milliseconds. */
 export const command = ({ daemon, home }: Shim, input: string, args: ReadonlyArray<string> = ["hook"]): number => {
   const env = { PATH: process.env["PATH"], HOME: home, ATHENA_HOME: home, ATHENA_DAEMON: daemon }
   const start = performance.now()
@@ -39,7 +39,7 @@ interface Answer {
   readonly text: string
 }
 
-/** Sends a request and reads the answer to its end. */
+/** Sends a request and reads the whole response. */
 export const request = (options: http.RequestOptions, body?: Buffer): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const sent = http.request(options, (response) => {
@@ -79,7 +79,7 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** Has a hook start the resident process of a home. */
+/** Starts the daemon of a home through a hook. */
 export const resident = async (home: string, sessionStart: string): Promise<ServerProcess> => {
   command({ home, daemon: "on" }, sessionStart)
   return until("the resident process", async () => {
@@ -118,13 +118,13 @@ export const bare = (): Promise<ServerProcess> =>
     )
   })
 
-/** The memory of a process, in MB; `undefined` where the system does not say. */
+/** The resident memory of a process in MB; `undefined` if the system does not report it. */
 export const memory = (pid: number): number | undefined => {
   const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readIfThere(`/proc/${pid}/status`) ?? "")?.[1]
   return kilobytes === undefined ? undefined : (Number(kilobytes) * 1_024) / 1e6
 }
 
-/** What all threads of a process have used of the processor, in milliseconds; `undefined` where the system does not say. */
+/** CPU milliseconds of all threads of a process; `undefined` if the system does not report it. */
 export const processorTime = (pid: number): number | undefined => {
   const folder = `/proc/${pid}/task`
   if (readIfThere(`/proc/${pid}/schedstat`) === undefined) return undefined
@@ -134,10 +134,10 @@ export const processorTime = (pid: number): number | undefined => {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const server = http.createServer((asked, answer) => {
+  const server = http.createServer((target, answer) => {
     const chunks: Array<Buffer> = []
-    asked.on("data", (chunk: Buffer) => chunks.push(chunk))
-    asked.on("end", () => answer.end(Buffer.concat(chunks)))
+    target.on("data", (chunk: Buffer) => chunks.push(chunk))
+    target.on("end", () => answer.end(Buffer.concat(chunks)))
   })
   server.keepAliveTimeout = 60_000
   server.listen(0, "127.0.0.1", () => console.log((server.address() as AddressInfo).port))

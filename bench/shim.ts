@@ -1,6 +1,6 @@
 /**
- * The shim as the agent sees it: a whole process, from its start to its end, beside a bare `node -e 0`, where the resident
- * process answers at once. Needs `npm run build`.
+ * The shim as the agent sees it: a whole process, compared with a bare `node -e 0`, with a daemon that responds
+ * immediately. Needs `npm run build`.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -46,13 +46,13 @@ export default async function* (): AsyncGenerator<Row.Row> {
   })
   try {
     await new Promise((resolve) => resident.stdout.once("data", resolve))
-    for (const [row, script, body, asked] of [
+    for (const [row, script, body, target] of [
       ["SessionStart, shim / node -e 0", "shim.cjs", start, { atMost: 1.35 }],
       ["SessionStart, athena hook / node -e 0", "bin.js", start, undefined],
       ["PostToolUse of 4 MiB, shim / node -e 0", "shim.cjs", large, undefined]
     ] as const) {
       const samples = await Row.interleave({ rounds, warmup, ours: hook(script, home, body), rival: bare })
-      yield Row.make({ bench: "shim", row, ...samples, unit: "ms", asked })
+      yield Row.make({ bench: "shim", row, ...samples, unit: "ms", target })
     }
   } finally {
     resident.kill("SIGKILL")

@@ -1,9 +1,9 @@
 /**
  * Builds `dist`:
- *  - the library, one module a file, by `tsc`;
+ *  - the library by `tsc`, one file per module;
  *  - the command line as bundles, so that a hook process reads one or two files instead of several hundred: the shim,
- *    which asks the resident process, and what answers without it: one without the Postgres driver, for the embedded
- *    database, one with it, and one that is profiled.
+ *    which sends events to the daemon, and the hooks that run without it: for the embedded database, for Postgres, and
+ *    with the profiler.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -38,7 +38,7 @@ const bundle = (entry, outfile, options) =>
     bundle: true,
     platform: "node",
     target: "node22.19",
-    // What has to be said of others is in a file of its own.
+    // Licenses are in a separate file.
     legalComments: "none",
     metafile: true,
     logLevel: "warning",
@@ -49,20 +49,20 @@ const script = (name, outfile, options) => bundle(`src/${name}.ts`, `dist/cli/${
 
 const ofVersion = { __ATHENA_VERSION__: JSON.stringify(version) }
 
-/** CommonJS, because its loader starts faster, and one file each, because every file costs a hook time. */
+/** CommonJS, because its loader starts faster, and one file each, because every file costs start-up time. */
 const hook = (name, outfile, external = []) => script(name, outfile, { format: "cjs", external, define: ofVersion })
 
-/** Tells one build of the hook from another. */
+/** Identifies a build of the hook. */
 const digest = (...files) =>
   files
     .reduce((hash, file) => hash.update(fs.readFileSync(path.join(dist, file))), createHash("sha256"))
     .digest("hex")
     .slice(0, 32)
 
-/** Each without what it does not need: the driver of Postgres, the profiler. */
+/** Each without the modules that it does not need: the Postgres driver, the profiler. */
 const hooks = ["", "-postgres", "-profiled", "-profiled-postgres"].map((variant) => `cli/hook${variant}.cjs`)
 
-/** What a hook on the embedded database has no use for. */
+/** Modules that a hook on the embedded database does not need. */
 const ofServers = ["*/ConnectionPool.ts", "*/spooledMemory.ts"]
 
 const ofHooks = await Promise.all([
@@ -72,7 +72,7 @@ const ofHooks = await Promise.all([
   hook("hookProcess/hookProfiled", "hook-profiled-postgres.cjs")
 ])
 
-/** What runs those. */
+/** The scripts that load these bundles. */
 const define = { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
 const ofCommands = await Promise.all([
   script("hookProcess/shim", "shim.cjs", { format: "cjs", define }),

@@ -1,6 +1,7 @@
 /**
  * Checks the documentation: every example in doc comments and documents type-checks as a user of the built package sees it,
- * every link and file reference resolves, and `docs/configuration.md` names every option and variable in the code.
+ * every link and file reference resolves, `docs/configuration.md` names every option and variable in the code, and `CONTRIBUTING.md` every folder of `src` and
+ * the deadlines.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -67,6 +68,27 @@ const variables = new Set(
 )
 for (const name of variables) {
   if (!configuration.includes(name)) problems.push(`docs/configuration.md: ${name} is missing`)
+}
+
+/** The map of the folders, and the deadlines in the order of the columns. */
+const contributing = read("CONTRIBUTING.md")
+for (const { name } of fs.readdirSync(path.join(root, "src"), { withFileTypes: true }).filter((e) => e.isDirectory())) {
+  if (!contributing.includes(`src/${name}/`)) problems.push(`CONTRIBUTING.md: src/${name}/ is missing`)
+}
+const columns = ["SessionStart", "Prompt", "ToolUse", "Interruption", "SessionEnd"]
+for (const [module, file] of [
+  ["HookService", "src/daemon/HookService.ts"],
+  ["HookRunner", "src/hooks/HookRunner.ts"]
+]) {
+  const [, deadlines = ""] = /defaultDeadlines\b[^=]*= \{([^}]*)\}/.exec(read(file)) ?? []
+  const inCode = columns.map((event) => new RegExp(`\\b${event}: "([^"]*)"`).exec(deadlines)?.[1])
+  const row = contributing.split("\n").find((line) => line.includes(`\`${module}.defaultDeadlines\``)) ?? ""
+  const documented = row
+    .split("|")
+    .slice(2, -1)
+    .map((cell) => cell.trim().replace(/ ms$/, " millis").replace(/^1 s$/, "1 second").replace(/ s$/, " seconds"))
+  if (inCode.join() !== documented.join())
+    problems.push(`CONTRIBUTING.md: deadlines of ${module} are ${inCode.join(", ")}`)
 }
 
 const folder = path.join(root, "dist", "doc-examples")

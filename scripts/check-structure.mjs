@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 const root = fileURLToPath(new URL("..", import.meta.url))
 const src = path.join(root, "src")
 
-/** From the top down: a folder imports from itself and from folders after it. */
+/** From top to bottom: a folder imports from itself and from folders below it. */
 const order = [
   "cli",
   "doctor",
@@ -38,7 +38,7 @@ const files = fs
 
 const folderOf = (file) => (file.includes("/") ? file.slice(0, file.indexOf("/")) : "")
 
-/** Relative imports of a file, those of types among them. */
+/** Relative imports of a file, including type imports. */
 const importsOf = (file) => {
   const text = fs.readFileSync(path.join(src, file), "utf8")
   return [...text.matchAll(/^(?:import|export)[^"';]*?from "(\.[^"]+)"|\bimport\("(\.[^"]+)"\)/gm)].map(([, a, b]) =>

@@ -1,5 +1,5 @@
 /**
- * Runs every example with a memory of its own, and fails where one fails or prints nothing.
+ * Runs every example on a separate memory. Fails if an example fails or prints nothing.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -11,10 +11,10 @@ const folder = fileURLToPath(new URL("../examples", import.meta.url))
 const home = fs.mkdtempSync(path.join(os.tmpdir(), "athena-examples-"))
 const input = JSON.stringify({ session_id: "s1", cwd: folder, hook_event_name: "SessionStart", source: "startup" })
 
-/** Nothing of the developer's own memory. */
+/** Excludes the developer's own memory. */
 const env = (home) => ({ PATH: process.env.PATH, HOME: home, ATHENA_HOME: home })
 
-/** A hook answers also where its memory can't be opened. */
+/** A hook responds even if its memory can't be opened. */
 const answersWithoutMemory = (file) => {
   const nowhere = path.join(folder, file, "nowhere")
   const { status, stdout } = spawnSync(process.execPath, [path.join(folder, file)], {

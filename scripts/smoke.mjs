@@ -1,6 +1,6 @@
 /**
- * Runs what is built on the Node.js that runs this: the hook in its own process and through the resident process, the
- * commands that look at the memory, and a recorder with a spool. Fails where an event does not arrive.
+ * Runs the build on the current version of Node.js: the hook in its own process and through the daemon, commands that read
+ * the memory, and a recorder with a spool. Fails if an event does not arrive.
  *
  * `node:sqlite` differs between versions of Node.js, and the tests run on one of them.
  */
@@ -24,9 +24,9 @@ const project = path.join(folder, "project")
 fs.mkdirSync(path.join(project, ".git"), { recursive: true })
 
 const env = { PATH: process.env.PATH, HOME: folder, ATHENA_HOME: path.join(folder, "home") }
-const withoutResident = { ...env, ATHENA_DAEMON: "off" }
+const withoutDaemon = { ...env, ATHENA_DAEMON: "off" }
 
-const run = (script, args, { input = "", using = withoutResident } = {}) => {
+const run = (script, args, { input = "", using = withoutDaemon } = {}) => {
   const options = { input, env: using, encoding: "utf8", timeout: 30_000 }
   const { status, stderr, stdout } = spawnSync(process.execPath, [path.join(dist, "cli", script), ...args], options)
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" }, `athena ${args.join(" ")}: ${stdout}${stderr}`)
@@ -46,8 +46,8 @@ const prompt = (n, using) =>
     })
   })
 
-/** Answered by this process until it is ended. */
-const resident = async (use) => {
+/** Runs until it is stopped. */
+const withDaemon = async (use) => {
   const child = spawn(process.execPath, [path.join(dist, "cli", "bin.js"), "serve"], { env, stdio: "ignore" })
   const ended = new Promise((resolve) => child.once("exit", resolve))
   const socket = path.join(env.ATHENA_HOME, "daemon", "socket")
@@ -64,7 +64,7 @@ const resident = async (use) => {
 
 const Click = Schema.Struct({ id: Schema.String, visit: Schema.String, weight: Schema.Int })
 
-/** Records into a spool, delivers, sets aside what is refused, and puts it back in line. */
+/** Records into a spool, delivers, moves rejected events to the dead letters, and retries them. */
 const spool = async () => {
   const [EventRecorder, Mutation, QueryExecutor, Sqlite] = await Promise.all(
     ["events/EventRecorder.js", "query/Mutation.js", "query/QueryExecutor.js", "sql/Sqlite.js"].map(built)
@@ -112,12 +112,12 @@ const spool = async () => {
 
 try {
   await spool()
-  prompt(1, withoutResident)
-  await resident(() => {
+  prompt(1, withoutDaemon)
+  await withDaemon(() => {
     prompt(2, env)
     prompt(3, env)
   })
-  prompt(4, withoutResident)
+  prompt(4, withoutDaemon)
   assert.equal(athena("status").memory.events, 4)
   assert.equal(athena("events", "stats").spooled, 0)
   const { checks } = athena("doctor")
