@@ -4,13 +4,12 @@
  * line nor, mostly, the Postgres driver. The modules of Node.js are taken without `import`, which would evaluate parts
  * of them that a hook does not use.
  */
-import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { nodeBuiltin, versionProblem } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as HomeAccess from "../host/homeAccess.ts"
 import * as HookScript from "../hookProcess/hookScript.ts"
-import * as InheritedFiles from "../hookProcess/inheritedFiles.ts"
+import * as InheritedFiles from "./inheritedFiles.ts"
 import type * as Main from "./main.ts"
-import * as NodeVersion from "../hookProcess/nodeVersion.ts"
 import * as Shim from "../hookProcess/runShim.ts"
 import * as SqliteWarning from "./sqliteWarning.ts"
 
@@ -36,7 +35,7 @@ const homeProblem = (): string | undefined => {
   return "path" in home && !isHook ? HomeAccess.prepare(home.path, import.meta.dirname) : undefined
 }
 
-const problem = NodeVersion.problemOf(process.versions.node) ?? homeProblem()
+const problem = versionProblem(process.versions.node) ?? homeProblem()
 if (isHook) Shim.main(import.meta.dirname, process.argv.slice(3))
 else if (problem === undefined) runMain()
 else {

@@ -21,7 +21,7 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import * as Database from "../sql/Database.ts"
 import * as HookFileSystem from "./hookFileSystem.ts"
 import * as HookStreams from "./hookStreams.ts"
-import { agentOf } from "./request.ts"
+import { agentOf } from "./daemonRequest.ts"
 
 const fs = process.getBuiltinModule("node:fs")
 

@@ -8,8 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Profiler from "../profiler/Profiler.ts"
-import { RetainingRegistry } from "../profiler/internal/retainingRegistry.ts"
-import * as Line from "../profiler/internal/profileRecord.ts"
+import * as ProfileRecord from "../profiler/ProfileRecord.ts"
 import * as Database from "../sql/Database.ts"
 import * as Hook from "./hook.ts"
 
@@ -27,14 +26,14 @@ const record = (body: string) =>
   Effect.gen(function* () {
     const profiler = yield* Profiler.Profiler
     yield* profiler.record("hook process", performance.now())
-    Line.write(yield* Database.home, yield* profiler.report, yield* sessionOf(body), () => performance.now())
+    ProfileRecord.write(yield* Database.home, yield* profiler.report, yield* sessionOf(body), () => performance.now())
   }).pipe(Effect.ignoreCause)
 
 const profiled: Hook.Around = (hook, body) =>
   Effect.withTracerEnabled(hook, true).pipe(
     Effect.provide(Profiler.layerTracer),
     Effect.tap(record(body)),
-    Effect.provideService(Metric.MetricRegistry, new RetainingRegistry()),
+    Effect.provideService(Metric.MetricRegistry, new ProfileRecord.RetainingRegistry()),
     Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
   )
 

@@ -1,11 +1,10 @@
 /**
  * The bundles that answer a hook in its own process: which one, and where its compiled code is kept.
  */
-import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as CompiledScript from "./compiledScript.ts"
 import type * as Hook from "./hook.ts"
-import { fs } from "./nodeFs.ts"
 
 /** Whether only this user can write in a folder, which is made where there is none and it may be. */
 const isOwn = (folder: string, make: boolean): boolean => {

@@ -1,8 +1,8 @@
 /**
  * What a hook reads and writes, without the streams of Node.js, which would cost it time to load.
  */
+import { fs } from "../internal/nodeBuiltin.ts"
 import * as JsonEnd from "./jsonEnd.ts"
-import { fs } from "./nodeFs.ts"
 
 /** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
 export const lifetimeMs = 6_000

@@ -4,7 +4,7 @@
  * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
  * anything is done for the events to come.
  */
-import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { fs, nodeBuiltin, versionProblem } from "../internal/nodeBuiltin.ts"
 import { hostPaths } from "../host/paths.ts"
 import type * as Layout from "../host/paths.ts"
 import { problemOf } from "../internal/privateFolder.ts"
@@ -14,16 +14,13 @@ import * as HomePath from "../internal/homePath.ts"
 import * as HomeAccess from "../host/homeAccess.ts"
 import * as HookScript from "./hookScript.ts"
 import * as HookStreams from "./hookStreams.ts"
-import { fs } from "./nodeFs.ts"
-import * as NodeVersion from "./nodeVersion.ts"
+import { isOff } from "../internal/offSwitch.ts"
 import { version } from "../internal/version.ts"
-import * as Exchange from "./exchange.ts"
-import * as Question from "./request.ts"
-import type { ShimResponse } from "./response.ts"
-import * as Starting from "./spawnDaemon.ts"
+import * as DaemonRequest from "./daemonRequest.ts"
+import * as SpawnDaemon from "./spawnDaemon.ts"
 import * as Trace from "./trace.ts"
 
-const isOff = (): boolean => /^(?:off|false|0|no)$/i.test(process.env["ATHENA_DAEMON"] ?? "")
+const isDaemonDisabled = (): boolean => isOff(process.env["ATHENA_DAEMON"])
 
 /** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
 const findHome = (args: ReadonlyArray<string>): string | undefined => {
@@ -67,21 +64,22 @@ const tokenOf = (places: Layout.Paths): string => {
 }
 
 /** Whether another process would do better: not where this one is there, as new, and says what it minds. */
-const wantsAnother = (reply: ShimResponse | string): boolean =>
+const wantsAnother = (reply: DaemonRequest.DaemonResponse | string): boolean =>
   typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
 
-const describe = (reply: ShimResponse | string): string =>
+const describe = (reply: DaemonRequest.DaemonResponse | string): string =>
   typeof reply === "string" ? reply : `status ${reply.status}`
 
 /** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
-const isUnheard = ({ body }: ShimResponse): boolean => body.includes('"port":null')
+const isUnheard = ({ body }: DaemonRequest.DaemonResponse): boolean => body.includes('"port":null')
 
 /** Whether there is nobody, or one that is ending. */
-const isAway = (reply: ShimResponse | string): boolean =>
+const isAway = (reply: DaemonRequest.DaemonResponse | string): boolean =>
   typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
 
 /** Whether the event was taken. */
-const isTaken = ({ status }: ShimResponse): boolean => status === 200 || status === 202 || status === 204
+const isTaken = ({ status }: DaemonRequest.DaemonResponse): boolean =>
+  status === 200 || status === 202 || status === 204
 
 const failed = (error: unknown): never =>
   HookStreams.finish("{}", [
@@ -94,13 +92,13 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   const found = findHome(args)
   const refused = found === undefined ? undefined : HomeAccess.prepare(found, folder)
   if (refused !== undefined) return failed(refused)
-  const home = isOff() ? undefined : found
+  const home = isDaemonDisabled() ? undefined : found
   const revives = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
-  const event = Question.eventOf(body)
+  const event = DaemonRequest.eventOf(body)
   /** The start of a process that this event waits for. */
-  let started: Starting.Start | undefined
+  let started: SpawnDaemon.Start | undefined
   let pause = pauseMs
 
   const inProcess = (): void =>
@@ -108,28 +106,29 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   if (home === undefined) return inProcess()
 
   const places = hostPaths(home)
-  const instead = (why: ShimResponse | string, reason = describe(why)): void => {
+  const instead = (why: DaemonRequest.DaemonResponse | string, reason = describe(why)): void => {
     // Nothing is left in the folder of somebody else, such as of who asked root to run this.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
-      const next = started?.outcome ?? (wantsAnother(why) ? Starting.start(folder, home, places) : "it stays as it is")
+      const next =
+        started?.outcome ?? (wantsAnother(why) ? SpawnDaemon.start(folder, home, places) : "it stays as it is")
       Trace.append(places, { event, reason, next })
     })
     inProcess()
   }
-  const replied = (reply: ShimResponse | string): void => {
+  const replied = (reply: DaemonRequest.DaemonResponse | string): void => {
     if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
     if (revives && isUnheard(reply)) return instead(reply, "no port")
     if (started !== undefined) Trace.append(places, { event, reason: "away", next: started.outcome })
-    if (wantsAnother(reply)) process.once("exit", () => Starting.start(folder, home, places))
+    if (wantsAnother(reply)) process.once("exit", () => SpawnDaemon.start(folder, home, places))
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
 
   /** Only a session that starts has to be followed by posts, and waits until somebody is there for them. */
-  const missed = (why: ShimResponse | string): void => {
+  const missed = (why: DaemonRequest.DaemonResponse | string): void => {
     const isOver = started?.hasEnded() === true || performance.now() - since > startMs
     if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
-    Starting.startNow(folder, home, places, (start) => {
+    SpawnDaemon.startNow(folder, home, places, (start) => {
       if (started === undefined || start.outcome === "it is started") started = start
       setTimeout(ask, pause)
       pause = Math.min(longestPauseMs, pause * 1.5)
@@ -140,10 +139,10 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     if (problem !== undefined) return problem === absent ? missed(problem) : instead(problem)
     const token = tokenOf(places)
     const question = revives
-      ? Question.health(token)
-      : Question.hookRequest({ agent: Question.agentOf(args), token, deliveryId, body, env: process.env })
+      ? DaemonRequest.healthRequest(token)
+      : DaemonRequest.hookRequest({ agent: DaemonRequest.agentOf(args), token, deliveryId, body, env: process.env })
     if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
-    Exchange.exchange(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
+    DaemonRequest.exchange(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
   }
   ask()
 }
@@ -155,7 +154,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
 export const main = (folder: string, args: ReadonlyArray<string>): void => {
   // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
   Error.stackTraceLimit = 0
-  const problem = NodeVersion.problemOf(process.versions.node)
+  const problem = versionProblem(process.versions.node)
   if (problem !== undefined) {
     process.stderr.write(`${problem}\n`)
     process.stdout.write("{}\n")
@@ -170,5 +169,5 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     else answer(folder, args, input)
   })
   // Loaded while a thread waits for the event.
-  if (!isOff()) nodeBuiltin("node:net")
+  if (!isDaemonDisabled()) nodeBuiltin("node:net")
 }

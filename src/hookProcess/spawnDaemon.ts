@@ -6,9 +6,8 @@
  * is there, and the process inherits it: the system holds the posts until they are accepted.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process"
-import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import type { Paths } from "../host/paths.ts"
-import { fs } from "./nodeFs.ts"
 
 /** How long a start is somebody else's, in milliseconds: as long as it may take, and the pause after one that failed. */
 const claimMs = 10_000

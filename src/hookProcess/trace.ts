@@ -1,8 +1,8 @@
 /**
  * A trace that a person can find of what the shim had to do without: never of what was told.
  */
+import { fs } from "../internal/nodeBuiltin.ts"
 import type { Paths } from "../host/paths.ts"
-import { fs } from "./nodeFs.ts"
 
 /** At most this much in the file, in bytes, and as much in the one before it. */
 const maxBytes = 256 * 1024

@@ -4,13 +4,11 @@
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { isOff } from "../internal/offSwitch.ts"
 
-/** Whether a value switches it off: `off`, `false`, `0` or `no`; any other leaves it on. */
-export const isOffBy = (value: string): boolean => /^(?:off|false|0|no)$/i.test(value)
-
-/** Whether it was switched off. */
+/** Whether `ATHENA_DAEMON` switches the daemon off. */
 export const isDaemonDisabled: Effect.Effect<boolean> = Config.withDefault(Config.String("ATHENA_DAEMON"), "").pipe(
-  Effect.map(isOffBy),
+  Effect.map(isOff),
   Effect.orElseSucceed(() => false)
 )
 

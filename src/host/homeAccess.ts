@@ -2,10 +2,8 @@
  * How a process works in the home: as the user whose home it is, and closed to others. The shim, which must start at once,
  * is built from it too.
  */
-import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
+import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
-
-const fs = nodeBuiltin("node:fs")
 
 /** What is stored in a home, by its name. */
 const isStored = (name: string): boolean => /^(?:athena\.db|cache\.db|events\b.*\.spool|profile\.)/.test(name)

@@ -13,7 +13,8 @@ import * as Codex from "../hooks/adapters/Codex.ts"
 import * as GeminiCli from "../hooks/adapters/GeminiCli.ts"
 import * as QwenCode from "../hooks/adapters/QwenCode.ts"
 import * as CodexTrust from "./internal/codexTrust.ts"
-import type { HookText } from "./internal/hookText.ts"
+import type { InactiveHook } from "./internal/codexTrust.ts"
+import type { HookText } from "./internal/settingsFormat.ts"
 import * as JsonHooks from "./internal/jsonHooks.ts"
 import * as TomlHooks from "./internal/tomlHooks.ts"
 import * as Wiring from "./Wiring.ts"
@@ -74,21 +75,15 @@ export interface SwitchFile {
   readonly switches: (text: string) => ReadonlyArray<string>
 }
 
-/**
- * Hooks that are installed and that the agent does not run.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Distrust {
-  readonly event: string
+export type {
   /**
-   * - `untrusted`: no one has confirmed the hook;
-   * - `changed`: another hook was confirmed in this place;
-   * - `disabled`: it was switched off by itself.
+   * An installed hook that the agent does not run.
+   *
+   * @category models
+   * @since 0.1.0
    */
-  readonly state: "untrusted" | "changed" | "disabled"
-}
+  InactiveHook
+} from "./internal/codexTrust.ts"
 
 /**
  * How an agent records which hooks a person has confirmed. It is only read: to confirm is for the person.
@@ -103,7 +98,7 @@ export interface Trust {
    * Our hooks that the agent passes over: `record` is the text of the file, `settings` the value of the settings, which
    * are known to the agent under one of the names in `files`.
    */
-  readonly missing: (record: string, files: ReadonlyArray<string>, settings: unknown) => ReadonlyArray<Distrust>
+  readonly inactive: (record: string, files: ReadonlyArray<string>, settings: unknown) => ReadonlyArray<InactiveHook>
   /** What a person does about it. */
   readonly advice: string
 }
@@ -326,7 +321,7 @@ const codexToml: Agent = {
   posts: false,
   trust: {
     file: "config.toml",
-    missing: CodexTrust.missing,
+    inactive: CodexTrust.inactive,
     advice: "start codex in a terminal and trust the hooks when it asks, or confirm them with /hooks"
   },
   switches: () => [],

@@ -1,5 +1,5 @@
 /**
- * Text helpers: valid database text and truncation.
+ * Text helpers: valid database text, truncation, and quantities.
  */
 
 /** Replaces NUL characters and lone surrogates, which databases reject, with U+FFFD. */
@@ -12,3 +12,7 @@ export const preview = (text: string, length: number): string =>
 
 /** Formats a number of bytes in megabytes, with one decimal. */
 export const megabytes = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MB`
+
+/** Formats a count with its noun: `1 event`, `2 events`. */
+export const plural = (noun: string, count: number | bigint): string =>
+  `${count} ${noun}${Number(count) === 1 ? "" : "s"}`

@@ -300,7 +300,9 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
       getInjected: (sessionId) =>
         executor.query(SessionQueries.injected, { sessionId: idOf(sessionId) }).pipe(verb("getInjected")),
       markInjected: (sessionId, memoryIds) =>
-        executor.mutate(SessionQueries.markInjected, { sessionId: idOf(sessionId), memoryIds }).pipe(verb("markInjected")),
+        executor
+          .mutate(SessionQueries.markInjected, { sessionId: idOf(sessionId), memoryIds })
+          .pipe(verb("markInjected")),
       clearInjected: (sessionId) =>
         executor.mutate(SessionQueries.clearInjected, { sessionId: idOf(sessionId) }).pipe(verb("clearInjected")),
       inheritInjected: (sessionId) =>

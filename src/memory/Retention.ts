@@ -235,7 +235,11 @@ interface Cutoff {
 const cutoffOf = Effect.fnUntraced(function* ({ maxAge }: Policy) {
   if (!Duration.isFinite(maxAge)) return undefined
   const { doubted, from } = yield* reference
-  return { before: Math.floor(from - Duration.toMillis(maxAge)), from, isClockAhead: doubted } satisfies Cutoff as Cutoff
+  return {
+    before: Math.floor(from - Duration.toMillis(maxAge)),
+    from,
+    isClockAhead: doubted
+  } satisfies Cutoff as Cutoff
 })
 
 /** How full the embedded database is; nothing for a server. */
@@ -500,7 +504,12 @@ export const prune = (policy: Policy): Effect.Effect<Pruned, QueryError, QueryEx
     const surplusEvents = isEmbedded ? yield* deleteSurplus(batches, policy) : 0
     const injections = yield* deleteOrphanedInjections
     const sessions = yield* deleteEmptySessions(yield* emptyBefore(cutoff?.before, surplusEvents > 0))
-    return { events: aged + surplusEvents, sessions, injections, bytes: isEmbedded ? yield* releaseFreePages(batches) : 0 }
+    return {
+      events: aged + surplusEvents,
+      sessions,
+      injections,
+      bytes: isEmbedded ? yield* releaseFreePages(batches) : 0
+    }
   }).pipe(Effect.withSpan("Retention.prune"))
 
 /**
@@ -514,7 +523,8 @@ export interface RunOptions {
   readonly every?: Duration.Input | undefined
 }
 
-const isIdle = ({ bytes, events, injections, sessions }: Pruned): boolean => bytes + events + sessions + injections === 0
+const isIdle = ({ bytes, events, injections, sessions }: Pruned): boolean =>
+  bytes + events + sessions + injections === 0
 
 const spaced = (duration: Duration.Duration) => Schedule.jittered(Schedule.spaced(duration))
 

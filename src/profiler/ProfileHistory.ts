@@ -26,7 +26,7 @@ import * as Sqlite from "../sql/Sqlite.ts"
 import * as Report from "./ProfileReport.ts"
 import { Profiler } from "./Profiler.ts"
 import * as Store from "./internal/historyStore.ts"
-import * as ProfileRecord from "./internal/profileRecord.ts"
+import * as ProfileRecord from "./ProfileRecord.ts"
 import { CurrentReadings } from "./internal/processReadings.ts"
 import * as ProfileLog from "./internal/profileLog.ts"
 

@@ -7,7 +7,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import * as NodePath from "../../src/install/nodePath.ts"
+import * as NodePath from "../../src/install/internal/nodePath.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
 const scratch = Effect.map(TempFolder.make, (folder) => {

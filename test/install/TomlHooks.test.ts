@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import * as Edit from "../../src/install/internal/edit.ts"
+import * as Edit from "../../src/install/internal/textEdit.ts"
 import * as TomlHooks from "../../src/install/internal/tomlHooks.ts"
-import { tables } from "../../src/install/internal/tomlScan.ts"
+import { tables } from "../../src/install/internal/tomlText.ts"
 import * as Wiring from "../../src/install/Wiring.ts"
 import * as Generator from "../utils/Generator.ts"
 

@@ -3,9 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import * as Edit from "../../src/install/internal/edit.ts"
+import * as Edit from "../../src/install/internal/textEdit.ts"
 import { hooks } from "../../src/install/internal/tomlHooks.ts"
-import { keyOf } from "../../src/install/internal/tomlValues.ts"
+import { keyOf } from "../../src/install/internal/tomlText.ts"
 import * as Wiring from "../../src/install/Wiring.ts"
 
 const get = <A, E extends Error>(result: Result.Result<A, E>): A =>

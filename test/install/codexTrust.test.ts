@@ -32,7 +32,7 @@ const trusted = {
 
 const wiring = (version: string) => Agents.codex.wiring({ node: "/bin/node", script: "/shim.cjs", version })
 
-const missing = (text: string, value: unknown, files = [file]) => CodexTrust.missing(text, files, value)
+const missing = (text: string, value: unknown, files = [file]) => CodexTrust.inactive(text, files, value)
 
 describe("the trust of Codex", () => {
   it("is hashed as Codex does it", () => {
@@ -48,7 +48,7 @@ describe("the trust of Codex", () => {
   })
 
   it("is missing for hooks that nobody confirmed", () => {
-    const all: ReadonlyArray<Agents.Distrust> = [
+    const all: ReadonlyArray<Agents.InactiveHook> = [
       { event: "SessionStart", state: "untrusted" },
       { event: "UserPromptSubmit", state: "untrusted" }
     ]

@@ -12,22 +12,21 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { DeadLetter, Stats } from "../../events/EventRecorder.ts"
+import { plural } from "../../internal/text.ts"
 import { MemoryRecorder } from "../../memory/MemoryRecorder.ts"
 import * as EventSpool from "../../host/eventSpool.ts"
 import * as Spools from "../../host/spools.ts"
 import * as Memory from "../../host/Memory.ts"
 import * as Output from "../output.ts"
 
-const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
-
 const statsLines = (stats: Stats, now: number): ReadonlyArray<string> => {
   const age = stats.oldest === undefined ? undefined : Duration.millis(now - DateTime.toEpochMillis(stats.oldest))
   return [
-    `waiting    ${plural(stats.spooled)}${age === undefined ? "" : `, the oldest for ${Duration.format(age)}`}`,
-    `delivered  ${plural(stats.delivered)}`,
-    `dropped    ${plural(stats.dropped)}${stats.dropped === 0 ? "" : ": there was no room for them"}`,
-    `dead       ${plural(stats.deadLetters)}${stats.deadLetters === 0 ? "" : ": athena events dead"}`,
-    `damaged    ${plural(stats.damaged)}`
+    `waiting    ${plural("event", stats.spooled)}${age === undefined ? "" : `, the oldest for ${Duration.format(age)}`}`,
+    `delivered  ${plural("event", stats.delivered)}`,
+    `dropped    ${plural("event", stats.dropped)}${stats.dropped === 0 ? "" : ": there was no room for them"}`,
+    `dead       ${plural("event", stats.deadLetters)}${stats.deadLetters === 0 ? "" : ": athena events dead"}`,
+    `damaged    ${plural("event", stats.damaged)}`
   ]
 }
 
@@ -72,7 +71,7 @@ const flush = Command.make(
       Effect.provide(Layer.unwrap(draining(spool)).pipe(Layer.provide(Memory.executor)))
     )
     yield* Output.print(json, flushed, [
-      `delivered ${plural(flushed.delivered)}, set aside ${plural(flushed.deadLetters)}, ${plural(flushed.left)} left`
+      `delivered ${plural("event", flushed.delivered)}, set aside ${plural("event", flushed.deadLetters)}, ${plural("event", flushed.left)} left`
     ])
   })
 ).pipe(Command.withDescription("Bring the events that wait into the database now"))
@@ -111,7 +110,7 @@ const retry = Command.make(
     const retried = yield* MemoryRecorder.use((recorder) =>
       recorder.deadLetters.retry(ids.length === 0 ? undefined : ids)
     )
-    yield* Output.print(json, { retried }, [`${plural(retried)} back in line: athena events flush`])
+    yield* Output.print(json, { retried }, [`${plural("event", retried)} back in line: athena events flush`])
   })
 ).pipe(Command.withDescription("Put events that were set aside back in line"))
 
@@ -124,7 +123,7 @@ const drop = Command.make(
   },
   Effect.fnUntraced(function* ({ all, ids, json }) {
     const dropped = yield* MemoryRecorder.use((recorder) => recorder.deadLetters.drop(all ? undefined : ids))
-    yield* Output.print(json, { dropped }, [`${plural(dropped)} dropped for good`])
+    yield* Output.print(json, { dropped }, [`${plural("event", dropped)} dropped for good`])
   })
 ).pipe(Command.withDescription("Remove events that were set aside for good: those named, or --all"))
 

@@ -6,8 +6,9 @@ import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
 import type { Endpoint } from "../../daemon/Endpoint.ts"
 import * as Installer from "../../install/Installer.ts"
-import * as InstallEndpoint from "../../install/InstallEndpoint.ts"
-import * as Installation from "../../install/Installation.ts"
+import * as InstallEndpoint from "../../install/installEndpoint.ts"
+import * as Installation from "../../install/installation.ts"
+import * as InstallFlags from "../installFlags.ts"
 import * as Output from "../output.ts"
 
 const octal = (mode: number): string => mode.toString(8)
@@ -65,10 +66,10 @@ const postedTo = ({ port }: Endpoint): string =>
 export const install = Command.make(
   "install",
   {
-    agent: Installation.agent,
-    scope: Installation.scope,
-    post: Installation.post,
-    dryRun: Installation.dryRun,
+    agent: InstallFlags.agent,
+    scope: InstallFlags.scope,
+    post: InstallFlags.post,
+    dryRun: InstallFlags.dryRun,
     json: Output.json
   },
   Effect.fnUntraced(function* ({ agent: name, dryRun, json, post, scope }) {
@@ -88,8 +89,8 @@ export const install = Command.make(
     const events = new Set(wiring.map(({ event }) => event)).size
     const isChange = done.plan.kind !== "nothing"
     const details = isChange ? [...modeLines(done.plan), ...Option.toArray(endpoint).map(postedTo)] : []
-    const untrusted = dryRun ? [] : yield* Installation.distrusted(target)
-    const trust = Installation.distrustLines(target.agent, untrusted)
+    const untrusted = dryRun ? [] : yield* Installation.inactiveHooks(target)
+    const trust = Installation.inactiveLines(target.agent, untrusted)
     const diff = [done.plan.diff.trimEnd(), ...details].filter((line) => line !== "")
     const text = dryRun && isChange ? diff : lines(done, events, details)
     yield* Output.print(

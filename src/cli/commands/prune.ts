@@ -4,13 +4,11 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Path from "effect/Path"
 import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
-import { megabytes } from "../../internal/text.ts"
+import { megabytes, plural } from "../../internal/text.ts"
 import * as Spools from "../../host/spools.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
@@ -19,28 +17,26 @@ import * as Memory from "../../host/Memory.ts"
 import * as CompileCache from "../../host/compileCache.ts"
 import * as Output from "../output.ts"
 
-const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
-
 const policyLine = ({ maxAge, maxBytes }: Retention.Policy): string => {
-  const age = Duration.isFinite(maxAge) ? `for ${plural(Duration.toDays(maxAge), "day")}` : "for ever"
+  const age = Duration.isFinite(maxAge) ? `for ${plural("day", Duration.toDays(maxAge))}` : "for ever"
   return `kept       ${age}, ${Number.isFinite(maxBytes) ? `up to ${megabytes(maxBytes)}` : "without a limit in size"}`
 }
 
 const leftLine = (label: string, { events, oldest, space }: Retention.Plan): string =>
   [
-    `${label.padEnd(10)} ${plural(events, "event")}`,
+    `${label.padEnd(10)} ${plural("event", events)}`,
     ...(oldest === undefined ? [] : [`the oldest of ${DateTime.formatIso(oldest)}`]),
     ...(space === undefined ? [] : [`${megabytes(space.live)} in use, ${megabytes(space.free)} free in the file`])
   ].join(", ")
 
 const goesLine = ({ bytes, expired, surplus }: Retention.Plan): string =>
   [
-    `would go   ${plural(expired + surplus, "event")}: ${expired} too old, ${surplus === 0 ? "0" : `about ${surplus}`} too many`,
+    `would go   ${plural("event", expired + surplus)}: ${expired} too old, ${surplus === 0 ? "0" : `about ${surplus}`} too many`,
     ...(bytes === undefined ? [] : [`about ${megabytes(bytes)}`])
   ].join(", ")
 
 const deletedLine = ({ bytes, events, sessions }: Retention.Pruned): string =>
-  `deleted    ${plural(events, "event")}, ${plural(sessions, "session")} without an event, ${megabytes(bytes)} given back`
+  `deleted    ${plural("event", events)}, ${plural("session", sessions)} without an event, ${megabytes(bytes)} given back`
 
 const clockLines = ({ countedFrom }: Retention.Plan): ReadonlyArray<string> =>
   countedFrom === undefined
@@ -106,13 +102,6 @@ const wet = (policy: Retention.Policy, settings: Database.Settings, asJson: bool
     ])
   })
 
-/** A database that is not there yet is not made by pruning it. */
-const isMade = (settings: Database.Settings) =>
-  Effect.gen(function* () {
-    if (settings._tag === "Postgres") return true
-    return yield* (yield* FileSystem.FileSystem).exists((yield* Path.Path).join(settings.home, Database.filename))
-  })
-
 export const prune = Command.make(
   "prune",
   {
@@ -126,7 +115,7 @@ export const prune = Command.make(
     const settings = yield* Database.settings
     const policy = yield* Retention.policyConfig(settings)
     if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(CompileCache.expire))
-    if (!(yield* isMade(settings))) {
+    if (!(yield* Memory.isMade(settings))) {
       return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
     }
     yield* (dryRun ? dry(policy, json) : wet(policy, settings, json)).pipe(

@@ -3,15 +3,14 @@
  * remembered.
  */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Command from "effect/cli/Command"
+import * as HostMemory from "../../host/Memory.ts"
 import * as Spools from "../../host/spools.ts"
 import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
-import * as HookStatus from "../../install/HookStatus.ts"
+import * as HookStatus from "../../install/hookStatus.ts"
 import * as Output from "../output.ts"
 import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
@@ -35,21 +34,13 @@ const count = Effect.gen(function* () {
   return { ...nothing, events: Number(row?.events ?? 0), projects: Number(row?.projects ?? 0) }
 })
 
-/** A database that is not there yet is not made by looking at it. */
-const isMade = (settings: Database.Settings) =>
-  Effect.gen(function* () {
-    if (settings._tag === "Postgres") return true
-    const file = (yield* Path.Path).join(settings.home, Database.filename)
-    return yield* Effect.orElseSucceed((yield* FileSystem.FileSystem).exists(file), () => false)
-  })
-
 const memory = Effect.gen(function* () {
   const settings = yield* Database.settings
   const kind =
     settings._tag === "Embedded"
       ? ({ database: "embedded", home: settings.home } as const)
       : ({ database: "postgres", home: null } as const)
-  if (!(yield* isMade(settings))) return { ...kind, ...nothing } satisfies Memory
+  if (!(yield* HostMemory.isMade(settings))) return { ...kind, ...nothing } satisfies Memory
   const counts = yield* count.pipe(
     Effect.provide(Database.layer(settings, { timeout: "5 seconds" })),
     Effect.catch((error) =>
@@ -88,16 +79,12 @@ export const status = Command.make(
       resident.problems.length === 0 &&
       hooks.every(({ problems }) => problems.length === 0)
     const agents = hooks.map(({ handlers: _, ...rest }) => rest)
-    yield* Output.print(
-      json,
-      { version, healthy, agents, resident, memory: remembered, spools: Spools.json(spools) },
-      [
-        ...hooks.flatMap(hookLines),
-        ...DaemonProbe.lines(resident),
-        ...memoryLines(remembered),
-        ...(yield* Spools.lines(spools))
-      ]
-    )
+    yield* Output.print(json, { version, healthy, agents, resident, memory: remembered, spools: Spools.json(spools) }, [
+      ...hooks.flatMap(hookLines),
+      ...DaemonProbe.lines(resident),
+      ...memoryLines(remembered),
+      ...(yield* Spools.lines(spools))
+    ])
     if (!healthy) process.exitCode = 1
   })
 ).pipe(

@@ -4,9 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Installer from "../../install/Installer.ts"
-import * as Installation from "../../install/Installation.ts"
+import * as Installation from "../../install/installation.ts"
+import * as InstallFlags from "../installFlags.ts"
 import * as Output from "../output.ts"
-import * as HookStatus from "../../install/HookStatus.ts"
+import * as HookStatus from "../../install/hookStatus.ts"
 import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { modeLines, report } from "./install.ts"
 
@@ -32,7 +33,7 @@ const ended = "no agent has hooks any more, so the resident process was asked to
 
 export const uninstall = Command.make(
   "uninstall",
-  { agent: Installation.agent, scope: Installation.scope, dryRun: Installation.dryRun, json: Output.json },
+  { agent: InstallFlags.agent, scope: InstallFlags.scope, dryRun: InstallFlags.dryRun, json: Output.json },
   Effect.fnUntraced(function* ({ agent: name, dryRun, json, scope }) {
     const target = yield* Installation.target(yield* Installation.supported(name), scope)
     const done = dryRun

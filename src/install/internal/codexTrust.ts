@@ -6,8 +6,17 @@ import { hash } from "node:crypto"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
-import type { Distrust } from "../Agents.ts"
 import * as Wiring from "../Wiring.ts"
+
+export interface InactiveHook {
+  readonly event: string
+  /**
+   * - `untrusted`: the user has not confirmed the hook;
+   * - `changed`: the user confirmed another hook at this position;
+   * - `disabled`: the user disabled the hook.
+   */
+  readonly state: "untrusted" | "changed" | "disabled"
+}
 
 /** The name of an event in the record: `UserPromptSubmit` is `user_prompt_submit`. */
 const recordedName = (event: string): string =>
@@ -62,7 +71,7 @@ const ours = (settings: unknown): ReadonlyArray<Placed> =>
     )
   )
 
-const stateOf = (entry: unknown, { event, handler, matcher }: Placed): Distrust["state"] | undefined => {
+const stateOf = (entry: unknown, { event, handler, matcher }: Placed): InactiveHook["state"] | undefined => {
   const trusted = member(entry, "trusted_hash")
   if (trusted === undefined) return "untrusted"
   // Some events have no use for a matcher, which is then no part of it.
@@ -71,7 +80,11 @@ const stateOf = (entry: unknown, { event, handler, matcher }: Placed): Distrust[
 }
 
 /** Our hooks that Codex passes over, by the text of its `config.toml`. One that can't be read has confirmed nothing. */
-export const missing = (record: string, files: ReadonlyArray<string>, settings: unknown): ReadonlyArray<Distrust> => {
+export const inactive = (
+  record: string,
+  files: ReadonlyArray<string>,
+  settings: unknown
+): ReadonlyArray<InactiveHook> => {
   const config = Result.getOrElse(Toml.parse(record), () => ({}))
   const states = member(member(config, "hooks"), "state")
   return ours(settings).flatMap((placed) => {

@@ -3,12 +3,11 @@
  */
 import * as Result from "effect/Result"
 import * as Wiring from "../Wiring.ts"
-import { apply, type Edit } from "./edit.ts"
-import type { Change, Found, HookText } from "./hookText.ts"
-import * as Jsonc from "./jsonc.ts"
-import * as JsoncEdit from "./jsoncEdit.ts"
-import * as Layout from "./layout.ts"
-import * as Problem from "./problem.ts"
+import { apply, type Edit } from "./textEdit.ts"
+import type { Change, Found, HookText } from "./settingsFormat.ts"
+import * as Jsonc from "./jsonDocument.ts"
+import * as JsoncEdit from "./jsonEdit.ts"
+import * as Problem from "./syntaxProblem.ts"
 
 export interface Format {
   readonly dialect: Jsonc.Dialect
@@ -139,7 +138,7 @@ const excess = (document: Jsonc.Document, format: Format, wanted: ReturnType<typ
 const updateEvent = (
   document: Jsonc.Document,
   format: Format,
-  layout: Layout.Layout,
+  layout: JsoncEdit.Layout,
   event: Event,
   handlers: ReadonlyArray<Wiring.Handler>
 ): ReadonlyArray<Edit> => {
@@ -147,31 +146,33 @@ const updateEvent = (
   const replaced = ours.flatMap(({ end, start, value }, index) => {
     const handler = handlers[index]
     if (handler === undefined || isSame(value, handler)) return []
-    const text = Layout.print(handler, Layout.indentAt(document.text, start), layout)
+    const text = JsoncEdit.print(handler, JsoncEdit.indentAt(document.text, start), layout)
     return [{ offset: start, length: end - start, text }]
   })
   const added = listFor(handlers.slice(ours.length), format).map(
     (value): JsoncEdit.Print =>
       (indent) =>
-        Layout.print(value, indent, layout)
+        JsoncEdit.print(value, indent, layout)
   )
   return [...replaced, ...JsoncEdit.append(document, event.list, layout, added)]
 }
 
 /** Brings the handlers of a document whose ours are no more than wanted to what is wanted. */
 const updated = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) => {
-  const layout = Layout.of(document)
+  const layout = JsoncEdit.layoutOf(document)
   const lists = [...wanted].map(([name, handlers]) => [name, listFor(handlers, format)] as const)
   if (document.root === undefined) {
     const value = { ...format.head, hooks: Object.fromEntries(lists) }
     const gap = /[^\r\n\uFEFF]$/.test(document.text) ? layout.eol : ""
-    return [{ offset: document.text.length, length: 0, text: `${gap}${Layout.print(value, "", layout)}${layout.eol}` }]
+    return [
+      { offset: document.text.length, length: 0, text: `${gap}${JsoncEdit.print(value, "", layout)}${layout.eol}` }
+    ]
   }
   const root = document.root as Jsonc.Container
   const hooks = hooksOf(document)?.value as Jsonc.Container | undefined
   if (hooks === undefined) {
     const value = ["hooks", Object.fromEntries(lists)] as const
-    return JsoncEdit.append(document, root, layout, [(indent) => Layout.member(value, indent, layout)])
+    return JsoncEdit.append(document, root, layout, [(indent) => JsoncEdit.member(value, indent, layout)])
   }
   const events = eventsOf(document, format)
   const known = new Map(events.map((event) => [event.item.key ?? "", event]))
@@ -180,7 +181,7 @@ const updated = (document: Jsonc.Document, format: Format, wanted: ReturnType<ty
     .map(
       (list): JsoncEdit.Print =>
         (indent) =>
-          Layout.member(list, indent, layout)
+          JsoncEdit.member(list, indent, layout)
     )
   return [
     ...[...known].flatMap(([name, event]) => {

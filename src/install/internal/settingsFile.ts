@@ -16,7 +16,7 @@ import {
   NotAccessible,
   OutsideProject
 } from "../InstallError.ts"
-import * as Problem from "./problem.ts"
+import * as Problem from "./syntaxProblem.ts"
 
 /** The largest file that is taken for settings, in bytes: 4 MiB. */
 export const maxBytes = 4 * 1024 * 1024
@@ -228,3 +228,13 @@ export const remove = Effect.fnUntraced(function* (snapshot: Snapshot, folders: 
     discard: true
   })
 })
+
+/** Reads the text of a settings file; empty if the file is absent, unreadable, too large, or not a regular file. */
+export const readText = Effect.fnUntraced(
+  function* (file: string) {
+    const fs = yield* FileSystem.FileSystem
+    const { size, type } = yield* fs.stat(file)
+    return type === "File" && size <= maxBytes ? yield* fs.readFileString(file) : ""
+  },
+  Effect.orElseSucceed(() => "")
+)

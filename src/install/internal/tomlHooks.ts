@@ -6,11 +6,11 @@
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
 import * as Wiring from "../Wiring.ts"
-import { apply, type Edit } from "./edit.ts"
-import type { Change, HookText } from "./hookText.ts"
-import * as Problem from "./problem.ts"
+import { apply, type Edit } from "./textEdit.ts"
+import type { Change, HookText } from "./settingsFormat.ts"
+import * as Problem from "./syntaxProblem.ts"
 import * as TomlInline from "./tomlInline.ts"
-import { type Table, tables } from "./tomlScan.ts"
+import { type Table, tables } from "./tomlText.ts"
 
 type Settings = Readonly<Record<string, unknown>>
 

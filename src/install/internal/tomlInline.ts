@@ -5,11 +5,10 @@
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
 import * as Wiring from "../Wiring.ts"
-import type { Edit } from "./edit.ts"
-import type * as Jsonc from "./jsonc.ts"
-import * as JsoncEdit from "./jsoncEdit.ts"
-import { tables } from "./tomlScan.ts"
-import * as TomlValues from "./tomlValues.ts"
+import type { Edit } from "./textEdit.ts"
+import type * as Jsonc from "./jsonDocument.ts"
+import * as JsoncEdit from "./jsonEdit.ts"
+import * as TomlText from "./tomlText.ts"
 
 /** The groups of one event, or the handlers of one group, and what they stand in. */
 interface Event {
@@ -17,7 +16,7 @@ interface Event {
   readonly list: Jsonc.Container
   /** The handlers themselves where the list has them, those of its groups else. */
   readonly nesting: "groups" | "handlers"
-  readonly statement: TomlValues.Statement
+  readonly statement: TomlText.Statement
   /** The inline table of all events, and the member of this one, where there is such a table. */
   readonly member: { readonly of: Jsonc.Container; readonly item: Jsonc.Item } | undefined
 }
@@ -42,7 +41,7 @@ const groupOf = (handler: Wiring.Handler): string => print({ hooks: [handler] })
 
 const isArray = (node: Jsonc.Node): node is Jsonc.Container => node.kind === "array"
 
-const eventsOf = (statements: ReadonlyArray<TomlValues.Statement>): ReadonlyArray<Event> =>
+const eventsOf = (statements: ReadonlyArray<TomlText.Statement>): ReadonlyArray<Event> =>
   statements.flatMap((statement): ReadonlyArray<Event> => {
     const { path, value } = statement
     const [hooks, event, member, ...more] = path
@@ -73,7 +72,7 @@ const handlerOf = (text: string, { end, start }: Jsonc.Item): Wiring.Handler | u
 
 /** Our handlers in values. */
 export const oursIn = (text: string): ReadonlyArray<Ours> =>
-  eventsOf(TomlValues.statements(text).statements).flatMap(({ event, list, nesting }) => {
+  eventsOf(TomlText.statements(text).statements).flatMap(({ event, list, nesting }) => {
     const items = nesting === "handlers" ? list.items : list.items.flatMap((group) => handlersIn(group)?.items ?? [])
     return items.flatMap((item) => {
       const handler = handlerOf(text, item)
@@ -86,7 +85,7 @@ const allEvents = "hooks"
 
 /** The names of the events that have their groups in values, and of an inline table that has the events. */
 export const eventsIn = (text: string): ReadonlyArray<string> => {
-  const { statements } = TomlValues.statements(text)
+  const { statements } = TomlText.statements(text)
   const isWhole = statements.some(({ path, value }) => path.join() === "hooks" && value.kind === "object")
   return [...eventsOf(statements).map(({ event }) => event), ...(isWhole ? [allEvents] : [])]
 }
@@ -103,7 +102,7 @@ const isBare = (group: Jsonc.Item): boolean =>
 
 /** Takes handlers out, and the groups and events that are left empty, but those to be kept. */
 export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: ReadonlySet<string>): ReadonlyArray<Edit> => {
-  const { comments, statements } = TomlValues.statements(text)
+  const { comments, statements } = TomlText.statements(text)
   const document: Jsonc.Document = { text, root: undefined, comments }
   const doomed = new Set(ours.map(({ item }) => item.start))
   const isDoomed = ({ start }: Jsonc.Item): boolean => doomed.has(start)
@@ -122,12 +121,12 @@ export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: Readonly
     take(handlers, out)
     return false
   }
-  const cutStatement = ({ end, start }: TomlValues.Statement): void => {
+  const cutStatement = ({ end, start }: TomlText.Statement): void => {
     edits.push({ offset: start, length: end - start, text: "" })
   }
   /** A group of its own table, if it has nothing but these handlers. */
-  const cutTable = ({ start }: TomlValues.Statement): boolean => {
-    const table = tables(text).findLast(({ body }) => body <= start)
+  const cutTable = ({ start }: TomlText.Statement): boolean => {
+    const table = TomlText.tables(text).findLast(({ body }) => body <= start)
     const own = statements.filter((one) => table !== undefined && one.start >= table.body && one.start < table.end)
     if (table === undefined || own.some(({ path }) => !["hooks", "matcher"].includes(path.at(-1) ?? ""))) return false
     edits.push({ offset: table.start, length: table.end - table.start, text: "" })
@@ -171,7 +170,7 @@ export const additions = (
   wiring: Wiring.Wiring,
   eol: string
 ): { readonly edits: ReadonlyArray<Edit>; readonly rest: Wiring.Wiring } => {
-  const { statements } = TomlValues.statements(text)
+  const { statements } = TomlText.statements(text)
   const lists = new Map(
     eventsOf(statements).flatMap(({ event, list, nesting }) => (nesting === "groups" ? [[event, list] as const] : []))
   )

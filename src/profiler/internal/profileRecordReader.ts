@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ProfileReport } from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
-import type { ProfileRecord } from "./profileRecord.ts"
+import type { ProfileRecord } from "../ProfileRecord.ts"
 import { distribution } from "./snapshot.ts"
 
 const LineSchema = Schema.Struct({

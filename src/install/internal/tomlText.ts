@@ -1,8 +1,79 @@
 /**
- * The values of TOML that stand in arrays and inline tables, by their places in the text. As `tomlScan`, it reads texts that
- * the parser has found valid.
+ * The tables and values of a TOML text, by their offsets. The text must be valid: `effect/encoding/Toml` has parsed it.
  */
-import type * as Jsonc from "./jsonc.ts"
+import type * as Json from "./jsonDocument.ts"
+
+export interface Table {
+  /** Its header as it is written, without blanks and quotes: `hooks.Stop.hooks`. */
+  readonly name: string
+  readonly isElement: boolean
+  /** Where the line of its header begins. */
+  readonly start: number
+  /** Behind the line of its header. */
+  readonly body: number
+  /** Behind the line of its last value, or of its header where it has none. */
+  readonly end: number
+}
+
+const multiline = /"""(?:[^\\]|\\[^])*?"{3,5}|'''[^]*?'{3,5}/y
+const singleLine = /"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*'/y
+const comment = /#[^\r\n]*/y
+const header = /[ \t]*(\[\[?)((?:[^\]"'\r\n#]|"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*')+)\]\]?[^\r\n]*/y
+
+const lengthAt = (text: string, at: number, pattern: RegExp): number => {
+  pattern.lastIndex = at
+  return pattern.exec(text)?.[0].length ?? 0
+}
+
+/** How far a text or a comment reaches from a place; 1 where there is neither. */
+const step = (text: string, at: number): number =>
+  lengthAt(text, at, multiline) || lengthAt(text, at, singleLine) || lengthAt(text, at, comment) || 1
+
+const afterLine = (text: string, at: number): number => {
+  const end = text.indexOf("\n", at)
+  return end < 0 ? text.length : end + 1
+}
+
+/** Behind the value that begins on a line, which may go on over several. */
+const afterValue = (text: string, start: number): number => {
+  let depth = 0
+  let at = start
+  while (at < text.length) {
+    const char = text[at]
+    if (char === "[" || char === "{") depth += 1
+    if (char === "]" || char === "}") depth -= 1
+    if (char === "\n" && depth <= 0) return at + 1
+    at += step(text, at)
+  }
+  return text.length
+}
+
+const headerAt = (text: string, at: number) => {
+  header.lastIndex = at
+  const found = header.exec(text)
+  if (found === null) return undefined
+  const name = (found[2] ?? "").replaceAll(/[ \t"']/g, "")
+  return { name, isElement: found[1] === "[[" }
+}
+
+/** The tables in the order of their headers; what stands before the first one is in none. */
+export const tables = (text: string): ReadonlyArray<Table> => {
+  const found: Array<Table> = []
+  let at = text.startsWith("\uFEFF") ? 1 : 0
+  while (at < text.length) {
+    const line = /[ \t]*/y
+    line.lastIndex = at
+    const first = text[at + (line.exec(text)?.[0].length ?? 0)]
+    const head = first === "[" ? headerAt(text, at) : undefined
+    const isValue = head === undefined && first !== undefined && !"#\r\n".includes(first)
+    const next = isValue ? afterValue(text, at) : afterLine(text, at)
+    const last = found.at(-1)
+    if (head !== undefined) found.push({ ...head, start: at, body: next, end: next })
+    else if (isValue && last !== undefined) found[found.length - 1] = { ...last, end: next }
+    at = next
+  }
+  return found
+}
 
 /** A key and its value, which stand in a table or before the first one. */
 export interface Statement {
@@ -16,14 +87,11 @@ export interface Statement {
   readonly valueEnd: number
   /** Behind its line. */
   readonly end: number
-  readonly value: Jsonc.Node
+  readonly value: Json.Node
 }
 
-const multiline = /"""(?:[^\\]|\\[^])*?"{3,5}|'''[^]*?'{3,5}/y
-const singleLine = /"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*'/y
 const bareKey = /[\w-]+/y
 const scalar = /[^,\]}#\r\n]+/y
-const comment = /#[^\r\n]*/y
 
 const unquoted = (word: string): string => {
   if (word.startsWith("'")) return word.slice(1, -1)
@@ -61,7 +129,7 @@ const matchAt = (text: string, at: number, pattern: RegExp): string | undefined 
 }
 
 class Reader {
-  readonly comments: Array<Jsonc.Comment> = []
+  readonly comments: Array<Json.Comment> = []
   at: number
   private readonly text: string
 
@@ -92,7 +160,7 @@ class Reader {
     return key
   }
 
-  value(): Jsonc.Node {
+  value(): Json.Node {
     const char = this.text[this.at]
     if (char === "[") return this.container("array", "]")
     if (char === "{") return this.container("object", "}")
@@ -105,9 +173,9 @@ class Reader {
     return { kind: "scalar", start, end, value: null }
   }
 
-  private container(kind: Jsonc.Container["kind"], close: string): Jsonc.Container {
+  private container(kind: Json.Container["kind"], close: string): Json.Container {
     const start = this.at
-    const items: Array<Jsonc.Item> = []
+    const items: Array<Json.Item> = []
     this.at += 1
     this.skip()
     while (this.at < this.text.length && this.text[this.at] !== close) {
@@ -127,29 +195,22 @@ class Reader {
   }
 }
 
-const afterLine = (text: string, at: number): number => {
-  const end = text.indexOf("\n", at)
-  return end < 0 ? text.length : end + 1
-}
-
-const header = /[ \t]*\[\[?((?:[^\]"'\r\n#]|"(?:[^"\\\r\n]|\\.)*"|'[^'\r\n]*')+)\]/y
-
 export interface Statements {
   readonly statements: ReadonlyArray<Statement>
-  readonly comments: ReadonlyArray<Jsonc.Comment>
+  readonly comments: ReadonlyArray<Json.Comment>
 }
 
 /** The statements in their order, and the comments inside of their values. */
 export const statements = (text: string): Statements => {
   const found: Array<Statement> = []
-  const comments: Array<Jsonc.Comment> = []
+  const comments: Array<Json.Comment> = []
   let table: ReadonlyArray<string> = []
   let at = text.startsWith("\uFEFF") ? 1 : 0
   while (at < text.length) {
     const start = at
     const first = /\S/.exec(text.slice(start, afterLine(text, start)))?.[0]
     header.lastIndex = start
-    const name = first === "[" ? header.exec(text)?.[1] : undefined
+    const name = first === "[" ? header.exec(text)?.[2] : undefined
     if (name !== undefined) table = keyOf(name)
     if (first === undefined || first === "#" || first === "[") {
       at = afterLine(text, start)

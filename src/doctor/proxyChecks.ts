@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Agents from "../install/Agents.ts"
-import { type Check, failed, ok, warning } from "./Check.ts"
-import * as SettingsFiles from "../install/SettingsFiles.ts"
+import { type Check, failed, ok, warning } from "./check.ts"
+import * as SettingsFiles from "../install/settingsFiles.ts"
 
 /** A settings file, or the environment of this process, as far as it is looked at here. */
 interface Place {

@@ -7,8 +7,8 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import type * as Agents from "./Agents.ts"
 import type * as Wiring from "./Wiring.ts"
-import * as Installation from "./Installation.ts"
-import * as SettingsText from "./settingsText.ts"
+import * as Installation from "./installation.ts"
+import { readText } from "./internal/settingsFile.ts"
 
 export interface SettingsFile {
   readonly file: string
@@ -57,6 +57,6 @@ export const of = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const administrators = agent.name === "claude" ? managed[process.platform] : undefined
   if (administrators !== undefined) places.push({ file: administrators, switches: ownSwitches(agent) })
   return yield* Effect.forEach(places.toReversed(), ({ file, switches }) =>
-    Effect.map(SettingsText.read(file), (text): SettingsFile => ({ file, text, switches: switches(text) }))
+    Effect.map(readText(file), (text): SettingsFile => ({ file, text, switches: switches(text) }))
   )
 })

@@ -11,7 +11,7 @@ import * as EventRecorder from "../events/EventRecorder.ts"
 import * as Spools from "../host/spools.ts"
 import * as Mutation from "../query/Mutation.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
-import { type Check, failed, ok, warning } from "./Check.ts"
+import { type Check, failed, ok, warning } from "./check.ts"
 
 const Probe = Schema.Struct({ id: Schema.String })
 
@@ -61,7 +61,7 @@ const probed = (home: string) =>
   )
 
 /** Checks that a spool works in a folder, and names those in which events wait. */
-export const checks = (home: string) =>
+export const of = (home: string) =>
   Effect.gen(function* () {
     if (!(yield* (yield* FileSystem.FileSystem).exists(home))) return []
     const now = yield* DateTime.now

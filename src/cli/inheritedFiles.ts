@@ -2,7 +2,7 @@
  * What a process got open from the one that started it, beside its three streams: such as a pipe whose reader waits until
  * nobody can write to it any more, which an agent's wrapper would do for as long as the resident process lives.
  */
-import { fs } from "./nodeFs.ts"
+import { fs } from "../internal/nodeBuiltin.ts"
 
 /** The bit of a file that goes with no other program. */
 const closeOnExec = 0o2000000

@@ -2,7 +2,7 @@
  * JSON, with comments and trailing commas where they are allowed, read into nodes that know where they stand in the text.
  */
 import * as Result from "effect/Result"
-import * as Problem from "./problem.ts"
+import * as Problem from "./syntaxProblem.ts"
 
 /** What a reader takes beyond JSON. */
 export interface Dialect {

@@ -8,8 +8,8 @@ import * as Path from "effect/Path"
 import { hostPaths } from "../host/paths.ts"
 import * as Agents from "../install/Agents.ts"
 import * as Wiring from "../install/Wiring.ts"
-import { type Check, failed, ok, warning } from "./Check.ts"
-import * as SettingsFiles from "../install/SettingsFiles.ts"
+import { type Check, failed, ok, warning } from "./check.ts"
+import * as SettingsFiles from "../install/settingsFiles.ts"
 
 interface Private {
   readonly file: string

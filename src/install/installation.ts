@@ -5,7 +5,6 @@ import * as fs from "node:fs"
 import * as nodePath from "node:path"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Flag from "effect/cli/Flag"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
@@ -18,37 +17,15 @@ import { InstallError, UnsupportedAgent } from "./InstallError.ts"
 import type * as Installer from "./Installer.ts"
 import * as Database from "../sql/Database.ts"
 import * as DaemonSwitch from "../host/environment.ts"
-import * as HookPaths from "./hookPaths.ts"
+import * as HookPaths from "./hookHandler.ts"
 import * as LoginUsers from "./loginUsers.ts"
-import * as NodePath from "./nodePath.ts"
+import * as NodePath from "./internal/nodePath.ts"
 import { databaseIdentity } from "../host/paths.ts"
-import * as SettingsText from "./settingsText.ts"
+import { readText } from "./internal/settingsFile.ts"
 import { version } from "../internal/version.ts"
 import { workingFolder } from "../host/environment.ts"
 
 export type Scope = "user" | "project"
-
-export const agent = Flag.Literals("agent", ["claude", "codex", "gemini", "qwen", "cursor"]).pipe(
-  Flag.withDescription("The coding agent"),
-  Flag.withDefault("claude" as const)
-)
-
-export const scope = Flag.Literals("scope", ["user", "project"]).pipe(
-  Flag.withDescription("All your projects, or the repository of the current folder alone"),
-  Flag.withDefault("user" as const)
-)
-
-export const post = Flag.Boolean("post").pipe(
-  Flag.withDescription(
-    "Post events to the resident process, also where several people log in, or run a command for each (--no-post)"
-  ),
-  Flag.optional
-)
-
-export const dryRun = Flag.Boolean("dry-run").pipe(
-  Flag.withDescription("Print what would be changed, as a diff, and change nothing"),
-  Flag.withDefault(false)
-)
 
 /** The links of a file one after the other, from its own name on. */
 const names = (file: string, links = 40): ReadonlyArray<string> => {
@@ -78,7 +55,7 @@ const databaseHeader = () => ({ [Layout.headers.database]: databaseIdentity() })
 
 /** Our handlers in a settings file; none where it can't be read. */
 const installed = ({ agent, file }: Installer.Target) =>
-  Effect.map(SettingsText.read(file), (text) => Result.getOrElse(agent.text.found(text), () => []))
+  Effect.map(readText(file), (text) => Result.getOrElse(agent.text.found(text), () => []))
 
 /** This command as it is installed in a scope, with the address that events are posted to, if they are. */
 export const command = (target: Installer.Target, endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>
@@ -179,7 +156,7 @@ const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) 
   const files = yield* FileSystem.FileSystem
   const { otherwise } = agent
   if (otherwise === undefined) return agent
-  const text = yield* SettingsText.read(path.join(folder, otherwise.file))
+  const text = yield* readText(path.join(folder, otherwise.file))
   const hasOurs = Result.match(otherwise.text.found(text), {
     onFailure: () => false,
     onSuccess: (all) => all.length > 0
@@ -205,23 +182,24 @@ export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: S
 })
 
 /** Our hooks that the agent passes over until a person confirms them; none for agents without such a step. */
-export const distrusted = Effect.fnUntraced(function* ({ agent, file }: Installer.Target) {
+export const inactiveHooks = Effect.fnUntraced(function* ({ agent, file }: Installer.Target) {
   const path = yield* Path.Path
   const files = yield* FileSystem.FileSystem
   const { trust } = agent
   if (trust === undefined) return []
   const real = yield* Effect.orElseSucceed(files.realPath(file), () => file)
-  const settings = Result.getOrUndefined(agent.text.value(yield* SettingsText.read(file)))?.value
-  const record = yield* SettingsText.read(path.join(yield* userFolder(agent), trust.file))
-  return trust.missing(record, [...new Set([file, real])], settings)
+  const settings = Result.getOrUndefined(agent.text.value(yield* readText(file)))?.value
+  const record = yield* readText(path.join(yield* userFolder(agent), trust.file))
+  return trust.inactive(record, [...new Set([file, real])], settings)
 })
 
 /** Says in a line which hooks the agent passes over, and what to do about it; nothing where it runs all. */
-export const distrustLines = (
+export const inactiveLines = (
   { title, trust }: Agents.Agent,
-  missing: ReadonlyArray<Agents.Distrust>
+  inactive: ReadonlyArray<Agents.InactiveHook>
 ): ReadonlyArray<string> => {
-  const of = (state: Agents.Distrust["state"]) => missing.filter((one) => one.state === state).map(({ event }) => event)
+  const of = (state: Agents.InactiveHook["state"]) =>
+    inactive.filter((hook) => hook.state === state).map(({ event }) => event)
   const said = [
     ["nobody has confirmed", of("untrusted")],
     ["others were confirmed in the place of", of("changed")],

@@ -4,17 +4,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Database from "../sql/Database.ts"
-import { type Check, failed, ok, warning } from "./Check.ts"
-import * as EnvironmentChecks from "./EnvironmentChecks.ts"
-import * as HookPaths from "../install/hookPaths.ts"
-import * as HookRun from "./HookRun.ts"
+import { type Check, failed, ok, warning } from "./check.ts"
+import * as EnvironmentChecks from "./environmentChecks.ts"
+import * as HookPaths from "../install/hookHandler.ts"
+import * as HookRun from "./hookRun.ts"
 import * as DaemonSwitch from "../host/environment.ts"
-import * as HookStatus from "../install/HookStatus.ts"
+import * as HookStatus from "../install/hookStatus.ts"
 import * as LoginUsers from "../install/loginUsers.ts"
-import * as PermissionChecks from "./PermissionChecks.ts"
-import * as PostChecks from "./PostChecks.ts"
+import * as PermissionChecks from "./permissionChecks.ts"
+import * as PostChecks from "./proxyChecks.ts"
 import * as DaemonProbe from "../daemon/DaemonProbe.ts"
-import * as DaemonChecks from "./DaemonChecks.ts"
+import * as DaemonChecks from "./daemonChecks.ts"
 
 const settingsOf = ({ agent, events, file, problems, scope, transport, versions }: HookStatus.HookStatus): Check => {
   const name = `${agent} ${scope}`

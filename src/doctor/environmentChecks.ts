@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Agents from "../install/Agents.ts"
 import * as Layout from "../host/paths.ts"
 import * as HomePath from "../internal/homePath.ts"
-import { failed, ok, warning } from "./Check.ts"
-import * as DaemonSwitch from "../host/environment.ts"
-import * as SettingsFiles from "../install/SettingsFiles.ts"
+import { failed, ok, warning } from "./check.ts"
+import { isDaemonDisabled } from "../host/environment.ts"
+import { isOff } from "../internal/offSwitch.ts"
+import * as SettingsFiles from "../install/settingsFiles.ts"
 
 interface Place {
   readonly file: string
@@ -28,8 +29,8 @@ type Differs = (value: string) => boolean
 const own = (name: string): string => process.env[name] ?? ""
 
 /** Only what is posted depends on the process being there: a command does without it. */
-const switchOf = (isOff: boolean): Readonly<Record<string, Differs>> => ({
-  ATHENA_DAEMON: (value) => DaemonSwitch.isOffBy(value) !== isOff
+const switchOf = (isDisabled: boolean): Readonly<Record<string, Differs>> => ({
+  ATHENA_DAEMON: (value) => isOff(value) !== isDisabled
 })
 
 const memory = (home: string): Readonly<Record<string, Differs>> => ({
@@ -52,7 +53,7 @@ export const of = Effect.fnUntraced(function* (home: string, transport: "http" |
   const name = "environment"
   const files = yield* SettingsFiles.of(Agents.claude)
   const places = files.map(({ file, text }): Place => ({ file, env: SettingsFiles.envOf(Agents.claude, text) }))
-  const rules = { ...(transport === "http" ? switchOf(yield* DaemonSwitch.isDaemonDisabled) : {}), ...memory(home) }
+  const rules = { ...(transport === "http" ? switchOf(yield* isDaemonDisabled) : {}), ...memory(home) }
   const found = Object.entries(rules).flatMap(([variable, differs]) => {
     const setting = settingOf(places, variable)
     return setting !== undefined && differs(setting.value) ? [setting] : []

@@ -3,8 +3,8 @@
  */
 import type * as Result from "effect/Result"
 import type { Handler, Wiring } from "../Wiring.ts"
-import type { Edit } from "./edit.ts"
-import type { Problem } from "./problem.ts"
+import type { Edit } from "./textEdit.ts"
+import type { Problem } from "./syntaxProblem.ts"
 
 export interface Change {
   /** The text after it. */

@@ -8,10 +8,10 @@ import * as Result from "effect/Result"
 import * as Agents from "./Agents.ts"
 import * as Installer from "./Installer.ts"
 import * as Wiring from "./Wiring.ts"
-import { isPost, pathsOf } from "./hookPaths.ts"
-import * as Installation from "./Installation.ts"
-import * as SettingsFiles from "./SettingsFiles.ts"
-import * as SettingsText from "./settingsText.ts"
+import { isPost, pathsOf } from "./hookHandler.ts"
+import * as Installation from "./installation.ts"
+import * as SettingsFiles from "./settingsFiles.ts"
+import { readText } from "./internal/settingsFile.ts"
 import { version } from "../internal/version.ts"
 
 export interface HookStatus {
@@ -29,7 +29,7 @@ export interface HookStatus {
   /** Switches that keep hooks from running, and where they are. */
   readonly disabled: ReadonlyArray<string>
   /** Those that the agent passes over until a person confirms them. */
-  readonly untrusted: ReadonlyArray<Agents.Distrust>
+  readonly untrusted: ReadonlyArray<Agents.InactiveHook>
   /** What is wrong, and what to do; empty where all is well. */
   readonly problems: ReadonlyArray<string>
   readonly handlers: ReadonlyArray<Wiring.Wire>
@@ -75,7 +75,7 @@ const problemsOf = (
   scope: Installation.Scope,
   found: Installer.Inspection,
   disabled: ReadonlyArray<string>,
-  untrusted: ReadonlyArray<Agents.Distrust>
+  untrusted: ReadonlyArray<Agents.InactiveHook>
 ): ReadonlyArray<string> => {
   if (found.events.length === 0) return []
   const gone = missingPaths(found.handlers)
@@ -86,7 +86,7 @@ const problemsOf = (
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`${difference(found.versions)}; ${again(agent, scope)}`]
       : []),
-    ...Installation.distrustLines(agent, untrusted),
+    ...Installation.inactiveLines(agent, untrusted),
     ...Installation.cautions(agent, found)
   ]
 }
@@ -109,7 +109,7 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
     }
     const found = inspection.success
     const disabled = yield* switches(agent)
-    const untrusted = yield* Installation.distrusted(target)
+    const untrusted = yield* Installation.inactiveHooks(target)
     return {
       ...common,
       installed: found.events.length > 0,
@@ -148,7 +148,7 @@ const isInstalled = (agent: Agents.Agent, scope: Installation.Scope) =>
   )
 
 /** Whether hooks are in a settings file that they were once put into: of another profile, or of another project. */
-const isInstalledIn = (file: string) => Effect.map(SettingsText.read(file), Wiring.isMentioned)
+const isInstalledIn = (file: string) => Effect.map(readText(file), Wiring.isMentioned)
 
 /** Whether hooks are installed for any agent, as far as the memory of a home knows. It never fails. */
 export const isAnyInstalled = Effect.fnUntraced(function* (home: string) {

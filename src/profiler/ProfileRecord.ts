@@ -1,10 +1,25 @@
 /**
- * The record of one process: its report in the form that `ProfileHistory` merges.
+ * The profile of one process, written without a service.
+ *
+ * **When to use**
+ *
+ * In a process that is too short for `ProfileHistory.layerRecord`, such as a hook. Provide `RetainingRegistry` as the
+ * metric registry, take the report, and call `write` last.
+ *
+ * @since 0.1.0
  */
-import type { Distribution, Operation, ProfileReport, Statement } from "../ProfileReport.ts"
-import { calibrate } from "./calibration.ts"
-import * as ProfileLog from "./profileLog.ts"
+import * as Context from "effect/Context"
+import type * as Metric from "effect/Metric"
+import type { Distribution, Operation, ProfileReport, Statement } from "./ProfileReport.ts"
+import { calibrate } from "./internal/calibration.ts"
+import * as ProfileLog from "./internal/profileLog.ts"
 
+/**
+ * The record of one process, in the form that `ProfileHistory` merges.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ProfileRecord {
   readonly session: string
   /** The calibration kernel's time, in milliseconds. */
@@ -33,7 +48,12 @@ const statement = (self: Statement) => ({
   execution: withoutDerived(self.execution)
 })
 
-/** Encodes the record as one line; `profileRecordReader.ts` decodes it. */
+/**
+ * Encodes the record as one line.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
 export const encode = ({ kernel, report, session }: ProfileRecord): string =>
   JSON.stringify({
     session,
@@ -57,7 +77,12 @@ const withoutCallPaths = (report: ProfileReport): ProfileReport => ({
   callPaths: []
 })
 
-/** Writes the record and returns whether that succeeded. */
+/**
+ * Appends a record to the log of a history folder and returns whether that succeeded.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
 export const write = (
   folder: string,
   report: ProfileReport,
@@ -69,5 +94,28 @@ export const write = (
     return ProfileLog.append(folder, encode({ session: session ?? "", kernel, report: withoutCallPaths(report) }))
   } catch {
     return false
+  }
+}
+
+type Metadata = Metric.Metric.Metadata<any, any>
+
+/**
+ * A metric registry that retains the last values of removed metrics. Layers remove their metrics when they close, and
+ * the report of a short process is made after that.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class RetainingRegistry extends Map<string, Metadata> {
+  override delete(key: string): boolean {
+    const metadata = this.get(key)
+    if (metadata === undefined) return false
+    try {
+      const last = metadata.hooks.get(Context.empty())
+      this.set(key, { ...metadata, hooks: { ...metadata.hooks, get: () => last } })
+      return true
+    } catch {
+      return super.delete(key)
+    }
   }
 }

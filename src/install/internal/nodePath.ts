@@ -7,7 +7,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import * as NodeVersion from "../hookProcess/nodeVersion.ts"
+import { versionProblem } from "../../internal/nodeBuiltin.ts"
 
 const windows = process.platform === "win32"
 
@@ -48,7 +48,7 @@ const leadsToNode = Effect.fnUntraced(
     if (real === (yield* files.realPath(process.execPath))) return true
     if (yield* isChooser(real)) return false
     const [, version] = /^v(\d+\.\d+\.\d+)/.exec(yield* versionOf(file)) ?? []
-    return version !== undefined && NodeVersion.problemOf(version) === undefined
+    return version !== undefined && versionProblem(version) === undefined
   },
   Effect.orElseSucceed(() => false)
 )

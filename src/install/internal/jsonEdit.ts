@@ -1,9 +1,62 @@
 /**
  * Edits of JSON in place: they touch what is put in or taken out, and the commas beside it, and nothing else.
  */
-import type { Edit } from "./edit.ts"
-import type { Comment, Container, Document, Item } from "./jsonc.ts"
-import * as Layout from "./layout.ts"
+import type { Edit } from "./textEdit.ts"
+import type { Comment, Container, Document, Item } from "./jsonDocument.ts"
+
+export interface Layout {
+  readonly eol: "\r\n" | "\n"
+  /** One step of indentation. */
+  readonly unit: string
+  /** Whether the whole file is one line, and stays one. */
+  readonly singleLine: boolean
+}
+
+/** What a new value is laid out to fit into, in characters. */
+const lineWidth = 100
+
+const rootOf = (document: Document): Container | undefined =>
+  document.root === undefined || document.root.kind === "scalar" ? undefined : document.root
+
+export const layoutOf = (document: Document): Layout => {
+  const root = rootOf(document)
+  const inside = root === undefined ? "" : document.text.slice(root.start, root.end)
+  return {
+    eol: /\r?\n/.exec(document.text)?.[0] === "\r\n" ? "\r\n" : "\n",
+    unit: /\n([ \t]+)"/.exec(inside)?.[1] ?? "  ",
+    singleLine: root !== undefined && root.items.length > 0 && !inside.includes("\n")
+  }
+}
+
+/** The blanks that the line of an offset begins with. */
+export const indentAt = (text: string, offset: number): string => {
+  const start = Math.max(text.lastIndexOf("\n", offset - 1), text.lastIndexOf("\r", offset - 1)) + 1
+  return /^[ \t]*/.exec(text.slice(start, offset))?.[0] ?? ""
+}
+
+const onOneLine = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(onOneLine).join(", ")}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  const members = Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}: ${onOneLine(member)}`)
+  return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`
+}
+
+/** Prints a value that begins at an indentation: on one line where it fits, else a line for each part. */
+export const print = (value: unknown, indent: string, layout: Layout): string => {
+  const short = onOneLine(value)
+  const isScalar = typeof value !== "object" || value === null
+  if (isScalar || layout.singleLine || indent.length + short.length <= lineWidth) return short
+  const deeper = indent + layout.unit
+  const lines = (parts: ReadonlyArray<string>) => parts.map((part) => `${deeper}${part}`).join(`,${layout.eol}`)
+  const [open, close, parts] = Array.isArray(value)
+    ? ["[", "]", value.map((part) => print(part, deeper, layout))]
+    : ["{", "}", Object.entries(value).map((entry) => member(entry, deeper, layout))]
+  return `${open}${layout.eol}${lines(parts)}${layout.eol}${indent}${close}`
+}
+
+/** Prints a member of an object. */
+export const member = ([name, value]: readonly [string, unknown], indent: string, layout: Layout): string =>
+  `${JSON.stringify(name)}: ${print(value, indent, layout)}`
 
 /** Prints what is put in, for the indentation it gets. */
 export type Print = (indent: string) => string
@@ -29,12 +82,12 @@ const endOfRemarks = (document: Document, offset: number): { readonly offset: nu
 const indentOf = (text: string, item: Item): string | undefined =>
   /[\r\n]([ \t]*)$/.exec(text.slice(0, item.start))?.[1]
 
-const appendAfter = (document: Document, last: Item, layout: Layout.Layout, prints: ReadonlyArray<Print>) => {
+const appendAfter = (document: Document, last: Item, layout: Layout, prints: ReadonlyArray<Print>) => {
   const { text } = document
   const remarks = endOfRemarks(document, last.comma === undefined ? last.end : last.comma + 1)
   const indent = indentOf(text, last)
   const separate = indent !== undefined || remarks.line
-  const own = indent ?? Layout.indentAt(text, last.start)
+  const own = indent ?? indentAt(text, last.start)
   const items = prints.map((print) => (separate ? `${layout.eol}${own}` : " ") + print(own))
   const inserted = items.join(",")
   if (last.comma !== undefined) return [{ offset: remarks.offset, length: 0, text: `${inserted},` }]
@@ -44,9 +97,9 @@ const appendAfter = (document: Document, last: Item, layout: Layout.Layout, prin
   ]
 }
 
-const fill = (document: Document, container: Container, layout: Layout.Layout, prints: ReadonlyArray<Print>) => {
+const fill = (document: Document, container: Container, layout: Layout, prints: ReadonlyArray<Print>) => {
   const { text } = document
-  const outer = Layout.indentAt(text, container.start)
+  const outer = indentAt(text, container.start)
   const indent = outer + layout.unit
   const close = container.end - 1
   const lastComment = document.comments.findLast((comment) => comment.start > container.start && comment.end <= close)
@@ -63,7 +116,7 @@ const fill = (document: Document, container: Container, layout: Layout.Layout, p
 export const append = (
   document: Document,
   container: Container,
-  layout: Layout.Layout,
+  layout: Layout,
   prints: ReadonlyArray<Print>
 ): ReadonlyArray<Edit> => {
   const last = container.items.at(-1)
