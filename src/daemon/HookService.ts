@@ -196,7 +196,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       projectFolder,
       deliveryId,
       message,
-      find: places.find,
+      findRepository: places.find,
       isAwaited: () => !waiting.isOver
     })
 
@@ -225,7 +225,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       )
     })
 
-  const ended = ({ answer, notices }: HookRunner.RunResult): HookResponse => {
+  const ended = ({ response: answer, notices }: HookRunner.RunResult): HookResponse => {
     const isKept = notices.length === 0
     counts[isKept ? "kept" : "failed"]++
     return { _tag: isKept ? "Kept" : "Unsure", body: bodyOf(answer) }

@@ -75,12 +75,12 @@ const memory = (deadline: Duration.Duration): HookMemory =>
 
 class UnknownAgent extends Data.TaggedError("UnknownAgent")<{ readonly message: string }> {}
 
-const finish = ({ answer, notices }: HookRunner.RunResult): never =>
-  HookStreams.finish(answer, notices.map(Sanitize.line))
+const finish = ({ notices, response }: HookRunner.RunResult): never =>
+  HookStreams.finish(response, notices.map(Sanitize.line))
 
 const failed = (error: unknown): HookRunner.RunResult => ({
   event: undefined,
-  answer: "{}",
+  response: "{}",
   notices: [MemoryError.describe(error)]
 })
 
@@ -134,7 +134,7 @@ const program = (answered: (event: string) => void, event: Event, around: Around
     }
     const result = yield* around(HookRunner.run(body, options), body)
     process.once("exit", () => answered(result.event ?? "none"))
-    return event.quiet === true ? { ...result, answer: "{}" } : result
+    return event.quiet === true ? { ...result, response: "{}" } : result
   }).pipe(
     Effect.catch((error) => Effect.succeed(failed(error))),
     Effect.provide([HookFileSystem.layer, NodePath.layer]),

@@ -20,7 +20,7 @@ export interface Sink {
   /** Keeps the events; `false` where it can't, and the memory itself has to take them. */
   readonly store: (events: ReadonlyArray<PlacedEvent>) => Effect.Effect<boolean>
   /** Brings what is kept into the database in the time that is left. Gives a line for a person where that fails. */
-  readonly settle: Effect.Effect<string | undefined>
+  readonly flush: Effect.Effect<string | undefined>
 }
 
 /**

@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 
-interface InSession {
+interface SessionEvent {
   /** The agent's name, for example `claude-code`. It is part of every event's key. */
   readonly agent: string
   /** 1 to 255 characters. */
@@ -30,7 +30,7 @@ export type SessionSource = "startup" | "resume" | "clear" | "compact" | "fork"
  * @category models
  * @since 0.1.0
  */
-export interface SessionStart extends InSession {
+export interface SessionStart extends SessionEvent {
   readonly _tag: "SessionStart"
   readonly source: SessionSource
 }
@@ -41,7 +41,7 @@ export interface SessionStart extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface Prompt extends InSession {
+export interface Prompt extends SessionEvent {
   readonly _tag: "Prompt"
   readonly promptId: string | undefined
   /** A person's words where there are any, without what the agent's program put before them. */
@@ -77,7 +77,7 @@ export interface ToolCall {
   readonly durationMs: number | undefined
   readonly files: ReadonlyArray<string>
   /** Whether the files were changed and not only read. */
-  readonly changes: boolean
+  readonly changesFiles: boolean
 }
 
 /**
@@ -86,7 +86,7 @@ export interface ToolCall {
  * @category models
  * @since 0.1.0
  */
-export interface ToolUse extends InSession {
+export interface ToolUse extends SessionEvent {
   readonly _tag: "ToolUse"
   readonly promptId: string | undefined
   readonly calls: ReadonlyArray<ToolCall>
@@ -98,11 +98,11 @@ export interface ToolUse extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface Answer extends InSession {
+export interface Answer extends SessionEvent {
   readonly _tag: "Answer"
   readonly promptId: string | undefined
   /** The helper's id, or `undefined` for the agent itself. */
-  readonly helperId: string | undefined
+  readonly subagentId: string | undefined
   readonly text: string
 }
 
@@ -112,7 +112,7 @@ export interface Answer extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface Compaction extends InSession {
+export interface Compaction extends SessionEvent {
   readonly _tag: "Compaction"
   readonly promptId: string | undefined
   readonly trigger: string
@@ -126,7 +126,7 @@ export interface Compaction extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface Interruption extends InSession {
+export interface Interruption extends SessionEvent {
   readonly _tag: "Interruption"
   readonly promptId: string | undefined
 }
@@ -137,11 +137,11 @@ export interface Interruption extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface SessionEnd extends InSession {
+export interface SessionEnd extends SessionEvent {
   readonly _tag: "SessionEnd"
   readonly promptId: string | undefined
   /** When the agent says that it happened, in milliseconds since 1970. */
-  readonly at: number | undefined
+  readonly endedAtMs: number | undefined
   readonly reason: string
 }
 
@@ -151,7 +151,7 @@ export interface SessionEnd extends InSession {
  * @category models
  * @since 0.1.0
  */
-export interface Ignored extends InSession {
+export interface Ignored extends SessionEvent {
   readonly _tag: "Ignored"
   readonly name: string
 }

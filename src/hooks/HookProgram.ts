@@ -53,7 +53,7 @@ export interface HookOptions {
   /** The budget of the reminder at a prompt, in tokens of four characters. 500 when absent; at most 2,500. */
   readonly promptTokens?: number | undefined
   /** How many memories a reminder has at most. 3 when absent. */
-  readonly reminders?: number | undefined
+  readonly maxReminders?: number | undefined
   /**
    * The folder that the agent was started in, where the agent says so. It tells the project of a session whose first
    * event comes after the agent has wandered.
@@ -68,7 +68,7 @@ export interface HookOptions {
    * Finds where an event of a session belongs, from the folder that it tells of; `Repository.find` when absent. A process
    * that stays need not look at the disk at each event of a session.
    */
-  readonly find?: typeof findPlace | undefined
+  readonly findRepository?: typeof findPlace | undefined
   /**
    * Whether anybody still waits for the answer, asked when it is known: only what was told counts as told. They do when
    * absent.
@@ -86,13 +86,13 @@ const findPlace = (
  * Where an event belongs. Where events are kept, one from a folder that is gone, as worktrees go at the end of a job, is
  * kept too: it belongs to its session's project, which the memory knows, or else to one that has the folder's name.
  */
-const placeOf = (event: HookEvent, { find = findPlace, projectFolder = event.cwd }: HookOptions) =>
+const placeOf = (event: HookEvent, { findRepository: find = findPlace, projectFolder = event.cwd }: HookOptions) =>
   find(event.sessionId, projectFolder).pipe(
     Effect.catchTag("FolderNotFound", (error) =>
       projectFolder === event.cwd ? Effect.fail(error) : find(event.sessionId, event.cwd)
     ),
     Effect.catchTag("FolderNotFound", (error) =>
-      Effect.flatMap(EventSink, (sink) => (sink === undefined ? Effect.fail(error) : Repository.unseen(projectFolder)))
+      Effect.flatMap(EventSink, (sink) => (sink === undefined ? Effect.fail(error) : Repository.fromPath(projectFolder)))
     )
   )
 
@@ -124,7 +124,7 @@ const session = (event: HookEvent, options: HookOptions): Effect.Effect<Session,
     const known = yield* memory.getSession(event.sessionId)
     if (Option.isSome(known)) return known.value
     const session = makeSession({ id: event.sessionId, ...(yield* placeOf(event, options)) })
-    yield* Relocation.settle(session.project)
+    yield* Relocation.reconcile(session.project)
     return yield* memory.openSession(session)
   })
 
@@ -289,7 +289,7 @@ const sessionStart = (event: SessionStart, options: HookOptions) =>
     const isNew = event.source === "fork" && Option.isNone(yield* memory.getSession(event.sessionId))
     const current = yield* session(event, options)
     const continues = yield* carryOver(event, isNew)
-    if (agentContext(event.agent).start === "firstPrompt") return HookOutput.empty
+    if (agentContext(event.agent).startContext === "firstPrompt") return HookOutput.empty
     const { memories, sections } = yield* startSections(event.sessionId, current, continues)
     const { text, used } = ContextText.framed(sections, options.startTokens ?? 2_000)
     const notice = yield* remember(event.sessionId, memories.slice(0, used[1]), options)
@@ -316,14 +316,14 @@ const reminders = (event: Prompt, current: Session, shown: ReadonlySet<number>, 
       exceptSession: event.sessionId
     })
     const relevant = results.filter((result) => isRelevant(result, terms.length) && isTelling(result))
-    return unseen(relevant, shown).slice(0, options.reminders ?? 3)
+    return unseen(relevant, shown).slice(0, options.maxReminders ?? 3)
   })
 
 const remind = (event: Prompt, current: Session, options: HookOptions) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
     const shown = new Set(yield* memory.getInjected(event.sessionId))
-    const isFirst = agentContext(event.agent).start === "firstPrompt" && !shown.has(startContext)
+    const isFirst = agentContext(event.agent).startContext === "firstPrompt" && !shown.has(startContext)
     const start = isFirst
       ? yield* startSections(event.sessionId, current, { said: true, shown: false })
       : { memories: [], sections: [] }
@@ -383,8 +383,8 @@ const toolDraft = (event: ToolUse, options: HookOptions, call: ToolCall, index: 
     outcome: call.outcome === "unknown" ? undefined : call.outcome,
     durationMs: call.durationMs,
     files: call.files.slice(0, 100),
-    filesChanged: call.changes && call.outcome !== "failure" ? call.files.length : 0,
-    importance: call.outcome === "failure" ? 0.6 : call.changes ? 0.5 : 0.3
+    filesChanged: call.changesFiles && call.outcome !== "failure" ? call.files.length : 0,
+    importance: call.outcome === "failure" ? 0.6 : call.changesFiles ? 0.5 : 0.3
   }
 }
 
@@ -401,7 +401,7 @@ const toolUse = (event: ToolUse, options: HookOptions) =>
 
 const answer = (event: Answer, options: HookOptions) => {
   const content = storedText(event.text)
-  const helper = event.helperId !== undefined
+  const helper = event.subagentId !== undefined
   return recordOne(event, options, {
     ...EventKey.ofAnswer(event, options.deliveryId),
     type: helper ? "subagent_message" : "assistant_message",

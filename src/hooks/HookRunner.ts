@@ -85,17 +85,17 @@ export interface RunResult {
   /** What kind of event it was; `undefined` where it could not be read. */
   readonly event: HookEvent["_tag"] | undefined
   /** A JSON object; `{}` adds nothing. */
-  readonly answer: string
+  readonly response: string
   readonly notices: ReadonlyArray<string>
 }
 
-const nothing = (event: RunResult["event"], notice: string): RunResult => ({ event, answer: "{}", notices: [notice] })
+const emptyResult = (event: RunResult["event"], notice: string): RunResult => ({ event, response: "{}", notices: [notice] })
 
-const invalid = (detail: string) => Effect.fail(new ClaudeCode.InvalidPayload({ detail }))
+const invalidPayload = (detail: string) => Effect.fail(new ClaudeCode.InvalidPayload({ detail }))
 
 const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> => {
-  if (body.trim() === "") return invalid("nothing was sent")
-  if (body.length > maxPayloadBytes) return invalid(`it is larger than ${maxPayloadBytes} bytes`)
+  if (body.trim() === "") return invalidPayload("nothing was sent")
+  if (body.length > maxPayloadBytes) return invalidPayload(`it is larger than ${maxPayloadBytes} bytes`)
   return Effect.try({
     try: () => JSON.parse(body) as unknown,
     catch: () => new ClaudeCode.InvalidPayload({ detail: "it is not JSON" })
@@ -103,23 +103,23 @@ const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> 
 }
 
 const failOpen = (event: RunResult["event"]) => (cause: Cause.Cause<unknown>) =>
-  Effect.succeed(nothing(event, MemoryError.describe(Cause.squash(cause))))
+  Effect.succeed(emptyResult(event, MemoryError.describe(Cause.squash(cause))))
 
 /** The answer is known; what is left of the time is for the events that wait. */
-const settled = (output: HookOutput): Effect.Effect<HookOutput> =>
+const flushSink = (output: HookOutput): Effect.Effect<HookOutput> =>
   Effect.flatMap(EventSink, (sink) =>
     sink === undefined
       ? Effect.succeed(output)
-      : Effect.map(sink.settle, (notice) => ({ ...output, notice: output.notice ?? notice }))
+      : Effect.map(sink.flush, (notice) => ({ ...output, notice: output.notice ?? notice }))
   )
 
 /** What an event that memory has no use for is answered with. */
-const ignored: RunResult = { event: "Ignored", answer: "{}", notices: [] }
+const ignored: RunResult = { event: "Ignored", response: "{}", notices: [] }
 
 /** What a program has to say, as the agent takes it. */
 const resultOf = (event: HookEvent, adapter: HookAdapter, output: HookOutput): RunResult => ({
   event: event._tag,
-  answer: adapter.encode(event, {
+  response: adapter.encode(event, {
     ...output,
     message: output.message === undefined ? undefined : Sanitize.forModel(output.message)
   }),
@@ -156,7 +156,7 @@ export const respond = (
   event._tag === "Ignored"
     ? Effect.succeed(ignored)
     : HookProgram.handle(event, options).pipe(
-        Effect.flatMap(settled),
+        Effect.flatMap(flushSink),
         Effect.map((output) =>
           resultOf(event, options.adapter ?? ClaudeCode, { ...output, message: output.message ?? options.message })
         ),
@@ -165,17 +165,17 @@ export const respond = (
         Effect.withSpan(`hook ${event._tag}`, {}, { captureStackTrace: false })
       )
 
-const handle = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
+const runProgram = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
     if (event._tag === "Ignored") return ignored
     const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
     const output = yield* HookProgram.handle(event, options).pipe(
-      Effect.flatMap(settled),
+      Effect.flatMap(flushSink),
       Effect.provide(options.memory(deadline)),
       Effect.timeoutOption(deadline)
     )
     return output._tag === "None"
-      ? nothing(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
+      ? emptyResult(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
       : resultOf(event, options.adapter ?? ClaudeCode, output.value)
   }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
 
@@ -201,6 +201,6 @@ export const run = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<RunResult, never, FileSystem.FileSystem | Path.Path | R> =>
   decode(body, options.adapter).pipe(
-    Effect.flatMap((event) => handle(event, options)),
+    Effect.flatMap((event) => runProgram(event, options)),
     Effect.catchCause(failOpen(undefined))
   )

@@ -18,31 +18,31 @@ export interface Detector {
   /** Names the shape, once among the detectors. */
   readonly name: string
   /** Matches how such a text begins. */
-  readonly begins: RegExp
+  readonly start: RegExp
   /**
    * What the text must have further on: the tag that closes the first one. A person who only mentions a tag does not
    * close it.
    */
-  readonly ends?: string | undefined
+  readonly end?: string | undefined
   /**
    * Whether a person's words may follow where it ends, such as those of a prompt before which an editor puts the name of
    * the open file. Otherwise the whole text is the program's.
    */
-  readonly precedes: boolean
+  readonly isPrefix: boolean
 }
 
 /** A text in one tag, whole the program's. */
 const tag = (name: string): Detector => ({
   name: `<${name}>`,
-  begins: new RegExp(`^<${name}(?:\\s[^>]{0,2000})?>`),
-  ends: `</${name}>`,
-  precedes: false
+  start: new RegExp(`^<${name}(?:\\s[^>]{0,2000})?>`),
+  end: `</${name}>`,
+  isPrefix: false
 })
 
 /** A block in one tag that stands before a person's words. */
-const block = (name: string): Detector => ({ ...tag(name), precedes: true })
+const block = (name: string): Detector => ({ ...tag(name), isPrefix: true })
 
-const words = (name: string, begins: RegExp): Detector => ({ name, begins, precedes: false })
+const sentence = (name: string, start: RegExp): Detector => ({ name, start, isPrefix: false })
 
 /**
  * The shapes that are recognised.
@@ -54,11 +54,11 @@ export const detectors: ReadonlyArray<Detector> = [
   // What happened beside the conversation.
   tag("task-notification"),
   {
-    ...words("<…-notification>", /^<([a-z]+(?:[-_][a-z]+)*[-_]notification)(?:\s[^>]{0,2000})?>/),
-    ends: "notification>"
+    ...sentence("<…-notification>", /^<([a-z]+(?:[-_][a-z]+)*[-_]notification)(?:\s[^>]{0,2000})?>/),
+    end: "notification>"
   },
-  words("[SYSTEM NOTIFICATION]", /^\[(?:SYSTEM|AUTOMATED) (?:NOTIFICATION|MESSAGE|EVENT)\b[^\]\n]{0,200}\]/),
-  words("[… NOT USER INPUT]", /^\[[^\]\n]{0,200}\bNOT (?:FROM (?:THE )?)?USER(?: INPUT)?\b[^\]\n]{0,200}\]/),
+  sentence("[SYSTEM NOTIFICATION]", /^\[(?:SYSTEM|AUTOMATED) (?:NOTIFICATION|MESSAGE|EVENT)\b[^\]\n]{0,200}\]/),
+  sentence("[… NOT USER INPUT]", /^\[[^\]\n]{0,200}\bNOT (?:FROM (?:THE )?)?USER(?: INPUT)?\b[^\]\n]{0,200}\]/),
   tag("task-status"),
   tag("background-task-status"),
   tag("mcp-resource-update"),
@@ -69,8 +69,8 @@ export const detectors: ReadonlyArray<Detector> = [
   tag("scheduled-wakeup"),
   tag("loop-wakeup"),
   tag("cron"),
-  words("<<autonomous-loop>>", /^<<autonomous-loop[a-z-]{0,40}>>/),
-  words("[Scheduled task]", /^\[(?:Scheduled|Cron|Loop|Timer)(?: (?:task|job|wakeup|wake-up|prompt|reminder))?[:\]]/),
+  sentence("<<autonomous-loop>>", /^<<autonomous-loop[a-z-]{0,40}>>/),
+  sentence("[Scheduled task]", /^\[(?:Scheduled|Cron|Loop|Timer)(?: (?:task|job|wakeup|wake-up|prompt|reminder))?[:\]]/),
 
   // What other sessions and channels say.
   tag("teammate-message"),
@@ -81,17 +81,17 @@ export const detectors: ReadonlyArray<Detector> = [
   tag("inbox-message"),
   tag("coordinator-message"),
   {
-    ...words("<channel>", /^<channel\s[^>]{0,2000}>/),
-    ends: "</channel>"
+    ...sentence("<channel>", /^<channel\s[^>]{0,2000}>/),
+    end: "</channel>"
   },
   tag("channel-message"),
-  words(
+  sentence(
     "message of another session",
     /^(?:Another|A|The other) (?:Claude|Codex|Gemini|Qwen|agent)(?: \w+)? session sent (?:you )?a message:/i
   ),
 
   // What hooks say.
-  words(
+  sentence(
     "hook feedback",
     /^[A-Z][A-Za-z]{2,40}(?::\S{1,200})? hook (?:feedback:\s*(?:\n|\[|- )|(?:blocking )?error\b.{0,200}?:|additional context:|stopped continuation)/
   ),
@@ -100,9 +100,9 @@ export const detectors: ReadonlyArray<Detector> = [
   block("hook_context"),
   {
     name: "&lt;hook_context&gt;",
-    begins: /^&lt;hook_context&gt;/,
-    ends: "&lt;/hook_context&gt;",
-    precedes: true
+    start: /^&lt;hook_context&gt;/,
+    end: "&lt;/hook_context&gt;",
+    isPrefix: true
   },
 
   // What a program adds before a prompt.
@@ -110,8 +110,8 @@ export const detectors: ReadonlyArray<Detector> = [
   {
     ...block("…-reminder"),
     name: "<…-reminder>",
-    begins: /^<[a-z]+(?:[-_][a-z]+)*[-_]reminder(?:\s[^>]{0,2000})?>/,
-    ends: "reminder>"
+    start: /^<[a-z]+(?:[-_][a-z]+)*[-_]reminder(?:\s[^>]{0,2000})?>/,
+    end: "reminder>"
   },
   block("ide_opened_file"),
   block("ide_selection"),
@@ -124,18 +124,18 @@ export const detectors: ReadonlyArray<Detector> = [
   block("model_switch"),
 
   // What took the place of earlier words.
-  words("continuation after a compaction", /^This session is being continued from a previous conversation\b/),
-  words("summary of another model", /^Another language model started to solve this problem and produced a summary\b/),
-  words("request for a compaction", /^You are performing a CONTEXT CHECKPOINT COMPACTION\b/),
+  sentence("continuation after a compaction", /^This session is being continued from a previous conversation\b/),
+  sentence("summary of another model", /^Another language model started to solve this problem and produced a summary\b/),
+  sentence("request for a compaction", /^You are performing a CONTEXT CHECKPOINT COMPACTION\b/),
   tag("state_snapshot"),
-  words("set-up of a chat", /^This is the (?:Gemini CLI|Qwen Code)\. We are setting up the context for our chat\./),
-  words("request to continue", /^System: Please continue\.?\s*$/),
+  sentence("set-up of a chat", /^This is the (?:Gemini CLI|Qwen Code)\. We are setting up the context for our chat\./),
+  sentence("request to continue", /^System: Please continue\.?\s*$/),
 
   // Commands that the client itself carries out, and what they print.
   tag("local-command-stdout"),
   tag("local-command-stderr"),
   block("local-command-caveat"),
-  words(
+  sentence(
     "caveat of local commands",
     /^Caveat: The messages below were generated by the user while running local commands\b/
   ),
@@ -148,32 +148,32 @@ export const detectors: ReadonlyArray<Detector> = [
   tag("user_instructions"),
   tag("INSTRUCTIONS"),
   tag("skill"),
-  words("instructions of AGENTS.md", /^# AGENTS\.md instructions(?: for \S.{0,4096})?\s*\n/),
+  sentence("instructions of AGENTS.md", /^# AGENTS\.md instructions(?: for \S.{0,4096})?\s*\n/),
 
   // What was broken off.
   tag("turn_aborted"),
-  { name: "[Request interrupted]", begins: /^\[Request interrupted by user(?: for tool use)?\]/, precedes: true }
+  { name: "[Request interrupted]", start: /^\[Request interrupted by user(?: for tool use)?\]/, isPrefix: true }
 ]
 
 /** The tags in which a client hands in a command that a person typed. */
-const wrapper = /^<command-(?:message|name|args|contents)>/
+const commandWrapper = /^<command-(?:message|name|args|contents)>/
 
 /** The command with the words that the person gave it, `undefined` where there are none. */
-const ofWrapper = (text: string): string | undefined => {
+const commandText = (text: string): string | undefined => {
   const args = /<command-args>([^]*?)<\/command-args>/.exec(text)?.[1]?.trim()
   if (args === undefined || args === "") return undefined
   const name = /<command-name>([^]{0,200}?)<\/command-name>/.exec(text)?.[1]?.trim() ?? ""
   return `${name} ${args}`.trim()
 }
 
-const detect = (text: string): Detector | undefined => detectors.find(({ begins }) => begins.test(text))
+const detect = (text: string): Detector | undefined => detectors.find(({ start }) => start.test(text))
 
 /** Where the program's part ends, `undefined` where nothing closes it. */
-const endOf = ({ begins, ends }: Detector, text: string): number | undefined => {
-  const opened = begins.exec(text)![0].length
-  if (ends === undefined) return opened
-  const closed = text.indexOf(ends, opened)
-  return closed < 0 ? undefined : closed + ends.length
+const endOf = ({ end, start }: Detector, text: string): number | undefined => {
+  const opened = start.exec(text)![0].length
+  if (end === undefined) return opened
+  const closed = text.indexOf(end, opened)
+  return closed < 0 ? undefined : closed + end.length
 }
 
 /**
@@ -183,15 +183,15 @@ const endOf = ({ begins, ends }: Detector, text: string): number | undefined => 
  * @category combinators
  * @since 0.1.0
  */
-export const personsWords = (text: string): string | undefined => {
+export const userText = (text: string): string | undefined => {
   let rest = text.trimStart()
   while (rest !== "") {
-    if (wrapper.test(rest)) return ofWrapper(rest)
+    if (commandWrapper.test(rest)) return commandText(rest)
     const found = detect(rest)
     if (found === undefined) return rest
     const end = endOf(found, rest)
     if (end === undefined) return rest
-    if (!found.precedes) return undefined
+    if (!found.isPrefix) return undefined
     rest = rest.slice(end).trimStart()
   }
   return undefined
@@ -208,5 +208,5 @@ export const isGenerated = (stored: string): boolean => {
   const text = stored.trimStart()
   const found = detect(text)
   if (found !== undefined && text.endsWith("…") && endOf(found, text) === undefined) return true
-  return text !== "" && personsWords(text) === undefined
+  return text !== "" && userText(text) === undefined
 }

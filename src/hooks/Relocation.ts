@@ -12,7 +12,7 @@ import * as Project from "../memory/Project.ts"
 import * as Repository from "./Repository.ts"
 
 /** How long a path is looked at; one that does not answer is still there. */
-const lookLimit = "500 millis"
+const lookupTimeout = "500 millis"
 
 const isNotFound = (cause: unknown): boolean =>
   typeof cause === "object" &&
@@ -21,23 +21,23 @@ const isNotFound = (cause: unknown): boolean =>
   (cause.reason as { readonly _tag?: unknown } | undefined)?._tag === "NotFound"
 
 /** Whether a path no longer leads to the repository that a project there is of. */
-const isGone = (path: string, { marks }: Project.ProjectLocation) =>
+const hasLeft = (path: string, { marks }: Project.ProjectLocation) =>
   Repository.find(path).pipe(
     Effect.map(({ project }) => Project.make(project)),
     Effect.map((project) => project.path !== path || Project.compareMarks(project.marks, marks) === "different"),
     Effect.catchTag("FolderNotFound", ({ cause }) => Effect.succeed(isNotFound(cause))),
-    Effect.timeoutOrElse({ duration: lookLimit, orElse: () => Effect.succeed(false) })
+    Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => Effect.succeed(false) })
   )
 
 /** The first of some projects that has moved to a place; nothing where all are still where they were. */
-export const movedTo: (
+export const findMoved: (
   location: Project.ProjectLocation,
   candidates: ReadonlyArray<Project.Project>
 ) => Effect.Effect<Project.Project | undefined, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
   function* (location, candidates) {
     for (const candidate of candidates) {
       // A path that was redacted can't be looked at.
-      if (!candidate.path.includes("[redacted-") && (yield* isGone(candidate.path, location))) return candidate
+      if (!candidate.path.includes("[redacted-") && (yield* hasLeft(candidate.path, location))) return candidate
     }
     return undefined
   }
@@ -50,7 +50,7 @@ export const movedTo: (
  * @category combinators
  * @since 0.1.0
  */
-export const settle: (
+export const reconcile: (
   location: Project.ProjectLocation
 ) => Effect.Effect<void, MemoryError, MemoryBridge | FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
   function* (location) {
@@ -58,7 +58,7 @@ export const settle: (
     const memory = yield* MemoryBridge
     const standing = yield* memory.checkProject(location)
     if (standing._tag === "Settled") return
-    const moved = yield* movedTo(location, standing.candidates)
+    const moved = yield* findMoved(location, standing.candidates)
     if (moved === undefined && standing._tag === "Absent") return
     yield* memory.relocateProject(moved === undefined ? location : { ...location, movedFrom: moved.id })
   }

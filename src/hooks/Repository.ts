@@ -61,18 +61,18 @@ const named = (path: Path.Path, projectPath: string, worktreePath: string): Repo
  * @category constructors
  * @since 0.1.0
  */
-export const unseen = (folder: string): Effect.Effect<Repository, never, Path.Path> =>
+export const fromPath = (folder: string): Effect.Effect<Repository, never, Path.Path> =>
   Effect.map(Path.Path, (path) => named(path, folder, folder))
 
 /** What a folder on the way up is to git. */
-interface Found {
+interface GitFolder {
   readonly worktree: string
   /** The folder of the repository; nothing where git refuses the folder, or it is not known to the repository. */
   readonly repository: string | undefined
 }
 
 /** Looks at one folder as git does: a `.git` in it, or a repository without a worktree. Nothing where it is neither. */
-const look = Effect.fnUntraced(function* (
+const inspect = Effect.fnUntraced(function* (
   git: GitFiles.GitFiles,
   identity: Effect.Success<ReturnType<typeof GitIdentity.make>>,
   path: Path.Path,
@@ -87,16 +87,16 @@ const look = Effect.fnUntraced(function* (
     return {
       worktree: folder,
       repository: isTaken ? yield* identity.repositoryOf(target, folder) : undefined
-    } satisfies Found as Found
+    } satisfies GitFolder as GitFolder
   }
   if (type === "Directory" && (yield* git.isRepository(link))) {
     const target = yield* git.real(link)
     const isOwn = target === link && (yield* git.sharedOf(link)) === undefined
     const repository = isOwn ? link : target === undefined ? undefined : yield* identity.repositoryOf(target, folder)
-    return { worktree: folder, repository } satisfies Found as Found
+    return { worktree: folder, repository } satisfies GitFolder as GitFolder
   }
   if (!(yield* git.exists(path.join(folder, "HEAD"))) || !(yield* git.isRepository(folder))) return undefined
-  return { worktree: folder, repository: yield* identity.repositoryAround(folder) } satisfies Found as Found
+  return { worktree: folder, repository: yield* identity.repositoryAround(folder) } satisfies GitFolder as GitFolder
 })
 
 /**
@@ -116,7 +116,7 @@ export const find = (folder: string): Effect.Effect<Repository, FolderNotFound, 
     const lookUp = Effect.fnUntraced(function* () {
       let current = start
       for (let depth = 0; depth < maxDepth; depth++) {
-        const found = yield* look(git, identity, path, current)
+        const found = yield* inspect(git, identity, path, current)
         if (found !== undefined) return found
         const parent = path.dirname(current)
         if (parent === current) break

@@ -55,7 +55,7 @@ export const currentProject = Effect.gen(function* () {
   const memory = yield* MemoryBridge.MemoryBridge
   const repository = yield* currentPlace
   const location = makeProject(repository.project)
-  yield* Relocation.settle(location)
+  yield* Relocation.reconcile(location)
   const project = yield* memory.ensureProject(location)
   return { ...project, worktreePath: repository.worktreePath }
 })
@@ -72,7 +72,7 @@ export const reading = Effect.fnUntraced(function* <A, E, R>(
     const standing = yield* memory.checkProject(location)
     // One that has moved here is told so by the next session.
     const found =
-      standing._tag === "Settled" ? standing.project : yield* Relocation.movedTo(location, standing.candidates)
+      standing._tag === "Settled" ? standing.project : yield* Relocation.findMoved(location, standing.candidates)
     return found === undefined ? absent(location.name) : yield* read(found, memory)
   }).pipe(Effect.provide(layer))
 })

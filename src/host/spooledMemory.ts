@@ -93,7 +93,7 @@ const sink = (deadline: Duration.Duration) =>
           Effect.succeed(`what happened waits on this host: ${MemoryError.describe(last.error ?? error)}`)
         )
       )
-      return { store: keep, settle } satisfies Sink
+      return { store: keep, flush: settle } satisfies Sink
     })
   )
 

@@ -131,9 +131,9 @@ describe("Codex", () => {
       tool: "apply_patch",
       subject: "*** Begin Patch",
       outcome: "success",
-      changes: true
+      changesFiles: true
     })
-    assert.isFalse(call(decode(claude, "PostToolUse", body))?.changes)
+    assert.isFalse(call(decode(claude, "PostToolUse", body))?.changesFiles)
   })
 })
 
@@ -150,7 +150,7 @@ describe("Qwen Code", () => {
 
   it("knows its tools that change files", () => {
     const body = { tool_name: "write_file", tool_input: { file_path: "/shop/a.ts" }, tool_use_id: "t-1" }
-    assert.deepInclude(call(decode(qwen, "PostToolUse", body)), { changes: true, files: ["/shop/a.ts"] })
+    assert.deepInclude(call(decode(qwen, "PostToolUse", body)), { changesFiles: true, files: ["/shop/a.ts"] })
     assert.deepInclude(call(decode(qwen, "PostToolUseFailure", { ...body, error: "no" })), {
       outcome: "failure",
       error: "no"
@@ -190,7 +190,7 @@ describe("Gemini CLI", () => {
 
   it("tells a failed tool by its response, and uses of one moment by their input", () => {
     const first = use({ file_path: "/shop/a.ts" }, { llmContent: "ok" })
-    assert.deepInclude(first, { outcome: "success", changes: true, files: ["/shop/a.ts"] })
+    assert.deepInclude(first, { outcome: "success", changesFiles: true, files: ["/shop/a.ts"] })
     assert.deepInclude(use({ file_path: "/a" }, { error: { message: "no such text", type: "edit" } }), {
       outcome: "failure",
       error: "no such text"

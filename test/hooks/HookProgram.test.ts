@@ -219,7 +219,7 @@ describe("HookProgram", () => {
       const stop = (cwd: string, options?: HookProgram.HookOptions) =>
         Effect.provideService(hook("Stop.plain", { cwd }, options), EventSink, {
           store: keep,
-          settle: Effect.succeed(undefined)
+          flush: Effect.succeed(undefined)
         })
       yield* stop(gone)
       yield* stop(cwd, { projectFolder: gone })

@@ -36,7 +36,7 @@ describe("HookRunner", () => {
       const unopened = Layer.effect(MemoryBridge.MemoryBridge, Effect.die("opened"))
       assert.deepStrictEqual(yield* run(Fixtures.body("PreToolUse.Bash"), unopened), {
         event: "Ignored",
-        answer: "{}",
+        response: "{}",
         notices: []
       })
     })
@@ -45,7 +45,7 @@ describe("HookRunner", () => {
   it.effect("hears and answers each agent in its own words", () =>
     Effect.gen(function* () {
       const heard: Array<unknown> = []
-      const { answer } = yield* HookRunner.run('{"said":1}', {
+      const { response: answer } = yield* HookRunner.run('{"said":1}', {
         memory: () => fake({ recordEvent: () => Effect.succeed({ id: 1, recorded: true } as never) }),
         adapter: {
           agent: "a",
@@ -81,7 +81,7 @@ describe("HookRunner", () => {
         [stop, Layer.effect(MemoryBridge.MemoryBridge, Effect.die("no memory")), "no memory"]
       ] as ReadonlyArray<readonly [unknown, Layer.Layer<MemoryBridge.MemoryBridge, MemoryError.MemoryError>, string]>) {
         const result = yield* run(body, memory)
-        assert.strictEqual(result.answer, "{}")
+        assert.strictEqual(result.response, "{}")
         assert.strictEqual(result.notices.length, 1)
         assert.include(result.notices[0], line)
         assert.notInclude(result.notices[0], "\n")
@@ -107,7 +107,7 @@ describe("HookRunner", () => {
       yield* TestClock.adjust("1 millis")
       assert.deepStrictEqual(yield* Fiber.join(fiber), {
         event: "SessionEnd",
-        answer: "{}",
+        response: "{}",
         notices: ["SessionEnd: no answer within 1s"]
       })
       yield* Deferred.await(interrupted)
@@ -119,7 +119,7 @@ describe("HookRunner", () => {
       const never = Layer.effect(MemoryBridge.MemoryBridge, Effect.never)
       const fiber = yield* Effect.forkChild(run(Fixtures.body("UserPromptSubmit.plain"), never))
       yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* Fiber.join(fiber)).answer, "{}")
+      assert.strictEqual((yield* Fiber.join(fiber)).response, "{}")
     })
   )
 
@@ -137,7 +137,7 @@ describe("HookRunner", () => {
   it.effect("gives valid JSON and never an exit or a block, for every event that agents were seen to send", () =>
     Effect.gen(function* () {
       for (const { body } of Fixtures.all) {
-        const { answer } = yield* run(body, fake({}))
+        const { response: answer } = yield* run(body, fake({}))
         const parsed = JSON.parse(answer) as Record<string, unknown>
         assert.notProperty(parsed, "decision")
         assert.notProperty(parsed, "continue")

@@ -84,11 +84,11 @@ describe("PromptOrigin", () => {
 
   it.each(PromptOrigin.detectors)("recognises $name, also stored, cut and after white space", (detector) => {
     const text = generated[detector.name]!
-    assert.isTrue(detector.begins.test(text))
-    assert.isUndefined(PromptOrigin.personsWords(text))
-    assert.isUndefined(PromptOrigin.personsWords(`\n \n${text}\n`))
+    assert.isTrue(detector.start.test(text))
+    assert.isUndefined(PromptOrigin.userText(text))
+    assert.isUndefined(PromptOrigin.userText(`\n \n${text}\n`))
     assert.isTrue(PromptOrigin.isGenerated(text.trim()))
-    if (detector.ends !== undefined) {
+    if (detector.end !== undefined) {
       const cut = `${text.slice(0, text.search(/(?:<|&lt;)\//))}…`
       assert.isTrue(PromptOrigin.isGenerated(cut), cut)
     }
@@ -102,27 +102,27 @@ describe("PromptOrigin", () => {
       `> ${text}`,
       `\`\`\`\n${text}\n\`\`\``
     ]) {
-      assert.strictEqual(PromptOrigin.personsWords(quoting), quoting)
+      assert.strictEqual(PromptOrigin.userText(quoting), quoting)
       assert.isFalse(PromptOrigin.isGenerated(quoting))
     }
     // Who only mentions a tag does not close it.
-    if (detector.ends !== undefined) {
-      const mentions = `${detector.begins.exec(text)![0]} is in my transcript, why?`
-      assert.strictEqual(PromptOrigin.personsWords(mentions), mentions)
+    if (detector.end !== undefined) {
+      const mentions = `${detector.start.exec(text)![0]} is in my transcript, why?`
+      assert.strictEqual(PromptOrigin.userText(mentions), mentions)
       assert.isFalse(PromptOrigin.isGenerated(mentions))
     }
   })
 
-  it.each(PromptOrigin.detectors.filter(({ precedes }) => precedes))(
+  it.each(PromptOrigin.detectors.filter(({ isPrefix: precedes }) => precedes))(
     "returns what a person wrote after $name",
     (detector) => {
       const text = generated[detector.name]!
-      assert.strictEqual(PromptOrigin.personsWords(`${text}\n\nfix the parser `), "fix the parser ")
+      assert.strictEqual(PromptOrigin.userText(`${text}\n\nfix the parser `), "fix the parser ")
       assert.strictEqual(
-        PromptOrigin.personsWords(`${generated["<ide_opened_file>"]}\n${text}\nfix the parser`),
+        PromptOrigin.userText(`${generated["<ide_opened_file>"]}\n${text}\nfix the parser`),
         "fix the parser"
       )
-      assert.isUndefined(PromptOrigin.personsWords(`${text}\n${generated["<task-notification>"]}`))
+      assert.isUndefined(PromptOrigin.userText(`${text}\n${generated["<task-notification>"]}`))
       assert.isFalse(PromptOrigin.isGenerated(`${text}\n\nfix the parser`))
     }
   )
@@ -141,26 +141,26 @@ describe("PromptOrigin", () => {
     "<p",
     "<<EOF\nx\nEOF"
   ])("leaves a person's: %s", (text) => {
-    assert.strictEqual(PromptOrigin.personsWords(text), text)
+    assert.strictEqual(PromptOrigin.userText(text), text)
     assert.isFalse(PromptOrigin.isGenerated(text))
   })
 
   it("takes the words out of a wrapped command, and an unwrapped one as it is", () => {
-    assert.isUndefined(PromptOrigin.personsWords(wrapped("")))
-    assert.isUndefined(PromptOrigin.personsWords(wrapped("\n<command-args>  </command-args>")))
+    assert.isUndefined(PromptOrigin.userText(wrapped("")))
+    assert.isUndefined(PromptOrigin.userText(wrapped("\n<command-args>  </command-args>")))
     assert.strictEqual(
-      PromptOrigin.personsWords(wrapped("\n<command-args>the parser\nand the lexer</command-args>")),
+      PromptOrigin.userText(wrapped("\n<command-args>the parser\nand the lexer</command-args>")),
       "/review the parser\nand the lexer"
     )
     assert.strictEqual(
-      PromptOrigin.personsWords("<command-name>/fix</command-name>\n<command-args>it</command-args>"),
+      PromptOrigin.userText("<command-name>/fix</command-name>\n<command-args>it</command-args>"),
       "/fix it"
     )
   })
 
   it("finds no words in an empty prompt, and takes no time over a long one", () => {
-    assert.isUndefined(PromptOrigin.personsWords(""))
-    assert.isUndefined(PromptOrigin.personsWords(" \n"))
+    assert.isUndefined(PromptOrigin.userText(""))
+    assert.isUndefined(PromptOrigin.userText(" \n"))
     assert.isFalse(PromptOrigin.isGenerated(""))
     for (const long of [
       "<".repeat(100_000),
@@ -168,7 +168,7 @@ describe("PromptOrigin", () => {
       "<a-".repeat(50_000),
       "<ide_selection>".repeat(20_000)
     ]) {
-      assert.strictEqual(PromptOrigin.personsWords(long), long)
+      assert.strictEqual(PromptOrigin.userText(long), long)
     }
   })
 })

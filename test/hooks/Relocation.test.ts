@@ -24,7 +24,7 @@ const Live = Layer.mergeAll(
 const projectOf = Effect.fnUntraced(function* (folder: string) {
   const memory = yield* MemoryBridge.MemoryBridge
   const project = Project.make((yield* Repository.find(folder)).project)
-  yield* Relocation.settle(project)
+  yield* Relocation.reconcile(project)
   return yield* memory.ensureProject(project)
 })
 

@@ -69,7 +69,7 @@ export const make = (context: Context.Context<FileSystem.FileSystem | Path.Path>
 
   const unanswered = (folder: string) =>
     Effect.gen(function* () {
-      const place = yield* Effect.provide(Repository.unseen(folder), context)
+      const place = yield* Effect.provide(Repository.fromPath(folder), context)
       return { place, until: (yield* monotonicMs) + retryAfter }
     })
 

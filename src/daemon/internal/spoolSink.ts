@@ -35,7 +35,7 @@ export const make = (recorder: EventRecorder<SpooledEvent>): Sinks => {
           return Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false)
         })
       )
-    return { sink: { store: keep, settle: Effect.succeed(undefined) }, refused: () => refused }
+    return { sink: { store: keep, flush: Effect.succeed(undefined) }, refused: () => refused }
   }
   return { next, kept: () => kept }
 }

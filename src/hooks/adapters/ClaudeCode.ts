@@ -47,9 +47,9 @@ export interface Dialect {
   /** Its tools that change the files they are given. */
   readonly changingTools: ReadonlySet<string>
   /** Whether a tool succeeded, from its response, and its status where the event has one. */
-  readonly outcome: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
+  readonly outcomeOf: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
   /** The files that a tool was given, where its input names none in a field of its own. */
-  readonly files?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
+  readonly filesOf?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
 }
 
 /**
@@ -97,12 +97,12 @@ const ToolFields = {
 
 const DurationMs = lenient(Schema.Natural)
 
-const Head = Schema.Struct({ hook_event_name: Schema.String, session_id: SessionId })
+const Envelope = Schema.Struct({ hook_event_name: Schema.String, session_id: SessionId })
 
 /** Made when such an event comes: a hook process sees one of them. */
 const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
 
-const wire = {
+const payloads = {
   SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
   UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
   PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
@@ -135,7 +135,7 @@ const wire = {
  * @category constants
  * @since 0.1.0
  */
-export const events: ReadonlyArray<string> = Object.keys(wire).filter((name) => name !== "Interrupt")
+export const events: ReadonlyArray<string> = Object.keys(payloads).filter((name) => name !== "Interrupt")
 
 /** Events that exist and that memory has no use for. */
 const ignored = new Set([
@@ -171,7 +171,7 @@ const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume"
 const toSource = (source: string | undefined): SessionSource =>
   source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
 
-const { isRecord, readLength } = Outcome
+const { isRecord, maxInspectedLength } = Outcome
 
 /** The fields of a tool's input that say best what was done, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
@@ -179,11 +179,11 @@ const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url"
 const subject = (input: unknown): string => {
   if (!isRecord(input)) return ""
   const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
-  if (typeof field === "string") return field.slice(0, readLength)
+  if (typeof field === "string") return field.slice(0, maxInspectedLength)
   const fields = Object.entries(input)
     .slice(0, 100)
-    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, readLength)}` : name))
-  return fields.join(" ").slice(0, readLength)
+    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, maxInspectedLength)}` : name))
+  return fields.join(" ").slice(0, maxInspectedLength)
 }
 
 const fileFields = ["file_path", "notebook_path", "path"]
@@ -196,17 +196,17 @@ const files = (input: unknown): ReadonlyArray<string> =>
         .filter((file) => file.length > 0 && file.length <= 4096)
     : []
 
-const claude: Dialect = {
+const dialect: Dialect = {
   agent,
   title: "Claude Code",
   changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"]),
-  outcome: Outcome.ofClaude
+  outcomeOf: Outcome.ofClaude
 }
 
 /** The memory's own tools, in the spellings of the agents: what they answer is stored already. */
-const ownTool = /^mcp_{1,2}(?:plugin_)?athena(?:[-_]?hooks)?(?![a-z])/i
+const ownToolName = /^mcp_{1,2}(?:plugin_)?athena(?:[-_]?hooks)?(?![a-z])/i
 
-interface WireCall {
+interface ToolPayload {
   readonly tool_name: string
   readonly tool_input?: unknown
   readonly tool_response?: unknown
@@ -216,11 +216,11 @@ interface WireCall {
   readonly duration_ms?: number | undefined
 }
 
-const toolCall = (
-  call: WireCall,
+const toToolCall = (
+  call: ToolPayload,
   outcome: Outcome.ToolOutcome,
   cwd: string,
-  { changingTools, files: filesOf }: Dialect
+  { changingTools, filesOf }: Dialect
 ): ToolCall => {
   const { tool_input: input, tool_name: tool } = call
   const found = filesOf?.(tool, input, cwd) ?? []
@@ -235,26 +235,26 @@ const toolCall = (
     error: outcome.outcome === "failure" ? outcome.error : undefined,
     durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
     files: found.length > 0 ? found : files(input),
-    changes: changingTools.has(tool) || found.length > 0
+    changesFiles: changingTools.has(tool) || found.length > 0
   }
 }
 
 /** The uses of tools, but for those of the memory's own. */
-const toolUse = <Call extends WireCall>(
+const toToolUse = <Call extends ToolPayload>(
   body: { readonly prompt_id?: string | undefined },
   session: Session,
   dialect: Dialect,
   calls: ReadonlyArray<Call>,
   outcome: (call: Call) => Outcome.ToolOutcome
 ): HookEvent => {
-  const others = calls.filter((call) => !ownTool.test(call.tool_name))
+  const others = calls.filter((call) => !ownToolName.test(call.tool_name))
   return others.length === 0 && calls.length > 0
     ? { _tag: "Ignored", ...session, name: "memory's own tool" }
     : {
         _tag: "ToolUse",
         ...session,
         promptId: body.prompt_id,
-        calls: others.map((call) => toolCall(call, outcome(call), session.cwd, dialect))
+        calls: others.map((call) => toToolCall(call, outcome(call), session.cwd, dialect))
       }
 }
 
@@ -265,9 +265,9 @@ interface Session {
 }
 
 /** A prompt with whose words it is; one without any, such as a picture alone, says nothing. */
-const promptOf = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
+const toPrompt = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
   if (text.trim() === "") return { _tag: "Ignored", ...session, name: "empty prompt" }
-  const words = PromptOrigin.personsWords(text)
+  const words = PromptOrigin.userText(text)
   return {
     _tag: "Prompt",
     ...session,
@@ -277,31 +277,31 @@ const promptOf = (body: { readonly prompt_id?: string | undefined }, session: Se
   }
 }
 
-const millisOf = (timestamp: string | undefined): number | undefined => {
+const epochMillisOf = (timestamp: string | undefined): number | undefined => {
   const millis = timestamp === undefined ? Number.NaN : Date.parse(timestamp)
   return Number.isNaN(millis) ? undefined : millis
 }
 
-type Decoded = { readonly [K in keyof typeof wire]: (typeof wire)[K]["Type"] }
+type Decoded = { readonly [K in keyof typeof payloads]: (typeof payloads)[K]["Type"] }
 
 const toEvent: {
-  readonly [K in keyof typeof wire]: (body: Decoded[K], session: Session, dialect: Dialect) => HookEvent
+  readonly [K in keyof typeof payloads]: (body: Decoded[K], session: Session, dialect: Dialect) => HookEvent
 } = {
   SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
-  UserPromptSubmit: (body, session) => promptOf(body, session, body.prompt),
+  UserPromptSubmit: (body, session) => toPrompt(body, session, body.prompt),
   PostToolUse: (body, session, dialect) =>
-    toolUse(body, session, dialect, [body], (call) => dialect.outcome(call.tool_name, call.tool_response)),
+    toToolUse(body, session, dialect, [body], (call) => dialect.outcomeOf(call.tool_name, call.tool_response)),
   PostToolUseFailure: (body, session, dialect) =>
-    toolUse(body, session, dialect, [body], ({ error }) => Outcome.failure(error ?? "failed")),
+    toToolUse(body, session, dialect, [body], ({ error }) => Outcome.failure(error ?? "failed")),
   PostToolBatch: (body, session, dialect) =>
-    toolUse(body, session, dialect, body.tool_calls, (call) =>
-      dialect.outcome(call.tool_name, call.tool_response, call.status)
+    toToolUse(body, session, dialect, body.tool_calls, (call) =>
+      dialect.outcomeOf(call.tool_name, call.tool_response, call.status)
     ),
   Stop: (body, session) => ({
     _tag: "Answer",
     ...session,
     promptId: body.prompt_id,
-    helperId: undefined,
+    subagentId: undefined,
     text: body.last_assistant_message ?? ""
   }),
   SubagentStop: (body, session) =>
@@ -312,7 +312,7 @@ const toEvent: {
           _tag: "Answer",
           ...session,
           promptId: body.prompt_id,
-          helperId: body.agent_id ?? "helper",
+          subagentId: body.agent_id ?? "helper",
           text: body.last_assistant_message ?? ""
         },
   PreCompact: (body, session) => ({
@@ -334,7 +334,7 @@ const toEvent: {
     _tag: "SessionEnd",
     ...session,
     promptId: body.prompt_id,
-    at: millisOf(body.timestamp),
+    endedAtMs: epochMillisOf(body.timestamp),
     reason: body.reason ?? "other"
   })
 }
@@ -345,14 +345,14 @@ const invalid =
   (error: Schema.SchemaError): InvalidPayload =>
     new InvalidPayload({ detail: error.message.replace(/\s+/g, " "), title })
 
-const decodeHead = Schema.decodeUnknownEffect(Head)
+const decodeEnvelope = Schema.decodeUnknownEffect(Envelope)
 
-const decodeAs = <K extends keyof typeof wire>(
+const decodeAs = <K extends keyof typeof payloads>(
   name: K,
   body: unknown,
   dialect: Dialect
 ): Effect.Effect<HookEvent, InvalidPayload> =>
-  Schema.decodeUnknownEffect(wire[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
+  Schema.decodeUnknownEffect(payloads[name] as unknown as Schema.Codec<Decoded[K], unknown>)(body).pipe(
     Effect.mapError(invalid(dialect)),
     Effect.map((decoded) =>
       toEvent[name](decoded, { agent: dialect.agent, sessionId: decoded.session_id, cwd: decoded.cwd }, dialect)
@@ -360,7 +360,7 @@ const decodeAs = <K extends keyof typeof wire>(
   )
 
 /** The name of an event that is none of ours is text of somebody else: it is shown only where it looks like a name. */
-const printable = (name: string): string =>
+const nameForMessage = (name: string): string =>
   /^[A-Za-z][A-Za-z0-9_]{0,47}(?: of [A-Za-z ]{1,16})?$/.test(name)
     ? `"${name}"`
     : `(${name.length} characters, no name)`
@@ -372,13 +372,13 @@ const printable = (name: string): string =>
  * @since 0.1.0
  */
 export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<HookEvent, InvalidPayload> =>
-  decodeHead(body).pipe(
+  decodeEnvelope(body).pipe(
     Effect.mapError(invalid(dialect)),
     Effect.flatMap(({ hook_event_name: name, session_id: sessionId }): Effect.Effect<HookEvent, InvalidPayload> => {
-      if (Object.hasOwn(wire, name)) return decodeAs(name as keyof typeof wire, body, dialect)
+      if (Object.hasOwn(payloads, name)) return decodeAs(name as keyof typeof payloads, body, dialect)
       const { agent, title } = dialect
       if (ignored.has(name)) return Effect.succeed({ _tag: "Ignored", agent, sessionId, cwd: "", name })
-      return Effect.fail(new InvalidPayload({ detail: `unknown event ${printable(name)}`, title }))
+      return Effect.fail(new InvalidPayload({ detail: `unknown event ${nameForMessage(name)}`, title }))
     })
   )
 
@@ -388,7 +388,7 @@ export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<Ho
  * @category conversions
  * @since 0.1.0
  */
-export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(claude, body)
+export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(dialect, body)
 
 /**
  * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm, and a message
@@ -400,15 +400,15 @@ export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> 
 export const encode = (event: HookEvent, output: HookOutput): string => {
   switch (event._tag) {
     case "SessionStart":
-      return answer("SessionStart", output)
+      return encodeResponse("SessionStart", output)
     case "Prompt":
-      return answer("UserPromptSubmit", output)
+      return encodeResponse("UserPromptSubmit", output)
     default:
       return "{}"
   }
 }
 
-const answer = (hookEventName: string, { context, message }: HookOutput): string =>
+const encodeResponse = (hookEventName: string, { context, message }: HookOutput): string =>
   JSON.stringify({
     systemMessage: message || undefined,
     hookSpecificOutput: context === undefined ? undefined : { hookEventName, additionalContext: context }

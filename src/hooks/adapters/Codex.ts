@@ -62,8 +62,8 @@ const dialect: ClaudeCode.Dialect = {
   agent,
   title: "Codex",
   changingTools: new Set(["apply_patch"]),
-  outcome: Outcome.ofCodex,
-  files: (tool, input, cwd) => patchFiles(patchOf(tool, input), cwd)
+  outcomeOf: Outcome.ofCodex,
+  filesOf: (tool, input, cwd) => patchFiles(patchOf(tool, input), cwd)
 }
 
 const withPromptId = (body: unknown): unknown =>

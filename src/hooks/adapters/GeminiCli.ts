@@ -20,26 +20,26 @@ import * as Outcome from "../internal/toolOutcome.ts"
  */
 export const agent = "gemini-cli"
 
-type Body = Readonly<Record<string, unknown>>
+type Payload = Readonly<Record<string, unknown>>
 
 /** Two uses of a tool at the same moment are told apart by what they were given. */
-const toolUseId = ({ timestamp, tool_input: input, tool_name: tool }: Body): string | undefined =>
+const toolUseId = ({ timestamp, tool_input: input, tool_name: tool }: Payload): string | undefined =>
   typeof timestamp === "string" ? `${timestamp}-${fnv1a(`${String(tool)} ${JSON.stringify(input)}`)}` : undefined
 
 /** The context of a hook, which the model may repeat. */
 const hookContext = /<hook_context>[^]*?<\/hook_context>|&lt;hook_context&gt;[^]*?&lt;\/hook_context&gt;/g
 
-const withoutContext = (text: unknown): unknown =>
+const withoutHookContext = (text: unknown): unknown =>
   typeof text === "string" && text.includes("hook_context") ? text.replace(hookContext, "").trim() : text
 
 /** Each event in the words of Claude Code. */
-const translations: Readonly<Record<string, (body: Body) => Body>> = {
+const translations: Readonly<Record<string, (body: Payload) => Payload>> = {
   SessionStart: () => ({}),
   BeforeAgent: ({ timestamp }) => ({ hook_event_name: "UserPromptSubmit", prompt_id: timestamp }),
   AfterTool: (body) => ({ hook_event_name: "PostToolUse", tool_use_id: toolUseId(body) }),
   AfterAgent: ({ prompt_response: answer, timestamp }) => ({
     hook_event_name: "Stop",
-    last_assistant_message: withoutContext(answer),
+    last_assistant_message: withoutHookContext(answer),
     prompt_id: timestamp
   }),
   SessionEnd: () => ({})
@@ -76,11 +76,11 @@ const dialect: ClaudeCode.Dialect = {
   agent,
   title: "Gemini CLI",
   changingTools: new Set(["edit", "replace", "write_file"]),
-  outcome: Outcome.ofGemini
+  outcomeOf: Outcome.ofGemini
 }
 
 /** An event of Claude Code that Gemini CLI does not have is unknown, as any other name is. */
-const translated = (body: Body): Body => {
+const translated = (body: Payload): Payload => {
   const name = body["hook_event_name"]
   if (ignored.has(name)) return { ...body, hook_event_name: "Notification" }
   const translate = typeof name === "string" && Object.hasOwn(translations, name) ? translations[name] : undefined
@@ -89,7 +89,7 @@ const translated = (body: Body): Body => {
     : { ...body, ...translate(body) }
 }
 
-const isBody = (body: unknown): body is Body => typeof body === "object" && body !== null && !Array.isArray(body)
+const isBody = (body: unknown): body is Payload => typeof body === "object" && body !== null && !Array.isArray(body)
 
 /**
  * Reads what Gemini CLI sent to a hook.
@@ -100,7 +100,7 @@ const isBody = (body: unknown): body is Body => typeof body === "object" && body
 export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> =>
   ClaudeCode.decodeDialect(dialect, isBody(body) ? translated(body) : body)
 
-const answer = (hookEventName: string, { context, message }: HookOutput): string =>
+const encodeResponse = (hookEventName: string, { context, message }: HookOutput): string =>
   JSON.stringify({
     systemMessage: message || undefined,
     hookSpecificOutput: context === undefined ? undefined : { hookEventName, additionalContext: context }
@@ -117,9 +117,9 @@ const answer = (hookEventName: string, { context, message }: HookOutput): string
 export const encode = (event: HookEvent, output: HookOutput): string => {
   switch (event._tag) {
     case "SessionStart":
-      return answer("SessionStart", { ...output, context: undefined })
+      return encodeResponse("SessionStart", { ...output, context: undefined })
     case "Prompt":
-      return answer("BeforeAgent", output)
+      return encodeResponse("BeforeAgent", output)
     default:
       return "{}"
   }

@@ -49,10 +49,10 @@ const dialect: ClaudeCode.Dialect = {
   agent,
   title: "Qwen Code",
   changingTools: new Set(["edit", "replace", "write_file"]),
-  outcome: Outcome.ofQwen
+  outcomeOf: Outcome.ofQwen
 }
 
-const submitted = (body: unknown): string | undefined =>
+const submittedPrompt = (body: unknown): string | undefined =>
   typeof body === "object" && body !== null && "submitted_prompt" in body && typeof body.submitted_prompt === "string"
     ? body.submitted_prompt
     : undefined
@@ -64,7 +64,7 @@ const submitted = (body: unknown): string | undefined =>
  * @since 0.1.0
  */
 export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> => {
-  const prompt = submitted(body)
+  const prompt = submittedPrompt(body)
   if (prompt !== undefined) return ClaudeCode.decodeDialect(dialect, { ...(body as object), prompt })
   return Effect.map(ClaudeCode.decodeDialect(dialect, body), (event) =>
     event._tag === "Prompt" ? { ...event, isFromUser: false } : event

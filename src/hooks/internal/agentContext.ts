@@ -7,16 +7,16 @@ export interface AgentContext {
    * Where the context of a session's start is given: at the start, or with the first prompt after it. Gemini CLI puts the
    * context of its start before the prompt and drops both when the session is taken up again.
    */
-  readonly start: "sessionStart" | "firstPrompt"
+  readonly startContext: "sessionStart" | "firstPrompt"
   /** Whether a session that is taken up again still has the context it was given before. */
   readonly survivesResume: boolean
 }
 
 const agents: Readonly<Record<string, AgentContext>> = {
-  "claude-code": { start: "sessionStart", survivesResume: true },
-  codex: { start: "sessionStart", survivesResume: true },
-  "gemini-cli": { start: "firstPrompt", survivesResume: false },
-  "qwen-code": { start: "sessionStart", survivesResume: false }
+  "claude-code": { startContext: "sessionStart", survivesResume: true },
+  codex: { startContext: "sessionStart", survivesResume: true },
+  "gemini-cli": { startContext: "firstPrompt", survivesResume: false },
+  "qwen-code": { startContext: "sessionStart", survivesResume: false }
 }
 
 /** That of an agent; an unknown one is taken to do as Claude Code does. */

@@ -32,20 +32,20 @@ export interface Keys {
 }
 
 /** The longest session id that a key holds as it is; the column of the key takes 255 characters. */
-const maxSession = 96
+const maxSessionLength = 96
 
 /** The longest id that earlier releases took. */
-const maxEarlierId = 96
+const maxEarlierIdLength = 96
 
 /** How much of a text distinguishes it from others under the same earlier key. */
-const beginning = 64
+const comparedLength = 64
 
 const prefix = ({ agent, sessionId }: HookEvent, kind: string): string => {
-  const session = sessionId.length <= maxSession ? sessionId : sha256(sessionId)
+  const session = sessionId.length <= maxSessionLength ? sessionId : sha256(sessionId)
   return `${agent}:${kind}:${session}:`
 }
 
-const hashed = (parts: ReadonlyArray<string | undefined>): string => sha256(JSON.stringify(parts)).slice(0, 32)
+const hashOf = (parts: ReadonlyArray<string | undefined>): string => sha256(JSON.stringify(parts)).slice(0, 32)
 
 const keyOf = (
   event: HookEvent,
@@ -55,36 +55,36 @@ const keyOf = (
   deliveryId: string | undefined,
   index = 0
 ): string | undefined => {
-  if (id !== undefined) return prefix(event, kind) + hashed([id, ...rest])
+  if (id !== undefined) return prefix(event, kind) + hashOf([id, ...rest])
   return deliveryId === undefined ? undefined : `${prefix(event, kind)}delivery:${deliveryId}:${index}`
 }
 
 /** The key that earlier releases gave, none where they took no such id. */
-const earlier = (
+const earlierKeys = (
   event: HookEvent,
   kind: string,
   id: string | undefined,
   suffix = "",
   content?: string
 ): ReadonlyArray<EarlierKey> => {
-  if (id === undefined || id.length > maxEarlierId || event.sessionId.length > maxSession) return []
+  if (id === undefined || id.length > maxEarlierIdLength || event.sessionId.length > maxSessionLength) return []
   const [firstLine = ""] = content?.split("\n", 1) ?? []
   const key = `${event.agent}:${kind}:${event.sessionId}:${id}${suffix}`
-  return [content === undefined ? { key } : { key, beginsWith: firstLine.slice(0, beginning).toWellFormed() }]
+  return [content === undefined ? { key } : { key, beginsWith: firstLine.slice(0, comparedLength).toWellFormed() }]
 }
 
 /** The time of an event, which Gemini CLI has for an id, comes with one prompt only. */
-const isTime = (id: string | undefined): boolean => id !== undefined && /^\d{4}-\d\d-\d\dT/.test(id)
+const isTimestamp = (id: string | undefined): boolean => id !== undefined && /^\d{4}-\d\d-\d\dT/.test(id)
 
 /** A prompt is one with its text; a notification has the id of the prompt before it. */
 export const ofPrompt = (event: Prompt, deliveryId: string | undefined, content: string): Keys => {
   const { isFromUser: fromPerson, promptId, text } = event
-  const asPrompt = earlier(event, "prompt", promptId, "", isTime(promptId) ? undefined : content)
+  const asPrompt = earlierKeys(event, "prompt", promptId, "", isTimestamp(promptId) ? undefined : content)
   if (fromPerson) return { key: keyOf(event, "prompt", promptId, [text], deliveryId), earlierKeys: asPrompt }
   return {
     // Some of them come without any id.
     key: keyOf(event, "notification", promptId ?? "", [text], deliveryId),
-    earlierKeys: [...earlier(event, "notification", "", fnv1a(text)), ...asPrompt]
+    earlierKeys: [...earlierKeys(event, "notification", "", fnv1a(text)), ...asPrompt]
   }
 }
 
@@ -103,17 +103,17 @@ export const ofToolCall = (
   const wasUnique = earlierId !== undefined && isUnique(earlierId)
   return {
     key: keyOf(event, "tool", id, [inputHash, turn], deliveryId, index),
-    earlierKeys: earlier(event, "tool", earlierId, "", wasUnique ? undefined : content)
+    earlierKeys: earlierKeys(event, "tool", earlierId, "", wasUnique ? undefined : content)
   }
 }
 
 /** An agent answers a prompt more than once: their text distinguishes them. */
 export const ofAnswer = (event: Answer, deliveryId: string | undefined): Keys => {
-  const kind = event.helperId === undefined ? "answer" : "helper"
-  const id = event.helperId ?? event.promptId
+  const kind = event.subagentId === undefined ? "answer" : "helper"
+  const id = event.subagentId ?? event.promptId
   return {
     key: keyOf(event, kind, id, [event.text], deliveryId),
-    earlierKeys: earlier(event, kind, id, `:${fnv1a(event.text)}`)
+    earlierKeys: earlierKeys(event, kind, id, `:${fnv1a(event.text)}`)
   }
 }
 
@@ -123,7 +123,7 @@ export const ofCompaction = (event: Compaction, summary: string | undefined, del
   const kind = event.summary === undefined ? "compacting" : "compacted"
   return {
     key: keyOf(event, kind, event.promptId, [summary], deliveryId),
-    earlierKeys: earlier(event, kind, event.promptId, `:${fnv1a(event.summary ?? "")}`)
+    earlierKeys: earlierKeys(event, kind, event.promptId, `:${fnv1a(event.summary ?? "")}`)
   }
 }
 
@@ -132,17 +132,17 @@ export const ofInterruption = (event: Interruption, deliveryId: string | undefin
 })
 
 /** Two ends of one session that come within this time, in milliseconds, and up to twice as much, are one. */
-const endsWithin = 10_000
+const endWindowMs = 10_000
 
 /** An end without an id is one with those shortly before it: Gemini CLI sends two at its command to quit. */
 export const ofSessionEnd = (event: SessionEnd, now: number): Keys => {
   if (event.promptId !== undefined) {
     return {
       key: keyOf(event, "end", event.promptId, [], undefined),
-      earlierKeys: earlier(event, "end", event.promptId)
+      earlierKeys: earlierKeys(event, "end", event.promptId)
     }
   }
-  const slot = Math.floor((event.at ?? now) / endsWithin)
-  const [key = "", before = ""] = [slot, slot - 1].map((n) => prefix(event, "end") + hashed([`at ${n}`]))
+  const slot = Math.floor((event.endedAtMs ?? now) / endWindowMs)
+  const [key = "", before = ""] = [slot, slot - 1].map((n) => prefix(event, "end") + hashOf([`at ${n}`]))
   return { key, earlierKeys: [{ key: before }] }
 }

@@ -107,7 +107,7 @@ export const make = Effect.gen(function* () {
     /** The list of the files in the worktree, as far as it is needed to recognise the worktree. */
     readIndex: (folder: string) => readStart(path.join(folder, "index"), maxIndexBytes),
     /** What was done first, as far as that is still recorded. */
-    readFirstStep: (folder: string) =>
+    readFirstReflogLine: (folder: string) =>
       Effect.map(readStart(path.join(folder, "logs", "HEAD"), 1024), (bytes) =>
         bytes === undefined ? undefined : new TextDecoder().decode(bytes).split("\n", 1)[0]
       )

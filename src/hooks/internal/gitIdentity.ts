@@ -37,7 +37,7 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     )
 
   /** Git works with no repository of another user; here one that belongs to whom the worktree belongs to will do. */
-  const hasFittingOwner = Effect.fnUntraced(function* (repository: string, worktree: string) {
+  const hasTrustedOwner = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const owner = yield* ownerOf(repository)
     return owner === undefined || owner === process.getuid?.() || owner === (yield* ownerOf(worktree))
   })
@@ -80,15 +80,15 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
   })
 
   /** Whether a repository knows the folder as a worktree: as one of `worktrees`, whose file leads back. */
-  const knowsLinked = Effect.fnUntraced(function* (repository: string, entry: string, worktree: string) {
+  const registersLinkedWorktree = Effect.fnUntraced(function* (repository: string, entry: string, worktree: string) {
     if (path.dirname(entry) !== path.join(repository, "worktrees")) return false
     const linked = yield* linkedWorktree(entry)
     if (linked === undefined || (yield* git.real(linked)) !== worktree) return false
-    return yield* hasFittingOwner(repository, worktree)
+    return yield* hasTrustedOwner(repository, worktree)
   })
 
   /** Whether files of the worktree are those that the repository recorded: nobody else can make such. */
-  const hasRecordedFiles = Effect.fnUntraced(function* (repository: string, worktree: string) {
+  const hasIndexedFiles = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const bytes = yield* git.readIndex(repository)
     const recorded = bytes === undefined ? [] : GitIndex.entries(bytes, maxCompared)
     for (const entry of recorded) {
@@ -105,21 +105,21 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
   })
 
   /** Whether a repository without `worktrees` knows the folder as its one worktree. */
-  const knowsMain = Effect.fnUntraced(function* (repository: string, worktree: string) {
+  const registersMainWorktree = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const settings = yield* git.config(repository)
     const named = GitConfig.get(settings, "core.worktree")
     if (named !== undefined) return (yield* git.real(path.resolve(repository, named))) === worktree
     // The worktree of a folder `.git` is the one that it is in; a bare repository has none.
     if (path.basename(repository) === ".git" || GitConfig.isBare(settings)) return false
-    return (yield* hasFittingOwner(repository, worktree)) && (yield* hasRecordedFiles(repository, worktree))
+    return (yield* hasTrustedOwner(repository, worktree)) && (yield* hasIndexedFiles(repository, worktree))
   })
 
   /** The repository of a worktree whose `.git` leads to `target`, where that one is a repository and knows it. */
   const repositoryOf = Effect.fnUntraced(function* (target: string, worktree: string) {
     const shared = yield* git.sharedOf(target)
-    if (shared !== undefined) return (yield* knowsLinked(shared, target, worktree)) ? shared : undefined
+    if (shared !== undefined) return (yield* registersLinkedWorktree(shared, target, worktree)) ? shared : undefined
     // What is inside the folder is its own, whatever it is.
-    return isInside(target, worktree) || (yield* knowsMain(target, worktree)) ? target : undefined
+    return isInside(target, worktree) || (yield* registersMainWorktree(target, worktree)) ? target : undefined
   })
 
   /** The repository that a folder of git's own belongs to: where it is one of `worktrees`, the one around it. */

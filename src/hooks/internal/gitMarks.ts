@@ -25,7 +25,7 @@ const instanceOf = Effect.fnUntraced(function* (git: GitFiles, repository: strin
 export const of = Effect.fnUntraced(function* (git: GitFiles, repository: string) {
   const url = GitConfig.remoteUrl(yield* git.config(repository))
   const remote = url === undefined ? undefined : GitRemote.normalise(url)
-  const root = rootOf(yield* git.readFirstStep(repository))
+  const root = rootOf(yield* git.readFirstReflogLine(repository))
   const instance = yield* instanceOf(git, repository)
   const marks: RepositoryMarks = {
     ...(remote === undefined ? {} : { remote }),

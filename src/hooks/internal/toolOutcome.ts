@@ -10,7 +10,7 @@ export type ToolOutcome =
   | { readonly outcome: "failure"; readonly error: string }
 
 /** How much of what a tool said is looked at, at each end, and enough to see a secret whole before it is taken out. */
-export const readLength = 8_000
+export const maxInspectedLength = 8_000
 
 export const success: ToolOutcome = { outcome: "success" }
 
@@ -18,7 +18,7 @@ export const unknown: ToolOutcome = { outcome: "unknown" }
 
 export const failure = (error: string): ToolOutcome => ({
   outcome: "failure",
-  error: error.trim() === "" ? "failed" : error.slice(0, readLength)
+  error: error.trim() === "" ? "failed" : error.slice(0, maxInspectedLength)
 })
 
 type Fields = Readonly<Record<string, unknown>>
@@ -87,7 +87,7 @@ const refusals: ReadonlyArray<RegExp> = [
 
 /** The text of a refusal, `undefined` where the text is none. */
 export const refusal = (text: string): string | undefined => {
-  const start = text.slice(0, readLength).trimStart()
+  const start = text.slice(0, maxInspectedLength).trimStart()
   const toolError = /^<tool_use_error>([^]*)/.exec(start)?.[1]
   if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
   return refusals.some((pattern) => pattern.test(start)) ? start : undefined
@@ -95,15 +95,15 @@ export const refusal = (text: string): string | undefined => {
 
 /** An error's name at the beginning: it says something only of a tool whose own text could not begin so. */
 export const namedError = (text: string): string | undefined => {
-  const start = text.slice(0, readLength).trimStart()
+  const start = text.slice(0, maxInspectedLength).trimStart()
   return /^(?:[A-Z][A-Za-z]{0,60})?Error(?: \[\w+\])?: |^E[A-Z]{3,20}: /.test(start) ? start : undefined
 }
 
 /** What stands at the end of what a shell tool of Gemini CLI and Qwen Code says, line by line. */
-const trailer =
+const exitTrailer =
   /(?:^|\n)(?:Error: (?<error>[^\n]*)\n)?Exit Code: (?<code>-?\d+|\(none\))(?:\nSignal: (?<signal>[^\n]*))?(?:\nBackground PIDs: [^\n]*)?(?:\nProcess Group PGID: [^\n]*)?\s*(?:<\/untrusted_context>)?\s*$/
 
-const ended =
+const signalTrailer =
   /(?:^|\n)Signal: (?<signal>[^\n]+)(?:\nBackground PIDs: [^\n]*)?(?:\nProcess Group PGID: [^\n]*)?\s*(?:<\/untrusted_context>)?\s*$/
 
 /** What was displayed is the command's own output: a line of it is none of the client's. */
@@ -116,19 +116,19 @@ const withoutOutput = (text: string, display: unknown): string => {
 
 /** How the shell tools of Gemini CLI and Qwen Code report a command. */
 export const shellReport = (text: string, display: unknown): ToolOutcome => {
-  const shown = typeof display === "string" ? display.slice(0, readLength) : ""
+  const shown = typeof display === "string" ? display.slice(0, maxInspectedLength) : ""
   if (/^Command (?:was )?(?:automatically )?cancell?ed\b/.test(text)) return failure(text)
   // Displayed where the command itself printed nothing.
   if (/^Command (?:exited with code: (?!0\s*$)-?\d+|terminated by signal: |cancell?ed by user|failed: )/.test(shown)) {
     return failure(shown)
   }
-  const tail = withoutOutput(text, display).slice(-readLength)
-  const found = trailer.exec(tail)?.groups ?? ended.exec(tail)?.groups
+  const tail = withoutOutput(text, display).slice(-maxInspectedLength)
+  const found = exitTrailer.exec(tail)?.groups ?? signalTrailer.exec(tail)?.groups
   if (found === undefined) return success
   const { code, signal } = found
   const signalled = signal !== undefined && signal !== "(none)"
   if ((code === undefined || code === "0" || code === "(none)") && !signalled) return success
-  return failure(text.slice(-readLength))
+  return failure(text.slice(-maxInspectedLength))
 }
 
 const shellTools: ReadonlySet<string> = new Set(["run_shell_command", "shell"])
@@ -199,13 +199,13 @@ export const ofCodex = (tool: string, response: unknown): ToolOutcome => {
   const error = errorField(response)
   if (error !== undefined) return failure(error)
   const isShell = codexShells.has(tool)
-  const silent = isShell ? unknown : success
+  const unreported = isShell ? unknown : success
   const text = textOf(response)
   const metadata = isRecord(response) ? response : metadataOf(text ?? "")
   const ending = metadata?.["metadata"] ?? metadata
   const code = isRecord(ending) ? (ending["exit_code"] ?? ending["exitCode"]) : undefined
   if (typeof code === "number") return code === 0 ? success : failure(textOf(metadata) ?? `exit code ${code}`)
-  if (text === undefined) return silent
+  if (text === undefined) return unreported
   const refused = refusal(text)
   if (refused !== undefined) return failure(refused)
   if (codexFailure.test(text)) return failure(text)
@@ -215,11 +215,11 @@ export const ofCodex = (tool: string, response: unknown): ToolOutcome => {
   if (header !== null && /^(?:Output:\n)?aborted by user\b/.test(text.slice(header[0].length))) {
     return failure("aborted by user")
   }
-  return silent
+  return unreported
 }
 
 /** What a response of one of these begins with is the client's sentence and not what a command, file or page says. */
-const claudeOwnWords: ReadonlySet<string> = new Set([
+const toolsWithFixedResponses: ReadonlySet<string> = new Set([
   "Edit",
   "ExitPlanMode",
   "MultiEdit",
@@ -237,6 +237,6 @@ export const ofClaude = (tool: string, response: unknown): ToolOutcome => {
   const refused = refusal(text)
   if (refused !== undefined) return failure(refused)
   if (tool === "Bash" && /^(?:Error: )?Exit code [1-9]\d{0,9}(?:\n|$)/.test(text)) return failure(text)
-  const named = claudeOwnWords.has(tool) ? namedError(text) : undefined
+  const named = toolsWithFixedResponses.has(tool) ? namedError(text) : undefined
   return named === undefined ? success : failure(named)
 }

@@ -42,7 +42,7 @@ describe("ClaudeCode", () => {
         error: undefined,
         durationMs: 9,
         files: ["/home/dev/project/src/x.ts"],
-        changes: true
+        changesFiles: true
       }
     ])
     const [failed] = calls(decode("PostToolUseFailure.Bash"))
