@@ -1,7 +1,7 @@
 /**
- * Checks the documentation: every example in doc comments and documents type-checks as a user of the built package sees it,
- * every link and file reference resolves, `docs/configuration.md` names every option and variable in the code, and `CONTRIBUTING.md` every folder of `src` and
- * the deadlines.
+ * Checks the documentation: every example in doc comments and documents type-checks as a user of the built package sees
+ * it, every link and file reference resolves, `docs/configuration.md` names every option and variable in the code, and
+ * `CONTRIBUTING.md` names every folder of `src` and the deadlines in the code.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"

@@ -89,7 +89,7 @@ const circles = () => {
   return found
 }
 
-for (const circle of circles()) problems.push(`import circle: ${circle.sort().join(", ")}`)
+for (const circle of circles()) problems.push(`import circle: ${circle.toSorted().join(", ")}`)
 
 for (const problem of problems) console.error(problem)
 console.log(`${files.length} files in src, ${problems.length} problems of structure`)
