@@ -258,11 +258,13 @@ async function* idleProcessor(servers: Servers): AsyncGenerator<Row.Row> {
 /** The share of responses within their deadline. */
 async function* inTime({ ours }: Servers): AsyncGenerator<Row.Row> {
   const { text } = await ServerProcess.request({ ...ours, host: "127.0.0.1", path: "/status" })
-  const { answers } = JSON.parse(text) as { readonly answers: { readonly kept: number; readonly late: number } }
+  const { responses } = JSON.parse(text) as {
+    readonly responses: { readonly stored: number; readonly timedOut: number }
+  }
   yield Row.make({
     bench: "runtime",
-    row: "answers with the event on disk, of all / all",
-    ours: [(100 * answers.kept) / (answers.kept + answers.late)],
+    row: "responses with the event on disk, of all / all",
+    ours: [(100 * responses.stored) / (responses.stored + responses.timedOut)],
     rival: [100],
     unit: "%",
     target: { atLeast: 0.999 }

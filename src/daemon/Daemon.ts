@@ -22,12 +22,12 @@ import { missingSqlPg } from "../internal/missingPeer.ts"
 import * as DaemonServer from "./DaemonServer.ts"
 import type { Health } from "./DaemonStatus.ts"
 import * as HookService from "./HookService.ts"
-import * as EmbeddedExecutor from "../host/sqliteBackend.ts"
+import * as SqliteBackend from "../host/sqliteBackend.ts"
 import * as EventSpool from "../host/eventSpool.ts"
-import * as Held from "../host/backend.ts"
-import * as HostCache from "../host/sharedCache.ts"
+import * as Backend from "../host/backend.ts"
+import * as SharedCache from "../host/sharedCache.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
-import * as OpenSessions from "./internal/activeSessions.ts"
+import * as ActiveSessions from "./internal/activeSessions.ts"
 import { DaemonState, type State } from "./internal/statusReport.ts"
 
 /**
@@ -62,14 +62,14 @@ export interface DaemonOptions {
   /** What the memory keeps, and for how long. */
   readonly retention: Retention.Policy
   /** What is wrong with how it is set up, for a person; the user is told at each session's start. */
-  readonly caution?: string | undefined
+  readonly warning?: string | undefined
   /**
    * How long it stays with nothing to do, once all sessions have ended that it has heard of in the last 3 days. 30 minutes
    * when absent.
    */
-  readonly idle?: Duration.Input | undefined
+  readonly idleTimeout?: Duration.Input | undefined
   /** Whether its home is this process's still, see `DaemonLock.watch`; always when absent. Asked every 5 seconds. */
-  readonly isOfHome?: (() => boolean) | undefined
+  readonly ownsHome?: (() => boolean) | undefined
   /** How much memory the program may have, in bytes, before this ends. No limit when absent. */
   readonly maxMemory?: number | undefined
   /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
@@ -80,64 +80,67 @@ export interface DaemonOptions {
 }
 
 /** How often it looks whether it should end. */
-const lookEvery = Duration.seconds(5)
+const checkInterval = Duration.seconds(5)
 
-const lifecycle = ({ idle, isOfHome, maxMemory }: DaemonOptions, sessions: OpenSessions.ActiveSessions) =>
+const lifecycle = (
+  { idleTimeout: idle, ownsHome: isOfHome, maxMemory }: DaemonOptions,
+  sessions: ActiveSessions.ActiveSessions
+) =>
   Lifecycle.layer({
-    every: lookEvery,
-    idle: Duration.fromInputUnsafe(idle ?? "30 minutes"),
+    interval: checkInterval,
+    idleTimeout: Duration.fromInputUnsafe(idle ?? "30 minutes"),
     maxMemory: maxMemory ?? Number.POSITIVE_INFINITY,
-    openSessions: sessions.count,
-    isOfHome: isOfHome ?? (() => true)
+    activeSessions: sessions.count,
+    ownsHome: isOfHome ?? (() => true)
   })
 
 /** The driver of Postgres is loaded only where there is such a server. */
-const postgresExecutor = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
+const postgresBackend = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
       Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: missingSqlPg }),
-      (PostgresExecutor) => PostgresExecutor.layer(settings, `${home}/${HostCache.filename}`, retention)
+      (PostgresBackend) => PostgresBackend.layer(settings, `${home}/${SharedCache.filename}`, retention)
     )
   )
 
-const executor = ({ identity, retention, settings }: DaemonOptions) =>
+const backend = ({ identity, retention, settings }: DaemonOptions) =>
   settings._tag === "Embedded"
-    ? EmbeddedExecutor.layer(settings, retention)
-    : LazyExecutor.layer(postgresExecutor(settings, identity.home, retention))
+    ? SqliteBackend.layer(settings, retention)
+    : LazyExecutor.layer(postgresBackend(settings, identity.home, retention))
 
 const memory = (options: DaemonOptions) =>
   Layer.merge(MemoryBridge.layer, EventSpool.layerRelay(options.identity.home, options.settings)).pipe(
-    Layer.provide(executor(options))
+    Layer.provide(backend(options))
   )
 
-const presenceOf = ({ caution, database, identity, settings }: DaemonOptions): State => ({
+const stateOf = ({ warning: caution, database, identity, settings }: DaemonOptions): State => ({
   identity,
   database: settings._tag === "Embedded" ? "embedded" : "postgres",
   databaseHash: database,
   port: null,
   problem: null,
-  caution: caution ?? null
+  warning: caution ?? null
 })
 
-const hooks = (options: DaemonOptions, presence: State, sessions: OpenSessions.ActiveSessions) =>
+const hooks = (options: DaemonOptions, state: State, sessions: ActiveSessions.ActiveSessions) =>
   HookService.layer({
     ...options.hooks,
     message: Effect.sync(() => {
-      const problem = presence.problem ?? presence.caution
+      const problem = state.problem ?? state.warning
       return problem === null ? undefined : `athena: ${problem}`
     }),
-    onEvent: (event) => Effect.map(Clock.monotonicTimeNanos, (now) => sessions.heard(event, Number(now) / 1e6))
+    onEvent: (event) => Effect.map(Clock.monotonicTimeNanos, (now) => sessions.record(event, Number(now) / 1e6))
   })
 
 /** All of it; what is last is built last and closed first. */
-const parts = (options: DaemonOptions) => {
-  const presence = presenceOf(options)
-  const sessions = OpenSessions.make()
+const layer = (options: DaemonOptions) => {
+  const state = stateOf(options)
+  const sessions = ActiveSessions.make()
   return DaemonServer.layer(options).pipe(
-    Layer.provide(hooks(options, presence, sessions)),
+    Layer.provide(hooks(options, state, sessions)),
     Layer.provide(memory(options)),
     Layer.provide(ProfileMetrics.layer),
-    Layer.provide([Held.layer, Profiler.layer({ level: "wall" }), Layer.succeed(DaemonState, presence)]),
+    Layer.provide([Backend.layerDiagnostics, Profiler.layer({ level: "wall" }), Layer.succeed(DaemonState, state)]),
     Layer.provideMerge(lifecycle(options, sessions))
   )
 }
@@ -159,4 +162,4 @@ export const run = (options: DaemonOptions) =>
     const reason = yield* ended
     yield* Effect.annotateLogs(Effect.logInfo("ending"), { reason })
     return reason
-  }).pipe(Effect.provide(Layer.suspend(() => parts(options))))
+  }).pipe(Effect.provide(Layer.suspend(() => layer(options))))

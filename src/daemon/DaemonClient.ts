@@ -79,7 +79,7 @@ export class Refused extends Schema.TaggedError<Refused>(`${id}/Refused`)("Refus
  * @category errors
  * @since 0.1.0
  */
-export class NotOurs extends Schema.TaggedError<NotOurs>(`${id}/NotOurs`)("NotOurs", {
+export class UntrustedFolder extends Schema.TaggedError<UntrustedFolder>(`${id}/UntrustedFolder`)("UntrustedFolder", {
   folder: Schema.String,
   /** What is wrong with it. */
   detail: Schema.String
@@ -95,7 +95,7 @@ export class NotOurs extends Schema.TaggedError<NotOurs>(`${id}/NotOurs`)("NotOu
  * @category errors
  * @since 0.1.0
  */
-export type DaemonClientError = NotRunning | Unresponsive | Refused | NotOurs
+export type DaemonClientError = NotRunning | Unresponsive | Refused | UntrustedFolder
 
 /**
  * The questions to the resident process of one home.
@@ -124,7 +124,7 @@ export class DaemonClient extends Context.Service<
 export const defaultTimeout: Duration.Duration = Duration.seconds(2)
 
 /** The longest answer that is read. */
-const maxAnswer = ByteSize.mebibytes(1)
+const maxResponseBytes = ByteSize.mebibytes(1)
 
 /**
  * Options of the client.
@@ -181,13 +181,15 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
   const client = yield* HttpClient.HttpClient
   const files = yield* FileSystem.FileSystem
 
-  const trusted = Effect.suspend((): Effect.Effect<void, NotRunning | NotOurs> => {
+  const checkFolder = Effect.suspend((): Effect.Effect<void, NotRunning | UntrustedFolder> => {
     if (process.platform === "win32") return Effect.void
     const folder = path.dirname(places.socket)
     const problem = problemOf(folder)
     if (problem === undefined) return Effect.void
     return Effect.fail(
-      problem === "absent" ? new NotRunning({ socket: places.socket }) : new NotOurs({ folder, detail: problem })
+      problem === "absent"
+        ? new NotRunning({ socket: places.socket })
+        : new UntrustedFolder({ folder, detail: problem })
     )
   })
 
@@ -197,12 +199,12 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
     (text) => text.trim()
   )
 
-  const ask = <A, E>(
+  const send = <A, E>(
     request: HttpClientRequest.HttpClientRequest,
     read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E>
   ): Effect.Effect<A, DaemonClientError> =>
     Effect.gen(function* () {
-      yield* trusted
+      yield* checkFolder
       const response = yield* client
         .execute(
           request.pipe(
@@ -213,7 +215,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
         .pipe(Effect.mapError(failure(places.socket)), Effect.flatMap(accepted))
       return yield* Effect.mapError(read(response), unreadable)
     }).pipe(
-      Effect.provideService(HttpIncomingMessage.MaxBodySize, maxAnswer),
+      Effect.provideService(HttpIncomingMessage.MaxBodySize, maxResponseBytes),
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () => Effect.fail(new Unresponsive({ detail: `nothing within ${Duration.format(timeout)}` }))
@@ -221,9 +223,9 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
     )
 
   return DaemonClient.of({
-    health: ask(HttpClientRequest.get("http://localhost/health"), HttpIncomingMessage.schemaBodyJson(Health)),
-    status: ask(HttpClientRequest.get("http://localhost/status"), HttpIncomingMessage.schemaBodyJson(DaemonStatus)),
-    stop: ask(HttpClientRequest.post("http://localhost/stop"), (response) => Effect.asVoid(response.text))
+    health: send(HttpClientRequest.get("http://localhost/health"), HttpIncomingMessage.schemaBodyJson(Health)),
+    status: send(HttpClientRequest.get("http://localhost/status"), HttpIncomingMessage.schemaBodyJson(DaemonStatus)),
+    stop: send(HttpClientRequest.post("http://localhost/stop"), (response) => Effect.asVoid(response.text))
   })
 })
 

@@ -60,7 +60,7 @@ export type Identity = typeof Identity.Type
  * @category errors
  * @since 0.1.0
  */
-export class HeldLock extends Schema.TaggedError<HeldLock>(`${id}/Held`)("Held", {
+export class LockHeld extends Schema.TaggedError<LockHeld>(`${id}/LockHeld`)("LockHeld", {
   /** Who said last that it holds it; `null` where that can't be read. It is a hint, no proof. */
   identity: Schema.NullOr(Identity)
 }) {
@@ -107,7 +107,7 @@ export class LockUnusable extends Schema.TaggedError<LockUnusable>(`${id}/LockUn
  * @category errors
  * @since 0.1.0
  */
-export type DaemonLockError = HeldLock | FolderRefused | LockUnusable
+export type DaemonLockError = LockHeld | FolderRefused | LockUnusable
 
 /**
  * Options of the lock.
@@ -126,10 +126,10 @@ export interface DaemonLockOptions {
  * How long one attempt waits, in milliseconds. It holds the thread. Those who try at the same instant stand in each
  * other's way for a moment; without it, none of them might get the lock.
  */
-const attemptMs = 100
+const attemptTimeoutMs = 100
 
 /** Makes the folder where there is none, and closes it to others where it is ours and open. `advice` is what else to do. */
-const ownFolder = (folder: string, advice: string) =>
+const ensureFolder = (folder: string, advice: string) =>
   Effect.gen(function* () {
     yield* Database.makeFolder(folder)
     if (problemOf(folder) === "open to others") yield* (yield* FileSystem.FileSystem).chmod(folder, 0o700)
@@ -151,7 +151,7 @@ const ownFolder = (folder: string, advice: string) =>
 const socketFolder = (socket: string) =>
   Effect.gen(function* () {
     const folder = path.dirname(socket)
-    yield* Effect.acquireRelease(ownFolder(folder, "remove it, or set ATHENA_HOME to a shorter path"), () =>
+    yield* Effect.acquireRelease(ensureFolder(folder, "remove it, or set ATHENA_HOME to a shorter path"), () =>
       // Not where another process listens there by now.
       Effect.ignore(Effect.try(() => fs.rmdirSync(folder)))
     )
@@ -182,8 +182,8 @@ export const identity = (home: string): Effect.Effect<Identity | null, never, Fi
 export const isAlive = ({ pid, startTime }: Identity): boolean => startTime !== null && startTimeOf(pid) === startTime
 
 /** The lock ends with its connection. */
-const locked = (file: string) =>
-  Effect.mapError(FileLock.take(file, attemptMs), (error) =>
+const acquireLock = (file: string) =>
+  Effect.mapError(FileLock.acquire(file, attemptTimeoutMs), (error) =>
     error._tag === "Busy" ? error : new LockUnusable({ file, cause: error.cause })
   )
 
@@ -197,7 +197,7 @@ export const isHeld = (home: string): Effect.Effect<boolean, LockUnusable> =>
   Effect.suspend(() => {
     const file = hostPaths(home).lock
     if (!fs.existsSync(file)) return Effect.succeed(false)
-    return Effect.scoped(locked(file)).pipe(
+    return Effect.scoped(acquireLock(file)).pipe(
       Effect.as(false),
       Effect.catchTag("Busy", () => Effect.succeed(true))
     )
@@ -217,7 +217,7 @@ const currentIdentity = (version: string): Effect.Effect<Identity> =>
   })
 
 /** Says who holds the lock, for as long as it is held. The file is whole before it gets its name. */
-const published = (home: string, own: Identity) =>
+const publishIdentity = (home: string, own: Identity) =>
   Effect.gen(function* () {
     const file = hostPaths(home).identity
     const files = yield* FileSystem.FileSystem
@@ -276,14 +276,14 @@ export const acquire = (
 ): Effect.Effect<Identity, DaemonLockError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const places = hostPaths(options.home)
-    yield* ownFolder(places.folder, "set ATHENA_HOME to a folder of your own")
-    yield* Effect.catchTag(locked(places.lock), "Busy", () =>
-      Effect.flatMap(identity(options.home), (holder) => Effect.fail(new HeldLock({ identity: holder })))
+    yield* ensureFolder(places.folder, "set ATHENA_HOME to a folder of your own")
+    yield* Effect.catchTag(acquireLock(places.lock), "Busy", () =>
+      Effect.flatMap(identity(options.home), (holder) => Effect.fail(new LockHeld({ identity: holder })))
     )
     if (process.platform !== "win32" && path.dirname(places.socket) !== places.folder) {
       yield* socketFolder(places.socket)
     }
     const holder = yield* currentIdentity(options.version)
-    yield* published(options.home, holder)
+    yield* publishIdentity(options.home, holder)
     return holder
   }).pipe(Effect.uninterruptible)

@@ -22,13 +22,13 @@ export const layer = (options: DaemonClientOptions) =>
   layerClient(options).pipe(Layer.provide(NodeHttpClient.layerNodeHttpOptions({ socketPath: socketOf(options.home) })))
 
 /** A process that answered, or why none did. */
-export type DaemonPresence = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
+export type ProbeResult = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
 
 /** How the process of a home is. */
-export const probe = (home: string): Effect.Effect<DaemonPresence, never, FileSystem.FileSystem> =>
+export const probe = (home: string): Effect.Effect<ProbeResult, never, FileSystem.FileSystem> =>
   DaemonClient.use((client) => client.health).pipe(
-    Effect.map((health): DaemonPresence => ({ _tag: "Running", health })),
-    Effect.catch((error) => Effect.succeed<DaemonPresence>(error)),
+    Effect.map((health): ProbeResult => ({ _tag: "Running", health })),
+    Effect.catch((error) => Effect.succeed<ProbeResult>(error)),
     Effect.provide(layer({ home }))
   )
 
@@ -49,7 +49,7 @@ export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.Fil
   )
 
 export interface DaemonSummary {
-  readonly state: "running" | "not running" | "not answering"
+  readonly state: "running" | "not running" | "unresponsive"
   readonly status: DaemonStatus | null
   /** What is wrong, and what to do. */
   readonly problems: ReadonlyArray<string>
@@ -59,11 +59,11 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
   ...(health.problem === null ? [] : [health.problem]),
   ...(hasOtherDatabase(health) ? [`it uses another database than this environment names; ${otherDatabaseAdvice}`] : []),
   ...(health.version === version ? [] : [`it is of version ${health.version}; the next session replaces it`]),
-  ...(events !== null && events.setAside > 0
-    ? [`the database refuses ${events.setAside} events; see: athena events dead`]
+  ...(events !== null && events.deadLetters > 0
+    ? [`the database rejected ${events.deadLetters} events; see: athena events dead`]
     : []),
   ...(events !== null && events.dropped > 0
-    ? [`${events.dropped} events are lost: neither the disk nor the database took them; see: athena doctor`]
+    ? [`${events.dropped} events are lost: neither the disk nor the database stored them; see: athena doctor`]
     : []),
   ...(events?.lastFailure == null || events.waiting === 0
     ? []
@@ -85,23 +85,23 @@ const waitingProblems = Effect.map(Spools.waiting, (waiting): ReadonlyArray<stri
   ]
 })
 
-const without = (state: DaemonSummary["state"], problems: ReadonlyArray<string>) =>
+const withoutStatus = (state: DaemonSummary["state"], problems: ReadonlyArray<string>) =>
   Effect.map(waitingProblems, (waiting): DaemonSummary => ({
     state,
     status: null,
     problems: [...problems, ...waiting]
   }))
 
-const notAnswering = (detail: string) =>
-  without("not answering", [`${detail}; the next session replaces it, or run: athena stop`])
+const unresponsive = (detail: string) =>
+  withoutStatus("unresponsive", [`${detail}; the next session replaces it, or run: athena stop`])
 
 /** Asks the process of the home. It never fails. */
 export const summarize = Effect.gen(function* () {
   const home = yield* Database.home
   return yield* DaemonClient.use((client) => client.status).pipe(
     Effect.map(running),
-    Effect.catchTag("NotRunning", () => without("not running", [])),
-    Effect.catch((error) => notAnswering(error.message)),
+    Effect.catchTag("NotRunning", () => withoutStatus("not running", [])),
+    Effect.catch((error) => unresponsive(error.message)),
     Effect.provide(layer({ home }))
   )
 })
@@ -122,7 +122,7 @@ const ms = (value: number | null): string => (value === null ? "-" : `${value.to
 const indent = " ".repeat(24)
 
 const statusLines = (status: DaemonStatus): ReadonlyArray<string> => {
-  const { answers, cache, events, health, latencies, memory, pool, uptimeMs } = status
+  const { responses, cache, events, health, latencies, memory, pool, uptimeMs } = status
   const address = health.port === null ? "on no port" : `on port ${health.port}`
   const hitRate =
     cache === null || cache.reads === 0 ? "none yet" : `${((100 * cache.hits) / cache.reads).toFixed(0)} %`
@@ -131,20 +131,20 @@ const statusLines = (status: DaemonStatus): ReadonlyArray<string> => {
     ...(events === null
       ? ["the spool can't be read"]
       : [
-          `events: ${events.accepted} accepted, ${events.stored} stored, ${events.waiting} waiting, ${events.setAside} set aside, ${events.dropped} dropped`
+          `events: ${events.accepted} accepted, ${events.stored} stored, ${events.waiting} waiting, ${events.deadLetters} dead letters, ${events.dropped} dropped`
         ]),
-    `answers: ${answers.kept} in time, ${answers.late} late, ${answers.failed} failed, ${answers.full} refused`,
+    `responses: ${responses.stored} stored, ${responses.timedOut} past the deadline, ${responses.failed} failed, ${responses.overloaded} rejected`,
     `cache: hit rate ${hitRate}${cache === null ? "" : `, ${cache.entries} entries`}`,
     ...(pool === null ? [] : [`connections: ${pool.inUse} in use, ${pool.idle} idle, at most ${pool.max}`]),
     ...latencies.map(
       ({ count, event, max, p50, p95, p99 }) =>
-        `${event}: ${count} answers, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, at most ${ms(max)}`
+        `${event}: ${count} responses, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, at most ${ms(max)}`
     )
   ]
 }
 
 export const lines = ({ problems, state, status }: DaemonSummary): ReadonlyArray<string> => {
-  const head = "resident process".padEnd(24)
+  const head = "daemon".padEnd(24)
   const idle = state === "not running" ? "not running; the next session starts it" : state
   const [first = "", ...rest] = status === null ? [idle] : statusLines(status)
   return [

@@ -37,16 +37,16 @@ import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import { type HookResponse, HookService } from "./HookService.ts"
-import * as Body from "./internal/requestBody.ts"
-import * as Connections from "./internal/connectionLimits.ts"
-import * as Guard from "./internal/requestAuth.ts"
-import * as Intake from "./internal/admissionControl.ts"
+import * as RequestBody from "./internal/requestBody.ts"
+import * as ConnectionLimits from "./internal/connectionLimits.ts"
+import * as RequestAuth from "./internal/requestAuth.ts"
+import * as AdmissionControl from "./internal/admissionControl.ts"
 import { headers as names, protocol } from "../host/paths.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
-import * as OwnSocket from "./internal/socketFile.ts"
+import * as SocketFile from "./internal/socketFile.ts"
 import * as Ports from "./ports.ts"
 import { DaemonState } from "./internal/statusReport.ts"
-import * as Survey from "./internal/statusReport.ts"
+import * as StatusReport from "./internal/statusReport.ts"
 
 /**
  * The socket can't be listened on.
@@ -93,16 +93,16 @@ export interface DaemonServerOptions {
 const largeBytes = 4 * 1024 * 1024
 
 /** How often a port is tried that can't be listened on. */
-const retryAfter = "250 millis"
+const retryInterval = "250 millis"
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
 
-const responseOf = (answer: HookResponse): HttpServerResponse.HttpServerResponse => {
-  if (answer._tag === "Full") return empty(503)
-  const isKept = answer._tag === "Kept"
-  return answer.body === undefined
-    ? empty(isKept ? 204 : 202)
-    : HttpServerResponse.text(answer.body, { status: isKept ? 200 : 202, contentType: "application/json" })
+const responseOf = (response: HookResponse): HttpServerResponse.HttpServerResponse => {
+  if (response._tag === "Overloaded") return empty(503)
+  const isStored = response._tag === "Stored"
+  return response.body === undefined
+    ? empty(isStored ? 204 : 202)
+    : HttpServerResponse.text(response.body, { status: isStored ? 200 : 202, contentType: "application/json" })
 }
 
 const decoded = (folder: string | undefined): string | undefined => {
@@ -120,22 +120,22 @@ const incoming = (request: HttpServerRequest) =>
   NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage
 
 /** Who waits to be told that it may send its body is told so by `text` alone. */
-const textOf = (request: HttpServerRequest, length: number): Effect.Effect<string, Body.CutShort> =>
+const textOf = (request: HttpServerRequest, length: number): Effect.Effect<string, RequestBody.CutShort> =>
   request.headers["expect"] === undefined
-    ? Body.read(incoming(request), length)
+    ? RequestBody.read(incoming(request), length)
     : request.text.pipe(
-        Effect.mapError(() => new Body.CutShort()),
+        Effect.mapError(() => new RequestBody.CutShort()),
         Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(HookRunner.maxPayloadBytes))
       )
 
-const tell = (adapter: HookAdapter, length: number) =>
+const respond = (adapter: HookAdapter, length: number) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest
     const service = yield* HookService
     yield* (yield* Lifecycle).touch
     return yield* textOf(request, length).pipe(
       Effect.flatMap((body) =>
-        service.answer({
+        service.respond({
           adapter,
           body,
           projectFolder: decoded(request.headers[names.project]),
@@ -152,7 +152,7 @@ const tell = (adapter: HookAdapter, length: number) =>
 const lengthOf = (length: string | undefined): number | undefined =>
   length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 
-const hooks = (intake: Intake.AdmissionControl) =>
+const hookRoutes = (admission: AdmissionControl.AdmissionControl) =>
   HttpRouter.add(
     "POST",
     "/hooks/:agent",
@@ -164,15 +164,15 @@ const hooks = (intake: Intake.AdmissionControl) =>
       const length = lengthOf(headers["content-length"])
       if (length === undefined) return empty(411)
       if (length > HookRunner.maxPayloadBytes) return empty(413)
-      if (!(yield* intake.admit)) return empty(429)
-      return yield* intake.holding(length, tell(adapter, length), Effect.succeed(empty(503)))
+      if (!(yield* admission.admit)) return empty(429)
+      return yield* admission.withBytes(length, respond(adapter, length), Effect.succeed(empty(503)))
     })
   )
 
-const about = Layer.unwrap(
-  Effect.map(Survey.make, (status) =>
+const statusRoutes = Layer.unwrap(
+  Effect.map(StatusReport.make, (status) =>
     HttpRouter.addAll([
-      HttpRouter.route("GET", "/health", Effect.map(Survey.health, HttpServerResponse.jsonUnsafe)),
+      HttpRouter.route("GET", "/health", Effect.map(StatusReport.health, HttpServerResponse.jsonUnsafe)),
       HttpRouter.route("GET", "/status", Effect.map(status, HttpServerResponse.jsonUnsafe)),
       HttpRouter.route(
         "GET",
@@ -199,7 +199,7 @@ const codeOf = (error: unknown): string => {
 const isHook = ({ method, url }: HttpServerRequest): boolean => method === "POST" && url.startsWith("/hooks/")
 
 /** Whether a server listens on a port of 127.0.0.1. */
-const isAt = (server: net.Server, port: number): boolean => {
+const listensAt = (server: net.Server, port: number): boolean => {
   const address = server.address()
   return typeof address === "object" && address?.address === "127.0.0.1" && address.port === port
 }
@@ -231,54 +231,54 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
 export const layer = (options: DaemonServerOptions) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const presence = yield* DaemonState
+      const state = yield* DaemonState
       const perSecond = Math.max(1, options.requestsPerSecond ?? 1_000)
-      const intake = Intake.make({
+      const admission = AdmissionControl.make({
         perSecond,
         burst: 2 * perSecond,
         bytes: Math.max(HookRunner.maxPayloadBytes, options.payloadBytes ?? 64 * 1024 * 1024),
         largeBytes
       })
-      const routes = yield* HttpRouter.toHttpEffect(Layer.merge(hooks(intake), about))
-      const guard = Guard.make(Redacted.value(options.token), options.database)
-      const own = { [names.protocol]: protocol, [names.version]: presence.identity.version }
+      const routes = yield* HttpRouter.toHttpEffect(Layer.merge(hookRoutes(admission), statusRoutes))
+      const auth = RequestAuth.make(Redacted.value(options.token), options.database)
+      const identifying = { [names.protocol]: protocol, [names.version]: state.identity.version }
 
       // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
       let isEnding = false
-      const { isEnding: hasReason } = yield* Lifecycle
-      const isOver = () => isEnding || hasReason()
-      const headers = () => (isOver() ? { ...own, ...Connections.closing } : own)
+      const { isEnding: isLifecycleEnding } = yield* Lifecycle
+      const isStopping = () => isEnding || isLifecycleEnding()
+      const headers = () => (isStopping() ? { ...identifying, ...ConnectionLimits.closeHeader } : identifying)
 
-      const app = (listener: Guard.Listener, trust: (socket: net.Socket) => void) =>
+      const app = (listener: RequestAuth.Listener, authenticate: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
-          const refused = Guard.refuse(guard, listener, request.headers)
+          const refused = RequestAuth.refuse(auth, listener, request.headers)
           // Whoever runs a command can do without, or starts the next process; whoever posts can do neither.
-          if (refused === undefined && listener._tag === "Socket" && isHook(request) && isOver()) {
+          if (refused === undefined && listener._tag === "Socket" && isHook(request) && isStopping()) {
             return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: headers() }))
           }
           if (refused === undefined) {
-            trust(incoming(request).socket)
+            authenticate(incoming(request).socket)
             return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
           }
           // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
           return Effect.succeed(
             HttpServerResponse.empty({
               status: refused,
-              headers: listener._tag === "Socket" ? own : Connections.closing
+              headers: listener._tag === "Socket" ? identifying : ConnectionLimits.closeHeader
             })
           )
         })
 
-      const listen = Effect.fnUntraced(function* (listener: Guard.Listener, at: NodeHttpServer.Options) {
-        const server = Connections.createServer()
-        const release = Connections.holdRequests(server)
-        const { trust } = yield* Connections.watch(server)
+      const listen = Effect.fnUntraced(function* (listener: RequestAuth.Listener, at: NodeHttpServer.Options) {
+        const server = ConnectionLimits.createServer()
+        const flushBuffered = ConnectionLimits.bufferRequests(server)
+        const { authenticate } = yield* ConnectionLimits.limitUnauthenticated(server)
         const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
         // What was inherited may be anything.
-        if (listener._tag === "Loopback" && !isAt(server, listener.port)) return yield* otherAddress
-        yield* serve(app(listener, trust))
-        release()
-        Connections.neverUpgrade(server)
+        if (listener._tag === "Loopback" && !listensAt(server, listener.port)) return yield* otherAddress
+        yield* serve(app(listener, authenticate))
+        flushBuffered()
+        ConnectionLimits.ignoreUpgrades(server)
       })
 
       const { listenerFd, port, socket } = options
@@ -286,21 +286,21 @@ export const layer = (options: DaemonServerOptions) =>
       const onLoopback = loopback({ host: "127.0.0.1", port }).pipe(
         Effect.tapError(({ cause }) =>
           Effect.sync(() => {
-            presence.problem = Ports.problemOf(port, cause)
+            state.problem = Ports.problemOf(port, cause)
           })
         )
       )
       const inherited =
         listenerFd === undefined ? onLoopback : Effect.catch(loopback(atFd(listenerFd)), () => onLoopback)
       const listening = Effect.sync(() => {
-        presence.port = port
-        presence.problem = null
+        state.port = port
+        state.problem = null
       })
 
       yield* Effect.catch(Effect.andThen(inherited, listening), (error) =>
-        Effect.logError(presence.problem ?? error.message).pipe(
+        Effect.logError(state.problem ?? error.message).pipe(
           Effect.andThen(
-            Effect.andThen(Effect.retry(Effect.delay(onLoopback, retryAfter), Schedule.forever), listening).pipe(
+            Effect.andThen(Effect.retry(Effect.delay(onLoopback, retryInterval), Schedule.forever), listening).pipe(
               Effect.forkScoped
             )
           )
@@ -309,7 +309,7 @@ export const layer = (options: DaemonServerOptions) =>
       // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who
       // reaches it finds everything there.
       yield* Effect.mapError(
-        OwnSocket.listen(socket, (path) => listen({ _tag: "Socket" }, { path })),
+        SocketFile.listen(socket, (path) => listen({ _tag: "Socket" }, { path })),
         (error) => new SocketUnusable({ socket, code: codeOf(error) })
       )
       // The last to be added is the first to run.

@@ -78,12 +78,12 @@ export const DaemonStatus = Schema.Struct({
   idleMs: Schema.Finite,
   database: Schema.Literals(["embedded", "postgres"]),
   memory: Schema.Struct({ rss: count, heapUsed: count }),
-  answers: Schema.Struct({
-    kept: count,
-    late: count,
+  responses: Schema.Struct({
+    stored: count,
+    timedOut: count,
     failed: count,
     invalid: count,
-    full: count,
+    overloaded: count,
     running: count
   }),
   latencies: Schema.Array(Latency),
@@ -99,7 +99,7 @@ export const DaemonStatus = Schema.Struct({
       accepted: count,
       stored: count,
       waiting: count,
-      setAside: count,
+      deadLetters: count,
       dropped: count,
       lastFailure: Schema.NullOr(Schema.String)
     })

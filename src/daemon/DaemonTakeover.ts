@@ -19,7 +19,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { monotonicMs } from "../internal/clock.ts"
-import { DaemonClient, type NotOurs, type Refused } from "./DaemonClient.ts"
+import { DaemonClient, type UntrustedFolder, type Refused } from "./DaemonClient.ts"
 import * as DaemonLock from "./DaemonLock.ts"
 import type { Health } from "./DaemonStatus.ts"
 import { isOlder } from "../internal/compareVersions.ts"
@@ -64,7 +64,7 @@ export type Outcome =
  * @category errors
  * @since 0.1.0
  */
-export type DaemonTakeoverError = NotReplaced | NotOurs | DaemonLock.FolderRefused | DaemonLock.LockUnusable
+export type DaemonTakeoverError = NotReplaced | UntrustedFolder | DaemonLock.FolderRefused | DaemonLock.LockUnusable
 
 /**
  * Options of the takeover.
@@ -74,19 +74,19 @@ export type DaemonTakeoverError = NotReplaced | NotOurs | DaemonLock.FolderRefus
  */
 export interface DaemonTakeoverOptions extends DaemonLock.DaemonLockOptions {
   /** How long the holder may be silent before it counts as hung; 5 seconds when absent. */
-  readonly patience?: Duration.Input | undefined
+  readonly responseTimeout?: Duration.Input | undefined
   /** How long after it took the lock a holder may be silent, because it is starting; 30 seconds when absent. */
-  readonly startup?: Duration.Input | undefined
+  readonly startupTimeout?: Duration.Input | undefined
   /** How long a holder that was asked to end may take; 10 seconds when absent. */
-  readonly ending?: Duration.Input | undefined
+  readonly stopTimeout?: Duration.Input | undefined
   /** How long a holder that was sent SIGTERM may take before it is sent SIGKILL; 2 seconds when absent. */
-  readonly grace?: Duration.Input | undefined
+  readonly terminateTimeout?: Duration.Input | undefined
 }
 
 const pause = Effect.sleep("50 millis")
 
 /** Asks again and again until there is an answer or the time is over. What is under way when it is over is finished. */
-const within = <A, E, R>(
+const retryUntil = <A, E, R>(
   limit: Duration.Duration,
   attempt: (left: Duration.Duration) => Effect.Effect<Option.Option<A>, E, R>
 ): Effect.Effect<Option.Option<A>, E, R> =>
@@ -107,7 +107,7 @@ type Needs = Scope.Scope | FileSystem.FileSystem | Path.Path
 const tryLock = (options: DaemonLock.DaemonLockOptions): Lock =>
   DaemonLock.acquire(options).pipe(
     Effect.asSome,
-    Effect.catchTag("Held", () => Effect.succeedNone)
+    Effect.catchTag("LockHeld", () => Effect.succeedNone)
   )
 
 const signal = (pid: number, name: "SIGTERM" | "SIGKILL") =>
@@ -119,7 +119,7 @@ const signal = (pid: number, name: "SIGTERM" | "SIGKILL") =>
     }
   })
 
-interface Contest {
+interface Takeover {
   readonly options: DaemonTakeoverOptions
   readonly lock: Lock
 }
@@ -139,27 +139,27 @@ const durationOf = (input: Duration.Input | undefined, otherwise: Duration.Input
 /** Who is to be replaced; `null` where that can't be read. */
 type Holder = DaemonLock.Identity | null
 
-type Contending = Effect.Effect<Outcome, DaemonTakeoverError, DaemonClient | Needs>
+type Attempt = Effect.Effect<Outcome, DaemonTakeoverError, DaemonClient | Needs>
 
 /** The lock, where it is free; what comes of it where it is held by another one than the one that is to be replaced. */
 const takeFrom = (
-  contest: Contest,
+  contest: Takeover,
   holder: Holder
 ): Effect.Effect<Option.Option<Outcome>, DaemonTakeoverError, DaemonClient | Needs> =>
   Effect.gen(function* () {
     const free = yield* contest.lock
     if (Option.isSome(free)) return Option.some(acquired(free.value, true))
     const current = yield* DaemonLock.identity(contest.options.home)
-    return current?.instance === holder?.instance ? Option.none() : Option.some(yield* contend(contest))
+    return current?.instance === holder?.instance ? Option.none() : Option.some(yield* takeOver(contest))
   })
 
 /** Ends the holder by a signal, if it is proven to be it, and takes the lock. The proof is asked for before each signal. */
-const force = (contest: Contest, holder: Holder, why: string): Contending =>
+const force = (contest: Takeover, holder: Holder, why: string): Attempt =>
   Effect.gen(function* () {
     const { options } = contest
     for (const [name, limit] of [
-      ["SIGTERM", durationOf(options.grace, "2 seconds")],
-      ["SIGKILL", durationOf(options.ending, "10 seconds")]
+      ["SIGTERM", durationOf(options.terminateTimeout, "2 seconds")],
+      ["SIGKILL", durationOf(options.stopTimeout, "10 seconds")]
     ] as const) {
       const before = yield* takeFrom(contest, holder)
       if (Option.isSome(before)) return before.value
@@ -167,52 +167,55 @@ const force = (contest: Contest, holder: Holder, why: string): Contending =>
         return yield* refuse(options.home, `${why} and is not proven to be athena's, so it was left alone`)
       }
       yield* signal(holder.pid, name)
-      const taken = yield* within(limit, () => takeFrom(contest, holder))
+      const taken = yield* retryUntil(limit, () => takeFrom(contest, holder))
       if (Option.isSome(taken)) return taken.value
     }
     return yield* refuse(options.home, `${why} and can't be ended`)
   })
 
-type Met =
+type ProbeResult =
   | { readonly _tag: "Free"; readonly identity: DaemonLock.Identity }
   | { readonly _tag: "Answered"; readonly health: Health }
   | { readonly _tag: "Refused"; readonly refusal: Refused }
 
 /** Waits until the holder has answered, or is gone. One that is ending says so, and is waited for. */
-const meet = ({ lock, options }: Contest) =>
+const probeHolder = ({ lock, options }: Takeover) =>
   Effect.gen(function* () {
     const client = yield* DaemonClient
-    return yield* within(durationOf(options.patience, "5 seconds"), (left) =>
+    return yield* retryUntil(durationOf(options.responseTimeout, "5 seconds"), (left) =>
       Effect.gen(function* () {
         const free = yield* lock
-        if (Option.isSome(free)) return Option.some<Met>({ _tag: "Free", identity: free.value })
+        if (Option.isSome(free)) return Option.some<ProbeResult>({ _tag: "Free", identity: free.value })
         const answer = yield* Effect.timeoutOption(Effect.result(client.health), left)
-        if (Option.isNone(answer)) return Option.none<Met>()
-        if (Result.isSuccess(answer.value)) return Option.some<Met>({ _tag: "Answered", health: answer.value.success })
+        if (Option.isNone(answer)) return Option.none<ProbeResult>()
+        if (Result.isSuccess(answer.value))
+          return Option.some<ProbeResult>({ _tag: "Answered", health: answer.value.success })
         const error = answer.value.failure
-        if (error._tag === "NotOurs") return yield* error
+        if (error._tag === "UntrustedFolder") return yield* error
         return error._tag === "Refused" && error.status !== 503
-          ? Option.some<Met>({ _tag: "Refused", refusal: error })
-          : Option.none<Met>()
+          ? Option.some<ProbeResult>({ _tag: "Refused", refusal: error })
+          : Option.none<ProbeResult>()
       })
     )
   })
 
 /** Asks an older holder to end, and takes its place. */
-const replace = (contest: Contest, holder: Holder): Contending =>
+const replace = (contest: Takeover, holder: Holder): Attempt =>
   Effect.gen(function* () {
     const client = yield* DaemonClient
     const before = yield* takeFrom(contest, holder)
     if (Option.isSome(before)) return before.value
     yield* Effect.ignore(client.stop)
-    const taken = yield* within(durationOf(contest.options.ending, "10 seconds"), () => takeFrom(contest, holder))
+    const taken = yield* retryUntil(durationOf(contest.options.stopTimeout, "10 seconds"), () =>
+      takeFrom(contest, holder)
+    )
     return Option.isSome(taken)
       ? taken.value
       : yield* force(contest, holder, "is of an older version, was asked to end and did not,")
   })
 
 /** A holder that won't say how it is: of another protocol, or with another token. */
-const replaceRefusing = (contest: Contest, holder: Holder, refusal: Refused): Contending =>
+const replaceRefusing = (contest: Takeover, holder: Holder, refusal: Refused): Attempt =>
   Effect.gen(function* () {
     const { home, version } = contest.options
     const found = refusal.version ?? holder?.version
@@ -222,22 +225,22 @@ const replaceRefusing = (contest: Contest, holder: Holder, refusal: Refused): Co
   })
 
 /** One that is silent because it has only just begun is left alone. */
-const replaceSilent = (contest: Contest, holder: Holder): Contending =>
+const replaceSilent = (contest: Takeover, holder: Holder): Attempt =>
   Effect.gen(function* () {
     if (holder !== null && DaemonLock.isAlive(holder)) {
       const startedAt = Option.map(DateTime.make(holder.startedAt), DateTime.toEpochMillis)
       const age = (yield* Clock.currentTimeMillis) - Option.getOrElse(startedAt, () => 0)
-      const startup = Duration.toMillis(durationOf(contest.options.startup, "30 seconds"))
+      const startup = Duration.toMillis(durationOf(contest.options.startupTimeout, "30 seconds"))
       if (age >= 0 && age < startup) return { _tag: "Starting", identity: holder } satisfies Outcome as Outcome
     }
     return yield* force(contest, holder, "does not answer")
   })
 
-const contend = (contest: Contest): Contending =>
+const takeOver = (contest: Takeover): Attempt =>
   Effect.gen(function* () {
     // Known before it is asked, so that whoever takes its place afterwards is told from it.
     const holder = yield* DaemonLock.identity(contest.options.home)
-    const met = yield* meet(contest)
+    const met = yield* probeHolder(contest)
     if (Option.isNone(met)) return yield* replaceSilent(contest, holder)
     switch (met.value._tag) {
       case "Free":
@@ -277,8 +280,8 @@ const contend = (contest: Contest): Contending =>
 export const acquire = (
   options: DaemonTakeoverOptions
 ): Effect.Effect<Outcome, DaemonTakeoverError, DaemonClient | Needs> => {
-  const contest: Contest = { options, lock: tryLock(options) }
+  const contest: Takeover = { options, lock: tryLock(options) }
   return Effect.flatMap(contest.lock, (free) =>
-    Option.isSome(free) ? Effect.succeed(acquired(free.value, false)) : contend(contest)
+    Option.isSome(free) ? Effect.succeed(acquired(free.value, false)) : takeOver(contest)
   )
 }

@@ -81,7 +81,7 @@ const makeFolder = Effect.fnUntraced(function* (folder: string) {
   const info = yield* Effect.andThen(Database.makeFolder(folder), fs.stat(folder)).pipe(
     Effect.mapError(OwnFile.accessError(folder, "making it"))
   )
-  yield* OwnFile.close(folder, info, 0o700)
+  yield* OwnFile.restrict(folder, info, 0o700)
 })
 
 /** The lock of those who make or replace the files. */
@@ -141,7 +141,7 @@ export const make = Effect.fnUntraced(function* (
     port: obtain(layout.port, parsePort, freePort(home, undefined), String)
   })
   // Each looks again under the lock: a good file is never moved, and all get what the first of them made.
-  return yield* OwnFile.alone(lockOf(layout.folder), made)
+  return yield* OwnFile.exclusively(lockOf(layout.folder), made)
 })
 
 /**
@@ -166,5 +166,5 @@ export const replace = Effect.fnUntraced(function* (
     token: obtain(layout.token, otherToken, newToken, Redacted.value),
     port: obtain(layout.port, otherPort, freePort(home, held.port), String)
   })
-  return yield* OwnFile.alone(lockOf(layout.folder), other)
+  return yield* OwnFile.exclusively(lockOf(layout.folder), other)
 })

@@ -1,5 +1,5 @@
 /**
- * Answers hooks in a process that stays: in time, whatever the database does, and without losing what it was told.
+ * Answers hooks in a process that stays: in time, whatever the database does, and without losing what it was request.
  *
  * An event is kept on this host's disk before it is answered, and brought into the database then. Each kind of event has a
  * deadline; where it passes, the agent gets an answer that adds nothing, and the work goes on behind it.
@@ -25,8 +25,8 @@ import * as HookRunner from "../hooks/HookRunner.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import { Profiler } from "../profiler/Profiler.ts"
-import * as Places from "./internal/repositoryCache.ts"
-import * as Sink from "./internal/spoolSink.ts"
+import * as RepositoryCache from "./internal/repositoryCache.ts"
+import * as SpoolSink from "./internal/spoolSink.ts"
 
 /**
  * What an agent tells.
@@ -56,8 +56,8 @@ export interface HookRequest {
  * @since 0.1.0
  */
 export type HookResponse =
-  | { readonly _tag: "Kept" | "Unsure"; readonly body: string | undefined }
-  | { readonly _tag: "Full" }
+  | { readonly _tag: "Stored" | "Uncertain"; readonly body: string | undefined }
+  | { readonly _tag: "Overloaded" }
 
 /**
  * What was answered since the service was made.
@@ -66,14 +66,14 @@ export type HookResponse =
  * @since 0.1.0
  */
 export interface Stats {
-  readonly kept: number
+  readonly stored: number
   /** Answers that were given because the deadline had passed. */
-  readonly late: number
+  readonly timedOut: number
   /** Answers to events of which something could not be done. */
   readonly failed: number
   /** Payloads that were no event. */
   readonly invalid: number
-  readonly full: number
+  readonly overloaded: number
   /** Events that were put on this host's disk; one payload may tell of several. */
   readonly accepted: number
   /** Events that neither this host's disk nor the database took: they are lost. */
@@ -92,9 +92,9 @@ export interface HookServiceOptions {
   /** How long an agent waits for each kind of event, at most. `defaultDeadlines` where absent. */
   readonly deadlines?: Partial<HookRunner.Deadlines> | undefined
   /** How many events may be at work at once; from 1. 256 when absent. */
-  readonly maxRunning?: number | undefined
+  readonly maxConcurrent?: number | undefined
   /** How long the work of one event may go on behind its deadline. 30 seconds when absent. */
-  readonly workLimit?: Duration.Input | undefined
+  readonly workTimeout?: Duration.Input | undefined
   /** Gives what the user must know at a session's start; nothing when absent. */
   readonly message?: Effect.Effect<string | undefined> | undefined
   /** Is told of each event before it is answered. */
@@ -119,10 +119,10 @@ export const defaultDeadlines: HookRunner.Deadlines = {
 }
 
 /** How long a shutdown waits for the work that goes on. */
-const shutdownLimit = Duration.seconds(2)
+const shutdownTimeout = Duration.seconds(2)
 
-/** How long a session's start waits for what earlier ones have told. */
-const flushLimit = Duration.millis(100)
+/** How long a session's start waits for what earlier ones have request. */
+const flushTimeout = Duration.millis(100)
 
 /**
  * Service that answers hooks.
@@ -133,14 +133,14 @@ const flushLimit = Duration.millis(100)
 export class HookService extends Context.Service<
   HookService,
   {
-    readonly answer: (told: HookRequest) => Effect.Effect<HookResponse>
+    readonly respond: (request: HookRequest) => Effect.Effect<HookResponse>
     readonly stats: Effect.Effect<Stats>
   }
 >()("athena-hooks/daemon/HookService") {}
 
 /** Whether the answer to an event is still waited for. */
-interface Waiting {
-  isOver: boolean
+interface Pending {
+  hasTimedOut: boolean
 }
 
 const durationOf = (name: string, input: Duration.Input): Duration.Duration =>
@@ -159,9 +159,9 @@ const countOf = (name: string, value: number): number => {
   throw new RangeError(`HookService: ${name} must be a whole number from 1`)
 }
 
-type Counted = "kept" | "late" | "failed" | "invalid" | "full" | "dropped"
+type Count = "stored" | "timedOut" | "failed" | "invalid" | "overloaded" | "dropped"
 
-const bodyOf = (answer: string): string | undefined => (answer === "{}" ? undefined : answer)
+const bodyOf = (body: string): string | undefined => (body === "{}" ? undefined : body)
 
 /**
  * Constructs the service. The work of events ends with the scope, which waits for it for 2 seconds. An option out of its
@@ -176,19 +176,19 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
   const context = yield* Effect.context<MemoryBridge | FileSystem.FileSystem | Path.Path>()
   const scope = yield* Effect.scope
   const running = yield* FiberSet.make<HookRunner.RunResult>()
-  yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownLimit))
-  const sinks = Sink.make(recorder)
-  const places = Places.make(context)
-  const counts: Record<Counted, number> = { kept: 0, late: 0, failed: 0, invalid: 0, full: 0, dropped: 0 }
-  const maxRunning = countOf("maxRunning", options.maxRunning ?? 256)
-  const workLimit = durationOf("workLimit", options.workLimit ?? "30 seconds")
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownTimeout))
+  const sinks = SpoolSink.make(recorder)
+  const repositories = RepositoryCache.make(context)
+  const counts: Record<Count, number> = { stored: 0, timedOut: 0, failed: 0, invalid: 0, overloaded: 0, dropped: 0 }
+  const maxConcurrent = countOf("maxConcurrent", options.maxConcurrent ?? 256)
+  const workTimeout = durationOf("workTimeout", options.workTimeout ?? "30 seconds")
   const deadlines = deadlinesOf(options.deadlines)
   const { message = Effect.undefined, onEvent = () => Effect.void } = options
 
   const respond = (
     event: HookEvent,
     { adapter, deliveryId, projectFolder }: HookRequest,
-    waiting: Waiting,
+    pending: Pending,
     message?: string
   ) =>
     HookRunner.respond(event, {
@@ -196,28 +196,28 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       projectFolder,
       deliveryId,
       message,
-      findRepository: places.find,
-      isAwaited: () => !waiting.isOver
+      findRepository: repositories.find,
+      isAwaited: () => !pending.hasTimedOut
     })
 
   /** What sessions told that have just ended is what the next one wants to know. */
-  const start = (event: HookEvent, told: HookRequest, waiting: Waiting) =>
-    Effect.ignore(recorder.flush({ timeout: flushLimit })).pipe(
+  const start = (event: HookEvent, request: HookRequest, pending: Pending) =>
+    Effect.ignore(recorder.flush({ timeout: flushTimeout })).pipe(
       Effect.andThen(message),
-      Effect.flatMap((message) => respond(event, told, waiting, message))
+      Effect.flatMap((message) => respond(event, request, pending, message))
     )
 
-  const work = (event: HookEvent, told: HookRequest, waiting: Waiting) =>
+  const work = (event: HookEvent, request: HookRequest, pending: Pending) =>
     Effect.suspend(() => {
-      const { refused, sink } = sinks.next()
+      const { rejected, sink } = sinks.next()
       const own = Context.add(context, EventSink, sink)
-      return (event._tag === "SessionStart" ? start(event, told, waiting) : respond(event, told, waiting)).pipe(
+      return (event._tag === "SessionStart" ? start(event, request, pending) : respond(event, request, pending)).pipe(
         Effect.tap(({ notices }) =>
           notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
         ),
         // What the spool refuses the database may have taken: then there is nothing to say.
         Effect.onExit((exit) => {
-          if (Exit.isFailure(exit) || exit.value.notices.length > 0) counts.dropped += refused()
+          if (Exit.isFailure(exit) || exit.value.notices.length > 0) counts.dropped += rejected()
           return Effect.void
         }),
         // In the place of the request's own, which it has no use for: to merge the two costs time at each event.
@@ -225,78 +225,81 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       )
     })
 
-  const ended = ({ response: answer, notices }: HookRunner.RunResult): HookResponse => {
-    const isKept = notices.length === 0
-    counts[isKept ? "kept" : "failed"]++
-    return { _tag: isKept ? "Kept" : "Unsure", body: bodyOf(answer) }
+  const completed = ({ notices, response }: HookRunner.RunResult): HookResponse => {
+    const isStored = notices.length === 0
+    counts[isStored ? "stored" : "failed"]++
+    return { _tag: isStored ? "Stored" : "Uncertain", body: bodyOf(response) }
   }
 
   /** The work goes on, but not for ever. */
-  const late = (
+  const timedOut = (
     event: HookEvent,
     deadline: Duration.Duration,
     fiber: Fiber.Fiber<HookRunner.RunResult>,
-    waiting: Waiting
+    pending: Pending
   ): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
-      waiting.isOver = true
-      counts.late++
+      pending.hasTimedOut = true
+      counts.timedOut++
       yield* Effect.forkIn(
-        Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workLimit), Fiber.interrupt(fiber)),
+        Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workTimeout), Fiber.interrupt(fiber)),
         scope
       )
-      yield* Effect.logWarning(`${event._tag}: no answer within ${Duration.format(deadline)}; the work goes on`)
-      return { _tag: "Unsure", body: undefined }
+      yield* Effect.logWarning(`${event._tag}: no response within ${Duration.format(deadline)}; the work goes on`)
+      return { _tag: "Uncertain", body: undefined }
     })
 
-  const answerIn = (event: Exclude<HookEvent, { _tag: "Ignored" }>, told: HookRequest): Effect.Effect<HookResponse> =>
+  const respondTo = (
+    event: Exclude<HookEvent, { _tag: "Ignored" }>,
+    request: HookRequest
+  ): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
-      if ((yield* FiberSet.size(running)) >= maxRunning) {
-        counts.full++
-        return { _tag: "Full" }
+      if ((yield* FiberSet.size(running)) >= maxConcurrent) {
+        counts.overloaded++
+        return { _tag: "Overloaded" }
       }
       const deadline = deadlines[event._tag]
-      const waiting: Waiting = { isOver: false }
-      const fiber = yield* FiberSet.run(running, work(event, told, waiting))
+      const pending: Pending = { hasTimedOut: false }
+      const fiber = yield* FiberSet.run(running, work(event, request, pending))
       // Mostly it is done in this turn of the loop or with the next group that the spool takes: that needs no timer.
       yield* Effect.yieldNow
       const done = fiber.pollUnsafe()
-      if (done !== undefined && Exit.isSuccess(done)) return ended(done.value)
+      if (done !== undefined && Exit.isSuccess(done)) return completed(done.value)
       return yield* Fiber.join(fiber).pipe(
-        Effect.map(ended),
-        Effect.timeoutOrElse({ duration: deadline, orElse: () => late(event, deadline, fiber, waiting) })
+        Effect.map(completed),
+        Effect.timeoutOrElse({ duration: deadline, orElse: () => timedOut(event, deadline, fiber, pending) })
       )
     })
 
   const measured = (name: string, effect: Effect.Effect<HookResponse>): Effect.Effect<HookResponse> =>
     Effect.gen(function* () {
       const started = yield* Clock.monotonicTimeNanos
-      const answer = yield* effect
+      const response = yield* effect
       yield* profiler.record(name, Duration.nanos((yield* Clock.monotonicTimeNanos) - started))
-      return answer
+      return response
     })
 
-  const nothing: Effect.Effect<HookResponse> = Effect.sync(() => {
-    counts.kept++
-    return { _tag: "Kept", body: undefined }
+  const ignored: Effect.Effect<HookResponse> = Effect.sync(() => {
+    counts.stored++
+    return { _tag: "Stored", body: undefined }
   })
 
   return HookService.of({
-    answer: (told) =>
-      HookRunner.decode(told.body, told.adapter).pipe(
+    respond: (request) =>
+      HookRunner.decode(request.body, request.adapter).pipe(
         Effect.tap(onEvent),
         Effect.flatMap((event) =>
-          event._tag === "Ignored" ? nothing : measured(`answer ${event._tag}`, answerIn(event, told))
+          event._tag === "Ignored" ? ignored : measured(`respond ${event._tag}`, respondTo(event, request))
         ),
         // A newer agent may tell what this version does not know, and an error would be shown to the person.
         Effect.catchTag("InvalidPayload", (error) =>
           Effect.suspend(() => {
             counts.invalid++
-            return Effect.as(Effect.logWarning(error.message), { _tag: "Kept", body: undefined } as const)
+            return Effect.as(Effect.logWarning(error.message), { _tag: "Stored", body: undefined } as const)
           })
         )
       ),
-    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: sinks.kept(), running: size }))
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: sinks.stored(), running: size }))
   })
 })
 

@@ -44,17 +44,17 @@ export const isHeld = (port: number): Effect.Effect<boolean> =>
     return Effect.sync(() => socket.destroy())
   }).pipe(Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => Effect.succeed(false) }))
 
-const another = 'run "athena install" for another one'
+const nextStep = 'run "athena install" for another one'
 
 /** Why a port of 127.0.0.1 could not be listened on, for a person. */
 export const problemOf = (port: number, cause: unknown): string => {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code
   switch (code) {
     case "EADDRINUSE":
-      return `port ${port} is held by another program: ${another}`
+      return `port ${port} is held by another program: ${nextStep}`
     case "EACCES":
     case "EPERM":
-      return `port ${port} may not be listened on by this user (${code}): ${another}`
+      return `port ${port} may not be listened on by this user (${code}): ${nextStep}`
     case "EADDRNOTAVAIL":
       return `port ${port} can't be listened on, for this machine has no address 127.0.0.1 (${code}): bring its loopback interface up`
     default:

@@ -25,12 +25,12 @@ const again = "run: athena install"
 const replaced = "the next session of an agent replaces it, or run: athena stop"
 
 /** How the process is. */
-export const process = (resident: DaemonProbe.DaemonPresence): Check => {
+export const process = (resident: DaemonProbe.ProbeResult): Check => {
   const name = "process"
   switch (resident._tag) {
     case "NotRunning":
       return warning(name, resident.message, "the next session of an agent starts it")
-    case "NotOurs":
+    case "UntrustedFolder":
       return failed(name, resident.message, `remove ${resident.folder}`)
     case "Refused": {
       const why = resident.status === 401 ? ": it knows another token than this home has" : ""
@@ -76,11 +76,11 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
         timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
       }
 
-const isRunningAt = (resident: DaemonProbe.DaemonPresence, port: number): boolean =>
+const isRunningAt = (resident: DaemonProbe.ProbeResult, port: number): boolean =>
   resident._tag === "Running" && resident.health.port === port
 
 /** Whether the process listens where events are posted to, or could. */
-const port = Effect.fnUntraced(function* (resident: DaemonProbe.DaemonPresence, { url }: Post) {
+const port = Effect.fnUntraced(function* (resident: DaemonProbe.ProbeResult, { url }: Post) {
   const name = "port"
   const wanted = Number(url.port)
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
@@ -196,7 +196,7 @@ const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: 
 export const of = Effect.fnUntraced(function* (
   home: string,
   { agent, handlers }: HookStatus,
-  resident: DaemonProbe.DaemonPresence
+  resident: DaemonProbe.ProbeResult
 ) {
   const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
   const [first] = posts

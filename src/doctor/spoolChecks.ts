@@ -68,8 +68,8 @@ export const of = (home: string) =>
     const waiting: ReadonlyArray<Check> = (yield* Spools.pending).map((spool) => {
       const advice = Spools.adviceOn(spool)
       return advice === undefined
-        ? ok("waiting", Spools.detailOf(spool, now))
-        : warning("waiting", Spools.detailOf(spool, now), advice)
+        ? ok("waiting", Spools.describe(spool, now))
+        : warning("waiting", Spools.describe(spool, now), advice)
     })
     return [yield* probed(home), ...waiting]
   })

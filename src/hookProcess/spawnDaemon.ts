@@ -121,14 +121,14 @@ const spawn = (folder: string, home: string, places: Paths, listener: number | u
   child.on("exit", over)
   child.unref()
   if (child.pid === undefined) return outcome("it can't be started")
-  fs.writeFileSync(places.starting, String(child.pid))
+  fs.writeFileSync(places.startClaim, String(child.pid))
   return { outcome: "it is started", hasEnded: () => isOver }
 }
 
 const isOurs = (home: string, places: Paths, isUrgent: boolean): boolean => {
   makeFolder(home)
   makeFolder(places.folder)
-  return claim(places.starting, isUrgent)
+  return claim(places.startClaim, isUrgent)
 }
 
 const starting = outcome("it is starting")

@@ -40,7 +40,7 @@ export const executor = Layer.unwrap(
 export const layer = MemoryBridge.layer.pipe(Layer.provide(executor))
 
 /** Whether there is a database: a command that only reads makes none. */
-export const isMade = (settings: Database.Settings) =>
+export const exists = (settings: Database.Settings) =>
   Effect.gen(function* () {
     if (settings._tag === "Postgres") return true
     const file = (yield* Path.Path).join(settings.home, Database.filename)
@@ -48,12 +48,12 @@ export const isMade = (settings: Database.Settings) =>
   })
 
 /** Where the current folder belongs. */
-const currentPlace = Effect.flatMap(workingFolder, Repository.find)
+const currentRepository = Effect.flatMap(workingFolder, Repository.find)
 
 /** The project of the current folder, made on first sight. */
 export const currentProject = Effect.gen(function* () {
   const memory = yield* MemoryBridge.MemoryBridge
-  const repository = yield* currentPlace
+  const repository = yield* currentRepository
   const location = makeProject(repository.project)
   yield* Relocation.reconcile(location)
   const project = yield* memory.ensureProject(location)
@@ -61,12 +61,12 @@ export const currentProject = Effect.gen(function* () {
 })
 
 /** Reads something of the project of the current folder, and makes nothing: not the project, and not the database. */
-export const reading = Effect.fnUntraced(function* <A, E, R>(
+export const readCurrentProject = Effect.fnUntraced(function* <A, E, R>(
   read: (project: Project, memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,
   absent: (name: string) => A
 ) {
-  const location = makeProject((yield* currentPlace).project)
-  if (!(yield* isMade(yield* Database.settings))) return absent(location.name)
+  const location = makeProject((yield* currentRepository).project)
+  if (!(yield* exists(yield* Database.settings))) return absent(location.name)
   return yield* Effect.gen(function* () {
     const memory = yield* MemoryBridge.MemoryBridge
     const standing = yield* memory.checkProject(location)

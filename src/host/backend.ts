@@ -16,13 +16,13 @@ export interface Diagnostics {
 
 export class DiagnosticParts extends Context.Service<DiagnosticParts, Diagnostics>()("athena-hooks/daemon/HeldParts") {}
 
-export const layer: Layer.Layer<DiagnosticParts> = Layer.sync(DiagnosticParts, () => ({
+export const layerDiagnostics: Layer.Layer<DiagnosticParts> = Layer.sync(DiagnosticParts, () => ({
   cache: undefined,
   pool: undefined
 }))
 
 /** Shows the cache of the context for as long as it is there. */
-export const showCache = Layer.effectDiscard(
+export const reportCache = Layer.effectDiscard(
   Effect.gen(function* () {
     const held = yield* DiagnosticParts
     held.cache = yield* QueryCache
@@ -34,8 +34,8 @@ export const showCache = Layer.effectDiscard(
   })
 )
 
-const hasBounds = ({ maxAge, maxBytes }: Retention.Policy): boolean =>
+const isBounded = ({ maxAge, maxBytes }: Retention.Policy): boolean =>
   Duration.isFinite(maxAge) || Number.isFinite(maxBytes)
 
 export const retentionJob = (policy: Retention.Policy) =>
-  Layer.effectDiscard(hasBounds(policy) ? Effect.forkScoped(Retention.run(policy)) : Effect.void)
+  Layer.effectDiscard(isBounded(policy) ? Effect.forkScoped(Retention.run(policy)) : Effect.void)

@@ -9,7 +9,7 @@ import * as PrivateFile from "../internal/privateFile.ts"
 const isStored = (name: string): boolean => /^(?:athena\.db|cache\.db|events\b.*\.spool|profile\.)/.test(name)
 
 /** The folder, or the first above it that is there. */
-const existing = (folder: string) => {
+const nearestExisting = (folder: string) => {
   const path = nodeBuiltin("node:path")
   let current = folder
   for (;;) {
@@ -21,7 +21,7 @@ const existing = (folder: string) => {
 }
 
 /** Takes the rights of a user for good; says whether this could be done, and whether the user can read the command. */
-const become = (uid: number, gid: number, folder: string): boolean => {
+const assumeUser = (uid: number, gid: number, folder: string): boolean => {
   try {
     process.setgroups!([gid])
     process.setgid!(gid)
@@ -34,10 +34,10 @@ const become = (uid: number, gid: number, folder: string): boolean => {
 }
 
 /** Closes what is stored in a home that others can look into. */
-const closeStored = (home: string): void => {
-  for (const name of fs.readdirSync(home)) if (isStored(name)) PrivateFile.close(`${home}/${name}`)
+const restrictStored = (home: string): void => {
+  for (const name of fs.readdirSync(home)) if (isStored(name)) PrivateFile.restrict(`${home}/${name}`)
   const logs = `${home}/daemon/logs`
-  for (const name of fs.existsSync(logs) ? fs.readdirSync(logs) : []) PrivateFile.close(`${logs}/${name}`)
+  for (const name of fs.existsSync(logs) ? fs.readdirSync(logs) : []) PrivateFile.restrict(`${logs}/${name}`)
 }
 
 /**
@@ -49,12 +49,12 @@ export const prepare = (home: string, folder: string): string | undefined => {
   process.umask(0o077)
   if (process.getuid === undefined) return undefined
   try {
-    const stats = existing(home)
+    const stats = nearestExisting(home)
     if (stats === undefined) return undefined
-    if (process.getuid() === 0 && stats.uid !== 0 && !become(stats.uid, stats.gid, folder)) {
+    if (process.getuid() === 0 && stats.uid !== 0 && !assumeUser(stats.uid, stats.gid, folder)) {
       return "the folder of the memory belongs to another user, whose rights can't be taken: run it as that user"
     }
-    if (stats.uid === process.getuid() && (stats.mode & 0o077) !== 0) closeStored(home)
+    if (stats.uid === process.getuid() && (stats.mode & 0o077) !== 0) restrictStored(home)
   } catch {
     // It can't be looked at, or is none yet: who opens it says so.
   }

@@ -27,7 +27,7 @@ export interface Paths {
   /** The port on loopback, as decimal digits. */
   readonly port: string
   /** Is there, and young, while somebody starts the process. */
-  readonly starting: string
+  readonly startClaim: string
   /** The folder of the logs. */
   readonly logs: string
 }
@@ -45,7 +45,7 @@ const socketOf = (folder: string, host: Host): string => {
 }
 
 /** The places of a home, which is an absolute path. */
-export const of = (home: string, host: Host): Paths => {
+export const pathsOf = (home: string, host: Host): Paths => {
   const folder = `${home}/daemon`
   return {
     folder,
@@ -54,7 +54,7 @@ export const of = (home: string, host: Host): Paths => {
     identity: `${folder}/identity.json`,
     token: `${folder}/token`,
     port: `${folder}/port`,
-    starting: `${folder}/starting`,
+    startClaim: `${folder}/starting`,
     logs: `${folder}/logs`
   }
 }
@@ -72,7 +72,7 @@ const realPath = (folder: string): string => {
 
 /** The places of a home. Two names of one home have the same places, so that one process serves both. */
 export const hostPaths = (home: string): Paths =>
-  of(realPath(home), { platform: process.platform, uid: process.getuid?.() })
+  pathsOf(realPath(home), { platform: process.platform, uid: process.getuid?.() })
 
 /** The port of a home that has none yet: below those that systems give away by themselves. */
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)

@@ -16,7 +16,7 @@ import * as Held from "./backend.ts"
 import * as HostCache from "./sharedCache.ts"
 import { retentionJob } from "./backend.ts"
 
-const showPool = Layer.effectDiscard(
+const reportPool = Layer.effectDiscard(
   Effect.gen(function* () {
     const held = yield* Held.DiagnosticParts
     held.pool = (yield* ConnectionPool.ConnectionPool).stats
@@ -48,7 +48,7 @@ export const layer = (settings: Database.Postgres, file: string, retention: Rete
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.mergeAll(Held.showCache, showPool, retentionJob(retention)).pipe(
+      Layer.mergeAll(Held.reportCache, reportPool, retentionJob(retention)).pipe(
         Layer.provideMerge(cached(settings, file)),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)

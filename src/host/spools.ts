@@ -26,7 +26,7 @@ export interface Spool {
   /** Events that wait. */
   readonly waiting: number
   /** Events that were set aside. */
-  readonly dead: number
+  readonly deadLetters: number
   /** When the oldest that waits was recorded. */
   readonly oldest: DateTime.Utc | undefined
   /** Why it can't be read. */
@@ -60,18 +60,18 @@ const read = (name: string) =>
           database,
           current,
           waiting: stats.success.spooled,
-          dead: stats.success.deadLetters,
+          deadLetters: stats.success.deadLetters,
           oldest: stats.success.oldest,
           problem: undefined
         }
-      : { name, database, current, waiting: 0, dead: 0, oldest: undefined, problem: stats.failure.message }
+      : { name, database, current, waiting: 0, deadLetters: 0, oldest: undefined, problem: stats.failure.message }
   })
 
 const all = Effect.flatMap(names, (names) => Effect.forEach(names, read))
 
 /** The spools in which events wait or were set aside, and those that can't be read. */
 export const pending = Effect.map(all, (spools: ReadonlyArray<Spool>) =>
-  spools.filter(({ dead, problem, waiting }) => waiting + dead > 0 || problem !== undefined)
+  spools.filter(({ deadLetters, problem, waiting }) => waiting + deadLetters > 0 || problem !== undefined)
 )
 
 /** The path of a spool that is there; nothing where none has the name. */
@@ -88,8 +88,8 @@ export const expire = Effect.gen(function* () {
   const home = yield* Database.home
   const now = yield* Clock.currentTimeMillis
   let removed = 0
-  for (const { current, dead, name, problem, waiting } of yield* all) {
-    if (current || dead + waiting > 0 || problem !== undefined) continue
+  for (const { current, deadLetters, name, problem, waiting } of yield* all) {
+    if (current || deadLetters + waiting > 0 || problem !== undefined) continue
     const filename = path.join(home, name)
     const { mtime } = yield* files.stat(filename)
     if (!Option.exists(mtime, (at) => now - at.getTime() > expiresAfterMs)) continue
@@ -130,17 +130,17 @@ const ageOf = (oldest: DateTime.Utc | undefined, now: DateTime.Utc): string => {
 }
 
 /** What to do about a spool; nothing where there is nothing to do. */
-export const adviceOn = ({ current, dead, name, problem, waiting }: Spool): string | undefined => {
+export const adviceOn = ({ current, deadLetters, name, problem, waiting }: Spool): string | undefined => {
   if (problem !== undefined) return "look who may read and write the file"
   if (waiting > 0) return current ? "athena events flush" : `athena events flush --spool ${name}`
-  return dead > 0 && current ? "athena events dead" : undefined
+  return deadLetters > 0 && current ? "athena events dead" : undefined
 }
 
-export const detailOf = (spool: Spool, now: DateTime.Utc): string => {
-  const { current, database, dead, name, oldest, problem, waiting } = spool
+export const describe = (spool: Spool, now: DateTime.Utc): string => {
+  const { current, database, deadLetters, name, oldest, problem, waiting } = spool
   const whose = current ? "the database in use" : `another database (${database ?? "not recorded"})`
   if (problem !== undefined) return `${name}, of ${whose}: ${problem}`
-  const aside = dead === 0 ? "" : `, ${plural(dead)} set aside`
+  const aside = deadLetters === 0 ? "" : `, ${plural(deadLetters)} set aside`
   return `${name}: ${plural(waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
 }
 
@@ -150,7 +150,7 @@ export const lines = Effect.fnUntraced(function* (spools: ReadonlyArray<Spool>) 
   return spools.flatMap((spool) => {
     const advice = adviceOn(spool)
     return [
-      `${"waiting".padEnd(24)} ${detailOf(spool, now)}`,
+      `${"waiting".padEnd(24)} ${describe(spool, now)}`,
       ...(advice === undefined ? [] : [`${" ".repeat(24)} -> ${advice}`])
     ]
   })

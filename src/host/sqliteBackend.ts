@@ -50,7 +50,7 @@ const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.merge(Backend.showCache, Backend.retentionJob(retention)).pipe(
+      Layer.merge(Backend.reportCache, Backend.retentionJob(retention)).pipe(
         Layer.provideMerge(layerLockRetry),
         Layer.provideMerge(cached),
         Layer.provide(Profiler.layerQueries),

@@ -31,7 +31,7 @@ const open = (file: string, waitMs: number): DatabaseSync => {
  * Tries once for the lock, which holds the thread for `waitMs` at most, and holds it until the scope ends. Nothing else in
  * this process may open the file meanwhile: closing it would free the lock.
  */
-export const take = (file: string, waitMs: number): Effect.Effect<void, Busy | Unusable, Scope.Scope> =>
+export const acquire = (file: string, waitMs: number): Effect.Effect<void, Busy | Unusable, Scope.Scope> =>
   Effect.asVoid(
     Effect.acquireRelease(
       Effect.try({

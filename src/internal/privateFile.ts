@@ -7,7 +7,7 @@ import { nodeBuiltin } from "./nodeBuiltin.ts"
 const isOpen = (mode: number): boolean => (mode & 0o077) !== 0
 
 /** Closes a file of this user to others. One of another user, or none, is left as it is. */
-export const close = (file: string): void => {
+export const restrict = (file: string): void => {
   const own = process.getuid?.()
   if (own === undefined) return
   const fs = nodeBuiltin("node:fs")
@@ -29,6 +29,6 @@ export const makeDatabase = (file: string): void => {
     fs.fchmodSync(fd, 0o600)
     fs.closeSync(fd)
   } catch {
-    for (const suffix of ["", "-wal", "-shm"]) close(`${file}${suffix}`)
+    for (const suffix of ["", "-wal", "-shm"]) restrict(`${file}${suffix}`)
   }
 }

@@ -72,9 +72,9 @@ export interface LogFileOptions {
   /** How long a line gets, in bytes, from 512 to 65,536; what is longer is cut and marked with `"cut":true`. 8 KiB when absent. */
   readonly maxLineBytes?: number | undefined
   /** How many lines wait to be written, from 1 to 1,000,000. 1,000 when absent. */
-  readonly maxWaiting?: number | undefined
+  readonly maxQueued?: number | undefined
   /** How often lines are written, from 10 ms to 1 hour. 250 ms when absent. */
-  readonly flushEvery?: Duration.Input | undefined
+  readonly flushInterval?: Duration.Input | undefined
   /** Whether the loggers that are there stay. `false` when absent. */
   readonly mergeWithExisting?: boolean | undefined
 }
@@ -89,7 +89,7 @@ const count = (name: string, value: number | undefined, absent: number, minimum:
 }
 
 const settingsOf = Effect.fnUntraced(function* (options: LogFileOptions) {
-  const flushEvery = Duration.fromInput(options.flushEvery ?? "250 millis")
+  const flushEvery = Duration.fromInput(options.flushInterval ?? "250 millis")
   if (!Option.exists(flushEvery, Duration.between({ minimum: Duration.millis(10), maximum: Duration.hours(1) }))) {
     return yield* new InvalidLogFile({ detail: "LogFile: flushEvery must be a time from 10 ms to 1 hour" })
   }
@@ -99,7 +99,7 @@ const settingsOf = Effect.fnUntraced(function* (options: LogFileOptions) {
     maxBytes: yield* count("maxBytes", options.maxBytes, 1_048_576, 65_536, 1_073_741_824),
     files: yield* count("files", options.files, defaultFiles, 1, 100),
     maxLineBytes: yield* count("maxLineBytes", options.maxLineBytes, 8_192, 512, 65_536),
-    maxWaiting: yield* count("maxWaiting", options.maxWaiting, 1_000, 1, 1_000_000),
+    maxWaiting: yield* count("maxWaiting", options.maxQueued, 1_000, 1, 1_000_000),
     flushEvery: Option.getOrThrow(flushEvery)
   }
 })

@@ -149,7 +149,7 @@ export const make = (options: Options = {}) =>
     })
 
     /** As if somebody were about to start it. */
-    const claimed = Effect.sync(() => fs.writeFileSync(places.starting, "0", { mode: 0o600 }))
+    const claimed = Effect.sync(() => fs.writeFileSync(places.startClaim, "0", { mode: 0o600 }))
 
     const signal = (name: NodeJS.Signals) =>
       Effect.gen(function* () {
@@ -175,7 +175,7 @@ export const make = (options: Options = {}) =>
 
     /** More than ten seconds after the last start: as long is no other process started. */
     const later = Effect.sync(() => {
-      if (fs.existsSync(places.starting)) fs.utimesSync(places.starting, new Date(0), new Date(0))
+      if (fs.existsSync(places.startClaim)) fs.utimesSync(places.startClaim, new Date(0), new Date(0))
     })
 
     const session = (agent: "claude" | "codex" = "claude") =>
@@ -280,7 +280,7 @@ export const make = (options: Options = {}) =>
     /** The process has nothing left to do for those whom it has answered. */
     const caughtUp = until(
       "nothing waits any more",
-      Effect.map(status, (status) => status?.answers.running === 0 && status.events?.waiting === 0)
+      Effect.map(status, (status) => status?.responses.running === 0 && status.events?.waiting === 0)
     )
 
     /** What holds in every cell of the table, whatever went wrong. */

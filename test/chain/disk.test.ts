@@ -108,7 +108,7 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
       assert.strictEqual((yield* chain.stored).size, before)
       yield* Kit.until(
         "they are all kept",
-        Effect.map(chain.status, (status) => status?.answers.running === 0)
+        Effect.map(chain.status, (status) => status?.responses.running === 0)
       )
       // Nobody is there to keep them: a command says so, and no more.
       yield* chain.kill
@@ -144,7 +144,7 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
         const { size } = Kit.marksOf(away)
         yield* Kit.until(
           "all of it is kept on this host",
-          Effect.map(chain.status, (status) => status?.answers.running === 0 && (status.events?.waiting ?? 0) >= size)
+          Effect.map(chain.status, (status) => status?.responses.running === 0 && (status.events?.waiting ?? 0) >= size)
         )
         assert.strictEqual((yield* chain.stored).size, before)
         // Those who have no process beside them keep them as well.

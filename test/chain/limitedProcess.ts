@@ -35,7 +35,7 @@ NodeRuntime.runMain(
       settings,
       database: Layout.databaseOf(process.env),
       retention: yield* Retention.policyConfig(settings),
-      idle: Duration.seconds(Number(idle)),
+      idleTimeout: Duration.seconds(Number(idle)),
       maxMemory: Number(maxMemory)
     })
     yield* Console.log(`ended: ${reason}`)

@@ -26,7 +26,7 @@ describe.skipIf(process.platform !== "linux")("the resident process", () => {
       yield* chain.goodDay
       yield* chain.holds
       assert.deepStrictEqual(yield* chain.processes, [pid])
-      assert.deepInclude((yield* chain.status)?.answers, { failed: 0, invalid: 0, full: 0 })
+      assert.deepInclude((yield* chain.status)?.responses, { failed: 0, invalid: 0, overloaded: 0 })
     })
   )
 

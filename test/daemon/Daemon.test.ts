@@ -57,7 +57,7 @@ describe("the daemon", () => {
         accepted: 1,
         stored: 1,
         waiting: 0,
-        setAside: 0,
+        deadLetters: 0,
         dropped: 0,
         lastFailure: null
       })
@@ -202,7 +202,7 @@ describe("the daemon", () => {
         (i) => daemon.tell(tool(`t-${i}`)),
         { concurrency: 10 }
       )
-      assert.strictEqual(yield* daemon.stop, "asked")
+      assert.strictEqual(yield* daemon.stop, "stop")
       const again = yield* TestDaemon.start({
         identity: { version: "1.2.3", instance: "i-2", pid: 1, startedAt: "", home: daemon.home }
       })

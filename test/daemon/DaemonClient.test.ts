@@ -107,7 +107,7 @@ describe("DaemonClient", () => {
       )
       fs.chmodSync(FakeDaemon.layoutOf(home).folder, 0o711)
       const error = yield* failed(home)
-      assert.strictEqual(error._tag, "NotOurs")
+      assert.strictEqual(error._tag, "UntrustedFolder")
       assert.include(error.message, "open to others")
       assert.deepStrictEqual(requests, [])
     }).pipe(Effect.scoped)

@@ -35,8 +35,8 @@ describe("DaemonLock", () => {
       assert.match(own.instance, /^[0-9a-f-]{36}$/)
       assert.deepStrictEqual(JSON.parse(fs.readFileSync(places.identity, "utf8")), own)
       const held = yield* Effect.flip(acquire(home))
-      assert.strictEqual(held._tag, "Held")
-      assert.deepStrictEqual(held._tag === "Held" && held.identity, own)
+      assert.strictEqual(held._tag, "LockHeld")
+      assert.deepStrictEqual(held._tag === "LockHeld" && held.identity, own)
       assert.include(held.message, `process ${process.pid}`)
       yield* Scope.close(scope, Exit.void)
       assert.isFalse(fs.existsSync(places.identity))
@@ -141,7 +141,7 @@ describe("DaemonLock", () => {
       const home = yield* homeIn
       const holder = yield* hold({ home, version })
       const held = yield* Effect.flip(acquire(home))
-      assert.strictEqual(held._tag, "Held")
+      assert.strictEqual(held._tag, "LockHeld")
       yield* holder.kill
       // What it said of itself is still there, and nobody is misled by it.
       const left = yield* DaemonLock.identity(home)
@@ -166,7 +166,7 @@ describe("DaemonLock", () => {
       process.kill(holder!.pid, "SIGKILL")
       const ends = yield* Effect.forEach(workers, ({ ended }) => ended)
       assert.deepStrictEqual(ends.map((end) => end.trim()).toSorted(), [
-        ...Array.from({ length: 19 }, () => "Held"),
+        ...Array.from({ length: 19 }, () => "LockHeld"),
         "ended by SIGKILL:"
       ])
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))

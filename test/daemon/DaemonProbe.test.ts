@@ -3,7 +3,7 @@ import * as DaemonProbe from "../../src/daemon/DaemonProbe.ts"
 import { version } from "../../src/internal/version.ts"
 import type { DaemonStatus } from "../../src/daemon/DaemonStatus.ts"
 
-const events = { accepted: 9, stored: 9, waiting: 0, setAside: 0, dropped: 0, lastFailure: null }
+const events = { accepted: 9, stored: 9, waiting: 0, deadLetters: 0, dropped: 0, lastFailure: null }
 
 const status = (of: Partial<typeof events>): DaemonStatus => ({
   health: {
@@ -21,7 +21,7 @@ const status = (of: Partial<typeof events>): DaemonStatus => ({
   idleMs: 1,
   database: "embedded",
   memory: { rss: 1, heapUsed: 1 },
-  answers: { kept: 9, late: 0, failed: 0, invalid: 0, full: 0, running: 0 },
+  responses: { stored: 9, timedOut: 0, failed: 0, invalid: 0, overloaded: 0, running: 0 },
   latencies: [],
   cache: null,
   events: { ...events, ...of },

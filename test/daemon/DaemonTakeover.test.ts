@@ -28,8 +28,8 @@ const takeOver = (home: string, options: Partial<DaemonTakeover.DaemonTakeoverOp
   DaemonTakeover.acquire({
     home,
     version: "1.0.0",
-    startup: "0 seconds",
-    grace: "100 millis",
+    startupTimeout: "0 seconds",
+    terminateTimeout: "100 millis",
     ...options
   }).pipe(
     Effect.provide(
@@ -43,7 +43,7 @@ const live = <A, E>(name: string, program: Effect.Effect<A, E, NodeServices.Node
   it.live(name, () => program.pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
 /** For a holder that never answers; one that does, may take its time on a busy host. */
-const impatient = { patience: "200 millis" } as const
+const impatient = { responseTimeout: "200 millis" } as const
 
 /** It holds the lock and nobody else does. */
 const isOurs = (home: string, outcome: DaemonTakeover.Outcome) =>
@@ -56,7 +56,7 @@ const isOurs = (home: string, outcome: DaemonTakeover.Outcome) =>
 /** Nobody was ended: the holder has the lock still. */
 const isLeft = (home: string) =>
   Effect.map(Effect.flip(DaemonLock.acquire({ home, version: "1.0.0" })), (error) =>
-    assert.strictEqual(error._tag, "Held")
+    assert.strictEqual(error._tag, "LockHeld")
   )
 
 describe("DaemonTakeover", () => {
@@ -101,7 +101,7 @@ describe("DaemonTakeover", () => {
     Effect.gen(function* () {
       const home = yield* homeIn
       const holder = yield* hold({ home, version: "0.1.0", stops: false })
-      assert.isTrue(yield* isOurs(home, yield* takeOver(home, { ending: "1 second" })))
+      assert.isTrue(yield* isOurs(home, yield* takeOver(home, { stopTimeout: "1 second" })))
       assert.include(yield* holder.ended, "SIGTERM")
     })
   )
@@ -144,7 +144,7 @@ describe("DaemonTakeover", () => {
     Effect.gen(function* () {
       const home = yield* homeIn
       yield* hold({ home, version: "1.0.0", answers: false })
-      assert.strictEqual((yield* takeOver(home, { ...impatient, startup: "1 minute" }))._tag, "Starting")
+      assert.strictEqual((yield* takeOver(home, { ...impatient, startupTimeout: "1 minute" }))._tag, "Starting")
       yield* isLeft(home)
       assert.isTrue(yield* isOurs(home, yield* takeOver(home, impatient)))
     })
@@ -214,7 +214,7 @@ describe("DaemonTakeover", () => {
       assert.notStrictEqual(folder, places.folder)
       fs.chmodSync(folder, 0o777)
       const error = yield* Effect.flip(takeOver(home))
-      assert.strictEqual(error._tag, "NotOurs")
+      assert.strictEqual(error._tag, "UntrustedFolder")
       yield* isLeft(home)
     })
   )

@@ -97,7 +97,7 @@ const hanging = <A, E>(
     )
   })
 
-const answer = (request: HookService.HookRequest) => HookService.HookService.use((service) => service.answer(request))
+const answer = (request: HookService.HookRequest) => HookService.HookService.use((service) => service.respond(request))
 const stats = HookService.HookService.use((service) => service.stats)
 
 const prompt = (id: string) =>
@@ -119,11 +119,11 @@ const unavailable = new EventRecorderError({
 
 describe("HookService", () => {
   it.effect("keeps what it is told on this host before it answers, and asks the database nothing", () => {
-    const { kept, layer } = setUp({ verbs: { getSession: () => Effect.die("asked") } })
+    const { kept, layer } = setUp({ verbs: { getSession: () => Effect.die("queried") } })
     return Effect.gen(function* () {
-      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Kept", body: undefined })
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Stored", body: undefined })
       assert.strictEqual(kept.length, 1)
-      const { accepted, kept: answered } = yield* stats
+      const { accepted, stored: answered } = yield* stats
       assert.deepStrictEqual([accepted, answered], [1, 1])
     }).pipe(Effect.provide(layer))
   })
@@ -137,11 +137,11 @@ describe("HookService", () => {
         yield* TestClock.adjust("9 millis")
         assert.isUndefined(fiber.pollUnsafe())
         yield* TestClock.adjust("1 millis")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Unsure", body: undefined })
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Uncertain", body: undefined })
         yield* Deferred.succeed(latch, undefined)
         while ((yield* stats).running > 0) yield* Effect.yieldNow
         assert.strictEqual(kept.length, 1)
-        assert.strictEqual((yield* stats).late, 1)
+        assert.strictEqual((yield* stats).timedOut, 1)
       }).pipe(Effect.provide(layer))
     })
   )
@@ -159,12 +159,12 @@ describe("HookService", () => {
       yield* Effect.gen(function* () {
         const fiber = yield* Effect.forkChild(prompt("p-1"))
         yield* TestClock.adjust("100 millis")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Unsure", body: undefined })
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { _tag: "Uncertain", body: undefined })
         yield* Deferred.succeed(latch, undefined)
         while ((yield* stats).running > 0) yield* Effect.yieldNow
         assert.deepStrictEqual(marked, [])
         const told = yield* prompt("p-2")
-        assert.include(told._tag === "Full" ? "" : told.body, "umlauts")
+        assert.include(told._tag === "Overloaded" ? "" : told.body, "umlauts")
         assert.deepStrictEqual(marked, [7])
       }).pipe(Effect.provide(layer))
     })
@@ -174,8 +174,8 @@ describe("HookService", () => {
     const { layer } = setUp({ options: { message: Effect.succeed("the port is taken") } })
     return Effect.gen(function* () {
       const start = yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
-      assert.deepStrictEqual(start, { _tag: "Kept", body: JSON.stringify({ systemMessage: "the port is taken" }) })
-      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Kept", body: undefined })
+      assert.deepStrictEqual(start, { _tag: "Stored", body: JSON.stringify({ systemMessage: "the port is taken" }) })
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Stored", body: undefined })
     }).pipe(Effect.provide(layer))
   })
 
@@ -204,7 +204,7 @@ describe("HookService", () => {
           yield* TestClock.adjust("1 second")
           assert.strictEqual((yield* stats).running, 0)
         }),
-      (hang) => ({ keep: hang, options: { workLimit: "5 seconds" } })
+      (hang) => ({ keep: hang, options: { workTimeout: "5 seconds" } })
     )
   )
 
@@ -223,7 +223,7 @@ describe("HookService", () => {
           yield* TestClock.adjust(limit - 1)
           assert.isUndefined(fiber.pollUnsafe())
           yield* TestClock.adjust(1)
-          assert.strictEqual((yield* Fiber.join(fiber))._tag, "Unsure")
+          assert.strictEqual((yield* Fiber.join(fiber))._tag, "Uncertain")
         }),
       (hang) => ({ keep: hang, verbs: { getSession: () => hang } })
     )
@@ -238,7 +238,7 @@ describe("HookService", () => {
       }
     })
     return Effect.gen(function* () {
-      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Unsure", body: undefined })
+      assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Uncertain", body: undefined })
       const { dropped, failed } = yield* stats
       assert.deepStrictEqual([dropped, failed], [1, 1])
     }).pipe(Effect.provide(layer))
@@ -257,7 +257,7 @@ describe("HookService", () => {
       }
     })
     return Effect.gen(function* () {
-      assert.strictEqual((yield* answer(told(tool())))._tag, "Kept")
+      assert.strictEqual((yield* answer(told(tool())))._tag, "Stored")
       assert.strictEqual(recorded.length, 1)
       assert.strictEqual((yield* stats).dropped, 0)
     }).pipe(Effect.provide(layer))
@@ -267,7 +267,7 @@ describe("HookService", () => {
     const { kept, layer } = setUp()
     return Effect.gen(function* () {
       for (const body of ["", "{", "[]", "7", { hook_event_name: "Unheard", session_id: "s" }, { session_id: "s" }]) {
-        assert.deepStrictEqual(yield* answer(told(body)), { _tag: "Kept", body: undefined })
+        assert.deepStrictEqual(yield* answer(told(body)), { _tag: "Stored", body: undefined })
       }
       assert.strictEqual((yield* stats).invalid, 6)
       assert.deepStrictEqual(kept, [])
@@ -282,10 +282,10 @@ describe("HookService", () => {
           yield* Effect.forkChild(answer(told(tool())))
           yield* TestClock.adjust("1 millis")
           assert.strictEqual((yield* stats).running, 2)
-          assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Full" })
-          assert.strictEqual((yield* stats).full, 1)
+          assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Overloaded" })
+          assert.strictEqual((yield* stats).overloaded, 1)
         }),
-      (hang) => ({ keep: hang, options: { maxRunning: 2 } })
+      (hang) => ({ keep: hang, options: { maxConcurrent: 2 } })
     )
   )
 

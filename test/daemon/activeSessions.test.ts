@@ -10,23 +10,23 @@ const of = (sessionId: string, _tag: "Prompt" | "SessionEnd" | "Ignored", agent 
 describe("open sessions", () => {
   it("are those that have told something and not that they have ended", () => {
     const sessions = OpenSessions.make()
-    sessions.heard(of("a", "Prompt"), 0)
-    sessions.heard(of("a", "Prompt"), 1)
-    sessions.heard(of("b", "Prompt"), 3)
+    sessions.record(of("a", "Prompt"), 0)
+    sessions.record(of("a", "Prompt"), 1)
+    sessions.record(of("b", "Prompt"), 3)
     assert.strictEqual(sessions.count(4), 2)
-    sessions.heard(of("a", "SessionEnd"), 5)
-    sessions.heard(of("c", "SessionEnd"), 6)
-    sessions.heard(of("d", "Ignored"), 7)
+    sessions.record(of("a", "SessionEnd"), 5)
+    sessions.record(of("c", "SessionEnd"), 6)
+    sessions.record(of("d", "Ignored"), 7)
     // Its hooks are commands, which start the process where it is missing.
-    sessions.heard(of("e", "Prompt", "codex"), 7)
+    sessions.record(of("e", "Prompt", "codex"), 7)
     assert.strictEqual(sessions.count(8), 1)
   })
 
   it("are forgotten when they have been silent for three days", () => {
     const sessions = OpenSessions.make()
-    sessions.heard(of("a", "Prompt"), 0)
-    sessions.heard(of("b", "Prompt"), hour)
-    sessions.heard(of("a", "Prompt"), 2 * hour)
+    sessions.record(of("a", "Prompt"), 0)
+    sessions.record(of("b", "Prompt"), hour)
+    sessions.record(of("a", "Prompt"), 2 * hour)
     assert.strictEqual(sessions.count(73 * hour - 1), 2)
     assert.strictEqual(sessions.count(73 * hour), 1)
     assert.strictEqual(sessions.count(74 * hour), 0)
@@ -34,7 +34,7 @@ describe("open sessions", () => {
 
   it("are a bounded number", () => {
     const sessions = OpenSessions.make()
-    for (let i = 0; i < 5_000; i++) sessions.heard(of(`s-${i}`, "Prompt"), i)
+    for (let i = 0; i < 5_000; i++) sessions.record(of(`s-${i}`, "Prompt"), i)
     assert.strictEqual(sessions.count(5_000), 1_000)
   })
 })

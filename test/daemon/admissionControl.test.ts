@@ -26,14 +26,14 @@ describe("what is taken in", () => {
   it.effect("is so many bytes at once, and others when those are done with, however that ends", () =>
     Effect.gen(function* () {
       const intake = Intake.make({ perSecond: 1, burst: 1, bytes: 100, largeBytes: 100 })
-      const hold = (bytes: number) => intake.holding(bytes, Effect.succeed("held"), Effect.succeed("no room"))
+      const hold = (bytes: number) => intake.withBytes(bytes, Effect.succeed("held"), Effect.succeed("no room"))
       const latch = yield* Deferred.make<void>()
-      const fiber = yield* Effect.forkChild(intake.holding(60, Deferred.await(latch), Effect.void))
+      const fiber = yield* Effect.forkChild(intake.withBytes(60, Deferred.await(latch), Effect.void))
       yield* Effect.yieldNow
       assert.strictEqual(yield* hold(41), "no room")
       assert.strictEqual(yield* hold(40), "held")
       yield* Fiber.interrupt(fiber)
-      yield* Effect.exit(intake.holding(100, Effect.die("defect"), Effect.void))
+      yield* Effect.exit(intake.withBytes(100, Effect.die("defect"), Effect.void))
       assert.strictEqual(yield* hold(100), "held")
     })
   )
@@ -46,7 +46,7 @@ describe("what is taken in", () => {
       const begun: Array<string> = []
       const hold = (name: string, bytes: number) =>
         Effect.forkChild(
-          intake.holding(
+          intake.withBytes(
             bytes,
             Effect.andThen(
               Effect.sync(() => begun.push(name)),

@@ -86,9 +86,9 @@ describe("connections", () => {
   it.effect("have ten seconds to show the token", () =>
     Effect.gen(function* () {
       const server = net.createServer()
-      const { trust } = yield* Connections.watch(server)
+      const { authenticate } = yield* Connections.limitUnauthenticated(server)
       const [stranger, known] = [open(server), open(server)]
-      trust(known)
+      authenticate(known)
       yield* TestClock.adjust("9 seconds")
       assert.isFalse(stranger.destroyed)
       yield* TestClock.adjust("1 second")
@@ -101,10 +101,10 @@ describe("connections", () => {
   it.effect("give way, the oldest first, where too many have not", () =>
     Effect.gen(function* () {
       const server = net.createServer()
-      const { trust } = yield* Connections.watch(server)
+      const { authenticate } = yield* Connections.limitUnauthenticated(server)
       const known = open(server)
-      trust(known)
-      const strangers = Array.from({ length: Connections.maxStrangers }, () => open(server))
+      authenticate(known)
+      const strangers = Array.from({ length: Connections.maxUnauthenticated }, () => open(server))
       assert.isFalse(strangers.some(({ destroyed }) => destroyed))
       open(server)
       assert.deepStrictEqual(

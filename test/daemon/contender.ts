@@ -11,7 +11,7 @@ import * as DaemonTakeover from "../../src/daemon/DaemonTakeover.ts"
 const home = process.argv[2]!
 
 process.stdout.write("ready\n")
-await DaemonTakeover.acquire({ home, version: "1.0.0", ending: "30 seconds" }).pipe(
+await DaemonTakeover.acquire({ home, version: "1.0.0", stopTimeout: "30 seconds" }).pipe(
   Effect.map(({ _tag }) => _tag),
   Effect.catch((error) => Effect.succeed(error._tag)),
   Effect.tap((tag) => Effect.sync(() => process.stdout.write(tag))),

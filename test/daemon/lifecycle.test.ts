@@ -9,11 +9,11 @@ let openSessions = 0
 let isOfHome = true
 
 const layer = Lifecycle.layer({
-  idle: Duration.minutes(30),
+  idleTimeout: Duration.minutes(30),
   maxMemory: 256,
-  every: Duration.seconds(5),
-  openSessions: () => openSessions,
-  isOfHome: () => isOfHome
+  interval: Duration.seconds(5),
+  activeSessions: () => openSessions,
+  ownsHome: () => isOfHome
 })
 
 const started = Effect.gen(function* () {
@@ -108,7 +108,7 @@ describe("how long the process stays", () => {
     Effect.gen(function* () {
       const { ended, lifecycle } = yield* started
       yield* lifecycle.stop
-      assert.strictEqual(yield* Fiber.join(ended), "asked")
+      assert.strictEqual(yield* Fiber.join(ended), "stop")
     }).pipe(
       Effect.provide(layer),
       Effect.provideService(Lifecycle.CurrentMemory, () => 1)

@@ -359,7 +359,7 @@ describe("the shim", () => {
       yield* FakeDaemon.start(home, (_, response) => FakeDaemon.answer(response, { version }, version))
       for (version of ["", "0.1.0", "99.0.0"]) {
         assert.deepStrictEqual(said(yield* shim(end(project))), { version })
-        assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+        assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).startClaim))
       }
       version = "0.1.0-rc.1"
       assert.deepStrictEqual(said(yield* shim(end(project))), { version })
@@ -406,7 +406,7 @@ describe("the shim", () => {
     "takes over a start that somebody left ten seconds ago",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
-      const { starting } = FakeDaemon.prepare(home)
+      const { startClaim: starting } = FakeDaemon.prepare(home)
       fs.writeFileSync(starting, "1")
       const before = Date.now() / 1_000 - 11
       fs.utimesSync(starting, before, before)
@@ -497,7 +497,7 @@ describe("the shim", () => {
     "waits for no process that ends, and starts one at once in the place of one that is gone",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
-      const { starting } = FakeDaemon.prepare(home)
+      const { startClaim: starting } = FakeDaemon.prepare(home)
       const gone = spawnSync(process.execPath, ["-e", "0"]).pid
       for (const claim of [undefined, String(gone)]) {
         if (claim !== undefined) fs.writeFileSync(starting, claim)
@@ -657,7 +657,7 @@ describe("the shim", () => {
         assert.deepStrictEqual([code, stdout], [0, "{}\n"])
         assert.match(stderr, /^athena hook: [^\n]+\n$/)
       }
-      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).starting))
+      assert.isFalse(fs.existsSync(FakeDaemon.layoutOf(home).startClaim))
     })
   )
 

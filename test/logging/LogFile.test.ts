@@ -151,7 +151,7 @@ describe("LogFile", () => {
     Effect.gen(function* () {
       const folder = yield* inFolder
       yield* Effect.forEach(Array.from({ length: 30 }), (_, n) => Effect.logInfo(n)).pipe(
-        logging({ folder, maxWaiting: 10, flushEvery: "1 hour" })
+        logging({ folder, maxQueued: 10, flushInterval: "1 hour" })
       )
       const lines = read(folder)
       assert.deepStrictEqual(
@@ -171,7 +171,7 @@ describe("LogFile", () => {
         yield* Effect.sleep("40 millis")
         fs.rmSync(path.dirname(folder))
         yield* Effect.logInfo("second")
-      }).pipe(logging({ folder, flushEvery: "10 millis" }))
+      }).pipe(logging({ folder, flushInterval: "10 millis" }))
       assert.deepStrictEqual(
         read(folder).map(({ message }) => message),
         ["first", "second"]

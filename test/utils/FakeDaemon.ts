@@ -46,7 +46,7 @@ export const statusOf = (home: string) => ({
   idleMs: 10,
   database: "embedded",
   memory: { rss: 1, heapUsed: 1 },
-  answers: { kept: 1, late: 0, failed: 0, invalid: 0, full: 0, running: 0 },
+  responses: { stored: 1, timedOut: 0, failed: 0, invalid: 0, overloaded: 0, running: 0 },
   latencies: [],
   cache: null,
   events: null,

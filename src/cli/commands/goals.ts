@@ -58,7 +58,7 @@ export const goals = Command.make(
     json: Output.json
   },
   Effect.fnUntraced(function* ({ all, json }) {
-    const { list, name } = yield* Memory.reading(
+    const { list, name } = yield* Memory.readCurrentProject(
       ({ id, name }, memory) =>
         Effect.map(memory.listGoals(id, all ? [] : ["active", "in_progress"]), (list) => ({ list, name })),
       (name) => ({ list: none, name })

@@ -54,7 +54,7 @@ const all = Effect.gen(function* () {
 
 /** Lists a database that is there; one that is not has no projects. */
 const listed = Effect.gen(function* () {
-  if (!(yield* Memory.isMade(yield* Database.settings))) return []
+  if (!(yield* Memory.exists(yield* Database.settings))) return []
   return yield* Effect.provide(all, Memory.layer)
 })
 

@@ -27,7 +27,7 @@ export const search = Command.make(
   },
   Effect.fnUntraced(function* ({ json, limit, query }) {
     yield* Spools.deliver
-    const { name, result } = yield* Memory.reading(
+    const { name, result } = yield* Memory.readCurrentProject(
       ({ id, name }, memory) =>
         Effect.map(memory.searchMemories(id, query.join(" "), { limit }), (result) => ({ name, result })),
       (name) => ({ name, result: { found: 0, results: [] } satisfies SearchResult as SearchResult })

@@ -21,7 +21,7 @@ import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
 
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
-  asked: "it was asked to end",
+  stop: "it was asked to end",
   idle: "there was nothing to do",
   memory: "it had grown too large; another one takes its place",
   removed: "its home was removed, or is another process's by now"
@@ -69,8 +69,8 @@ const resident = Effect.fnUntraced(function* (home: string, listenerFd: number |
     settings,
     database: databaseIdentity(),
     retention,
-    caution,
-    isOfHome,
+    warning: caution,
+    ownsHome: isOfHome,
     maxMemory
   })
   if (reason === "memory") process.exitCode = startAgain

@@ -8,36 +8,36 @@ import * as ClaudeCode from "../../hooks/adapters/ClaudeCode.ts"
 import type { HookEvent } from "../../hooks/HookEvent.ts"
 import * as QwenCode from "../../hooks/adapters/QwenCode.ts"
 
-const posting: ReadonlySet<string> = new Set([ClaudeCode.agent, QwenCode.agent])
+const postingAgents: ReadonlySet<string> = new Set([ClaudeCode.agent, QwenCode.agent])
 
 /** An agent that was killed does not say that its session has ended. */
-const forgottenAfter = Duration.toMillis("3 days")
+const expiresAfter = Duration.toMillis("3 days")
 
 /** Sessions that are remembered; those that were silent for longest are forgotten first. */
 const maxSessions = 1_000
 
 export interface ActiveSessions {
-  readonly heard: (event: HookEvent, now: number) => void
+  readonly record: (event: HookEvent, now: number) => void
   /** How many there are, by a clock in milliseconds that does not jump. */
   readonly count: (now: number) => number
 }
 
 export const make = (): ActiveSessions => {
-  const heardAt = new Map<string, number>()
+  const lastEventAt = new Map<string, number>()
   return {
-    heard: ({ _tag, agent, sessionId }, now) => {
-      if (!posting.has(agent) || _tag === "Ignored") return
-      heardAt.delete(sessionId)
+    record: ({ _tag, agent, sessionId }, now) => {
+      if (!postingAgents.has(agent) || _tag === "Ignored") return
+      lastEventAt.delete(sessionId)
       if (_tag === "SessionEnd") return
-      if (heardAt.size >= maxSessions) heardAt.delete(heardAt.keys().next().value!)
-      heardAt.set(sessionId, now)
+      if (lastEventAt.size >= maxSessions) lastEventAt.delete(lastEventAt.keys().next().value!)
+      lastEventAt.set(sessionId, now)
     },
     count: (now) => {
-      for (const [key, at] of heardAt) {
-        if (now - at < forgottenAfter) break
-        heardAt.delete(key)
+      for (const [key, at] of lastEventAt) {
+        if (now - at < expiresAfter) break
+        lastEventAt.delete(key)
       }
-      return heardAt.size
+      return lastEventAt.size
     }
   }
 }

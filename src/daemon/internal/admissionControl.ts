@@ -9,7 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 
-export interface Bounds {
+export interface Limits {
   /** Requests a second, over longer times. */
   readonly perSecond: number
   /** Requests that may come at once. */
@@ -21,44 +21,44 @@ export interface Bounds {
 }
 
 /** From how many bytes a body is large. */
-const large = 256 * 1024
+const largeBodyBytes = 256 * 1024
 
 export interface AdmissionControl {
   /** Whether one more request may come now. */
   readonly admit: Effect.Effect<boolean>
-  /** Runs an effect that holds so many bytes; otherwise what is given for that, where there is no room. */
-  readonly holding: <A, E, R, B, E2, R2>(
+  /** Runs an effect that holds so many bytes; otherwise what is given for that, where there is no largePermits. */
+  readonly withBytes: <A, E, R, B, E2, R2>(
     bytes: number,
     effect: Effect.Effect<A, E, R>,
-    noRoom: Effect.Effect<B, E2, R2>
+    overloaded: Effect.Effect<B, E2, R2>
   ) => Effect.Effect<A | B, E | E2, R | R2>
 }
 
-export const make = ({ burst, bytes: maxBytes, largeBytes, perSecond }: Bounds): AdmissionControl => {
+export const make = ({ burst, bytes: maxBytes, largeBytes, perSecond }: Limits): AdmissionControl => {
   let tokens = burst
-  let at: bigint | undefined
-  let held = 0
-  const room = Semaphore.makeUnsafe(largeBytes)
-  const inTurn = <A, E, R>(bytes: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    bytes < large ? effect : room.withPermits(Math.min(bytes, largeBytes))(effect)
+  let refilledAt: bigint | undefined
+  let inFlight = 0
+  const largePermits = Semaphore.makeUnsafe(largeBytes)
+  const withLargePermits = <A, E, R>(bytes: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    bytes < largeBodyBytes ? effect : largePermits.withPermits(Math.min(bytes, largeBytes))(effect)
   return {
     // By the monotonic clock: one that is set must not let in more, or nothing.
     admit: Effect.map(Clock.monotonicTimeNanos, (now) => {
-      const passed = at === undefined ? 0 : Number(now - at) / 1e9
-      at = now
-      tokens = Math.min(burst, tokens + passed * perSecond)
+      const elapsed = refilledAt === undefined ? 0 : Number(now - refilledAt) / 1e9
+      refilledAt = now
+      tokens = Math.min(burst, tokens + elapsed * perSecond)
       if (tokens < 1) return false
       tokens--
       return true
     }),
-    holding: (bytes, effect, noRoom) =>
+    withBytes: (bytes, effect, overloaded) =>
       Effect.suspend((): Effect.Effect<any, any, any> => {
-        if (held + bytes > maxBytes) return noRoom
-        held += bytes
+        if (inFlight + bytes > maxBytes) return overloaded
+        inFlight += bytes
         return Effect.ensuring(
-          inTurn(bytes, effect),
+          withLargePermits(bytes, effect),
           Effect.sync(() => {
-            held -= bytes
+            inFlight -= bytes
           })
         )
       })

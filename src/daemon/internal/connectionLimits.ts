@@ -11,11 +11,11 @@ import * as FiberSet from "effect/FiberSet"
 /** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
 const maxConnections = 512
 
-/** Those of them that are strangers'. One that is asked for beyond them takes the place of the oldest. */
-export const maxStrangers = 64
+/** Those of them that are unauthenticated'. One that is asked for beyond them takes the place of the oldest. */
+export const maxUnauthenticated = 64
 
 /** How long a stranger has to show the token. */
-const patience = "10 seconds"
+const authTimeout = "10 seconds"
 
 /** Nobody takes longer to send a request, in milliseconds. */
 const requestTimeout = 30_000
@@ -25,7 +25,7 @@ const headersTimeout = 10_000
 const keepAliveTimeout = 10 * 60_000
 
 /** What closes the connection of a request that is refused: no stranger's body is waited for. */
-export const closing = { connection: "close" }
+export const closeHeader = { connection: "close" }
 
 export const createServer = (): http.Server => {
   const server = http.createServer({
@@ -43,52 +43,52 @@ export const createServer = (): http.Server => {
  * Holds the requests that come before there is a handler, as they do on a port that was listened on before this process
  * was there. The handler gets them by what this gives.
  */
-export const holdRequests = (server: http.Server): (() => void) => {
-  const held: Array<readonly [http.IncomingMessage, http.ServerResponse]> = []
-  const hold = (request: http.IncomingMessage, response: http.ServerResponse): void => {
-    held.push([request, response])
+export const bufferRequests = (server: http.Server): (() => void) => {
+  const buffered: Array<readonly [http.IncomingMessage, http.ServerResponse]> = []
+  const buffer = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    buffered.push([request, response])
   }
-  server.on("request", hold)
+  server.on("request", buffer)
   return () => {
-    server.off("request", hold)
-    for (const [request, response] of held) server.emit("request", request, response)
+    server.off("request", buffer)
+    for (const [request, response] of buffered) server.emit("request", request, response)
   }
 }
 
 /** Nobody upgrades: without a listener, Node hands such a request on as any other. Otherwise nothing bounds its socket. */
-export const neverUpgrade = (server: http.Server): void => {
+export const ignoreUpgrades = (server: http.Server): void => {
   server.removeAllListeners("upgrade")
 }
 
-/** Closes strangers' connections from now on. Whoever has shown the token is to be trusted. */
-export const watch = Effect.fnUntraced(function* (server: net.Server) {
+/** Closes unauthenticated' connections from now on. Whoever has shown the token is to be trusted. */
+export const limitUnauthenticated = Effect.fnUntraced(function* (server: net.Server) {
   const run = yield* FiberSet.makeRuntime()
-  const strangers = new Map<net.Socket, Fiber.Fiber<unknown, unknown>>()
+  const unauthenticated = new Map<net.Socket, Fiber.Fiber<unknown, unknown>>()
 
   const forget = (socket: net.Socket): void => {
-    strangers.get(socket)?.interruptUnsafe()
-    strangers.delete(socket)
+    unauthenticated.get(socket)?.interruptUnsafe()
+    unauthenticated.delete(socket)
   }
 
   const makeRoom = (): void => {
-    const [oldest] = strangers.keys()
-    if (oldest === undefined || strangers.size < maxStrangers) return
+    const [oldest] = unauthenticated.keys()
+    if (oldest === undefined || unauthenticated.size < maxUnauthenticated) return
     forget(oldest)
     oldest.destroy()
   }
 
   server.on("connection", (socket: net.Socket) => {
     makeRoom()
-    strangers.set(
+    unauthenticated.set(
       socket,
       run(
         Effect.delay(
           Effect.sync(() => socket.destroy()),
-          patience
+          authTimeout
         )
       )
     )
     socket.once("close", () => forget(socket))
   })
-  return { trust: forget }
+  return { authenticate: forget }
 })

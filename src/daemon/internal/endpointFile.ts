@@ -23,7 +23,11 @@ export const accessError =
     notAccessible(file, `${doing} failed (${error.reason._tag}); check that you may do so, and that the disk has room`)
 
 /** Closes a file or folder to others; one of another user is refused. Systems without users have nothing to close. */
-export const close = Effect.fnUntraced(function* (file: string, { mode, uid }: FileSystem.File.Info, closed: number) {
+export const restrict = Effect.fnUntraced(function* (
+  file: string,
+  { mode, uid }: FileSystem.File.Info,
+  closed: number
+) {
   const own = process.getuid?.()
   if (own === undefined) return
   if (Option.isSome(uid) && uid.value !== own) {
@@ -41,7 +45,7 @@ export const read = (file: string) =>
     const opened = yield* fs.open(file, { flag: "r" })
     const info = yield* opened.stat
     if (info.type !== "File") return yield* notAccessible(file, "it is not a file: move it away")
-    yield* close(file, info, 0o600)
+    yield* restrict(file, info, 0o600)
     const bytes = yield* opened.readAlloc(maxBytes)
     return Option.some(new TextDecoder().decode(Option.getOrElse(bytes, () => new Uint8Array())))
   }).pipe(
@@ -53,13 +57,13 @@ export const read = (file: string) =>
     Effect.mapError((error) => (error._tag === "PlatformError" ? accessError(file, "reading it")(error) : error))
   )
 
-const besides = (file: string): string =>
+const temporaryName = (file: string): string =>
   `${file}.${process.pid}-${Buffer.from(SecureRandom.randomBytesUnsafe(6)).toString("hex")}`
 
 /** Writes a file beside it that is whole on the disk, and gone with the scope. */
-const draft = Effect.fnUntraced(function* (file: string, text: string) {
+const writeTemporary = Effect.fnUntraced(function* (file: string, text: string) {
   const fs = yield* FileSystem.FileSystem
-  const name = besides(file)
+  const name = temporaryName(file)
   yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(name, { force: true })))
   const opened = yield* fs.open(name, { flag: "wx", mode: 0o600 })
   yield* opened.writeAll(new TextEncoder().encode(text))
@@ -71,18 +75,21 @@ const draft = Effect.fnUntraced(function* (file: string, text: string) {
 export const replace = (file: string, text: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.rename(yield* draft(file, text), file)
+    yield* fs.rename(yield* writeTemporary(file, text), file)
   }).pipe(Effect.scoped, Effect.mapError(accessError(file, "making it")))
 
 /** The fibers of this process take turns here; between processes the lock is tried for again and again. */
-const turn = Semaphore.makeUnsafe(1)
+const mutex = Semaphore.makeUnsafe(1)
 
 const retryEvery = "10 millis"
 const attempts = 500
 
 /** Runs while no other process does the same with the file of a lock. */
-export const alone = <A, E, R>(lock: string, run: Effect.Effect<A, E, R>): Effect.Effect<A, E | EndpointError, R> =>
-  FileLock.take(lock, 0).pipe(
+export const exclusively = <A, E, R>(
+  lock: string,
+  run: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EndpointError, R> =>
+  FileLock.acquire(lock, 0).pipe(
     Effect.retry({
       while: ({ _tag }) => _tag === "Busy",
       schedule: Schedule.spaced(retryEvery),
@@ -96,5 +103,5 @@ export const alone = <A, E, R>(lock: string, run: Effect.Effect<A, E, R>): Effec
     ),
     Effect.andThen(run),
     Effect.scoped,
-    (taken) => turn.withPermit(taken)
+    (taken) => mutex.withPermit(taken)
   )

@@ -13,19 +13,19 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 
 /** Why the process ends. */
-export type Reason = "asked" | "idle" | "memory" | "removed"
+export type Reason = "stop" | "idle" | "memory" | "removed"
 
 export interface LifecycleOptions {
   /** How long it stays with nothing to do. */
-  readonly idle: Duration.Duration
+  readonly idleTimeout: Duration.Duration
   /** How much memory it may have, in bytes. */
   readonly maxMemory: number
   /** How often it looks. */
-  readonly every: Duration.Duration
+  readonly interval: Duration.Duration
   /** How many sessions are open at a time of the monotonic clock, in milliseconds: each keeps it from being idle. */
-  readonly openSessions: (now: number) => number
+  readonly activeSessions: (now: number) => number
   /** Whether it is the process of its home still. */
-  readonly isOfHome: () => boolean
+  readonly ownsHome: () => boolean
 }
 
 export class Lifecycle extends Context.Service<
@@ -49,7 +49,7 @@ export const CurrentMemory: Context.Reference<() => number> = Context.Reference(
 })
 
 /** In how many looks in a row it may be too large, with what is of no use collected after each. */
-const patience = 3
+const maxLargeChecks = 3
 
 /** Frees what nothing refers to any more; to be replaced in tests. */
 export const CollectGarbage: Context.Reference<() => void> = Context.Reference("athena-hooks/daemon/CollectGarbage", {
@@ -63,33 +63,39 @@ export const CollectGarbage: Context.Reference<() => void> = Context.Reference("
  * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
  * sleeps.
  */
-export const layer = ({ every, idle, isOfHome, maxMemory, openSessions }: LifecycleOptions): Layer.Layer<Lifecycle> =>
+export const layer = ({
+  interval: every,
+  idleTimeout: idle,
+  ownsHome: isOfHome,
+  maxMemory,
+  activeSessions: openSessions
+}: LifecycleOptions): Layer.Layer<Lifecycle> =>
   Layer.effect(
     Lifecycle,
     Effect.gen(function* () {
       const memory = yield* CurrentMemory
-      const collect = yield* CollectGarbage
+      const collectGarbage = yield* CollectGarbage
       const ended = yield* Deferred.make<Reason>()
       const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
       let last = yield* now
       const idleMs = Effect.map(now, (at) => at - last)
       /** In how many looks in a row it was too large. Large payloads pass, and leave much behind that is of no use. */
-      let largeLooks = 0
-      const look = Effect.gen(function* () {
+      let largeChecks = 0
+      const check = Effect.gen(function* () {
         if (!isOfHome()) yield* Deferred.succeed(ended, "removed")
         const isLarge = memory() > maxMemory
-        largeLooks = isLarge ? largeLooks + 1 : 0
-        if (largeLooks > patience) yield* Deferred.succeed(ended, "memory")
-        else if (isLarge) collect()
+        largeChecks = isLarge ? largeChecks + 1 : 0
+        if (largeChecks > maxLargeChecks) yield* Deferred.succeed(ended, "memory")
+        else if (isLarge) collectGarbage()
         const isIdle = (yield* idleMs) >= Duration.toMillis(idle) && openSessions(yield* now) === 0
         if (isIdle) yield* Deferred.succeed(ended, "idle")
       })
-      yield* Effect.forkScoped(Effect.repeat(Effect.delay(look, every), Schedule.forever))
+      yield* Effect.forkScoped(Effect.repeat(Effect.delay(check, every), Schedule.forever))
       return {
         touch: Effect.map(now, (at) => {
           last = at
         }),
-        stop: Effect.asVoid(Deferred.succeed(ended, "asked")),
+        stop: Effect.asVoid(Deferred.succeed(ended, "stop")),
         ended: Deferred.await(ended),
         isEnding: () => Deferred.isDoneUnsafe(ended),
         idleMs

@@ -2,7 +2,7 @@
  * Where sessions belong: looked up once, at the first event of a session, for its agent may wander.
  *
  * A folder on a disk that does not answer hangs whoever asks for it, and one of the few threads that the process has for
- * all its files. So few lookups run at once, and nobody waits for one for long: a folder that does not answer is a place of
+ * all its files. So few lookups run at once, and nobody waits for one for long: a folder that does not answer is a repository of
  * its own, until it does.
  */
 import * as Context from "effect/Context"
@@ -21,13 +21,13 @@ const maxSessions = 1_000
 const maxLookups = 2
 
 /** How long a lookup, and the wait for its turn, may take. */
-const patience = "2 seconds"
+const lookupTimeout = "2 seconds"
 
 /** For how long a folder that did not answer is not asked again, in milliseconds. */
 const retryAfter = 60_000
 
 interface Known {
-  readonly place: Repository.Repository
+  readonly repository: Repository.Repository
   readonly until: number
 }
 
@@ -67,23 +67,23 @@ export const make = (context: Context.Context<FileSystem.FileSystem | Path.Path>
       }).pipe(Effect.flatMap((lookup) => restore(Fiber.join(lookup))))
     )
 
-  const unanswered = (folder: string) =>
+  const fallback = (folder: string) =>
     Effect.gen(function* () {
-      const place = yield* Effect.provide(Repository.fromPath(folder), context)
-      return { place, until: (yield* monotonicMs) + retryAfter }
+      const repository = yield* Effect.provide(Repository.fromPath(folder), context)
+      return { repository, until: (yield* monotonicMs) + retryAfter }
     })
 
   return {
     find: (sessionId: string, folder: string): Effect.Effect<Repository.Repository, Repository.FolderNotFound> =>
       Effect.gen(function* () {
         const before = known.get(sessionId)
-        if (before !== undefined && before.until > (yield* monotonicMs)) return before.place
+        if (before !== undefined && before.until > (yield* monotonicMs)) return before.repository
         const found = yield* lookUp(folder).pipe(
-          Effect.map((place) => ({ place, until: Number.POSITIVE_INFINITY })),
-          Effect.timeoutOrElse({ duration: patience, orElse: () => unanswered(folder) })
+          Effect.map((repository) => ({ repository, until: Number.POSITIVE_INFINITY })),
+          Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => fallback(folder) })
         )
         remember(sessionId, found)
-        return found.place
+        return found.repository
       })
   }
 }

@@ -34,10 +34,10 @@ const differs = (headers: Headers.Headers, name: string, own: string): boolean =
   headers[name] !== undefined && headers[name] !== own
 
 /** The status that a request is refused with, before its body is read; `undefined` where it is not. */
-export const refuse = (guard: RequestAuth, listener: Listener, headers: Headers.Headers): number | undefined => {
-  if (!isKnown(guard, headers)) return 401
+export const refuse = (auth: RequestAuth, listener: Listener, headers: Headers.Headers): number | undefined => {
+  if (!isKnown(auth, headers)) return 401
   if (headers["origin"] !== undefined) return 403
   if (listener._tag === "Loopback" && !isOwnHost(headers["host"], listener.port)) return 403
-  if (differs(headers, names.protocol, protocol) || differs(headers, names.database, guard.database)) return 409
+  if (differs(headers, names.protocol, protocol) || differs(headers, names.database, auth.database)) return 409
   return undefined
 }

@@ -13,14 +13,14 @@ import { fileIdentity } from "../../internal/fileIdentity.ts"
 const isNamedPipe = (socket: string): boolean => socket.startsWith("\\\\")
 
 /** Where this process listens first. It is no longer than `socket`, for the path of a socket has a short limit. */
-const draftOf = (socket: string): string => path.join(path.dirname(socket), `s${process.pid.toString(36)}`)
+const temporaryPath = (socket: string): string => path.join(path.dirname(socket), `s${process.pid.toString(36)}`)
 
 /** Listens by `listen` on the path that it is given; the name is gone again before what `listen` has opened is closed. */
 export const listen = <A, E, R>(socket: string, listen: (path: string) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     if (isNamedPipe(socket)) return yield* listen(socket)
     const files = yield* FileSystem.FileSystem
-    const draft = draftOf(socket)
+    const draft = temporaryPath(socket)
     yield* Effect.ignore(files.remove(draft, { force: true }))
     const server = yield* listen(draft)
     yield* Effect.acquireRelease(

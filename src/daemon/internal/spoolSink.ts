@@ -10,32 +10,32 @@ import { type SpooledEvent, stamp } from "../../memory/MemoryRecorder.ts"
 export interface PayloadSink {
   readonly sink: Sink
   /** Events of it that could not be kept: the database itself may still take them. */
-  readonly refused: () => number
+  readonly rejected: () => number
 }
 
 export interface Sinks {
   readonly next: () => PayloadSink
   /** Events that were kept. */
-  readonly kept: () => number
+  readonly stored: () => number
 }
 
 export const make = (recorder: EventRecorder<SpooledEvent>): Sinks => {
-  let kept = 0
+  let stored = 0
   const next = (): PayloadSink => {
-    let refused = 0
-    const keep: Sink["store"] = (events) =>
+    let rejected = 0
+    const store: Sink["store"] = (events) =>
       Effect.forEach(events, stamp).pipe(
         Effect.flatMap((stamped) => recorder.recordAll(stamped, { ack: "spooled" })),
         Effect.map(() => {
-          kept += events.length
+          stored += events.length
           return true
         }),
         Effect.catch((error) => {
-          refused += events.length
-          return Effect.as(Effect.logWarning(`the spool took nothing: ${error.message}`), false)
+          rejected += events.length
+          return Effect.as(Effect.logWarning(`the spool rejected the events: ${error.message}`), false)
         })
       )
-    return { sink: { store: keep, flush: Effect.succeed(undefined) }, refused: () => refused }
+    return { sink: { store, flush: Effect.succeed(undefined) }, rejected: () => rejected }
   }
-  return { next, kept: () => kept }
+  return { next, stored: () => stored }
 }

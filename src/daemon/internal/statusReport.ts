@@ -25,33 +25,33 @@ export interface State {
   /** What is wrong with the port, for a person. */
   problem: string | null
   /** What else is wrong. */
-  readonly caution: string | null
+  readonly warning: string | null
 }
 
-export class DaemonState extends Context.Service<DaemonState, State>()("athena-hooks/daemon/Presence") {}
+export class DaemonState extends Context.Service<DaemonState, State>()("athena-hooks/daemon/DaemonState") {}
 
-const sum = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
+const sumOf = (queries: Readonly<Record<string, QueryStats>>, of: (stats: QueryStats) => number): number =>
   Object.values(queries).reduce((total, stats) => total + of(stats), 0)
 
-const cacheOf = Effect.gen(function* () {
+const cacheReport = Effect.gen(function* () {
   const { cache } = yield* DiagnosticParts
   if (cache === undefined) return null
   const { memory, queries } = yield* cache.stats
-  const hits = sum(queries, ({ memoryHits, storeHits, coalesced }) => memoryHits + storeHits + coalesced)
-  const others = sum(queries, ({ bypassed, misses }) => misses + bypassed)
+  const hits = sumOf(queries, ({ memoryHits, storeHits, coalesced }) => memoryHits + storeHits + coalesced)
+  const others = sumOf(queries, ({ bypassed, misses }) => misses + bypassed)
   return { hits, reads: hits + others, entries: memory.entries, bytes: memory.bytes }
 })
 
-const poolOf = Effect.gen(function* () {
+const poolReport = Effect.gen(function* () {
   const { pool } = yield* DiagnosticParts
   if (pool === undefined) return null
   const { idle, inUse, max, waiting } = yield* pool
   return { inUse, idle, waiting, max }
 })
 
-const prefix = "answer "
+const prefix = "respond "
 
-const latenciesOf = Effect.map(
+const latencyReport = Effect.map(
   Effect.flatMap(Profiler, (profiler) => profiler.report),
   ({ operations }) =>
     operations
@@ -90,18 +90,18 @@ const countSince = (stats: RecorderStats | undefined): Since => ({
   dropped: countFrom(stats?.dropped ?? 0)
 })
 
-const eventsOf = (since: Since) =>
+const eventReport = (since: Since) =>
   Effect.gen(function* () {
-    const own = yield* (yield* HookService).stats
+    const service = yield* (yield* HookService).stats
     const stats = yield* Effect.option((yield* MemoryRecorder).stats)
     if (Option.isNone(stats)) return null
-    const { deadLetters: dead, delivered, dropped, lastFailure, spooled, waiting } = stats.value
+    const { deadLetters, delivered, dropped, lastFailure, spooled, waiting } = stats.value
     return {
-      accepted: own.accepted,
+      accepted: service.accepted,
       stored: since.stored(delivered),
       waiting: waiting + spooled,
-      setAside: dead,
-      dropped: since.dropped(dropped) + own.dropped,
+      deadLetters,
+      dropped: since.dropped(dropped) + service.dropped,
       lastFailure: lastFailure ?? null
     }
   })
@@ -109,7 +109,7 @@ const eventsOf = (since: Since) =>
 /** Who the process is. */
 export const health: Effect.Effect<Health, never, DaemonState> = Effect.map(
   DaemonState,
-  ({ caution, databaseHash, identity, port, problem }): Health => ({
+  ({ warning: caution, databaseHash, identity, port, problem }): Health => ({
     name,
     protocol,
     ...identity,
@@ -126,18 +126,18 @@ export const make = Effect.gen(function* () {
   return Effect.gen(function* () {
     const lifecycle = yield* Lifecycle
     const { heapUsed, rss } = process.memoryUsage()
-    const { accepted: _, dropped: __, ...answers } = yield* (yield* HookService).stats
+    const { accepted: _, dropped: __, ...responses } = yield* (yield* HookService).stats
     return {
       health: yield* health,
       uptimeMs: Number((yield* Clock.monotonicTimeNanos) - startedAt) / 1e6,
       idleMs: yield* lifecycle.idleMs,
       database: (yield* DaemonState).database,
       memory: { rss, heapUsed },
-      answers,
-      latencies: yield* latenciesOf,
-      cache: yield* cacheOf,
-      events: yield* eventsOf(since),
-      pool: yield* poolOf
+      responses,
+      latencies: yield* latencyReport,
+      cache: yield* cacheReport,
+      events: yield* eventReport(since),
+      pool: yield* poolReport
     } satisfies DaemonStatus as DaemonStatus
   })
 })
