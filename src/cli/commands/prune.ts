@@ -115,7 +115,7 @@ export const prune = Command.make(
     const settings = yield* Database.settings
     const policy = yield* Retention.policyConfig(settings)
     if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(CompileCache.expire))
-    if (!(yield* Memory.isMade(settings))) {
+    if (!(yield* Memory.exists(settings))) {
       return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
     }
     yield* (dryRun ? dry(policy, json) : wet(policy, settings, json)).pipe(

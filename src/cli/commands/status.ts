@@ -40,7 +40,7 @@ const memory = Effect.gen(function* () {
     settings._tag === "Embedded"
       ? ({ database: "embedded", home: settings.home } as const)
       : ({ database: "postgres", home: null } as const)
-  if (!(yield* HostMemory.isMade(settings))) return { ...kind, ...nothing } satisfies Memory
+  if (!(yield* HostMemory.exists(settings))) return { ...kind, ...nothing } satisfies Memory
   const counts = yield* count.pipe(
     Effect.provide(Database.layer(settings, { timeout: "5 seconds" })),
     Effect.catch((error) =>

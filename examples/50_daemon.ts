@@ -1,8 +1,8 @@
 /**
  * @title Answering hooks in a program that stays
  *
- * `HookService` answers the hooks of any agent behind any server, here behind none: an event is on this host's disk before
- * it is answered, and in the database a moment later. What a session told is what the next one is reminded of.
+ * `HookService` responds to the hooks of any agent behind any server, here without a server: an event is on this host's disk
+ * before the response, and in the database shortly after. The next session receives what the previous one recorded.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -22,7 +22,7 @@ import * as Sqlite from "athena-hooks/sql/Sqlite"
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "athena-example-"))
 
-/** Opened when something is asked of it: until then, and while it is away, events wait in the spool. */
+/** Opened on first use. Until then, and during an outage, events wait in the spool. */
 const Database = LazyExecutor.layer(
   Layer.unwrap(Effect.as(MemorySchema.migrate, QueryExecutor.layer)).pipe(
     Layer.provide(Sqlite.layer({ filename: path.join(folder, "memory.db") }))
@@ -38,22 +38,22 @@ const Hooks = HookService.layer({ deadlines: { Answer: "1 second", SessionStart:
   Layer.provide(NodeServices.layer)
 )
 
-const tell = (event: object) =>
+const post = (event: object) =>
   HookService.HookService.use((hooks) =>
-    hooks.answer({ adapter: ClaudeCode, body: JSON.stringify({ cwd: process.cwd(), ...event }) })
+    hooks.respond({ adapter: ClaudeCode, body: JSON.stringify({ cwd: process.cwd(), ...event }) })
   )
 
 const program = Effect.gen(function* () {
-  const told = yield* tell({
+  const response = yield* post({
     hook_event_name: "Stop",
     session_id: "monday",
     prompt_id: "p-1",
     last_assistant_message: "The invoice parser crashed on umlauts; decoding as UTF-8 fixed it."
   })
-  yield* Console.log(`what was told on Monday is ${told._tag}`)
-  yield* Console.log(yield* tell({ hook_event_name: "SessionStart", session_id: "tuesday", source: "startup" }))
+  yield* Console.log(`Monday's event: ${response._tag}`)
+  yield* Console.log(yield* post({ hook_event_name: "SessionStart", session_id: "tuesday", source: "startup" }))
   const { operations } = yield* Profiler.report
-  for (const { name, wall } of operations.filter((operation) => operation.name.startsWith("answer "))) {
+  for (const { name, wall } of operations.filter((operation) => operation.name.startsWith("respond "))) {
     yield* Console.log(`${name}: ${wall.max.toFixed(1)} ms`)
   }
 }).pipe(Effect.ensuring(Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))))
