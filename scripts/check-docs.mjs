@@ -18,6 +18,7 @@ const list = (folder, ending) =>
 
 const documents = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "AGENTS.md", ...list("docs", ".md")]
 const sources = list("src", ".ts")
+const tests = [...list("test", ".ts"), ...list("bench", ".ts")]
 const problems = []
 
 /** Headings as GitHub turns them into anchors. */
@@ -45,6 +46,14 @@ for (const document of documents) {
   }
   for (const [, file] of prose.matchAll(/`((?:src|test|bench|scripts|examples|docs)\/[\w./-]*)`/g)) {
     if (!fs.existsSync(path.join(root, file))) problems.push(`${document}: no file ${file}`)
+  }
+  // The last column of a table of guarantees or faults names tests.
+  for (const [table] of prose.matchAll(/^\|[^\n]*\btest[^|\n]*\|\n(?:\|[^\n]*\n)+/gm)) {
+    for (const row of table.trim().split("\n").slice(2)) {
+      for (const [, name] of (row.split("|").at(-2) ?? "").matchAll(/`([\w./]+)`/g)) {
+        if (!tests.some((file) => file.includes(name))) problems.push(`${document}: no test ${name}`)
+      }
+    }
   }
   // A figure that was to be filled in.
   if (/^[A-Z]+(?:_[A-Z]+)+$/m.test(text)) problems.push(`${document}: has a placeholder`)
