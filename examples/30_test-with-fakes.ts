@@ -31,8 +31,8 @@ const recordsTheAnswer = Effect.gen(function* () {
         { id: 1, key: event.key ?? "k", isNew: true }
       )
   })
-  const { answer } = yield* HookRunner.run(stop, { memory: () => fake })
-  assert.equal(answer, "{}")
+  const { response } = yield* HookRunner.run(stop, { memory: () => fake })
+  assert.equal(response, "{}")
   const [event] = yield* Ref.get(told)
   assert.equal(event?.type, "assistant_message")
   assert.equal(event.content, "Deployed with TOKEN=[redacted]")
@@ -41,10 +41,10 @@ const recordsTheAnswer = Effect.gen(function* () {
 
 const isHarmlessWhenTheDatabaseIsGone = Effect.gen(function* () {
   const gone = MemoryError.from("open", new MemoryError.DatabaseUnavailable({ cause: new Error("no such host") }))
-  const { answer, notices } = yield* HookRunner.run(stop, {
+  const { response, notices } = yield* HookRunner.run(stop, {
     memory: () => Layer.effect(MemoryBridge.MemoryBridge, Effect.fail(gone))
   })
-  assert.equal(answer, "{}")
+  assert.equal(response, "{}")
   assert.deepEqual(notices, ["open: the memory database can't be reached or opened"])
   yield* Console.log("ok: the agent gets an empty answer when the database is gone")
 })

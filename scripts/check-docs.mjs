@@ -64,7 +64,7 @@ if (read("README.md").split("\n").length > 151) problems.push("README.md: more t
 const configuration = read("docs/configuration.md")
 const optionInterfaces = /export interface (\w*Options|Bounds|Policy|Deadlines)\b[^{]*\{([^]*?)\n\}/g
 for (const source of sources.filter((file) =>
-  /^src\/(?:cache|events|logging|memory|pool|profiler|query|sql|hooks|testing)\/[A-Z]/.test(file)
+  /^src\/(?:cache|daemon|events|hooks|logging|memory|pool|profiler|query|sql|testing)\/[A-Z]/.test(file)
 )) {
   for (const [, name, body] of read(source).matchAll(optionInterfaces)) {
     for (const [, member] of body.matchAll(/^ {2}readonly (\w+)\??:/gm)) {

@@ -189,8 +189,8 @@ const runProgram = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
  * import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
  * import * as Effect from "effect/Effect"
  *
- * const answer = (body: string) =>
- *   Effect.map(HookRunner.run(body, { memory: () => MemoryBridge.layerTest({}) }), (result) => result.answer)
+ * const response = (body: string) =>
+ *   Effect.map(HookRunner.run(body, { memory: () => MemoryBridge.layerTest({}) }), (result) => result.response)
  * ```
  *
  * @category combinators
