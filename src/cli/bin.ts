@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command `athena`. It decides what to load and loads nothing else: a hook needs neither the parser of the command
- * line nor, mostly, the Postgres driver. The modules of Node.js are taken without `import`, which would evaluate parts
- * of them that a hook does not use.
+ * The command `athena`. It selects the script to load and loads nothing else: a hook needs neither the command line
+ * parser nor, usually, the Postgres driver.
  */
 import { nodeBuiltin, versionProblem } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
@@ -13,23 +12,23 @@ import type * as Main from "./main.ts"
 import * as Shim from "../hookProcess/runShim.ts"
 import * as SqliteWarning from "./sqliteWarning.ts"
 
-/** Whatever else an agent's settings say after it, `hook` is answered as a hook. */
+/** `hook` always runs as a hook, whatever arguments the settings of an agent add. */
 const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")
 
 const runMain = (): void => {
-  // It outlives whoever starts it, and takes no more of it than its port.
+  // The daemon outlives its parent and inherits only the listening socket.
   if (process.argv[2] === "serve")
     InheritedFiles.closeAllBut(Number(process.argv[3] === "--listener-fd" && process.argv[4]))
   SqliteWarning.silence()
   const module = process.getBuiltinModule("node:module")
-  // The demonstration writes nowhere but to its own folder, and what only shows what it would do writes nothing.
+  // `demo` and `--dry-run` write nothing to the home.
   const isWriting = process.argv[2] !== "demo" && !process.argv.includes("--dry-run")
   const folder = isWriting ? HookScript.codeFolder(false) : undefined
   if (folder !== undefined) module.enableCompileCache(folder)
   ;(module.createRequire(import.meta.url)("./main.cjs") as typeof Main).main()
 }
 
-/** Why this process can't work in the home that the environment names, see `HomeAccess`. */
+/** Returns the reason why this process can't use the home, or `undefined`. */
 const homeProblem = (): string | undefined => {
   const home = HomePath.of(process.env, nodeBuiltin("node:path"))
   return "path" in home && !isHook ? HomeAccess.prepare(home.path, import.meta.dirname) : undefined

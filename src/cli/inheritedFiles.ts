@@ -1,30 +1,26 @@
 /**
- * What a process got open from the one that started it, beside its three streams: such as a pipe whose reader waits until
- * nobody can write to it any more, which an agent's wrapper would do for as long as the resident process lives.
+ * File descriptors that a process inherits besides its three streams, for example a pipe whose reader waits for the
+ * last writer. A wrapper of an agent would wait for as long as the daemon runs.
  */
 import { fs } from "../internal/nodeBuiltin.ts"
 
-/** The bit of a file that goes with no other program. */
 const closeOnExec = 0o2000000
 
-/** All that Node.js opens by itself has that bit, and what was inherited has not: it is here. */
+/** Node.js sets the close-on-exec flag on every file that it opens; an inherited file lacks it. */
 const isInherited = (fd: number): boolean => {
   const flags = /^flags:\s*(\d+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1]
   return flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0
 }
 
-/**
- * Closes what was inherited but for one file, before anything is opened; nothing where the system does not say what that
- * is.
- */
+/** Closes all inherited files but one. Call it before anything is opened. It does nothing without `/proc`. */
 export const closeAllBut = (spared: number | undefined): void => {
-  // The channel to a program in Node.js that started this one.
+  // The IPC channel to a parent that is a Node.js process is inherited on purpose.
   if (process.platform !== "linux" || process.connected) return
   for (const name of fs.existsSync("/proc/self/fdinfo") ? fs.readdirSync("/proc/self/fdinfo") : []) {
     try {
       if (Number(name) > 2 && Number(name) !== spared && isInherited(Number(name))) fs.closeSync(Number(name))
     } catch {
-      // What the folder was read by is closed already.
+      // The descriptor of the directory listing is closed already.
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The commands of `athena` other than the hook.
+ * All commands of `athena` but the hook.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -60,7 +60,7 @@ const fail = (error: unknown): Effect.Effect<void> =>
     })
   )
 
-/** A reader that ends early, such as `head`, has what it wants: nothing is left to say, and nobody to say it to. */
+/** Exits silently if the reader of the output, such as `head`, closes the pipe. */
 const endWithReader = (): void => {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -70,7 +70,7 @@ const endWithReader = (): void => {
   }
 }
 
-/** Runs the command line; a failure, or what should not happen, is one line and exit code 1. */
+/** Runs the command line. A failure or a defect prints one line and sets exit code 1. */
 export const main = (): void => {
   endWithReader()
   Command.run(athena, { version }).pipe(

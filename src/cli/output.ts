@@ -1,5 +1,5 @@
 /**
- * How the commands print: text for people, or one JSON value where `--json` was given.
+ * Output of the commands: text, or one JSON value with `--json`.
  */
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Sanitize from "../internal/sanitize.ts"
 
-/** `--json`: print one JSON value instead of text. */
 export const json = Flag.Boolean("json").pipe(
   Flag.withDescription("Print one JSON value instead of text"),
   Flag.withDefault(false)
@@ -20,13 +19,13 @@ const printWith =
       ? Console.log(Sanitize.escape(JSON.stringify(value)))
       : Effect.forEach(lines, (line) => Console.log(clean(line)), { discard: true })
 
-/** Prints the value as JSON, or the lines, without what a terminal would obey. */
+/** Prints the value as JSON, or the lines without control characters. */
 export const print = printWith(Sanitize.visible)
 
-/** As `print`, for text in colours that may have several lines. */
+/** Prints text that may have colours and several lines. */
 export const printStyled = printWith(Sanitize.styled)
 
-/** Whether to print in colours: on a terminal, unless `NO_COLOR` is set. */
+/** Whether to print colours: on a terminal, unless `NO_COLOR` is set. */
 export const isColored: Effect.Effect<boolean> = Config.withDefault(Config.String("NO_COLOR"), "").pipe(
   Effect.map((refused) => process.stdout.isTTY && refused === ""),
   Effect.orElseSucceed(() => false)

@@ -1,6 +1,5 @@
 /**
- * Node.js 22 warns on standard error of every process that loads `node:sqlite`; a command that opens a database would
- * print that warning each time it runs.
+ * Suppresses the experimental warning of `node:sqlite`, which Node.js 22 prints in every process.
  */
 export const silence = (): void => {
   const emitWarning = process.emitWarning.bind(process) as (...args: ReadonlyArray<unknown>) => void

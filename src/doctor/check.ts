@@ -1,12 +1,12 @@
 /**
- * One thing that `athena doctor` looked at.
+ * The result of one check of `athena doctor`.
  */
 
 export interface Check {
   readonly name: string
   readonly status: "ok" | "warning" | "failed"
   readonly detail: string
-  /** What to do about it. */
+  /** The next step. */
   readonly advice?: string
 }
 

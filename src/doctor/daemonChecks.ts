@@ -1,6 +1,5 @@
 /**
- * What `athena doctor` looks at of the resident process: whether it runs, where it listens, and whether it answers what the
- * settings of the agent say, by a real request.
+ * Checks of the daemon: its state, its port, its token, and a real request to the address in the settings.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
@@ -24,24 +23,23 @@ const again = "run: athena install"
 
 const replaced = "the next session of an agent replaces it, or run: athena stop"
 
-/** How the process is. */
-export const process = (resident: DaemonProbe.ProbeResult): Check => {
+export const process = (daemon: DaemonProbe.ProbeResult): Check => {
   const name = "process"
-  switch (resident._tag) {
+  switch (daemon._tag) {
     case "NotRunning":
-      return warning(name, resident.message, "the next session of an agent starts it")
+      return warning(name, daemon.message, "the next session of an agent starts it")
     case "UntrustedFolder":
-      return failed(name, resident.message, `remove ${resident.folder}`)
+      return failed(name, daemon.message, `remove ${daemon.folder}`)
     case "Refused": {
-      const why = resident.status === 401 ? ": it knows another token than this home has" : ""
-      return failed(name, `${resident.message}${why}`, replaced)
+      const why = daemon.status === 401 ? ": it knows another token than this home has" : ""
+      return failed(name, `${daemon.message}${why}`, replaced)
     }
     case "Unresponsive":
-      return failed(name, resident.message, replaced)
+      return failed(name, daemon.message, replaced)
     case "Running": {
-      const { pid, problem, version: found } = resident.health
+      const { pid, problem, version: found } = daemon.health
       if (problem !== null) return failed(name, problem, again)
-      if (DaemonProbe.hasOtherDatabase(resident.health)) {
+      if (DaemonProbe.hasOtherDatabase(daemon.health)) {
         return failed(
           name,
           `process ${pid} uses another database than this environment names`,
@@ -55,7 +53,7 @@ export const process = (resident: DaemonProbe.ProbeResult): Check => {
   }
 }
 
-/** What a handler posts to, and with what. */
+/** The request of an HTTP hook. */
 interface Post {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
@@ -76,17 +74,17 @@ const postOf = ({ handler: { headers, timeout, url } }: Wiring.Wire): Post | und
         timeoutMs: (typeof timeout === "number" ? timeout : 1) * 1_000
       }
 
-const isRunningAt = (resident: DaemonProbe.ProbeResult, port: number): boolean =>
-  resident._tag === "Running" && resident.health.port === port
+const isRunningAt = (daemon: DaemonProbe.ProbeResult, port: number): boolean =>
+  daemon._tag === "Running" && daemon.health.port === port
 
-/** Whether the process listens where events are posted to, or could. */
-const port = Effect.fnUntraced(function* (resident: DaemonProbe.ProbeResult, { url }: Post) {
+/** Checks that the daemon listens on the port of the settings, or can. */
+const port = Effect.fnUntraced(function* (daemon: DaemonProbe.ProbeResult, { url }: Post) {
   const name = "port"
   const wanted = Number(url.port)
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
-  if (isRunningAt(resident, wanted))
+  if (isRunningAt(daemon, wanted))
     return ok(name, `the process listens on port ${wanted}, where events are posted to`)
-  if (resident._tag === "Unresponsive" || resident._tag === "Refused") {
+  if (daemon._tag === "Unresponsive" || daemon._tag === "Refused") {
     return warning(name, `who listens on port ${wanted} can't be told from a process that says nothing`, replaced)
   }
   if (yield* Ports.isHeld(wanted)) {
@@ -96,8 +94,8 @@ const port = Effect.fnUntraced(function* (resident: DaemonProbe.ProbeResult, { u
       `${again}; it takes another port`
     )
   }
-  if (resident._tag === "Running") {
-    const where = resident.health.port === null ? "no port" : `port ${resident.health.port}`
+  if (daemon._tag === "Running") {
+    const where = daemon.health.port === null ? "no port" : `port ${daemon.health.port}`
     return failed(name, `events are posted to port ${wanted}, and the process listens on ${where}`, again)
   }
   return ok(name, `events are posted to port ${wanted}, on which nobody else listens`)
@@ -106,7 +104,7 @@ const port = Effect.fnUntraced(function* (resident: DaemonProbe.ProbeResult, { u
 const authorization = ({ headers }: Post): string | undefined =>
   Object.entries(headers).find(([name]) => name.toLowerCase() === "authorization")?.[1]
 
-/** Whether the settings have the token of the home. */
+/** Checks that the settings contain the token of this home. */
 const token = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Post>) {
   const name = "token"
   const endpoint = yield* Effect.result(Endpoint.read(home))
@@ -118,7 +116,7 @@ const token = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Po
     : failed(name, "the settings have another token than this home", again)
 })
 
-/** An event that exists and that memory has no use for. */
+/** A valid event that the memory ignores. */
 const event = (home: string): string =>
   JSON.stringify({ hook_event_name: "Notification", session_id: "athena-doctor", cwd: home })
 
@@ -131,7 +129,6 @@ const statuses: Readonly<Record<number, string>> = {
   503: "it is stopping, or full"
 }
 
-/** What is wrong, and what to do about it. */
 interface Problem {
   readonly detail: string
   readonly advice: string
@@ -146,14 +143,14 @@ const answerProblem = ({ headers, status }: HttpClientResponse): Problem | undef
   return headers[Layout.headers.version] === undefined ? problem("it is not athena-hooks that answered") : undefined
 }
 
-/** Why no answer came, without anything of what was sent. */
+/** Describes a failed request without any of its content. */
 const noAnswer = ({ reason }: HttpClientError): string => {
   const code =
     typeof reason.cause === "object" && reason.cause !== null && "code" in reason.cause ? reason.cause.code : undefined
   return `no answer came (${typeof code === "string" ? code : reason._tag})`
 }
 
-/** Posts an event as the agent would, past any proxy, and says what is wrong with the answer. */
+/** Posts an event as the agent would, without a proxy, and validates the response. */
 const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, url }: Post) {
   const client = yield* HttpClient.HttpClient
   const request = HttpClientRequest.post(url).pipe(
@@ -173,7 +170,7 @@ const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, ur
   return { found, tookMs: Math.round((yield* monotonicMs) - before) }
 }, Effect.provide(NodeHttpClient.layerNodeHttp))
 
-/** Each that differs once, with the least time that the agent gives it. */
+/** Removes duplicates; the shortest timeout remains. */
 const unique = (posts: ReadonlyArray<Post>): ReadonlyArray<Post> => [
   ...new Map(
     posts
@@ -192,21 +189,21 @@ const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: 
     : failed(name, found.detail, found.advice)
 })
 
-/** The checks of hooks that post, the address that they post to first. */
+/** Runs the checks of the HTTP hooks of an agent. */
 export const of = Effect.fnUntraced(function* (
   home: string,
   { agent, handlers }: HookStatus,
-  resident: DaemonProbe.ProbeResult
+  daemon: DaemonProbe.ProbeResult
 ) {
   const posts = handlers.filter(HookPaths.isPost).flatMap((wire) => postOf(wire) ?? [])
   const [first] = posts
   if (first === undefined) return []
-  // A token goes to nobody but the process that it is of.
+  // The token may be sent only to the daemon of this home.
   const isSafe =
-    posts.every(({ url }) => url.origin === first.url.origin) && isRunningAt(resident, Number(first.url.port))
+    posts.every(({ url }) => url.origin === first.url.origin) && isRunningAt(daemon, Number(first.url.port))
   return [
     yield* token(home, posts),
-    yield* port(resident, first),
+    yield* port(daemon, first),
     ...(isSafe && first.url.hostname === "127.0.0.1" ? [yield* posted(home, agent, posts)] : [])
   ]
 })

@@ -15,7 +15,7 @@ import * as Database from "../sql/Database.ts"
 import * as Migrations from "../sql/Migrations.ts"
 import { type Check, failed, ok, warning } from "./check.ts"
 
-/** With less than this left on the disk, writes will soon fail. */
+/** Below this, writes are about to fail. */
 const lowSpaceBytes = 100 * 1024 * 1024
 
 const megabytes = (bytes: number): string => `${Math.round(bytes / (1024 * 1024))} MB`
@@ -31,7 +31,7 @@ const checkSpace = (home: string): Effect.Effect<Check> =>
     Effect.orElseSucceed(() => warning("disk", "the free space could not be read", "check the disk of ATHENA_HOME"))
   )
 
-/** The nearest folder, or file, above a path that exists. */
+/** Returns the nearest existing parent of a path. */
 const existingParent = (folder: string): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
@@ -57,7 +57,7 @@ const checkFolder = (home: string) =>
     const info = yield* Effect.option(files.stat(home))
     if (info._tag === "None") {
       const parent = yield* existingParent(home)
-      // Nothing is tried there: it is not ours.
+      // The parent is not ours, so no probe file is written.
       return (yield* Effect.isSuccess(files.access(parent, { writable: true })))
         ? ok("folder", `${home} does not exist yet; the first event makes it`)
         : failed("folder", `${home} can't be made in ${parent}`, "set ATHENA_HOME to a folder that you can write")
@@ -95,7 +95,7 @@ const checkIntegrity = Effect.gen(function* () {
 
 class TakenBack extends Data.TaggedError("TakenBack")<{}> {}
 
-/** Writes as the next event would, a row or the tables themselves, and takes it back. */
+/** Writes like the next event, a row or the tables, and rolls back. */
 const checkWrite = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const made = (yield* Migrations.version(MemorySchema.migrationsTable)) > 0
@@ -110,7 +110,7 @@ const checkWrite = Effect.gen(function* () {
   return ok("write", "the database can be written")
 })
 
-/** Which texts the database can store: all of them, those of one alphabet, or bytes that nobody checks. */
+/** Checks that the server encoding can store any text. */
 const checkEncoding = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ server_encoding: string }>`SHOW server_encoding`
@@ -145,7 +145,7 @@ const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = 
   Unexpected: "check that the database exists, and that it is one of athena-hooks or of Athena"
 }
 
-/** An error and what is inside it, outermost first. */
+/** Returns an error and its causes, outermost first. */
 const layersOf = (error: unknown): ReadonlyArray<Error> => {
   if (!(error instanceof Error)) return []
   const reason = "reason" in error ? error.reason : undefined
@@ -153,7 +153,7 @@ const layersOf = (error: unknown): ReadonlyArray<Error> => {
   return [error, ...layersOf(inner)]
 }
 
-/** What the pool and the database themselves said, for a person; neither puts a parameter or a password into it. */
+/** The messages of the pool and the driver. Neither contains a parameter or a password. */
 const said = (error: SqlError): string => {
   const [, ...inner] = layersOf(error)
   const messages = inner.map((layer) => layer.message)
@@ -162,7 +162,7 @@ const said = (error: SqlError): string => {
     .join(": ")
 }
 
-/** What to do where no connection to Postgres could be had. */
+/** The next step for each connection problem. */
 const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> = {
   exhausted: "all connections of the pool are out: see what holds them",
   refused: "nothing listens there: start the server, or correct the address",
@@ -177,7 +177,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
   rejected: "check that the database exists, and that the user may connect to it"
 }
 
-/** The pool's own reason is more exact than the kind of error it travels as. */
+/** The reason of the pool is more specific than the SQL error around it. */
 const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
   Effect.gen(function* () {
     const { fromSqlError } = yield* Effect.promise(() => import("../pool/ConnectionPool.ts"))
@@ -196,7 +196,7 @@ const asCheck = (name: string) => (error: SqlError) => {
   return Effect.map(adviceOn(error, adviceOf(error, reason)), (advice) => failed(name, detail, advice))
 }
 
-/** A missing privilege is no wrong password, and is given by somebody else. */
+/** A missing privilege is not a wrong password. */
 const adviceOf = (error: SqlError, reason: MemoryError.MemoryErrorReason): string =>
   error.reason._tag === "AuthorizationError" ? privilegeAdvice : advice[reason._tag]
 

@@ -1,6 +1,6 @@
 /**
- * What `athena doctor` looks at where an agent's settings set variables for its hooks: whether those lead them elsewhere than
- * this command, so that what was found sound here is not what the hooks use. No value is shown.
+ * Checks the variables that the settings of an agent set for its hooks: a value that differs from this environment
+ * leads the hooks to another home or database than this command checks. Values are never printed.
  */
 import * as nodePath from "node:path"
 import * as Effect from "effect/Effect"
@@ -17,18 +17,18 @@ interface Place {
   readonly env: Readonly<Record<string, unknown>>
 }
 
-/** What the settings set a variable to, in the file that wins; nothing where none does. */
+/** Returns the effective value of a variable in the settings. */
 const settingOf = (places: ReadonlyArray<Place>, name: string) => {
   const place = places.find(({ env }) => ["string", "number", "boolean"].includes(typeof env[name]))
   return place === undefined ? undefined : { name, file: place.file, value: String(place.env[name]) }
 }
 
-/** Whether a value means another thing than the environment of this command does. */
+/** Returns whether a value has another meaning than the environment of this command. */
 type Differs = (value: string) => boolean
 
 const own = (name: string): string => process.env[name] ?? ""
 
-/** Only what is posted depends on the process being there: a command does without it. */
+/** Only HTTP hooks depend on the daemon. */
 const switchOf = (isDisabled: boolean): Readonly<Record<string, Differs>> => ({
   ATHENA_DAEMON: (value) => isOff(value) !== isDisabled
 })
@@ -40,7 +40,7 @@ const memory = (home: string): Readonly<Record<string, Differs>> => ({
     return !("path" in named) || named.path !== home
   },
   ...Object.fromEntries(
-    // With another password it is the same database, and none that answers.
+    // Another password means the same database, but the connection fails.
     [...Layout.databaseVariables, "POSTGRES_PASSWORD"].map((name) => [
       `ATHENA_${name}`,
       (value: string) => value !== own(`ATHENA_${name}`)
@@ -48,7 +48,7 @@ const memory = (home: string): Readonly<Record<string, Differs>> => ({
   )
 })
 
-/** The check of the variables that Claude Code's settings set, for hooks that it posts or runs. */
+/** Checks the variables that the settings of Claude Code set for its hooks. */
 export const of = Effect.fnUntraced(function* (home: string, transport: "http" | "command") {
   const name = "environment"
   const files = yield* SettingsFiles.of(Agents.claude)

@@ -1,6 +1,6 @@
 /**
- * What `athena doctor` looks at where hooks are installed: the settings of each agent, a real run of what they say, and the
- * way of what they post.
+ * Checks of the installed hooks: the settings of each agent, a real run of the installed command, and the path of HTTP
+ * hooks to the daemon.
  */
 import * as Effect from "effect/Effect"
 import * as Database from "../sql/Database.ts"
@@ -39,10 +39,10 @@ const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatu
   ]
 })
 
-/** Nothing installed is nothing wrong: the hooks may be called in another way. */
+/** Not a problem: another program may call the hooks. */
 const none = ok("hooks", "not installed for any agent; athena install puts them in")
 
-/** What is posted and what is run by command are two deliveries, each with its answer. */
+/** The agent deduplicates equal handlers only: an HTTP hook and a command hook both run. */
 const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> =>
   [...new Set(statuses.map(({ agent }) => agent))].flatMap((name) => {
     const scopes = statuses.filter(({ agent, installed }) => agent === name && installed)
@@ -52,7 +52,7 @@ const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Ch
     return [warning(`${name} twice`, detail, `run: athena uninstall${which} --scope project`)]
   })
 
-/** Nobody but the process of this user may answer in its place. */
+/** Another user of the machine could listen on the port while the daemon is down. */
 const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
   const name = "other users"
   if (!several) return ok(name, "nobody else logs in who could answer in the place of the resident process")
@@ -61,7 +61,7 @@ const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
   return warning(name, `${detail}: ${risk}`, "run: athena install, which has events run a command")
 })
 
-/** The process, and the way of what is posted to it. */
+/** Checks the daemon and the HTTP hooks that use it. */
 const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
   const posting = statuses.filter(({ transport }) => transport === "http")
   if (posting.length === 0 && (yield* DaemonSwitch.isDaemonDisabled)) return []
@@ -81,14 +81,14 @@ const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus
   return [...checks, ...ofAgents.flat(), yield* otherUsers]
 })
 
-/** Whether what Claude Code sets for its hooks leads them elsewhere. Other agents have no such setting. */
+/** Only the settings of Claude Code can set variables for hooks. */
 const environment = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
   const transports = new Set(statuses.flatMap(({ agent, transport }) => (agent === "claude" ? [transport] : [])))
   const transport = transports.has("http") ? "http" : transports.has("command") ? "command" : undefined
   return transport === undefined ? [] : [yield* EnvironmentChecks.of(yield* Database.home, transport)]
 })
 
-/** The checks of every agent and scope that has hooks of ours, or a file that can't be read. */
+/** Checks every agent and scope with installed hooks or an unreadable settings file. */
 export const all = Effect.gen(function* () {
   const permissions = yield* PermissionChecks.of(yield* Database.home)
   const statuses = (yield* HookStatus.all).filter(({ installed, problems }) => installed || problems.length > 0)

@@ -1,5 +1,5 @@
 /**
- * A real run of an installed hook, as the agent would start it, on a memory that is thrown away.
+ * Runs an installed hook as its agent would, with a temporary home.
  */
 import { execFile } from "node:child_process"
 import * as Effect from "effect/Effect"
@@ -8,22 +8,22 @@ import { monotonicMs } from "../internal/clock.ts"
 import type { Handler } from "../install/Wiring.ts"
 
 export interface HookRun {
-  /** What is wrong; nothing where the answer is as it should be. */
+  /** The problem, or `undefined` if the response is valid. */
   readonly problem: string | undefined
-  /** In milliseconds, from the start of the process to its end. */
+  /** The lifetime of the process in milliseconds. */
   readonly tookMs: number
 }
 
-/** How long a run may take, in milliseconds: what the agent allows it. */
+/** The timeout that the agent applies, in milliseconds. */
 const limitMs = 10_000
 
-/** The settings that would lead the hook to the real memory. */
+/** These variables would lead the hook to the real home. */
 const isOwn = (name: string): boolean => name.startsWith("ATHENA_")
 
 const environment = (home: string) => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOwn(name))),
   ATHENA_HOME: home,
-  // No process shall stay for a memory that is thrown away.
+  // The home is temporary, so no daemon may outlive it.
   ATHENA_DAEMON: "off"
 })
 
@@ -47,7 +47,7 @@ const run = (handler: Handler, home: string, body: string): Effect.Effect<Ended>
       { cwd: home, env: environment(home), timeout: limitMs, killSignal: "SIGKILL" },
       (error, stdout, stderr) => resume(Effect.succeed({ failed: error !== null, stdout, stderr }))
     )
-    // A process that can't be started has no input either; it is told as its failure.
+    // A failed start closes standard input; `execFile` reports the failure.
     child.stdin?.on("error", () => undefined)
     child.stdin?.end(body)
     return Effect.sync(() => child.kill("SIGKILL"))
@@ -69,7 +69,7 @@ const problemOf = ({ failed, stderr, stdout }: Ended): string | undefined => {
   return isObject(stdout) ? undefined : "its answer is not a JSON object"
 }
 
-/** Tells a handler that a session begins. */
+/** Sends a `SessionStart` event to a handler. */
 export const start = (handler: Handler) =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem

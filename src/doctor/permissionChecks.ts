@@ -1,5 +1,5 @@
 /**
- * What `athena doctor` looks at so that nobody else gets hold of the token: who may open the files that hold it.
+ * Checks the permissions of the files that contain the token.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -13,13 +13,13 @@ import * as SettingsFiles from "../install/settingsFiles.ts"
 
 interface Private {
   readonly file: string
-  /** The mode that it should have, for a person. */
+  /** The expected mode, for the advice. */
   readonly mode: string
 }
 
 type Openness = "closed" | "open" | "foreign"
 
-/** How a file stands; closed where there is none. */
+/** Returns who can access a file; `closed` if it does not exist. */
 const opennessOf = Effect.fnUntraced(function* (file: string) {
   const own = process.getuid?.()
   const info = yield* Effect.option((yield* FileSystem.FileSystem).stat(file))
@@ -29,7 +29,7 @@ const opennessOf = Effect.fnUntraced(function* (file: string) {
   return ((mode & 0o077) === 0 ? "closed" : "open") satisfies Openness
 })
 
-/** The settings of an agent in which a token stands. */
+/** The settings files of an agent that contain a token. */
 const withToken = (agent: Agents.Agent) =>
   Effect.map(SettingsFiles.of(agent), (files): ReadonlyArray<Private> =>
     files
@@ -54,7 +54,7 @@ const all = Effect.fnUntraced(function* (home: string) {
   ]
 })
 
-/** Whether others can read what only this user should. It must come before all that closes such files by itself. */
+/** Checks that only this user can read private files. It must run before any code that closes such files. */
 export const of = Effect.fnUntraced(function* (home: string) {
   const name = "permissions"
   const files = yield* Effect.forEach(yield* all(home), (one) =>

@@ -1,12 +1,12 @@
 /**
- * What `athena doctor` looks at where an agent posts its events: what may keep them from coming to 127.0.0.1 at all.
+ * Checks what can keep HTTP hooks from reaching 127.0.0.1: proxies, and lists of allowed URLs.
  */
 import * as Effect from "effect/Effect"
 import * as Agents from "../install/Agents.ts"
 import { type Check, failed, ok, warning } from "./check.ts"
 import * as SettingsFiles from "../install/settingsFiles.ts"
 
-/** A settings file, or the environment of this process, as far as it is looked at here. */
+/** A settings file or the environment of this process. */
 interface Place {
   readonly name: string
   readonly env: Readonly<Record<string, unknown>>
@@ -17,7 +17,7 @@ type Fields = Readonly<Record<string, unknown>>
 
 const isRecord = (value: unknown): value is Fields => typeof value === "object" && value !== null
 
-/** A setting of Qwen Code, beside the variables. */
+/** The proxy setting of Qwen Code, besides the variables. */
 const ownSetting = "proxy"
 
 const recordOf = (value: unknown): Fields => (isRecord(value) ? value : {})
@@ -31,7 +31,7 @@ const placeOf =
     return {
       name: `env in ${file}`,
       env: { ...SettingsFiles.envOf(agent, text), ...(typeof proxy === "string" ? { [ownSetting]: proxy } : {}) },
-      // Qwen Code takes an empty list for none.
+      // Qwen Code ignores an empty list.
       allowedUrls: Array.isArray(urls) && !(agent.name === "qwen" && urls.length === 0) ? urls.map(String) : undefined
     }
   }
@@ -42,7 +42,7 @@ interface Variable {
   readonly place: string
 }
 
-/** The value that the agent sees: its settings win over its environment. */
+/** Returns the effective value: settings override the environment. */
 const variable = (places: ReadonlyArray<Place>, name: string): Variable | undefined => {
   const place = places.find(({ env }) => typeof env[name] === "string")
   const value = String(place?.env[name] ?? "")
@@ -53,7 +53,7 @@ const variable = (places: ReadonlyArray<Place>, name: string): Variable | undefi
 const firstOf = (places: ReadonlyArray<Place>, names: ReadonlyArray<string>): Variable | undefined =>
   names.map((name) => variable(places, name)).find((found) => found !== undefined)
 
-/** Whether an entry of `NO_PROXY` is about an address. A range such as 127.0.0.0/8 is understood by few. */
+/** Returns whether an entry of `NO_PROXY` matches an address. Few clients support ranges such as 127.0.0.0/8. */
 const covers = (entry: string, { hostname, port }: URL): boolean => {
   const [, host = "", onPort] = /^\*?(.*?)(?::(\d+))?$/.exec(entry) ?? []
   if (entry === "*") return true
@@ -62,9 +62,9 @@ const covers = (entry: string, { hostname, port }: URL): boolean => {
 }
 
 interface Proxies {
-  /** Those that the agent uses for loopback too. */
+  /** Variables that the agent also applies to loopback. */
   readonly used: ReadonlyArray<string>
-  /** Those that it may use. */
+  /** Variables that the agent may apply. */
   readonly perhaps: ReadonlyArray<string>
 }
 
@@ -92,7 +92,7 @@ const proxyCheck = (agent: Agents.AgentName, places: ReadonlyArray<Place>, url: 
 
 const escaped = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, "\\$&")
 
-/** A pattern in which `*` stands for anything. */
+/** Matches a pattern in which `*` stands for any text. */
 const matches = (pattern: string, url: URL): boolean =>
   new RegExp(`^${escaped(pattern).replace(/\*+/g, ".*")}$`).test(url.href)
 
@@ -105,11 +105,11 @@ const urls = (places: ReadonlyArray<Place>, url: URL): ReadonlyArray<Check> => {
   const files = without.map((place) => place.name.replace(/^env in /, "")).join(", ")
   const detail = `allowedHttpHookUrls has no pattern for ${url.href} in ${files}`
   const advice = `add ${url.origin}/* to it`
-  // Lists of several files are said to count together.
+  // The agent merges the lists of all files, according to its documentation.
   return [without.length < lists.length ? warning(name, detail, advice) : failed(name, detail, advice)]
 }
 
-/** The checks of an address that an agent posts to. */
+/** Runs the checks of the address of HTTP hooks. */
 export const of = Effect.fnUntraced(function* (name: Agents.AgentName, address: string) {
   const url = new URL(address)
   const agent = Agents.supported.find((one) => one.name === name) ?? Agents.claude

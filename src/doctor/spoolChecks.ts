@@ -1,5 +1,5 @@
 /**
- * Checks of the spools: that one works in the home, and which of them hold events.
+ * Checks of the spools: a round trip through a temporary spool, and the events that wait.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import { type Check, failed, ok, warning } from "./check.ts"
 
 const Probe = Schema.Struct({ id: Schema.String })
 
-/** Writes an event into a spool of its own, delivers it, and looks whether it came back as it was. */
+/** Writes events to a temporary spool, delivers them, and compares. */
 const probe = (folder: string) =>
   Effect.gen(function* () {
     const received: Array<string> = []
@@ -60,7 +60,7 @@ const probed = (home: string) =>
     )
   )
 
-/** Checks that a spool works in a folder, and names those in which events wait. */
+/** Runs the round trip in the home and lists the spools that hold events. */
 export const of = (home: string) =>
   Effect.gen(function* () {
     if (!(yield* (yield* FileSystem.FileSystem).exists(home))) return []

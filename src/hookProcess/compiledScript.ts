@@ -1,9 +1,9 @@
 /**
- * A script whose compiled code is kept between processes.
+ * Runs a script with compiled code that is cached between processes.
  *
- * The compile cache of Node.js keeps what V8 has compiled when a script is loaded: its outermost code. Every function
- * inside is compiled again by every process that calls it, which took a hook more time than all that it does. Here the
- * code is kept after the script has done its work, and so has the functions that it called.
+ * The compile cache of Node.js stores the code that V8 compiles at load time: the top level. Each process compiles
+ * every function inside again, which took a hook longer than its work. This cache is written after the script has done
+ * its work, so it includes the functions that ran.
  */
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import type * as NodeFs from "node:fs"
@@ -12,16 +12,15 @@ declare const __ATHENA_BUILD__: string
 
 interface Code {
   readonly bytes: Buffer | undefined
-  /** The kinds of work whose functions are in it. */
+  /** The kinds of work whose functions the code includes. */
   readonly kinds: ReadonlyArray<string>
 }
 
 const noCode: Code = { bytes: undefined, kinds: [] }
 
 /**
- * The file has the code twice and then a line that says which build it is of. V8 looks at no more than the length of the
- * script, and does not survive code that is damaged; two copies are compared in less time than it takes to load anything
- * that computes a checksum.
+ * The file contains the code twice, then a line with the build id. V8 validates only the length of the source and
+ * crashes on corrupted code; comparing two copies takes less time than loading a checksum implementation.
  */
 const read = (fs: typeof NodeFs, file: string): Code => {
   try {
@@ -35,16 +34,16 @@ const read = (fs: typeof NodeFs, file: string): Code => {
   }
 }
 
-/** A disk that is full shall not get fuller with every process. */
+/** Removes the draft, so that failed writes do not accumulate on a full disk. */
 const discard = (fs: typeof NodeFs, draft: string): void => {
   try {
     fs.unlinkSync(draft)
   } catch {
-    // It was never made.
+    // The draft does not exist.
   }
 }
 
-/** The file is whole on the disk before it gets its name. */
+/** Writes a draft, syncs it and renames it, so that readers see a complete file. */
 const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyArray<string>): void => {
   const draft = `${file}.${process.pid}`
   try {
@@ -54,21 +53,21 @@ const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyAr
     })
     fs.renameSync(draft, file)
   } catch {
-    // Without it the command is slower and nothing else.
+    // The cache is optional.
     discard(fs, draft)
   }
 }
 
-/** A script that was run. */
+/** A script that has run. */
 export interface CompiledScript {
   readonly exports: unknown
-  /** Keeps the code when a kind of work was done for the first time. */
+  /** Writes the cache if it lacks the functions of this kind of work. */
   readonly keep: (kind: string) => void
 }
 
 /**
- * Runs a CommonJS script that requires modules of Node.js and no others. Its code is kept in a folder that only its owner
- * can write; nowhere, where there is none.
+ * Runs a CommonJS script that requires only Node.js modules. `folder` stores the compiled code and must be writable
+ * only by its owner; nothing is cached when it is absent.
  */
 export const run = (script: string, folder: string | undefined): CompiledScript => {
   const fs = nodeBuiltin("node:fs")

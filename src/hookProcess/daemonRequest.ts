@@ -1,7 +1,6 @@
 /**
- * The HTTP exchange of a hook process with the daemon, over its socket.
- *
- * It uses `node:net`: loading `node:http` would cost every hook time.
+ * The HTTP exchange of a hook process with the daemon, over its socket. It uses `node:net`: loading `node:http` would
+ * cost every hook time.
  */
 import * as HostPaths from "../host/paths.ts"
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
@@ -9,35 +8,35 @@ import { projectVariables } from "../internal/projectVariables.ts"
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** A request of HTTP/1.1, whose connection ends with its answer. */
+/** An HTTP/1.1 request with `connection: close`. */
 export interface DaemonRequest {
   readonly head: string
   readonly body: Buffer
-  /** How long the answer may take, in milliseconds. */
+  /** The timeout of the response in milliseconds. */
   readonly waitMs: number
 }
 
-/** `--agent NAME` of the command line, Claude Code without it. */
+/** Returns the value of `--agent`; Claude Code when absent. */
 export const agentOf = (args: ReadonlyArray<string>): string => {
   const at = args.findIndex((arg) => arg === "--agent" || arg.startsWith("--agent="))
   return at < 0 ? "claude" : args[at]!.slice("--agent=".length) || (args[at + 1] ?? "")
 }
 
-/** The name of the event: the first that stands in the body as one, which is not always the event's own. */
+/** Returns the first event name in the body. It selects the timeout only, because it may belong to a nested value. */
 export const eventOf = (body: Buffer): string => {
   const at = body.indexOf('"hook_event_name"')
   return at < 0 ? "" : (/^"hook_event_name"\s*:\s*"(\w{1,64})"/.exec(body.toString("latin1", at, at + 128))?.[1] ?? "")
 }
 
 /**
- * A little longer than the resident process takes at most, and no more than the agent and the way in process leave: all
- * hooks at the end of a session have 1.5 seconds.
+ * Slightly more than the daemon's deadline. The agent grants all hooks of a session's end 1.5 seconds, which must also
+ * suffice for the fallback.
  */
 const waits: Readonly<Record<string, number>> = { SessionStart: 500, SessionEnd: 600 }
 
 const otherwiseMs = 250
 
-/** What can stand in a header and in a path; whatever can't is not asked for. */
+/** Characters that are safe in a header and a path. */
 const isPlain = (text: string): boolean => /^[\w.~+/=-]+$/.test(text)
 
 const lines = (first: string, headers: Readonly<Record<string, string | number | undefined>>): string =>
@@ -62,7 +61,7 @@ const projectOf = (agent: string, env: Env): string | undefined => {
   return folder ? encodeURIComponent(folder.toWellFormed()) : undefined
 }
 
-/** The event, told; nothing where it can't be said in a request. */
+/** Encodes an event as a request; `undefined` if a value is not safe in a header. */
 export const hookRequest = (options: {
   readonly agent: string
   readonly token: string
@@ -86,20 +85,20 @@ export const hookRequest = (options: {
   }
 }
 
-/** Whether the resident process is there. */
+/** Encodes a health request. */
 export const healthRequest = (token: string): DaemonRequest | undefined =>
   isPlain(token)
     ? { head: lines("GET /health", common(token)), body: Buffer.alloc(0), waitMs: waits["SessionStart"]! }
     : undefined
 
-/** The longest answer that is read, in bytes; an agent takes no more than 10,000 characters of context. */
+/** The maximum response in bytes. An agent accepts at most 10,000 characters of context. */
 const maxBytes = 256 * 1024
 
 export interface DaemonResponse {
   readonly status: number
-  /** The version of the process; empty where it does not say so. */
+  /** The version of the daemon; empty if the response does not state it. */
   readonly version: string
-  /** The JSON object of an answer of status 200, and of 202 where it has one; an empty one for any other. */
+  /** The JSON object of a response with status 200 or 202; `{}` otherwise. */
   readonly body: string
 }
 
@@ -114,7 +113,7 @@ const isObject = (text: string): boolean => {
   }
 }
 
-/** The answer that begins with these bytes: nothing where more of it must come, or what is wrong with it. */
+/** Parses a response; `undefined` if it is incomplete, a description if it is invalid. */
 const parseResponse = (bytes: Buffer): DaemonResponse | "nonsense" | "another protocol" | undefined => {
   const end = bytes.indexOf("\r\n\r\n")
   if (end < 0) return undefined
@@ -137,7 +136,7 @@ const parseResponse = (bytes: Buffer): DaemonResponse | "nonsense" | "another pr
   return isObject(body) ? { status, version, body } : nonsense
 }
 
-/** Asks, and gives the answer or why there is none, once. */
+/** Sends a request. Calls `done` once, with the response or the reason for its absence. */
 export const exchange = (
   socket: string,
   question: DaemonRequest,
@@ -151,7 +150,7 @@ export const exchange = (
     if (isDone) return
     isDone = true
     clearTimeout(timer)
-    // After an answer this process ends at once, and its connection with it.
+    // After a response the process exits, which closes the connection.
     if (typeof reply === "string") connection.destroy()
     done(reply)
   }
@@ -165,7 +164,7 @@ export const exchange = (
     const reply = parseResponse(Buffer.concat(chunks))
     if (reply !== undefined) end(reply)
   })
-  // Sent at once, not the one after the other has gone.
+  // Head and body leave in one write.
   connection.cork()
   connection.write(question.head)
   if (question.body.length > 0) connection.write(question.body)

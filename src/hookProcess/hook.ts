@@ -1,5 +1,5 @@
 /**
- * A hook in its own process: an event, an answer on standard output, and always exit code 0.
+ * The one-shot hook: one event in, one response on standard output, exit code 0.
  */
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Config from "effect/Config"
@@ -25,7 +25,7 @@ import { agentOf } from "./daemonRequest.ts"
 
 const fs = process.getBuiltinModule("node:fs")
 
-/** How much of SQLite's log a hook leaves to the next process, in bytes. */
+/** The maximum write-ahead log, in bytes, that a hook leaves uncheckpointed. */
 const maxLogBytes = 1024 * 1024
 
 const isShortLog = (settings: Database.Settings): boolean => {
@@ -35,9 +35,8 @@ const isShortLog = (settings: Database.Settings): boolean => {
 }
 
 /**
- * Leaves the embedded database open when the process ends, as a kill would. To close it is to write the log back into
- * the file and to wait for the disk four times, where the next process can take the log up. A log that has grown long
- * would take that process too much time, so then the database is closed.
+ * Leaves the embedded database open at exit. Closing it would checkpoint the log and sync four times; the next process
+ * can recover from the log instead. A large log would delay that process, so the database is closed then.
  */
 const leftOpen =
   (settings: Database.Settings) =>
@@ -50,7 +49,7 @@ const leftOpen =
       })
     )
 
-/** Waiting for a lock holds the thread, so it must end before the deadline does. */
+/** A lock wait blocks the thread, so its timeout is shorter than the deadline. */
 const embedded = (settings: Database.Settings, timeout: Duration.Duration) =>
   MemoryBridge.layerSql.pipe(Layer.provide(Database.layer(settings, { timeout })), leftOpen(settings))
 
@@ -60,7 +59,7 @@ type HookMemory = Layer.Layer<
   FileSystem.FileSystem | Path.Path
 >
 
-/** What is in the embedded database is safe; what goes to another host is kept on this one first. */
+/** The embedded database is durable by itself. Events for a server go to the spool first. */
 const memory = (deadline: Duration.Duration): HookMemory =>
   Layer.unwrap(
     Effect.flatMap(Database.settings, (settings): Effect.Effect<HookMemory> =>
@@ -84,7 +83,7 @@ const failed = (error: unknown): HookRunner.RunResult => ({
   notices: [MemoryError.describe(error)]
 })
 
-/** The agent that the command line names. */
+/** Returns the adapter of the agent on the command line. */
 const adapter = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const found = HookAdapters.find(agentOf(args))
@@ -93,33 +92,33 @@ const adapter = (args: ReadonlyArray<string>) =>
     return yield* new UnknownAgent({ message: `--agent must be one of ${known}` })
   })
 
-/** An event, as it was told. */
+/** One delivery of an event. */
 export interface Event {
   readonly body: Buffer
-  /** Names the delivery, see `HookOptions`. */
+  /** See `HookOptions`. */
   readonly deliveryId: string
-  /** How much of the time for the event is gone, in milliseconds, since somebody else was asked first. */
+  /** The time in milliseconds that the attempt to reach the daemon took. */
   readonly waitedMs?: number | undefined
-  /** Answers with nothing, whatever there is to say. */
+  /** Responds with `{}` in any case. */
   readonly quiet?: boolean | undefined
 }
 
-/** Something that a hook runs in, such as a profiler: it gives the answer of the hook. */
+/** Wraps the program of a hook, for example in a profiler. */
 export type Around = <R>(
   hook: Effect.Effect<HookRunner.RunResult, never, R>,
   body: string
 ) => Effect.Effect<HookRunner.RunResult, never, R | Path.Path>
 
-/** The least time for an event in process, however long it took to ask somebody else. */
+/** The minimum deadline after an attempt to reach the daemon. */
 const leastTime = Duration.millis(300)
 
-/** The agent waits no longer for an event that somebody else was asked to answer first. */
+/** The attempt to reach the daemon counts towards the deadline. */
 const deadlines = (waitedMs: number): HookRunner.Deadlines =>
   Record.map(HookRunner.defaultDeadlines, (deadline) =>
     Duration.max(leastTime, Duration.subtract(Duration.fromInputUnsafe(deadline), Duration.millis(waitedMs)))
   )
 
-const program = (answered: (event: string) => void, event: Event, around: Around) =>
+const program = (onHandled: (event: string) => void, event: Event, around: Around) =>
   Effect.gen(function* () {
     const body = event.body.toString("utf8")
     const agent = yield* adapter(process.argv.slice(2))
@@ -133,23 +132,23 @@ const program = (answered: (event: string) => void, event: Event, around: Around
       deadlines: deadlines(event.waitedMs ?? 0)
     }
     const result = yield* around(HookRunner.run(body, options), body)
-    process.once("exit", () => answered(result.event ?? "none"))
+    process.once("exit", () => onHandled(result.event ?? "none"))
     return event.quiet === true ? { ...result, response: "{}" } : result
   }).pipe(
     Effect.catch((error) => Effect.succeed(failed(error))),
     Effect.provide([HookFileSystem.layer, NodePath.layer]),
-    // Standard output belongs to the answer.
+    // Standard output is reserved for the response.
     Effect.provideService(References.MinimumLogLevel, "None"),
     Effect.withTracerEnabled(false)
   )
 
-/** Answers an event, says which it was and ends the process. */
-export const main = (answered: (event: string) => void, event: Event, around: Around = (hook) => hook): void => {
+/** Responds to an event and ends the process. `onHandled` receives the kind of event at exit. */
+export const main = (onHandled: (event: string) => void, event: Event, around: Around = (hook) => hook): void => {
   process.removeAllListeners("uncaughtException")
   process.on("uncaughtException", (error) => finish(failed(error)))
-  // The last resort, for what no fiber can be interrupted in: so it is no fiber's own time-out.
+  // The last resort if the thread blocks or a fiber can't be interrupted.
   setTimeout(() => finish(failed(new Error(`no answer within ${HookStreams.lifetimeMs} ms`))), HookStreams.lifeLeftMs())
-  Effect.runCallback(program(answered, event, around), {
+  Effect.runCallback(program(onHandled, event, around), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })
 }

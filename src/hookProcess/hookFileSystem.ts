@@ -1,6 +1,5 @@
 /**
- * The few file operations that a hook needs, straight on `node:fs`. The complete file system of the platform would cost
- * a hook process more time than all else it does, for the modules it loads.
+ * The file operations of a hook, on `node:fs`. Loading the platform's file system would take longer than the hook.
  */
 import type { Stats } from "node:fs"
 import * as ByteSize from "effect/ByteSize"
@@ -9,7 +8,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as PlatformError from "effect/PlatformError"
 
-/** Taken without `import`, for which the bundle would copy every function of the module. */
+/** An `import` would make the bundle copy every function of the module. */
 const fs = process.getBuiltinModule("node:fs")
 
 const attempt = <A>(method: string, path: string, run: () => A): Effect.Effect<A, PlatformError.PlatformError> =>
@@ -25,7 +24,7 @@ const attempt = <A>(method: string, path: string, run: () => A): Effect.Effect<A
       })
   })
 
-/** Of what is known of a path only what a hook asks for. */
+/** Converts the members that hooks read. */
 const infoOf = (stats: Stats): FileSystem.File.Info => ({
   type: stats.isFile() ? "File" : stats.isDirectory() ? "Directory" : "Unknown",
   size: ByteSize.bytes(stats.size),
@@ -43,7 +42,7 @@ const infoOf = (stats: Stats): FileSystem.File.Info => ({
   blocks: Option.none()
 })
 
-/** An open file of which the beginning can be read; anything else is a defect. */
+/** An open file that supports only `readAlloc`. */
 const opened = (path: string, fd: number) =>
   ({
     [FileSystem.FileTypeId]: FileSystem.FileTypeId,
@@ -55,7 +54,7 @@ const opened = (path: string, fd: number) =>
       })
   }) as unknown as FileSystem.File
 
-/** A file system that can find a path, see what it is, read it and make a folder; anything else dies. */
+/** A file system with the operations that hooks use; any other is a defect. */
 export const layer = FileSystem.layerNoop({
   realPath: (path) => attempt("realPath", path, () => fs.realpathSync(path)),
   stat: (path) => attempt("stat", path, () => infoOf(fs.statSync(path))),

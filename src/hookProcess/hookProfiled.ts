@@ -1,6 +1,6 @@
 /**
- * `athena hook` where `ATHENA_PROFILE` asks for a profile: what the hook's process took is written down for `athena report`.
- * It is a bundle of its own, so that a hook without it loads nothing of it.
+ * The one-shot hook under the profiler, selected by `ATHENA_PROFILE`. It is a separate bundle, so that other hooks do
+ * not load the profiler.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -14,14 +14,14 @@ import * as Hook from "./hook.ts"
 
 const level = Config.schema(Schema.Literals(["wall", "standard", "deep"]), "ATHENA_PROFILE")
 
-/** The agent's name of the session. */
+/** Returns the session id of the agent. */
 const sessionOf = (body: string): Effect.Effect<string | undefined> =>
   Effect.try(() => (JSON.parse(body) as { readonly session_id?: unknown } | null)?.session_id).pipe(
     Effect.map((id) => (typeof id === "string" ? id.slice(0, 200) : undefined)),
     Effect.orElseSucceed(() => undefined)
   )
 
-/** Writes down what was measured, and the life of the process until now. */
+/** Writes the profile, including the lifetime of the process. */
 const record = (body: string) =>
   Effect.gen(function* () {
     const profiler = yield* Profiler.Profiler
@@ -37,4 +37,4 @@ const profiled: Hook.Around = (hook, body) =>
     Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
   )
 
-export const main = (answered: (event: string) => void, event: Hook.Event): void => Hook.main(answered, event, profiled)
+export const main = (onHandled: (event: string) => void, event: Hook.Event): void => Hook.main(onHandled, event, profiled)

@@ -1,17 +1,17 @@
 /**
- * The bundles that answer a hook in its own process: which one, and where its compiled code is kept.
+ * Selects the bundle of the one-shot hook, and the folder of its compiled code.
  */
 import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as CompiledScript from "./compiledScript.ts"
 import type * as Hook from "./hook.ts"
 
-/** Whether only this user can write in a folder, which is made where there is none and it may be. */
+/** Returns whether only this user can write to a folder, which is created on request. */
 const isOwn = (folder: string, make: boolean): boolean => {
   try {
     if (make) fs.mkdirSync(folder, { mode: 0o700 })
   } catch {
-    // It is there already, or it can't be made, which shows when it is looked at.
+    // The folder exists already, or can't be created: `statSync` below decides.
   }
   const stats = fs.statSync(folder, { throwIfNoEntry: false })
   return (
@@ -20,10 +20,7 @@ const isOwn = (folder: string, make: boolean): boolean => {
   )
 }
 
-/**
- * Where compiled code is kept: in the memory's own folder, if nobody else can write there, for the code would be theirs
- * to replace. Without it the command is slower and nothing else. Hooks make it; other commands make nothing.
- */
+/** Returns the folder of compiled code in the home, unless other users could replace the code. Only hooks create it. */
 export const codeFolder = (make: boolean): string | undefined => {
   try {
     const home = HomePath.of(process.env, nodeBuiltin("node:path"))
@@ -35,7 +32,7 @@ export const codeFolder = (make: boolean): string | undefined => {
   }
 }
 
-/** Which bundle answers: one without what this hook does not need. */
+/** Returns the smallest bundle that supports the configuration. */
 const scriptName = (): string => {
   const { env } = process
   const profiled = /^(?:wall|standard|deep)$/.test(env["ATHENA_PROFILE"] ?? "") ? "-profiled" : ""
@@ -43,7 +40,7 @@ const scriptName = (): string => {
   return `hook${profiled}${postgres}.cjs`
 }
 
-/** Answers an event with the bundle that lies in a folder, and ends the process. */
+/** Responds to an event with a bundle of the folder, and ends the process. */
 export const run = (folder: string, event: Hook.Event): void => {
   const { exports, keep } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder(true))
   ;(exports as typeof Hook).main(keep, event)

@@ -1,19 +1,19 @@
 /**
- * What a hook reads and writes, without the streams of Node.js, which would cost it time to load.
+ * Standard streams of a hook. Loading the streams of Node.js would cost every hook time.
  */
 import { fs } from "../internal/nodeBuiltin.ts"
 import * as JsonEnd from "./jsonEnd.ts"
 
-/** The longest that a hook process lives, whatever holds it up: input that never ends, a socket that never closes. */
+/** The maximum lifetime of a hook process, even if its input never ends or a socket never closes. */
 export const lifetimeMs = 6_000
 
-/** How much of the life of this process is left, in milliseconds. */
+/** The remaining lifetime in milliseconds. */
 export const lifeLeftMs = (): number => Math.max(100, lifetimeMs - performance.now())
 
-/** Whether a read of standard input is under way. */
+/** Whether a read of standard input is pending. */
 let reading = false
 
-/** The bytes as UTF-8 without a byte order mark: a shell may write one, and Windows writes UTF-16. */
+/** Converts the bytes to UTF-8 without a byte order mark: Windows writes UTF-16, and shells may add a mark. */
 const plain = (bytes: Buffer): Buffer => {
   const isLittle = bytes[0] === 0xff && bytes[1] === 0xfe
   if (isLittle) return Buffer.from(bytes.toString("utf16le", 2))
@@ -22,8 +22,8 @@ const plain = (bytes: Buffer): Buffer => {
 }
 
 /**
- * Reads an event from standard input: to the end of its JSON, or to the end of the stream. What is over the limit is read
- * too, so that the sender can finish, and dropped.
+ * Reads an event from standard input, to the end of its JSON value or of the stream. Input above the limit is read and
+ * discarded, so that the sender can finish.
  */
 export const readInput = (maxBytes: number, done: (input: Buffer | Error) => void): void => {
   const chunks: Array<Buffer> = []
@@ -45,7 +45,7 @@ export const readInput = (maxBytes: number, done: (input: Buffer | Error) => voi
     fs.read(0, buffer, 0, buffer.length, null, (error, count) => {
       reading = false
       if (error !== null && error.code === "EAGAIN") {
-        // A pipe that has nothing yet.
+        // A non-blocking pipe is empty.
         setTimeout(next, 5)
       } else if (error !== null && error.code !== "EOF") {
         done(new Error(`the event could not be read: ${error.message}`))
@@ -59,7 +59,7 @@ export const readInput = (maxBytes: number, done: (input: Buffer | Error) => voi
   next()
 }
 
-/** Standard output may be a pipe that is full for a moment; after a second it is given up. */
+/** Writes synchronously. If a pipe stays full for a second, the rest is discarded. */
 export const write = (fd: number, text: string): void => {
   const bytes = Buffer.from(text)
   for (let at = 0, pauses = 0; at < bytes.length && pauses < 1_000;) {
@@ -74,8 +74,8 @@ export const write = (fd: number, text: string): void => {
 }
 
 /**
- * Ends the process. While a read of standard input waits in a thread, an ordinary end would wait for it as well; becoming
- * another program that ends at once does not; where that is not there, Node.js would end with an error.
+ * Ends the process. `process.exit` waits for a pending read of standard input; `execve` does not. Without a shell to
+ * execute, `execve` would end with an error.
  */
 export const leave = (): never => {
   const shell = "/bin/sh"
@@ -83,7 +83,7 @@ export const leave = (): never => {
   process.exit(0)
 }
 
-/** Answers the agent, tells a person what is wrong in one line, and ends the process. */
+/** Writes the response and the notices, one line each, and ends the process. */
 export const finish = (answer: string, notices: ReadonlyArray<string>): never => {
   for (const notice of notices) write(2, `athena hook: ${notice}\n`)
   write(1, `${answer}\n`)

@@ -1,12 +1,12 @@
 /**
- * Finds the end of a JSON value in bytes that come piece by piece, so that a sender who leaves the stream open is not
- * waited for. Each byte is looked at once.
+ * Finds the end of a JSON value in chunks, so that a hook does not wait for a sender that leaves the stream open. It
+ * reads each byte once.
  */
 
 const quote = 0x22
 const backslash = 0x5c
 
-/** A space, a tab, a line feed, a carriage return, or a part of a byte order mark. */
+/** Whitespace, or a byte of a byte order mark. */
 const isBefore = (byte: number): boolean =>
   byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 || byte === 0xef || byte === 0xbb || byte === 0xbf
 
@@ -14,17 +14,17 @@ const opens = (byte: number): boolean => byte === 0x7b || byte === 0x5b
 const closes = (byte: number): boolean => byte === 0x7d || byte === 0x5d
 
 /**
- * Makes a function that is given piece after piece, and gives the place in a piece at which the object or the array has
- * ended, or -1. In what begins with anything else it finds no end.
+ * Makes a function that receives chunks and returns the offset behind the object or array in the current chunk, or -1.
+ * It finds no end in other input.
  */
 export const make = (): ((piece: Uint8Array) => number) => {
   let depth = 0
   let isOther = false
   let inString = false
-  /** Whether the last byte of the last piece takes the meaning of the next one. */
+  /** Whether the last byte of the previous chunk escapes the first byte of this one. */
   let isEscaped = false
 
-  /** The place behind the quote that ends the string, or the end of the piece. */
+  /** Returns the offset behind the closing quote, or the end of the chunk. */
   const skipString = (piece: Uint8Array, from: number): number => {
     let at = isEscaped ? from + 1 : from
     isEscaped = false

@@ -1,8 +1,9 @@
 /**
- * Tells the resident process of an event and gives its answer; where there is none, does what it would have done.
+ * Sends an event to the daemon and prints its response. If the daemon is not available, the one-shot hook handles the
+ * event.
  *
- * Whatever happens, there is a valid answer on standard output and exit code 0. What the event needs is done before
- * anything is done for the events to come.
+ * The output is always valid JSON and the exit code 0. The current event comes first: a daemon for later events starts
+ * at exit.
  */
 import { fs, nodeBuiltin, versionProblem } from "../internal/nodeBuiltin.ts"
 import { hostPaths } from "../host/paths.ts"
@@ -22,7 +23,7 @@ import * as Trace from "./trace.ts"
 
 const isDaemonDisabled = (): boolean => isOff(process.env["ATHENA_DAEMON"])
 
-/** The home, as `Database.home` finds it: what the settings of the agent name stands in for the environment. */
+/** Resolves the home like `Database.home`; `--home` from the settings replaces a missing `ATHENA_HOME`. */
 const findHome = (args: ReadonlyArray<string>): string | undefined => {
   const { env } = process
   const at = args.indexOf("--home")
@@ -31,21 +32,21 @@ const findHome = (args: ReadonlyArray<string>): string | undefined => {
   return "path" in home ? home.path : undefined
 }
 
-/** A UUID of version 4. It tells deliveries of one session apart, which needs no secrecy. */
+/** Returns a UUID of version 4. It distinguishes deliveries of one session, which needs no secrecy. */
 const uuid = (): string =>
   "xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx".replace(/x/g, () => Math.floor(Math.random() * 16).toString(16))
 
 /**
- * How long the start of a session waits for a process that is starting, in milliseconds: what it posts next needs one, and
- * it would wait for the start all the same.
+ * The time in milliseconds that a session start waits for a starting daemon. The HTTP hooks that follow need the daemon
+ * and would wait for it anyway.
  */
 const startMs = 2_500
 
-/** The first pause between two questions to a process that is starting, in milliseconds, and the longest. */
+/** The initial and the maximum interval between attempts to reach a starting daemon, in milliseconds. */
 const pauseMs = 25
 const longestPauseMs = 200
 
-/** Why the resident process can't be asked; nothing where it can. */
+/** Returns the reason why the socket can't be trusted, or `undefined`. */
 const obstacle = (places: Layout.Paths): string | undefined => {
   if (process.platform === "win32") return undefined
   const folder = places.socket.slice(0, places.socket.lastIndexOf("/"))
@@ -63,21 +64,21 @@ const tokenOf = (places: Layout.Paths): string => {
   }
 }
 
-/** Whether another process would do better: not where this one is there, as new, and says what it minds. */
+/** Whether a new daemon could serve better: not if this one responds, is as recent, and rejects the event. */
 const wantsAnother = (reply: DaemonRequest.DaemonResponse | string): boolean =>
   typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
 
 const describe = (reply: DaemonRequest.DaemonResponse | string): string =>
   typeof reply === "string" ? reply : `status ${reply.status}`
 
-/** A process without a port, which says so when it is asked how it is, gets nothing of what the agent posts. */
+/** A daemon without a port receives no HTTP hooks. */
 const isUnheard = ({ body }: DaemonRequest.DaemonResponse): boolean => body.includes('"port":null')
 
-/** Whether there is nobody, or one that is ending. */
+/** Whether no daemon listens, or it is stopping. */
 const isAway = (reply: DaemonRequest.DaemonResponse | string): boolean =>
   typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
 
-/** Whether the event was taken. */
+/** Whether the daemon accepted the event. */
 const isTaken = ({ status }: DaemonRequest.DaemonResponse): boolean =>
   status === 200 || status === 202 || status === 204
 
@@ -97,7 +98,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   const deliveryId = uuid()
   const since = performance.now()
   const event = DaemonRequest.eventOf(body)
-  /** The start of a process that this event waits for. */
+  /** The daemon start that this event waits for. */
   let started: SpawnDaemon.Start | undefined
   let pause = pauseMs
 
@@ -107,7 +108,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
 
   const places = hostPaths(home)
   const instead = (why: DaemonRequest.DaemonResponse | string, reason = describe(why)): void => {
-    // Nothing is left in the folder of somebody else, such as of who asked root to run this.
+    // Root leaves no files in the home of another user.
     if (problemOf(places.folder) === "of another user") return inProcess()
     process.once("exit", () => {
       const next =
@@ -124,7 +125,7 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
     HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
   }
 
-  /** Only a session that starts has to be followed by posts, and waits until somebody is there for them. */
+  /** Only a session start waits for the daemon, because HTTP hooks follow it. */
   const missed = (why: DaemonRequest.DaemonResponse | string): void => {
     const isOver = started?.hasEnded() === true || performance.now() - since > startMs
     if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
@@ -147,12 +148,9 @@ const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void
   ask()
 }
 
-/**
- * Answers the event on standard input and ends the process. `folder` has the bundles that do it in process, and the
- * command that starts the resident one.
- */
+/** Responds to the event on standard input and ends the process. `folder` contains the bundles and `bin.js`. */
 export const main = (folder: string, args: ReadonlyArray<string>): void => {
-  // A hook tells of a failure in one line, and every trace costs time, whether it is looked at or not.
+  // Failures are one line, so stack traces would only cost time.
   Error.stackTraceLimit = 0
   const problem = versionProblem(process.versions.node)
   if (problem !== undefined) {
@@ -160,14 +158,14 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
     process.stdout.write("{}\n")
     return
   }
-  // Until the way in process, whose bundle may be gone while an update is under way, does this by itself.
+  // Applies until the one-shot hook installs its own handler. An update may remove its bundle.
   process.on("uncaughtException", failed)
-  // The last resort, for what nothing else ends.
+  // The last resort.
   setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
   HookStreams.readInput(maxPayloadBytes, (input) => {
     if (input instanceof Error) failed(input)
     else answer(folder, args, input)
   })
-  // Loaded while a thread waits for the event.
+  // Loads while a thread waits for standard input.
   if (!isDaemonDisabled()) nodeBuiltin("node:net")
 }

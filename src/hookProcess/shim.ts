@@ -1,6 +1,6 @@
 /**
- * `node shim.cjs hook`: what an agent's settings name. One small script of its own, because every file and every byte of
- * a script costs a hook time.
+ * `node shim.cjs hook`: the script in the settings of agents. It is a single small file, because every file and every
+ * byte costs each hook time.
  */
 import * as Shim from "./runShim.ts"
 

@@ -1,34 +1,33 @@
 /**
- * Starts the resident process, for the hooks to come. Nothing of the agent that happens to be first goes with it: not its
- * terminal, not its pipes, not its secrets.
+ * Starts the daemon for later hooks. It inherits neither the terminal, the pipes nor the secrets of the agent.
  *
- * A session's start is followed by posts to the port of the home at once. So the port is listened on before the process
- * is there, and the process inherits it: the system holds the posts until they are accepted.
+ * HTTP hooks follow a session start immediately. Therefore this process listens on the port of the home first and the
+ * daemon inherits the socket: the kernel queues the connections until the daemon accepts them.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process"
 import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import type { Paths } from "../host/paths.ts"
 
-/** How long a start is somebody else's, in milliseconds: as long as it may take, and the pause after one that failed. */
+/** The lifetime of a claim in milliseconds: the maximum duration of a start, and the delay after a failed one. */
 const claimMs = 10_000
 
-/** What of an environment goes with the process. Names are told apart by case on some systems and not on others. */
+/** Variables that the daemon inherits. Names are case-insensitive on some systems. */
 const isKept = (name: string): boolean =>
   /^(?:(?:LC|ATHENA)_\w+|PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|TE?MP|SYSTEMROOT|USERPROFILE|(?:LOCAL)?APPDATA|NODE_EXTRA_CA_CERTS|SSL_CERT_(?:FILE|DIR)|PGSSLROOTCERT)$/i.test(
     name
   )
 
 /**
- * Keeps the process small. With V8's own bounds it lets young objects and dead payloads lie until there is three times as
- * much of them, and gains nothing by it; 192 MB is room for the largest payload, in any script.
+ * Limits the heap. V8's defaults retain three times as much garbage without benefit; 192 MB suffice for the largest
+ * payload in any script.
  */
 const memoryBounds = ["--max-semi-space-size=4", "--max-old-space-size=192"]
 
 const shell = "/bin/sh"
 
 /**
- * Starts the process again where a signal has ended it that no process ends by itself with (its memory, a fault, kill -9),
- * and where it asks for that (75). The shell has the port as well, so what is posted meanwhile waits. Five times at most.
+ * Restarts the daemon after a crash or `kill -9`, and when it requests a restart (75); five times at most. The shell
+ * holds the socket too, so connections queue meanwhile.
  */
 const supervisor = `n=0
 while :; do
@@ -40,18 +39,18 @@ n=$((n+1))
 [ $n -gt 1 ] && sleep 1
 done`
 
-/** The number under which the process inherits its port. */
+/** The file descriptor of the inherited socket. */
 const listenerFd = 3
 
 const environment = (): Record<string, string | undefined> =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => isKept(name)))
 
-/** Makes a folder for its owner alone where there is none. */
+/** Creates a folder with mode 700. */
 const makeFolder = (folder: string): void => {
   if (!fs.existsSync(folder)) fs.mkdirSync(folder, { mode: 0o700 })
 }
 
-/** Whether whoever claimed a start is gone; not where the file does not say who that is. */
+/** Whether the process that claimed the start has exited. A file without a process id counts as alive. */
 const isLeft = (file: string): boolean => {
   const pid = Number(fs.readFileSync(file, "latin1"))
   if (!(pid > 0)) return false
@@ -64,8 +63,8 @@ const isLeft = (file: string): boolean => {
 }
 
 /**
- * Whether the start is this process's to do. It is cheap and not certain; certain is the lock that is taken then. A start
- * that is urgent waits for nobody who is gone.
+ * Claims the start. The claim is cheap and approximate; the lock of the daemon decides. An urgent start ignores the
+ * claim of an exited process.
  */
 const claim = (file: string, isUrgent: boolean): boolean => {
   const make = (): boolean => {
@@ -84,11 +83,11 @@ const claim = (file: string, isUrgent: boolean): boolean => {
   return make()
 }
 
-/** What came of a start. */
+/** The result of a start. */
 export interface Start {
-  /** For a person. */
+  /** A description for the log. */
   readonly outcome: string
-  /** Whether a process was started, and has ended. */
+  /** Whether a process was started and has exited. */
   readonly hasEnded: () => boolean
 }
 
@@ -96,7 +95,7 @@ const outcome = (outcome: string): Start => ({ outcome, hasEnded: () => false })
 
 const failed = (error: unknown): Start => outcome(`it can't be started: ${(error as NodeJS.ErrnoException).code}`)
 
-/** Starts the process of a home by the command that lies in a folder. It outlives this one. */
+/** Starts the daemon of a home with the `bin.js` of a folder, detached. */
 const spawn = (folder: string, home: string, places: Paths, listener: number | undefined): Start => {
   const command = [
     process.execPath,
@@ -133,7 +132,7 @@ const isOurs = (home: string, places: Paths, isUrgent: boolean): boolean => {
 
 const starting = outcome("it is starting")
 
-/** Starts the process of a home by the command that lies in a folder, unless somebody is at it. Says what came of it. */
+/** Starts the daemon unless another process is starting it, and returns the outcome. */
 export const start = (folder: string, home: string, places: Paths): string => {
   try {
     return (isOurs(home, places, false) ? spawn(folder, home, places, undefined) : starting).outcome
@@ -142,7 +141,7 @@ export const start = (folder: string, home: string, places: Paths): string => {
   }
 }
 
-/** The port of the home; none where it has none yet, and where no process can inherit one. */
+/** Returns the port of the home; `undefined` if it has none, or if sockets can't be inherited. */
 const portOf = (places: Paths): number | undefined => {
   if (process.platform === "win32") return undefined
   try {
@@ -154,8 +153,8 @@ const portOf = (places: Paths): number | undefined => {
 }
 
 /**
- * Listens on the port of the home, unless somebody does, and gives what listens for as long as `use` runs: this process
- * itself accepts nothing.
+ * Listens on the port of the home if it is free and passes the file descriptor to `use`. This process accepts no
+ * connections.
  */
 const withPort = (places: Paths, use: (listener: number | undefined) => void): void => {
   const port = portOf(places)
@@ -163,13 +162,13 @@ const withPort = (places: Paths, use: (listener: number | undefined) => void): v
   const server = nodeBuiltin("node:net").createServer()
   server.once("error", () => use(undefined))
   server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
-    // What Node.js passes on as a stream it reads from, which what listens is not.
+    // Node.js has no public API for the descriptor of a listening socket.
     use((server as { readonly _handle?: { readonly fd?: number } })._handle?.fd)
     server.close()
   })
 }
 
-/** As `start`, at once and with the port of the home, for posts that are about to come. */
+/** Starts the daemon immediately with an inherited socket, for connections that are about to arrive. */
 export const startNow = (folder: string, home: string, places: Paths, done: (start: Start) => void): void => {
   try {
     if (!isOurs(home, places, true)) return done(starting)

@@ -1,13 +1,13 @@
 /**
- * A trace that a person can find of what the shim had to do without: never of what was told.
+ * `shim.log`: hooks that ran without the daemon, with the reason. It contains no payload.
  */
 import { fs } from "../internal/nodeBuiltin.ts"
 import type { Paths } from "../host/paths.ts"
 
-/** At most this much in the file, in bytes, and as much in the one before it. */
+/** The maximum size of the file in bytes. One rotated file remains. */
 const maxBytes = 256 * 1024
 
-/** Appends one line. Where that can't be done there is none. */
+/** Appends one line, if the folder is writable. */
 export const append = (places: Paths, line: Readonly<Record<string, string>>): void => {
   const file = `${places.logs}/shim.log`
   try {
@@ -16,6 +16,6 @@ export const append = (places: Paths, line: Readonly<Record<string, string>>): v
     if (stats !== undefined && stats.size > maxBytes) fs.renameSync(file, `${file}.1`)
     fs.appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`, { mode: 0o600 })
   } catch {
-    // The folder can't be written, or another one renamed the file first.
+    // The folder is not writable, or another process has just rotated the file.
   }
 }

@@ -1,6 +1,5 @@
 /**
- * The agents whose settings we know: where they keep their hooks, what they call their events, and how they want a
- * command to be written down.
+ * The supported agents: location of their settings, their events, and the format of a handler.
  *
  * @since 0.1.0
  */
@@ -20,7 +19,7 @@ import * as TomlHooks from "./internal/tomlHooks.ts"
 import * as Wiring from "./Wiring.ts"
 
 /**
- * The names of the agents.
+ * The name of an agent.
  *
  * @category models
  * @since 0.1.0
@@ -28,50 +27,50 @@ import * as Wiring from "./Wiring.ts"
 export type AgentName = "claude" | "codex" | "gemini" | "qwen" | "cursor"
 
 /**
- * Where a process that stays answers events over HTTP.
+ * The address to which HTTP hooks post.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HookEndpoint {
-  /** What events are posted to, followed by `/` and the name of the agent: `http://127.0.0.1:21234/hooks`. */
+  /** The base URL, to which `/` and the name of the agent are appended: `http://127.0.0.1:21234/hooks`. */
   readonly url: string
-  /** Goes into the settings in plain text: agents fill no variables in but those of their own environment. */
+  /** The bearer token. The settings contain it in plain text: agents expand only variables of their own environment. */
   readonly token: Redacted.Redacted
-  /** What every post says besides, in plain text; none when absent. Nothing secret: it is shown in diffs. */
+  /** Additional headers. They appear in diffs, so they must not be secret. None when absent. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /**
- * The installed command `athena`, in full paths, so that it needs no search path and no shell.
+ * The installed command `athena`, with absolute paths.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HookCommand {
-  /** The program that runs the script: Node.js. */
+  /** The path of Node.js. */
   readonly node: string
   readonly script: string
   readonly version: string
-  /** The folder of the memory where the agent's own environment does not name one; `~/.athena` when absent. */
+  /** The home if the environment of the agent has no `ATHENA_HOME`; `~/.athena` when absent. */
   readonly home?: string | undefined
   /**
-   * For agents that can post events. Where absent, every event runs the command; so for settings that are shared with
-   * others, which must hold no secret.
+   * The endpoint for agents with HTTP hooks. When absent, every event runs the command, as in shared settings, which
+   * must not contain the token.
    */
   readonly endpoint?: HookEndpoint | undefined
 }
 
 /**
- * Another file of an agent that can keep its hooks from running.
+ * Another file of an agent that can disable its hooks.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SwitchFile {
-  /** Its name, in the folder of the settings. */
+  /** The name of the file, in the folder of the settings. */
   readonly file: string
-  /** What its text says that keeps hooks from running; nothing where it can't be read. */
+  /** Returns the switches in the text that disable hooks; none if the text is invalid. */
   readonly switches: (text: string) => ReadonlyArray<string>
 }
 
@@ -86,7 +85,7 @@ export type {
 } from "./internal/codexTrust.ts"
 
 /**
- * How an agent records which hooks a person has confirmed. It is only read: to confirm is for the person.
+ * The agent's record of hooks that the user has confirmed. It is only read: the confirmation belongs to the user.
  *
  * @category models
  * @since 0.1.0
@@ -95,45 +94,45 @@ export interface Trust {
   /** The file of the record, in the folder of the user's settings. */
   readonly file: string
   /**
-   * Our hooks that the agent passes over: `record` is the text of the file, `settings` the value of the settings, which
-   * are known to the agent under one of the names in `files`.
+   * Returns our hooks that the agent does not run. `record` is the text of the file, `files` are the paths by which the
+   * agent may know the settings, `settings` is their value.
    */
   readonly inactive: (record: string, files: ReadonlyArray<string>, settings: unknown) => ReadonlyArray<InactiveHook>
-  /** What a person does about it. */
+  /** The next step for the user. */
   readonly advice: string
 }
 
 /**
- * An agent whose settings we know.
+ * A supported agent.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Agent {
   readonly name: AgentName
-  /** As its makers call it. */
+  /** The product name. */
   readonly title: string
-  /** The folder of its settings: in the user's home, and in a project. */
+  /** The folder of the settings, relative to the user's home folder and to a project. */
   readonly folder: string
-  /** The variable that names another folder for the user's settings. */
+  /** The variable that overrides the folder of the user's settings. */
   readonly folderVariable: string | undefined
-  /** The file in that folder. */
+  /** The name of the settings file. */
   readonly file: string
-  /** What is installed for a command. */
+  /** Returns the handlers to install for a command. */
   readonly wiring: (command: HookCommand) => Wiring.Wiring
-  /** Whether it posts events to an endpoint; the others run the command at every event. */
+  /** Whether the agent supports HTTP hooks. Other agents run the command for every event. */
   readonly posts: boolean
-  /** Whether a person has to confirm hooks before the agent runs them, and how to see that. */
+  /** Present if the user must confirm hooks before the agent runs them. */
   readonly trust?: Trust | undefined
-  /** What the settings say that keeps hooks from running. */
+  /** Returns the switches in the settings that disable hooks. */
   readonly switches: (settings: unknown) => ReadonlyArray<string>
-  /** What a file with comments has to fear of the agent; `undefined` where it reads them. */
+  /** A warning for settings with comments; `undefined` if the agent supports comments. */
   readonly commentCaution: string | undefined
-  /** Where else that may be said. */
+  /** Other files that can disable hooks. */
   readonly switchFiles: ReadonlyArray<SwitchFile>
   /**
-   * The same agent with another file for its hooks, which is used where it has some already and the first one does not
-   * exist, or where it has ours.
+   * The same agent with its alternative settings file. It is used if it contains our hooks, or if it contains hooks and
+   * the first file does not exist.
    */
   readonly otherwise?: Agent | undefined
   /** @internal */
@@ -141,7 +140,7 @@ export interface Agent {
 }
 
 /**
- * An agent that nothing is installed for yet, and why.
+ * An agent without support, and the reason.
  *
  * @category models
  * @since 0.1.0
@@ -152,16 +151,18 @@ export interface Unsupported {
   readonly unsupported: string
 }
 
-/** How long an agent waits for a hook, in seconds. The hook itself ends after 6 at the latest. */
+/** The timeout of a command hook in seconds. The hook itself ends after 6 seconds at the latest. */
 const timeoutSeconds = 10
 
-/** How long Claude Code waits for a process that hangs, at every event again: what it can't do in that time it does later. */
+/**
+ * The timeout of an HTTP hook in seconds. It blocks the agent if the daemon hangs; the daemon finishes later work by
+ * itself.
+ */
 const postTimeoutSeconds = 1
 
-/** Claude Code gives all hooks of a session's end 1.5 seconds together, or as long as a handler of the settings asks for. */
+/** By default, Claude Code grants all hooks of a session's end 1.5 seconds together; a handler can extend this. */
 const sessionEndSeconds = 5
 
-/** For the hook alone: what else is called by hand has an environment of its own. */
 const homeFlags = ({ home }: HookCommand): ReadonlyArray<string> => (home === undefined ? [] : ["--home", home])
 
 const claudeCommand = (hookCommand: HookCommand, event: string): Wiring.Handler => ({
@@ -171,7 +172,10 @@ const claudeCommand = (hookCommand: HookCommand, event: string): Wiring.Handler 
   timeout: event === "SessionEnd" ? sessionEndSeconds : timeoutSeconds
 })
 
-/** The same address for all events: Claude Code calls an address once an event, in however many files it stands. */
+/**
+ * All events share one URL: Claude Code calls an equal handler once per event, even if several settings files contain
+ * it.
+ */
 const claudePost = ({ headers, token, url }: HookEndpoint, version: string, event: string): Wiring.Handler => ({
   type: "http",
   url: `${url}/claude`,
@@ -179,10 +183,7 @@ const claudePost = ({ headers, token, url }: HookEndpoint, version: string, even
   timeout: event === "SessionEnd" ? sessionEndSeconds : postTimeoutSeconds
 })
 
-/**
- * Posts every event but the first one of a session, of which Claude Code posts none: the command that runs then sees to it
- * that somebody is there for the others.
- */
+/** Claude Code does not support HTTP hooks for `SessionStart`. Its command starts the daemon for the others. */
 const claudeWiring = (command: HookCommand): Wiring.Wiring => {
   const { endpoint, version } = command
   return ClaudeCode.events.map((event) => ({
@@ -194,25 +195,28 @@ const claudeWiring = (command: HookCommand): Wiring.Wiring => {
   }))
 }
 
-/** A word of a command line as the shell of the system takes it. */
+/** Quotes a word for the system's shell. */
 const quoted = (word: string): string =>
   process.platform === "win32" ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`
 
-/** For agents that give the command to a shell. */
+/** The command line for agents that use a shell. */
 const shellCommand = (name: AgentName, hookCommand: HookCommand, mark: string): string => {
   const flags = homeFlags(hookCommand).map((flag) => (flag.startsWith("--") ? flag : quoted(flag)))
   return [quoted(hookCommand.node), quoted(hookCommand.script), "hook", "--agent", name, ...flags, mark].join(" ")
 }
 
-/** What agents show of a hook that runs, in the place of its whole command line or address. */
+/** The name that agents display for a running hook. */
 const shownName = "athena"
 
-/** Codex grants these events no more than 3 seconds, and warns at each start of an entry that demands more. */
+/** Codex limits these events to 3 seconds, and warns at each start if the settings exceed that. */
 const codexFinalEvents: ReadonlySet<string> = new Set(["SessionEnd", "Interrupt"])
 
 const codexFinalSeconds = 3
 
-/** Codex runs a command only if a person has confirmed exactly this one, so nothing that an upgrade changes is in it. */
+/**
+ * Codex runs only the exact command that the user has confirmed, so the command contains nothing that an upgrade
+ * changes.
+ */
 const codexWiring = (hookCommand: HookCommand): Wiring.Wiring => {
   const command = shellCommand("codex", hookCommand, Wiring.mark(Wiring.anyVersion))
   return Codex.events.map((event) => ({
@@ -229,7 +233,7 @@ const geminiWiring = (hookCommand: HookCommand): Wiring.Wiring => {
   }))
 }
 
-/** Qwen Code waits for it at every event, and shows nothing where no process answers. */
+/** Qwen Code waits for the response, and ignores a refused connection silently. */
 const qwenPost = ({ headers, token, url }: HookEndpoint, version: string): Wiring.Handler => ({
   name: shownName,
   type: "http",
@@ -239,8 +243,8 @@ const qwenPost = ({ headers, token, url }: HookEndpoint, version: string): Wirin
 })
 
 /**
- * Posts every event but the first one of a session: its command starts the process that answers the others. Qwen Code sends
- * an empty prompt after each batch of tools, for which no process is worth its start.
+ * The command at `SessionStart` starts the daemon; all other events use HTTP. Qwen Code sends an empty prompt after
+ * each batch of tools, which is not worth a process.
  */
 const qwenWiring = (hookCommand: HookCommand): Wiring.Wiring => {
   const { endpoint, version } = hookCommand
@@ -278,7 +282,7 @@ const codexSwitches = (text: string): ReadonlyArray<string> =>
       ["hooks", "codex_hooks"].filter((name) => isFalse(features, name)).map((name) => `[features] ${name}`)
   })
 
-/** Gemini CLI switches single hooks off by the name that it shows. */
+/** Gemini CLI can disable a hook by its displayed name. */
 const geminiSwitches = (settings: unknown): ReadonlyArray<string> => {
   const config = Predicate.hasProperty(settings, "hooksConfig") ? settings.hooksConfig : undefined
   const disabled = Predicate.hasProperty(config, "disabled") && Array.isArray(config.disabled) ? config.disabled : []
@@ -306,11 +310,11 @@ export const claude: Agent = {
   commentCaution:
     "the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs",
   switchFiles: [{ file: "settings.local.json", switches: (text) => valueOf(json(true), text, switchedOff) }],
-  // Versions were reported that discard a file with comments; where they are read, they are kept.
+  // Some versions are reported to ignore a file with comments; comments are preserved.
   text: json(true)
 }
 
-/** Codex warns of hooks in both of its files, so those who have theirs in `config.toml` get ours there. */
+/** Codex warns about hooks in both of its files, so hooks are added to the file that already has some. */
 const codexToml: Agent = {
   name: "codex",
   title: "Codex CLI",
@@ -331,7 +335,7 @@ const codexToml: Agent = {
 }
 
 /**
- * Codex CLI. Its seconds are those of its documentation; its `hooks.json` is JSON in the strict sense.
+ * Codex CLI. Timeouts are in seconds; `hooks.json` is strict JSON.
  *
  * @category agents
  * @since 0.1.0
@@ -339,8 +343,8 @@ const codexToml: Agent = {
 export const codex: Agent = { ...codexToml, file: "hooks.json", text: json(false), otherwise: codexToml }
 
 /**
- * Qwen Code. It posts to 127.0.0.1, and to no other address of a private network. It counts the time of a post in seconds,
- * and that of a command too since some version; 1,000 or more are milliseconds for all versions.
+ * Qwen Code. Among private addresses, it posts only to 127.0.0.1. HTTP timeouts are in seconds. Versions differ in the
+ * unit of command timeouts, but all read 1,000 or more as milliseconds.
  *
  * @category agents
  * @since 0.1.0
@@ -360,7 +364,7 @@ export const qwen: Agent = {
 }
 
 /**
- * Gemini CLI. It counts time in milliseconds.
+ * Gemini CLI. Timeouts are in milliseconds.
  *
  * @category agents
  * @since 0.1.0
@@ -388,7 +392,7 @@ const cursor: Unsupported = {
 }
 
 /**
- * All of them, those without support included.
+ * All known agents, including unsupported ones.
  *
  * @category agents
  * @since 0.1.0
@@ -396,7 +400,7 @@ const cursor: Unsupported = {
 export const all: ReadonlyArray<Agent | Unsupported> = [claude, codex, gemini, qwen, cursor]
 
 /**
- * Those that hooks can be installed for.
+ * The supported agents.
  *
  * @category agents
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Why hooks could not be installed or taken out, and what to do about it.
+ * Errors of installing and removing hooks, each with its next step.
  *
  * @since 0.1.0
  */
@@ -8,18 +8,18 @@ import * as Schema from "effect/Schema"
 const id = "athena-hooks/install/InstallError"
 
 /**
- * The settings file is not valid, so the agent itself can't read it, or has no place for hooks. Nothing was changed.
+ * The settings file is invalid, or its structure has no location for hooks. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidSettings extends Schema.TaggedError<InvalidSettings>(`${id}/InvalidSettings`)("InvalidSettings", {
   file: Schema.String,
-  /** What is wrong; never what the file says. */
+  /** The problem, without any content of the file. */
   detail: Schema.String,
-  /** From 1 on. */
+  /** Starts at 1. */
   line: Schema.Int,
-  /** From 1 on, in UTF-16 units. */
+  /** Starts at 1, in UTF-16 units. */
   column: Schema.Int
 }) {
   override get message(): string {
@@ -43,15 +43,15 @@ export class NotAccessible extends Schema.TaggedError<NotAccessible>(`${id}/NotA
 }
 
 /**
- * The file is in a project, and its links lead out of it: whoever made the project chose where to. Nothing was read or
- * changed.
+ * A symbolic link leads from the project's settings out of the project. The author of the project chose its target, so
+ * nothing was read or changed.
  *
  * @category errors
  * @since 0.1.0
  */
 export class OutsideProject extends Schema.TaggedError<OutsideProject>(`${id}/OutsideProject`)("OutsideProject", {
   file: Schema.String,
-  /** What the links lead to. */
+  /** The target of the link. */
   target: Schema.String
 }) {
   override get message(): string {
@@ -60,7 +60,7 @@ export class OutsideProject extends Schema.TaggedError<OutsideProject>(`${id}/Ou
 }
 
 /**
- * Another program wrote the file while it was being changed. Its work was left as it is.
+ * Another program wrote the file during the change. Its content was preserved.
  *
  * @category errors
  * @since 0.1.0
@@ -75,7 +75,7 @@ export class ChangedMeanwhile extends Schema.TaggedError<ChangedMeanwhile>(`${id
 }
 
 /**
- * The agent's hooks are not known well enough to install anything.
+ * Hooks of this agent are not supported.
  *
  * @category errors
  * @since 0.1.0
@@ -90,7 +90,7 @@ export class UnsupportedAgent extends Schema.TaggedError<UnsupportedAgent>(`${id
 }
 
 /**
- * What can be the reason.
+ * The reason of an `InstallError`.
  *
  * @category errors
  * @since 0.1.0
@@ -98,7 +98,8 @@ export class UnsupportedAgent extends Schema.TaggedError<UnsupportedAgent>(`${id
 export type InstallErrorReason = InvalidSettings | NotAccessible | OutsideProject | ChangedMeanwhile | UnsupportedAgent
 
 /**
- * What installing and taking out fail with. Branch with `Effect.catchReason("InstallError", "InvalidSettings", ...)`.
+ * The error of installing and removing hooks. Handle a reason with `Effect.catchReason("InstallError",
+ * "InvalidSettings", ...)`.
  *
  * @category errors
  * @since 0.1.0

@@ -1,14 +1,15 @@
 /**
- * Puts hooks into the settings of an agent, and takes them out again.
+ * Adds hooks to the settings of an agent, and removes them.
  *
- * Everything else in the file stays as it is, byte for byte: comments, order, blanks, ends of lines, the hooks of others.
- * What is ours is known by its mark, so to install twice is to install once, another version is brought up to date in
- * its place, and taking out takes ours alone. Where the file is as it was left, taking out gives back exactly the bytes
- * that were there before.
+ * Everything else in the file is preserved byte for byte: comments, order, whitespace, line endings, hooks of others. A
+ * marker identifies our handlers, so installing is idempotent, an upgrade replaces handlers in place, and uninstalling
+ * removes only our handlers. If the file has not changed since, uninstalling restores exactly the previous bytes.
  *
- * A file is replaced as a whole, follows its links, keeps its mode, and is written only if nobody else has written it
- * meanwhile; what it was before is kept beside it, three times at most, for its owner alone, without our own token. A file
- * that gets a secret is closed to other users for as long as it holds it.
+ * **Gotchas**
+ *
+ * A file is replaced atomically, through symbolic links, with its mode, and only if no other program has changed it. Up
+ * to three backups remain beside it, readable only by the owner and without our token. While a file contains a token,
+ * other users can't read it.
  *
  * @since 0.1.0
  */
@@ -28,25 +29,27 @@ import * as SettingsFile from "./internal/settingsFile.ts"
 import * as Wiring from "./Wiring.ts"
 
 /**
- * Whose settings, and which of them.
+ * The settings file to change.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Target {
   readonly agent: Agent
-  /** The settings file, as a full path. It need not exist. */
+  /** The absolute path of the settings file. It need not exist. */
   readonly file: string
-  /** The mode of a file that has to be made, for example `0o600`. */
+  /** The mode of a new file, for example `0o600`. */
   readonly newMode: number
-  /** The folder that links must not lead out of, for settings that others have written; anywhere when absent. */
+  /**
+   * The folder that symbolic links must not leave, for settings that others have written. No restriction when absent.
+   */
   readonly within?: string | undefined
-  /** Where it is remembered how to take an installation back exactly: the folder of the memory. */
+  /** The home, which stores the receipts that make an exact uninstall possible. */
   readonly home: string
 }
 
 /**
- * What is to be done to one file. Nothing has been done yet.
+ * A planned change of one file. Planning changes nothing.
  *
  * @category models
  * @since 0.1.0
@@ -54,9 +57,9 @@ export interface Target {
 export interface Plan {
   readonly target: Target
   readonly kind: "create" | "change" | "delete" | "nothing"
-  /** As a unified diff, in which every token is `***`; empty where no text changes. */
+  /** A unified diff in which every token is `***`. Empty if the text does not change. */
   readonly diff: string
-  /** The mode that the file has, if there is one, and the one that it gets. */
+  /** The current mode, if the file exists, and the mode after the change. */
   readonly mode: { readonly before: number | undefined; readonly after: number }
   /** @internal */
   readonly snapshot: SettingsFile.Snapshot
@@ -67,18 +70,18 @@ export interface Plan {
 }
 
 /**
- * What was done to one file.
+ * An applied change of one file.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Done {
   readonly plan: Plan
-  /** What the file was before, if it was, with `***` in the place of our own token. */
+  /** The path of the backup, if the file existed. Our own token is `***` in it. */
   readonly backup: string | undefined
 }
 
-/** How often a change is planned anew because another program has written the file. */
+/** The maximum number of attempts while another program writes the file. */
 const maxAttempts = 5
 
 type Files = FileSystem.FileSystem | Path.Path
@@ -91,10 +94,10 @@ const invalid =
 const fromResult = <A>(target: Target, result: Result.Result<A, Problem>): Effect.Effect<A, InstallError> =>
   Effect.mapError(Effect.fromResult(result), invalid(target.file))
 
-/** What is left of a mode where nobody but the owner may do anything. Windows keeps no such modes. */
+/** Removes all access of other users from a mode. Windows has no such modes. */
 const closed = (mode: number): number => (process.platform === "win32" ? mode : mode & 0o7700)
 
-/** The mode that a file had before it was closed; the one that it has, where somebody has set another one since. */
+/** Returns the mode before the file was closed, unless the mode has changed since. */
 const reopened = (mode: number, receipt: Receipts.Receipt | undefined): number =>
   receipt?.mode !== undefined && mode === closed(receipt.mode) ? receipt.mode : mode
 
@@ -116,7 +119,7 @@ const planOf = (
   return { target, kind, diff, mode: { before: snapshot.content?.mode, after: mode }, snapshot, after, receipt }
 }
 
-/** What leads from the text after some changes back to the text before them. */
+/** Returns the inverse edits of several steps, in reverse order. */
 const undoOf = (before: string, steps: Change["steps"]): ReadonlyArray<ReadonlyArray<Edit.Edit>> => {
   const undo: Array<ReadonlyArray<Edit.Edit>> = []
   let text = before
@@ -127,13 +130,13 @@ const undoOf = (before: string, steps: Change["steps"]): ReadonlyArray<ReadonlyA
   return undo
 }
 
-/** The text as it was before our last installation, if nobody has changed it since. */
+/** Returns the text before the last installation if the file has not changed since. */
 const restored = (text: string, receipt: Receipts.Receipt | undefined): string | undefined =>
   receipt?.digest === Receipts.digest(text) ? receipt.undo.reduce<string>(Edit.apply, text) : undefined
 
 /**
- * Fails with `NotAccessible` where a settings file is there and can't be changed; for those who have something to make
- * before they install.
+ * Fails with `NotAccessible` if an existing settings file is not writable. Use it before creating anything that the
+ * installation needs.
  *
  * @category accessors
  * @since 0.1.0
@@ -142,10 +145,10 @@ export const checkWritable = ({ file, within }: Target): Effect.Effect<void, Ins
   Effect.flatMap(SettingsFile.read(file, within), SettingsFile.checkWritable)
 
 /**
- * Plans to put hooks into a settings file, to bring them up to date, or nothing, if they are.
+ * Plans to add hooks to a settings file or to update them.
  *
- * Fails with `InvalidSettings` where the file is not valid, with the line, `NotAccessible` where it can't be read, and
- * `OutsideProject` where its links lead out of `within`.
+ * Fails with `InvalidSettings` if the file is invalid, with the line; with `NotAccessible` if it can't be read; and
+ * with `OutsideProject` if its symbolic links leave `within`.
  *
  * @category constructors
  * @since 0.1.0
@@ -157,7 +160,7 @@ export const planInstall = Effect.fnUntraced(function* (
   const snapshot = yield* SettingsFile.read(target.file, target.within)
   const present = snapshot.content?.text ?? ""
   const installed = yield* fromResult(target, target.agent.text.found(present))
-  // A receipt without the hooks that it is for is of a file that is gone.
+  // A receipt without installed hooks belongs to a file that has been replaced.
   const known = installed.length === 0 ? undefined : yield* Receipts.find(target.home, target.file)
   const untouched = restored(present, known)
   const before = untouched ?? present
@@ -165,7 +168,7 @@ export const planInstall = Effect.fnUntraced(function* (
     target,
     target.agent.text.install(before, wiring, untouched === undefined ? known?.kept : undefined)
   )
-  // Without knowing what was there before ours, it can only be said how ours are taken out.
+  // Without a receipt the previous bytes are unknown; the undo then only removes our handlers.
   const ours = yield* fromResult(target, target.agent.text.found(before))
   const undo =
     ours.length === 0
@@ -186,10 +189,10 @@ export const planInstall = Effect.fnUntraced(function* (
 })
 
 /**
- * Plans to take hooks out of a settings file; nothing, where it has none of ours. A file that was made for them, and has
- * nothing else by now, is removed.
+ * Plans to remove our hooks from a settings file. A file that the installation created is deleted if nothing else is in
+ * it.
  *
- * Fails as `planInstall` does.
+ * Fails like `planInstall`.
  *
  * @category constructors
  * @since 0.1.0
@@ -219,7 +222,7 @@ const write = Effect.fnUntraced(function* (
   yield* Receipts.save(target.home, { ...receipt, folders: [...folders, ...receipt.folders] })
 })
 
-/** Backups stay for long, and may lie where others read them; whoever puts one back installs again. */
+/** Backups persist and may have weaker protection, so they contain no token. Install again after restoring one. */
 const withoutToken =
   ({ agent }: Target) =>
   (text: string): string =>
@@ -229,10 +232,10 @@ const withoutToken =
     )
 
 /**
- * Does what was planned.
+ * Applies a plan.
  *
- * Fails with `ChangedMeanwhile` where the file is not what it was when it was planned, and `NotAccessible` where it can't
- * be written.
+ * Fails with `ChangedMeanwhile` if the file has changed since planning, and with `NotAccessible` if it can't be
+ * written.
  *
  * @category combinators
  * @since 0.1.0
@@ -255,10 +258,10 @@ const untilUnchanged = <R>(attempt: Effect.Effect<Done, InstallError, R>): Effec
   Effect.retry(attempt, { times: maxAttempts - 1, while: ({ reason }) => reason._tag === "ChangedMeanwhile" })
 
 /**
- * Puts hooks into a settings file, or brings them up to date.
+ * Adds hooks to a settings file, or updates them.
  *
- * Fails with `InstallError`: `InvalidSettings`, `NotAccessible`, or `ChangedMeanwhile` where another program wrote the
- * file during each of five attempts.
+ * Fails with `InstallError`: `InvalidSettings`, `NotAccessible`, `OutsideProject`, or `ChangedMeanwhile` if another
+ * program wrote the file during each of five attempts.
  *
  * **Example**
  *
@@ -286,7 +289,7 @@ export const install = (target: Target, wiring: Wiring.Wiring): Effect.Effect<Do
   untilUnchanged(Effect.flatMap(planInstall(target, wiring), (plan) => apply(plan, "install")))
 
 /**
- * Takes our hooks out of a settings file, and nothing else. Fails as `install` does.
+ * Removes our hooks from a settings file, and nothing else. Fails like `install`.
  *
  * @category combinators
  * @since 0.1.0
@@ -295,8 +298,7 @@ export const uninstall = (target: Target): Effect.Effect<Done, InstallError, Fil
   untilUnchanged(Effect.flatMap(planUninstall(target), (plan) => apply(plan, "uninstall")))
 
 /**
- * The settings files of any agent, profile and project that hooks were put into by the memory of a home, and have not been
- * taken out of since.
+ * Returns the settings files of all agents, profiles and projects in which this home has installed hooks.
  *
  * @category accessors
  * @since 0.1.0
@@ -304,26 +306,26 @@ export const uninstall = (target: Target): Effect.Effect<Done, InstallError, Fil
 export const installedFiles = (home: string): Effect.Effect<ReadonlyArray<string>, never, Files> => Receipts.files(home)
 
 /**
- * What is installed in one settings file.
+ * The installed hooks of one settings file.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Inspection {
-  /** The events that have a handler of ours. */
+  /** The events with a handler of ours. */
   readonly events: ReadonlyArray<string>
-  /** Those that have none, or fewer than they should. */
+  /** The events that lack a handler. */
   readonly missing: ReadonlyArray<string>
-  /** Those whose handler is not what would be installed now: of another version, or with another path. */
+  /** The events whose handler differs from the one that would be installed now, for example in version or path. */
   readonly outdated: ReadonlyArray<string>
-  /** The versions that installed them; none where their handlers are the same for all. */
+  /** The versions that installed the handlers. Handlers without a version are not counted. */
   readonly versions: ReadonlyArray<string>
-  /** What the file says that keeps hooks from running. */
+  /** The switches in the file that disable hooks. */
   readonly switches: ReadonlyArray<string>
   readonly comments: boolean
-  /** The events at which `athena hook` is also called by hand. */
+  /** The events for which the user has configured `athena hook` manually. */
   readonly byHand: ReadonlyArray<string>
-  /** The handlers as they stand. */
+  /** The installed handlers. */
   readonly handlers: ReadonlyArray<Wiring.Wire>
 }
 
@@ -336,7 +338,7 @@ const isAsWanted = (wiring: Wiring.Wiring, { event, handler }: Found): boolean =
   wiring.some((wire) => wire.event === event && Wiring.isSame(handler, wire.handler))
 
 /**
- * Looks at what is installed in a settings file, beside what would be. Fails as `planInstall` does.
+ * Compares the installed hooks of a settings file with those that would be installed now. Fails like `planInstall`.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,12 +1,12 @@
 /**
- * Which events an agent tells to which handler: what is written into its settings.
+ * The handlers of each event, as settings contain them.
  *
  * @since 0.1.0
  */
 import * as Redacted from "effect/Redacted"
 
 /**
- * A value as JSON has it.
+ * A JSON value.
  *
  * @category models
  * @since 0.1.0
@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 export type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [name: string]: Json }
 
 /**
- * What the agent does at an event, in the words of its settings: a command to run, or an address to post to.
+ * A handler in the format of the agent: a command to run, or an address to post to.
  *
  * @category models
  * @since 0.1.0
@@ -31,12 +31,12 @@ export interface Handler {
  */
 export interface Wire {
   readonly event: string
-  /** Carries the mark of `mark` in one of its texts, by which it is known again. */
+  /** One of its strings contains the marker of `mark`. */
   readonly handler: Handler
 }
 
 /**
- * All that is installed into one settings file, in the order in which it is written.
+ * The handlers of one settings file, in order.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export type Wiring = ReadonlyArray<Wire>
 const name = "installed-by=athena-hooks@"
 
 /**
- * Stands for the version in the mark of a handler that must be the same for all versions.
+ * The version in the marker of a handler that is identical for all versions.
  *
  * @category constants
  * @since 0.1.0
@@ -54,8 +54,8 @@ const name = "installed-by=athena-hooks@"
 export const anyVersion = "any"
 
 /**
- * The text by which a handler is known as ours, whatever was edited around it: an argument that the command passes over.
- * A handler of another kind carries it in another text, for example in a header.
+ * Returns the marker that identifies a handler as ours: an argument that the command ignores. An HTTP handler contains
+ * it in a header.
  *
  * @category constructors
  * @since 0.1.0
@@ -68,7 +68,7 @@ const texts = (value: unknown): ReadonlyArray<string> => {
 }
 
 /**
- * The version that installed a handler, or `anyVersion`; `undefined` where it is not ours.
+ * Returns the version that installed a handler, or `anyVersion`; `undefined` if the handler is not ours.
  *
  * **Example**
  *
@@ -99,7 +99,7 @@ const inOrder = (value: unknown): unknown => {
 }
 
 /**
- * Whether two handlers do the same, in whichever order another program has left their members.
+ * Returns whether two handlers are equal, regardless of the order of their members.
  *
  * @category accessors
  * @since 0.1.0
@@ -108,7 +108,7 @@ export const isSame = (left: unknown, right: Handler): boolean =>
   JSON.stringify(inOrder(left)) === JSON.stringify(inOrder(right))
 
 /**
- * Whether the text of settings mentions a handler of ours, whatever its format.
+ * Returns whether the text of settings contains a handler of ours, in any format.
  *
  * @category accessors
  * @since 0.1.0
@@ -116,7 +116,7 @@ export const isSame = (left: unknown, right: Handler): boolean =>
 export const isMentioned = (text: string): boolean => text.includes(name)
 
 /**
- * The header by which a handler shows that it may post, in plain text.
+ * Returns the authorization header of an HTTP handler.
  *
  * @category constructors
  * @since 0.1.0
@@ -126,7 +126,7 @@ export const bearer = (token: Redacted.Redacted): string => `Bearer ${Redacted.v
 const bearers = /\b(Bearer +)[\w.~+/=-]+/gi
 
 /**
- * Whether a wiring has a secret in it, so that the file it is written into is nobody else's business.
+ * Returns whether a wiring contains a token, so that other users must not read the settings file.
  *
  * @category accessors
  * @since 0.1.0
@@ -135,7 +135,7 @@ export const hasSecret = (wiring: Wiring): boolean =>
   wiring.some(({ handler }) => texts(handler).some((text) => text.search(bearers) >= 0))
 
 /**
- * A text with `***` in the place of every secret that a handler may carry.
+ * Replaces every bearer token in a text with `***`.
  *
  * **Example**
  *
@@ -151,7 +151,7 @@ export const hasSecret = (wiring: Wiring): boolean =>
 export const masked = (text: string): string => text.replaceAll(bearers, "$1***")
 
 /**
- * A text with `***` in the place of the secrets of some handlers, wherever they stand in it. The secrets of others stay.
+ * Replaces the tokens of the given handlers in a text with `***`. Tokens of others remain.
  *
  * **Example**
  *
@@ -170,7 +170,7 @@ export const maskedOf = (wiring: Wiring, text: string): string => {
   return text.replaceAll(bearers, (found) => (secrets.has(found) ? masked(found) : found))
 }
 
-/** A handler, or a group of them. */
+/** Returns the commands of a handler or of a group of handlers. */
 const commandsInGroup = (group: unknown): ReadonlyArray<string> => {
   if (typeof group !== "object" || group === null) return []
   if ("hooks" in group && Array.isArray(group.hooks)) return group.hooks.flatMap(commandsInGroup)
@@ -181,8 +181,8 @@ const commandsInGroup = (group: unknown): ReadonlyArray<string> => {
 const handCall = /(?:^|[\\/\s])athena hook\b/
 
 /**
- * The events at which settings call `athena hook` without having been installed: somebody wrote it by hand, so what is
- * installed beside it tells everything twice.
+ * Returns the events for which settings call `athena hook` in a handler that was not installed. Every such event is
+ * delivered twice.
  *
  * @category accessors
  * @since 0.1.0
@@ -199,7 +199,7 @@ export const byHand = (settings: unknown): ReadonlyArray<string> => {
 }
 
 /**
- * The handlers of each event, in order.
+ * Groups the handlers by event, in order.
  *
  * @category accessors
  * @since 0.1.0

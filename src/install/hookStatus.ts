@@ -1,5 +1,5 @@
 /**
- * How the hooks of an agent stand: what is in its settings, and what keeps it from working.
+ * The status of an agent's hooks: the installed handlers and what keeps them from running.
  */
 import * as fs from "node:fs"
 import * as Arr from "effect/Array"
@@ -20,22 +20,22 @@ export interface HookStatus {
   readonly scope: Installation.Scope
   readonly file: string
   readonly installed: boolean
-  /** Whether events are posted to the resident process, or run a command each; none where nothing is installed. */
+  /** Whether events use HTTP hooks or command hooks; `null` if no hook is installed. */
   readonly transport: "http" | "command" | null
   readonly events: ReadonlyArray<string>
   readonly missing: ReadonlyArray<string>
   readonly outdated: ReadonlyArray<string>
   readonly versions: ReadonlyArray<string>
-  /** Switches that keep hooks from running, and where they are. */
+  /** Switches that disable hooks, with their files. */
   readonly disabled: ReadonlyArray<string>
-  /** Those that the agent passes over until a person confirms them. */
+  /** Hooks that the agent does not run until the user confirms them. */
   readonly untrusted: ReadonlyArray<Agents.InactiveHook>
-  /** What is wrong, and what to do; empty where all is well. */
+  /** Problems, each with its next step. */
   readonly problems: ReadonlyArray<string>
   readonly handlers: ReadonlyArray<Wiring.Wire>
 }
 
-/** What is switched off, in any file that counts for the agent here. */
+/** Returns the active switches in all settings files of the agent. */
 const switches = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const files = yield* SettingsFiles.of(agent)
   return [...new Set(files.flatMap(({ file, switches }) => switches.map((name) => `${name} in ${file}`)))]
@@ -91,7 +91,7 @@ const problemsOf = (
   ]
 }
 
-/** How the hooks of an agent stand in a scope. It never fails: a file that can't be read is a problem to tell of. */
+/** Returns the status of an agent's hooks in a scope. An unreadable settings file is reported as a problem. */
 export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
   Effect.gen(function* () {
     const target = yield* Installation.target(agent, scope)
@@ -125,16 +125,16 @@ export const of = (agent: Agents.Agent, scope: Installation.Scope) =>
     } satisfies HookStatus as HookStatus
   })
 
-/** Every supported agent in every scope. */
+/** The status of every supported agent in every scope. */
 export const all = Effect.forEach(Agents.supported, (agent) =>
   Effect.all([
     Effect.asSome(of(agent, "user")),
-    // Without a working directory there is no project to look at.
+    // Without a working directory there is no project.
     Effect.asSome(of(agent, "project")).pipe(Effect.catchTag("WorkingFolderGone", () => Effect.succeedNone))
   ])
 ).pipe(
   Effect.map((statuses) => Arr.getSomes(statuses.flat())),
-  // In the home folder both scopes are one file.
+  // In the user's home folder both scopes share one file.
   Effect.map((statuses) =>
     statuses.filter(({ file }, index) => statuses.findIndex((one) => one.file === file) === index)
   )
@@ -143,14 +143,14 @@ export const all = Effect.forEach(Agents.supported, (agent) =>
 const isInstalled = (agent: Agents.Agent, scope: Installation.Scope) =>
   Effect.orElseSucceed(
     Effect.map(of(agent, scope), ({ installed }) => installed),
-    // Without HOME it has no place here, so nothing is installed for it that anybody here could run.
+    // Without HOME the agent has no settings here.
     () => false
   )
 
-/** Whether hooks are in a settings file that they were once put into: of another profile, or of another project. */
+/** Returns whether a recorded settings file, of another profile or project, still contains hooks. */
 const isInstalledIn = (file: string) => Effect.map(readText(file), Wiring.isMentioned)
 
-/** Whether hooks are installed for any agent, as far as the memory of a home knows. It never fails. */
+/** Returns whether any settings file known to a home contains hooks. It never fails. */
 export const isAnyInstalled = Effect.fnUntraced(function* (home: string) {
   const files = yield* Installer.installedFiles(home)
   if ((yield* Effect.forEach(files, isInstalledIn)).includes(true)) return true

@@ -1,5 +1,5 @@
 /**
- * The address that `athena install` writes into settings.
+ * The endpoint that `athena install` writes to settings.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -14,11 +14,11 @@ import * as DaemonProbe from "../daemon/DaemonProbe.ts"
 
 export interface InstallEndpoint {
   readonly endpoint: Endpoint.Endpoint
-  /** What a person should know of how it came about. */
+  /** Notices for the user. */
   readonly notes: ReadonlyArray<string>
 }
 
-/** What `make` would give as things stand, without making anything. The token is none where there is none. */
+/** Returns the endpoint that `make` would return, without creating it. A new token is a placeholder. */
 export const planned = (home: string) =>
   Effect.map(Endpoint.read(home), (endpoint): InstallEndpoint => ({
     endpoint: Option.getOrElse(endpoint, () => ({
@@ -28,7 +28,7 @@ export const planned = (home: string) =>
     notes: []
   }))
 
-/** Another port in the place of one that another program holds, and another token: that program may have been told it. */
+/** Replaces the port that another program occupies, and the token: that program may have received it. */
 const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoint) {
   const endpoint = yield* Endpoint.replace(home, held)
   const note = `another program listens on port ${held.port}: events go to port ${endpoint.port}, with another token`
@@ -36,17 +36,17 @@ const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoi
 })
 
 /**
- * The endpoint of a home, made if need be, on a port that nobody else has. A process that runs with another port or another
- * database is asked to end; the next session starts it anew.
+ * Returns the endpoint of a home on a free port, and creates it if necessary. A daemon with another port or database is
+ * stopped; the next session starts a new one.
  */
 export const make = Effect.fnUntraced(function* (home: string) {
   const recorded = yield* Endpoint.make(home)
   const resident = yield* DaemonProbe.probe(home)
   const isOurs = resident._tag === "Running" && resident.health.port === recorded.port
-  // Who holds the socket and says nothing may hold the port as well.
+  // A daemon that does not respond may occupy the port.
   const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
-  // It knows the recorded token, so it is asked before that is replaced.
+  // The stop request needs the recorded token, so it precedes a new token.
   const mustEnd = resident._tag === "Running" && (!isOurs || DaemonProbe.hasOtherDatabase(resident.health))
   const ended = mustEnd && (yield* DaemonProbe.stop(home))
   const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
@@ -57,7 +57,7 @@ export const make = Effect.fnUntraced(function* (home: string) {
   }
 })
 
-/** The repository that a file is really in, links followed; none where it is in none. */
+/** Returns the repository that contains a file, with symbolic links resolved. */
 const repositoryOf = Effect.fnUntraced(
   function* (file: string) {
     const fs = yield* FileSystem.FileSystem
@@ -68,7 +68,7 @@ const repositoryOf = Effect.fnUntraced(
   Effect.orElseSucceed(Option.none<string>)
 )
 
-/** What a person should know whose settings hold an address and its token. */
+/** Warns if settings with a token are in a repository. */
 export const warnings = Effect.fnUntraced(function* (file: string) {
   const repository = yield* repositoryOf(file)
   return Option.toArray(repository).map((path) => `warning: ${file} is in the git repository ${path}: commit no token`)

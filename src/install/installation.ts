@@ -1,5 +1,5 @@
 /**
- * What `install`, `uninstall`, `status` and `doctor` share: which files are meant, and which command goes into them.
+ * The settings files and the command that `install`, `uninstall`, `status` and `doctor` share.
  */
 import * as fs from "node:fs"
 import * as nodePath from "node:path"
@@ -27,15 +27,15 @@ import { workingFolder } from "../host/environment.ts"
 
 export type Scope = "user" | "project"
 
-/** The links of a file one after the other, from its own name on. */
+/** Returns a file and the targets of its symbolic links, in order. */
 const names = (file: string, links = 40): ReadonlyArray<string> => {
   const link = fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true && links > 0
   return link ? [file, ...names(nodePath.resolve(nodePath.dirname(file), fs.readlinkSync(file)), links - 1)] : [file]
 }
 
 /**
- * What answers hooks: the shim beside this command, which starts faster. Links are followed no further than they have to
- * be: what they lead to may be the folder of one version.
+ * Returns the shim, which starts faster than this command. Symbolic links are resolved only as far as necessary: their
+ * target may be the folder of one version.
  */
 const hookScript = Effect.gen(function* () {
   const path = yield* Path.Path
@@ -44,27 +44,27 @@ const hookScript = Effect.gen(function* () {
   return shims.find((shim) => fs.existsSync(shim)) ?? called
 })
 
-/** The home that the environment names: an agent that is started elsewhere may have another one. */
+/** The home of the environment. An agent that starts elsewhere may have another environment. */
 const namedHome = Effect.gen(function* () {
   const named = yield* Config.withDefault(Config.String("ATHENA_HOME"), "")
   return named === "" ? undefined : yield* Database.home
 })
 
-/** What is posted has no environment, so it says from the start which database it is for: another one refuses it. */
+/** An HTTP hook has no environment, so the header identifies the database; a daemon with another one rejects it. */
 const databaseHeader = () => ({ [Layout.headers.database]: databaseIdentity() })
 
-/** Our handlers in a settings file; none where it can't be read. */
+/** Returns the handlers in a settings file; none if it can't be read. */
 const installed = ({ agent, file }: Installer.Target) =>
   Effect.map(readText(file), (text) => Result.getOrElse(agent.text.found(text), () => []))
 
-/** This command as it is installed in a scope, with the address that events are posted to, if they are. */
+/** Returns the command to install in a scope, with the endpoint of HTTP hooks. */
 export const command = (target: Installer.Target, endpoint: Option.Option<Endpoint.Endpoint>, scope: Scope) =>
   Effect.gen(function* () {
     const common: Agents.HookCommand = {
       node: yield* NodePath.find(HookPaths.nodeOf(yield* installed(target))),
       script: yield* hookScript,
       version,
-      // A project's settings are for others as well, who have homes of their own.
+      // Project settings are shared with users that have other homes.
       home: scope === "user" ? yield* namedHome : undefined
     }
     if (Option.isNone(endpoint)) return common
@@ -72,10 +72,10 @@ export const command = (target: Installer.Target, endpoint: Option.Option<Endpoi
     return { ...common, endpoint: { url: `${Endpoint.url(endpoint.value)}/hooks`, token, headers: databaseHeader() } }
   })
 
-/** How an agent's events are to come to us. */
+/** How events reach athena. */
 export interface Transport {
   readonly posted: boolean
-  /** Why events are not posted that could be; nothing where that was to be expected. */
+  /** Why the default transport is not used. */
   readonly note: string | undefined
 }
 
@@ -84,8 +84,8 @@ const severalUsers =
   "place, receive the token and the events, and answer; so each event runs a command instead (post all the same: --post)"
 
 /**
- * How events are to be installed: posted where the agent can, unless the user, the environment or the machine speaks
- * against it. The settings of a project are shared with others, so no token goes into them.
+ * Selects the transport: HTTP hooks if the agent supports them, unless the user, the environment or the machine
+ * precludes it. Project settings are shared, so they contain no token.
  */
 export const transport = Effect.fnUntraced(function* (
   agent: Agents.Agent,
@@ -109,8 +109,8 @@ export const transport = Effect.fnUntraced(function* (
 })
 
 /**
- * The command that should be in the settings as they are used: with the address of the home where what is installed posts,
- * or nothing is; one that can't be read counts as none.
+ * Returns the command that the settings should contain: with the endpoint if HTTP hooks, or no hooks, are installed. An
+ * unreadable endpoint counts as absent.
  */
 export const wantedCommand = Effect.fnUntraced(function* (target: Installer.Target, scope: Scope) {
   const handlers = yield* installed(target)
@@ -122,7 +122,7 @@ export const wantedCommand = Effect.fnUntraced(function* (target: Installer.Targ
   return yield* command(target, endpoint, scope)
 })
 
-/** The agent of a name, if hooks can be installed for it. */
+/** Returns a supported agent by name. */
 export const supported = (name: Agents.AgentName): Effect.Effect<Agents.Agent, InstallError> => {
   const agent = Agents.all.find((agent) => agent.name === name)
   if (agent !== undefined && "wiring" in agent) return Effect.succeed(agent)
@@ -150,7 +150,7 @@ const projectRoot = Effect.gen(function* () {
   return worktreePath
 })
 
-/** Which of an agent's files its hooks are in, or are to be. */
+/** Selects the settings file of an agent. */
 const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) {
   const path = yield* Path.Path
   const files = yield* FileSystem.FileSystem
@@ -165,7 +165,7 @@ const place = Effect.fnUntraced(function* (agent: Agents.Agent, folder: string) 
   return hasOurs || (!hasFirst && otherwise.text.hasHooks(text)) ? otherwise : agent
 })
 
-/** The settings file of an agent in a scope. */
+/** Returns the settings file of an agent in a scope. */
 export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: Scope) {
   const path = yield* Path.Path
   const project = scope === "user" ? undefined : yield* projectRoot
@@ -174,14 +174,14 @@ export const target = Effect.fnUntraced(function* (known: Agents.Agent, scope: S
   return {
     agent,
     file: path.join(folder, agent.file),
-    // A project's settings are for all who work in it; a user's may hold secrets.
+    // Project settings are shared; user settings may contain secrets.
     newMode: scope === "user" ? 0o600 : 0o644,
     within: project,
     home: yield* Database.home
   } satisfies Installer.Target
 })
 
-/** Our hooks that the agent passes over until a person confirms them; none for agents without such a step. */
+/** Returns our hooks that the agent does not run until the user confirms them. */
 export const inactiveHooks = Effect.fnUntraced(function* ({ agent, file }: Installer.Target) {
   const path = yield* Path.Path
   const files = yield* FileSystem.FileSystem
@@ -193,7 +193,7 @@ export const inactiveHooks = Effect.fnUntraced(function* ({ agent, file }: Insta
   return trust.inactive(record, [...new Set([file, real])], settings)
 })
 
-/** Says in a line which hooks the agent passes over, and what to do about it; nothing where it runs all. */
+/** Describes inactive hooks, with the next step. */
 export const inactiveLines = (
   { title, trust }: Agents.Agent,
   inactive: ReadonlyArray<Agents.InactiveHook>
@@ -211,7 +211,7 @@ export const inactiveLines = (
     : [`${title} passes over hooks without a word (${reasons.join("; ")}): ${trust.advice}`]
 }
 
-/** What may be gone tomorrow of what goes into the settings. */
+/** Warns about paths that an upgrade or a cleanup removes. */
 export const passing = ({ node, script }: Agents.HookCommand): ReadonlyArray<string> => [
   ...(/[\\/]_npx[\\/]|[\\/]dlx-/.test(script)
     ? [`${script} is in a cache that is emptied now and then: install athena-hooks for good, and run this again`]
@@ -221,7 +221,7 @@ export const passing = ({ node, script }: Agents.HookCommand): ReadonlyArray<str
     : [])
 ]
 
-/** What a person should know of the file that the hooks are in. */
+/** Warns about properties of the settings file. */
 export const cautions = (agent: Agents.Agent, { byHand, comments }: Installer.Inspection): ReadonlyArray<string> => [
   ...(byHand.length > 0
     ? [`athena hook is also called by hand at ${byHand.join(", ")}: take that out, or everything is told twice`]

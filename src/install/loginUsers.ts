@@ -1,6 +1,6 @@
 /**
- * Whether several people log in to this machine. A port on loopback is open to all of them: while the process that
- * answers hooks is not running, each of them could listen in its place, receive what is posted to it, and answer.
+ * Detects whether several people log in to this machine. A loopback port is open to all of them: while the daemon is
+ * down, each of them could listen on it, receive events and the token, and respond.
  */
 import * as os from "node:os"
 import * as Context from "effect/Context"
@@ -9,8 +9,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 
 /**
- * Where the system names its users: a file as `passwd(5)` has it and one as `login.defs(5)` has it, or the folder of their
- * homes where it has no such files.
+ * The sources of user accounts: files in the formats of `passwd(5)` and `login.defs(5)`, or the folder of home folders
+ * on systems without them.
  */
 export interface Sources {
   readonly passwd: string
@@ -29,10 +29,10 @@ const sources = (): Sources => ({
         : undefined
 })
 
-/** Where the users of this machine are looked for. */
+/** The sources of user accounts on this machine. */
 export const Sources = Context.Reference<Sources>("athena-hooks/cli/LoginUsers/Sources", { defaultValue: sources })
 
-/** Those whose home is made by the system. */
+/** Home folders that the system creates. */
 const systemHomes =
   /^(?:\..*|shared|guest|public|default|default user|all users|defaultuser\d*|wdagutilityaccount|desktop\.ini)$/i
 
@@ -54,8 +54,8 @@ const bound = (loginDefs: string, name: string, otherwise: number): number =>
   Number(new RegExp(`^[ \\t]*${name}[ \\t]+(\\d+)`, "m").exec(loginDefs)?.[1] ?? otherwise)
 
 /**
- * The people of a passwd file: users with a number that the system gives to people, and with a shell. `own` is the number
- * of this user, who counts as one whatever the file says; root is no one's own.
+ * Returns the uids of people in a passwd file: regular uids with a login shell, and `own`, the uid of this process,
+ * unless it is root.
  */
 export const peopleOf = (passwd: string, loginDefs: string, own: number | undefined): ReadonlyArray<number> => {
   const least = bound(loginDefs, "UID_MIN", 1_000)
@@ -66,13 +66,13 @@ export const peopleOf = (passwd: string, loginDefs: string, own: number | undefi
   return [...new Set(own === undefined || own === 0 ? people : [...people, own])]
 }
 
-/** Whether this user comes from a directory of the network, whose other users can log in too. */
+/** Whether this user comes from a network directory, whose other users can log in too. */
 const isOfDirectory = (passwd: string): boolean => {
   try {
     const { username } = os.userInfo()
     return !entriesOf(passwd).some(({ name }) => name === username)
   } catch {
-    // A user without a name, as containers have them.
+    // The user has no name, as in some containers.
     return false
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The files that count for an agent in the current folder, whoever they are of: the user, the project, an administrator.
+ * The settings files that an agent reads in the current folder: user, project, and administrator.
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -12,37 +12,37 @@ import { readText } from "./internal/settingsFile.ts"
 
 export interface SettingsFile {
   readonly file: string
-  /** Empty where there is none, or it can't be read. */
+  /** Empty if the file is absent or unreadable. */
   readonly text: string
-  /** What it says that keeps hooks from running. */
+  /** The switches in the file that disable hooks. */
   readonly switches: ReadonlyArray<string>
 }
 
-/** Where an administrator sets Claude Code up for everybody. */
+/** The settings of Claude Code that an administrator manages. */
 const managed: Readonly<Record<string, string>> = {
   darwin: "/Library/Application Support/ClaudeCode/managed-settings.json",
   linux: "/etc/claude-code/managed-settings.json",
   win32: "C:\\Program Files\\ClaudeCode\\managed-settings.json"
 }
 
-/** The settings as a value; nothing where they can't be read. */
+/** Parses settings; `undefined` if they are invalid. */
 export const valueOf = (agent: Agents.Agent, text: string): unknown =>
   Result.match(agent.text.value(text), { onFailure: () => undefined, onSuccess: ({ value }) => value })
 
-/** The variables that it sets for what the agent runs; none where it can't be read. */
+/** Returns the variables that settings set for hooks. */
 export const envOf = (agent: Agents.Agent, text: string): Readonly<Record<string, unknown>> => {
   const value = valueOf(agent, text)
   const env = typeof value === "object" && value !== null && "env" in value ? value.env : undefined
   return typeof env === "object" && env !== null ? (env as Record<string, unknown>) : {}
 }
 
-/** Our handlers in it; none where it can't be read. */
+/** Returns our handlers in settings; none if they are invalid. */
 export const handlersOf = (agent: Agents.Agent, text: string): Wiring.Wiring =>
   Result.getOrElse(agent.text.found(text), () => [])
 
 const ownSwitches = (agent: Agents.Agent) => (text: string) => agent.switches(valueOf(agent, text))
 
-/** The files of an agent; what an earlier one says wins over a later one. */
+/** Returns the settings files of an agent, highest precedence first. */
 export const of = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const user = yield* Installation.target(agent, "user")

@@ -1,5 +1,5 @@
 /**
- * `athena cache`: the cache that the processes of this host share before a Postgres server.
+ * `athena cache`: the shared cache in front of a Postgres server.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +14,7 @@ import * as HostCache from "../../host/sharedCache.ts"
 
 const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
 
-/** Runs with the cache, or says that there is none. */
+/** Provides the cache, or prints that the cache is disabled. */
 const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const settings = yield* Database.settings

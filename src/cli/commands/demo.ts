@@ -1,5 +1,5 @@
 /**
- * `athena demo`: a recorded session goes through the hooks, each in a process of its own, on a scratch database.
+ * `athena demo`: runs a recorded session through the hooks, one process per hook, on a temporary database.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -23,9 +23,9 @@ import * as Session from "../demo/session.ts"
 import * as Output from "../output.ts"
 
 interface Scratch {
-  /** The database's folder. */
+  /** The folder of the database. */
   readonly home: string
-  /** The made-up repository. */
+  /** The fictitious repository. */
   readonly project: string
 }
 
@@ -47,8 +47,8 @@ const makeScratch = Effect.gen(function* () {
 })
 
 /**
- * Starts `athena hook` as an agent does: the event on its standard input, nothing of this process's environment. It is
- * profiled, which takes it some milliseconds.
+ * Runs `athena hook` as an agent does: the event on standard input, an environment of its own. The profiler adds some
+ * milliseconds.
  */
 const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
   Effect.gen(function* () {
@@ -64,7 +64,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
     const started = yield* monotonicMs
     const child = yield* spawner.spawn(
       ChildProcess.make(process.execPath, [process.argv[1]!, "hook"], {
-        // No process shall stay for a memory that is thrown away.
+        // The home is temporary, so no daemon may outlive it.
         env: { ATHENA_HOME: scratch.home, HOME: scratch.home, ATHENA_PROFILE: "wall", ATHENA_DAEMON: "off" },
         stdin: Stream.encodeText(Stream.succeed(body))
       })
@@ -82,7 +82,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
     return { step, context: output.hookSpecificOutput?.additionalContext, notice, exitCode, ms } satisfies Ran
   }).pipe(Effect.scoped)
 
-/** What a step is about, in a line. */
+/** Summarizes a step in one line. */
 const gist = ({ body, name }: Session.Step): string => {
   const input = body["tool_input"] as Record<string, unknown> | undefined
   const text =
@@ -116,7 +116,7 @@ const stored = Effect.gen(function* () {
   return events
 })
 
-/** Each prompt, tool use, answer and end is one event; a start is none, and a batch tells of what was told before. */
+/** The number of events that a session yields: a start yields none, and a batch repeats earlier events. */
 const told = (steps: ReadonlyArray<Session.Step>): number =>
   steps.filter(({ name }) => name !== "SessionStart" && name !== "PostToolBatch").length
 
@@ -135,7 +135,7 @@ const showTimes = (runs: readonly [ReadonlyArray<Ran>, ReadonlyArray<Ran>]) =>
     }
   })
 
-/** What the hooks' processes measured themselves; gives whether it is of as many as have run. */
+/** Prints the merged profile of all hook processes, and returns whether it covers all of them. */
 const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
   Effect.gen(function* () {
     const history = yield* ProfileHistory.make({ folder: scratch.home })
@@ -150,7 +150,7 @@ const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
     return processes === runs.length && life !== undefined && life.wall.sum <= outside
   })
 
-/** The demonstration; gives whether all went as it should. */
+/** Runs the demonstration and returns whether every step succeeded. */
 const demonstrate = Effect.gen(function* () {
   const scratch = yield* makeScratch
   const database = Database.layer({ _tag: "Embedded", home: scratch.home })

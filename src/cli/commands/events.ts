@@ -1,5 +1,5 @@
 /**
- * `athena events`: the events that wait on this host for the database, and those that it refused.
+ * `athena events`: the events in the spools of this host, and the dead letters.
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -40,14 +40,14 @@ const stats = Command.make(
   })
 ).pipe(Command.withDescription("How many events wait, were delivered, dropped or set aside"))
 
-/** No spool of the home has the name. */
+/** The home has no spool of that name. */
 class UnknownSpool extends Data.TaggedError("UnknownSpool")<{ readonly name: string }> {
   override get message(): string {
     return `there is no spool ${this.name}: athena status lists those in which events wait`
   }
 }
 
-/** The spool that is named, or that of the database which the configuration names; both go into that database. */
+/** Selects the named spool, or the spool of the configured database. Both deliver to the configured database. */
 const draining = (name: string) =>
   Effect.gen(function* () {
     if (name === "") return EventSpool.layerFlush()

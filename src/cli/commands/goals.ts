@@ -1,5 +1,5 @@
 /**
- * `athena goals`: what the current project is to achieve.
+ * `athena goals`: the goals of the current project.
  */
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"

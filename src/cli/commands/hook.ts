@@ -1,5 +1,5 @@
 /**
- * `athena hook`, when it was not called in its plain form, which `bin.ts` answers without loading this.
+ * `athena hook` with `--help`. `bin.ts` handles every other form without loading this module.
  */
 import * as Effect from "effect/Effect"
 import * as Struct from "effect/Struct"
@@ -8,13 +8,13 @@ import * as Flag from "effect/cli/Flag"
 import * as HookAdapters from "../../hooks/HookAdapters.ts"
 import * as Shim from "../../hookProcess/runShim.ts"
 
-/** Of the bundle, which is CommonJS. */
+/** Defined by the bundle, which is CommonJS. */
 declare const __dirname: string
 
 export const hook = Command.make(
   "hook",
   {
-    // Read by the shim itself, which has no parser.
+    // Documentation only: the shim reads the option itself.
     agent: Flag.Literals("agent", Struct.keys(HookAdapters.byName)).pipe(
       Flag.withDescription("The agent that calls"),
       Flag.withDefault("claude" as const)

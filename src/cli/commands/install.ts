@@ -1,5 +1,5 @@
 /**
- * `athena install`: puts the hooks into the settings of a coding agent.
+ * `athena install`: adds the hooks to the settings of a coding agent.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,7 +13,7 @@ import * as Output from "../output.ts"
 
 const octal = (mode: number): string => mode.toString(8)
 
-/** What was done, as JSON. */
+/** The JSON form of a result. */
 export const report = ({ backup, plan }: Installer.Done, dryRun: boolean) => ({
   agent: plan.target.agent.name,
   file: plan.target.file,
@@ -24,7 +24,7 @@ export const report = ({ backup, plan }: Installer.Done, dryRun: boolean) => ({
   backup: backup ?? null
 })
 
-/** What becomes of who may read the file, where that changes. */
+/** Describes a change of the file mode. */
 export const modeLines = ({ kind, mode: { after, before }, target }: Installer.Plan): ReadonlyArray<string> => {
   if (kind !== "change" || before === undefined || before === after) return []
   return after < before
@@ -47,7 +47,7 @@ const lines = (
   ]
 }
 
-/** Where events are posted to, if they are. */
+/** Returns the endpoint of HTTP hooks, and creates it unless this is a dry run. */
 const endpointFor = Effect.fnUntraced(function* (
   { agent, home }: Installer.Target,
   scope: Installation.Scope,
@@ -74,7 +74,7 @@ export const install = Command.make(
   },
   Effect.fnUntraced(function* ({ agent: name, dryRun, json, post, scope }) {
     const target = yield* Installation.target(yield* Installation.supported(name), scope)
-    // Looked at before anything is made, so that nothing is made where the file can't be used.
+    // Validates the settings file first, so that a failure leaves nothing behind.
     const found = yield* Installer.inspect(target, yield* Installation.wantedCommand(target, scope))
     yield* Installer.checkWritable(target)
     const { endpoint, notes } = yield* endpointFor(target, scope, post, dryRun)

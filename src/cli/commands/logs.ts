@@ -1,5 +1,5 @@
 /**
- * `athena logs`: what the resident process has logged, and the hooks that had to answer without it.
+ * `athena logs`: the logs of the daemon and of hooks that ran without it.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import * as Database from "../../sql/Database.ts"
 import * as LogText from "../../logging/LogText.ts"
 import * as Output from "../output.ts"
 
-/** How many files of each log are looked for: `LogFile` may have been told to keep more than by default. */
+/** The maximum number of files per log to read: `LogFile` may be configured to retain more than its default. */
 const maxFiles = 100
 
 const folder = Effect.map(Database.home, (home) => hostPaths(home).logs)
@@ -68,7 +68,7 @@ export const logs = Command.make(
 
     const each = (raw: string) => (isWanted(raw) ? show([LogText.parse(raw)], json) : Effect.void)
     let positions = { athena: LogReader.endOf(athena), shim: LogReader.endOf(shim) }
-    // A file system tells of changes everywhere in another way, and on some not at all.
+    // Polling works on every file system; change notifications do not.
     for (;;) {
       yield* Effect.sleep("250 millis")
       positions = {

@@ -1,5 +1,5 @@
 /**
- * `athena migrate`: brings a database that another program filled up to date, however long it takes.
+ * `athena migrate`: upgrades the schema of a large database without a deadline.
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

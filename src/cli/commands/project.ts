@@ -1,5 +1,5 @@
 /**
- * `athena project`: which projects are remembered, and which of them are one or are elsewhere by now.
+ * `athena project`: lists, moves and merges projects.
  */
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
@@ -23,11 +23,11 @@ class ProjectError extends Data.TaggedError("ProjectError")<{ readonly message: 
 const fail = (message: string) => Effect.fail(new ProjectError({ message }))
 
 interface Listed extends Project.ProjectSummary {
-  /** Whether there is no such folder on this host. */
+  /** Whether the folder does not exist on this host. */
   readonly missing: boolean
 }
 
-/** A path on one line, whatever is in it. */
+/** Quotes a path, so that it occupies one line. */
 const quoted = (path: string): string => JSON.stringify(path)
 
 const line = ({ events, goals, id, lastActivity, missing, name, path }: Listed): string =>
@@ -52,19 +52,19 @@ const all = Effect.gen(function* () {
   )
 })
 
-/** Lists a database that is there; one that is not has no projects. */
+/** Lists the projects without creating a database. */
 const listed = Effect.gen(function* () {
   if (!(yield* Memory.exists(yield* Database.settings))) return []
   return yield* Effect.provide(all, Memory.layer)
 })
 
-/** `~` of a path that a shell left as it is, and a path from the working directory. */
+/** Resolves a path against the working directory. */
 const absolute = Effect.fnUntraced(function* (text: string) {
   const path = yield* Path.Path
   return path.isAbsolute(text) ? path.resolve(text) : path.resolve(yield* workingFolder, text)
 })
 
-/** The project that a number or a path names. */
+/** Finds a project by its id or path. */
 const named = Effect.fnUntraced(function* (projects: ReadonlyArray<Listed>, text: string) {
   const place = yield* absolute(text)
   const found = projects.filter(({ id, path }) => path === text || path === place || String(id) === text)
@@ -81,7 +81,7 @@ const dryRun = Flag.Boolean("dry-run").pipe(
 
 const yes = Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask for confirmation"), Flag.withDefault(false))
 
-/** Asks a person; where there is none, `--yes` is needed. */
+/** Prompts for confirmation. Without a terminal, `--yes` is required. */
 const confirm = (message: string, isSure: boolean) =>
   Effect.gen(function* () {
     if (isSure) return
@@ -102,7 +102,7 @@ const list = Command.make(
   })
 ).pipe(Command.withDescription("List the projects, what they hold, and which of their folders are gone"))
 
-/** Where a project goes: the repository that is there, or the path as it stands where nothing is there yet. */
+/** Resolves the target of a move: the repository at the path, or the path itself if it does not exist yet. */
 const destination = Effect.fnUntraced(function* (text: string) {
   const path = yield* Path.Path
   const place = yield* absolute(text)

@@ -1,5 +1,5 @@
 /**
- * `athena prune`: deletes what the memory does not keep, now, and makes its file as small as what is left.
+ * `athena prune`: applies the retention policy immediately and compacts the database file.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -51,15 +51,15 @@ const json = ({ countedFrom, oldest, ...plan }: Retention.Plan) => ({
   oldest: oldest === undefined ? null : DateTime.formatIso(oldest)
 })
 
-/** The part of the file, and the bytes, from which on it is worth to write it anew. */
+/** The share of free space, and the bytes, above which the file is rewritten. */
 const worthShare = 0.25
 const worthBytes = 64 * 1_048_576
 
-/** A file that can give space back in steps need not be written anew. */
+/** A file in incremental vacuum mode releases space by itself. */
 const isWorthRewriting = ({ file, free, isIncremental }: SqliteSpace.Space): boolean =>
   !isIncremental && free > worthBytes && free > file * worthShare
 
-/** Writes the file anew where that is worth it, and says so before, because others wait for it. */
+/** Rewrites the file if that is worthwhile. It prints a notice first, because hooks block meanwhile. */
 const rewrite = (settings: Database.Settings, asJson: boolean) =>
   Effect.gen(function* () {
     if (settings._tag === "Postgres") return false
@@ -72,7 +72,7 @@ const rewrite = (settings: Database.Settings, asJson: boolean) =>
     return true
   })
 
-/** The size of the file of the embedded database, in bytes. */
+/** The size of the embedded database in bytes. */
 const sizeOf = (settings: Database.Settings) =>
   settings._tag === "Postgres" ? Effect.succeed(0) : Effect.map(SqliteSpace.read, ({ file }) => file)
 

@@ -1,5 +1,5 @@
 /**
- * `athena remember`: note something that the agent should know of the current project.
+ * `athena remember`: stores a note for the agent in the current project.
  */
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"

@@ -1,5 +1,5 @@
 /**
- * `athena report`: what the hooks that were profiled have taken, of a session, of a time, or all of them.
+ * `athena report`: the profile of hooks, of one session, a time range, or all.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -17,10 +17,10 @@ import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Output from "../output.ts"
 
-/** What was asked for makes no sense. */
+/** The arguments contradict each other. */
 export class InvalidReport extends Data.TaggedError("InvalidReport")<{ readonly message: string }> {}
 
-/** A moment, or so long ago. */
+/** Parses a date, or a duration before now. */
 const momentOf = (text: string) =>
   Effect.gen(function* () {
     const ago = Duration.fromInput(text as Duration.Input)
@@ -37,7 +37,7 @@ const two = (between: ReadonlyArray<string>) =>
 
 const ms = (value: number): string => `${value.toPrecision(3)} ms`.padStart(10)
 
-/** A name is written by a program, and a terminal obeys control characters. */
+/** Operation names come from programs and may contain control characters. */
 const control = /[\u0000-\u001f\u007f-\u009f]+/g
 
 const compareLine = ({ counts, medians, operation, ratio, verdict }: ProfileHistory.Comparison): string =>

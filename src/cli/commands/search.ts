@@ -1,5 +1,5 @@
 /**
- * `athena search`: what is remembered of the current project.
+ * `athena search`: searches the memories of the current project.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

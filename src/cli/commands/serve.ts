@@ -1,5 +1,5 @@
 /**
- * `athena serve`: the resident process, in the foreground. The hooks start it by themselves, in the background.
+ * `athena serve`: runs the daemon in the foreground. Hooks start it in the background.
  */
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -27,18 +27,18 @@ const reasons: Readonly<Record<Daemon.Reason, string>> = {
   removed: "its home was removed, or is another process's by now"
 }
 
-/** The exit code by which the process asks the shell that started it for another one at once. */
+/** The exit code that requests a restart from the supervisor. */
 const startAgain = 75
 
 const takePlace = (home: string) =>
   DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(DaemonProbe.layer({ home })))
 
-/** How much memory the process may have, in bytes. */
+/** The maximum memory of the daemon in bytes. */
 const maxMemory = 256 * 1024 * 1024
 
 const keepEverything: Retention.Policy = { maxAge: Duration.infinity, maxBytes: Number.POSITIVE_INFINITY }
 
-/** Settings of what is kept that can't be used keep nobody from being served: nothing is deleted, and the user is told. */
+/** An invalid retention policy does not stop the daemon: it deletes nothing and reports the problem. */
 const upkeep = (settings: Database.Settings) =>
   Retention.policyConfig(settings).pipe(
     Effect.map((retention) => ({ retention, caution: undefined })),
@@ -47,7 +47,7 @@ const upkeep = (settings: Database.Settings) =>
     )
   )
 
-/** Serves in the place of any other process of the home, until there is a reason to end. */
+/** Takes over from any other daemon of the home and serves until it has a reason to end. */
 const resident = Effect.fnUntraced(function* (home: string, listenerFd: number | undefined) {
   const settings = yield* Database.settings
   const outcome = yield* takePlace(home)
@@ -77,7 +77,7 @@ const resident = Effect.fnUntraced(function* (home: string, listenerFd: number |
   return reasons[reason]
 }, Effect.scoped)
 
-/** Waits until the terminal is closed that it runs in. */
+/** Completes when the terminal closes. */
 const hungUp = Effect.callback<string>((resume) => {
   const end = () => resume(Effect.succeed("its terminal was closed"))
   process.once("SIGHUP", end)
@@ -97,12 +97,12 @@ export const serve = Command.make(
     const home = yield* Database.home
     const { logs } = hostPaths(home)
     const ending = yield* Effect.raceFirst(resident(home, Option.getOrUndefined(listenerFd)), hungUp).pipe(
-      // Nobody sees what a process in the background prints.
+      // A background process has no visible output, so the log records the failure.
       Effect.tapCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the resident process could not go on", cause)
       ),
       Effect.provide(LogFile.layer({ folder: logs, mergeWithExisting: true })),
-      // What it does is measured by its own profiler.
+      // The daemon has its own profiler.
       Effect.withTracerEnabled(false)
     )
     yield* Console.log(ending)

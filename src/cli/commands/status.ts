@@ -1,6 +1,5 @@
 /**
- * `athena status`: which agents have the hooks, whether they can run, how the resident process is, and how much is
- * remembered.
+ * `athena status`: installed hooks, the daemon, the database, and spools that hold events.
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"

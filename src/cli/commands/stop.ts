@@ -1,5 +1,5 @@
 /**
- * `athena stop`: ends the resident process, if there is one.
+ * `athena stop`: stops the daemon.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Output from "../output.ts"
 
-/** How long the process may take to finish what it has. */
+/** The time that the daemon has to finish its work. */
 const limit = "10 seconds"
 
 interface Ended {
@@ -22,7 +22,7 @@ interface Ended {
   readonly problem: string | null
 }
 
-/** Waits until nobody holds the lock any more, and the process that held it is gone. */
+/** Waits until the lock is free and its holder has exited. */
 const isGone = (home: string, identity: DaemonLock.Identity | undefined) =>
   DaemonLock.isHeld(home).pipe(
     Effect.map((held) => held || (identity !== undefined && DaemonLock.isAlive(identity))),
@@ -38,7 +38,7 @@ const notEnded = (pid: number | null, problem: string): Ended => ({
   problem: pid === null ? problem : `${problem}; to end it: kill -9 ${pid}`
 })
 
-/** The holder, where it is proven to be the one that its identity names. */
+/** The holder of the lock, if its process start time matches its identity file. */
 const provenHolder = (home: string) =>
   Effect.map(DaemonLock.identity(home), (identity) =>
     identity !== null && DaemonLock.isAlive(identity) ? identity : undefined
@@ -54,7 +54,7 @@ const end = (home: string) =>
       Effect.as(undefined),
       Effect.catch((error) => Effect.succeed(error))
     )
-    // One that refuses because it is ending already ends all the same.
+    // Status 503: the daemon is already stopping.
     if (refusal !== undefined && !(refusal._tag === "Refused" && refusal.status === 503)) {
       return notEnded(
         pid,

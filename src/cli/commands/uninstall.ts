@@ -1,5 +1,5 @@
 /**
- * `athena uninstall`: takes the hooks out of the settings of a coding agent. What is remembered stays.
+ * `athena uninstall`: removes the hooks from the settings of a coding agent. It deletes no memories.
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
@@ -24,7 +24,7 @@ const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
   ]
 }
 
-/** Ends the process that answered hooks, once no agent that is known here has any; says whether there was one. */
+/** Stops the daemon if no known agent has hooks, and returns whether it ran. */
 const endResident = Effect.fnUntraced(function* (home: string) {
   return (yield* HookStatus.isAnyInstalled(home)) ? false : yield* DaemonProbe.stop(home)
 })

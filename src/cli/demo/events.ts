@@ -1,5 +1,5 @@
 /**
- * A thousand events are recorded by one process while the database is away, and stored by the next.
+ * One process records a thousand events while the database is down; the next process stores them.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ const count = Effect.gen(function* () {
   return rows[0]!.n
 })
 
-/** Every other event waits for the file; the rest is only accepted, and written by the time the process has ended. */
+/** Every second event waits for the spool. The others are only accepted; the recorder writes them before it closes. */
 const record = (project: string) =>
   Effect.gen(function* () {
     const recorder = yield* MemoryRecorder
@@ -30,7 +30,7 @@ const record = (project: string) =>
     }
   })
 
-/** Shows that accepted = spooled = stored, and gives whether it is so. The tables must exist. */
+/** Shows that accepted = spooled = stored, and returns whether this holds. The tables must exist. */
 export const demonstrate = <E, R>(
   filename: string,
   project: string,

@@ -1,5 +1,5 @@
 /**
- * A process that lasts: it asks the memory through the cache, and brings in what others have recorded; all of it profiled.
+ * A long-running process: it reads through the cache and stores events of others, under the profiler.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ const reads = (path: string) =>
     )
   })
 
-/** Gives whether the events have arrived. */
+/** Returns whether all events arrived. */
 export const demonstrate = <E, R>(
   folder: string,
   project: string,

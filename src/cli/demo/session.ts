@@ -1,9 +1,8 @@
 /**
- * A recorded session of a coding agent in a made-up project, as the events that its hooks were sent; and the beginning
- * of the next one, in which the first is remembered.
+ * The hook events of a recorded session in a fictitious project, and of the session after it.
  */
 
-/** One event: what the hook is sent, less what every event of the session has. */
+/** One event, without the members that all events of a session share. */
 export interface Step {
   readonly name: string
   readonly body: Readonly<Record<string, unknown>>
@@ -31,7 +30,7 @@ const tool = (
 const answer = (id: string, text: string): Step =>
   step("Stop", { prompt_id: id, stop_hook_active: false, last_assistant_message: text })
 
-/** The first session: nothing is known yet. */
+/** The first session: the memory is empty. */
 export const first = (project: string): ReadonlyArray<Step> => [
   step("SessionStart", { source: "startup" }),
   prompt("p-0", "Where is the log level of the payment client's retry logger set?"),
@@ -84,7 +83,7 @@ export const first = (project: string): ReadonlyArray<Step> => [
   step("SessionEnd", { prompt_id: "p-2b", reason: "prompt_input_exit" })
 ]
 
-/** The next session: it is told of the first, and reminded of it where a prompt touches it. */
+/** The next session: it receives memories of the first at its start and for matching prompts. */
 export const second = (project: string): ReadonlyArray<Step> => [
   step("SessionStart", { source: "startup" }),
   prompt("p-3", "The retry logger of the payment client floods the logs. Lower its log level."),

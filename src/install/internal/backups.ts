@@ -1,5 +1,5 @@
 /**
- * What a settings file was before it was changed, beside it under a name with the time.
+ * Backups of a settings file, beside it, with a timestamp in their names.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -7,12 +7,12 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { accessError, type Snapshot } from "./settingsFile.ts"
 
-/** How many are kept of a file. */
+/** The maximum number of backups per file. */
 export const maxBackups = 3
 
 const infix = ".athena-backup-"
 
-/** Those of a file, the oldest first: their names sort by time. */
+/** Returns the backups of a file, oldest first: their names sort by time. */
 const list = Effect.fnUntraced(function* (target: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -30,7 +30,7 @@ const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot, 
   const time = DateTime.formatIso(yield* DateTime.now).replace(/[-:.]/g, "")
   const name = `${target}${infix}${time}`
   yield* fs.writeFileString(name, kept(content.text), { flag: "wx", mode: content.mode & 0o700 }).pipe(
-    // Another run of the same millisecond keeps the same.
+    // Another run in the same millisecond has written the same backup.
     Effect.catchIf(
       (error) => error.reason._tag === "AlreadyExists",
       () => Effect.void
@@ -47,8 +47,8 @@ const prune = Effect.fnUntraced(function* (target: string) {
 })
 
 /**
- * Keeps the content of a file while it is changed, and afterwards, if it was; no more than `maxBackups` of them. Gives the
- * name; nothing where there was no file. `kept` gives what is kept of its text.
+ * Backs up a file around a change and returns the path of the backup; `undefined` if there was no file. A failed change
+ * removes its backup. At most `maxBackups` remain. `redact` removes secrets from the text.
  */
 export const around = <A, E, R>(snapshot: Snapshot, kept: (text: string) => string, change: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {

@@ -1,6 +1,7 @@
 /**
- * Which of our hooks Codex runs. It runs what a person has confirmed, and records that in `config.toml` as a hash of the
- * event, the matcher and the handler, under the file and the place of the hook. It passes over all others silently.
+ * Reads which of our hooks Codex runs. Codex runs only hooks that the user has confirmed, and skips others silently. It
+ * records a confirmation in `config.toml` as a hash of event, matcher and handler, under the file and position of the
+ * hook.
  */
 import { hash } from "node:crypto"
 import * as Predicate from "effect/Predicate"
@@ -18,7 +19,7 @@ export interface InactiveHook {
   readonly state: "untrusted" | "changed" | "disabled"
 }
 
-/** The name of an event in the record: `UserPromptSubmit` is `user_prompt_submit`. */
+/** Converts an event name to that of the record: `UserPromptSubmit` to `user_prompt_submit`. */
 const recordedName = (event: string): string =>
   event.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
 
@@ -33,10 +34,10 @@ const canonical = (value: unknown): unknown => {
   )
 }
 
-/** An integer of TOML may be a `bigint`. */
+/** A TOML integer may be a `bigint`. */
 const seconds = (timeout: unknown): number => Math.max(1, Number(timeout ?? 600))
 
-/** The hash of a hook, as Codex 0.171 makes it: members that stand for a default are there, absent ones are not. */
+/** Returns the hash of a hook as Codex 0.171 computes it: with defaults filled in, without absent members. */
 export const hashOf = (event: string, matcher: string | undefined, handler: Wiring.Handler): string => {
   const { async: isAsync = false, command, statusMessage, timeout, type } = handler
   const hooks = [{ async: isAsync, command, statusMessage, timeout: seconds(timeout), type }]
@@ -45,7 +46,7 @@ export const hashOf = (event: string, matcher: string | undefined, handler: Wiri
 
 interface Placed {
   readonly event: string
-  /** The group and the handler in it, from 0 on. */
+  /** The indexes of the group and of the handler. */
   readonly place: string
   readonly matcher: string | undefined
   readonly handler: Wiring.Handler
@@ -74,12 +75,15 @@ const ours = (settings: unknown): ReadonlyArray<Placed> =>
 const stateOf = (entry: unknown, { event, handler, matcher }: Placed): InactiveHook["state"] | undefined => {
   const trusted = member(entry, "trusted_hash")
   if (trusted === undefined) return "untrusted"
-  // Some events have no use for a matcher, which is then no part of it.
+  // Codex omits the matcher for events that do not use one.
   if (![matcher, undefined].some((one) => hashOf(event, one, handler) === trusted)) return "changed"
   return member(entry, "enabled") === false ? "disabled" : undefined
 }
 
-/** Our hooks that Codex passes over, by the text of its `config.toml`. One that can't be read has confirmed nothing. */
+/**
+ * Returns our hooks that Codex does not run, according to the text of its `config.toml`. An invalid file confirms
+ * nothing.
+ */
 export const inactive = (
   record: string,
   files: ReadonlyArray<string>,

@@ -1,18 +1,18 @@
 /**
- * Edits of JSON in place: they touch what is put in or taken out, and the commas beside it, and nothing else.
+ * In-place edits of JSON. They touch only the inserted or removed items and adjacent commas.
  */
 import type { Edit } from "./textEdit.ts"
 import type { Comment, Container, Document, Item } from "./jsonDocument.ts"
 
 export interface Layout {
   readonly eol: "\r\n" | "\n"
-  /** One step of indentation. */
+  /** One level of indentation. */
   readonly unit: string
-  /** Whether the whole file is one line, and stays one. */
+  /** Whether the whole file is one line. */
   readonly singleLine: boolean
 }
 
-/** What a new value is laid out to fit into, in characters. */
+/** The maximum line width of a new value, in characters. */
 const lineWidth = 100
 
 const rootOf = (document: Document): Container | undefined =>
@@ -28,7 +28,7 @@ export const layoutOf = (document: Document): Layout => {
   }
 }
 
-/** The blanks that the line of an offset begins with. */
+/** Returns the indentation of the line at an offset. */
 export const indentAt = (text: string, offset: number): string => {
   const start = Math.max(text.lastIndexOf("\n", offset - 1), text.lastIndexOf("\r", offset - 1)) + 1
   return /^[ \t]*/.exec(text.slice(start, offset))?.[0] ?? ""
@@ -41,7 +41,7 @@ const onOneLine = (value: unknown): string => {
   return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`
 }
 
-/** Prints a value that begins at an indentation: on one line where it fits, else a line for each part. */
+/** Prints a value at an indentation: on one line if it fits, else one line per item. */
 export const print = (value: unknown, indent: string, layout: Layout): string => {
   const short = onOneLine(value)
   const isScalar = typeof value !== "object" || value === null
@@ -54,11 +54,10 @@ export const print = (value: unknown, indent: string, layout: Layout): string =>
   return `${open}${layout.eol}${lines(parts)}${layout.eol}${indent}${close}`
 }
 
-/** Prints a member of an object. */
 export const member = ([name, value]: readonly [string, unknown], indent: string, layout: Layout): string =>
   `${JSON.stringify(name)}: ${print(value, indent, layout)}`
 
-/** Prints what is put in, for the indentation it gets. */
+/** Prints a new item at an indentation. */
 export type Print = (indent: string) => string
 
 const commentAt = (document: Document, offset: number): Comment | undefined =>
@@ -69,7 +68,7 @@ const afterBlanks = (text: string, offset: number, blanks: RegExp): number => {
   return offset + (blanks.exec(text)?.[0].length ?? 0)
 }
 
-/** Behind the comments that stand after an offset on its line: they belong to what is before it. */
+/** Returns the offset behind the comments that follow on the same line: they belong to the item before them. */
 const endOfRemarks = (document: Document, offset: number): { readonly offset: number; readonly line: boolean } => {
   const comment = commentAt(document, afterBlanks(document.text, offset, /[ \t]*/y))
   if (comment === undefined || /[\r\n]/.test(document.text.slice(comment.start, comment.end))) {
@@ -78,7 +77,7 @@ const endOfRemarks = (document: Document, offset: number): { readonly offset: nu
   return comment.line ? { offset: comment.end, line: true } : endOfRemarks(document, comment.end)
 }
 
-/** The blanks before an item, if it has a line of its own. */
+/** Returns the indentation of an item on its own line, else `undefined`. */
 const indentOf = (text: string, item: Item): string | undefined =>
   /[\r\n]([ \t]*)$/.exec(text.slice(0, item.start))?.[1]
 
@@ -112,7 +111,7 @@ const fill = (document: Document, container: Container, layout: Layout, prints: 
   ]
 }
 
-/** Puts items at the end of an array or object. */
+/** Appends items to an array or object. */
 export const append = (
   document: Document,
   container: Container,
@@ -124,7 +123,7 @@ export const append = (
   return last === undefined ? fill(document, container, layout, prints) : appendAfter(document, last, layout, prints)
 }
 
-/** Where the blanks before an item begin; a comment to the end of a line needs the end of its line. */
+/** Returns the start of the whitespace before an item. A line comment before it needs its line break. */
 const startWithBlanks = (document: Document, item: Item, next: number): number => {
   const start = document.text.slice(0, item.start).replace(/[ \t\r\n]+$/, "").length
   const afterLine = document.comments.some((comment) => comment.line && comment.end === start)
@@ -134,7 +133,7 @@ const startWithBlanks = (document: Document, item: Item, next: number): number =
 
 const withoutItem = (document: Document, item: Item): ReadonlyArray<Edit> => {
   const { comma, end } = item
-  // A comma that comments keep apart from the item goes by itself.
+  // A comma behind a comment is removed separately.
   const near = comma !== undefined && document.text.slice(end, comma).trim() === ""
   const next = near ? comma + 1 : end
   const start = startWithBlanks(document, item, next)
@@ -142,7 +141,7 @@ const withoutItem = (document: Document, item: Item): ReadonlyArray<Edit> => {
   return comma === undefined || near ? edits : [...edits, { offset: comma, length: 1, text: "" }]
 }
 
-/** Takes items out of an array or object, which stays, empty or not. */
+/** Removes items from an array or object, which itself remains. */
 export const remove = (document: Document, container: Container, items: ReadonlySet<Item>): ReadonlyArray<Edit> => {
   const rest = container.items.findLast((item) => !items.has(item))
   if (rest === undefined && !document.comments.some(({ start }) => start > container.start && start < container.end)) {
@@ -151,7 +150,7 @@ export const remove = (document: Document, container: Container, items: Readonly
       : [{ offset: container.start + 1, length: container.end - container.start - 2, text: "" }]
   }
   const edits = container.items.filter((item) => items.has(item)).flatMap((item) => withoutItem(document, item))
-  // What is last now has a comma that was a separator.
+  // The comma of the new last item is no longer a separator.
   const isLast = container.items.at(-1) === rest
   const hadTrailing = container.items.at(-1)?.comma !== undefined
   return rest?.comma === undefined || isLast || hadTrailing

@@ -1,5 +1,5 @@
 /**
- * The hooks in a JSON settings file: where ours are, how they get in, and how they get out again.
+ * Hooks in JSON settings: finds, adds, updates and removes our handlers.
  */
 import * as Result from "effect/Result"
 import * as Wiring from "../Wiring.ts"
@@ -11,9 +11,9 @@ import * as Problem from "./syntaxProblem.ts"
 
 export interface Format {
   readonly dialect: Jsonc.Dialect
-  /** Whether an event has groups of handlers, or its handlers at once. */
+  /** Whether an event contains groups of handlers, or handlers directly. */
   readonly nesting: "groups" | "handlers"
-  /** What a file that is made begins with. */
+  /** The first members of a new file. */
   readonly head?: Readonly<Record<string, Wiring.Json>> | undefined
 }
 
@@ -25,7 +25,7 @@ interface Group {
 interface Event {
   readonly item: Jsonc.Item
   readonly list: Jsonc.Container
-  /** The list itself, where handlers are not grouped. */
+  /** One pseudo group if handlers are not grouped. */
   readonly groups: ReadonlyArray<Group>
 }
 
@@ -42,7 +42,7 @@ const groupsOf = (list: Jsonc.Container): ReadonlyArray<Group> =>
 
 const hooksOf = (document: Jsonc.Document): Jsonc.Item | undefined => Jsonc.member(document.root, "hooks")
 
-/** The members of the hooks that hold handlers; a settings file may have others. */
+/** Returns the members of `hooks` that are arrays; settings may contain others. */
 const eventsOf = (document: Jsonc.Document, format: Format): ReadonlyArray<Event> =>
   (asContainer(hooksOf(document)?.value, "object")?.items ?? []).flatMap((item) => {
     const list = asContainer(item.value, "array")
@@ -53,7 +53,7 @@ const eventsOf = (document: Jsonc.Document, format: Format): ReadonlyArray<Event
 const oursOf = (event: Event): ReadonlyArray<Jsonc.Item> =>
   event.groups.flatMap(({ handlers }) => handlers.items.filter(isOurs))
 
-/** A text whose shape has no place for hooks. */
+/** Returns a problem if the structure has no location for hooks. */
 const misshapen = (document: Jsonc.Document, names: Iterable<string>): Problem.Problem | undefined => {
   const { root, text } = document
   if (root === undefined) return undefined
@@ -84,11 +84,11 @@ const existing = (document: Jsonc.Document): ReadonlyArray<string> => {
   return ["hooks", ...hooks.items.map((item) => keptName(item.key ?? ""))]
 }
 
-/** Whether a group has nothing left that is worth keeping without its handlers. */
+/** Whether a group has no members besides handlers and matcher. */
 const isBare = (group: Jsonc.Node): boolean =>
   group.kind === "object" && group.items.every(({ key }) => key === "hooks" || key === "matcher")
 
-/** Takes handlers out, and the groups, events and hooks that are left empty, unless they are to be kept. */
+/** Removes handlers, and the groups, events and `hooks` that become empty unless they existed before. */
 const without = (
   document: Jsonc.Document,
   format: Format,
@@ -122,7 +122,7 @@ const without = (
   return edits
 }
 
-/** What an event's list gets for a handler. */
+/** Returns the item of an event's list for a handler. */
 const entry = (handler: Wiring.Handler, format: Format): unknown =>
   format.nesting === "groups" ? { hooks: [handler] } : handler
 
@@ -131,7 +131,7 @@ const listFor = (handlers: ReadonlyArray<Wiring.Handler>, format: Format): Reado
 
 const isSame = (value: Jsonc.Node, handler: Wiring.Handler): boolean => Wiring.isSame(Jsonc.valueOf(value), handler)
 
-/** Ours that have no place in the wiring any more. */
+/** Returns our handlers that the wiring no longer contains. */
 const excess = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) =>
   eventsOf(document, format).flatMap((event) => oursOf(event).slice(wanted.get(event.item.key ?? "")?.length ?? 0))
 
@@ -157,7 +157,7 @@ const updateEvent = (
   return [...replaced, ...JsoncEdit.append(document, event.list, layout, added)]
 }
 
-/** Brings the handlers of a document whose ours are no more than wanted to what is wanted. */
+/** Returns the edits that update our handlers and add missing ones. */
 const updated = (document: Jsonc.Document, format: Format, wanted: ReturnType<typeof Wiring.byEvent>) => {
   const layout = JsoncEdit.layoutOf(document)
   const lists = [...wanted].map(([name, handlers]) => [name, listFor(handlers, format)] as const)
@@ -198,7 +198,7 @@ const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept:
   kept
 })
 
-/** What stays, empty or not, when ours go: all that is there before any of ours is. */
+/** Returns the lists that existed before our handlers: uninstalling preserves them, even if empty. */
 const keptOf = (document: Jsonc.Document, format: Format): ReadonlyArray<string> =>
   eventsOf(document, format).some((event) => oursOf(event).length > 0) ? [] : existing(document)
 
@@ -239,7 +239,7 @@ const isBlank = (text: string, format: Format): boolean =>
           root.items.every(({ key }) => key !== undefined && Object.hasOwn(format.head ?? {}, key))))
   })
 
-/** The hooks of files of a format. */
+/** Makes the operations for a JSON format. */
 export const make = (format: Format): HookText => ({
   install: (text, wiring, kept) => install(text, wiring, format, kept),
   uninstall: (text, kept) => uninstall(text, format, kept),

@@ -1,6 +1,6 @@
 /**
- * The path of Node.js that goes into settings. The one that runs this command is often of a single version, below the folder
- * of a version manager, and gone after the next upgrade; a path that leads to whichever version is current stays.
+ * Selects the path of Node.js for settings. The path of this process often belongs to one version of a version manager
+ * and disappears with the next upgrade, so a path that follows the current version is preferred.
  */
 import { execFile } from "node:child_process"
 import * as Config from "effect/Config"
@@ -13,17 +13,17 @@ const windows = process.platform === "win32"
 
 const program = windows ? "node.exe" : "node"
 
-/** Folders that hold one version, or last as long as a shell or a run of a package manager. */
+/** Folders of one version, of one shell, or of one run of a package manager. */
 const passing =
   /[\\/](?:[^\\/]*\d+\.\d+\.\d+[^\\/]*|v\d+|[0-9a-z]{32}-[^\\/]+|fnm_multishells|_npx|dlx-[^\\/]+|yarn--[^\\/]+)[\\/]/i
 
-/** Whether a path is of one version of Node.js, or of a folder that will not stay. */
+/** Whether a path does not outlive an upgrade. */
 export const isPassing = (file: string): boolean => passing.test(file)
 
-/** A package manager puts a project's own programs on the search path of what it runs. */
+/** Package managers add a project's programs to the search path. */
 const isOfProject = (file: string): boolean => /[\\/]node_modules[\\/]/.test(file)
 
-/** A program that chooses a version by the current folder, in which a hook may run with any. */
+/** Whether a program selects a version by the current folder: a hook may run in any folder. */
 const isChooser = Effect.fnUntraced(function* (real: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -40,7 +40,7 @@ const versionOf = (file: string): Effect.Effect<string> =>
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Whether a path leads to a Node.js that runs hooks, in whichever folder it is started. */
+/** Whether a path leads to a supported Node.js, in any folder. */
 const leadsToNode = Effect.fnUntraced(
   function* (file: string) {
     const files = yield* FileSystem.FileSystem
@@ -53,7 +53,7 @@ const leadsToNode = Effect.fnUntraced(
   Effect.orElseSucceed(() => false)
 )
 
-/** Where managers of versions have a link to the current one, for the path of one of their versions. */
+/** Returns the links to the current version that version managers provide. */
 const linksOf = (file: string): ReadonlyArray<string> =>
   (
     [
@@ -74,8 +74,8 @@ const onPath = Effect.gen(function* () {
 })
 
 /**
- * The path for settings: the one that is installed, where it will stay and works; else the first on the search path that
- * will stay and leads to a Node.js that runs hooks; else that of this process.
+ * Returns the installed path if it is stable and works; else the first stable path of the search path that leads to a
+ * supported Node.js; else the path of this process.
  */
 export const find = Effect.fnUntraced(function* (installed: string | undefined) {
   const path = yield* Path.Path

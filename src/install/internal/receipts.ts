@@ -1,6 +1,6 @@
 /**
- * What is needed to take an installation back exactly: the edits that undo it, for as long as the file is as it was left.
- * They hold what was put in and the blanks that it replaced, nothing else of the file.
+ * Receipts: the edits that restore the previous bytes of a settings file while it is unchanged. They contain the
+ * inserted text and the whitespace that it replaced, nothing else of the file.
  */
 import { hash } from "node:crypto"
 import * as Clock from "effect/Clock"
@@ -11,24 +11,24 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { makeFolders } from "./settingsFile.ts"
 
-/** How many are kept; the oldest go first. Without one, ours are taken out all the same. */
+/** The maximum number of receipts; the oldest are deleted. Without a receipt, our handlers can still be removed. */
 const maxReceipts = 500
 
 const Edit = Schema.Struct({ offset: Schema.Natural, length: Schema.Natural, text: Schema.String })
 
 export const Receipt = Schema.Struct({
   file: Schema.String,
-  /** The digest of the text as it was left. */
+  /** The digest of the text after the installation. */
   digest: Schema.String,
-  /** Taken one after the other, they lead back from that text. */
+  /** The edits that lead back to the previous text, in order. */
   undo: Schema.Array(Schema.Array(Edit)),
-  /** The places of handlers that were there before. */
+  /** The lists of handlers that existed before. */
   kept: Schema.Array(Schema.String),
-  /** Whether there was no such file before. */
+  /** Whether the installation created the file. */
   created: Schema.Boolean,
-  /** The folders that were made for it, the uppermost first. */
+  /** The folders that the installation created, the outermost first. */
   folders: Schema.Array(Schema.String),
-  /** The mode that it had before it was closed to others. */
+  /** The mode before the file was closed to other users. */
   mode: Schema.optional(Schema.Natural)
 })
 
@@ -43,7 +43,7 @@ const place = Effect.fnUntraced(function* (home: string, file: string) {
   return path.join(home, "install", `${digest(file).slice(0, 32)}.json`)
 })
 
-/** The receipt of a file; nothing where there is none, or none that can be read. */
+/** Returns the receipt of a file, if it exists and is valid. */
 export const find = Effect.fnUntraced(
   function* (home: string, file: string) {
     const fs = yield* FileSystem.FileSystem
@@ -54,7 +54,7 @@ export const find = Effect.fnUntraced(
   Effect.orElseSucceed(() => undefined)
 )
 
-/** The files that have receipts. */
+/** Returns the files with receipts. */
 export const files = Effect.fnUntraced(
   function* (home: string) {
     const fs = yield* FileSystem.FileSystem
@@ -88,7 +88,7 @@ const prune = Effect.fnUntraced(
   (effect) => Effect.ignore(effect)
 )
 
-/** Keeps a receipt. Where it can't be kept, ours can be taken out all the same, only not to the byte in every case. */
+/** Stores a receipt. A failure is ignored: uninstalling then removes our handlers without restoring every byte. */
 export const save = Effect.fnUntraced(
   function* (home: string, receipt: Receipt) {
     const fs = yield* FileSystem.FileSystem

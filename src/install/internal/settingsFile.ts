@@ -1,5 +1,5 @@
 /**
- * A settings file on the disk: read as a whole, replaced as a whole, and only if it is what was read.
+ * Reads and atomically replaces a settings file, unless another program has changed it.
  */
 import { rmdir } from "node:fs/promises"
 import * as Clock from "effect/Clock"
@@ -18,18 +18,18 @@ import {
 } from "../InstallError.ts"
 import * as Problem from "./syntaxProblem.ts"
 
-/** The largest file that is taken for settings, in bytes: 4 MiB. */
+/** The maximum size of a settings file in bytes. */
 export const maxBytes = 4 * 1024 * 1024
 
-/** How many links are followed to a file. */
+/** The maximum number of symbolic links to follow. */
 const maxLinks = 40
 
 export interface Snapshot {
-  /** As it is named; may be a link. */
+  /** The path as given; it may be a symbolic link. */
   readonly file: string
-  /** What the links lead to. */
+  /** The path behind all symbolic links. */
   readonly target: string
-  /** The folder that they must not lead out of, if there is one. */
+  /** The folder that symbolic links must not leave. */
   readonly within: string | undefined
   readonly content: Content | undefined
 }
@@ -62,12 +62,12 @@ const follow = (file: string, links: number): Effect.Effect<string, InstallError
     if (links > maxLinks) return yield* fail(new NotAccessible({ file, detail: "its links lead in a circle" }))
     const link = yield* Effect.option(fs.readLink(file))
     if (Option.isNone(link)) return file
-    // A folder above may be a link too, and `..` leads out of what it leads to.
+    // A parent folder may be a symbolic link too; `..` is relative to its target.
     const folder = yield* realPath(path.dirname(file))
     return yield* follow(path.resolve(folder, link.value), links + 1)
   })
 
-/** A path without links, as far as it exists. */
+/** Resolves the existing part of a path. */
 const realPath = (name: string): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -78,7 +78,7 @@ const realPath = (name: string): Effect.Effect<string, never, FileSystem.FileSys
     return path.join(yield* realPath(above), path.basename(name))
   })
 
-/** Fails where the links of a file lead out of a folder. Whoever fills that folder chose where they lead. */
+/** Fails if symbolic links leave a folder: the author of that folder chose their target. */
 const checkWithin = Effect.fnUntraced(function* (file: string, target: string, folder: string) {
   const path = yield* Path.Path
   const real = yield* realPath(target)
@@ -97,7 +97,7 @@ const decode = (file: string, bytes: Uint8Array) =>
     }
   })
 
-/** Reads a file, or finds that there is none. */
+/** Reads a file; its content is `undefined` if it does not exist. */
 export const read = Effect.fnUntraced(function* (file: string, within?: string) {
   const fs = yield* FileSystem.FileSystem
   const target = yield* follow(file, 0)
@@ -125,7 +125,7 @@ export const read = Effect.fnUntraced(function* (file: string, within?: string) 
 const isSame = (left: Uint8Array | undefined, right: Uint8Array | undefined): boolean =>
   left === undefined || right === undefined ? left === right : Buffer.compare(left, right) === 0
 
-/** A file that its owner has closed to writing is left alone, even by those who may write everything. */
+/** Fails for a read-only file, even if this process may override its mode. */
 export const checkWritable = Effect.fnUntraced(function* ({ content, file, target }: Snapshot) {
   const fs = yield* FileSystem.FileSystem
   if (content === undefined) return
@@ -134,7 +134,7 @@ export const checkWritable = Effect.fnUntraced(function* ({ content, file, targe
   return yield* fail(new NotAccessible({ file, detail: "it is read-only: allow writing (chmod u+w) and try again" }))
 })
 
-/** Fails where the file is not what was read. */
+/** Fails if the file has changed since it was read. */
 const checkUnchanged = Effect.fnUntraced(function* (snapshot: Snapshot) {
   const now = yield* read(snapshot.file, snapshot.within)
   if (now.target !== snapshot.target || !isSame(now.content?.bytes, snapshot.content?.bytes)) {
@@ -142,7 +142,7 @@ const checkUnchanged = Effect.fnUntraced(function* (snapshot: Snapshot) {
   }
 })
 
-/** Makes the missing folders above a file, and gives the names of those that it made, the uppermost first. */
+/** Creates the missing folders of a path and returns them, the outermost first. */
 export const makeFolders = (
   folder: string,
   mode: number
@@ -161,7 +161,7 @@ export const makeFolders = (
     return made ? [...above, folder] : above
   })
 
-/** Writes a file beside the target that is whole on the disk when it gets its name. */
+/** Writes and syncs a draft beside the target. */
 const draft = Effect.fnUntraced(function* (snapshot: Snapshot, bytes: Uint8Array, mode: number) {
   const fs = yield* FileSystem.FileSystem
   const name = `${snapshot.target}.athena-${process.pid}-${yield* Clock.currentTimeNanos}`
@@ -171,14 +171,14 @@ const draft = Effect.fnUntraced(function* (snapshot: Snapshot, bytes: Uint8Array
   yield* file.sync
   yield* fs.chmod(name, mode)
   const owner = snapshot.content?.owner
-  // Only who may give a file away can keep another's ownership.
+  // Only a privileged process can preserve another owner.
   if (owner !== undefined) yield* Effect.ignore(fs.chown(name, owner.uid, owner.gid))
   return name
 })
 
 const isTaken = (error: PlatformError): boolean => error.reason._tag === "AlreadyExists"
 
-/** A link does not replace what another program has made meanwhile; not every file system has links. */
+/** A hard link does not replace a file that another program has just created. Some file systems lack hard links. */
 const create = Effect.fnUntraced(function* (name: string, target: string) {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.catchIf(
@@ -190,14 +190,11 @@ const create = Effect.fnUntraced(function* (name: string, target: string) {
 
 export interface Modes {
   readonly mode: number
-  /** Of folders that have to be made for the file. */
+  /** The mode of new folders. */
   readonly folderMode: number
 }
 
-/**
- * Replaces the file, keeping its owner. It is the old one or the new one at every moment. Gives the folders that had to
- * be made.
- */
+/** Replaces the file atomically, preserves its owner, and returns the folders that it created. */
 export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: string, { folderMode, mode }: Modes) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -218,12 +215,12 @@ export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: st
   )
 })
 
-/** Removes the file, and those of some folders that are empty then, the innermost first. */
+/** Removes the file, and the given folders if they are empty, the innermost first. */
 export const remove = Effect.fnUntraced(function* (snapshot: Snapshot, folders: ReadonlyArray<string>) {
   const fs = yield* FileSystem.FileSystem
   yield* checkUnchanged(snapshot)
   yield* Effect.mapError(fs.remove(snapshot.target), accessError(snapshot.file, "removing it"))
-  // A folder that is not empty is not removed.
+  // `rmdir` fails for a folder that is not empty.
   yield* Effect.forEach(folders.toReversed(), (folder) => Effect.ignore(Effect.tryPromise(() => rmdir(folder))), {
     discard: true
   })

@@ -1,5 +1,5 @@
 /**
- * What can be done with the text of a settings file, whatever its format.
+ * The operations on the text of settings, for every format.
  */
 import type * as Result from "effect/Result"
 import type { Handler, Wiring } from "../Wiring.ts"
@@ -7,15 +7,15 @@ import type { Edit } from "./textEdit.ts"
 import type { Problem } from "./syntaxProblem.ts"
 
 export interface Change {
-  /** The text after it. */
+  /** The new text. */
   readonly text: string
-  /** The edits that made it, in steps; each step works on the text that the one before it left. */
+  /** The edits in steps; each step applies to the result of the previous one. */
   readonly steps: ReadonlyArray<ReadonlyArray<Edit>>
-  /** The places of handlers that were there before, empty or not. */
+  /** The lists of handlers that existed before, empty or not. */
   readonly kept: ReadonlyArray<string>
 }
 
-/** A handler of ours. */
+/** An installed handler. */
 export interface Found {
   readonly event: string
   readonly handler: Handler
@@ -23,17 +23,17 @@ export interface Found {
 
 export interface HookText {
   /**
-   * Puts in what is missing, replaces what differs, takes out what is ours and no longer wanted. `kept` is that of the
-   * change before, where ours are in already.
+   * Adds missing handlers, replaces outdated ones, and removes ours that the wiring no longer contains. `existing` is
+   * that of the first installation.
    */
   readonly install: (text: string, wiring: Wiring, kept?: ReadonlyArray<string>) => Result.Result<Change, Problem>
-  /** Takes out all that is ours, and what is left empty by it and not to be kept. */
+  /** Removes our handlers, and lists that become empty unless they are in `existing`. */
   readonly uninstall: (text: string, kept: ReadonlyArray<string>) => Result.Result<Change, Problem>
   readonly found: (text: string) => Result.Result<ReadonlyArray<Found>, Problem>
-  /** The settings as a value. */
+  /** Parses the settings. */
   readonly value: (text: string) => Result.Result<{ readonly value: unknown; readonly comments: boolean }, Problem>
-  /** Whether it has handlers of events, whosever they are. */
+  /** Whether the settings contain any hooks. */
   readonly hasHooks: (text: string) => boolean
-  /** Whether nothing is left that a person would miss. */
+  /** Whether the settings contain nothing that a user could miss. */
   readonly isBlank: (text: string) => boolean
 }

@@ -1,12 +1,12 @@
 /**
- * What is wrong with a text, and where.
+ * A syntax problem with its position.
  */
 
 export class Problem extends Error {
   readonly detail: string
-  /** From 1 on. */
+  /** Starts at 1. */
   readonly line: number
-  /** From 1 on, in UTF-16 units. */
+  /** Starts at 1, in UTF-16 units. */
   readonly column: number
 
   constructor(detail: string, line: number, column: number) {
@@ -17,7 +17,7 @@ export class Problem extends Error {
   }
 }
 
-/** The problem at an offset of a text. */
+/** Makes a problem at an offset of a text. */
 export const at = (text: string, offset: number, detail: string): Problem => {
   const lines = text.slice(0, offset).split(/\r\n|\r|\n/)
   return new Problem(detail, lines.length, (lines.at(-1) ?? "").length + 1)

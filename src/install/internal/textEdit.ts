@@ -1,8 +1,8 @@
 /**
- * Edits of a text, and their inverses.
+ * Text edits and their inverses.
  */
 
-/** Replaces `length` UTF-16 units from `offset` on by `text`. */
+/** Replaces `length` UTF-16 units at `offset` with `text`. */
 export interface Edit {
   readonly offset: number
   readonly length: number
@@ -12,7 +12,7 @@ export interface Edit {
 const inOrder = (edits: ReadonlyArray<Edit>): ReadonlyArray<Edit> =>
   edits.toSorted((left, right) => left.offset - right.offset)
 
-/** Applies edits that do not overlap. Those of the same place are applied in the order given. */
+/** Applies edits that do not overlap. Edits at the same offset apply in the given order. */
 export const apply = (text: string, edits: ReadonlyArray<Edit>): string => {
   const parts: Array<string> = []
   let at = 0
@@ -23,7 +23,7 @@ export const apply = (text: string, edits: ReadonlyArray<Edit>): string => {
   return parts.join("") + text.slice(at)
 }
 
-/** The edits that take the edited text back to the text before. */
+/** Returns the edits that restore the original text. */
 export const invert = (text: string, edits: ReadonlyArray<Edit>): ReadonlyArray<Edit> => {
   let shift = 0
   return inOrder(edits).map((edit) => {

@@ -1,7 +1,7 @@
 /**
- * The hooks in a TOML settings file: a table for each group, and one for each handler in it. Ours are tables of their own
- * at the end of the file, so that nothing that is there has to change; where an event has its groups in a value, ours join
- * them there, and are found there when another program has written the file anew.
+ * Hooks in TOML settings: one table per group, and one per handler. Our tables are appended to the file, so that
+ * nothing else changes. If an event stores its groups in a value, our handlers are added to that value, and are found
+ * there after another program has rewritten the file.
  */
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
@@ -18,14 +18,14 @@ interface Ours {
   readonly event: string
   readonly table: Table
   readonly handler: Wiring.Handler
-  /** The group, where it has nothing but this handler. */
+  /** The group, if it contains only this handler. */
   readonly group: Table | undefined
 }
 
 const isRecord = (value: unknown): value is Settings =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** The place that the parser names; what it says may hold a piece of the text, and is left out. */
+/** Returns the position in a parser error. The rest of the message may quote the file, so it is omitted. */
 const problemOf = (message: string): Problem.Problem => {
   const [, line = "1", column = "1"] = /at line (\d+), column (\d+)$/.exec(message) ?? []
   return new Problem.Problem("it is not valid TOML", Number(line), Number(column))
@@ -42,7 +42,7 @@ const eventOf = ({ isElement, name }: Table): string | undefined =>
 
 const bodyOf = (text: string, table: Table): string => text.slice(table.body, table.end)
 
-/** Whether a group says nothing but what its handlers are called for. */
+/** Whether a group has no members besides handlers and matcher. */
 const isBare = (text: string, group: Table): boolean =>
   Result.match(Toml.parse(bodyOf(text, group)), {
     onFailure: () => false,
@@ -63,7 +63,7 @@ const oursIn = (text: string): ReadonlyArray<Ours> => {
   })
 }
 
-/** Hooks that are written in a way in which no others can be put beside them. */
+/** Returns a problem if the hooks are written in a form that can't be extended. */
 const misshapen = (text: string, settings: Settings, wiring: Wiring.Wiring): Problem.Problem | undefined => {
   const hooks = settings["hooks"]
   if (hooks === undefined) return undefined
@@ -81,7 +81,7 @@ const lines = (handler: Wiring.Handler, eol: string): string =>
 const tablesOf = (event: string, handler: Wiring.Handler, eol: string): string =>
   `[[${groupName(event)}]]${eol}[[${handlerName(event)}]]${eol}${lines(handler, eol)}`
 
-/** The blank line before a table goes with it. */
+/** Includes the blank line before a table. */
 const withBlankLine = (text: string, start: number): number =>
   start - (/(?:^\uFEFF?|\n)([ \t]*\r?\n)$/.exec(text.slice(0, start))?.[1]?.length ?? 0)
 
@@ -96,7 +96,7 @@ const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept:
   kept
 })
 
-/** A handler of ours, in a table of its own or in a value. */
+/** One of our handlers, in a table of its own or in a value. */
 interface Place {
   readonly event: string
   readonly handler: Wiring.Handler
@@ -132,7 +132,7 @@ interface Sorted {
   readonly missing: Wiring.Wiring
 }
 
-/** What is there beside what is wanted. */
+/** Compares the installed handlers with the wiring. */
 const sort = (ours: ReadonlyArray<Place>, wiring: Wiring.Wiring): Sorted => {
   const left = [...ours]
   const stale: Array<readonly [Place, Wiring.Handler]> = []
@@ -155,7 +155,7 @@ const removals = (text: string, places: ReadonlyArray<Place>, kept: ReadonlyArra
   )
 ]
 
-/** Ours at the end of a file, in tables of their own. */
+/** Appends handlers as tables. */
 const appended = (text: string, missing: Wiring.Wiring, eol: string): ReadonlyArray<Edit> => {
   if (missing.length === 0) return []
   const added = missing.map(({ event, handler }) => tablesOf(event, handler, eol)).join(eol)
@@ -181,14 +181,14 @@ const install = (text: string, wiring: Wiring.Wiring, known: ReadonlyArray<strin
 const uninstall = (text: string, kept: ReadonlyArray<string>) =>
   Result.map(parse(text), () => change(text, [removals(text, placesIn(text, "\n"), kept)], kept))
 
-/** Whether a file has handlers of events, whosever they are. */
+/** Whether the settings contain any hooks. */
 const hasHooks = (text: string): boolean =>
   Result.match(Toml.parse(text), {
     onFailure: () => false,
     onSuccess: ({ hooks }) => isRecord(hooks) && Object.values(hooks).some(Array.isArray)
   })
 
-/** The hooks of TOML files. */
+/** The operations for TOML settings. */
 export const hooks: HookText = {
   install,
   uninstall,

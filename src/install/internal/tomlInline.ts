@@ -1,6 +1,6 @@
 /**
- * Hooks that stand in values of TOML: `Stop = [{ hooks = [{ ... }] }]` in a table `hooks`, the same behind a dotted key, all
- * of them in one inline table, or the handlers of a group of its own table.
+ * Hooks in TOML values: `Stop = [{ hooks = [{ ... }] }]` in the table `hooks` or as a dotted key, one inline table with
+ * all events, or the list of handlers in the table of a group.
  */
 import * as Result from "effect/Result"
 import * as Toml from "effect/encoding/Toml"
@@ -10,14 +10,14 @@ import type * as Jsonc from "./jsonDocument.ts"
 import * as JsoncEdit from "./jsonEdit.ts"
 import * as TomlText from "./tomlText.ts"
 
-/** The groups of one event, or the handlers of one group, and what they stand in. */
+/** The groups of an event, or the handlers of a group, with their location. */
 interface Event {
   readonly event: string
   readonly list: Jsonc.Container
-  /** The handlers themselves where the list has them, those of its groups else. */
+  /** Whether the list contains groups, or handlers directly. */
   readonly nesting: "groups" | "handlers"
   readonly statement: TomlText.Statement
-  /** The inline table of all events, and the member of this one, where there is such a table. */
+  /** The inline table of all events and its member for this event, if there is one. */
   readonly member: { readonly of: Jsonc.Container; readonly item: Jsonc.Item } | undefined
 }
 
@@ -29,7 +29,7 @@ export interface Ours {
 
 const bare = (name: string): string => (/^[\w-]+$/.test(name) ? name : JSON.stringify(name))
 
-/** A value as TOML has it in one line. */
+/** Prints a value as one line of TOML. */
 export const print = (value: Wiring.Json): string => {
   if (Array.isArray(value)) return `[${value.map(print).join(", ")}]`
   if (typeof value !== "object" || value === null) return JSON.stringify(value).replaceAll("\u007f", "\\u007f")
@@ -70,7 +70,7 @@ const handlerOf = (text: string, { end, start }: Jsonc.Item): Wiring.Handler | u
   return Wiring.installedBy(parsed) === undefined ? undefined : (parsed as Wiring.Handler)
 }
 
-/** Our handlers in values. */
+/** Returns our handlers in values. */
 export const oursIn = (text: string): ReadonlyArray<Ours> =>
   eventsOf(TomlText.statements(text).statements).flatMap(({ event, list, nesting }) => {
     const items = nesting === "handlers" ? list.items : list.items.flatMap((group) => handlersIn(group)?.items ?? [])
@@ -80,10 +80,10 @@ export const oursIn = (text: string): ReadonlyArray<Ours> =>
     })
   })
 
-/** Stands for the inline table of all events beside the names of events. */
+/** Represents the inline table of all events among event names. */
 const allEvents = "hooks"
 
-/** The names of the events that have their groups in values, and of an inline table that has the events. */
+/** Returns the events with groups in values, and `hooks` for an inline table of all events. */
 export const eventsIn = (text: string): ReadonlyArray<string> => {
   const { statements } = TomlText.statements(text)
   const isWhole = statements.some(({ path, value }) => path.join() === "hooks" && value.kind === "object")
@@ -96,11 +96,11 @@ export const replacement = ({ item: { end, start } }: Ours, handler: Wiring.Hand
   text: print(handler)
 })
 
-/** Whether a group says nothing but what its handlers are called for. */
+/** Whether a group has no members besides handlers and matcher. */
 const isBare = (group: Jsonc.Item): boolean =>
   group.value.kind === "object" && group.value.items.every(({ key }) => key === "hooks" || key === "matcher")
 
-/** Takes handlers out, and the groups and events that are left empty, but those to be kept. */
+/** Removes handlers, and the groups and events that become empty unless they existed before. */
 export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: ReadonlySet<string>): ReadonlyArray<Edit> => {
   const { comments, statements } = TomlText.statements(text)
   const document: Jsonc.Document = { text, root: undefined, comments }
@@ -124,7 +124,7 @@ export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: Readonly
   const cutStatement = ({ end, start }: TomlText.Statement): void => {
     edits.push({ offset: start, length: end - start, text: "" })
   }
-  /** A group of its own table, if it has nothing but these handlers. */
+  /** Removes the table of a group that contains only these handlers. */
   const cutTable = ({ start }: TomlText.Statement): boolean => {
     const table = TomlText.tables(text).findLast(({ body }) => body <= start)
     const own = statements.filter((one) => table !== undefined && one.start >= table.body && one.start < table.end)
@@ -155,7 +155,7 @@ export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: Readonly
   return edits
 }
 
-/** Puts items into an array or an inline table: behind the last one, where a comma may follow, or behind the bracket. */
+/** Appends items to an array or inline table. */
 const added = ({ items, start }: Jsonc.Container, values: ReadonlyArray<string>): Edit => {
   const last = items.at(-1)
   const text = values.join(", ")
@@ -164,7 +164,7 @@ const added = ({ items, start }: Jsonc.Container, values: ReadonlyArray<string>)
     : { offset: last.end, length: 0, text: `, ${text}` }
 }
 
-/** Adds handlers where their events have values, and gives those that are to be added as tables. */
+/** Adds handlers to events with values, and returns the handlers that need tables. */
 export const additions = (
   text: string,
   wiring: Wiring.Wiring,
@@ -188,7 +188,7 @@ export const additions = (
   }
   if (members.length > 0 && whole !== undefined) edits.push(added(whole.value as Jsonc.Container, members))
   else if (members.length > 0 && dotted !== undefined) {
-    // A table that dotted keys define is extended by dotted keys.
+    // Only dotted keys can extend a table that dotted keys define.
     const isLast = !text.slice(dotted.valueEnd, dotted.end).includes("\n")
     const lines = members.map((member) => `hooks.${member}`).join(eol)
     edits.push({ offset: dotted.end, length: 0, text: isLast ? `${eol}${lines}` : `${lines}${eol}` })

@@ -4,14 +4,14 @@
 import type * as Json from "./jsonDocument.ts"
 
 export interface Table {
-  /** Its header as it is written, without blanks and quotes: `hooks.Stop.hooks`. */
+  /** The name in the header, without whitespace and quotes: `hooks.Stop.hooks`. */
   readonly name: string
   readonly isElement: boolean
-  /** Where the line of its header begins. */
+  /** The offset of the header's line. */
   readonly start: number
-  /** Behind the line of its header. */
+  /** The offset behind the header's line. */
   readonly body: number
-  /** Behind the line of its last value, or of its header where it has none. */
+  /** The offset behind the line of the last value, or of the header if the table is empty. */
   readonly end: number
 }
 
@@ -25,7 +25,7 @@ const lengthAt = (text: string, at: number, pattern: RegExp): number => {
   return pattern.exec(text)?.[0].length ?? 0
 }
 
-/** How far a text or a comment reaches from a place; 1 where there is neither. */
+/** Returns the length of a string or comment at an offset; 1 for any other character. */
 const step = (text: string, at: number): number =>
   lengthAt(text, at, multiline) || lengthAt(text, at, singleLine) || lengthAt(text, at, comment) || 1
 
@@ -34,7 +34,7 @@ const afterLine = (text: string, at: number): number => {
   return end < 0 ? text.length : end + 1
 }
 
-/** Behind the value that begins on a line, which may go on over several. */
+/** Returns the offset behind a value, which may span several lines. */
 const afterValue = (text: string, start: number): number => {
   let depth = 0
   let at = start
@@ -56,7 +56,7 @@ const headerAt = (text: string, at: number) => {
   return { name, isElement: found[1] === "[[" }
 }
 
-/** The tables in the order of their headers; what stands before the first one is in none. */
+/** Returns the tables in order. Values before the first header belong to none. */
 export const tables = (text: string): ReadonlyArray<Table> => {
   const found: Array<Table> = []
   let at = text.startsWith("\uFEFF") ? 1 : 0
@@ -75,17 +75,17 @@ export const tables = (text: string): ReadonlyArray<Table> => {
   return found
 }
 
-/** A key and its value, which stand in a table or before the first one. */
+/** A key and its value. */
 export interface Statement {
-  /** The names of the table and those of the key. */
+  /** The path of the table, then that of the key. */
   readonly path: ReadonlyArray<string>
-  /** How many of them are the table's. */
+  /** The length of the table's path. */
   readonly tableDepth: number
-  /** Where its line begins. */
+  /** The offset of the line. */
   readonly start: number
-  /** Behind its value. */
+  /** The offset behind the value. */
   readonly valueEnd: number
-  /** Behind its line. */
+  /** The offset behind the line. */
   readonly end: number
   readonly value: Json.Node
 }
@@ -97,7 +97,7 @@ const unquoted = (word: string): string => {
   if (word.startsWith("'")) return word.slice(1, -1)
   if (!word.startsWith('"')) return word
   try {
-    // TOML has an escape of eight digits, and one of the escape character, that JSON has not.
+    // Converts the escapes that JSON lacks.
     const escapes = word.replaceAll(/\\(\\|U([\da-fA-F]{8})|e|x([\da-fA-F]{2}))/g, (all, _, long, short) =>
       long || short
         ? JSON.stringify(String.fromCodePoint(Number.parseInt(long ?? short, 16))).slice(1, -1)
@@ -111,7 +111,7 @@ const unquoted = (word: string): string => {
   }
 }
 
-/** The parts of a key, dotted or not. */
+/** Returns the parts of a key. */
 export const keyOf = (text: string): ReadonlyArray<string> => {
   const parts: Array<string> = []
   let at = 0
@@ -138,7 +138,7 @@ class Reader {
     this.at = at
   }
 
-  /** Passes over blanks, ends of lines and comments. */
+  /** Skips whitespace and comments. */
   skip(): void {
     for (;;) {
       while (/[ \t\r\n]/.test(this.text[this.at] ?? "")) this.at += 1
@@ -149,7 +149,7 @@ class Reader {
     }
   }
 
-  /** The key up to its `=`, behind which the value begins. */
+  /** Reads a key and its `=`. */
   key(): string {
     const start = this.at
     while (this.at < this.text.length && this.text[this.at] !== "=") {
@@ -168,7 +168,7 @@ class Reader {
     const found =
       matchAt(this.text, start, multiline) ?? matchAt(this.text, start, singleLine) ?? matchAt(this.text, start, scalar)
     const end = start + (found?.trimEnd().length ?? 0)
-    // What is no value ends the reading; the parser would have refused it.
+    // Unreachable for valid TOML; it ends the loop.
     this.at = found === undefined ? this.text.length : end
     return { kind: "scalar", start, end, value: null }
   }
@@ -200,7 +200,7 @@ export interface Statements {
   readonly comments: ReadonlyArray<Json.Comment>
 }
 
-/** The statements in their order, and the comments inside of their values. */
+/** Returns the statements in order, and the comments inside their values. */
 export const statements = (text: string): Statements => {
   const found: Array<Statement> = []
   const comments: Array<Json.Comment> = []
