@@ -60,13 +60,20 @@ for (const document of documents) {
 }
 if (read("README.md").split("\n").length > 151) problems.push("README.md: more than 150 lines")
 
-/** The members of the interfaces whose options a user sets, and the variables of the environment. */
+/** The members of the interfaces whose options a user sets, in a public module or exported by one, and the variables. */
 const configuration = read("docs/configuration.md")
+const modules = sources.filter((file) =>
+  /^src\/(?:cache|daemon|events|hooks|logging|memory|pool|profiler|query|sql|testing)\//.test(file)
+)
+const isPublic = (file) => /^src\/\w+\/[A-Z]/.test(file)
+const exported = modules
+  .filter(isPublic)
+  .flatMap((file) => [...read(file).matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, names]) => names))
+  .join()
 const optionInterfaces = /export interface (\w*Options|Bounds|Policy|Deadlines)\b[^{]*\{([^]*?)\n\}/g
-for (const source of sources.filter((file) =>
-  /^src\/(?:cache|daemon|events|hooks|logging|memory|pool|profiler|query|sql|testing)\/[A-Z]/.test(file)
-)) {
-  for (const [, name, body] of read(source).matchAll(optionInterfaces)) {
+for (const file of modules) {
+  for (const [, name, body] of read(file).matchAll(optionInterfaces)) {
+    if (!isPublic(file) && !new RegExp(`\\b${name}\\b`).test(exported)) continue
     for (const [, member] of body.matchAll(/^ {2}readonly (\w+)\??:/gm)) {
       if (!configuration.includes(`\`${member}\``)) problems.push(`docs/configuration.md: ${name}.${member} is missing`)
     }

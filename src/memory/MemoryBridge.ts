@@ -327,6 +327,7 @@ export const layer: Layer.Layer<MemoryBridge, never, QueryExecutor.QueryExecutor
  *
  * ```ts
  * import * as MemoryBridge from "athena-hooks/memory/MemoryBridge"
+ * import * as Project from "athena-hooks/memory/Project"
  * import * as Sqlite from "athena-hooks/sql/Sqlite"
  * import * as Effect from "effect/Effect"
  * import * as Layer from "effect/Layer"
@@ -335,7 +336,7 @@ export const layer: Layer.Layer<MemoryBridge, never, QueryExecutor.QueryExecutor
  *
  * const program = Effect.gen(function* () {
  *   const memory = yield* MemoryBridge.MemoryBridge
- *   const project = yield* memory.ensureProject({ path: "/home/me/shop", name: "shop" })
+ *   const project = yield* memory.ensureProject(Project.make({ path: "/home/me/shop", name: "shop" }))
  *   return yield* memory.searchMemories(project.id, "checkout bug")
  * }).pipe(Effect.provide(Memory))
  * ```
