@@ -17,6 +17,7 @@ import * as Generator from "../utils/Generator.ts"
 import * as Postgres from "../utils/Postgres.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import { database, type Orders } from "./killedProducer.ts"
+import * as Damage from "./Damage.ts"
 import * as Kit from "./RecorderKit.ts"
 
 const rounds = Number(process.env["ATHENA_KILL_ROUNDS"] ?? 12)
@@ -77,13 +78,6 @@ const logged = (folder: string) => {
   return { begun: new Set(after("?")), acknowledged: after("+") }
 }
 
-/** Takes from the file what leads to everything in it. */
-const damage = (filename: string): void => {
-  const file = fs.openSync(filename, "r+")
-  fs.writeSync(file, Buffer.alloc(100), 0, 100, 0)
-  fs.closeSync(file)
-}
-
 /** Two processes on one spool are killed one way and the other; then what they left behind is brought in. */
 const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
   Effect.gen(function* () {
@@ -111,7 +105,8 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
     const where = `seed ${seed}, ${moment}${damaged ? ", damaged" : ""}`
     assert.deepStrictEqual(ends, ["", ""], where)
     if (damaged) {
-      damage(Kit.spoolOf(folder))
+      // A table without events, so that all of them can be rescued.
+      Damage.tableOf(Kit.spoolOf(folder), "spool")
       const between = random.chance(0.5) ? "inside set-aside" : "inside salvage"
       const salvaging = produce(script, { ...orders(`c${seed}`, between), occurrence: 1 }, undefined)
       assert.strictEqual(yield* salvaging, "", where)

@@ -10,6 +10,7 @@ import * as Result from "effect/Result"
 import { Spool } from "../../src/events/internal/spool.ts"
 import { type Row, SpoolFile, type SpoolSettings } from "../../src/events/internal/spoolFile.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
+import * as Damage from "./Damage.ts"
 import * as Kit from "./RecorderKit.ts"
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index)
@@ -43,12 +44,8 @@ const write = (folder: string, fill: (file: SpoolFile) => void) => {
   return Kit.spoolOf(folder)
 }
 
-/** Takes from a file what leads to everything in it. */
-const damage = (filename: string) => {
-  const file = fs.openSync(filename, "r+")
-  fs.writeSync(file, Buffer.alloc(100), 0, 100, 0)
-  fs.closeSync(file)
-}
+/** Damages a table without events, so that the file is set aside and all of its events can be rescued. */
+const damage = (filename: string) => Damage.tableOf(filename, "spool")
 
 const open = (
   folder: string,
@@ -137,7 +134,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("comes out of a file larger than can be read at once", () =>
+  it.effect("comes from a file of more than 2 GiB", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => file.append(rows(0, 50)))

@@ -1,9 +1,9 @@
 /**
- * Finds transactions in a write-ahead log that SQLite no longer reads.
+ * Counts committed transactions in a write-ahead log that SQLite no longer reads.
  *
- * After a kill SQLite takes up the log as far as its frames are sound, and forgets what comes behind a damaged one without a
- * word: transactions that were acknowledged. A kill alone leaves none there, for a frame that ends a transaction is the
- * last that is written of it. See "WAL-mode File Format" of SQLite's documentation for the layout.
+ * Recovery stops silently at the first damaged frame, and the next write overwrites the acknowledged transactions behind
+ * it. A kill leaves none there, because the frame that commits a transaction is written last. For the layout, see
+ * "WAL-mode File Format" in SQLite's documentation.
  */
 import * as fs from "node:fs"
 import * as Result from "effect/Result"
@@ -13,10 +13,10 @@ const frameHeaderBytes = 24
 const pageBytes = 4_096
 const frameBytes = frameHeaderBytes + pageBytes
 
-/** Two copies of what the readers of the log go by. */
+/** The index has two copies of its header. */
 const indexBytes = 48
 
-/** The words of the index and of the log's header have no order of their own. */
+/** The byte order of the index and of the header depends on the host. */
 const word = (bytes: Buffer, at: number, isBig: boolean): number =>
   isBig ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at)
 
@@ -36,7 +36,7 @@ const withFile = <A>(filename: string, use: (file: number) => A): A => {
   }
 }
 
-/** How many frames the readers of the log see; nothing where that changes at the moment. */
+/** The number of frames that readers of the log see; absent while a writer changes it. */
 const framesSeen = (filename: string): number | undefined =>
   withFile(`${filename}-shm`, (file) => {
     const index = read(file, 2 * indexBytes, 0)
@@ -45,7 +45,7 @@ const framesSeen = (filename: string): number | undefined =>
     return one.equals(other) ? word(one, 16, isNativeBig) : undefined
   })
 
-/** The checksum of the log over the first words of its header. */
+/** Compares the header with its checksum. */
 const isSound = (header: Buffer): boolean => {
   const isBig = (header.readUInt32BE(0) & 1) === 1
   let [first, second] = [0, 0]
@@ -56,36 +56,37 @@ const isSound = (header: Buffer): boolean => {
   return first === header.readUInt32BE(24) && second === header.readUInt32BE(28)
 }
 
-const hasLostCommit = (log: number, size: number, seen: number): boolean => {
+const lostCommits = (log: number, size: number, seen: number): number => {
   const header = read(log, headerBytes, 0)
   const frames = Math.floor((size - headerBytes) / frameBytes)
   const frame = (index: number): Buffer => read(log, frameHeaderBytes, headerBytes + index * frameBytes)
-  const isWhole = isSound(header)
-  // A damaged header hides the whole log, whose first frame has the salt that the header had.
-  if (!isWhole && seen > 0) return false
-  const salt = (isWhole ? header : frame(0)).subarray(isWhole ? 16 : 8, isWhole ? 24 : 16)
-  const isOfThisRun = (index: number): boolean => frame(index).subarray(8, 16).equals(salt)
-  // Mostly what follows is of a run before. The damaged frame may have lost its salt, so frames behind it are looked at too.
+  const hasSoundHeader = isSound(header)
+  // A damaged header hides the whole log. Its salt is that of the first frame.
+  if (!hasSoundHeader && seen > 0) return 0
+  const salt = (hasSoundHeader ? header : frame(0)).subarray(hasSoundHeader ? 16 : 8, hasSoundHeader ? 24 : 16)
+  const isCurrent = (index: number): boolean => frame(index).subarray(8, 16).equals(salt)
+  // Most logs continue with frames of an earlier run. The damaged frame may have lost its salt, so later ones are sampled.
   let step = 1
-  for (let index = seen; !isOfThisRun(index); index += step, step *= 2) if (index + step >= frames) return false
+  for (let index = seen; !isCurrent(index); index += step, step *= 2) if (index + step >= frames) return 0
+  let commits = 0
   for (let index = seen; index < frames; index++) {
     const found = frame(index)
-    if (found.readUInt32BE(4) !== 0 && found.subarray(8, 16).equals(salt)) return true
+    if (found.readUInt32BE(4) !== 0 && found.subarray(8, 16).equals(salt)) commits++
   }
-  return false
+  return commits
 }
 
-const look = (filename: string): boolean => {
+const count = (filename: string): number => {
   const size = fs.statSync(`${filename}-wal`, { throwIfNoEntry: false })?.size ?? 0
-  if (size < headerBytes + frameBytes) return false
+  if (size < headerBytes + frameBytes) return 0
   const seen = framesSeen(filename)
-  if (seen === undefined || size < headerBytes + (seen + 1) * frameBytes) return false
-  return withFile(`${filename}-wal`, (log) => hasLostCommit(log, size, seen))
+  if (seen === undefined || size < headerBytes + (seen + 1) * frameBytes) return 0
+  return withFile(`${filename}-wal`, (log) => lostCommits(log, size, seen))
 }
 
-/** Whether a file, which is open, has transactions in its log that SQLite does not read; `false` where that can't be seen. */
-export const hasLost = (filename: string): boolean =>
+/** Counts the committed transactions in the log of an open database that SQLite does not read; 0 if that is unknown. */
+export const lostTransactions = (filename: string): number =>
   Result.getOrElse(
-    Result.try(() => look(filename)),
-    () => false
+    Result.try(() => count(filename)),
+    () => 0
   )

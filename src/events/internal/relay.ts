@@ -15,7 +15,8 @@ import { monotonicMsOf } from "../../internal/clock.ts"
 import { deliveryTime } from "./metrics.ts"
 import type { Failpoint } from "./failpoints.ts"
 import type { Settings } from "./settings.ts"
-import { randomId, type Spool, type SpoolFault } from "./spool.ts"
+import { randomId, type Spool } from "./spool.ts"
+import type { SpoolFault } from "./spoolFault.ts"
 import type { DeadLetterKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
 /** How one pass over the spool ended. */

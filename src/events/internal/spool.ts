@@ -11,122 +11,10 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Result from "effect/Result"
-import { withBytes } from "./bytes.ts"
-import { carve } from "./carve.ts"
 import type { Failpoint } from "./failpoints.ts"
-import {
-  ForeignFile,
-  inodeOf,
-  LostLog,
-  type Row,
-  SpoolFile,
-  type SpoolLimit,
-  type SpoolSettings,
-  sqliteCode
-} from "./spoolFile.ts"
-
-/** Why the spool could not do something. A spool at its bound takes fewer rows and does not fail. */
-export interface SpoolFault {
-  readonly kind: "locked" | "diskFull" | "unavailable"
-  readonly detail: string
-}
-
-const corrupt = 11
-const notADatabase = 26
-/** What SQLite says of a statement of ours where the file's own description of its tables has been damaged. */
-const notOurTables = /no such (?:table|column|index)|has no column|malformed|syntax error|unrecognized token/
-
-const isDamage = (error: unknown): boolean => {
-  const code = sqliteCode(error)
-  return (
-    code === corrupt ||
-    code === notADatabase ||
-    (code === 1 && error instanceof Error && notOurTables.test(error.message))
-  )
-}
-
-const diskFull: SpoolFault = { kind: "diskFull", detail: "the disk is full" }
-
-/** On a disk as full as that, SQLite may say that reading or writing failed, or that a file can't be opened. */
-const fullBytes = 65_536
-
-const isDiskFull = (folder: string): boolean =>
-  Result.getOrElse(
-    Result.try(() => {
-      const { bavail, bsize } = fs.statfsSync(folder)
-      return bavail * bsize < fullBytes
-    }),
-    () => false
-  )
-
-/** What the system says of a file that SQLite could not open, which SQLite does not. */
-const openProblems: Readonly<Record<string, string>> = {
-  ENOENT: "its folder is not there",
-  ENOTDIR: "a part of its path is a file",
-  EISDIR: "there is a folder of this name",
-  EACCES: "this user may not open it",
-  EPERM: "this user may not open it",
-  EROFS: "its disk is read-only",
-  EMFILE: "this process has too many files open",
-  ENFILE: "this host has too many files open",
-  ENAMETOOLONG: "its path is too long",
-  ELOOP: "its path is a loop of links"
-}
-
-const codeOf = (error: unknown): string | undefined =>
-  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined
-
-const openProblem = (filename: string): string => {
-  for (const suffix of ["", "-wal", ".lock"]) {
-    const opened = Result.try(() => fs.closeSync(fs.openSync(`${filename}${suffix}`, "a", 0o600)))
-    if (Result.isFailure(opened)) {
-      const code = codeOf(opened.failure)
-      return code === undefined ? "an unknown reason" : `${openProblems[code] ?? "the system refuses it"} (${code})`
-    }
-  }
-  return "look at its folder"
-}
-
-/** What neither quotes an event nor names a value: SQLite's own words for a code, and the code of the system. */
-const otherDetail = (error: unknown): string => {
-  if (typeof error === "object" && error !== null && "errcode" in error && "errstr" in error) {
-    return `an unexpected failure (SQLite ${String(error.errcode)}: ${String(error.errstr)})`
-  }
-  const code = codeOf(error)
-  return code === undefined ? "an unexpected failure" : `an unexpected failure (${code})`
-}
-
-const faultOf = (error: unknown, filename: string): SpoolFault => {
-  if (error instanceof ForeignFile) return { kind: "unavailable", detail: error.message }
-  if (codeOf(error) === "ENOSPC" || codeOf(error) === "EDQUOT") return diskFull
-  switch (sqliteCode(error)) {
-    case 5:
-    case 6:
-      return { kind: "locked", detail: "another process holds its lock" }
-    case 13:
-      return diskFull
-    case 8:
-      return { kind: "unavailable", detail: "the file or its folder is read-only" }
-    case 10:
-      return isDiskFull(path.dirname(filename)) ? diskFull : { kind: "unavailable", detail: "the disk fails" }
-    case 14:
-      return isDiskFull(path.dirname(filename))
-        ? diskFull
-        : { kind: "unavailable", detail: `the file can't be opened: ${openProblem(filename)}` }
-    case corrupt:
-    case notADatabase:
-      return { kind: "unavailable", detail: "the file is damaged and could not be set aside" }
-    default:
-      return { kind: "unavailable", detail: otherDetail(error) }
-  }
-}
-
-/** The database refuses to be one: thrown for damage that SQLite does not see, or mends by forgetting. */
-class Damage extends Error {
-  readonly errcode = corrupt
-}
+import { rescue } from "./rescue.ts"
+import { inodeOf, LostLog, type Row, SpoolFile, type SpoolLimit, type SpoolSettings } from "./spoolFile.ts"
+import { classify, Damage, isDamage, type SpoolFault } from "./spoolFault.ts"
 
 /** The file goes first: then whoever has it open sees that it is gone, and writes nothing more that counts. */
 const suffixes = ["", "-wal", "-shm"]
@@ -207,9 +95,9 @@ export class Spool {
       try {
         return Result.succeed(run())
       } catch (error) {
-        if (!isDamage(error) || attempt === 2) return Result.fail(faultOf(error, this.settings.filename))
+        if (!isDamage(error) || attempt === 2) return Result.fail(classify(error, this.settings.filename))
         const aside = Result.try(() => this.setAside())
-        if (Result.isFailure(aside)) return Result.fail(faultOf(aside.failure, this.settings.filename))
+        if (Result.isFailure(aside)) return Result.fail(classify(aside.failure, this.settings.filename))
       }
     }
   }
@@ -351,12 +239,15 @@ export class Spool {
     this.release()
   }
 
-  /** A log without a file is that of the file which a killed process had just set aside. */
+  /** Renames the log and the index that a killed process left behind when it set their file aside. */
   private finishSetAside(): void {
     const { filename } = this.settings
-    if (fs.existsSync(filename) || !fs.existsSync(`${filename}-wal`)) return
-    const aside = this.beside(damagedMark).findLast((name) => fs.existsSync(name) && !fs.existsSync(`${name}-wal`))
-    if (aside !== undefined) renameAll(filename, aside, () => {})
+    if (fs.existsSync(filename)) return
+    for (const suffix of ["-wal", "-shm"]) {
+      if (!fs.existsSync(`${filename}${suffix}`)) continue
+      const aside = this.beside(damagedMark).findLast((name) => fs.existsSync(name) && !fs.existsSync(`${name}${suffix}`))
+      if (aside !== undefined) renameAll(filename, aside, () => {})
+    }
   }
 
   /** The files beside the spool whose names have a mark, oldest first, without those of their logs. */
@@ -387,10 +278,8 @@ export class Spool {
   }
 
   private salvage(file: SpoolFile, damaged: string): void {
-    const { dead, events, missing } = withBytes(damaged, (bytes) =>
-      withBytes(`${damaged}-wal`, (log) => carve(bytes, log, this.now()))
-    )
-    file.adopt(events, dead, missing)
+    const { deadLetters, events, lost } = rescue(damaged, this.now())
+    file.adopt(events, deadLetters, lost)
     this.moment("inside salvage")
     renameAll(damaged, damaged.replace(damagedMark, salvagedMark), () => {})
   }

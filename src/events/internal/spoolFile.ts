@@ -9,8 +9,10 @@ import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
 import * as Result from "effect/Result"
-import * as LogTail from "./logTail.ts"
+import { primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
 import type { Failpoint } from "./failpoints.ts"
+import * as LogTail from "./logTail.ts"
+import { ForeignFile } from "./spoolFault.ts"
 
 /** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
 export interface Row {
@@ -92,12 +94,9 @@ export class LostLog extends Error {
 /** Why rows were not written: the spool has its bound of rows or bytes, or the disk has no room. */
 export type SpoolLimit = "bound" | "disk"
 
-/** The file is SQLite, but not a spool, or the spool of another recorder. It is left as it is. */
-export class ForeignFile extends Error {}
-
 const applicationId = 0x61746576
 const schemaVersion = 1
-const pageBytes = 4_096
+export const pageBytes = 4_096
 
 /** Pages beyond the bound that are left to whoever makes room: to set a row aside takes some before it gives some. */
 const reservePages = 256
@@ -125,14 +124,6 @@ const checksumOf = (id: string, session: string, recordedAt: number, payload: st
 
 /** CRC-32 over all that a row says. */
 export const checksum = (row: Row): number => checksumOf(row.id, row.session, row.recordedAt, row.payload)
-
-/** SQLite's primary result code, or none. */
-export const sqliteCode = (error: unknown): number | undefined => {
-  if (typeof error !== "object" || error === null || !("errcode" in error)) return undefined
-  return typeof error.errcode === "number" ? error.errcode & 0xff : undefined
-}
-
-const fullCode = 13
 
 export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
 
@@ -184,7 +175,7 @@ export class SpoolFile {
     this.moment = moment
     this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
     try {
-      // What is deleted is overwritten: else it would come back when a damaged file is saved from page by page.
+      // Delivered events do not linger in free pages.
       this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
         PRAGMA secure_delete = ON; PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
       this.refuseLostLog()
@@ -224,11 +215,11 @@ export class SpoolFile {
     const { filename } = this.settings
     // The first that is read takes up the log.
     this.get("PRAGMA application_id")
-    if (!LogTail.hasLost(filename)) return
+    if (LogTail.lostTransactions(filename) === 0) return
     const again = Result.try(() => {
       this.db.exec("BEGIN IMMEDIATE")
       try {
-        return LogTail.hasLost(filename)
+        return LogTail.lostTransactions(filename) > 0
       } finally {
         this.db.exec("ROLLBACK")
       }
@@ -276,7 +267,7 @@ export class SpoolFile {
       }
     } catch (error) {
       this.written.length = before
-      if (sqliteCode(error) !== fullCode) throw error
+      if (primaryCode(error) !== SqliteCode.full) throw error
       return this.appendWhileThereIsRoom(rows.slice(0, room))
     }
     this.roomLeft -= room
@@ -478,11 +469,11 @@ export class SpoolFile {
     return Math.max((this.usedPages() * pageBytes) / maxBytes, this.span() / maxRows)
   }
 
-  /** Takes over what was saved from a damaged file: events in line, and the rest set aside. */
-  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadLetterRow>, missing: number): void {
+  /** Adds the rows rescued from a damaged file, and counts the damaged and the lost ones. */
+  adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadLetterRow>, lost: number): void {
     this.withReserve(() =>
       this.transaction(() => {
-        // Whatever the bound: these were acknowledged.
+        // Beyond the bound, because these events were acknowledged.
         this.db.exec("PRAGMA max_page_count = 1073741823")
         this.written = []
         for (const row of events) this.write(row)
@@ -495,7 +486,7 @@ export class SpoolFile {
           aside.run(id, session, recordedAt, payload, checksum(row), kind, reason, diedAt, id, kind)
         }
         const damaged = dead.filter(({ kind }) => kind === "damaged").length
-        this.prepare("UPDATE spool SET damaged = damaged + ?").run(Math.max(damaged, missing))
+        this.prepare("UPDATE spool SET damaged = damaged + ?").run(damaged + lost)
       })
     )
   }

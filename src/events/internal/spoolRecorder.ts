@@ -24,7 +24,8 @@ import { accept, closing, GroupCommit, maxGroup, type Write } from "./groupCommi
 import * as Metrics from "./metrics.ts"
 import { Failpoints } from "./failpoints.ts"
 import * as Settings from "./settings.ts"
-import { Spool, type SpoolFault } from "./spool.ts"
+import { Spool } from "./spool.ts"
+import type { SpoolFault } from "./spoolFault.ts"
 import type { Row, SpoolFile } from "./spoolFile.ts"
 
 /** Events that are put in line at once: the rest of a long list waits until they are written. */
