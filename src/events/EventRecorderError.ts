@@ -8,23 +8,6 @@ import * as Schema from "effect/Schema"
 const id = "athena-hooks/events/EventRecorderError"
 
 /**
- * An option of a recorder is out of its bounds. `detail` names it and says what is allowed.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class InvalidOption extends Schema.TaggedError<InvalidOption>(`${id}/InvalidOption`)("InvalidOption", {
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return this.detail
-  }
-  get isRetryable(): boolean {
-    return false
-  }
-}
-
-/**
  * An event does not fit its schema, has no usable id, or is too large. It was not recorded.
  *
  * @category reasons
@@ -142,7 +125,7 @@ export class Closed extends Schema.TaggedError<Closed>(`${id}/Closed`)("Closed",
  * @category reasons
  * @since 0.1.0
  */
-export class Poisoned extends Schema.TaggedError<Poisoned>(`${id}/Poisoned`)("Poisoned", {
+export class EventRejected extends Schema.TaggedError<EventRejected>(`${id}/EventRejected`)("EventRejected", {
   /** What kind of refusal, for example `ConstraintError 23503`. */
   code: Schema.String
 }) {
@@ -200,14 +183,13 @@ export class TargetUnavailable extends Schema.TaggedError<TargetUnavailable>(`${
  * @since 0.1.0
  */
 export type EventRecorderErrorReason =
-  | InvalidOption
   | InvalidEvent
   | SpoolFull
   | DiskFull
   | Dropped
   | DeadlineExceeded
   | Closed
-  | Poisoned
+  | EventRejected
   | SpoolUnavailable
   | TargetUnavailable
 
@@ -223,14 +205,13 @@ export class EventRecorderError extends Schema.TaggedError<EventRecorderError>(i
   /** The operation that failed, for example `record`. */
   operation: Schema.String,
   reason: Schema.Union([
-    InvalidOption,
     InvalidEvent,
     SpoolFull,
     DiskFull,
     Dropped,
     DeadlineExceeded,
     Closed,
-    Poisoned,
+    EventRejected,
     SpoolUnavailable,
     TargetUnavailable
   ])

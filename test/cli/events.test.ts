@@ -39,7 +39,7 @@ describe("athena events", () => {
       assert.deepStrictEqual(json(yield* events("flush", "--json")), { delivered: 1, dead: 1, left: 0 })
 
       const listed = yield* events("dead")
-      assert.match(listed.stdout, /^bad {2}\S+ {2}poisoned: ConstraintError 787\n$/)
+      assert.match(listed.stdout, /^bad {2}\S+ {2}rejected: ConstraintError 787\n$/)
       assert.strictEqual(JSON.parse(json(yield* events("dead", "list", "--json"))[0].payload).key, "bad")
       assert.strictEqual(json(yield* events("dead", "retry", "bad", "--json")).retried, 1)
       assert.strictEqual(json(yield* events("flush", "--json")).dead, 1)

@@ -1,6 +1,8 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -104,7 +106,7 @@ describe("EventRecorder", () => {
           assert.strictEqual(Kit.control.batches.length, 2)
           assert.strictEqual((yield* storedIn(folder)).length, 100)
         })
-      ).pipe(Effect.provideService(Failpoints, (moment) => void (moment === "before append" && groups++)))
+      ).pipe(Effect.provideService(Failpoints, (failpoint) => void (failpoint === "before append" && groups++)))
     })
   )
 
@@ -249,7 +251,7 @@ describe("EventRecorder", () => {
           dead.map(({ id }) => id),
           numbers.filter((n) => n < 0).map((n) => Kit.tick(n).id)
         )
-        assert.deepStrictEqual([dead[0]!.kind, dead[0]!.order], ["poisoned", "s"])
+        assert.deepStrictEqual([dead[0]!.kind, dead[0]!.order], ["rejected", "s"])
         assert.match(dead[0]!.reason, /^ConstraintError \d+$/)
         assert.deepStrictEqual(JSON.parse(dead[0]!.payload), Kit.tick(-6))
       })
@@ -273,7 +275,7 @@ describe("EventRecorder", () => {
         yield* recorder.flush()
         assert.deepStrictEqual(yield* storedIn(folder), [3, 1])
         const stats = yield* recorder.stats
-        assert.deepStrictEqual([stats.deadLetters, stats.poisoned], [0, 2])
+        assert.deepStrictEqual([stats.deadLetters, stats.rejected], [0, 2])
       })
     )
   )
@@ -289,7 +291,7 @@ describe("EventRecorder", () => {
           { concurrency: 2 }
         )
         assert.isTrue(Exit.isSuccess(good))
-        assert.strictEqual(bad._tag, "Poisoned")
+        assert.strictEqual(bad._tag, "EventRejected")
       })
     )
   )
@@ -375,7 +377,8 @@ describe("EventRecorder", () => {
     withRecorder({ drain: false }, (recorder) =>
       Effect.gen(function* () {
         for (const limit of [1.5, -1, Number.NaN]) {
-          assert.strictEqual((yield* reasonOf(recorder.deadLetters.list(limit)))._tag, "InvalidOption")
+          const exit = yield* Effect.exit(recorder.deadLetters.list(limit))
+          assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof RangeError)
         }
       })
     )
@@ -433,7 +436,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("names every option that is out of bounds", () =>
+  it.effect("names every invalid option: as a defect in code, as a ConfigError from Config", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const wrong = {
@@ -447,8 +450,18 @@ describe("EventRecorder", () => {
         shutdownTimeout: "5 parsecs" as never
       } as const
       const built = Layer.build(Kit.recorder(folder, wrong).pipe(Layer.provide(Kit.database(folder))))
-      const error = yield* Effect.flip(built)
-      for (const name of Object.keys(wrong)) assert.include(error.message, name)
+      const defect = Cause.squash(yield* Effect.flip(Effect.sandbox(built)))
+      assert.instanceOf(defect, RangeError)
+      for (const name of Object.keys(wrong)) assert.include((defect as RangeError).message, name)
+      const fromConfig = Layer.build(
+        EventRecorder.layerConfig(Kit.Ticks, { filename: Config.succeed(""), maxRows: Config.succeed(0) }).pipe(
+          Layer.provide(QueryExecutor.layer),
+          Layer.provide(Kit.database(folder))
+        )
+      )
+      const error = yield* Effect.flip(fromConfig)
+      assert.strictEqual(error._tag, "ConfigError")
+      for (const name of ["filename", "maxRows"]) assert.include(error.message, name)
     })
   )
 
@@ -516,7 +529,7 @@ describe("EventRecorder", () => {
         )
         assert.strictEqual(found.get("athena_events_spooled_total"), 3)
         assert.strictEqual(found.get("athena_events_delivered_total"), 2)
-        assert.strictEqual(found.get("athena_events_poisoned_total"), 1)
+        assert.strictEqual(found.get("athena_events_rejected_total"), 1)
         assert.isAtLeast(found.get("athena_events_batches_total")!, 1)
       })
     ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))

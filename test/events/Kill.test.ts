@@ -23,14 +23,14 @@ import * as Kit from "./RecorderKit.ts"
 const rounds = Number(process.env["ATHENA_KILL_ROUNDS"] ?? 12)
 const firstSeed = Number(process.env["ATHENA_TEST_SEED"] ?? Math.floor(performance.timeOrigin) % 1_000_000)
 
-const moments: ReadonlyArray<Failpoint> = [
+const failpoints: ReadonlyArray<Failpoint> = [
   "before append",
   "inside append",
   "after append",
   "before delivery",
   "after delivery",
-  "inside settle",
-  "after settle"
+  "inside acknowledge",
+  "after acknowledge"
 ]
 
 /** One file, because a process that loads hundreds takes longer to start than to be killed. */
@@ -83,31 +83,31 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
   Effect.gen(function* () {
     const random = Generator.make(seed)
     const folder = yield* TempFolder.make
-    const orders = (name: string, moment: Failpoint | undefined): Orders => ({
+    const orders = (name: string, failpoint: Failpoint | undefined): Orders => ({
       folder,
       name,
       seed: random.int(1e9),
-      moment,
+      failpoint,
       occurrence: 1 + random.int(8),
       postgres
     })
     const target = Layer.fresh(database(orders("", undefined)))
     yield* Effect.provide(Kit.table, target)
-    const moment = moments[random.int(moments.length)]
+    const failpoint = failpoints[random.int(failpoints.length)]
     const ends = yield* Effect.all(
       [
-        produce(script, orders(`a${seed}`, moment), undefined),
+        produce(script, orders(`a${seed}`, failpoint), undefined),
         produce(script, orders(`b${seed}`, undefined), random.int(150))
       ],
       { concurrency: 2 }
     )
     const damaged = random.chance(0.3)
-    const where = `seed ${seed}, ${moment}${damaged ? ", damaged" : ""}`
+    const where = `seed ${seed}, ${failpoint}${damaged ? ", damaged" : ""}`
     assert.deepStrictEqual(ends, ["", ""], where)
     if (damaged) {
       // A table without events, so that all of them can be rescued.
       Damage.tableOf(Kit.spoolOf(folder), "spool")
-      const between = random.chance(0.5) ? "inside set-aside" : "inside salvage"
+      const between = random.chance(0.5) ? "inside quarantine" : "inside rescue"
       const salvaging = produce(script, { ...orders(`c${seed}`, between), occurrence: 1 }, undefined)
       assert.strictEqual(yield* salvaging, "", where)
     }

@@ -75,7 +75,7 @@ const found = (spool: Spool) => {
   }
 }
 
-const isSetAside = (folder: string) => fs.readdirSync(folder).some((name) => name.includes(".salvaged-"))
+const isSetAside = (folder: string) => fs.readdirSync(folder).some((name) => name.includes(".rescued-"))
 
 const twoFolders = Effect.all([TempFolder.make, TempFolder.make])
 

@@ -49,10 +49,10 @@ const damage = (filename: string) => Damage.tableOf(filename, "spool")
 
 const open = (
   folder: string,
-  { moment = () => {}, now = () => 1 }: { moment?: (moment: string) => void; now?: () => number } = {}
+  { failpoint = () => {}, now = () => 1 }: { failpoint?: (failpoint: string) => void; now?: () => number } = {}
 ) =>
   Effect.acquireRelease(
-    Effect.sync(() => new Spool(settings(folder), now, moment)),
+    Effect.sync(() => new Spool(settings(folder), now, failpoint)),
     (spool) => Effect.sync(() => spool.close())
   )
 
@@ -63,10 +63,10 @@ const idsOf = (spool: Spool): ReadonlyArray<string> => {
 
 const idsFrom = (from: number, to: number) => numbers(from, to).map((n) => `s-${n}`)
 
-const settle = (file: SpoolFile, delivered: ReadonlyArray<number>, dead: ReadonlyArray<number> = []) => {
+const acknowledge = (file: SpoolFile, delivered: ReadonlyArray<number>, dead: ReadonlyArray<number> = []) => {
   assert.isTrue(file.acquire("t", 1, 1_000))
-  const poisoned = dead.map((sequence) => ({ sequence, kind: "poisoned" as const, reason: "x" }))
-  assert.isTrue(file.settle("t", { delivered, dead: poisoned, failed: [] }, 1))
+  const rejected = dead.map((sequence) => ({ sequence, kind: "rejected" as const, reason: "x" }))
+  assert.isTrue(file.acknowledge("t", { delivered, dead: rejected, failed: [] }, 1))
 }
 
 const malformed = () => Object.assign(new Error("malformed"), { errcode: 11 })
@@ -77,7 +77,7 @@ describe("what is saved from a damaged spool", () => {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
         file.append(rows(0, 100))
-        settle(file, numbers(1, 101))
+        acknowledge(file, numbers(1, 101))
         file.append(numbers(200, 400).map((n) => row(n, n % 2 === 0 ? 7 : 1_000 - n)))
       })
       damage(filename)
@@ -90,7 +90,7 @@ describe("what is saved from a damaged spool", () => {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
         for (let n = 0; n < 1_000; n += 100) file.append(rows(n, n + 100))
-        settle(file, numbers(1, 901), numbers(901, 1_001))
+        acknowledge(file, numbers(1, 901), numbers(901, 1_001))
         file.dropDead(undefined)
       })
       damage(filename)
@@ -106,7 +106,7 @@ describe("what is saved from a damaged spool", () => {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
         file.append(rows(0, 60))
-        settle(file, [], numbers(1, 61))
+        acknowledge(file, [], numbers(1, 61))
         file.dropDead(idsFrom(0, 30))
         assert.strictEqual(file.retryDead(undefined), 30)
       })
@@ -128,9 +128,9 @@ describe("what is saved from a damaged spool", () => {
         return 1
       }
       const spool = yield* open(folder, { now })
-      assert.deepStrictEqual([idsOf(spool), spool.unsaved], [[], 1])
-      spool.retrySalvage()
-      assert.deepStrictEqual([idsOf(spool), spool.unsaved], [idsFrom(0, 20), 0])
+      assert.deepStrictEqual([idsOf(spool), spool.unrescued], [[], 1])
+      spool.retryRescue()
+      assert.deepStrictEqual([idsOf(spool), spool.unrescued], [idsFrom(0, 20), 0])
     })
   )
 
@@ -159,7 +159,7 @@ describe("what is saved from a damaged spool", () => {
           }
         })
       }
-      const kept = names(folder, ".salvaged-").map((name) => Number(/salvaged-(\d+)/.exec(name)![1]))
+      const kept = names(folder, ".rescued-").map((name) => Number(/salvaged-(\d+)/.exec(name)![1]))
       assert.strictEqual(kept.length, 3)
       assert.isAbove(Math.min(...kept), time / 3)
     })
@@ -175,8 +175,8 @@ describe("a spool that is set aside", () => {
         staying.append(rows(1, 2))
         let renames = 0
         const killed = yield* open(folder, {
-          moment: (at) => {
-            if (at === "inside set-aside" && ++renames === step) throw new Error("killed")
+          failpoint: (at) => {
+            if (at === "inside quarantine" && ++renames === step) throw new Error("killed")
           }
         })
         killed.use(() => {
@@ -220,7 +220,7 @@ describe("a spool that is set aside", () => {
       }
       assert.deepStrictEqual(second.append(rows(31, 32)), Result.succeed(1))
       assert.isTrue(overtaken)
-      assert.strictEqual(names(folder, ".salvaged-").length, 1)
+      assert.strictEqual(names(folder, ".rescued-").length, 1)
     })
   )
 
@@ -262,18 +262,18 @@ describe("a spool", () => {
         file.append(rows(1, 3))
         assert.deepStrictEqual(file.sequences, [1, 2])
         assert.deepStrictEqual(
-          [file.find("s-1", 1), file.find("s-2", 2), file.find("s-1", 2)],
+          [file.locate("s-1", 1), file.locate("s-2", 2), file.locate("s-1", 2)],
           ["waiting", "waiting", "gone"]
         )
-        settle(file, [1], [2])
-        assert.deepStrictEqual([file.find("s-1", 1), file.find("s-2", 2)], ["gone", "dead"])
+        acknowledge(file, [1], [2])
+        assert.deepStrictEqual([file.locate("s-1", 1), file.locate("s-2", 2)], ["gone", "dead"])
         file.append(rows(3, 4))
-        assert.deepStrictEqual([file.sequences, file.find("s-1", 1), file.find("s-3", 1)], [[1], "gone", "waiting"])
+        assert.deepStrictEqual([file.sequences, file.locate("s-1", 1), file.locate("s-3", 1)], [[1], "gone", "waiting"])
         const other = new DatabaseSync(Kit.spoolOf(folder))
         other.exec("UPDATE event SET id = 's-4'")
         other.close()
         // Until it is set aside, nobody can say whose it was.
-        assert.strictEqual(file.find("s-3", 1), "waiting")
+        assert.strictEqual(file.locate("s-3", 1), "waiting")
       })
     })
   )

@@ -170,9 +170,9 @@ describe("a spool that is full", () => {
       assert.isTrue(file.acquire("t", 0, 1_000))
       const found = file.read(0, 1_000, 1e9)
       assert.strictEqual(found.length, taken)
-      const dead = found.slice(0, 100).map(({ sequence }) => ({ sequence, kind: "poisoned" as const, reason: "" }))
+      const dead = found.slice(0, 100).map(({ sequence }) => ({ sequence, kind: "rejected" as const, reason: "" }))
       const delivered = found.slice(100).map(({ sequence }) => sequence)
-      assert.isTrue(file.settle("t", { delivered, dead, failed: [] }, 0))
+      assert.isTrue(file.acknowledge("t", { delivered, dead, failed: [] }, 0))
       assert.isAbove(file.append(numbers(0, 10).map((n) => row(n, 1_000))), 9)
       file.close()
     })
@@ -230,10 +230,10 @@ describe("the lease", () => {
       assert.isFalse(two.acquire("two", 1_899, 500))
       assert.isTrue(two.acquire("two", 1_900, 500))
       assert.isFalse(one.renew("one", 1_900, 500))
-      const dead = [{ sequence: 2, kind: "poisoned" as const, reason: "" }]
-      assert.isFalse(one.settle("one", { delivered: [1], dead, failed: [] }, 1_900))
+      const dead = [{ sequence: 2, kind: "rejected" as const, reason: "" }]
+      assert.isFalse(one.acknowledge("one", { delivered: [1], dead, failed: [] }, 1_900))
       assert.strictEqual(two.stats().rows, 2)
-      assert.isTrue(two.settle("two", { delivered: [1, 2], dead: [], failed: [] }, 1_900))
+      assert.isTrue(two.acknowledge("two", { delivered: [1, 2], dead: [], failed: [] }, 1_900))
       two.release("two")
       assert.isTrue(one.acquire("one", 1_901, 500))
     })
@@ -390,7 +390,7 @@ describe("a damaged spool", () => {
         idsOf(spool),
         numbers(0, 400).map((n) => `s-${n}`)
       )
-      const [aside] = names(folder, ".salvaged-")
+      const [aside] = names(folder, ".rescued-")
       assert.deepStrictEqual(fs.readFileSync(path.join(folder, aside!)), bytes)
       assert.deepStrictEqual(names(folder, ".damaged-"), [])
       assert.strictEqual(Result.getOrThrow(spool.use((file) => file.stats())).damaged, 0)
@@ -407,7 +407,7 @@ describe("a damaged spool", () => {
       const spool = yield* open(folder)
       assert.deepStrictEqual(idsOf(spool), [])
       assert.isAbove(Result.getOrThrow(spool.use((file) => file.stats())).damaged, 0)
-      const [aside] = names(folder, ".salvaged-")
+      const [aside] = names(folder, ".rescued-")
       assert.deepStrictEqual(fs.readFileSync(path.join(folder, aside!)), bytes)
     })
   )
@@ -448,7 +448,7 @@ describe("a damaged spool", () => {
       yield* recorder.flush()
       assert.deepStrictEqual(
         (yield* recorder.deadLetters.list()).map(({ id, kind }) => [id, kind]),
-        [["s--2", "poisoned"]]
+        [["s--2", "rejected"]]
       )
       assert.deepStrictEqual(yield* storedIn(folder), [1, 3, 4])
     })
@@ -534,7 +534,7 @@ describe("a damaged spool", () => {
         }
         return file.last()
       })
-      assert.strictEqual(names(folder, ".salvaged-").filter((name) => !/-(wal|shm)$/.test(name)).length, 1)
+      assert.strictEqual(names(folder, ".rescued-").filter((name) => !/-(wal|shm)$/.test(name)).length, 1)
       yield* one.record(Kit.tick(2))
       assert.deepStrictEqual(idsOf(spool), ["s-1", "s-2"])
     })

@@ -1,6 +1,6 @@
 /**
  * A process that records events, writes down each one that was acknowledged after it was, and is killed: by itself at a
- * given moment, or by whoever started it.
+ * given failpoint, or by whoever started it.
  *
  * Argument: JSON, see `Orders`.
  */
@@ -22,7 +22,7 @@ export interface Orders {
   readonly name: string
   readonly seed: number
   /** Where it ends, and at which time it gets there; nowhere by itself where there is none. */
-  readonly moment: Failpoint | undefined
+  readonly failpoint: Failpoint | undefined
   readonly occurrence: number
   readonly postgres:
     | {
@@ -49,8 +49,8 @@ const main = (orders: Orders): void => {
   const random = Generator.make(orders.seed)
   const file = fs.openSync(`${orders.folder}/${orders.name}.log`, "a")
   let passed = 0
-  const moment = (at: Failpoint): void => {
-    if (at === orders.moment && ++passed === orders.occurrence) process.kill(process.pid, "SIGKILL")
+  const failpoint = (at: Failpoint): void => {
+    if (at === orders.failpoint && ++passed === orders.occurrence) process.kill(process.pid, "SIGKILL")
   }
   const acks: ReadonlyArray<Ack> = ["accepted", "spooled", "spooled", "spooled", "committed"]
 
@@ -60,13 +60,13 @@ const main = (orders: Orders): void => {
       const recorder = yield* Kit.Ticks
       for (let n = 1; n < 400; n++) {
         const ack = acks[random.int(acks.length)]!
-        const poisoned = random.chance(0.02)
-        const tick = { ...Kit.tick(n, name), n: poisoned ? -n : n, note: "x".repeat(random.int(50)) }
+        const rejected = random.chance(0.02)
+        const tick = { ...Kit.tick(n, name), n: rejected ? -n : n, note: "x".repeat(random.int(50)) }
         log(file, `? ${tick.id}`)
         const done = yield* Effect.match(recorder.record(tick, { ack }), {
           onSuccess: () => true,
           // The event is in the table of the dead ones, which is as good.
-          onFailure: (error) => error.reason._tag === "Poisoned"
+          onFailure: (error) => error.reason._tag === "EventRejected"
         })
         if (done && ack !== "accepted") log(file, `+ ${tick.id}`)
       }
@@ -85,7 +85,7 @@ const main = (orders: Orders): void => {
         deadline: "10 seconds"
       }).pipe(Layer.provide(database(orders)))
     ),
-    Effect.provideService(Failpoints, moment)
+    Effect.provideService(Failpoints, failpoint)
   )
   void Effect.runPromise(program).then(
     () => process.exit(0),

@@ -13,7 +13,7 @@ import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as Fault from "./classifyFailure.ts"
 
 /** The database takes nothing now; the events that are in no list of the outcome wait. */
-export class Away extends Data.TaggedError("Away")<{ readonly code: string }> {}
+export class TargetFailure extends Data.TaggedError("TargetFailure")<{ readonly code: string }> {}
 
 export interface Deliverable<Event> {
   readonly id: string
@@ -52,7 +52,7 @@ export interface Target<Event> {
  * Waits for an end until the time is up, and no longer: a database that does not answer does not answer to a
  * cancellation either. It is interrupted all the same; what it does later changes nothing, for ids are stored once.
  */
-const bounded = <A>(effect: Effect.Effect<A, QueryError>, ms: number): Effect.Effect<Exit.Exit<A, QueryError>, Away> =>
+const bounded = <A>(effect: Effect.Effect<A, QueryError>, ms: number): Effect.Effect<Exit.Exit<A, QueryError>, TargetFailure> =>
   Effect.gen(function* () {
     const fiber = yield* Effect.forkDetach(effect)
     const giveUp = Effect.sync(() => fiber.interruptUnsafe())
@@ -62,7 +62,7 @@ const bounded = <A>(effect: Effect.Effect<A, QueryError>, ms: number): Effect.Ef
     )
     if (Option.isSome(exit)) return exit.value
     yield* giveUp
-    return yield* new Away({ code: "timeout" })
+    return yield* new TargetFailure({ code: "timeout" })
   })
 
 /** Delivers events in order. */
@@ -70,10 +70,10 @@ export const deliver = <Event, Item extends Deliverable<Event>>(
   target: Target<Event>,
   items: ReadonlyArray<Item>,
   into: Outcome<Item>
-): Effect.Effect<void, Away> => {
+): Effect.Effect<void, TargetFailure> => {
   let probed = false
 
-  const attempt = (batch: ReadonlyArray<Item>): Effect.Effect<Fault.FailureClass | undefined, Away> =>
+  const attempt = (batch: ReadonlyArray<Item>): Effect.Effect<Fault.FailureClass | undefined, TargetFailure> =>
     bounded(
       target.executor.mutate(
         target.mutation,
@@ -83,14 +83,14 @@ export const deliver = <Event, Item extends Deliverable<Event>>(
     ).pipe(
       Effect.flatMap((exit) => {
         if (Exit.isSuccess(exit)) return Effect.undefined
-        if (Cause.hasInterruptsOnly(exit.cause)) return Effect.fail(new Away({ code: "interrupted" }))
+        if (Cause.hasInterruptsOnly(exit.cause)) return Effect.fail(new TargetFailure({ code: "interrupted" }))
         const fault = Fault.of(exit.cause)
-        return fault.kind === "database" ? Effect.fail(new Away({ code: fault.code })) : Effect.succeed(fault)
+        return fault.kind === "database" ? Effect.fail(new TargetFailure({ code: fault.code })) : Effect.succeed(fault)
       })
     )
 
   /** Where everything fails for a reason that nobody knows, it is the database's own. */
-  const probe = (code: string): Effect.Effect<void, Away> => {
+  const probe = (code: string): Effect.Effect<void, TargetFailure> => {
     if (probed || into.failed.length < failuresBeforeProbe || into.delivered.length + into.refused.length > 0) {
       return Effect.void
     }
@@ -98,11 +98,11 @@ export const deliver = <Event, Item extends Deliverable<Event>>(
     return Effect.flatMap(attempt(items.slice(-1)), (fault) => {
       if (fault === undefined) return Effect.void
       into.failed.length = 0
-      return Effect.fail(new Away({ code }))
+      return Effect.fail(new TargetFailure({ code }))
     })
   }
 
-  const part = (candidates: ReadonlyArray<Item>): Effect.Effect<void, Away> =>
+  const part = (candidates: ReadonlyArray<Item>): Effect.Effect<void, TargetFailure> =>
     Effect.suspend(() => {
       const batch = candidates.filter(({ session }) => !into.held.has(session))
       if (batch.length === 0) return Effect.void

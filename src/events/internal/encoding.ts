@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Definition } from "../EventRecorder.ts"
+import type { Definition } from "./recorder.ts"
 import { InvalidEvent } from "../EventRecorderError.ts"
 import type { Deliverable } from "./delivery.ts"
 import type { Row } from "./spoolFile.ts"

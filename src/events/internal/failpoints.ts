@@ -10,14 +10,14 @@ export type Failpoint =
   | "after append"
   | "before delivery"
   | "after delivery"
-  | "inside settle"
-  | "after settle"
-  | "inside set-aside"
-  | "inside salvage"
+  | "inside acknowledge"
+  | "after acknowledge"
+  | "inside quarantine"
+  | "inside rescue"
 
 /** Called at each instant; does nothing unless a test says otherwise. */
-export const Failpoints: Context.Reference<(moment: Failpoint) => void> = Context.Reference<
-  (moment: Failpoint) => void
->("athena-hooks/events/Moments", {
+export const Failpoints: Context.Reference<(failpoint: Failpoint) => void> = Context.Reference<
+  (failpoint: Failpoint) => void
+>("athena-hooks/events/Failpoints", {
   defaultValue: () => () => {}
 })

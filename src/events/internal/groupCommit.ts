@@ -17,11 +17,11 @@ import {
   SpoolFull,
   SpoolUnavailable
 } from "../EventRecorderError.ts"
-import type { Settings } from "./settings.ts"
+import type { Settings } from "./options.ts"
 
 /** Why a group, or the rest of one, could not be written now. */
 export interface Blocked {
-  readonly kind: "full" | "diskFull" | "locked" | "unavailable" | "away"
+  readonly kind: "full" | "diskFull" | "locked" | "unavailable" | "targetUnavailable"
   readonly detail: string
 }
 
@@ -79,16 +79,16 @@ const firstPauseMs = 5
 const maxPauseMs = 250
 
 /** Why an entry ends that the database has and says nothing of. */
-const unanswered = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })
+const outcomeUnknown = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })
 
 const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason => {
-  if (uncertain) return unanswered()
+  if (uncertain) return outcomeUnknown()
   switch (blocked.kind) {
     case "full":
       return new SpoolFull({ detail: blocked.detail })
     case "diskFull":
       return new DiskFull({ detail: blocked.detail })
-    case "away":
+    case "targetUnavailable":
       return new DeadlineExceeded({ reached: "none", detail: `the database does not take it (${blocked.detail})` })
     default:
       return new SpoolUnavailable({ detail: blocked.detail })
@@ -118,7 +118,7 @@ export class GroupCommit<T> {
     }
   }
   private readonly wake = Latch.makeUnsafe()
-  private readonly room = Latch.makeUnsafe()
+  private readonly space = Latch.makeUnsafe()
 
   constructor(
     settings: Settings,
@@ -140,11 +140,11 @@ export class GroupCommit<T> {
   }
 
   /** Why values that are put in line are not done with in time. */
-  late(values: ReadonlyArray<T>): EventRecorderErrorReason {
+  timeoutReason(values: ReadonlyArray<T>): EventRecorderErrorReason {
     const late = new Set(values)
     const asked = [...this.inFlight, ...this.queue.filter((entry) => typeof entry !== "function" && entry.uncertain)]
     return asked.some((entry) => typeof entry !== "function" && late.has(entry.value))
-      ? unanswered()
+      ? outcomeUnknown()
       : new DeadlineExceeded({ reached: "none", detail: "the database does not take it" })
   }
 
@@ -154,7 +154,7 @@ export class GroupCommit<T> {
    */
   put(
     values: ReadonlyArray<T>,
-    withinMs: number,
+    timeoutMs: number,
     onWritten?: (index: number, place: number) => void
   ): Effect.Effect<void, EventRecorderErrorReason> {
     return Effect.callback((resume) => {
@@ -170,7 +170,7 @@ export class GroupCommit<T> {
           if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
         }
       }
-      const deadline = monotonicMsOf(this.clock) + withinMs
+      const deadline = monotonicMsOf(this.clock) + timeoutMs
       for (let index = 0; index < values.length; index++) {
         this.enqueue(new Entry(values[index]!, deadline, owner, index))
       }
@@ -194,8 +194,8 @@ export class GroupCommit<T> {
   }
 
   /** Says that there may be room again. */
-  readonly hasRoom = (): void => {
-    this.room.openUnsafe()
+  readonly notifySpace = (): void => {
+    this.space.openUnsafe()
   }
 
   /** Waits until what is in line now is done with. */
@@ -207,10 +207,10 @@ export class GroupCommit<T> {
   abandon(): number {
     const before = this.dropped
     this.abandoning = true
-    for (const entry of this.inFlight) entry.resume(unanswered())
+    for (const entry of this.inFlight) entry.resume(outcomeUnknown())
     for (const entry of this.queue.splice(0)) {
       if (typeof entry === "function") entry()
-      else entry.resume(entry.uncertain ? unanswered() : new Closed())
+      else entry.resume(entry.uncertain ? outcomeUnknown() : new Closed())
     }
     this.abandoning = false
     const lost = this.dropped - before
@@ -296,8 +296,8 @@ export class GroupCommit<T> {
         else next = Math.min(next, entry.deadline)
       }
       this.queue = this.queue.filter((entry) => typeof entry === "function" || !entry.done)
-      this.room.closeUnsafe()
-      return Effect.asVoid(Effect.timeoutOption(this.room.await, Math.max(1, next - now)))
+      this.space.closeUnsafe()
+      return Effect.asVoid(Effect.timeoutOption(this.space.await, Math.max(1, next - now)))
     })
   }
 }
@@ -307,31 +307,31 @@ export class GroupCommit<T> {
  * otherwise.
  */
 export const accept = <T>(
-  front: GroupCommit<T>,
+  groupCommit: GroupCommit<T>,
   values: ReadonlyArray<T>,
   settings: Settings
 ): { readonly rows: ReadonlyArray<T>; readonly reason: EventRecorderErrorReason | undefined } => {
-  if (front.closed) return { rows: [], reason: new Closed() }
+  if (groupCommit.closed) return { rows: [], reason: new Closed() }
   let taken = 0
-  while (taken < values.length && front.accept(values[taken]!)) taken++
+  while (taken < values.length && groupCommit.accept(values[taken]!)) taken++
   const rows = values.slice(taken)
   if (rows.length === 0 || settings.policy === "block") return { rows, reason: undefined }
   const detail = `${settings.maxQueued} events wait in memory`
   if (settings.policy === "fail") return { rows: [], reason: new SpoolFull({ detail }) }
-  front.drop(rows.length)
+  groupCommit.drop(rows.length)
   return { rows: [], reason: new Dropped({ detail }) }
 }
 
 /** Takes nothing more, writes what is in line and does what follows, within the time of a shutdown. */
-export const closing = <T>(
-  front: GroupCommit<T>,
+export const shutdown = <T>(
+  groupCommit: GroupCommit<T>,
   recorder: string,
   settings: Settings,
   after: Effect.Effect<unknown>
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    front.closed = true
-    yield* Effect.andThen(front.barrier, after).pipe(Effect.interruptible, Effect.timeoutOption(settings.shutdownMs))
-    const lost = front.abandon()
+    groupCommit.closed = true
+    yield* Effect.andThen(groupCommit.barrier, after).pipe(Effect.interruptible, Effect.timeoutOption(settings.shutdownMs))
+    const lost = groupCommit.abandon()
     if (lost > 0) yield* Effect.logWarning(`${recorder}: ${lost} accepted events had no time to be written`)
   })

@@ -9,22 +9,22 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
-import { type EventRecorderErrorReason, Poisoned } from "../EventRecorderError.ts"
-import { type Away, deliver, type Deliverable, outcome, type Outcome, type Target } from "./delivery.ts"
+import { type EventRecorderErrorReason, EventRejected } from "../EventRecorderError.ts"
+import { type TargetFailure, deliver, type Deliverable, outcome, type Outcome, type Target } from "./delivery.ts"
 import { monotonicMsOf } from "../../internal/clock.ts"
 import { deliveryTime } from "./metrics.ts"
 import type { Failpoint } from "./failpoints.ts"
-import type { Settings } from "./settings.ts"
+import type { Settings } from "./options.ts"
 import { randomId, type Spool } from "./spool.ts"
 import type { SpoolFault } from "./spoolFault.ts"
-import type { DeadLetterKind, Settlement, SpooledRow, SpoolFile } from "./spoolFile.ts"
+import type { DeadLetterKind, Acknowledgement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
 /** How one pass over the spool ended. */
 export type Pass =
   | { readonly _tag: "drained" }
   /** Another process drains. */
   | { readonly _tag: "busy" }
-  | { readonly _tag: "away"; readonly code: string }
+  | { readonly _tag: "unavailable"; readonly code: string }
   | { readonly _tag: "fault"; readonly fault: SpoolFault }
 
 /** An event that failed this often, while others went through, is set aside. */
@@ -39,13 +39,13 @@ const fastMs = 250
 const minBatch = 16
 
 /** How often it is looked whether another process has delivered what is waited for here. */
-const watchMs = 50
+const checkIntervalMs = 50
 
-const maxPaceMs = 250
+const maxPauseMs = 250
 
 export interface Counters {
   delivered: number
-  poisoned: number
+  rejected: number
   damaged: number
   batches: number
   failures: number
@@ -69,14 +69,14 @@ export interface RelayOptions<Event> {
   readonly target: Target<Event> | undefined
   readonly clock: Clock.Clock
   readonly recorder: string
-  readonly moment: (moment: Failpoint) => void
+  readonly failpoint: (failpoint: Failpoint) => void
   /** Called when rows have left the spool. */
-  readonly onRoom: () => void
+  readonly onSpace: () => void
 }
 
 /** Somebody who wants to know when an event is stored. */
 export interface Waiter {
-  readonly tell: (reason?: EventRecorderErrorReason) => void
+  readonly complete: (reason?: EventRecorderErrorReason) => void
   /**
    * The file that the event was written into. Not to find it there means that it was delivered; not to find it before, or in
    * a file that took the place of a damaged one, means nothing.
@@ -87,26 +87,26 @@ export interface Waiter {
 }
 
 /** The longest pause between two attempts while somebody waits for one. */
-const maxAwaitedBackoffMs = 1_000
+const maxBackoffWithWaitersMs = 1_000
 
 export class Relay<Event> {
-  readonly counters: Counters = { delivered: 0, poisoned: 0, damaged: 0, batches: 0, failures: 0 }
+  readonly counters: Counters = { delivered: 0, rejected: 0, damaged: 0, batches: 0, failures: 0 }
   /** Rows that this process wrote. */
   spooled = 0
   /** What kept the last pass from delivering; none where it delivered. */
   lastFailure: string | undefined
   private readonly options: RelayOptions<Event>
   private readonly token = randomId()
-  private readonly turn = Semaphore.makeUnsafe(1)
+  private readonly passLock = Semaphore.makeUnsafe(1)
   private readonly trigger = Latch.makeUnsafe()
-  private readonly awaited = Latch.makeUnsafe()
+  private readonly waiterAdded = Latch.makeUnsafe()
   private readonly waiters = new Map<string, Set<Waiter>>()
   private batch: number
   private rowsSince = 0
   private bytesSince = 0
   private urgent = 0
   /** The last row that was delivered while the spool could not be written. */
-  private unsettled = 0
+  private unacknowledged = 0
   private backoffMs: number
 
   constructor(options: RelayOptions<Event>) {
@@ -127,14 +127,14 @@ export class Relay<Event> {
   }
 
   /** Tells, once, what becomes of an event. */
-  watch(id: string, waiter: Waiter): void {
+  subscribe(id: string, waiter: Waiter): void {
     const known = this.waiters.get(id)
     if (known === undefined) this.waiters.set(id, new Set([waiter]))
     else known.add(waiter)
-    this.awaited.openUnsafe()
+    this.waiterAdded.openUnsafe()
   }
 
-  unwatch(id: string, waiter: Waiter): void {
+  unsubscribe(id: string, waiter: Waiter): void {
     const known = this.waiters.get(id)
     known?.delete(waiter)
     if (known?.size === 0) this.waiters.delete(id)
@@ -149,15 +149,15 @@ export class Relay<Event> {
       const pass = yield* this.background.pipe(
         Effect.catchDefect(() =>
           Effect.as(Effect.logError(`${this.options.recorder}: a flush failed with a defect`), {
-            _tag: "away",
+            _tag: "unavailable",
             code: "defect"
           } satisfies Pass)
         )
       )
-      if (pass._tag === "away") yield* this.backOff
+      if (pass._tag === "unavailable") yield* this.backOff
       else {
         this.backoffMs = this.options.settings.backoffMs
-        if (pass._tag !== "drained" && this.waiters.size > 0) yield* this.watchOthers
+        if (pass._tag !== "drained" && this.waiters.size > 0) yield* this.checkWaiters
       }
     }
   })
@@ -166,37 +166,37 @@ export class Relay<Event> {
    * One pass over what is in the spool now. In the background it takes no more than its share of the time, so that
    * others get at the database.
    */
-  pass(paced: boolean): Effect.Effect<Pass> {
+  pass(throttled: boolean): Effect.Effect<Pass> {
     const drain = Effect.gen({ self: this }, function* () {
       if (this.options.target === undefined) return { _tag: "busy" } satisfies Pass
       const { leaseMs } = this.options.settings
       const now = yield* Clock.currentTimeMillis
       const got = this.options.spool.use((file) => file.acquire(this.token, now, leaseMs))
       if (Result.isFailure(got)) {
-        if (got.failure.kind === "diskFull") yield* this.deliverUnsettled(this.options.target)
+        if (got.failure.kind === "diskFull") yield* this.deliverUnacknowledged(this.options.target)
         return { _tag: "fault", fault: got.failure } satisfies Pass
       }
-      this.unsettled = 0
-      this.options.spool.retrySalvage()
+      this.unacknowledged = 0
+      this.options.spool.retryRescue()
       if (!got.success) return { _tag: "busy" } satisfies Pass
-      const whole = this.options.spool.check()
-      if (Result.isFailure(whole)) return { _tag: "fault", fault: whole.failure } satisfies Pass
+      const checked = this.options.spool.check()
+      if (Result.isFailure(checked)) return { _tag: "fault", fault: checked.failure } satisfies Pass
       // A damaged file was replaced by a new one, and the lease was in the old one.
-      return yield* this.drain(this.options.target, paced).pipe(
+      return yield* this.drain(this.options.target, throttled).pipe(
         Effect.ensuring(Effect.sync(() => this.options.spool.use((file) => file.release(this.token))))
       )
     })
-    return this.turn.withPermit(drain).pipe(Effect.tap((pass) => Effect.sync(() => this.note(pass))))
+    return this.passLock.withPermit(drain).pipe(Effect.tap((pass) => Effect.sync(() => this.note(pass))))
   }
 
-  /** A pass that somebody waits for: it is not paced, and hurries one that is. */
+  /** A pass that somebody waits for: it is not throttled, and hurries one that is. */
   readonly urgentPass: Effect.Effect<Pass> = Effect.suspend(() => {
     this.urgent++
     return this.pass(false).pipe(Effect.ensuring(Effect.sync(() => this.urgent--)))
   })
 
   private note(pass: Pass): void {
-    if (pass._tag === "away") this.lastFailure = pass.code
+    if (pass._tag === "unavailable") this.lastFailure = pass.code
     else if (pass._tag === "fault") this.lastFailure = pass.fault.detail
     else if (pass._tag === "drained") this.lastFailure = undefined
   }
@@ -207,7 +207,7 @@ export class Relay<Event> {
     if (!this.options.settings.drain && this.waiters.size === 0) {
       return Effect.succeed({ _tag: "drained" } satisfies Pass)
     }
-    this.options.spool.retrySalvage()
+    this.options.spool.retryRescue()
     const empty = this.options.spool.use((file) => file.last() === 0)
     if (Result.isFailure(empty)) return Effect.succeed({ _tag: "fault", fault: empty.failure } satisfies Pass)
     return empty.success ? Effect.succeed({ _tag: "drained" } satisfies Pass) : this.pass(this.waiters.size === 0)
@@ -216,46 +216,46 @@ export class Relay<Event> {
   private readonly backOff: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     const { maxBackoffMs } = this.options.settings
     const jitter = 0.5 + (yield* Random.next)
-    const awaitedMs = Math.min(this.backoffMs, maxAwaitedBackoffMs) * jitter
-    yield* Effect.sleep(awaitedMs)
-    if (this.waiters.size === 0 && this.backoffMs > maxAwaitedBackoffMs) {
-      this.awaited.closeUnsafe()
-      yield* Effect.timeoutOption(this.awaited.await, this.backoffMs * jitter - awaitedMs)
+    const shortMs = Math.min(this.backoffMs, maxBackoffWithWaitersMs) * jitter
+    yield* Effect.sleep(shortMs)
+    if (this.waiters.size === 0 && this.backoffMs > maxBackoffWithWaitersMs) {
+      this.waiterAdded.closeUnsafe()
+      yield* Effect.timeoutOption(this.waiterAdded.await, this.backoffMs * jitter - shortMs)
     }
     this.backoffMs = Math.min(this.backoffMs * 2, maxBackoffMs)
     this.trigger.openUnsafe()
   })
 
   /** Another process may have delivered what is waited for here. */
-  private readonly watchOthers: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
-    yield* Effect.sleep(watchMs)
+  private readonly checkWaiters: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+    yield* Effect.sleep(checkIntervalMs)
     for (const [id, waiters] of this.waiters) {
-      const found = this.options.spool.use((file) => this.whereIs(file, id, waiters))
+      const found = this.options.spool.use((file) => this.locate(file, id, waiters))
       if (Result.isFailure(found)) break
-      if (found.success === "gone") this.tell(id)
-      if (found.success === "dead") this.tell(id, new Poisoned({ code: "set aside" }))
+      if (found.success === "gone") this.complete(id)
+      if (found.success === "dead") this.complete(id, new EventRejected({ code: "set aside" }))
     }
     if (this.waiters.size > 0) this.trigger.openUnsafe()
   })
 
   /** A later one of the same id may wait when an earlier one is gone. */
-  private whereIs(file: SpoolFile, id: string, waiters: ReadonlySet<Waiter>): "waiting" | "dead" | "gone" {
+  private locate(file: SpoolFile, id: string, waiters: ReadonlySet<Waiter>): "waiting" | "dead" | "gone" {
     let found: "waiting" | "dead" | "gone" = "gone"
     for (const { epoch, sequence } of waiters) {
       if (epoch !== file.epoch) return "waiting"
-      found = file.find(id, sequence)
+      found = file.locate(id, sequence)
       if (found === "waiting") return found
     }
     return found
   }
 
-  private tell(id: string, reason?: EventRecorderErrorReason): void {
+  private complete(id: string, reason?: EventRecorderErrorReason): void {
     const waiters = this.waiters.get(id)
     this.waiters.delete(id)
-    for (const waiter of waiters ?? []) waiter.tell(reason)
+    for (const waiter of waiters ?? []) waiter.complete(reason)
   }
 
-  private drain(target: Target<Event>, paced: boolean): Effect.Effect<Pass> {
+  private drain(target: Target<Event>, throttled: boolean): Effect.Effect<Pass> {
     return Effect.gen({ self: this }, function* () {
       const { leaseMs, maxBatchBytes } = this.options.settings
       const held = new Set<string>()
@@ -268,7 +268,7 @@ export class Relay<Event> {
         // The lease was just taken when the first batch is read.
         const read = this.options.spool.use((file) =>
           from === 0 || file.renew(this.token, now, leaseMs)
-            ? file.read(from, this.size(paced), maxBatchBytes)
+            ? file.read(from, this.size(throttled), maxBatchBytes)
             : undefined
         )
         if (Result.isFailure(read)) return { _tag: "fault", fault: read.failure } satisfies Pass
@@ -283,7 +283,7 @@ export class Relay<Event> {
         through += result.through
         this.adapt(ms)
         if (after >= last.success) return { _tag: "drained" } satisfies Pass
-        if (paced) yield* this.rest(ms)
+        if (throttled) yield* this.rest(ms)
       }
     })
   }
@@ -292,18 +292,18 @@ export class Relay<Event> {
    * On a disk that is full nothing can be written, not even that an event is delivered; but it can be delivered. It is
    * delivered again once the disk has room, which changes nothing.
    */
-  private deliverUnsettled(target: Target<Event>): Effect.Effect<void> {
+  private deliverUnacknowledged(target: Target<Event>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       for (;;) {
         const read = this.options.spool.use((file) =>
-          file.read(this.unsettled, this.batch, this.options.settings.maxBatchBytes)
+          file.read(this.unacknowledged, this.batch, this.options.settings.maxBatchBytes)
         )
         if (Result.isFailure(read) || read.success.length === 0) return
         const result = outcome<SpooledEvent<Event>>()
-        const away = yield* Effect.exit(deliver(target, this.decode(read.success).events, result))
-        for (const { id } of result.delivered) this.tell(id)
-        if (Exit.isFailure(away) || result.held.size > 0) return
-        this.unsettled = read.success.at(-1)!.sequence
+        const delivery = yield* Effect.exit(deliver(target, this.decode(read.success).events, result))
+        for (const { id } of result.delivered) this.complete(id)
+        if (Exit.isFailure(delivery) || result.held.size > 0) return
+        this.unacknowledged = read.success.at(-1)!.sequence
       }
     })
   }
@@ -318,33 +318,33 @@ export class Relay<Event> {
     return Effect.gen({ self: this }, function* () {
       const { dead, events, repeated } = this.decode(rows)
       const result = outcome<SpooledEvent<Event>>(held)
-      this.options.moment("before delivery")
-      const away = yield* deliver(target, events, result).pipe(
-        Effect.raceFirst(this.keepLease),
+      this.options.failpoint("before delivery")
+      const failureCode = yield* deliver(target, events, result).pipe(
+        Effect.raceFirst(this.renewLease),
         Effect.withSpan("EventRecorder.deliver", {
           attributes: { recorder: this.options.recorder, events: events.length }
         }),
         Effect.trackDuration(deliveryTime),
-        Effect.match({ onSuccess: () => undefined, onFailure: (away: Away) => away.code })
+        Effect.match({ onSuccess: () => undefined, onFailure: (failure: TargetFailure) => failure.code })
       )
-      this.options.moment("after delivery")
+      this.options.failpoint("after delivery")
       const through = result.delivered.length + result.refused.length
       const alone = through + throughBefore === 0 ? result.failed[0]?.code : undefined
-      const settled = yield* this.settle(
+      const interrupted = yield* this.acknowledge(
         rows,
         result,
         dead,
         repeated,
         alone === undefined ? maxAttempts : maxAttemptsAlone
       )
-      this.options.moment("after settle")
+      this.options.failpoint("after acknowledge")
       this.counters.batches++
-      if (away !== undefined || alone !== undefined) {
+      if (failureCode !== undefined || alone !== undefined) {
         this.counters.failures++
         this.batch = Math.max(minBatch, this.batch >> 1)
-        return { _tag: "away", code: away ?? alone! } as const
+        return { _tag: "unavailable", code: failureCode ?? alone! } as const
       }
-      return settled ?? ({ _tag: "drained", through } as const)
+      return interrupted ?? ({ _tag: "drained", through } as const)
     })
   }
 
@@ -366,7 +366,7 @@ export class Relay<Event> {
     return { events: [...events.values()], repeated, dead }
   }
 
-  private settle(
+  private acknowledge(
     rows: ReadonlyArray<SpooledRow>,
     result: Outcome<SpooledEvent<Event>>,
     early: ReadonlyArray<Dead>,
@@ -377,39 +377,39 @@ export class Relay<Event> {
       const done = new Set(result.delivered.map(({ id }) => id))
       const dead: ReadonlyArray<Dead> = [
         ...early,
-        ...result.refused.map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code })),
+        ...result.refused.map(({ code, item }) => ({ row: item.row, kind: "rejected" as const, reason: code })),
         ...result.failed
           .filter(({ item }) => item.row.attempts + 1 >= limit)
-          .map(({ code, item }) => ({ row: item.row, kind: "poisoned" as const, reason: code }))
+          .map(({ code, item }) => ({ row: item.row, kind: "rejected" as const, reason: code }))
       ]
-      const settlement: Settlement = {
+      const acknowledgement: Acknowledgement = {
         delivered: [...result.delivered.map(({ row }) => row), ...repeated.filter(({ id }) => done.has(id))].map(
           ({ sequence }) => sequence
         ),
         dead: dead.map(({ kind, reason, row }) => ({ sequence: row.sequence, kind, reason })),
         failed: result.failed.filter(({ item }) => item.row.attempts + 1 < limit).map(({ item }) => item.row.sequence)
       }
-      if (settlement.delivered.length + settlement.dead.length + settlement.failed.length === 0) return undefined
-      const settled = this.options.spool.use((file) => file.settle(this.token, settlement, now))
-      if (Result.isFailure(settled)) return { _tag: "fault", fault: settled.failure } as const
-      if (!settled.success) return { _tag: "busy" } as const
-      this.count(settlement, dead)
-      for (const id of done) this.tell(id)
-      for (const { reason, row } of dead) this.tell(row.id, new Poisoned({ code: reason }))
-      if (rows.length > 0) this.options.onRoom()
+      if (acknowledgement.delivered.length + acknowledgement.dead.length + acknowledgement.failed.length === 0) return undefined
+      const applied = this.options.spool.use((file) => file.acknowledge(this.token, acknowledgement, now))
+      if (Result.isFailure(applied)) return { _tag: "fault", fault: applied.failure } as const
+      if (!applied.success) return { _tag: "busy" } as const
+      this.count(acknowledgement, dead)
+      for (const id of done) this.complete(id)
+      for (const { reason, row } of dead) this.complete(row.id, new EventRejected({ code: reason }))
+      if (rows.length > 0) this.options.onSpace()
       return undefined
     })
   }
 
-  private count(settlement: Settlement, dead: ReadonlyArray<Dead>): void {
+  private count(acknowledgement: Acknowledgement, dead: ReadonlyArray<Dead>): void {
     const damaged = dead.filter(({ kind }) => kind === "damaged").length
-    this.counters.delivered += settlement.delivered.length
+    this.counters.delivered += acknowledgement.delivered.length
     this.counters.damaged += damaged
-    this.counters.poisoned += dead.length - damaged
+    this.counters.rejected += dead.length - damaged
   }
 
   /** Moves the end of the lease while a delivery is under way. */
-  private readonly keepLease: Effect.Effect<never> = Effect.suspend(() =>
+  private readonly renewLease: Effect.Effect<never> = Effect.suspend(() =>
     Effect.map(Clock.currentTimeMillis, (now) =>
       this.options.spool.use((file) => file.renew(this.token, now, this.options.settings.leaseMs))
     ).pipe(
@@ -420,13 +420,13 @@ export class Relay<Event> {
   )
 
   /** In the background batches stay small: to read one holds the thread, and others of this process wait for it. */
-  private size(paced: boolean): number {
+  private size(throttled: boolean): number {
     const { batchSize } = this.options.settings
-    return paced && !this.isHurried() ? Math.min(this.batch, batchSize) : this.batch
+    return throttled && !this.isUrgent() ? Math.min(this.batch, batchSize) : this.batch
   }
 
   /** Whether somebody waits, or the spool gets full. */
-  private isHurried(): boolean {
+  private isUrgent(): boolean {
     if (this.urgent > 0 || this.waiters.size > 0) return true
     return (
       Result.getOrElse(
@@ -445,7 +445,7 @@ export class Relay<Event> {
   /** Leaves the database to others for a while. */
   private rest(ms: number): Effect.Effect<void> {
     const { dutyCycle } = this.options.settings
-    const pause = Math.min(maxPaceMs, (ms * (1 - dutyCycle)) / dutyCycle)
-    return pause < 1 || this.isHurried() ? Effect.void : Effect.sleep(pause)
+    const pause = Math.min(maxPauseMs, (ms * (1 - dutyCycle)) / dutyCycle)
+    return pause < 1 || this.isUrgent() ? Effect.void : Effect.sleep(pause)
   }
 }

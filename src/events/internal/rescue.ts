@@ -114,7 +114,7 @@ export const rescue = (filename: string, now: number): Rescued => {
   // SQLite deletes the log of an empty file, unless the file has a page.
   if (fs.statSync(filename).size === 0) fs.truncateSync(filename, pageBytes)
   const rescued = orDamaged(() => {
-    // Read-only, because closing a writable database would write the log back and delete it.
+    // Read-only, because shutdown a writable database would write the log back and delete it.
     const db = new DatabaseSync(filename, { readOnly: true })
     try {
       return rescueFrom(db, filename, now)

@@ -3,7 +3,7 @@
  * in its place, and saved from when it is damaged.
  *
  * A damaged file is renamed, with its log, to `<filename>.damaged-<time>`; what can be read of it goes into a new file,
- * and then its name becomes `<filename>.salvaged-<time>`, of which the newest few are kept. A process that is killed on
+ * and then its name becomes `<filename>.rescued-<time>`, of which the newest few are kept. A process that is killed on
  * the way leaves the first name, and whoever opens the spool next goes on with it: to save an event twice changes nothing.
  */
 import * as fs from "node:fs"
@@ -19,13 +19,13 @@ import { classify, Damage, isDamage, type SpoolFault } from "./spoolFault.ts"
 /** The file goes first: then whoever has it open sees that it is gone, and writes nothing more that counts. */
 const suffixes = ["", "-wal", "-shm"]
 const damagedMark = ".damaged-"
-const salvagedMark = ".salvaged-"
+const rescuedMark = ".rescued-"
 
 /** Files that were saved from and are kept. */
-const keptSalvaged = 3
+const maxRescuedFiles = 3
 
 /** After how many failures in a row the pause between two attempts to save from a file grows no more. */
-const maxSalvageFailures = 6
+const maxRescueFailures = 6
 
 export const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
@@ -66,22 +66,22 @@ const exclusively = <A>(filename: string, timeoutMs: number, run: () => A): A =>
 export class Spool {
   private readonly settings: SpoolSettings
   private readonly now: () => number
-  private readonly moment: (moment: Failpoint) => void
+  private readonly failpoint: (failpoint: Failpoint) => void
   private opened: SpoolFile | undefined
   private wasOpened = false
   private checked: SpoolFile | undefined
   /** The file that could not be opened last. */
   private refused: number | undefined
   private closed = false
-  private dropsUncounted = 0
-  private filesUnsaved = 0
-  private salvageFailures = 0
-  private salvagePause = 0
+  private pendingDrops = 0
+  private filesUnrescued = 0
+  private rescueFailures = 0
+  private rescuePause = 0
 
-  constructor(settings: SpoolSettings, now: () => number, moment: (moment: Failpoint) => void) {
+  constructor(settings: SpoolSettings, now: () => number, failpoint: (failpoint: Failpoint) => void) {
     this.settings = settings
     this.now = now
-    this.moment = moment
+    this.failpoint = failpoint
   }
 
   /** Does something with the file; a damaged one is set aside and the new one used instead. */
@@ -96,7 +96,7 @@ export class Spool {
         return Result.succeed(run())
       } catch (error) {
         if (!isDamage(error) || attempt === 2) return Result.fail(classify(error, this.settings.filename))
-        const aside = Result.try(() => this.setAside())
+        const aside = Result.try(() => this.quarantine())
         if (Result.isFailure(aside)) return Result.fail(classify(aside.failure, this.settings.filename))
       }
     }
@@ -109,7 +109,7 @@ export class Spool {
   append(rows: ReadonlyArray<Row>): Result.Result<number, SpoolFault> {
     for (let attempt = 0; ; attempt++) {
       const done = this.attempt(() => {
-        this.keepFolder()
+        this.ensureFolder()
         const file = this.opened ?? this.open()
         const written = file.append(rows)
         return { written, counts: file.isCurrent() }
@@ -123,9 +123,9 @@ export class Spool {
 
   /** Adds to the count of dropped events: later, where the file can't be written now. */
   countDropped(count: number): void {
-    const total = this.dropsUncounted + count
-    this.dropsUncounted = total
-    if (total > 0 && Result.isSuccess(this.use((file) => file.countDropped(total)))) this.dropsUncounted = 0
+    const total = this.pendingDrops + count
+    this.pendingDrops = total
+    if (total > 0 && Result.isSuccess(this.use((file) => file.countDropped(total)))) this.pendingDrops = 0
   }
 
   /** Tells the file that is open now from others that had or will have its name. */
@@ -144,8 +144,8 @@ export class Spool {
   }
 
   /** Drops that the file does not know of. */
-  get uncounted(): number {
-    return this.dropsUncounted
+  get uncountedDrops(): number {
+    return this.pendingDrops
   }
 
   /** Looks once at the whole of each file that is opened: SQLite itself would not miss a row that is gone. */
@@ -158,15 +158,15 @@ export class Spool {
   }
 
   /** Saves what could not be saved when the file was opened; less and less often where it fails again. */
-  retrySalvage(): void {
-    if (this.filesUnsaved === 0 || --this.salvagePause > 0) return
+  retryRescue(): void {
+    if (this.filesUnrescued === 0 || --this.rescuePause > 0) return
     const { busyTimeoutMs, filename } = this.settings
-    this.use((file) => exclusively(filename, busyTimeoutMs, () => this.salvageAll(file)))
+    this.use((file) => exclusively(filename, busyTimeoutMs, () => this.rescueAll(file)))
   }
 
   /** Damaged files from which nothing could be saved yet. */
-  get unsaved(): number {
-    return this.filesUnsaved
+  get unrescued(): number {
+    return this.filesUnrescued
   }
 
   /** Closes the file for good. */
@@ -188,7 +188,7 @@ export class Spool {
   }
 
   /** A folder that was there and is gone was deleted with all that was in it; only new events are a reason to make it. */
-  private keepFolder(): void {
+  private ensureFolder(): void {
     if (this.opened !== undefined || !this.wasOpened) return
     Result.try(() => fs.mkdirSync(path.dirname(this.settings.filename), { mode: 0o700 }))
   }
@@ -196,7 +196,7 @@ export class Spool {
   private open(): SpoolFile {
     const { busyTimeoutMs, filename } = this.settings
     return exclusively(filename, busyTimeoutMs, () => {
-      this.finishSetAside()
+      this.finishQuarantine()
       this.refused = inodeOf(filename)
       // SQLite would forget the log of an empty file.
       if (sizeOf(filename) === 0 && sizeOf(`${filename}-wal`) > 0) throw new Damage("the log has no file")
@@ -206,14 +206,14 @@ export class Spool {
       const file = this.openFile()
       this.opened = file
       this.wasOpened = true
-      this.salvageAll(file)
+      this.rescueAll(file)
       return file
     })
   }
 
   private openFile(): SpoolFile {
     try {
-      return new SpoolFile(this.settings, randomId(), this.moment)
+      return new SpoolFile(this.settings, randomId(), this.failpoint)
     } catch (error) {
       if (!(error instanceof LostLog)) throw error
       this.rename()
@@ -225,22 +225,22 @@ export class Spool {
   private rename(): void {
     const { filename } = this.settings
     const aside = `${filename}${damagedMark}${this.now()}-${randomId()}`
-    renameAll(filename, aside, () => this.moment("inside set-aside"))
+    renameAll(filename, aside, () => this.failpoint("inside quarantine"))
   }
 
   /** Renames the file, unless another process has done so, and closes it. */
-  private setAside(): void {
+  private quarantine(): void {
     const { busyTimeoutMs, filename } = this.settings
-    const isDamagedOne = (): boolean =>
+    const isDamagedFile = (): boolean =>
       this.opened === undefined ? inodeOf(filename) === this.refused : this.opened.isCurrent()
     exclusively(filename, busyTimeoutMs, () => {
-      if (isDamagedOne()) this.rename()
+      if (isDamagedFile()) this.rename()
     })
     this.release()
   }
 
   /** Renames the log and the index that a killed process left behind when it set their file aside. */
-  private finishSetAside(): void {
+  private finishQuarantine(): void {
     const { filename } = this.settings
     if (fs.existsSync(filename)) return
     for (const suffix of ["-wal", "-shm"]) {
@@ -262,25 +262,25 @@ export class Spool {
   }
 
   /** Saves what can be read of the files that were set aside, or of one whose process was killed while it did that. */
-  private salvageAll(file: SpoolFile): void {
+  private rescueAll(file: SpoolFile): void {
     const damaged = this.beside(damagedMark)
     // What can't be saved now is saved another time.
-    this.filesUnsaved = damaged.filter((name) => Result.isFailure(Result.try(() => this.salvage(file, name)))).length
-    this.salvageFailures = this.filesUnsaved === 0 ? 0 : Math.min(this.salvageFailures + 1, maxSalvageFailures)
-    this.salvagePause = 2 ** this.salvageFailures - 1
-    if (damaged.length > 0) Result.try(() => this.forgetSalvaged())
+    this.filesUnrescued = damaged.filter((name) => Result.isFailure(Result.try(() => this.rescueFile(file, name)))).length
+    this.rescueFailures = this.filesUnrescued === 0 ? 0 : Math.min(this.rescueFailures + 1, maxRescueFailures)
+    this.rescuePause = 2 ** this.rescueFailures - 1
+    if (damaged.length > 0) Result.try(() => this.deleteOldRescued())
   }
 
-  private forgetSalvaged(): void {
-    for (const name of this.beside(salvagedMark).slice(0, -keptSalvaged)) {
+  private deleteOldRescued(): void {
+    for (const name of this.beside(rescuedMark).slice(0, -maxRescuedFiles)) {
       for (const suffix of suffixes) fs.rmSync(`${name}${suffix}`, { force: true })
     }
   }
 
-  private salvage(file: SpoolFile, damaged: string): void {
+  private rescueFile(file: SpoolFile, damaged: string): void {
     const { deadLetters, events, lost } = rescue(damaged, this.now())
     file.adopt(events, deadLetters, lost)
-    this.moment("inside salvage")
-    renameAll(damaged, damaged.replace(damagedMark, salvagedMark), () => {})
+    this.failpoint("inside rescue")
+    renameAll(damaged, damaged.replace(damagedMark, rescuedMark), () => {})
   }
 }

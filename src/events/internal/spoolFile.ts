@@ -33,7 +33,7 @@ export interface SpooledRow extends Row {
 }
 
 /** Why an event was set aside: the database refuses it, its row is damaged, or it no longer fits its schema. */
-export type DeadLetterKind = "poisoned" | "damaged" | "unreadable"
+export type DeadLetterKind = "rejected" | "damaged" | "unreadable"
 
 type StoredRow = readonly [
   sequence: number,
@@ -52,8 +52,8 @@ export interface DeadLetterRow extends Row {
   readonly diedAt: number
 }
 
-/** What a drainer did with the rows it read. */
-export interface Settlement {
+/** What a relay did with the rows it read. */
+export interface Acknowledgement {
   readonly delivered: ReadonlyArray<number>
   readonly dead: ReadonlyArray<{ readonly sequence: number; readonly kind: DeadLetterKind; readonly reason: string }>
   /** Rows that stay, with one more attempt counted. */
@@ -78,7 +78,7 @@ export interface SpoolStats {
   readonly oldest: number | undefined
   readonly delivered: number
   readonly dropped: number
-  readonly poisoned: number
+  readonly rejected: number
   readonly damaged: number
 }
 
@@ -105,7 +105,7 @@ const reservePages = 256
 const treePages = 4
 
 /** After how many rows the number of rows is looked at again. */
-const rowsUnlooked = 64
+const recountInterval = 64
 
 const schema = `
   CREATE TABLE event (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL, session TEXT NOT NULL,
@@ -161,24 +161,24 @@ export class SpoolFile {
   private readonly db: DatabaseSync
   private readonly settings: SpoolSettings
   private readonly identity: string
-  private readonly moment: (moment: Failpoint) => void
+  private readonly failpoint: (failpoint: Failpoint) => void
   private readonly statements = new Map<string, StatementSync>()
   private readonly insert: StatementSync
   private readonly select: StatementSync
-  private roomLeft = 0
+  private rowsUntilRecount = 0
   private limit: SpoolLimit = "bound"
   private written: Array<number> = []
 
   /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
-  constructor(settings: SpoolSettings, epoch: string, moment: (moment: Failpoint) => void) {
+  constructor(settings: SpoolSettings, epoch: string, failpoint: (failpoint: Failpoint) => void) {
     this.settings = settings
-    this.moment = moment
+    this.failpoint = failpoint
     this.db = new DatabaseSync(settings.filename, { timeout: settings.busyTimeoutMs })
     try {
       // Delivered events do not linger in free pages.
       this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.durability};
         PRAGMA secure_delete = ON; PRAGMA journal_size_limit = ${4 * 1024 * 1024}`)
-      this.refuseLostLog()
+      this.detectLostLog()
       prepareFile(this.db, settings, epoch)
       this.limitPages(0)
       this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
@@ -211,7 +211,7 @@ export class SpoolFile {
    * Looks for transactions of its log that are lost to SQLite, before anything is written, which would overwrite them.
    * While others write, they have looked.
    */
-  private refuseLostLog(): void {
+  private detectLostLog(): void {
     const { filename } = this.settings
     // The first that is read takes up the log.
     this.get("PRAGMA application_id")
@@ -256,13 +256,13 @@ export class SpoolFile {
     const room = Math.min(rows.length, this.room(rows.length))
     if (room < rows.length) this.limit = "bound"
     if (room === 0) return 0
-    this.moment("before append")
+    this.failpoint("before append")
     try {
       if (room === 1) this.write(rows[0]!)
       else {
         this.transaction(() => {
           for (let index = 0; index < room; index++) this.write(rows[index]!)
-          this.moment("inside append")
+          this.failpoint("inside append")
         })
       }
     } catch (error) {
@@ -270,8 +270,8 @@ export class SpoolFile {
       if (primaryCode(error) !== SqliteCode.full) throw error
       return this.appendWhileThereIsRoom(rows.slice(0, room))
     }
-    this.roomLeft -= room
-    this.moment("after append")
+    this.rowsUntilRecount -= room
+    this.failpoint("after append")
     return room
   }
 
@@ -300,10 +300,10 @@ export class SpoolFile {
   }
 
   private room(wanted: number): number {
-    if (this.roomLeft >= wanted) return wanted
+    if (this.rowsUntilRecount >= wanted) return wanted
     const room = this.settings.maxRows - this.countRows()
     // Others write as well, so only a part of the room is taken for granted.
-    this.roomLeft = Math.max(0, Math.min(rowsUnlooked, Math.floor(room / 2)))
+    this.rowsUntilRecount = Math.max(0, Math.min(recountInterval, Math.floor(room / 2)))
     return Math.max(0, room)
   }
 
@@ -326,7 +326,7 @@ export class SpoolFile {
     const rows: Array<SpooledRow> = []
     let bytes = 0
     for (const found of this.select.iterate(after, maxRows)) {
-      // Arrays, and no copies: to read is most of what a drainer does.
+      // Arrays, and no copies: to read is most of what a relay does.
       const [sequence, id, session, recordedAt, payload, sum, attempts] = found as unknown as StoredRow
       bytes += payload.length
       if (rows.length > 0 && bytes > maxBytes) break
@@ -346,7 +346,7 @@ export class SpoolFile {
   }
 
   /** Where an event is now that was written with a sequence number; one that is free is given to another row. */
-  find(id: string, sequence: number): "waiting" | "dead" | "gone" {
+  locate(id: string, sequence: number): "waiting" | "dead" | "gone" {
     const [row] = this.read(sequence - 1, 1, 0)
     // A damaged row there may be its own.
     if (row?.sequence === sequence && (row.id === id || !row.intact)) return "waiting"
@@ -378,13 +378,13 @@ export class SpoolFile {
   }
 
   /** Does what came out of a delivery, all or nothing; nothing, and `false`, where the lease is another's by now. */
-  settle(token: string, settlement: Settlement, now: number): boolean {
-    const settle = () => this.transaction(() => this.settleRows(token, settlement, now))
+  acknowledge(token: string, acknowledgement: Acknowledgement, now: number): boolean {
+    const apply = () => this.transaction(() => this.acknowledgeRows(token, acknowledgement, now))
     // To remove rows takes no room; to move them does.
-    return settlement.dead.length === 0 ? settle() : this.withReserve(settle)
+    return acknowledgement.dead.length === 0 ? apply() : this.withReserve(apply)
   }
 
-  private settleRows(token: string, { dead, delivered, failed }: Settlement, now: number): boolean {
+  private acknowledgeRows(token: string, { dead, delivered, failed }: Acknowledgement, now: number): boolean {
     const damaged = dead.filter(({ kind }) => kind === "damaged").length
     const held = this.prepare(
       `UPDATE spool SET delivered = delivered + ?, poisoned = poisoned + ?, damaged = damaged + ?
@@ -398,7 +398,7 @@ export class SpoolFile {
       ).run(kind, reason, now, sequence)
     }
     this.remove([...delivered, ...dead.map(({ sequence }) => sequence)])
-    this.moment("inside settle")
+    this.failpoint("inside acknowledge")
     if (failed.length > 0) {
       this.prepare("UPDATE event SET attempts = attempts + 1 WHERE sequence IN (SELECT value FROM json_each(?))").run(
         JSON.stringify(failed)
@@ -457,7 +457,7 @@ export class SpoolFile {
   stats(): SpoolStats {
     const counts = this.get<Omit<SpoolStats, "bytes" | "oldest"> & { readonly oldest: number | null }>(
       `SELECT (SELECT count(*) FROM event) AS rows, (SELECT count(*) FROM dead) AS dead,
-        (SELECT recorded_at FROM event ORDER BY sequence LIMIT 1) AS oldest, delivered, dropped, poisoned, damaged
+        (SELECT recorded_at FROM event ORDER BY sequence LIMIT 1) AS oldest, delivered, dropped, poisoned AS rejected, damaged
         FROM spool`
     )
     return { ...counts, oldest: counts.oldest ?? undefined, bytes: this.usedPages() * pageBytes }

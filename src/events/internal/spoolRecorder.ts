@@ -1,5 +1,5 @@
 /**
- * The recorder with a spool: memory, file, database.
+ * The recorder with a spool: events go from memory through a group commit into the spool, and by the relay to the target.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -8,38 +8,50 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
-import type { Definition, EventRecorder, Flushed, RecordOptions, SpoolOptions, Stats } from "../EventRecorder.ts"
 import {
   DeadlineExceeded,
   DiskFull,
   EventRecorderError,
   type EventRecorderErrorReason,
-  InvalidOption,
   SpoolUnavailable,
   TargetUnavailable
 } from "../EventRecorderError.ts"
-import { Relay, type Waiter } from "./relay.ts"
 import * as Encoding from "./encoding.ts"
-import { accept, closing, GroupCommit, maxGroup, type Write } from "./groupCommit.ts"
-import * as Metrics from "./metrics.ts"
 import { Failpoints } from "./failpoints.ts"
-import * as Settings from "./settings.ts"
+import { accept, GroupCommit, maxGroup, shutdown, type Write } from "./groupCommit.ts"
+import * as Metrics from "./metrics.ts"
+import * as Options from "./options.ts"
+import type { DeadLetters, Definition, EventRecorder, Flushed, RecordOptions, Stats } from "./recorder.ts"
+import { Relay, type Waiter } from "./relay.ts"
 import { Spool } from "./spool.ts"
 import type { SpoolFault } from "./spoolFault.ts"
 import type { Row, SpoolFile } from "./spoolFile.ts"
 
-/** Events that are put in line at once: the rest of a long list waits until they are written. */
-const chunk = 1_000
+/** Events enqueued together; the rest of a long list waits until they are written. */
+const chunkSize = 1_000
 
-/** How often a flush looks whether another process is done with the spool. */
+/** How often a flush checks whether another process has emptied the spool. */
 const busyPause = "50 millis"
+
+/** The parts of a recorder that its operations share. */
+interface Parts<Event> {
+  readonly recorder: string
+  readonly settings: Options.Settings
+  readonly clock: Clock.Clock
+  readonly spool: Spool
+  readonly encoding: Encoding.Encoding<Event>
+  readonly groupCommit: GroupCommit<Row>
+  readonly relay: Relay<Event>
+  readonly fail: (operation: string) => (reason: EventRecorderErrorReason) => EventRecorderError
+  readonly use: <A>(operation: string, run: (file: SpoolFile) => A) => Effect.Effect<A, EventRecorderError>
+}
 
 const reasonOf = (fault: SpoolFault): EventRecorderErrorReason =>
   fault.kind === "diskFull" ? new DiskFull({ detail: fault.detail }) : new SpoolUnavailable({ detail: fault.detail })
 
 /** Writes groups into the spool. */
 const writeTo =
-  <Event>(spool: Spool, drainer: Relay<Event>): Write<Row> =>
+  <Event>(spool: Spool, relay: Relay<Event>): Write<Row> =>
   (group) =>
     Effect.sync(() => {
       const written = spool.append(group.map(({ value }) => value))
@@ -51,27 +63,28 @@ const writeTo =
         bytes += entry.value.payload.length
         entry.resume(undefined, sequences[index])
       }
-      if (written.success > 0) drainer.appended(written.success, bytes)
+      if (written.success > 0) relay.appended(written.success, bytes)
       if (written.success === group.length) return undefined
       return spool.reached === "disk"
         ? { kind: "diskFull", detail: "the disk is full" }
         : { kind: "full", detail: "the spool is at its bound" }
     })
 
-export const make = <Event>(
+/** Constructs the parts. Finalizers run in reverse order, so the spool is closed last. */
+const makeParts = <Event>(
   definition: Definition<Event>,
-  options: SpoolOptions,
+  options: Options.SpoolOptions,
   executor: QueryExecutor["Service"] | undefined
-): Effect.Effect<EventRecorder<Event>, EventRecorderError, Scope.Scope> =>
+): Effect.Effect<Parts<Event>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { name: recorder } = definition
-    const { file, settings } = yield* Settings.spool(recorder, options)
+    const { file, settings } = Options.spool(options)
     const clock = yield* Clock.Clock
-    const moment = yield* Failpoints
+    const failpoint = yield* Failpoints
     const encoding = Encoding.make(definition, settings.maxEventBytes)
-    const spool = new Spool({ ...file, recorder }, () => clock.currentTimeMillisUnsafe(), moment)
+    const spool = new Spool({ ...file, recorder }, () => clock.currentTimeMillisUnsafe(), failpoint)
     yield* Effect.addFinalizer(() => Effect.sync(() => spool.close()))
-    const drainer = new Relay<Event>({
+    const relay = new Relay<Event>({
       settings,
       spool,
       decode: encoding.decode,
@@ -81,213 +94,225 @@ export const make = <Event>(
           : { executor, mutation: definition.target, timeoutMs: settings.deliverTimeoutMs },
       clock,
       recorder,
-      moment,
-      onRoom: () => front.hasRoom()
+      failpoint,
+      onSpace: () => groupCommit.notifySpace()
     })
-    const front: GroupCommit<Row> = new GroupCommit(settings, maxGroup, clock, writeTo(spool, drainer), (count) =>
+    const groupCommit: GroupCommit<Row> = new GroupCommit(settings, maxGroup, clock, writeTo(spool, relay), (count) =>
       spool.countDropped(count)
     )
-
     const fail = (operation: string) => (reason: EventRecorderErrorReason) =>
       new EventRecorderError({ recorder, operation, reason })
-
-    const use = <A>(operation: string, run: (file: SpoolFile) => A): Effect.Effect<A, EventRecorderError> =>
+    const use: Parts<Event>["use"] = (operation, run) =>
       Effect.suspend(() =>
         Effect.fromResult(Result.mapError(spool.use(run), (fault) => fail(operation)(reasonOf(fault))))
       )
+    return { recorder, settings, clock, spool, encoding, groupCommit, relay, fail, use }
+  })
 
-    /** Resumes when all rows are in the database, or set aside. */
-    const committed = (rows: ReadonlyArray<Row>, withinMs: number) =>
-      Effect.suspend(() => {
-        let inSpool = 0
-        const waiters: Array<Waiter> = []
-        const stored = Effect.callback<void, EventRecorderErrorReason>((resume) => {
-          let missing = rows.length
-          let failure: EventRecorderErrorReason | undefined
-          for (const { id } of rows) {
-            const waiter: Waiter = {
-              tell: (reason) => {
-                failure ??= reason
-                if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
-              },
-              epoch: undefined,
-              sequence: 0
-            }
-            waiters.push(waiter)
-            drainer.watch(id, waiter)
-          }
-        })
-        const unwatch = Effect.sync(() => {
-          for (const [index, waiter] of waiters.entries()) drainer.unwatch(rows[index]!.id, waiter)
-        })
-        const written = front.put(rows, withinMs, (index, sequence) => {
-          inSpool++
-          Object.assign(waiters[index]!, { epoch: spool.epoch, sequence })
-        })
-        // What can't be written is not waited for; what is stored need not be written.
-        return Effect.all([stored, written], { concurrency: 2, discard: true }).pipe(
-          Effect.timeoutOrElse({
-            duration: withinMs,
-            orElse: () =>
-              Effect.fail(
-                new DeadlineExceeded({
-                  reached: inSpool === rows.length ? "spooled" : "none",
-                  detail: drainer.lastFailure ?? "the database has not stored it yet"
-                })
-              )
-          }),
-          Effect.ensuring(unwatch)
-        )
-      })
-
-    const submit = (
-      rows: ReadonlyArray<Row>,
-      options: RecordOptions | undefined
-    ): Effect.Effect<void, EventRecorderErrorReason> => {
-      const withinMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
-      switch (options?.ack ?? "spooled") {
-        case "accepted":
-          return Effect.suspend(() => {
-            const refused = accept(front, rows, settings)
-            if (refused.reason !== undefined) return Effect.fail(refused.reason)
-            return refused.rows.length === 0 ? Effect.void : front.put(refused.rows, withinMs)
-          })
-        case "spooled":
-          return front.put(rows, withinMs)
-        case "committed":
-          return committed(rows, withinMs)
-      }
-    }
-
-    const record: EventRecorder<Event>["record"] = (event, options) =>
-      Effect.suspend(() => {
-        const row = encoding.encode(event, clock.currentTimeMillisUnsafe())
-        if (Result.isFailure(row)) return Effect.fail(fail("record")(row.failure))
-        return Effect.mapError(submit([row.success], options), fail("record"))
-      })
-
-    const recordAll: EventRecorder<Event>["recordAll"] = (events, options) =>
-      Effect.gen(function* () {
-        const now = clock.currentTimeMillisUnsafe()
-        const rows = yield* Encoding.all(events, (event) => encoding.encode(event, now))
-        for (let at = 0; at < rows.length; at += chunk) yield* submit(rows.slice(at, at + chunk), options)
-      }).pipe(Effect.mapError(fail("recordAll")))
-
-    /** Passes until what is in the spool now has left it, or is held back. */
-    const empty: Effect.Effect<void, EventRecorderError> = Effect.gen(function* () {
-      const last = yield* use("flush", (file) => file.last())
-      for (;;) {
-        const pass = yield* drainer.urgentPass
-        if (pass._tag === "drained") return
-        if (pass._tag === "away") return yield* fail("flush")(new TargetUnavailable({ code: pass.code }))
-        if (pass._tag === "fault" && pass.fault.kind !== "locked") return yield* fail("flush")(reasonOf(pass.fault))
-        if (yield* use("flush", (file) => file.isEmpty(last))) return
-        yield* Effect.sleep(busyPause)
+/** Resumes when all rows are in the database or dead letters. */
+const committed = <Event>(
+  { groupCommit, relay, spool }: Parts<Event>,
+  rows: ReadonlyArray<Row>,
+  timeoutMs: number
+): Effect.Effect<void, EventRecorderErrorReason> =>
+  Effect.suspend(() => {
+    let inSpool = 0
+    const waiters: Array<Waiter> = []
+    const stored = Effect.callback<void, EventRecorderErrorReason>((resume) => {
+      let missing = rows.length
+      let failure: EventRecorderErrorReason | undefined
+      for (const { id } of rows) {
+        const waiter: Waiter = {
+          complete: (reason) => {
+            failure ??= reason
+            if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
+          },
+          epoch: undefined,
+          sequence: 0
+        }
+        waiters.push(waiter)
+        relay.subscribe(id, waiter)
       }
     })
+    const unsubscribe = Effect.sync(() => {
+      for (const [index, waiter] of waiters.entries()) relay.unsubscribe(rows[index]!.id, waiter)
+    })
+    const written = groupCommit.put(rows, timeoutMs, (index, sequence) => {
+      inSpool++
+      Object.assign(waiters[index]!, { epoch: spool.epoch, sequence })
+    })
+    // The failure of either ends both.
+    return Effect.all([stored, written], { concurrency: 2, discard: true }).pipe(
+      Effect.timeoutOrElse({
+        duration: timeoutMs,
+        orElse: () =>
+          Effect.fail(
+            new DeadlineExceeded({
+              reached: inSpool === rows.length ? "spooled" : "none",
+              detail: relay.lastFailure ?? "the database has not stored it yet"
+            })
+          )
+      }),
+      Effect.ensuring(unsubscribe)
+    )
+  })
 
-    const flush: EventRecorder<Event>["flush"] = (options) =>
-      Effect.gen(function* () {
-        const before = { ...drainer.counters }
-        yield* front.barrier
-        yield* empty
-        const left = yield* use("flush", (file) => file.stats().rows)
-        const { damaged, delivered, poisoned } = drainer.counters
-        return {
-          delivered: delivered - before.delivered,
-          deadLetters: poisoned + damaged - before.poisoned - before.damaged,
-          left
-        } satisfies Flushed
-      }).pipe(
-        Effect.timeoutOrElse({
-          duration: options?.timeout ?? settings.deadlineMs,
-          orElse: () =>
-            Effect.fail(
-              fail("flush")(
-                new DeadlineExceeded({
-                  reached: "spooled",
-                  detail: drainer.lastFailure ?? "the spool is not empty yet"
-                })
-              )
-            )
-        }),
-        Effect.withSpan("EventRecorder.flush", { attributes: { recorder } })
-      )
-
-    const stats: Effect.Effect<Stats, EventRecorderError> = Effect.map(
-      use("stats", (file) => file.stats()),
-      ({ dead, oldest, rows, ...found }) => ({
-        ...found,
-        deadLetters: dead,
-        waiting: front.waiting,
-        spooled: rows,
-        oldest: oldest === undefined ? undefined : DateTime.makeUnsafe(oldest),
-        dropped: found.dropped + spool.uncounted,
-        lastFailure: drainer.lastFailure
+const submit = <Event>(
+  parts: Parts<Event>,
+  rows: ReadonlyArray<Row>,
+  options: RecordOptions | undefined
+): Effect.Effect<void, EventRecorderErrorReason> => {
+  const { groupCommit, settings } = parts
+  const timeoutMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
+  switch (options?.ack ?? "spooled") {
+    case "accepted":
+      return Effect.suspend(() => {
+        const refused = accept(groupCommit, rows, settings)
+        if (refused.reason !== undefined) return Effect.fail(refused.reason)
+        return refused.rows.length === 0 ? Effect.void : groupCommit.put(refused.rows, timeoutMs)
       })
-    )
+    case "spooled":
+      return groupCommit.put(rows, timeoutMs)
+    case "committed":
+      return committed(parts, rows, timeoutMs)
+  }
+}
 
-    const metrics = yield* Metrics.make(recorder)
-    metrics.counter(
-      "athena_events_spooled_total",
-      "Events that this process wrote into the spool",
-      () => drainer.spooled
-    )
-    metrics.counter(
-      "athena_events_delivered_total",
-      "Events that this process delivered",
-      () => drainer.counters.delivered
-    )
-    metrics.counter(
-      "athena_events_batches_total",
-      "Batches that this process delivered",
-      () => drainer.counters.batches
-    )
-    metrics.counter(
-      "athena_events_failures_total",
-      "Batches that could not be delivered",
-      () => drainer.counters.failures
-    )
-    metrics.counter("athena_events_dropped_total", "Events that this process dropped", () => front.dropped)
-    metrics.counter("athena_events_poisoned_total", "Events that were set aside", () => drainer.counters.poisoned)
-    metrics.counter("athena_events_damaged_total", "Rows that were found damaged", () => drainer.counters.damaged)
-    metrics.gauge("athena_events_waiting", "Events in the memory of this process", () => front.waiting)
+const recordOne =
+  <Event>(parts: Parts<Event>): EventRecorder<Event>["record"] =>
+  (event, options) =>
+    Effect.suspend(() => {
+      const row = parts.encoding.encode(event, parts.clock.currentTimeMillisUnsafe())
+      if (Result.isFailure(row)) return Effect.fail(parts.fail("record")(row.failure))
+      return Effect.mapError(submit(parts, [row.success], options), parts.fail("record"))
+    })
 
-    yield* Effect.forkScoped(front.run)
-    yield* Effect.forkScoped(drainer.run)
-    yield* Effect.addFinalizer(() =>
-      closing(front, recorder, settings, settings.drain && executor !== undefined ? drainer.urgentPass : Effect.void)
-    )
-
-    return {
-      record,
-      recordAll,
-      flush,
-      stats,
-      deadLetters: {
-        list: Effect.fnUntraced(function* (limit = 100) {
-          if (!Number.isInteger(limit) || limit < 0) {
-            return yield* fail("dead.list")(
-              new InvalidOption({ detail: `limit is ${limit}; give a whole number from 0` })
-            )
-          }
-          return yield* Effect.map(
-            use("dead.list", (file) => file.listDead(limit)),
-            (rows) =>
-              rows.map(({ diedAt, recordedAt, session, ...row }) => ({
-                ...row,
-                order: session,
-                recordedAt: DateTime.makeUnsafe(recordedAt),
-                diedAt: DateTime.makeUnsafe(diedAt)
-              }))
-          )
-        }),
-        retry: (ids) => use("dead.retry", (file) => file.retryDead(ids)),
-        drop: (ids) =>
-          Effect.tap(
-            use("dead.drop", (file) => file.dropDead(ids)),
-            () => Effect.sync(front.hasRoom)
-          )
+const recordAll =
+  <Event>(parts: Parts<Event>): EventRecorder<Event>["recordAll"] =>
+  (events, options) =>
+    Effect.gen(function* () {
+      const now = parts.clock.currentTimeMillisUnsafe()
+      const rows = yield* Encoding.all(events, (event) => parts.encoding.encode(event, now))
+      for (let at = 0; at < rows.length; at += chunkSize) {
+        yield* submit(parts, rows.slice(at, at + chunkSize), options)
       }
+    }).pipe(Effect.mapError(parts.fail("recordAll")))
+
+/** Runs passes until each event in the spool at the start is delivered or held. */
+const drain = <Event>({ fail, relay, use }: Parts<Event>): Effect.Effect<void, EventRecorderError> =>
+  Effect.gen(function* () {
+    const last = yield* use("flush", (file) => file.last())
+    for (;;) {
+      const pass = yield* relay.urgentPass
+      if (pass._tag === "drained") return
+      if (pass._tag === "unavailable") return yield* fail("flush")(new TargetUnavailable({ code: pass.code }))
+      if (pass._tag === "fault" && pass.fault.kind !== "locked") return yield* fail("flush")(reasonOf(pass.fault))
+      if (yield* use("flush", (file) => file.isEmpty(last))) return
+      yield* Effect.sleep(busyPause)
+    }
+  })
+
+const flush =
+  <Event>(parts: Parts<Event>): EventRecorder<Event>["flush"] =>
+  (options) => {
+    const { fail, groupCommit, recorder, relay, settings, use } = parts
+    return Effect.gen(function* () {
+      const before = { ...relay.counters }
+      yield* groupCommit.barrier
+      yield* drain(parts)
+      const left = yield* use("flush", (file) => file.stats().rows)
+      const { damaged, delivered, rejected } = relay.counters
+      return {
+        delivered: delivered - before.delivered,
+        deadLetters: rejected + damaged - before.rejected - before.damaged,
+        left
+      } satisfies Flushed
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: options?.timeout ?? settings.deadlineMs,
+        orElse: () =>
+          Effect.fail(
+            fail("flush")(
+              new DeadlineExceeded({ reached: "spooled", detail: relay.lastFailure ?? "the spool is not empty yet" })
+            )
+          )
+      }),
+      Effect.withSpan("EventRecorder.flush", { attributes: { recorder } })
+    )
+  }
+
+const stats = <Event>({ groupCommit, relay, spool, use }: Parts<Event>): Effect.Effect<Stats, EventRecorderError> =>
+  Effect.map(
+    use("stats", (file) => file.stats()),
+    ({ dead, oldest, rows, ...found }) => ({
+      ...found,
+      deadLetters: dead,
+      waiting: groupCommit.waiting,
+      spooled: rows,
+      oldest: oldest === undefined ? undefined : DateTime.makeUnsafe(oldest),
+      dropped: found.dropped + spool.uncountedDrops,
+      lastFailure: relay.lastFailure
+    })
+  )
+
+const deadLetters = <Event>({ groupCommit, use }: Parts<Event>): DeadLetters => ({
+  list: (limit = 100) =>
+    Effect.suspend(() => {
+      if (!Number.isInteger(limit) || limit < 0) {
+        throw new RangeError(`EventRecorder: limit is ${limit}; give a whole number from 0`)
+      }
+      return Effect.map(
+        use("deadLetters.list", (file) => file.listDead(limit)),
+        (rows) =>
+          rows.map(({ diedAt, recordedAt, session, ...row }) => ({
+            ...row,
+            order: session,
+            recordedAt: DateTime.makeUnsafe(recordedAt),
+            diedAt: DateTime.makeUnsafe(diedAt)
+          }))
+      )
+    }),
+  retry: (ids) => use("deadLetters.retry", (file) => file.retryDead(ids)),
+  drop: (ids) =>
+    Effect.tap(
+      use("deadLetters.drop", (file) => file.dropDead(ids)),
+      () => Effect.sync(groupCommit.notifySpace)
+    )
+})
+
+const registerMetrics = <Event>({ groupCommit, recorder, relay }: Parts<Event>) =>
+  Effect.map(Metrics.make(recorder), ({ counter, gauge }) => {
+    const { counters } = relay
+    counter("athena_events_spooled_total", "Events that this process wrote into the spool", () => relay.spooled)
+    counter("athena_events_delivered_total", "Events that this process delivered", () => counters.delivered)
+    counter("athena_events_batches_total", "Batches that this process delivered", () => counters.batches)
+    counter("athena_events_failures_total", "Batches that failed", () => counters.failures)
+    counter("athena_events_dropped_total", "Events that this process dropped", () => groupCommit.dropped)
+    counter("athena_events_rejected_total", "Events that the database rejected", () => counters.rejected)
+    counter("athena_events_damaged_total", "Damaged rows", () => counters.damaged)
+    gauge("athena_events_waiting", "Events in the memory of this process", () => groupCommit.waiting)
+  })
+
+/** Constructs the recorder. Without an executor it only writes into the spool. */
+export const make = <Event>(
+  definition: Definition<Event>,
+  options: Options.SpoolOptions,
+  executor: QueryExecutor["Service"] | undefined
+): Effect.Effect<EventRecorder<Event>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const parts = yield* makeParts(definition, options, executor)
+    const { groupCommit, recorder, relay, settings } = parts
+    yield* registerMetrics(parts)
+    yield* Effect.forkScoped(groupCommit.run)
+    yield* Effect.forkScoped(relay.run)
+    yield* Effect.addFinalizer(() =>
+      shutdown(groupCommit, recorder, settings, settings.drain && executor !== undefined ? relay.urgentPass : Effect.void)
+    )
+    return {
+      record: recordOne(parts),
+      recordAll: recordAll(parts),
+      flush: flush(parts),
+      stats: stats(parts),
+      deadLetters: deadLetters(parts)
     } satisfies EventRecorder<Event>
   })
