@@ -1,14 +1,22 @@
 /**
- * Records events in batches and loses none that it has acknowledged.
+ * Records events in batches and loses no event that it has acknowledged.
  *
- * Who records an event says what it wants to wait for: `accepted`, until it is in memory; `spooled`, until it is in a file
- * on this host, which survives the end of the process at any instruction; `committed`, until it is in the database. Events
- * go from the spool into the database in batches, each by one `Mutation` in one transaction, by whichever process lives.
- * What was acknowledged at `spooled` or above is in the database once after recovery, given a target that stores each id
- * once. A database that is away, slow or restarting costs time and no events; an event that the database refuses is set
- * aside with its reason and the rest goes through.
+ * **When to use**
  *
- * Where the database is a file on this host already, `layerDirect` writes once and needs no spool.
+ * Use it for events that must survive an unavailable database, and whose producers cannot wait for it. `layer` for a
+ * long-running process, `layerSpool` for a short one, and `layerDirect` if the database is a file on this host and
+ * needs no spool.
+ *
+ * A producer chooses its acknowledgement: `accepted` (in memory), `spooled` (in a file on this host, which survives a
+ * kill at any instruction) or `committed` (in the database). The relay of any running process delivers batches from the
+ * spool, each by one `Mutation` in one transaction. After recovery, each event acknowledged at `spooled` or above is in
+ * the database once, given a target that stores each id once. An unavailable, slow or restarting database costs time
+ * and no events. An event that the database rejects becomes a dead letter, and the rest is delivered.
+ *
+ * **Gotchas**
+ *
+ * The promise covers kills and, with `durability: "full"`, power loss. It does not cover bit rot: damage loses the rows
+ * of the damaged pages, which are counted.
  *
  * @since 0.1.0
  */
@@ -36,7 +44,7 @@ export type {
 } from "./internal/recorder.ts"
 
 /**
- * The class that `Service` makes.
+ * The service class of a recorder, as `Service` constructs it.
  *
  * @category models
  * @since 0.1.0
@@ -50,7 +58,7 @@ export interface RecorderClass<in out Self, in out Id extends string, in out Eve
 }
 
 /**
- * Makes the service of a recorder.
+ * Constructs the service class of a recorder.
  *
  * **Example**
  *
@@ -98,10 +106,11 @@ export const Service =
     Object.assign(Context.Service<Self, EventRecorder<Event>>()(id), { definition })
 
 /**
- * Constructs a recorder with a spool, which it flushes into the `QueryExecutor` of the context.
+ * Constructs a recorder with a spool and a relay that delivers to the `QueryExecutor` of the context.
  *
- * The spool is opened by the first recording. When the scope closes, what is in memory is written and what is in the
- * spool delivered, within `shutdownTimeout`; what is left stays in the spool. Fails with `InvalidOption` alone.
+ * The first recording opens the spool. When the scope closes, the recorder writes the events in memory and delivers the
+ * spool within `shutdownTimeout`; undelivered events stay in the spool. An invalid option is a defect, a `RangeError`
+ * that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -113,7 +122,7 @@ export const make = <Event>(
   Effect.flatMap(QueryExecutor, (executor) => SpoolRecorder.make(definition, options, executor))
 
 /**
- * Provides a recorder with a spool, which it flushes into the `QueryExecutor` of the context.
+ * Provides a recorder with a spool and a relay that delivers to the `QueryExecutor` of the context.
  *
  * @category layers
  * @since 0.1.0
@@ -136,8 +145,8 @@ export const layerConfig = <Self, Id extends string, Event>(
   Layer.unwrap(Effect.map(Options.fromConfig(config, Options.spool), (options) => layer(service, options)))
 
 /**
- * Provides a recorder that writes into the spool and leaves it to other processes to flush it: for a process that has no
- * database, or no time for one. `committed` and `flush` wait until another process has done so.
+ * Provides a recorder that writes into the spool and leaves delivery to other processes: for a process without a
+ * database, or without time for one. `committed` and `flush` wait for the delivery by another process.
  *
  * @category layers
  * @since 0.1.0
@@ -145,13 +154,12 @@ export const layerConfig = <Self, Id extends string, Event>(
 export const layerSpool = <Self, Id extends string, Event>(
   service: RecorderClass<Self, Id, Event>,
   options: Options.SpoolOptions
-): Layer.Layer<Self> =>
-  Layer.effect(service, SpoolRecorder.make(service.definition, options, undefined))
+): Layer.Layer<Self> => Layer.effect(service, SpoolRecorder.make(service.definition, options, undefined))
 
 /**
- * Provides a recorder without a spool, for a database that is a file on this host: to be in it is to be safe, so an event
- * is written once. `spooled` and `committed` are the same here, and each as durable as a commit of the database. Callers
- * share transactions; an event that the database refuses fails its own caller with `EventRejected` and nobody else.
+ * Provides a recorder without a spool, for a database that is a file on this host: each event is written once.
+ * `spooled` and `committed` are the same, and as durable as a commit of the database. Callers share transactions; an
+ * event that the database rejects fails only its own caller with `EventRejected`.
  *
  * @category layers
  * @since 0.1.0
@@ -179,7 +187,7 @@ const noStats: Stats = {
 }
 
 /**
- * Provides a fake that hands each event to a function and needs no file and no database.
+ * Provides a fake that passes each event to a function, without a file and a database.
  *
  * **Example**
  *

@@ -1,5 +1,5 @@
 /**
- * The one error of an event recorder, with reasons to branch on. None of them holds an event or a part of one.
+ * The error of an event recorder, with reasons to branch on. No reason contains a part of an event.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 const id = "athena-hooks/events/EventRecorderError"
 
 /**
- * An event does not fit its schema, has no usable id, or is too large. It was not recorded.
+ * The event does not fit its schema, has an invalid id, or is too large. It was not recorded.
  *
  * @category reasons
  * @since 0.1.0
@@ -25,8 +25,7 @@ export class InvalidEvent extends Schema.TaggedError<InvalidEvent>(`${id}/Invali
 }
 
 /**
- * There is no room: the spool has its bound of rows or bytes, or too many events wait in memory. The event was not
- * recorded.
+ * The spool is at its limit of rows or bytes, or too many events wait in memory. The event was not recorded.
  *
  * @category reasons
  * @since 0.1.0
@@ -35,7 +34,7 @@ export class SpoolFull extends Schema.TaggedError<SpoolFull>(`${id}/SpoolFull`)(
   detail: Schema.String
 }) {
   override get message(): string {
-    return `there is no room for the event: ${this.detail}; it was not recorded. Bring the database back, look at the dead events, or raise the bounds`
+    return `the event was not recorded: ${this.detail}. Restore the database, drop dead letters, or raise the limits`
   }
   get isRetryable(): boolean {
     return true
@@ -43,7 +42,7 @@ export class SpoolFull extends Schema.TaggedError<SpoolFull>(`${id}/SpoolFull`)(
 }
 
 /**
- * The disk of the spool has no room, while the spool is below its bound. The event was not recorded.
+ * The disk of the spool is full, while the spool is below its limit. The event was not recorded.
  *
  * @category reasons
  * @since 0.1.0
@@ -52,7 +51,7 @@ export class DiskFull extends Schema.TaggedError<DiskFull>(`${id}/DiskFull`)("Di
   detail: Schema.String
 }) {
   override get message(): string {
-    return `there is no room for the event: ${this.detail}; it was not recorded. Make room on the disk of the spool`
+    return `the event was not recorded: ${this.detail}. Free space on the disk of the spool`
   }
   get isRetryable(): boolean {
     return true
@@ -60,7 +59,7 @@ export class DiskFull extends Schema.TaggedError<DiskFull>(`${id}/DiskFull`)("Di
 }
 
 /**
- * There was no room, and the policy is `dropNewest`. The event was not recorded, and is counted as dropped.
+ * The recorder was full, and the policy is `dropNewest`. The event was not recorded, and counts as dropped.
  *
  * @category reasons
  * @since 0.1.0
@@ -75,9 +74,9 @@ export class Dropped extends Schema.TaggedError<Dropped>(`${id}/Dropped`)("Dropp
 }
 
 /**
- * The acknowledgement did not come in time. With `reached: "spooled"` the event is safe and will arrive; with `"none"`
- * it was not recorded; with `"unknown"` the database was asked to store it and has not answered: to record it again changes
- * nothing.
+ * The acknowledgement missed its deadline. With `reached: "spooled"` the event is in the spool and will be delivered;
+ * with `"none"` it was not recorded; with `"unknown"` the database has not responded yet. Recording the event again is
+ * safe.
  *
  * @category reasons
  * @since 0.1.0
@@ -120,17 +119,17 @@ export class Closed extends Schema.TaggedError<Closed>(`${id}/Closed`)("Closed",
 }
 
 /**
- * The database refuses this event and would refuse it again. With a spool it was set aside, see `dead`.
+ * The database rejects this event and would reject it again. With a spool it becomes a dead letter, see `deadLetters`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class EventRejected extends Schema.TaggedError<EventRejected>(`${id}/EventRejected`)("EventRejected", {
-  /** What kind of refusal, for example `ConstraintError 23503`. */
+  /** The kind of rejection and the database's code, for example `ConstraintError 23503`. */
   code: Schema.String
 }) {
   override get message(): string {
-    return `the database refuses the event (${this.code}); it is not stored`
+    return `the database rejects the event (${this.code}); it is not stored`
   }
   get isRetryable(): boolean {
     return false
@@ -156,7 +155,7 @@ export class SpoolUnavailable extends Schema.TaggedError<SpoolUnavailable>(`${id
 }
 
 /**
- * The database does not take events now. What is in the spool stays there.
+ * The database accepts no events now. Spooled events stay in the spool.
  *
  * @category reasons
  * @since 0.1.0
@@ -164,12 +163,12 @@ export class SpoolUnavailable extends Schema.TaggedError<SpoolUnavailable>(`${id
 export class TargetUnavailable extends Schema.TaggedError<TargetUnavailable>(`${id}/TargetUnavailable`)(
   "TargetUnavailable",
   {
-    /** What kind of failure, for example `ConnectionError`. */
+    /** The kind of failure, for example `ConnectionError`. */
     code: Schema.String
   }
 ) {
   override get message(): string {
-    return `the database does not take events now (${this.code})`
+    return `the database accepts no events now (${this.code})`
   }
   get isRetryable(): boolean {
     return true
@@ -177,7 +176,7 @@ export class TargetUnavailable extends Schema.TaggedError<TargetUnavailable>(`${
 }
 
 /**
- * Why a recorder could not do what it was asked.
+ * The reasons of an `EventRecorderError`.
  *
  * @category reasons
  * @since 0.1.0
@@ -194,7 +193,8 @@ export type EventRecorderErrorReason =
   | TargetUnavailable
 
 /**
- * What every operation of a recorder fails with. Branch with `Effect.catchReason("EventRecorderError", "SpoolFull", ...)`.
+ * The failure of every operation of a recorder. Branch with `Effect.catchReason("EventRecorderError", "SpoolFull",
+ * ...)`.
  *
  * @category errors
  * @since 0.1.0

@@ -65,7 +65,7 @@ const gate = Effect.gen(function* () {
 })
 
 describe("EventRecorder", () => {
-  it.effect("acknowledges at each level what holds at that level", () =>
+  it.effect("acknowledges accepted, spooled and committed events in memory, spool and database", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         yield* recorder.record(Kit.tick(1), { ack: "accepted" })
@@ -80,7 +80,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("stores an event once, however often it is recorded", () =>
+  it.effect("stores an event once when it is recorded repeatedly", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         yield* recorder.recordAll([Kit.tick(1), Kit.tick(2), Kit.tick(1)])
@@ -92,7 +92,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("writes what gathers in one group, and delivers it in one batch", () =>
+  it.effect("writes concurrent events in one group, and delivers them in one batch", () =>
     Effect.suspend(() => {
       let groups = 0
       return withRecorder({ drain: false }, (recorder, folder) =>
@@ -110,7 +110,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("flushes when there are enough, and after the interval when there are not", () =>
+  it.effect("delivers a full batch immediately, and a partial one after the interval", () =>
     withRecorder({ batchSize: 3, interval: "5 seconds" }, (recorder) =>
       Effect.gen(function* () {
         const first = yield* gate
@@ -131,7 +131,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("flushes by bytes, and bounds a batch by them", () =>
+  it.effect("delivers after maxBatchBytes, and bounds a batch by them", () =>
     withRecorder({ batchSize: 1_000, maxBatchBytes: 1_024 }, (recorder) =>
       Effect.gen(function* () {
         const { open, reached } = yield* gate
@@ -147,7 +147,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("delivers what is left when it is shut down", () =>
+  it.effect("delivers the remaining events at shutdown", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -165,7 +165,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("leaves in the spool what the shutdown has no time for, and another process takes it up", () =>
+  it.effect("leaves events in the spool after a shutdown timeout, and another process delivers them", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       Kit.control.before = () => away
@@ -184,7 +184,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("keeps events while the database is away, tries again with growing pauses, and takes none for poison", () =>
+  it.effect("retains events while the database is unavailable, backs off, and rejects none", () =>
     withRecorder({ batchSize: 1 }, (recorder, folder) =>
       Effect.gen(function* () {
         Kit.control.before = () => away
@@ -206,7 +206,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("tells a caller that waited for the database in vain that its event is safe", () =>
+  it.effect("reports an event as spooled if the database misses the deadline", () =>
     withRecorder({ deadline: "2 seconds" }, (recorder, folder) =>
       Effect.gen(function* () {
         Kit.control.before = () => away
@@ -222,7 +222,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("gives up on a database that does not answer", () =>
+  it.effect("times out on an unresponsive database", () =>
     withRecorder({ deliverTimeout: "10 seconds", deadline: "1 minute" }, (recorder) =>
       Effect.gen(function* () {
         const { open, reached } = yield* gate
@@ -237,7 +237,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("sets aside what the database refuses, and nothing else, in order", () =>
+  it.effect("moves only rejected events to the dead letters, and delivers the rest in order", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         const numbers = Array.from({ length: 64 }, (_, index) => (index % 13 === 5 ? -1 - index : index))
@@ -258,7 +258,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("retries and drops dead events", () =>
+  it.effect("retries and drops dead letters", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         let strict = true
@@ -280,7 +280,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("fails a caller with what its own event was refused for", () =>
+  it.effect("fails a caller with the reason of its own event", () =>
     withRecorder({}, (recorder) =>
       Effect.gen(function* () {
         const [good, bad] = yield* Effect.all(
@@ -296,7 +296,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("holds back the session of an event that fails for unknown reasons, and sets it aside in the end", () =>
+  it.effect("holds the session of an event that fails for unknown reasons, until the event becomes a dead letter", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         const unknown = Effect.fail(
@@ -322,7 +322,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("sets it aside in the end also where only its own session is left", () =>
+  it.effect("moves it to the dead letters when only its own session remains", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         Kit.control.before = (ticks) => (ticks.some(({ n }) => n === 3) ? Effect.die("a defect") : Effect.void)
@@ -334,7 +334,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("takes an event for refused that is beyond a limit of the database", () =>
+  it.effect("rejects an event beyond a limit of the database", () =>
     withRecorder({ drain: false }, (recorder, folder) =>
       Effect.gen(function* () {
         const cause = Object.assign(new Error("index row size exceeds"), { code: "54000" })
@@ -349,7 +349,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("takes it for the database's failure where everything fails and nobody knows why", () =>
+  it.effect("blames the database when every event fails for an unknown reason", () =>
     withRecorder({ drain: false }, (recorder) =>
       Effect.gen(function* () {
         Kit.control.before = () => Effect.die("a defect")
@@ -362,7 +362,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("refuses what would not fit into an empty spool, which would hold up the rest", () =>
+  it.effect("rejects an event that does not fit into an empty spool", () =>
     withRecorder({ drain: false, maxBytes: 65_536 }, (recorder) =>
       Effect.gen(function* () {
         const large = recorder.record({ ...Kit.tick(1), note: "x".repeat(200_000) }, { ack: "accepted" })
@@ -373,7 +373,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("refuses a limit of dead events that is none", () =>
+  it.effect("dies with a RangeError on an invalid limit of dead letters", () =>
     withRecorder({ drain: false }, (recorder) =>
       Effect.gen(function* () {
         for (const limit of [1.5, -1, Number.NaN]) {
@@ -384,7 +384,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("sets aside what its schema throws on, and shows no part of it", () =>
+  it.effect("moves an event to the dead letters if its schema throws, and reveals no part of it", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -416,7 +416,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("refuses what does not fit its schema, with no part of it in the message", () =>
+  it.effect("rejects an event that does not fit its schema, and quotes no part of it", () =>
     withRecorder({ maxEventBytes: 200 }, (recorder) =>
       Effect.gen(function* () {
         const secret = "hunter2"
@@ -443,10 +443,10 @@ describe("EventRecorder", () => {
         maxRows: 0,
         maxBytes: 1,
         batchSize: 0.5,
-        pace: 2,
+        dutyCycle: 2,
         lease: "1 milli",
         deadline: 0,
-        maxWaiting: -1,
+        maxQueued: -1,
         shutdownTimeout: "5 parsecs" as never
       } as const
       const built = Layer.build(Kit.recorder(folder, wrong).pipe(Layer.provide(Kit.database(folder))))
@@ -465,7 +465,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("keeps 100,000 events moving with memory flat", () =>
+  it.effect("delivers 100,000 events in constant memory", () =>
     withRecorder({ drain: false, maxRows: 200_000, maxBytes: 256 * 1024 * 1024 }, (recorder, folder) =>
       Effect.gen(function* () {
         const total = 100_000
@@ -488,7 +488,7 @@ describe("EventRecorder", () => {
     )
   )
 
-  it.effect("drops from a cache what a batch makes out of date, when it is committed", () =>
+  it.effect("invalidates the affected results of a cache when a batch is committed", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -517,7 +517,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("counts in metrics, by recorder", () =>
+  it.effect("exports metrics per recorder", () =>
     withRecorder({ drain: false }, (recorder) =>
       Effect.gen(function* () {
         yield* recorder.recordAll([Kit.tick(1), Kit.tick(-1), Kit.tick(2)])
@@ -550,7 +550,7 @@ const direct = (options: EventRecorder.DirectOptions = {}) =>
   })
 
 describe("EventRecorder.layerDirect", () => {
-  it.effect("stores in one transaction what gathers, and is done when it is committed", () =>
+  it.effect("stores concurrent events in one transaction, and acknowledges at its commit", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* direct()
       yield* Effect.forEach([1, 2, 3, 4], (n) => recorder.record(Kit.tick(n)), { concurrency: 4 })
@@ -562,7 +562,7 @@ describe("EventRecorder.layerDirect", () => {
     })
   )
 
-  it.effect("fails the caller of an event that is refused, and nobody else", () =>
+  it.effect("fails only the caller of a rejected event", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* direct()
       const exits = yield* Effect.forEach([1, -2, 3], (n) => Effect.exit(recorder.record(Kit.tick(n))), {
@@ -575,7 +575,7 @@ describe("EventRecorder.layerDirect", () => {
     })
   )
 
-  it.effect("says in time that nothing is known of what the database does not answer to", () =>
+  it.effect("reports an unknown outcome at the deadline if the database does not respond", () =>
     Effect.gen(function* () {
       const { recorder } = yield* direct({ deadline: "1 second", deliverTimeout: "10 seconds" })
       const { open, reached } = yield* gate
@@ -594,7 +594,7 @@ describe("EventRecorder.layerDirect", () => {
     })
   )
 
-  it.effect("ends its callers, and counts what it had accepted, when it is shut down in a delivery", () =>
+  it.effect("fails its callers and counts accepted events as dropped when it is shut down during a delivery", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { recorder } = yield* direct({ shutdownTimeout: 0, deadline: "1 hour" }).pipe(
@@ -613,7 +613,7 @@ describe("EventRecorder.layerDirect", () => {
     })
   )
 
-  it.effect("waits for a database that is away, within the deadline", () =>
+  it.effect("waits for an unavailable database, up to the deadline", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* direct({ deadline: "1 second" })
       Kit.control.before = () => away
@@ -631,7 +631,7 @@ describe("EventRecorder.layerDirect", () => {
 })
 
 describe("EventRecorder.layerTest", () => {
-  it.effect("hands on each event", () =>
+  it.effect("passes each event to the function", () =>
     Effect.gen(function* () {
       const seen: Array<number> = []
       yield* Kit.Ticks.use((ticks) => ticks.recordAll([Kit.tick(1), Kit.tick(2)])).pipe(

@@ -64,7 +64,7 @@ const flushed = (recorder: EventRecorder.EventRecorder<Kit.Tick>) =>
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index)
 
-describe("a database that is away", () => {
+describe("an unavailable database", () => {
   for (const [name, client] of Object.entries({ pooled, plain })) {
     it.live(
       `behind a network that refuses, swallows, resets and stalls, ${name}: nothing is lost and nothing comes twice`,
@@ -146,7 +146,7 @@ describe("a database that is away", () => {
     { timeout: 90_000 }
   )
 
-  it.live("for want of its table or of rights: no event is taken for poison", () =>
+  it.live("rejects no event if its table or a privilege is missing", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const server = inject("postgres")

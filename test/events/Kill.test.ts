@@ -1,5 +1,5 @@
 /**
- * What was acknowledged is stored, once, after processes were killed with SIGKILL at any instant.
+ * Each acknowledged event is stored once after processes were killed with SIGKILL at any instant.
  *
  * `ATHENA_KILL_ROUNDS` sets how many rounds, `ATHENA_TEST_SEED` the seed of the first.
  */
@@ -78,7 +78,7 @@ const logged = (folder: string) => {
   return { begun: new Set(after("?")), acknowledged: after("+") }
 }
 
-/** Two processes on one spool are killed one way and the other; then what they left behind is brought in. */
+/** Kills two processes on one spool, one at a failpoint and one after a time; then delivers the spool. */
 const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
   Effect.gen(function* () {
     const random = Generator.make(seed)
@@ -108,8 +108,8 @@ const round = (script: string, seed: number, postgres: Orders["postgres"]) =>
       // A table without events, so that all of them can be rescued.
       Damage.tableOf(Kit.spoolOf(folder), "spool")
       const between = random.chance(0.5) ? "inside quarantine" : "inside rescue"
-      const salvaging = produce(script, { ...orders(`c${seed}`, between), occurrence: 1 }, undefined)
-      assert.strictEqual(yield* salvaging, "", where)
+      const rescuing = produce(script, { ...orders(`c${seed}`, between), occurrence: 1 }, undefined)
+      assert.strictEqual(yield* rescuing, "", where)
     }
 
     yield* Kit.reset
@@ -157,7 +157,7 @@ const harness = (postgres: Effect.Effect<Orders["postgres"], unknown>) =>
     assert.isAbove(acknowledged, rounds)
   })
 
-describe("killed processes lose nothing that was acknowledged", () => {
+describe("killed processes lose no acknowledged event", () => {
   const timeout = { timeout: 60_000 + rounds * 10_000 }
 
   it.live("with a SQLite database", () => harness(Effect.undefined), timeout)

@@ -1,5 +1,5 @@
 /**
- * A log that was damaged while no process had it open: SQLite reads it up to the damage and says nothing of the rest.
+ * A log that was damaged while no process had it open: SQLite silently reads it up to the damage.
  */
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
@@ -104,7 +104,7 @@ describe("a log that is damaged", () => {
     )
   }
 
-  it.effect("is told from one whose last transaction a kill cut off, and from one that holds an older run", () =>
+  it.effect("is distinguished from a torn last transaction and from frames of an earlier run", () =>
     Effect.gen(function* () {
       const [folder, source] = yield* twoFolders
       leftBehind(folder, source, fill(20))
@@ -131,7 +131,7 @@ describe("a log that is damaged", () => {
     })
   )
 
-  it.effect("is whole where others write while it is opened", () =>
+  it.effect("is intact when other processes write while it is opened", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const writer = yield* opened(folder)

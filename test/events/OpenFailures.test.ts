@@ -17,7 +17,7 @@ const cases: ReadonlyArray<
     "its folder is missing",
     (folder) => path.join(folder, "no", "spool"),
     () => {},
-    /its folder is not there \(ENOENT\)/
+    /its folder does not exist \(ENOENT\)/
   ],
   [
     "a part of its path is a file",
@@ -29,7 +29,7 @@ const cases: ReadonlyArray<
     "it is a folder",
     (folder) => path.join(folder, "spool"),
     (folder) => fs.mkdirSync(path.join(folder, "spool")),
-    /there is a folder of this name \(EISDIR\)/
+    /a folder has this name \(EISDIR\)/
   ],
   [
     "its path is a loop",

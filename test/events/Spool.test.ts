@@ -99,7 +99,7 @@ const pair = Effect.gen(function* () {
 })
 
 describe("a spool that is full", () => {
-  it.effect("fails the newcomer at once where it is told to", () =>
+  it.effect("fails a new event immediately with policy fail", () =>
     Effect.gen(function* () {
       const { recorder } = yield* filled({ whenFull: "fail" })
       assert.strictEqual((yield* reasonOf(recorder.record(Kit.tick(10))))._tag, "SpoolFull")
@@ -108,7 +108,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("drops the newcomer and counts it, for all processes to see", () =>
+  it.effect("drops a new event with policy dropNewest, and counts it across processes", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* filled({ whenFull: "dropNewest" })
       for (const n of [10, 11]) assert.strictEqual((yield* reasonOf(recorder.record(Kit.tick(n))))._tag, "Dropped")
@@ -120,7 +120,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("lets the newcomer wait for room, and no longer than its deadline", () =>
+  it.effect("blocks a new event until space is free, up to its deadline", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* filled({ deadline: "3 seconds" })
       const late = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(10))))
@@ -139,7 +139,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("takes what memory has room for at level accepted, and then does as the policy says", () =>
+  it.effect("accepts events up to maxQueued, and applies the policy to the rest", () =>
     Effect.gen(function* () {
       const { folder, recorder } = yield* filled({ whenFull: "dropNewest", maxQueued: 5 })
       yield* recorder.recordAll(
@@ -156,7 +156,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("is bounded by bytes exactly, and a group is taken as far as there is room", () =>
+  it.effect("enforces maxBytes exactly, and appends as much of a group as fits", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const maxBytes = 256 * 1024
@@ -178,7 +178,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("counts what was set aside toward its bounds", () =>
+  it.effect("counts dead letters toward its limits", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -191,7 +191,7 @@ describe("a spool that is full", () => {
     })
   )
 
-  it.effect("says when the file can't be opened or is another's, and leaves that as it is", () =>
+  it.effect("reports a file that can't be opened or belongs to another recorder, and leaves it unchanged", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const db = new DatabaseSync(path.join(folder, "foreign.db"))
@@ -200,7 +200,7 @@ describe("a spool that is full", () => {
       new SpoolFile(settings(folder, { recorder: "others" }), "e", () => {}).close()
       fs.mkdirSync(path.join(folder, "folder"))
       const wrong = {
-        "foreign.db": "no spool",
+        "foreign.db": "not a spool",
         "events.spool": "another recorder",
         folder: "opened",
         "no/such": "opened"
@@ -220,7 +220,7 @@ describe("a spool that is full", () => {
 })
 
 describe("the lease", () => {
-  it.effect("is held by one, ends by itself, and fences off who had it before", () =>
+  it.effect("has one holder, lapses, and excludes the former holder", () =>
     Effect.gen(function* () {
       const { one, two } = yield* pair
       one.append([row(1), row(2)])
@@ -239,7 +239,7 @@ describe("the lease", () => {
     })
   )
 
-  it.effect("does not count where the clock was set back since", () =>
+  it.effect("is void after the clock was set back", () =>
     Effect.gen(function* () {
       const { one, two } = yield* pair
       assert.isTrue(one.acquire("one", 1_000_000, 500))
@@ -248,7 +248,7 @@ describe("the lease", () => {
     })
   )
 
-  it.effect("lets two that drain at once store everything once and in order", () =>
+  it.effect("makes two concurrent relays store each event once and in order", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -275,7 +275,7 @@ describe("the lease", () => {
     })
   )
 
-  it.effect("is taken over from one that stopped in the middle of a batch, whose late end changes nothing", () =>
+  it.effect("passes from a relay that stalled in a batch, whose late acknowledgement changes nothing", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -314,7 +314,7 @@ describe("the lease", () => {
     })
   )
 
-  it.effect("of a process that died holds nobody up for longer than it lasts, also with the clock set back", () =>
+  it.effect("of a dead process lapses in time, even after the clock was set back", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -333,7 +333,7 @@ describe("the lease", () => {
 })
 
 describe("the file of a spool", () => {
-  it.effect("is its owner's alone, and so are those beside it", () =>
+  it.effect("is readable only by its owner, with the files beside it", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -345,7 +345,7 @@ describe("the file of a spool", () => {
     })
   )
 
-  it.effect("is made anew, with its folder, for what is told after that was deleted", () =>
+  it.effect("is recreated with its folder for events recorded after their deletion", () =>
     Effect.gen(function* () {
       const folder = path.join(yield* TempFolder.make, "home")
       fs.mkdirSync(folder)
@@ -362,7 +362,7 @@ describe("the file of a spool", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("that took the place of another says nothing of events that are not in it", () =>
+  it.effect("that replaced another does not report absent events as delivered", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -397,7 +397,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("counts a loss if the file is no database any more", () =>
+  it.effect("counts a loss if the file is not a database", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, 400, 300)
@@ -412,7 +412,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("gives rows back that span pages, and those that are only in the log", () =>
+  it.effect("rescues rows that span pages and rows that exist only in the log", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = Kit.spoolOf(folder)
@@ -431,7 +431,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("keeps what was set aside before", () =>
+  it.effect("retains its dead letters", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -480,7 +480,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("sets a row aside that is not what was written, and counts it", () =>
+  it.effect("moves a row that differs from its checksum to the dead letters, and counts it", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -497,7 +497,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("sets an event aside that no longer fits its schema", () =>
+  it.effect("moves an event that no longer fits its schema to the dead letters", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -518,7 +518,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("is followed by those who had it open, and loses nothing that they acknowledge meanwhile", () =>
+  it.effect("is replaced for processes that had it open, without loss of acknowledged events", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
@@ -540,7 +540,7 @@ describe("a damaged spool", () => {
     })
   )
 
-  it.effect("goes on with a file that a killed process had set aside and not saved from", () =>
+  it.effect("rescues a file that a killed process renamed but did not rescue", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, 10)

@@ -52,12 +52,23 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
         assert.deepStrictEqual([planned.events, planned.expired, planned.surplus], [3_000, 1_500, 0])
         const pruned = yield* prune({ maxAge: "300 days" })
         assert.deepStrictEqual([pruned.events, pruned.sessions, pruned.injections], [1_500, 150, 150])
-        assert.deepStrictEqual(yield* Kit.counts, { events: 1_500, sessions: 150, injections: 150, projects: 3, goals: 3 })
+        assert.deepStrictEqual(yield* Kit.counts, {
+          events: 1_500,
+          sessions: 150,
+          injections: 150,
+          projects: 3,
+          goals: 3
+        })
         assert.deepStrictEqual(
           yield* Kit.numbers,
           Array.from({ length: 1_500 }, (_, index) => index + 1_501)
         )
-        assert.deepStrictEqual(yield* prune({ maxAge: "300 days" }), { events: 0, sessions: 0, injections: 0, bytes: 0 })
+        assert.deepStrictEqual(yield* prune({ maxAge: "300 days" }), {
+          events: 0,
+          sessions: 0,
+          injections: 0,
+          bytes: 0
+        })
       }).pipe(Effect.provide(database))
     )
 
@@ -344,7 +355,13 @@ describe("Retention beside others", () => {
           yield* Kit.assertSound
           yield* prune({})
           yield* Kit.assertSound
-          assert.deepStrictEqual(yield* Kit.counts, { events: 1_825, sessions: 183, injections: 183, projects: 3, goals: 3 })
+          assert.deepStrictEqual(yield* Kit.counts, {
+            events: 1_825,
+            sessions: 183,
+            injections: 183,
+            projects: 3,
+            goals: 3
+          })
         }).pipe(Effect.provide(Kit.sqlite(filename)))
       }
     }).pipe(Effect.scoped)

@@ -1,17 +1,17 @@
 /**
- * What a failed delivery says about its events: that the database is away, that an event is wrong, or neither.
+ * Classifies a failed delivery: the database is unavailable, an event is invalid, or the cause is unknown.
  */
 import * as Cause from "effect/Cause"
 import type { QueryError } from "../../query/Query.ts"
 
 /**
- * - `database`: nothing was wrong with the events; they wait.
- * - `event`: the database refuses one of them, and would do so again.
- * - `unknown`: it can't be told; neighbours that go through tell it.
+ * - `database`: the database failed; the events wait.
+ * - `event`: the database rejects one of the events, and would reject it again.
+ * - `unknown`: only the delivery of neighbouring events can distinguish the two.
  */
 export interface FailureClass {
   readonly kind: "database" | "event" | "unknown"
-  /** What is shown of it: its kind and the database's code, and never its message, which may quote an event. */
+  /** The kind and the database's code. Never the message, which may quote an event. */
   readonly code: string
 }
 
@@ -29,7 +29,7 @@ const sqliteEventCodes = new Set([18, 19, 20, 25])
 /** Read-only, interrupted, input and output, damaged, full, can't open, protocol, schema, no database. */
 const sqliteDatabaseCodes = new Set([8, 9, 10, 11, 13, 14, 15, 17, 26])
 
-/** For what the driver has no reason of its own for. */
+/** Classifies failures without a driver reason. */
 const kindOfUnknown = (cause: unknown): FailureClass["kind"] => {
   const errcode = field(cause, "errcode")
   if (typeof errcode === "number") {
@@ -37,8 +37,8 @@ const kindOfUnknown = (cause: unknown): FailureClass["kind"] => {
     return sqliteDatabaseCodes.has(errcode & 0xff) ? "database" : "unknown"
   }
   const state = codeOf(cause)
-  // Data exception; integrity; a limit of the server, such as the size of what an index takes. All else that Postgres
-  // names is of the session, the server or its resources.
+  // Data exception, integrity violation, or program limit, such as the size of an index entry. All other classes of
+  // Postgres concern the session, the server or its resources.
   if (/^(?:2[23]|54)/.test(state)) return "event"
   return /^(?:08|25|40|53|55|57|58|72|F0|XX)/.test(state) ? "database" : "unknown"
 }
@@ -54,12 +54,12 @@ const ofError = (error: QueryError): FailureClass => {
     case "UnknownError":
       return { kind: kindOfUnknown(cause), code }
     default:
-      // A table that is not there, a right that is missing, a lock, a connection: none of them is an event's fault.
+      // A missing table or privilege, a lock, a connection: no event causes these.
       return { kind: "database", code }
   }
 }
 
-/** Reads a failure, defects included; an interruption is none. */
+/** Classifies a failure or a defect. */
 export const of = (cause: Cause.Cause<QueryError>): FailureClass => {
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some" ? ofError(error.value) : { kind: "unknown", code: "defect" }

@@ -1,5 +1,5 @@
 /**
- * Hands a batch to the database in one transaction, and finds the events in it that the database refuses.
+ * Delivers a batch in one transaction, and isolates the events that the database rejects by halving it.
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -12,7 +12,7 @@ import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as Fault from "./classifyFailure.ts"
 
-/** The database takes nothing now; the events that are in no list of the outcome wait. */
+/** The database accepts nothing now. Events in no list of the outcome wait. */
 export class TargetFailure extends Data.TaggedError("TargetFailure")<{ readonly code: string }> {}
 
 export interface Deliverable<Event> {
@@ -21,14 +21,14 @@ export interface Deliverable<Event> {
   readonly event: Event
 }
 
-/** What became of each event of a batch, filled in as it becomes known. */
+/** The outcome of a batch, filled in during the delivery. */
 export interface Outcome<Item> {
   readonly delivered: Array<Item>
-  /** What the database refuses. */
+  /** Events that the database rejects. */
   readonly refused: Array<{ readonly item: Item; readonly code: string }>
-  /** What failed for an unknown reason, while neighbours may have gone through. */
+  /** Events that failed for an unknown reason. */
   readonly failed: Array<{ readonly item: Item; readonly code: string }>
-  /** Sessions of which an event failed: what follows in them waits, so that their order is kept. */
+  /** Sessions with a failed event: their later events wait, to preserve the order. */
   readonly held: Set<string>
 }
 
@@ -39,7 +39,7 @@ export const outcome = <Item>(held: Set<string> = new Set()): Outcome<Item> => (
   held
 })
 
-/** Single events that may fail for an unknown reason with none going through, before the last one is asked. */
+/** Events that may fail alone for an unknown reason, with no success, before the last event is tried as a probe. */
 const failuresBeforeProbe = 8
 
 export interface Target<Event> {
@@ -49,10 +49,13 @@ export interface Target<Event> {
 }
 
 /**
- * Waits for an end until the time is up, and no longer: a database that does not answer does not answer to a
- * cancellation either. It is interrupted all the same; what it does later changes nothing, for ids are stored once.
+ * Bounds the wait for an exit, because an unresponsive database does not respond to a cancellation either. The effect
+ * is interrupted in the background; a late commit is harmless, because the target stores each id once.
  */
-const bounded = <A>(effect: Effect.Effect<A, QueryError>, ms: number): Effect.Effect<Exit.Exit<A, QueryError>, TargetFailure> =>
+const bounded = <A>(
+  effect: Effect.Effect<A, QueryError>,
+  ms: number
+): Effect.Effect<Exit.Exit<A, QueryError>, TargetFailure> =>
   Effect.gen(function* () {
     const fiber = yield* Effect.forkDetach(effect)
     const giveUp = Effect.sync(() => fiber.interruptUnsafe())
@@ -89,7 +92,7 @@ export const deliver = <Event, Item extends Deliverable<Event>>(
       })
     )
 
-  /** Where everything fails for a reason that nobody knows, it is the database's own. */
+  /** If the probe fails too, the failures are the database's and not the events'. */
   const probe = (code: string): Effect.Effect<void, TargetFailure> => {
     if (probed || into.failed.length < failuresBeforeProbe || into.delivered.length + into.refused.length > 0) {
       return Effect.void

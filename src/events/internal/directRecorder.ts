@@ -1,5 +1,5 @@
 /**
- * The recorder without a spool: memory, database.
+ * The recorder without a spool: events go from memory through a group commit into the database.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -21,7 +21,7 @@ import { accept, shutdown, type Entry, GroupCommit, type Write } from "./groupCo
 import * as Metrics from "./metrics.ts"
 import * as Options from "./options.ts"
 
-/** Events that are put in line at once: the rest of a long list waits until they are stored. */
+/** Events enqueued together; the rest of a long list waits until they are stored. */
 const chunkSize = 10_000
 
 interface Counters {
@@ -32,7 +32,7 @@ interface Counters {
   lastFailure: string | undefined
 }
 
-/** Delivers groups, each event once, and tells each caller what became of its own. */
+/** Delivers groups, each id once, and completes each entry with its own result. */
 const writeTo =
   <Event>(target: Target<Event>, counters: Counters): Write<Deliverable<Event>> =>
   (group) =>
@@ -51,8 +51,8 @@ const writeTo =
         Effect.match({ onSuccess: () => undefined, onFailure: ({ code }) => code })
       )
       const complete = ({ id }: Deliverable<Event>, reason?: EventRecorderErrorReason) => {
-        callers.get(id)!.resume(reason)
-        for (const entry of repeated) if (entry.value.id === id) entry.resume(reason)
+        callers.get(id)!.complete(reason)
+        for (const entry of repeated) if (entry.value.id === id) entry.complete(reason)
       }
       for (const item of result.delivered) complete(item)
       for (const { code, item } of result.refused) {
@@ -70,7 +70,9 @@ const writeTo =
       if (failure !== undefined) counters.failures++
       const left = group.filter(({ done }) => !done)
       if (failure === "timeout") for (const entry of left) entry.uncertain = true
-      return left.length > 0 ? ({ kind: "targetUnavailable", detail: failure ?? "an event before it failed" } as const) : undefined
+      return left.length > 0
+        ? ({ kind: "targetUnavailable", detail: failure ?? "an event before it failed" } as const)
+        : undefined
     })
 
 export const make = <Event>(
@@ -105,9 +107,9 @@ export const make = <Event>(
         })
       if (options?.ack !== "accepted") return put(items)
       return Effect.suspend(() => {
-        const refused = accept(groupCommit, items, settings)
-        if (refused.reason !== undefined) return Effect.fail(refused.reason)
-        return refused.rows.length === 0 ? Effect.void : put(refused.rows)
+        const rest = accept(groupCommit, items, settings)
+        if (rest.reason !== undefined) return Effect.fail(rest.reason)
+        return rest.rows.length === 0 ? Effect.void : put(rest.rows)
       })
     }
 

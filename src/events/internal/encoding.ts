@@ -1,5 +1,5 @@
 /**
- * Events as they wait: with their id and order key looked up once, as JSON.
+ * Encodes events as rows of the spool: id, order key and JSON.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -14,13 +14,13 @@ const maxIdLength = 1_024
 export interface Encoding<Event> {
   readonly encode: (event: Event, now: number) => Result.Result<Row, InvalidEvent>
   readonly decode: (payload: string) => Event | undefined
-  /** As `encode`, where the event itself is what is needed. */
+  /** As `encode`, for a target that takes the event itself. */
   readonly identify: (event: Event) => Result.Result<Deliverable<Event>, InvalidEvent>
 }
 
 const invalid = (detail: string) => Result.fail(new InvalidEvent({ detail }))
 
-/** Where an event does not fit its schema: the way to the field, and not what was there. */
+/** The path to the invalid field, without its value. */
 const fieldOf = (error: Schema.SchemaError): string => {
   const [, path] = /\n\s*at (\[.*\])\s*$/.exec(error.message) ?? []
   return path === undefined ? "the event does not fit its schema" : `the event does not fit its schema at ${path}`
@@ -38,7 +38,7 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
     if (id.length === 0 || id.length > maxIdLength) {
       return invalid(`the id of an event must have 1 to ${maxIdLength} characters; this one has ${id.length}`)
     }
-    // No database tells apart what stands for half a character.
+    // Databases store lone surrogates as one replacement character, so distinct ids would become equal.
     return id.isWellFormed() && session.isWellFormed()
       ? Result.succeed({ id, session, event })
       : invalid("the id or the order key of the event has half a surrogate pair in it: use toWellFormed()")
@@ -47,7 +47,7 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
   return {
     identify,
     encode: (event, now) => {
-      // A transformation may throw, and its message quote the event.
+      // A transformation may throw an error whose message quotes the event.
       const tried = Result.try(() => encodeEvent(event))
       if (Result.isFailure(tried)) return invalid("the schema of the event fails to encode it")
       const encoded = tried.success
@@ -55,7 +55,7 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
       const json = Result.try(() => JSON.stringify(encoded.success))
       if (Result.isFailure(json)) return invalid("what the schema makes of the event is no JSON")
       const payload = json.success
-      // A UTF-16 unit is three bytes at most.
+      // A UTF-16 unit has at most three bytes in UTF-8.
       if (payload.length * 3 > maxEventBytes && Buffer.byteLength(payload) > maxEventBytes) {
         return invalid(
           `the event is larger than ${maxEventBytes} bytes: shorten it, or raise maxEventBytes and maxBytes`
@@ -70,7 +70,7 @@ export const make = <Event>(definition: Definition<Event>, maxEventBytes: number
   }
 }
 
-/** All of them, or what is wrong with the first that is wrong. */
+/** Encodes all events, or fails with the first invalid one. */
 export const all = <Event, A>(
   events: ReadonlyArray<Event>,
   encode: (event: Event) => Result.Result<A, InvalidEvent>

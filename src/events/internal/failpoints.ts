@@ -1,5 +1,5 @@
 /**
- * The instants at which a test may end the process: between two steps that a power of the machine could tear apart.
+ * The failpoints: instants between two steps at which a test can kill the process.
  */
 import * as Context from "effect/Context"
 
@@ -15,7 +15,7 @@ export type Failpoint =
   | "inside quarantine"
   | "inside rescue"
 
-/** Called at each instant; does nothing unless a test says otherwise. */
+/** Called at each failpoint. Does nothing outside of tests. */
 export const Failpoints: Context.Reference<(failpoint: Failpoint) => void> = Context.Reference<
   (failpoint: Failpoint) => void
 >("athena-hooks/events/Failpoints", {

@@ -1,8 +1,8 @@
 /**
- * Where events wait in memory for the next group that is written, and their callers for what becomes of it.
+ * Group commit: events wait in memory for the next group, and their callers for its result.
  *
- * While one group is written the next one gathers, so that many callers share a transaction and a single caller waits for
- * nobody.
+ * While one group is written, the next one gathers. Many callers share a transaction, and a single caller waits for no
+ * other.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -19,30 +19,30 @@ import {
 } from "../EventRecorderError.ts"
 import type { Settings } from "./options.ts"
 
-/** Why a group, or the rest of one, could not be written now. */
+/** The cause that prevents the write of a group, or of its rest. */
 export interface Blocked {
   readonly kind: "full" | "diskFull" | "locked" | "unavailable" | "targetUnavailable"
   readonly detail: string
 }
 
-/** Who hears of some entries. */
+/** The caller of some entries. */
 interface Owner {
-  /** Whether it was told `accepted` already: then it has nobody to fail to. */
+  /** Whether the caller has its acknowledgement (`accepted`) already, so that failures can only be counted. */
   readonly acknowledged: boolean
-  /** Whether it has given up. */
-  gone: boolean
-  readonly settle: (index: number, reason: EventRecorderErrorReason | undefined, place: number) => void
+  /** Whether the caller was interrupted. */
+  isGone: boolean
+  readonly complete: (index: number, reason: EventRecorderErrorReason | undefined, sequence: number) => void
 }
 
-/** An event in line. */
+/** An enqueued event. */
 export class Entry<T> {
   readonly value: T
-  /** When its caller stops waiting, in monotonic milliseconds. */
+  /** The end of its caller's wait, in monotonic milliseconds. */
   readonly deadline: number
   private readonly owner: Owner
   private readonly index: number
-  private settled = false
-  /** Whether it was given to the database, which has not said what became of it. */
+  private completed = false
+  /** Whether the database may have stored it, but has not responded. */
   uncertain = false
 
   constructor(value: T, deadline: number, owner: Owner, index: number) {
@@ -56,30 +56,29 @@ export class Entry<T> {
     return this.owner.acknowledged
   }
 
-  /** Whether it was written, failed, or was given up by its caller. */
+  /** Whether it was written, failed, or lost its caller. */
   get done(): boolean {
-    return this.settled || this.owner.gone
+    return this.completed || this.owner.isGone
   }
 
-  /** Tells its caller that it was written, and at which place, or why not. */
-  resume(reason?: EventRecorderErrorReason, place = 0): void {
+  /** Completes the entry: written, with its sequence number, or failed. */
+  complete(reason?: EventRecorderErrorReason, sequence = 0): void {
     if (this.done) return
-    this.settled = true
-    this.owner.settle(this.index, reason, place)
+    this.completed = true
+    this.owner.complete(this.index, reason, sequence)
   }
 }
 
-/** Writes a group: resumes the entries that it is done with, and says why there are others. */
+/** Writes a group: completes the finished entries, and returns the cause that blocks the others. */
 export type Write<T> = (group: ReadonlyArray<Entry<T>>) => Effect.Effect<Blocked | undefined>
 
-/** Events of one group at most: to write it holds the thread for about a millisecond. */
+/** The most events per group: writing it blocks the thread for about a millisecond. */
 export const maxGroup = 500
 
 const firstPauseMs = 5
 const maxPauseMs = 250
 
-/** Why an entry ends that the database has and says nothing of. */
-const outcomeUnknown = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not answered yet" })
+const outcomeUnknown = () => new DeadlineExceeded({ reached: "unknown", detail: "the database has not responded yet" })
 
 const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason => {
   if (uncertain) return outcomeUnknown()
@@ -89,14 +88,14 @@ const expired = (blocked: Blocked, uncertain: boolean): EventRecorderErrorReason
     case "diskFull":
       return new DiskFull({ detail: blocked.detail })
     case "targetUnavailable":
-      return new DeadlineExceeded({ reached: "none", detail: `the database does not take it (${blocked.detail})` })
+      return new DeadlineExceeded({ reached: "none", detail: `the database is unavailable (${blocked.detail})` })
     default:
       return new SpoolUnavailable({ detail: blocked.detail })
   }
 }
 
 export class GroupCommit<T> {
-  /** Events whose callers were told `accepted` and that are nowhere else. */
+  /** Acknowledged events that exist only in memory. */
   accepted = 0
   closed = false
   dropped = 0
@@ -106,13 +105,12 @@ export class GroupCommit<T> {
   private readonly write: Write<T>
   private readonly onDrop: (count: number) => void
   private queue: Array<Entry<T> | (() => void)> = []
-  /** The group that is being written. */
   private inFlight: ReadonlyArray<Entry<T>> = []
   private abandoning = false
   private readonly acceptance: Owner = {
     acknowledged: true,
-    gone: false,
-    settle: (_, reason) => {
+    isGone: false,
+    complete: (_, reason) => {
       this.accepted--
       if (reason !== undefined) this.drop(1)
     }
@@ -139,23 +137,23 @@ export class GroupCommit<T> {
     return this.queue.length + this.inFlight.filter(({ done }) => !done).length
   }
 
-  /** Why values that are put in line are not done with in time. */
+  /** The reason with which enqueued values fail at their deadline. */
   timeoutReason(values: ReadonlyArray<T>): EventRecorderErrorReason {
-    const late = new Set(values)
-    const asked = [...this.inFlight, ...this.queue.filter((entry) => typeof entry !== "function" && entry.uncertain)]
-    return asked.some((entry) => typeof entry !== "function" && late.has(entry.value))
+    const overdue = new Set(values)
+    const inDatabase = [
+      ...this.inFlight,
+      ...this.queue.filter((entry) => typeof entry !== "function" && entry.uncertain)
+    ]
+    return inDatabase.some((entry) => typeof entry !== "function" && overdue.has(entry.value))
       ? outcomeUnknown()
-      : new DeadlineExceeded({ reached: "none", detail: "the database does not take it" })
+      : new DeadlineExceeded({ reached: "none", detail: "the database is unavailable" })
   }
 
-  /**
-   * Puts events in line, and ends when all of them are done with: well, or with why one of them was not written. Says of
-   * each when it was written.
-   */
+  /** Enqueues events, and ends when all of them are complete. Reports each written event with its sequence number. */
   put(
     values: ReadonlyArray<T>,
     timeoutMs: number,
-    onWritten?: (index: number, place: number) => void
+    onWritten?: (index: number, sequence: number) => void
   ): Effect.Effect<void, EventRecorderErrorReason> {
     return Effect.callback((resume) => {
       if (this.closed) return resume(Effect.fail(new Closed()))
@@ -163,9 +161,9 @@ export class GroupCommit<T> {
       let failure: EventRecorderErrorReason | undefined
       const owner: Owner = {
         acknowledged: false,
-        gone: false,
-        settle: (index, reason, place) => {
-          if (reason === undefined) onWritten?.(index, place)
+        isGone: false,
+        complete: (index, reason, sequence) => {
+          if (reason === undefined) onWritten?.(index, sequence)
           failure ??= reason
           if (--missing === 0) resume(failure === undefined ? Effect.void : Effect.fail(failure))
         }
@@ -175,12 +173,12 @@ export class GroupCommit<T> {
         this.enqueue(new Entry(values[index]!, deadline, owner, index))
       }
       return Effect.sync(() => {
-        owner.gone = true
+        owner.isGone = true
       })
     })
   }
 
-  /** Takes an event into memory where there is room; `false` where there is none. */
+  /** Accepts an event into memory; `false` if `maxQueued` is reached. */
   accept(value: T): boolean {
     if (this.accepted >= this.settings.maxQueued) return false
     this.accepted++
@@ -193,40 +191,40 @@ export class GroupCommit<T> {
     if (!this.abandoning) this.onDrop(count)
   }
 
-  /** Says that there may be room again. */
+  /** Signals that a full spool or disk may have space again. */
   readonly notifySpace = (): void => {
     this.space.openUnsafe()
   }
 
-  /** Waits until what is in line now is done with. */
+  /** Waits until all events that are enqueued now are complete. */
   readonly barrier: Effect.Effect<void> = Effect.callback((resume) => {
     this.enqueue(() => resume(Effect.void))
   })
 
-  /** Ends what is left: callers are told, and what was accepted is counted as dropped. */
+  /** Fails the remaining entries, and counts the accepted ones as dropped. */
   abandon(): number {
     const before = this.dropped
     this.abandoning = true
-    for (const entry of this.inFlight) entry.resume(outcomeUnknown())
+    for (const entry of this.inFlight) entry.complete(outcomeUnknown())
     for (const entry of this.queue.splice(0)) {
       if (typeof entry === "function") entry()
-      else entry.resume(entry.uncertain ? outcomeUnknown() : new Closed())
+      else entry.complete(entry.uncertain ? outcomeUnknown() : new Closed())
     }
     this.abandoning = false
     const lost = this.dropped - before
-    // Once for all: each count may wait for a lock.
+    // One call for all drops, because each may wait for a lock.
     if (lost > 0) this.onDrop(lost)
     return lost
   }
 
-  /** Writes groups for ever. */
+  /** Writes groups until it is interrupted. */
   readonly run: Effect.Effect<never> = Effect.gen({ self: this }, function* () {
     let pauseMs = firstPauseMs
     for (;;) {
       this.wake.closeUnsafe()
       if (this.queue.length === 0) {
         yield* this.wake.await
-        // The latch wakes this fiber at once: those who are about to record shall get into the same group.
+        // The latch resumes this fiber immediately; yielding lets concurrent callers join the group.
         yield* Effect.yieldNow
       }
       const blocked = yield* this.next()
@@ -244,20 +242,20 @@ export class GroupCommit<T> {
     if (this.queue.length === 1) this.wake.openUnsafe()
   }
 
-  /** Writes the next group, or passes the barrier that stands before it. */
+  /** Writes the next group, or opens the barrier before it. */
   private next(): Effect.Effect<Blocked | undefined> {
     const group: Array<Entry<T>> = []
-    const passed: Array<() => void> = []
+    const barriers: Array<() => void> = []
     let taken = 0
     for (; taken < this.queue.length && group.length < this.groupSize; taken++) {
       const entry = this.queue[taken]!
       if (typeof entry === "function") {
         if (group.length > 0) break
-        passed.push(entry)
+        barriers.push(entry)
       } else if (!entry.done) group.push(entry)
     }
     this.queue.splice(0, taken)
-    for (const pass of passed) pass()
+    for (const open of barriers) open()
     if (group.length === 0) return Effect.undefined
     this.inFlight = group
     return this.write(group).pipe(
@@ -269,7 +267,7 @@ export class GroupCommit<T> {
     )
   }
 
-  /** What could not be written waits, where the policy is to wait; whether there is any. */
+  /** Applies the policy to the unwritten entries of a group. Returns whether any of them wait. */
   private putBack(group: ReadonlyArray<Entry<T>>, blocked: Blocked): boolean {
     const { policy } = this.settings
     const isFull = blocked.kind === "full" || blocked.kind === "diskFull"
@@ -277,7 +275,7 @@ export class GroupCommit<T> {
       for (const entry of group) {
         if (entry.done || entry.acknowledged) continue
         if (policy === "dropNewest") this.drop(1)
-        entry.resume(policy === "dropNewest" ? new Dropped({ detail: blocked.detail }) : expired(blocked, false))
+        entry.complete(policy === "dropNewest" ? new Dropped({ detail: blocked.detail }) : expired(blocked, false))
       }
     }
     const rest = group.filter((entry) => !entry.done)
@@ -285,14 +283,14 @@ export class GroupCommit<T> {
     return rest.length > 0
   }
 
-  /** Waits a little, or until there may be room; and tells those whose time is up. */
+  /** Pauses, at most until space is signalled, and fails entries past their deadline. */
   private pause(blocked: Blocked, pauseMs: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const now = monotonicMsOf(this.clock)
       let next = now + pauseMs
       for (const entry of this.queue) {
         if (typeof entry === "function" || entry.done) continue
-        if (entry.deadline <= now) entry.resume(expired(blocked, entry.uncertain))
+        if (entry.deadline <= now) entry.complete(expired(blocked, entry.uncertain))
         else next = Math.min(next, entry.deadline)
       }
       this.queue = this.queue.filter((entry) => typeof entry === "function" || !entry.done)
@@ -302,10 +300,7 @@ export class GroupCommit<T> {
   }
 }
 
-/**
- * Takes what there is room for into memory. The rest waits for the spool where the policy is to wait, and is refused
- * otherwise.
- */
+/** Accepts values into memory up to `maxQueued`, and applies the policy to the rest. */
 export const accept = <T>(
   groupCommit: GroupCommit<T>,
   values: ReadonlyArray<T>,
@@ -322,7 +317,7 @@ export const accept = <T>(
   return { rows: [], reason: new Dropped({ detail }) }
 }
 
-/** Takes nothing more, writes what is in line and does what follows, within the time of a shutdown. */
+/** Closes the recorder: writes the enqueued events and runs `after`, within the shutdown timeout. */
 export const shutdown = <T>(
   groupCommit: GroupCommit<T>,
   recorder: string,
@@ -331,7 +326,11 @@ export const shutdown = <T>(
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     groupCommit.closed = true
-    yield* Effect.andThen(groupCommit.barrier, after).pipe(Effect.interruptible, Effect.timeoutOption(settings.shutdownMs))
+    yield* Effect.andThen(groupCommit.barrier, after).pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(settings.shutdownMs)
+    )
     const lost = groupCommit.abandon()
-    if (lost > 0) yield* Effect.logWarning(`${recorder}: ${lost} accepted events had no time to be written`)
+    if (lost > 0)
+      yield* Effect.logWarning(`${recorder}: ${lost} accepted events were dropped because the shutdown timed out`)
   })

@@ -1,11 +1,10 @@
 /**
- * The counters of a recorder as metrics. They are read when somebody looks, so that an event pays for none of them.
+ * Exports the counters of a recorder as metrics. They are read on collection, so that events pay nothing for them.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 
-/** How long batches take to be delivered. */
 export const deliveryTime = Metric.timer("athena_events_delivery", {
   description: "How long batches of events take to be delivered"
 })

@@ -9,11 +9,11 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 
 /**
- * What happens to an event for which there is no room.
+ * The policy for an event that exceeds the limits of the recorder.
  *
- * - `block`: its caller waits until there is, or its deadline passes.
+ * - `block`: its caller waits for space, up to its deadline.
  * - `dropNewest`: it is dropped and counted, and its caller fails with `Dropped`.
- * - `fail`: its caller fails with `SpoolFull` at once, with `DiskFull` where it is the disk that has no room.
+ * - `fail`: its caller fails immediately with `SpoolFull`, or with `DiskFull` if the disk is full.
  *
  * @category models
  * @since 0.1.0
@@ -21,23 +21,23 @@ import * as SchemaIssue from "effect/SchemaIssue"
 export type Policy = "block" | "dropNewest" | "fail"
 
 /**
- * Options of any recorder.
+ * Options of every recorder.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DirectOptions {
-  /** What happens to an event for which there is no room. `block` when absent. */
+  /** The policy for an event that exceeds the limits. Default: `block`. */
   readonly whenFull?: Policy | undefined
-  /** How long an acknowledgement or a flush may take. From 1 ms to 1 hour; 5 seconds when absent. */
+  /** The deadline of an acknowledgement or a flush. From 1 ms to 1 hour; default: 5 seconds. */
   readonly deadline?: Duration.Input | undefined
-  /** Events that may wait in memory with nobody waiting for them (`accepted`). From 1 to 10,000,000; 10,000 when absent. */
+  /** The most `accepted` events in memory. From 1 to 10,000,000; default: 10,000. */
   readonly maxQueued?: number | undefined
-  /** Events of a batch at most: no more than the target takes. From 1 to 100,000; 1,000 when absent. */
+  /** The most events per batch that the target accepts. From 1 to 100,000; default: 1,000. */
   readonly maxBatchSize?: number | undefined
-  /** How long the database may take for a batch. From 10 ms to 1 hour; 10 seconds when absent. */
+  /** The timeout of one batch in the database. From 10 ms to 1 hour; default: 10 seconds. */
   readonly deliverTimeout?: Duration.Input | undefined
-  /** How long a shutdown may take to write and deliver. From 0 to 1 hour; 5 seconds when absent. */
+  /** The timeout for writing and delivering at shutdown. From 0 to 1 hour; default: 5 seconds. */
   readonly shutdownTimeout?: Duration.Input | undefined
 }
 
@@ -49,34 +49,37 @@ export interface DirectOptions {
  */
 export interface SpoolOptions extends DirectOptions {
   /**
-   * Path of the spool, one file a recorder. The folder must exist and be on a local disk; the file is made when it does
-   * not exist. SQLite's own `-wal` and `-shm` and a `.lock` stand beside it.
+   * The path of the spool, one file per recorder. Its folder must exist on a local disk; the file is created if absent.
+   * SQLite's `-wal` and `-shm` and a `.lock` are created beside it.
    */
   readonly filename: string
-  /** What `spooled` survives. `normal`: a kill of the process; `full`: a power loss too, one disk sync a group. */
+  /**
+   * The guarantee of `spooled`. `normal`: survives a kill of the process; `full`: also a power loss, at one disk sync
+   * per group. Default: `normal`.
+   */
   readonly durability?: "normal" | "full" | undefined
-  /** Bytes in use of the file, exact; its log may take 4 MiB more. From 64 KiB to 16 GiB; 64 MiB when absent. */
+  /** The limit of the file's used bytes, exact; its log may take 4 MiB more. From 64 KiB to 16 GiB; default: 64 MiB. */
   readonly maxBytes?: number | undefined
-  /** Events in the file, give or take 64 a process. From 1 to 100,000,000; 100,000 when absent. */
+  /** The limit of events in the file, within 64 per process. From 1 to 100,000,000; default: 100,000. */
   readonly maxRows?: number | undefined
-  /** The bytes of one event as JSON. From 1 to 16 MiB and half of `maxBytes`; 1 MiB when absent. */
+  /** The limit of one event's JSON in bytes. From 1 to 16 MiB, and at most half of `maxBytes`; default: 1 MiB. */
   readonly maxEventBytes?: number | undefined
-  /** Bytes of a batch at most; one event may be larger. From 1 KiB to 64 MiB; 1 MiB when absent. */
+  /** The limit of a batch in bytes; a single event may exceed it. From 1 KiB to 64 MiB; default: 1 MiB. */
   readonly maxBatchBytes?: number | undefined
   /**
-   * How long a statement waits for another process's lock before it is tried again. SQLite waits without yielding the
-   * thread. From 0 to 60 seconds; 100 milliseconds when absent.
+   * The wait for another process's lock before a retry. SQLite blocks the thread meanwhile. From 0 to 60 seconds;
+   * default: 100 milliseconds.
    */
   readonly busyTimeout?: Duration.Input | undefined
-  /** Events of this process that bring on a flush. From 1 to `maxBatchSize`; 100 when absent. */
+  /** The number of new events of this process that trigger a delivery. From 1 to `maxBatchSize`; default: 100. */
   readonly batchSize?: number | undefined
-  /** How often the spool is flushed whatever is in it. From 10 ms to 1 hour; 5 seconds when absent. */
+  /** The interval of deliveries. From 10 ms to 1 hour; default: 5 seconds. */
   readonly interval?: Duration.Input | undefined
-  /** Whether this process flushes by itself; without that, by `flush` and for `committed`. `true` when absent. */
+  /** Whether this process delivers in the background; otherwise only for `flush` and `committed`. Default: `true`. */
   readonly drain?: boolean | undefined
-  /** The part of the time that a flush in the background may keep the database at work. From 0.01 to 1; 0.5. */
+  /** The share of time in which background deliveries use the database. From 0.01 to 1; default: 0.5. */
   readonly dutyCycle?: number | undefined
-  /** How long the right to flush outlives a process that holds it. From 100 ms to 1 hour; 5 seconds when absent. */
+  /** The time after which the lease of a dead relay lapses. From 100 ms to 1 hour; default: 5 seconds. */
   readonly lease?: Duration.Input | undefined
 }
 
@@ -184,7 +187,7 @@ export const spool = (options: SpoolOptions): { readonly settings: Settings; rea
   const maxEventBytes = check.count("maxEventBytes", options.maxEventBytes, 1_048_576, 1, 16 * 1_048_576)
   const settings: Settings = {
     ...shared,
-    // An event that does not fit into an empty spool would block all later ones.
+    // A larger event would not fit into an empty spool, and block all later ones.
     maxEventBytes: Math.min(maxEventBytes, Math.floor(maxBytes / 2)),
     maxBatchBytes: check.count("maxBatchBytes", options.maxBatchBytes, 1_048_576, 1_024, 64 * 1_048_576),
     batchSize: Math.min(check.count("batchSize", options.batchSize, 100, 1, 100_000), shared.maxBatchSize),

@@ -9,11 +9,11 @@ import type { Mutation } from "../../query/Mutation.ts"
 import type { EventRecorderError } from "../EventRecorderError.ts"
 
 /**
- * How far an event must have come before its recording counts as done.
+ * The acknowledgement of a recording.
  *
- * - `accepted`: it is in the memory of this process, and on its way. Lost if the process is killed before that.
- * - `spooled`: it is in the spool. Survives a kill of the process; a power loss as well with `durability: "full"`.
- * - `committed`: it is in the database, or was set aside, which fails with `EventRejected`.
+ * - `accepted`: the event is in the memory of this process. A kill loses it.
+ * - `spooled`: it is in the spool. It survives a kill of the process, and with `durability: "full"` a power loss.
+ * - `committed`: it is in the database. An event that became a dead letter fails with `EventRejected`.
  *
  * @category models
  * @since 0.1.0
@@ -21,7 +21,7 @@ import type { EventRecorderError } from "../EventRecorderError.ts"
 export type Ack = "accepted" | "spooled" | "committed"
 
 /**
- * What a recorder records, and where it goes.
+ * Defines a recorder: its events and their target.
  *
  * @category models
  * @since 0.1.0
@@ -29,18 +29,18 @@ export type Ack = "accepted" | "spooled" | "committed"
 export interface Definition<in out Event> {
   /** Names the recorder in spools, spans, metrics and errors, for example `memory.events`. */
   readonly name: string
-  /** Events wait in the spool as the JSON that this schema makes of them. */
+  /** The schema that encodes events as JSON in the spool. */
   readonly event: Schema.Codec<Event, unknown>
   /**
-   * What makes an event the same event when it is recorded again, 1 to 1,024 characters: made by whoever records it, once,
-   * before the first attempt.
+   * The identity of an event across retries, 1 to 1,024 characters. The producer creates it once, before the first
+   * attempt.
    */
   readonly id: (event: Event) => string
   /** Events with the same order key, such as a session's id, reach the database in the order they were recorded. */
   readonly order: (event: Event) => string
   /**
-   * Stores a batch. It must leave an event whose id is stored already as it is (`ON CONFLICT DO NOTHING`): a batch comes
-   * again when a process ends between its commit and the spool's.
+   * Stores a batch. It must ignore events whose id is stored already (`ON CONFLICT DO NOTHING`): a batch is delivered
+   * again if a process ends between its commit and its removal from the spool.
    */
   readonly target: Mutation<ReadonlyArray<Event>, any>
 }
@@ -52,29 +52,29 @@ export interface Definition<in out Event> {
  * @since 0.1.0
  */
 export interface RecordOptions {
-  /** `spooled` when absent. */
+  /** Default: `spooled`. */
   readonly ack?: Ack | undefined
-  /** How long the acknowledgement may take. `deadline` of the recorder when absent. */
+  /** The deadline of the acknowledgement. Default: `deadline` of the recorder. */
   readonly timeout?: Duration.Input | undefined
 }
 
 /**
- * What a flush did.
+ * The result of a flush.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Flushed {
-  /** Events that left the spool for the database while it lasted. */
+  /** Events delivered during the flush. */
   readonly delivered: number
-  /** Events that were set aside while it lasted. */
+  /** Events that became dead letters during the flush. */
   readonly deadLetters: number
-  /** Events that are still in the spool. */
+  /** Events that remain in the spool. */
   readonly left: number
 }
 
 /**
- * The state of a recorder. The numbers of a spool are those of all processes together, since the file was made.
+ * The state of a recorder. The counters of a spool cover all processes since the file was created.
  *
  * @category models
  * @since 0.1.0
@@ -84,25 +84,25 @@ export interface Stats {
   readonly waiting: number
   /** Events in the spool. */
   readonly spooled: number
-  /** Bytes in use of the spool's file; 0 without one. */
+  /** Used bytes of the spool's file; 0 without one. */
   readonly bytes: number
-  /** When the oldest event in the spool was recorded. */
+  /** The recording time of the oldest event in the spool. */
   readonly oldest: DateTime.Utc | undefined
-  /** Events that were set aside and are still there. */
+  /** Dead letters in the spool. */
   readonly deadLetters: number
   readonly delivered: number
-  /** Events for which there was no room, and those in memory that a shutdown had no time for. */
+  /** Events beyond the limits, and events in memory that a shutdown could not write in time. */
   readonly dropped: number
-  /** Events that were ever set aside because the database refused them or they no longer fitted their schema. */
+  /** Events that became dead letters because the database rejected them or they no longer fitted their schema. */
   readonly rejected: number
-  /** Rows of the spool that were ever found damaged. */
+  /** Damaged rows, and rows lost to damage. A lost transaction of the log counts as one. */
   readonly damaged: number
-  /** What kept this process's last attempt from delivering, for example `ConnectionError`. */
+  /** The cause of this process's last failed delivery, for example `ConnectionError`; absent after a success. */
   readonly lastFailure: string | undefined
 }
 
 /**
- * An event that was set aside.
+ * An undeliverable event.
  *
  * @category models
  * @since 0.1.0
@@ -112,26 +112,26 @@ export interface DeadLetter {
   readonly order: string
   readonly recordedAt: DateTime.Utc
   readonly diedAt: DateTime.Utc
-  /** Refused by the database, damaged in the spool, or no longer of its schema. */
+  /** Rejected by the database, damaged in the spool, or unreadable by the current schema. */
   readonly kind: "rejected" | "damaged" | "unreadable"
-  /** The kind of refusal and the database's code; never a part of the event. */
+  /** The kind of rejection and the database's code; never a part of the event. */
   readonly reason: string
-  /** The event as JSON, as it was spooled. */
+  /** The event's JSON, as spooled. */
   readonly payload: string
 }
 
 /**
- * Events that were set aside. They count toward the bounds of the spool until they are retried or dropped.
+ * The dead letters of a recorder. They count toward the limits of the spool until they are retried or dropped.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DeadLetters {
-  /** Oldest first, up to `limit`; 100 when absent. */
+  /** Oldest first, up to `limit`; default: 100. */
   readonly list: (limit?: number) => Effect.Effect<ReadonlyArray<DeadLetter>, EventRecorderError>
-  /** Puts those with these ids, or all, back in line, after what is in it; damaged ones stay. Gives how many. */
+  /** Appends dead letters with these ids, or all, to the spool again, except damaged ones. Returns their number. */
   readonly retry: (ids?: ReadonlyArray<string>) => Effect.Effect<number, EventRecorderError>
-  /** Removes those with these ids, or all, for good. Gives how many. */
+  /** Deletes dead letters with these ids, or all. Returns their number. */
   readonly drop: (ids?: ReadonlyArray<string>) => Effect.Effect<number, EventRecorderError>
 }
 
@@ -142,16 +142,16 @@ export interface DeadLetters {
  * @since 0.1.0
  */
 export interface EventRecorder<in Event> {
-  /** Records an event. A caller that is interrupted may find it recorded or not; to record it again changes nothing. */
+  /** Records an event. After an interruption the event may be recorded; recording it again is safe. */
   readonly record: (event: Event, options?: RecordOptions) => Effect.Effect<void, EventRecorderError>
   /**
-   * Records events in order. Where one does not fit its schema none is recorded; where it fails later, some may be, and
-   * recording all again changes nothing.
+   * Records events in order. An invalid event fails the call before any is recorded; a later failure may leave some of
+   * them recorded. Recording all again is safe.
    */
   readonly recordAll: (events: ReadonlyArray<Event>, options?: RecordOptions) => Effect.Effect<void, EventRecorderError>
   /**
-   * Brings what was recorded before into the database now. Fails with `TargetUnavailable` where the database takes
-   * nothing, and with `DeadlineExceeded` where it takes longer than `within`, the recorder's `deadline` when absent.
+   * Delivers all earlier events now. Fails with `TargetUnavailable` if the database accepts nothing, and with
+   * `DeadlineExceeded` after `timeout`, by default the recorder's `deadline`.
    */
   readonly flush: (options?: {
     readonly timeout?: Duration.Input | undefined

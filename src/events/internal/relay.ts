@@ -1,5 +1,5 @@
 /**
- * Takes events out of the spool and into the database: one process at a time, whoever lives.
+ * The relay delivers events from the spool to the target. A lease ensures that one process at a time does so.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -19,26 +19,26 @@ import { randomId, type Spool } from "./spool.ts"
 import type { SpoolFault } from "./spoolFault.ts"
 import type { DeadLetterKind, Acknowledgement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
-/** How one pass over the spool ended. */
+/** The result of one pass over the spool. */
 export type Pass =
   | { readonly _tag: "drained" }
-  /** Another process drains. */
+  /** Another process has the lease. */
   | { readonly _tag: "busy" }
   | { readonly _tag: "unavailable"; readonly code: string }
   | { readonly _tag: "fault"; readonly fault: SpoolFault }
 
-/** An event that failed this often, while others went through, is set aside. */
+/** Failed attempts after which an event becomes a dead letter, if other events succeed. */
 const maxAttempts = 5
 
-/** The same where none goes through: then it may be the database's own failure, and more patience is due. */
+/** The same if no event succeeds, because the database may be the cause. */
 const maxAttemptsAlone = 20
 
-/** A batch that takes longer is halved, one that is faster doubled. */
+/** Slower batches are halved, faster ones doubled. */
 const slowMs = 1_000
 const fastMs = 250
 const minBatch = 16
 
-/** How often it is looked whether another process has delivered what is waited for here. */
+/** The interval of checks for deliveries by another process. */
 const checkIntervalMs = 50
 
 const maxPauseMs = 250
@@ -65,7 +65,7 @@ export interface RelayOptions<Event> {
   readonly settings: Settings
   readonly spool: Spool
   readonly decode: (payload: string) => Event | undefined
-  /** Where events go; a process without one leaves the spool to others. */
+  /** Absent in a process that leaves delivery to others. */
   readonly target: Target<Event> | undefined
   readonly clock: Clock.Clock
   readonly recorder: string
@@ -74,26 +74,25 @@ export interface RelayOptions<Event> {
   readonly onSpace: () => void
 }
 
-/** Somebody who wants to know when an event is stored. */
+/** A caller that waits for `committed`. */
 export interface Waiter {
   readonly complete: (reason?: EventRecorderErrorReason) => void
   /**
-   * The file that the event was written into. Not to find it there means that it was delivered; not to find it before, or in
-   * a file that took the place of a damaged one, means nothing.
+   * The file into which the event was written. Its absence from this file means that it was delivered; its absence from
+   * a file that replaced a damaged one means nothing.
    */
   epoch: string | undefined
-  /** Where it is in that file. */
+  /** The sequence number in that file. */
   sequence: number
 }
 
-/** The longest pause between two attempts while somebody waits for one. */
+/** The longest pause between two attempts while callers wait. */
 const maxBackoffWithWaitersMs = 1_000
 
 export class Relay<Event> {
   readonly counters: Counters = { delivered: 0, rejected: 0, damaged: 0, batches: 0, failures: 0 }
-  /** Rows that this process wrote. */
   spooled = 0
-  /** What kept the last pass from delivering; none where it delivered. */
+  /** The cause of the last failed pass; absent after a success. */
   lastFailure: string | undefined
   private readonly options: RelayOptions<Event>
   private readonly token = randomId()
@@ -115,7 +114,7 @@ export class Relay<Event> {
     this.backoffMs = options.settings.backoffMs
   }
 
-  /** Hears of rows that were written. */
+  /** Counts new rows, and starts a pass if a batch is full. */
   appended(rows: number, bytes: number): void {
     const { batchSize, maxBatchBytes } = this.options.settings
     this.spooled += rows
@@ -126,7 +125,7 @@ export class Relay<Event> {
     }
   }
 
-  /** Tells, once, what becomes of an event. */
+  /** Completes the waiter, once, with the result of an event. */
   subscribe(id: string, waiter: Waiter): void {
     const known = this.waiters.get(id)
     if (known === undefined) this.waiters.set(id, new Set([waiter]))
@@ -140,7 +139,7 @@ export class Relay<Event> {
     if (known?.size === 0) this.waiters.delete(id)
   }
 
-  /** Drains in the background, for ever. */
+  /** Runs background passes until it is interrupted. */
   readonly run: Effect.Effect<never> = Effect.gen({ self: this }, function* () {
     const { intervalMs } = this.options.settings
     for (;;) {
@@ -163,8 +162,8 @@ export class Relay<Event> {
   })
 
   /**
-   * One pass over what is in the spool now. In the background it takes no more than its share of the time, so that
-   * others get at the database.
+   * One pass over the current events of the spool. A throttled pass stays within its duty cycle, to leave the database
+   * to others.
    */
   pass(throttled: boolean): Effect.Effect<Pass> {
     const drain = Effect.gen({ self: this }, function* () {
@@ -181,21 +180,21 @@ export class Relay<Event> {
       if (!got.success) return { _tag: "busy" } satisfies Pass
       const checked = this.options.spool.check()
       if (Result.isFailure(checked)) return { _tag: "fault", fault: checked.failure } satisfies Pass
-      // A damaged file was replaced by a new one, and the lease was in the old one.
+      // The lease is invalid if the file was replaced because of damage.
       return yield* this.drain(this.options.target, throttled).pipe(
         Effect.ensuring(Effect.sync(() => this.options.spool.use((file) => file.release(this.token))))
       )
     })
-    return this.passLock.withPermit(drain).pipe(Effect.tap((pass) => Effect.sync(() => this.note(pass))))
+    return this.passLock.withPermit(drain).pipe(Effect.tap((pass) => Effect.sync(() => this.recordResult(pass))))
   }
 
-  /** A pass that somebody waits for: it is not throttled, and hurries one that is. */
+  /** An unthrottled pass for a waiting caller. It also speeds up a running throttled pass. */
   readonly urgentPass: Effect.Effect<Pass> = Effect.suspend(() => {
     this.urgent++
     return this.pass(false).pipe(Effect.ensuring(Effect.sync(() => this.urgent--)))
   })
 
-  private note(pass: Pass): void {
+  private recordResult(pass: Pass): void {
     if (pass._tag === "unavailable") this.lastFailure = pass.code
     else if (pass._tag === "fault") this.lastFailure = pass.fault.detail
     else if (pass._tag === "drained") this.lastFailure = undefined
@@ -226,19 +225,19 @@ export class Relay<Event> {
     this.trigger.openUnsafe()
   })
 
-  /** Another process may have delivered what is waited for here. */
+  /** Detects deliveries by another process. */
   private readonly checkWaiters: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     yield* Effect.sleep(checkIntervalMs)
     for (const [id, waiters] of this.waiters) {
       const found = this.options.spool.use((file) => this.locate(file, id, waiters))
       if (Result.isFailure(found)) break
       if (found.success === "gone") this.complete(id)
-      if (found.success === "dead") this.complete(id, new EventRejected({ code: "set aside" }))
+      if (found.success === "dead") this.complete(id, new EventRejected({ code: "dead letter" }))
     }
     if (this.waiters.size > 0) this.trigger.openUnsafe()
   })
 
-  /** A later one of the same id may wait when an earlier one is gone. */
+  /** One id may have several rows, and the later one may wait after the earlier one was delivered. */
   private locate(file: SpoolFile, id: string, waiters: ReadonlySet<Waiter>): "waiting" | "dead" | "gone" {
     let found: "waiting" | "dead" | "gone" = "gone"
     for (const { epoch, sequence } of waiters) {
@@ -259,16 +258,16 @@ export class Relay<Event> {
     return Effect.gen({ self: this }, function* () {
       const { leaseMs, maxBatchBytes } = this.options.settings
       const held = new Set<string>()
-      let through = 0
+      let succeeded = 0
       const last = this.options.spool.use((file) => file.last())
       if (Result.isFailure(last)) return { _tag: "fault", fault: last.failure } satisfies Pass
       for (let after = 0; ;) {
         const now = yield* Clock.currentTimeMillis
         const from = after
-        // The lease was just taken when the first batch is read.
+        // The lease is fresh at the first batch.
         const read = this.options.spool.use((file) =>
           from === 0 || file.renew(this.token, now, leaseMs)
-            ? file.read(from, this.size(throttled), maxBatchBytes)
+            ? file.read(from, this.batchSize(throttled), maxBatchBytes)
             : undefined
         )
         if (Result.isFailure(read)) return { _tag: "fault", fault: read.failure } satisfies Pass
@@ -277,20 +276,20 @@ export class Relay<Event> {
         if (rows.length === 0) return { _tag: "drained" } satisfies Pass
         after = rows.at(-1)!.sequence
         const started = monotonicMsOf(this.options.clock)
-        const result = yield* this.deliverRows(target, rows, held, through)
+        const result = yield* this.deliverRows(target, rows, held, succeeded)
         const ms = monotonicMsOf(this.options.clock) - started
         if (result._tag !== "drained") return result
-        through += result.through
-        this.adapt(ms)
+        succeeded += result.succeeded
+        this.adaptBatchSize(ms)
         if (after >= last.success) return { _tag: "drained" } satisfies Pass
-        if (throttled) yield* this.rest(ms)
+        if (throttled) yield* this.throttle(ms)
       }
     })
   }
 
   /**
-   * On a disk that is full nothing can be written, not even that an event is delivered; but it can be delivered. It is
-   * delivered again once the disk has room, which changes nothing.
+   * Delivers while a full disk prevents acknowledgements in the spool. The events are delivered again once the disk has
+   * space, which is harmless.
    */
   private deliverUnacknowledged(target: Target<Event>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
@@ -308,13 +307,13 @@ export class Relay<Event> {
     })
   }
 
-  /** Delivers rows and settles what became of them. */
+  /** Delivers rows and acknowledges the result in the spool. */
   private deliverRows(
     target: Target<Event>,
     rows: ReadonlyArray<SpooledRow>,
     held: Set<string>,
-    throughBefore: number
-  ): Effect.Effect<Exclude<Pass, { _tag: "drained" }> | { readonly _tag: "drained"; readonly through: number }> {
+    succeededBefore: number
+  ): Effect.Effect<Exclude<Pass, { _tag: "drained" }> | { readonly _tag: "drained"; readonly succeeded: number }> {
     return Effect.gen({ self: this }, function* () {
       const { dead, events, repeated } = this.decode(rows)
       const result = outcome<SpooledEvent<Event>>(held)
@@ -328,38 +327,38 @@ export class Relay<Event> {
         Effect.match({ onSuccess: () => undefined, onFailure: (failure: TargetFailure) => failure.code })
       )
       this.options.failpoint("after delivery")
-      const through = result.delivered.length + result.refused.length
-      const alone = through + throughBefore === 0 ? result.failed[0]?.code : undefined
+      const succeeded = result.delivered.length + result.refused.length
+      const aloneCode = succeeded + succeededBefore === 0 ? result.failed[0]?.code : undefined
       const interrupted = yield* this.acknowledge(
         rows,
         result,
         dead,
         repeated,
-        alone === undefined ? maxAttempts : maxAttemptsAlone
+        aloneCode === undefined ? maxAttempts : maxAttemptsAlone
       )
       this.options.failpoint("after acknowledge")
       this.counters.batches++
-      if (failureCode !== undefined || alone !== undefined) {
+      if (failureCode !== undefined || aloneCode !== undefined) {
         this.counters.failures++
         this.batch = Math.max(minBatch, this.batch >> 1)
-        return { _tag: "unavailable", code: failureCode ?? alone! } as const
+        return { _tag: "unavailable", code: failureCode ?? aloneCode! } as const
       }
-      return interrupted ?? ({ _tag: "drained", through } as const)
+      return interrupted ?? ({ _tag: "drained", succeeded } as const)
     })
   }
 
-  /** What of the rows is to be delivered: each id once, and what is what was written. */
+  /** Selects the deliverable events: intact rows, each id once. */
   private decode(rows: ReadonlyArray<SpooledRow>) {
     const events = new Map<string, SpooledEvent<Event>>()
     const repeated: Array<SpooledRow> = []
     const dead: Array<Dead> = []
     for (const row of rows) {
       if (!row.intact) {
-        dead.push({ row, kind: "damaged", reason: "its row is damaged" })
+        dead.push({ row, kind: "damaged", reason: "the row differs from its checksum" })
         continue
       }
       const event = this.options.decode(row.payload)
-      if (event === undefined) dead.push({ row, kind: "unreadable", reason: "it does not fit its schema any more" })
+      if (event === undefined) dead.push({ row, kind: "unreadable", reason: "it no longer fits its schema" })
       else if (events.has(row.id)) repeated.push(row)
       else events.set(row.id, { id: row.id, session: row.session, event, row })
     }
@@ -389,7 +388,8 @@ export class Relay<Event> {
         dead: dead.map(({ kind, reason, row }) => ({ sequence: row.sequence, kind, reason })),
         failed: result.failed.filter(({ item }) => item.row.attempts + 1 < limit).map(({ item }) => item.row.sequence)
       }
-      if (acknowledgement.delivered.length + acknowledgement.dead.length + acknowledgement.failed.length === 0) return undefined
+      if (acknowledgement.delivered.length + acknowledgement.dead.length + acknowledgement.failed.length === 0)
+        return undefined
       const applied = this.options.spool.use((file) => file.acknowledge(this.token, acknowledgement, now))
       if (Result.isFailure(applied)) return { _tag: "fault", fault: applied.failure } as const
       if (!applied.success) return { _tag: "busy" } as const
@@ -408,7 +408,7 @@ export class Relay<Event> {
     this.counters.rejected += dead.length - damaged
   }
 
-  /** Moves the end of the lease while a delivery is under way. */
+  /** Renews the lease during a delivery. */
   private readonly renewLease: Effect.Effect<never> = Effect.suspend(() =>
     Effect.map(Clock.currentTimeMillis, (now) =>
       this.options.spool.use((file) => file.renew(this.token, now, this.options.settings.leaseMs))
@@ -419,13 +419,13 @@ export class Relay<Event> {
     )
   )
 
-  /** In the background batches stay small: to read one holds the thread, and others of this process wait for it. */
-  private size(throttled: boolean): number {
+  /** Background batches stay small, because reading them blocks the thread. */
+  private batchSize(throttled: boolean): number {
     const { batchSize } = this.options.settings
     return throttled && !this.isUrgent() ? Math.min(this.batch, batchSize) : this.batch
   }
 
-  /** Whether somebody waits, or the spool gets full. */
+  /** Whether callers wait, or the spool is more than half full. */
   private isUrgent(): boolean {
     if (this.urgent > 0 || this.waiters.size > 0) return true
     return (
@@ -436,14 +436,14 @@ export class Relay<Event> {
     )
   }
 
-  private adapt(ms: number): void {
+  private adaptBatchSize(ms: number): void {
     const { maxBatchSize } = this.options.settings
     if (ms > slowMs) this.batch = Math.max(minBatch, this.batch >> 1)
     else if (ms < fastMs) this.batch = Math.min(maxBatchSize, this.batch * 2)
   }
 
-  /** Leaves the database to others for a while. */
-  private rest(ms: number): Effect.Effect<void> {
+  /** Pauses to stay within the duty cycle. */
+  private throttle(ms: number): Effect.Effect<void> {
     const { dutyCycle } = this.options.settings
     const pause = Math.min(maxPauseMs, (ms * (1 - dutyCycle)) / dutyCycle)
     return pause < 1 || this.isUrgent() ? Effect.void : Effect.sleep(pause)

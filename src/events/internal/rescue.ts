@@ -11,7 +11,7 @@ import * as LogTail from "./logTail.ts"
 export interface Rescued {
   readonly events: ReadonlyArray<Row>
   readonly deadLetters: ReadonlyArray<DeadLetterRow>
-  /** Unreadable rows; each lost transaction of the log, and each table without a readable end, counts as one at least. */
+  /** Unreadable rows. A lost transaction of the log and a table with an unreadable end count as one. */
   readonly lost: number
 }
 
@@ -109,12 +109,12 @@ const rescueFrom = (db: DatabaseSync, filename: string, now: number): Rescued =>
   }
 }
 
-/** Reads a damaged spool and leaves the file as it is. Throws what SQLite throws, other than damage. */
+/** Reads a damaged spool without changing the file. Rethrows SQLite's errors other than damage. */
 export const rescue = (filename: string, now: number): Rescued => {
   // SQLite deletes the log of an empty file, unless the file has a page.
   if (fs.statSync(filename).size === 0) fs.truncateSync(filename, pageBytes)
   const rescued = orDamaged(() => {
-    // Read-only, because shutdown a writable database would write the log back and delete it.
+    // Read-only, because closing a writable database would write the log back and delete it.
     const db = new DatabaseSync(filename, { readOnly: true })
     try {
       return rescueFrom(db, filename, now)

@@ -1,10 +1,10 @@
 /**
- * The spool of a process: its file, opened when it is first needed, opened again when another process has put a new one
- * in its place, and saved from when it is damaged.
+ * The spool of a process: opens its file on first use, reopens it after another process has replaced it, and replaces a
+ * damaged one.
  *
- * A damaged file is renamed, with its log, to `<filename>.damaged-<time>`; what can be read of it goes into a new file,
- * and then its name becomes `<filename>.rescued-<time>`, of which the newest few are kept. A process that is killed on
- * the way leaves the first name, and whoever opens the spool next goes on with it: to save an event twice changes nothing.
+ * A damaged file is renamed, with its log, to `<filename>.damaged-<time>`. Its readable rows are copied into a new
+ * file, and then its name becomes `<filename>.rescued-<time>`; the newest three remain. If a process is killed in
+ * between, the next process that opens the spool continues. Rescuing an event twice is harmless.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -16,15 +16,14 @@ import { rescue } from "./rescue.ts"
 import { inodeOf, LostLog, type Row, SpoolFile, type SpoolLimit, type SpoolSettings } from "./spoolFile.ts"
 import { classify, Damage, isDamage, type SpoolFault } from "./spoolFault.ts"
 
-/** The file goes first: then whoever has it open sees that it is gone, and writes nothing more that counts. */
+/** The database file is renamed first, so that processes with the open file detect it, and acknowledge nothing more. */
 const suffixes = ["", "-wal", "-shm"]
 const damagedMark = ".damaged-"
 const rescuedMark = ".rescued-"
 
-/** Files that were saved from and are kept. */
 const maxRescuedFiles = 3
 
-/** After how many failures in a row the pause between two attempts to save from a file grows no more. */
+/** Consecutive failures after which the pause between two rescues grows no more. */
 const maxRescueFailures = 6
 
 export const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
@@ -33,7 +32,7 @@ const sizeOf = (filename: string): number => fs.statSync(filename, { throwIfNoEn
 
 const withoutSuffix = (name: string): string => name.replace(/-(?:wal|shm)$/, "")
 
-/** Renames what there is of a file and of those beside it. */
+/** Renames a database file with its log and index. */
 const renameAll = (from: string, to: string, between: () => void): void => {
   for (const suffix of suffixes) {
     if (!fs.existsSync(`${from}${suffix}`)) continue
@@ -43,8 +42,8 @@ const renameAll = (from: string, to: string, between: () => void): void => {
 }
 
 /**
- * Runs while no other process opens the file or sets it aside: between two renames it would find half a file, and SQLite
- * deletes a log whose file is gone. A lock of SQLite's, because it ends with its process.
+ * Excludes other processes from opening or renaming the file: SQLite deletes a log whose file is absent. Uses a lock of
+ * SQLite, which ends with its process.
  */
 const exclusively = <A>(filename: string, timeoutMs: number, run: () => A): A => {
   const lock = new DatabaseSync(`${filename}.lock`, { timeout: timeoutMs })
@@ -53,7 +52,7 @@ const exclusively = <A>(filename: string, timeoutMs: number, run: () => A): A =>
       lock.exec("BEGIN EXCLUSIVE")
     } catch (error) {
       if (!isDamage(error)) throw error
-      // Nothing is ever written into it. Emptied and not replaced: who holds the lock holds it on this very file.
+      // The lock file has no content. It is truncated and not replaced, because the lock belongs to the inode.
       fs.truncateSync(`${filename}.lock`, 0)
       lock.exec("BEGIN EXCLUSIVE")
     }
@@ -70,8 +69,8 @@ export class Spool {
   private opened: SpoolFile | undefined
   private wasOpened = false
   private checked: SpoolFile | undefined
-  /** The file that could not be opened last. */
-  private refused: number | undefined
+  /** The inode of the file that failed to open last. */
+  private failedInode: number | undefined
   private closed = false
   private pendingDrops = 0
   private filesUnrescued = 0
@@ -84,7 +83,7 @@ export class Spool {
     this.failpoint = failpoint
   }
 
-  /** Does something with the file; a damaged one is set aside and the new one used instead. */
+  /** Runs an operation on the file. A damaged file is replaced first. */
   use<A>(run: (file: SpoolFile) => A): Result.Result<A, SpoolFault> {
     return this.attempt(() => run(this.current()))
   }
@@ -103,8 +102,8 @@ export class Spool {
   }
 
   /**
-   * Writes rows, and says how many there was room for. What was written into a file that another process was just setting
-   * aside is written again into the one that took its place: only what is in the file of that name counts.
+   * Appends rows, up to the limit, and returns their number. Rows written into a file that another process renamed
+   * meanwhile are appended again to its replacement.
    */
   append(rows: ReadonlyArray<Row>): Result.Result<number, SpoolFault> {
     for (let attempt = 0; ; attempt++) {
@@ -117,59 +116,58 @@ export class Spool {
       if (Result.isFailure(done)) return Result.fail(done.failure)
       if (done.success.counts) return Result.succeed(done.success.written)
       this.release()
-      if (attempt === 2) return Result.fail({ kind: "unavailable", detail: "its file is replaced again and again" })
+      if (attempt === 2) return Result.fail({ kind: "unavailable", detail: "its file is replaced repeatedly" })
     }
   }
 
-  /** Adds to the count of dropped events: later, where the file can't be written now. */
+  /** Counts dropped events, later if the file can't be written now. */
   countDropped(count: number): void {
     const total = this.pendingDrops + count
     this.pendingDrops = total
     if (total > 0 && Result.isSuccess(this.use((file) => file.countDropped(total)))) this.pendingDrops = 0
   }
 
-  /** Tells the file that is open now from others that had or will have its name. */
+  /** Identifies the open file among those that have had its name. */
   get epoch(): string | undefined {
     return this.opened?.epoch
   }
 
-  /** The sequence numbers of the rows that were appended last. */
+  /** The sequence numbers of the last appended rows. */
   get sequences(): ReadonlyArray<number> {
     return this.opened?.sequences ?? []
   }
 
-  /** Why the rows that were not written last were not. */
+  /** The limit that the last append reached. */
   get reached(): SpoolLimit {
     return this.opened?.reached ?? "bound"
   }
 
-  /** Drops that the file does not know of. */
+  /** Drops that the file does not contain yet. */
   get uncountedDrops(): number {
     return this.pendingDrops
   }
 
-  /** Looks once at the whole of each file that is opened: SQLite itself would not miss a row that is gone. */
+  /** Verifies each opened file once and completely, because SQLite does not detect a missing row. */
   check(): Result.Result<void, SpoolFault> {
     return this.use((file) => {
       if (this.checked === file) return
-      if (!file.isWhole()) throw new Damage("the file is not whole")
+      if (!file.isIntact()) throw new Damage("the file fails its integrity check")
       this.checked = file
     })
   }
 
-  /** Saves what could not be saved when the file was opened; less and less often where it fails again. */
+  /** Retries failed rescues, with growing pauses. */
   retryRescue(): void {
     if (this.filesUnrescued === 0 || --this.rescuePause > 0) return
     const { busyTimeoutMs, filename } = this.settings
     this.use((file) => exclusively(filename, busyTimeoutMs, () => this.rescueAll(file)))
   }
 
-  /** Damaged files from which nothing could be saved yet. */
+  /** Damaged files whose rescue failed. */
   get unrescued(): number {
     return this.filesUnrescued
   }
 
-  /** Closes the file for good. */
   close(): void {
     this.closed = true
     this.release()
@@ -180,14 +178,13 @@ export class Spool {
     this.opened = undefined
   }
 
-  /** The file that has the name now. */
   private current(): SpoolFile {
     if (this.opened?.isCurrent() === true) return this.opened
     this.release()
     return this.open()
   }
 
-  /** A folder that was there and is gone was deleted with all that was in it; only new events are a reason to make it. */
+  /** Only new events recreate a folder that was deleted with its contents. */
   private ensureFolder(): void {
     if (this.opened !== undefined || !this.wasOpened) return
     Result.try(() => fs.mkdirSync(path.dirname(this.settings.filename), { mode: 0o700 }))
@@ -197,12 +194,12 @@ export class Spool {
     const { busyTimeoutMs, filename } = this.settings
     return exclusively(filename, busyTimeoutMs, () => {
       this.finishQuarantine()
-      this.refused = inodeOf(filename)
-      // SQLite would forget the log of an empty file.
-      if (sizeOf(filename) === 0 && sizeOf(`${filename}-wal`) > 0) throw new Damage("the log has no file")
-      // Events are nobody else's business. Where this fails, the opening says why.
+      this.failedInode = inodeOf(filename)
+      // SQLite would delete the log of an empty file.
+      if (sizeOf(filename) === 0 && sizeOf(`${filename}-wal`) > 0) throw new Damage("the file of the log is empty")
+      // Only the owner may read events. If this fails, the open below reports the cause.
       Result.try(() => fs.closeSync(fs.openSync(filename, "a", 0o600)))
-      this.refused = inodeOf(filename)
+      this.failedInode = inodeOf(filename)
       const file = this.openFile()
       this.opened = file
       this.wasOpened = true
@@ -228,11 +225,11 @@ export class Spool {
     renameAll(filename, aside, () => this.failpoint("inside quarantine"))
   }
 
-  /** Renames the file, unless another process has done so, and closes it. */
+  /** Renames the damaged file, unless another process has done so, and closes it. */
   private quarantine(): void {
     const { busyTimeoutMs, filename } = this.settings
     const isDamagedFile = (): boolean =>
-      this.opened === undefined ? inodeOf(filename) === this.refused : this.opened.isCurrent()
+      this.opened === undefined ? inodeOf(filename) === this.failedInode : this.opened.isCurrent()
     exclusively(filename, busyTimeoutMs, () => {
       if (isDamagedFile()) this.rename()
     })
@@ -245,13 +242,15 @@ export class Spool {
     if (fs.existsSync(filename)) return
     for (const suffix of ["-wal", "-shm"]) {
       if (!fs.existsSync(`${filename}${suffix}`)) continue
-      const aside = this.beside(damagedMark).findLast((name) => fs.existsSync(name) && !fs.existsSync(`${name}${suffix}`))
+      const aside = this.siblings(damagedMark).findLast(
+        (name) => fs.existsSync(name) && !fs.existsSync(`${name}${suffix}`)
+      )
       if (aside !== undefined) renameAll(filename, aside, () => {})
     }
   }
 
-  /** The files beside the spool whose names have a mark, oldest first, without those of their logs. */
-  private beside(mark: string): ReadonlyArray<string> {
+  /** The renamed files with a mark, oldest first, without their logs. */
+  private siblings(mark: string): ReadonlyArray<string> {
     const folder = path.dirname(this.settings.filename)
     const start = `${path.basename(this.settings.filename)}${mark}`
     const names = fs.readdirSync(folder).filter((name) => name.startsWith(start))
@@ -261,18 +260,20 @@ export class Spool {
       .map((name) => path.join(folder, name))
   }
 
-  /** Saves what can be read of the files that were set aside, or of one whose process was killed while it did that. */
+  /** Rescues all renamed files, including those that a killed process left behind. */
   private rescueAll(file: SpoolFile): void {
-    const damaged = this.beside(damagedMark)
-    // What can't be saved now is saved another time.
-    this.filesUnrescued = damaged.filter((name) => Result.isFailure(Result.try(() => this.rescueFile(file, name)))).length
+    const damaged = this.siblings(damagedMark)
+    // Failed rescues are retried later.
+    this.filesUnrescued = damaged.filter((name) =>
+      Result.isFailure(Result.try(() => this.rescueFile(file, name)))
+    ).length
     this.rescueFailures = this.filesUnrescued === 0 ? 0 : Math.min(this.rescueFailures + 1, maxRescueFailures)
     this.rescuePause = 2 ** this.rescueFailures - 1
     if (damaged.length > 0) Result.try(() => this.deleteOldRescued())
   }
 
   private deleteOldRescued(): void {
-    for (const name of this.beside(rescuedMark).slice(0, -maxRescuedFiles)) {
+    for (const name of this.siblings(rescuedMark).slice(0, -maxRescuedFiles)) {
       for (const suffix of suffixes) fs.rmSync(`${name}${suffix}`, { force: true })
     }
   }

@@ -1,9 +1,9 @@
 /**
- * The spool: a SQLite file in which events wait, shared by the processes of a host.
+ * The file of a spool: a SQLite database that the processes of a host share.
  *
- * Everything here is synchronous, straight on `node:sqlite`: a transaction is never open across a yield, and one event
- * costs one insert, without an index to keep, a counter to raise or a sync to wait for. What bounds the bytes is SQLite's
- * own limit on pages, which is exact for all processes together and costs nothing.
+ * All operations are synchronous calls of `node:sqlite`, so that no transaction is open across a yield. An event costs
+ * one insert, without an index, a counter or a disk sync. SQLite's page limit bounds the bytes exactly across all
+ * processes, at no cost.
  */
 import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
@@ -14,7 +14,7 @@ import type { Failpoint } from "./failpoints.ts"
 import * as LogTail from "./logTail.ts"
 import { ForeignFile } from "./spoolFault.ts"
 
-/** An event on its way: its id, the session whose order it keeps, when it was recorded, and itself as JSON. */
+/** An event in the spool: id, order key, recording time and JSON. */
 export interface Row {
   readonly id: string
   readonly session: string
@@ -23,16 +23,16 @@ export interface Row {
   readonly payload: string
 }
 
-/** An event as it was found in the spool. */
+/** An event as read from the spool. */
 export interface SpooledRow extends Row {
   readonly sequence: number
-  /** How often it failed for a reason that nobody knows. */
+  /** Failed attempts with an unknown reason. */
   readonly attempts: number
-  /** Whether it is what was written. */
+  /** Whether the row matches its checksum. */
   readonly intact: boolean
 }
 
-/** Why an event was set aside: the database refuses it, its row is damaged, or it no longer fits its schema. */
+/** The kind of a dead letter: rejected by the database, damaged in the spool, or unreadable by the current schema. */
 export type DeadLetterKind = "rejected" | "damaged" | "unreadable"
 
 type StoredRow = readonly [
@@ -52,11 +52,11 @@ export interface DeadLetterRow extends Row {
   readonly diedAt: number
 }
 
-/** What a relay did with the rows it read. */
+/** The result of a delivery, as the relay applies it to the spool. */
 export interface Acknowledgement {
   readonly delivered: ReadonlyArray<number>
   readonly dead: ReadonlyArray<{ readonly sequence: number; readonly kind: DeadLetterKind; readonly reason: string }>
-  /** Rows that stay, with one more attempt counted. */
+  /** Rows that stay, with one more attempt. */
   readonly failed: ReadonlyArray<number>
 }
 
@@ -74,7 +74,7 @@ export interface SpoolStats {
   readonly rows: number
   readonly dead: number
   readonly bytes: number
-  /** When the oldest event that waits was recorded, in milliseconds since 1970. */
+  /** The recording time of the oldest event, in milliseconds since 1970. */
   readonly oldest: number | undefined
   readonly delivered: number
   readonly dropped: number
@@ -82,29 +82,34 @@ export interface SpoolStats {
   readonly damaged: number
 }
 
-/** The log has transactions that SQLite does not read. To close the database removes them: not before it has another name. */
+/**
+ * The log has transactions that SQLite does not read. Closing the database would delete them, unless the files are
+ * renamed first.
+ */
 export class LostLog extends Error {
   readonly db: DatabaseSync
   constructor(db: DatabaseSync) {
-    super("a part of the log can't be read")
+    super("SQLite does not read all transactions of the log")
     this.db = db
   }
 }
 
-/** Why rows were not written: the spool has its bound of rows or bytes, or the disk has no room. */
+/** The limit that an append reached: the bound of rows or bytes, or the disk. */
 export type SpoolLimit = "bound" | "disk"
 
 const applicationId = 0x61746576
 const schemaVersion = 1
 export const pageBytes = 4_096
 
-/** Pages beyond the bound that are left to whoever makes room: to set a row aside takes some before it gives some. */
+/**
+ * Pages beyond the limit, reserved for operations that free space: moving a row to the dead letters needs pages first.
+ */
 const reservePages = 256
 
-/** Pages that a row may need beside those it fills: a leaf, and the tree above where it splits. */
+/** Pages that a row may need in addition to its own: a leaf, and inner pages if they split. */
 const treePages = 4
 
-/** After how many rows the number of rows is looked at again. */
+/** Appended rows after which the rows are counted again. */
 const recountInterval = 64
 
 const schema = `
@@ -122,12 +127,12 @@ const schema = `
 const checksumOf = (id: string, session: string, recordedAt: number, payload: string): number =>
   zlib.crc32(`${id}\n${session}\n${recordedAt}\n${payload}`)
 
-/** CRC-32 over all that a row says. */
+/** CRC-32 over the columns of a row. */
 export const checksum = (row: Row): number => checksumOf(row.id, row.session, row.recordedAt, row.payload)
 
 export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
 
-/** Which file and which log a name stands for. What is written into a log that has another name by now is lost. */
+/** The identity of a file and its log. Writes into a log that was renamed are lost. */
 const identityOf = (filename: string): string => `${inodeOf(filename)} ${inodeOf(`${filename}-wal`)}`
 
 const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): void => {
@@ -138,7 +143,7 @@ const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): 
       const { application_id: again } = db.prepare("PRAGMA application_id").get() as { application_id: number }
       if (again !== applicationId) {
         if (db.prepare("SELECT 1 FROM sqlite_master LIMIT 1").get() !== undefined) {
-          throw new ForeignFile("the file is a database but no spool: name another file")
+          throw new ForeignFile("the file is a database but not a spool: choose another file")
         }
         db.exec(schema)
         db.prepare("INSERT INTO spool VALUES (1, ?, ?, '', 0, 0, 0, 0, 0, 0)").run(settings.recorder, epoch)
@@ -149,10 +154,11 @@ const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): 
     }
   }
   const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number }
-  if (version !== schemaVersion) throw new ForeignFile("the spool is of another version: use that version to empty it")
+  if (version !== schemaVersion)
+    throw new ForeignFile("the spool was created by another version: empty it with that version")
   const { recorder } = db.prepare("SELECT recorder FROM spool").get() as { recorder: string }
   if (recorder !== settings.recorder) {
-    throw new ForeignFile("the spool belongs to another recorder: give each recorder a file of its own")
+    throw new ForeignFile("the spool belongs to another recorder: use one file per recorder")
   }
 }
 
@@ -169,7 +175,7 @@ export class SpoolFile {
   private limit: SpoolLimit = "bound"
   private written: Array<number> = []
 
-  /** Opens the file, or makes it. Throws what SQLite throws, and `ForeignFile`. */
+  /** Opens or creates the file. Throws SQLite's errors and `ForeignFile`. */
   constructor(settings: SpoolSettings, epoch: string, failpoint: (failpoint: Failpoint) => void) {
     this.settings = settings
     this.failpoint = failpoint
@@ -197,23 +203,23 @@ export class SpoolFile {
     }
   }
 
-  /** Whether the name still stands for this file and its log; another process may have set them aside. */
+  /** Whether the path still names this file and its log; another process may have renamed them. */
   isCurrent(): boolean {
     return identityOf(this.settings.filename) === this.identity
   }
 
-  /** Whether the trees in it are in order. Takes as long as to read it. */
-  isWhole(): boolean {
+  /** Verifies the B-trees, which reads the whole file. */
+  isIntact(): boolean {
     return this.get<{ quick_check: string }>("PRAGMA quick_check(1)").quick_check === "ok"
   }
 
   /**
-   * Looks for transactions of its log that are lost to SQLite, before anything is written, which would overwrite them.
-   * While others write, they have looked.
+   * Detects lost transactions of the log before a write overwrites them. If other processes write, they have checked
+   * it.
    */
   private detectLostLog(): void {
     const { filename } = this.settings
-    // The first that is read takes up the log.
+    // The first read recovers the log.
     this.get("PRAGMA application_id")
     if (LogTail.lostTransactions(filename) === 0) return
     const again = Result.try(() => {
@@ -232,51 +238,50 @@ export class SpoolFile {
   }
 
   /**
-   * Writes as many rows as there is room for, in order, in one transaction, and says how many.
-   *
-   * The number of rows is looked at now and then: several processes may go over the bound by 64 rows each.
+   * Appends as many rows as fit, in order and in one transaction, and returns their number. Rows are counted only now
+   * and then, so each process may exceed the limit by 64 rows.
    */
   append(rows: ReadonlyArray<Row>): number {
     this.written = []
     return this.appendGroup(rows)
   }
 
-  /** The sequence numbers of the rows that were appended last. */
+  /** The sequence numbers of the last appended rows. */
   get sequences(): ReadonlyArray<number> {
     return this.written
   }
 
-  /** Why the last rows that were not written were not. */
+  /** The limit that the last append reached. */
   get reached(): SpoolLimit {
     return this.limit
   }
 
   private appendGroup(rows: ReadonlyArray<Row>): number {
     const before = this.written.length
-    const room = Math.min(rows.length, this.room(rows.length))
-    if (room < rows.length) this.limit = "bound"
-    if (room === 0) return 0
+    const count = Math.min(rows.length, this.availableRows(rows.length))
+    if (count < rows.length) this.limit = "bound"
+    if (count === 0) return 0
     this.failpoint("before append")
     try {
-      if (room === 1) this.write(rows[0]!)
+      if (count === 1) this.write(rows[0]!)
       else {
         this.transaction(() => {
-          for (let index = 0; index < room; index++) this.write(rows[index]!)
+          for (let index = 0; index < count; index++) this.write(rows[index]!)
           this.failpoint("inside append")
         })
       }
     } catch (error) {
       this.written.length = before
       if (primaryCode(error) !== SqliteCode.full) throw error
-      return this.appendWhileThereIsRoom(rows.slice(0, room))
+      return this.appendPartially(rows.slice(0, count))
     }
-    this.rowsUntilRecount -= room
+    this.rowsUntilRecount -= count
     this.failpoint("after append")
-    return room
+    return count
   }
 
-  /** A group did not fit: as much of it as does. */
-  private appendWhileThereIsRoom(rows: ReadonlyArray<Row>): number {
+  /** Appends as much as fits of a group that is too large. */
+  private appendPartially(rows: ReadonlyArray<Row>): number {
     if (rows.length === 1) {
       this.limit = this.isAtBound(rows[0]!) ? "bound" : "disk"
       return 0
@@ -284,7 +289,7 @@ export class SpoolFile {
     const half = Math.ceil(rows.length / 2)
     const first = this.appendGroup(rows.slice(0, half))
     if (first < half) return first
-    // The first half is written, whatever becomes of the second: that is tried again, and says then what is wrong.
+    // The first half is written in any case. The next append of the second half reports its failure.
     return (
       first +
       Result.getOrElse(
@@ -299,15 +304,15 @@ export class SpoolFile {
     this.written.push(Number(lastInsertRowid))
   }
 
-  private room(wanted: number): number {
+  private availableRows(wanted: number): number {
     if (this.rowsUntilRecount >= wanted) return wanted
-    const room = this.settings.maxRows - this.countRows()
-    // Others write as well, so only a part of the room is taken for granted.
-    this.rowsUntilRecount = Math.max(0, Math.min(recountInterval, Math.floor(room / 2)))
-    return Math.max(0, room)
+    const available = this.settings.maxRows - this.countRows()
+    // Other processes append too, so only a part of the space is assumed.
+    this.rowsUntilRecount = Math.max(0, Math.min(recountInterval, Math.floor(available / 2)))
+    return Math.max(0, available)
   }
 
-  /** Exact where it matters; while the file is far from full, the span of the sequence numbers will do. */
+  /** Exact near the limit; otherwise the span of the sequence numbers suffices. */
   private countRows(): number {
     const span = this.span()
     if (span <= this.settings.maxRows / 2) return span
@@ -321,12 +326,12 @@ export class SpoolFile {
     ).span
   }
 
-  /** Up to some rows and bytes, but at least one row, of those after a sequence number. */
+  /** Reads rows after a sequence number, up to a number of rows and bytes, but at least one. */
   read(after: number, maxRows: number, maxBytes: number): ReadonlyArray<SpooledRow> {
     const rows: Array<SpooledRow> = []
     let bytes = 0
     for (const found of this.select.iterate(after, maxRows)) {
-      // Arrays, and no copies: to read is most of what a relay does.
+      // Arrays without copies, because reading is most of a relay's work.
       const [sequence, id, session, recordedAt, payload, sum, attempts] = found as unknown as StoredRow
       bytes += payload.length
       if (rows.length > 0 && bytes > maxBytes) break
@@ -345,17 +350,17 @@ export class SpoolFile {
     return this.prepare("SELECT 1 FROM event WHERE sequence <= ? LIMIT 1").get(upTo) === undefined
   }
 
-  /** Where an event is now that was written with a sequence number; one that is free is given to another row. */
+  /** Locates an event by the sequence number under which it was written. A free number is reused for another row. */
   locate(id: string, sequence: number): "waiting" | "dead" | "gone" {
     const [row] = this.read(sequence - 1, 1, 0)
-    // A damaged row there may be its own.
+    // A damaged row with this number may be the event's own.
     if (row?.sequence === sequence && (row.id === id || !row.intact)) return "waiting"
     return this.prepare("SELECT 1 FROM dead WHERE id = ? LIMIT 1").get(id) === undefined ? "gone" : "dead"
   }
 
   /**
-   * Takes the lease for whoever has the token, unless another one holds it. A lease that ends later than it could is of a
-   * clock that was set back since, and does not count.
+   * Acquires the lease, unless another token holds it. A lease that ends later than possible was made before the clock
+   * was set back, and is void.
    */
   acquire(token: string, now: number, leaseMs: number): boolean {
     return (
@@ -366,7 +371,7 @@ export class SpoolFile {
     )
   }
 
-  /** Moves the end of the lease; `false` where it is another's by now. */
+  /** Renews the lease; `false` if another token holds it. */
   renew(token: string, now: number, leaseMs: number): boolean {
     return (
       this.prepare("UPDATE spool SET lease_until = ? WHERE lease_token = ?").run(now + leaseMs, token).changes === 1
@@ -377,10 +382,10 @@ export class SpoolFile {
     this.prepare("UPDATE spool SET lease_token = '', lease_until = 0 WHERE lease_token = ?").run(token)
   }
 
-  /** Does what came out of a delivery, all or nothing; nothing, and `false`, where the lease is another's by now. */
+  /** Applies the result of a delivery atomically; `false`, without a change, if another token holds the lease. */
   acknowledge(token: string, acknowledgement: Acknowledgement, now: number): boolean {
     const apply = () => this.transaction(() => this.acknowledgeRows(token, acknowledgement, now))
-    // To remove rows takes no room; to move them does.
+    // Deleting rows needs no new pages; moving them does.
     return acknowledgement.dead.length === 0 ? apply() : this.withReserve(apply)
   }
 
@@ -407,7 +412,7 @@ export class SpoolFile {
     return true
   }
 
-  /** Mostly they are all that were read, and without a gap. */
+  /** Usually a batch is one range without gaps. */
   private remove(sequences: ReadonlyArray<number>): void {
     const [first, last] = [sequences[0], sequences.at(-1)]
     if (first === undefined || last === undefined) return
@@ -424,7 +429,7 @@ export class SpoolFile {
     this.withReserve(() => this.prepare("UPDATE spool SET dropped = dropped + ?").run(count))
   }
 
-  /** What was set aside, oldest first. */
+  /** Lists dead letters, oldest first. */
   listDead(limit: number): ReadonlyArray<DeadLetterRow> {
     return this.prepare(
       `SELECT id, session, recorded_at AS recordedAt, payload, kind, reason, died_at AS diedAt FROM dead
@@ -432,7 +437,7 @@ export class SpoolFile {
     ).all(limit) as unknown as ReadonlyArray<DeadLetterRow>
   }
 
-  /** Puts events that were set aside back in line, all where no ids are given; those whose rows are damaged stay. */
+  /** Appends dead letters with these ids, or all, to the events again, except damaged ones. */
   retryDead(ids: ReadonlyArray<string> | undefined): number {
     return this.withReserve(() =>
       this.transaction(() => {
@@ -448,7 +453,7 @@ export class SpoolFile {
     )
   }
 
-  /** Removes events that were set aside for good, all where no ids are given. */
+  /** Deletes dead letters with these ids, or all. */
   dropDead(ids: ReadonlyArray<string> | undefined): number {
     const [which, parameters] = among(ids)
     return Number(this.prepare(`DELETE FROM dead WHERE ${which}`).run(...parameters).changes)
@@ -463,7 +468,7 @@ export class SpoolFile {
     return { ...counts, oldest: counts.oldest ?? undefined, bytes: this.usedPages() * pageBytes }
   }
 
-  /** From 0 to 1: how full the file is, by bytes or by rows. */
+  /** The used share of the limits of bytes and rows, from 0 to 1. */
   fill(): number {
     const { maxBytes, maxRows } = this.settings
     return Math.max((this.usedPages() * pageBytes) / maxBytes, this.span() / maxRows)
@@ -496,7 +501,7 @@ export class SpoolFile {
     return pages - this.get<{ freelist_count: number }>("PRAGMA freelist_count").freelist_count
   }
 
-  /** SQLite fails alike where the file may not grow and where the disk does not let it. */
+  /** SQLite reports the same error for its page limit and for a full disk. */
   private isAtBound({ id, payload, session }: Row): boolean {
     const bytes = Buffer.byteLength(payload) + Buffer.byteLength(id) + Buffer.byteLength(session)
     return this.usedPages() + Math.ceil(bytes / (pageBytes - 4)) + treePages > this.maxPages()
@@ -519,7 +524,7 @@ export class SpoolFile {
     }
   }
 
-  /** A `false` rolls back too. */
+  /** Rolls back on `false` too. */
   private transaction<A>(use: () => A): A {
     this.db.exec("BEGIN IMMEDIATE")
     try {

@@ -61,7 +61,7 @@ const writeTo =
       for (let index = 0; index < written.success; index++) {
         const entry = group[index]!
         bytes += entry.value.payload.length
-        entry.resume(undefined, sequences[index])
+        entry.complete(undefined, sequences[index])
       }
       if (written.success > 0) relay.appended(written.success, bytes)
       if (written.success === group.length) return undefined
@@ -167,9 +167,9 @@ const submit = <Event>(
   switch (options?.ack ?? "spooled") {
     case "accepted":
       return Effect.suspend(() => {
-        const refused = accept(groupCommit, rows, settings)
-        if (refused.reason !== undefined) return Effect.fail(refused.reason)
-        return refused.rows.length === 0 ? Effect.void : groupCommit.put(refused.rows, timeoutMs)
+        const rest = accept(groupCommit, rows, settings)
+        if (rest.reason !== undefined) return Effect.fail(rest.reason)
+        return rest.rows.length === 0 ? Effect.void : groupCommit.put(rest.rows, timeoutMs)
       })
     case "spooled":
       return groupCommit.put(rows, timeoutMs)
@@ -306,7 +306,12 @@ export const make = <Event>(
     yield* Effect.forkScoped(groupCommit.run)
     yield* Effect.forkScoped(relay.run)
     yield* Effect.addFinalizer(() =>
-      shutdown(groupCommit, recorder, settings, settings.drain && executor !== undefined ? relay.urgentPass : Effect.void)
+      shutdown(
+        groupCommit,
+        recorder,
+        settings,
+        settings.drain && executor !== undefined ? relay.urgentPass : Effect.void
+      )
     )
     return {
       record: recordOne(parts),

@@ -1,5 +1,5 @@
 /**
- * What a damaged spool is set aside for, and what comes out of it.
+ * Renaming a damaged spool and rescuing its rows.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -71,8 +71,8 @@ const acknowledge = (file: SpoolFile, delivered: ReadonlyArray<number>, dead: Re
 
 const malformed = () => Object.assign(new Error("malformed"), { errcode: 11 })
 
-describe("what is saved from a damaged spool", () => {
-  it.effect("keeps the order of recording, also where the clock was set back", () =>
+describe("rows rescued from a damaged spool", () => {
+  it.effect("retain the order of recording, even after the clock was set back", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
@@ -85,7 +85,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("is neither what was delivered nor what was dropped for good", () =>
+  it.effect("exclude delivered events and dropped dead letters", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
@@ -101,7 +101,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("has in line again what was put back in line", () =>
+  it.effect("include retried dead letters as events", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => {
@@ -117,7 +117,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("is saved later where it could not be at once, by a process that stays", () =>
+  it.effect("are rescued by a later retry if the first rescue fails", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       damage(write(folder, (file) => file.append(rows(0, 20))))
@@ -134,7 +134,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("comes from a file of more than 2 GiB", () =>
+  it.effect("come from a file of more than 2 GiB", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = write(folder, (file) => file.append(rows(0, 50)))
@@ -145,7 +145,7 @@ describe("what is saved from a damaged spool", () => {
     })
   )
 
-  it.effect("is kept as it was found, the newest few times", () =>
+  it.effect("leave the newest three damaged files on disk", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       let time = 0
@@ -159,45 +159,47 @@ describe("what is saved from a damaged spool", () => {
           }
         })
       }
-      const kept = names(folder, ".rescued-").map((name) => Number(/salvaged-(\d+)/.exec(name)![1]))
+      const kept = names(folder, ".rescued-").map((name) => Number(/rescued-(\d+)/.exec(name)![1]))
       assert.strictEqual(kept.length, 3)
       assert.isAbove(Math.min(...kept), time / 3)
     })
   )
 })
 
-describe("a spool that is set aside", () => {
+describe("a spool that is renamed", () => {
   for (const step of [1, 2, 3]) {
-    it.effect(`by a process that is killed after ${step} of its renames loses nothing that others acknowledge`, () =>
-      Effect.gen(function* () {
-        const folder = yield* TempFolder.make
-        const staying = yield* open(folder)
-        staying.append(rows(1, 2))
-        let renames = 0
-        const killed = yield* open(folder, {
-          failpoint: (at) => {
-            if (at === "inside quarantine" && ++renames === step) throw new Error("killed")
+    it.effect(
+      `by a process that is killed after ${step} of its renames loses no event that other processes acknowledge`,
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* TempFolder.make
+          const staying = yield* open(folder)
+          staying.append(rows(1, 2))
+          let renames = 0
+          const killed = yield* open(folder, {
+            failpoint: (at) => {
+              if (at === "inside quarantine" && ++renames === step) throw new Error("killed")
+            }
+          })
+          killed.use(() => {
+            throw malformed()
+          })
+          assert.strictEqual(renames, step)
+          const next = yield* open(folder)
+          for (const [n, spool] of [staying, next, staying, next].entries()) {
+            assert.deepStrictEqual(spool.append(rows(n + 2, n + 3)), Result.succeed(1))
           }
+          // As it is found when all have been killed.
+          const copy = yield* TempFolder.make
+          for (const name of fs.readdirSync(folder)) {
+            if (!name.endsWith("-shm")) fs.copyFileSync(path.join(folder, name), path.join(copy, name))
+          }
+          assert.deepStrictEqual([...new Set(idsOf(yield* open(copy)))].toSorted(), idsFrom(1, 6))
         })
-        killed.use(() => {
-          throw malformed()
-        })
-        assert.strictEqual(renames, step)
-        const next = yield* open(folder)
-        for (const [n, spool] of [staying, next, staying, next].entries()) {
-          assert.deepStrictEqual(spool.append(rows(n + 2, n + 3)), Result.succeed(1))
-        }
-        // As it is found when all have been killed.
-        const copy = yield* TempFolder.make
-        for (const name of fs.readdirSync(folder)) {
-          if (!name.endsWith("-shm")) fs.copyFileSync(path.join(folder, name), path.join(copy, name))
-        }
-        assert.deepStrictEqual([...new Set(idsOf(yield* open(copy)))].toSorted(), idsFrom(1, 6))
-      })
     )
   }
 
-  it.effect("is not the new one that another process has put in its place meanwhile", () =>
+  it.effect("is never the replacement that another process has created meanwhile", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       damage(write(folder, (file) => file.append(rows(0, 20))))
@@ -224,7 +226,7 @@ describe("a spool that is set aside", () => {
     })
   )
 
-  it.effect("is not a whole one whose lock is held when it has to be opened again", () =>
+  it.effect("is never an intact one whose lock is held when it is reopened", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const spool = yield* open(folder)
@@ -247,7 +249,7 @@ describe("a spool that is set aside", () => {
 })
 
 describe("a spool", () => {
-  it.effect("is opened although its lock is no longer one", () =>
+  it.effect("opens when its lock file is damaged", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       fs.writeFileSync(`${Kit.spoolOf(folder)}.lock`, "x".repeat(5_000))
@@ -255,7 +257,7 @@ describe("a spool", () => {
     })
   )
 
-  it.effect("says by its place where an event is, also when the place is another's by now", () =>
+  it.effect("locates an event by its sequence number, even after the number was reused", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       write(folder, (file) => {
@@ -278,7 +280,7 @@ describe("a spool", () => {
     })
   )
 
-  it.effect("that was closed is not opened again", () =>
+  it.effect("does not reopen after close", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const spool = yield* open(folder)
