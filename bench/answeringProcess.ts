@@ -10,7 +10,7 @@ const places = hostPaths(process.argv[2]!)
 fs.mkdirSync(places.folder, { recursive: true, mode: 0o700 })
 fs.writeFileSync(places.token, "bench", { mode: 0o600 })
 
-const context = "What is remembered of the project: a line that says what was done, and when. ".repeat(50)
+const context = "Memories of the project: one line for each event, with its time. ".repeat(50)
 const answer = JSON.stringify({ hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: context } })
 
 const server = http.createServer((request, response) => {

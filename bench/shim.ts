@@ -27,7 +27,7 @@ const hook = (script: string, home: string, body: Readonly<Record<string, unknow
       env: { ATHENA_HOME: home, HOME: home }
     })
     const time = performance.now() - start
-    if (!stdout.toString().includes("What is remembered")) throw new Error(`the shim was not answered: ${stderr}`)
+    if (!stdout.toString().includes("Memories of the project")) throw new Error(`the shim was not answered: ${stderr}`)
     return Promise.resolve(time)
   }
 }

@@ -89,7 +89,11 @@ export interface RunResult {
   readonly notices: ReadonlyArray<string>
 }
 
-const emptyResult = (event: RunResult["event"], notice: string): RunResult => ({ event, response: "{}", notices: [notice] })
+const emptyResult = (event: RunResult["event"], notice: string): RunResult => ({
+  event,
+  response: "{}",
+  notices: [notice]
+})
 
 const invalidPayload = (detail: string) => Effect.fail(new ClaudeCode.InvalidPayload({ detail }))
 

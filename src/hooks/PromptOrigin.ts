@@ -70,7 +70,10 @@ export const detectors: ReadonlyArray<Detector> = [
   tag("loop-wakeup"),
   tag("cron"),
   sentence("<<autonomous-loop>>", /^<<autonomous-loop[a-z-]{0,40}>>/),
-  sentence("[Scheduled task]", /^\[(?:Scheduled|Cron|Loop|Timer)(?: (?:task|job|wakeup|wake-up|prompt|reminder))?[:\]]/),
+  sentence(
+    "[Scheduled task]",
+    /^\[(?:Scheduled|Cron|Loop|Timer)(?: (?:task|job|wakeup|wake-up|prompt|reminder))?[:\]]/
+  ),
 
   // What other sessions and channels say.
   tag("teammate-message"),
@@ -125,7 +128,10 @@ export const detectors: ReadonlyArray<Detector> = [
 
   // What took the place of earlier words.
   sentence("continuation after a compaction", /^This session is being continued from a previous conversation\b/),
-  sentence("summary of another model", /^Another language model started to solve this problem and produced a summary\b/),
+  sentence(
+    "summary of another model",
+    /^Another language model started to solve this problem and produced a summary\b/
+  ),
   sentence("request for a compaction", /^You are performing a CONTEXT CHECKPOINT COMPACTION\b/),
   tag("state_snapshot"),
   sentence("set-up of a chat", /^This is the (?:Gemini CLI|Qwen Code)\. We are setting up the context for our chat\./),

@@ -207,7 +207,7 @@ describe("athena", () => {
       const result = yield* Cli.run(["demo"], { env: { HOME: env.HOME, TMPDIR: temporary } })
       assert.strictEqual(result.code, 0, result.stdout + result.stderr)
       assert.match(result.stdout, /(\d+) events told = \1 events stored/)
-      assert.include(result.stdout, "Remembered of earlier sessions")
+      assert.include(result.stdout, "Related memories of earlier sessions")
       assert.include(result.stdout, "first session  second session")
       assert.match(result.stdout, /(\d+) processes told of \d+ ms; seen from outside: \1, \d+ ms/)
       for (const name of ["hook SessionStart", "hook ToolUse", "memory.search", "INSERT INTO episodic_events"]) {

@@ -1,0 +1,179 @@
+/**
+ * Selection of the memories that a session's context receives, and the record of what it has received.
+ */
+import * as Effect from "effect/Effect"
+import type { FoundMemory } from "../../memory/Memory.ts"
+import { MemoryBridge } from "../../memory/MemoryBridge.ts"
+import * as Relevance from "../../memory/Relevance.ts"
+import type { Session } from "../../memory/Session.ts"
+import * as ContextText from "../ContextText.ts"
+import type { Prompt, SessionStart } from "../HookEvent.ts"
+import * as HookOutput from "../HookOutput.ts"
+import * as PromptOrigin from "../PromptOrigin.ts"
+import { agentContext } from "./agentContext.ts"
+import type { HookOptions } from "./recording.ts"
+
+/** Marks among the injected memories that the session has its start's context; no memory has this id. */
+const startMarker = Number.MAX_SAFE_INTEGER
+
+/** The most memories in a start's context. */
+const maxStartMemories = 7
+
+/** Extra memories read in case some are filtered or repeat others; the query ranks as many anyway. */
+const spareMemories = 57
+
+/** Marks memories as injected. A failure becomes a notice: they may be injected again. */
+export const markInjected = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwaited }: HookOptions) =>
+  memoryIds.length === 0 || isAwaited?.() === false
+    ? Effect.succeed(undefined)
+    : MemoryBridge.use((memory) => memory.markInjected(sessionId, memoryIds)).pipe(
+        Effect.as(undefined),
+        Effect.catch((error) => Effect.succeed(`the injected memories were not marked: ${error.message}`))
+      )
+
+/**
+ * Whether a memory may be injected: no notification, no generated prompt of an earlier release, no end of a session, no
+ * beginning of a compaction.
+ */
+const isInjectable = ({ content, type }: { readonly type: string; readonly content: string }): boolean => {
+  switch (type) {
+    case "notification":
+    case "session_end":
+      return false
+    case "compaction":
+      return !content.startsWith("context is compacted (")
+    case "user_question":
+      return !PromptOrigin.isGenerated(content)
+    default:
+      return true
+  }
+}
+
+/**
+ * The memories not injected yet, each text once: a text that many sessions share must not displace one that occurs
+ * once.
+ */
+const withoutInjected = <Memory extends { readonly id: number; readonly content: string }>(
+  memories: ReadonlyArray<Memory>,
+  injected: ReadonlySet<number>
+): ReadonlyArray<Memory> => {
+  const normalized = ({ content }: Memory) => content.replace(/\s+/g, " ").trim().toLowerCase()
+  const seen = new Set(memories.filter(({ id }) => injected.has(id)).map(normalized))
+  return memories.filter((memory) => {
+    const before = seen.size
+    return !injected.has(memory.id) && seen.add(normalized(memory)).size > before
+  })
+}
+
+/** What the context of a session still contains: its own conversation, and the memories injected so far. */
+export interface RetainedContext {
+  readonly conversation: boolean
+  readonly injected: boolean
+}
+
+/** The sections of a start's context, with the ids of their memories. */
+const startSections = (sessionId: string, { project, worktreePath }: Session, retained: RetainedContext) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const injected = new Set(retained.injected ? yield* memory.getInjected(sessionId) : [])
+    const goals = yield* memory.getActiveGoals(project.id)
+    const active = yield* memory.getActiveMemories(project.id, {
+      limit: Math.min(maxStartMemories + spareMemories + injected.size, 100),
+      worktreePath,
+      exceptSession: retained.conversation ? sessionId : undefined
+    })
+    const memories = withoutInjected(active.items.filter(isInjectable), injected).slice(0, maxStartMemories)
+    const sections: ReadonlyArray<ContextText.Section> = [
+      {
+        title: `Active goals of the project ${ContextText.name(project.name)}:`,
+        lines: injected.size > 0 ? [] : goals.goals.map(ContextText.goalLine)
+      },
+      {
+        title: `Memories of the project ${ContextText.name(project.name)} (times in UTC):`,
+        lines: memories.map(ContextText.memoryLine)
+      }
+    ]
+    return { memories: memories.map(({ id }) => id), sections }
+  })
+
+/**
+ * Updates the injected memories at a start. A fork has its parent's context but names no parent: the session
+ * last active in the same worktree is taken as its parent.
+ */
+export const retainContext = (event: SessionStart, isNew: boolean) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    switch (event.source) {
+      case "startup":
+        return { conversation: false, injected: false }
+      case "fork":
+        if (isNew) yield* memory.inheritInjected(event.sessionId)
+        return { conversation: true, injected: true }
+      case "resume": {
+        const { survivesResume } = agentContext(event.agent)
+        if (!survivesResume) yield* memory.clearInjected(event.sessionId)
+        return { conversation: true, injected: survivesResume }
+      }
+      case "compact":
+      case "clear":
+        yield* memory.clearInjected(event.sessionId)
+        return { conversation: false, injected: false }
+    }
+  })
+
+/** The output of a session's start: goals and recent memories of the project. */
+export const injectAtStart = (event: SessionStart, session: Session, retained: RetainedContext, options: HookOptions) =>
+  Effect.gen(function* () {
+    const { memories, sections } = yield* startSections(event.sessionId, session, retained)
+    const { text, used } = ContextText.framed(sections, options.startTokens ?? 2_000)
+    const notice = yield* markInjected(event.sessionId, memories.slice(0, used[1]), options)
+    return { ...HookOutput.context(text), notice }
+  })
+
+/** A relevant memory has two terms of the prompt, or its only one, and at least a quarter of all. */
+const isRelevant = (memory: FoundMemory, terms: number): boolean =>
+  memory.matchedTerms >= Math.min(2, terms) && memory.matchedTerms / terms >= 0.25
+
+/** A tool call is a reminder only if it failed: a success, or a call with an unknown outcome, is left to search. */
+const isReminder = (memory: FoundMemory): boolean =>
+  isInjectable(memory) && (memory.type !== "tool_execution" || memory.outcome === "failure")
+
+/** Memories relevant to a prompt not injected into the session yet. */
+const reminders = (event: Prompt, session: Session, injected: ReadonlySet<number>, options: HookOptions) =>
+  Effect.gen(function* () {
+    const terms = Relevance.terms(event.text)
+    if (terms.length === 0) return []
+    const memory = yield* MemoryBridge
+    const { results } = yield* memory.searchMemories(session.project.id, event.text, {
+      limit: 30,
+      fragments: false,
+      exceptSession: event.sessionId
+    })
+    const relevant = results.filter((result) => isRelevant(result, terms.length) && isReminder(result))
+    return withoutInjected(relevant, injected).slice(0, options.maxReminders ?? 3)
+  })
+
+/** The output of a prompt, and the ids to mark as injected: reminders, and the start's context if it is due. */
+export const injectAtPrompt = (event: Prompt, session: Session, options: HookOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const injected = new Set(yield* memory.getInjected(event.sessionId))
+    const needsStart = agentContext(event.agent).startContext === "firstPrompt" && !injected.has(startMarker)
+    const start = needsStart
+      ? yield* startSections(event.sessionId, session, { conversation: true, injected: false })
+      : { memories: [], sections: [] }
+    const recalled = yield* reminders(event, session, new Set([...injected, ...start.memories]), options)
+    const { text, used } = ContextText.framed(
+      [
+        ...start.sections,
+        { title: "Related memories of earlier sessions (times in UTC):", lines: recalled.map(ContextText.memoryLine) }
+      ],
+      (options.promptTokens ?? 500) + (needsStart ? (options.startTokens ?? 2_000) : 0)
+    )
+    const ids = [
+      ...(needsStart ? [startMarker] : []),
+      ...start.memories.slice(0, used[1]),
+      ...recalled.slice(0, used.at(-1)).map((result) => result.id)
+    ]
+    return { output: HookOutput.context(text), injected: text === "" ? [] : ids }
+  })
