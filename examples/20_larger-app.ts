@@ -61,6 +61,7 @@ class Timings extends Context.Service<Timings, Ref.Ref<ReadonlyArray<string>>>()
           return result
         })
       return QueryExecutor.QueryExecutor.of({
+        ...inner,
         query: (query, input) => timed(query.name, inner.query(query, input)),
         mutate: (mutation, input) => timed(mutation.name, inner.mutate(mutation, input))
       })

@@ -60,8 +60,8 @@ export const layer: Layer.Layer<QueryExecutor, SqlError, QueryExecutor | QueryCa
       })
 
       return QueryExecutor.of({
-        query: (query, input) => Effect.andThen(keepUp, executor.query(query, input)),
-        mutate: (mutation, input) => executor.mutate(mutation, input)
+        ...executor,
+        query: (query, input) => Effect.andThen(keepUp, executor.query(query, input))
       })
     })
   )

@@ -48,7 +48,7 @@ export const options = (settings: Database.Postgres) => ({
   namespace: namespaceOf(settings),
   memoryTimeToLive: "5 minutes" as const,
   storeTimeToLive: "5 minutes" as const,
-  announceWithin: "100 millis" as const
+  announceTimeout: "100 millis" as const
 })
 
 /** The store in the file. */

@@ -34,6 +34,7 @@ const lazyExecutor = <E, R>(database: Layer.Layer<SqlClient.SqlClient, E, R>) =>
       const scope = yield* Effect.scope
       const context = yield* Effect.context<R>()
       const last = yield* LastFailure
+      let opened: QueryExecutor.QueryExecutor["Service"] | undefined
       const open = yield* Effect.cached(
         Layer.buildWithScope(
           Layer.effectDiscard(MemorySchema.migrate).pipe(
@@ -43,7 +44,7 @@ const lazyExecutor = <E, R>(database: Layer.Layer<SqlClient.SqlClient, E, R>) =>
           scope
         ).pipe(
           Effect.provide(context),
-          Effect.map((built) => Context.get(built, QueryExecutor.QueryExecutor))
+          Effect.map((built) => (opened = Context.get(built, QueryExecutor.QueryExecutor)))
         )
       )
       const using = <A>(run: (executor: QueryExecutor.QueryExecutor["Service"]) => Effect.Effect<A, QueryError>) =>
@@ -56,10 +57,13 @@ const lazyExecutor = <E, R>(database: Layer.Layer<SqlClient.SqlClient, E, R>) =>
           // What is wrong with the configuration or the tables is nothing that an executor can say.
           Effect.catchIf((error) => !isQueryError(error), Effect.die)
         ) as Effect.Effect<A, QueryError>
-      return {
-        query: (query, input) => using((executor) => executor.query(query, input)),
-        mutate: (mutation, input) => using((executor) => executor.mutate(mutation, input))
-      }
+      return QueryExecutor.fromOperations(
+        {
+          query: (query, input) => using((executor) => executor.query(query, input)),
+          mutate: (mutation, input) => using((executor) => executor.mutate(mutation, input))
+        },
+        () => opened?.client()
+      )
     })
   )
 

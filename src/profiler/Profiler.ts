@@ -152,6 +152,7 @@ const executor =
   (counted: ReturnType<typeof countedTracking>) =>
   (inner: QueryExecutor["Service"]): QueryExecutor["Service"] =>
     QueryExecutor.of({
+      ...inner,
       query: (query, input) => counted("query", query.name, inner.query(query, input)),
       mutate: (mutation, input) => counted("mutation", mutation.name, inner.mutate(mutation, input))
     })

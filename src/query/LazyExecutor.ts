@@ -20,7 +20,7 @@ import * as Scope from "effect/Scope"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
 import { monotonicMs } from "../internal/clock.ts"
 import type { QueryError } from "./Query.ts"
-import { QueryExecutor } from "./QueryExecutor.ts"
+import { fromOperations, QueryExecutor } from "./QueryExecutor.ts"
 
 /**
  * Options of the executor.
@@ -219,15 +219,18 @@ export const layer = <E, R>(
           })
         )
 
-      const notInVain = ({ isCurrent }: Open) =>
+      const verifyCurrent = ({ isCurrent }: Open) =>
         Effect.flatMap(isCurrent, (is) =>
           is ? Effect.void : Effect.fail(failure("execute", "the database was replaced while it was written to"))
         )
 
-      return QueryExecutor.of({
-        query: (query, input) => use(({ executor }) => executor.query(query, input)),
-        mutate: (mutation, input) =>
-          use((database) => Effect.tap(database.executor.mutate(mutation, input), () => notInVain(database)))
-      })
+      return fromOperations(
+        {
+          query: (query, input) => use(({ executor }) => executor.query(query, input)),
+          mutate: (mutation, input) =>
+            use((database) => Effect.tap(database.executor.mutate(mutation, input), () => verifyCurrent(database)))
+        },
+        () => (state._tag === "Open" ? state.executor.client() : undefined)
+      )
     })
   )

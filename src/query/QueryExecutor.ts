@@ -5,15 +5,49 @@
  * `QueryExecutor` and provides one. The composition of Layers determines the order of middleware; queries do not depend
  * on it.
  *
+ * **Gotchas**
+ *
+ * A middleware spreads the executor below it: `QueryExecutor.of({ ...inner, query: ... })`. A query cache intercepts the
+ * mutations of the executor at the bottom, so that a mutation that bypasses the cache invalidates its results too.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Mutation } from "./Mutation.ts"
 import type { Query, QueryError } from "./Query.ts"
+
+/**
+ * Runs around each mutation of an executor. `next` runs the mutation, or one with the same input and result in its place.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MutationInterceptor = <I, A>(
+  mutation: Mutation<I, A>,
+  input: I,
+  next: (mutation: Mutation<I, A>) => Effect.Effect<A, QueryError>
+) => Effect.Effect<A, QueryError>
+
+/**
+ * The two operations of an executor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operations {
+  /** Validates the input against the query's schema and runs its program. */
+  readonly query: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
+  /**
+   * Validates the input against the mutation's schema and runs its program in a transaction, or in a savepoint within
+   * an open transaction.
+   */
+  readonly mutate: <I, A>(mutation: Mutation<I, A>, input: I) => Effect.Effect<A, QueryError>
+}
 
 /**
  * Service that runs `Query` and `Mutation` values, each in a span of the same name.
@@ -23,16 +57,44 @@ import type { Query, QueryError } from "./Query.ts"
  */
 export class QueryExecutor extends Context.Service<
   QueryExecutor,
-  {
-    /** Validates the input against the query's schema and runs its program. */
-    readonly query: <I, A>(query: Query<I, A>, input: I) => Effect.Effect<A, QueryError>
-    /**
-     * Validates the input against the mutation's schema and runs its program in a transaction, or in a savepoint within
-     * an open transaction.
-     */
-    readonly mutate: <I, A>(mutation: Mutation<I, A>, input: I) => Effect.Effect<A, QueryError>
+  Operations & {
+    /** Registers an interceptor of all mutations of this executor, whichever middleware they pass, until the scope ends. */
+    readonly intercept: (interceptor: MutationInterceptor) => Effect.Effect<void, never, Scope.Scope>
+    /** The client whose transactions queries and mutations join; `undefined` if none is open, or for a fake. */
+    readonly client: () => SqlClient.SqlClient | undefined
   }
 >()("athena-hooks/query/QueryExecutor") {}
+
+/**
+ * Constructs an executor from its two operations, for fakes and for executors that do not wrap another one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromOperations = (
+  operations: Operations,
+  client: QueryExecutor["Service"]["client"] = () => undefined
+): QueryExecutor["Service"] => {
+  const interceptors = new Set<MutationInterceptor>()
+  return QueryExecutor.of({
+    query: operations.query,
+    mutate: <I, A>(mutation: Mutation<I, A>, input: I) =>
+      Effect.suspend(() => {
+        let run = (current: Mutation<I, A>) => operations.mutate(current, input)
+        for (const interceptor of interceptors) {
+          const next = run
+          run = (current) => interceptor(current, input, next)
+        }
+        return run(mutation)
+      }),
+    intercept: (interceptor) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void interceptors.add(interceptor)),
+        () => Effect.sync(() => void interceptors.delete(interceptor))
+      ),
+    client
+  })
+}
 
 /**
  * Constructs the executor that sends every query to the database.
@@ -53,7 +115,7 @@ export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlC
     return decode(input)
   }
 
-  return QueryExecutor.of({
+  return fromOperations({
     query: (query, input) =>
       check(query.input, input).pipe(
         Effect.flatMap(() => query.run(input)),
@@ -66,7 +128,7 @@ export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlC
         Effect.provideService(SqlClient.SqlClient, sql),
         Effect.withSpan(mutation.name)
       )
-  })
+  }, () => sql)
 })
 
 /**
@@ -104,18 +166,20 @@ export type FakeResult = (input: any) => unknown
  * @category testing
  * @since 0.1.0
  */
-export const layerTest = (answers: Readonly<Record<string, FakeResult>>): Layer.Layer<QueryExecutor> => {
-  const answer = (name: string, input: unknown): Effect.Effect<any, QueryError> =>
+export const layerTest = (results: Readonly<Record<string, FakeResult>>): Layer.Layer<QueryExecutor> => {
+  const result = (name: string, input: unknown): Effect.Effect<any, QueryError> =>
     Effect.suspend(() => {
-      const reply = answers[name]
-      if (reply === undefined) {
-        return Effect.die(new Error(`QueryExecutor.layerTest: no answer for "${name}"; add it to the record`))
+      const fake = results[name]
+      if (fake === undefined) {
+        return Effect.die(new Error(`QueryExecutor.layerTest: no result for "${name}"; add it to the record`))
       }
-      const value = reply(input)
+      const value = fake(input)
       return Effect.isEffect(value) ? (value as Effect.Effect<any, QueryError>) : Effect.succeed(value)
     })
-  return Layer.succeed(QueryExecutor, {
-    query: (query, input) => answer(query.name, input),
-    mutate: (mutation, input) => answer(mutation.name, input)
-  })
+  return Layer.sync(QueryExecutor, () =>
+    fromOperations({
+      query: (query, input) => result(query.name, input),
+      mutate: (mutation, input) => result(mutation.name, input)
+    })
+  )
 }

@@ -75,6 +75,7 @@ export const layer: Layer.Layer<QueryExecutor | FaultyExecutor, never, QueryExec
     const inner = yield* QueryExecutor
     const injector = yield* Injector.make<string, QueryError>()
     const executor = QueryExecutor.of({
+      ...inner,
       query: (query, input) => injector.through(query.name, [input], inner.query(query, input)),
       mutate: (mutation, input) => injector.through(mutation.name, [input], inner.mutate(mutation, input))
     })

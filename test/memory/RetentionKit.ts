@@ -102,6 +102,7 @@ export const around = (
   Layer.effect(
     QueryExecutor.QueryExecutor,
     Effect.map(QueryExecutor.QueryExecutor, (executor) => ({
+      ...executor,
       query: (query, input) => each(query.name, input, executor.query(query, input)),
       mutate: (mutation, input) => each(mutation.name, input, executor.mutate(mutation, input))
     }))

@@ -264,7 +264,7 @@ describe("profiler statements", () => {
       Effect.gen(function* () {
         const profiler = yield* Profiler.Profiler
         const executor = profiler.executor(
-          QueryExecutor.QueryExecutor.of({ query: () => Effect.never, mutate: () => Effect.never })
+          QueryExecutor.fromOperations({ query: () => Effect.never, mutate: () => Effect.never })
         )
         const ask = (name: string) => {
           const query = Query.make({

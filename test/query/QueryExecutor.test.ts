@@ -45,12 +45,12 @@ const noted = (label: string, notes: Array<string>) =>
     QueryExecutor.QueryExecutor.use((inner) =>
       Effect.succeed(
         QueryExecutor.QueryExecutor.of({
+          ...inner,
           query: (query, input) =>
             Effect.suspend(() => {
               notes.push(`${label} ${query.name}`)
               return inner.query(query, input)
-            }),
-          mutate: (mutation, input) => inner.mutate(mutation, input)
+            })
         })
       )
     )

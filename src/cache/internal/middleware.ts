@@ -151,6 +151,7 @@ export const make = (
 
     return {
       executor: QueryExecutor.of({
+        ...executor,
         query: reader.value,
         mutate: (mutation, input) => writes.mutate(executor, mutation, input)
       }),
