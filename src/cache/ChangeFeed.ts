@@ -1,10 +1,10 @@
 /**
- * Tells the caches of several hosts on one database what each of them has changed.
+ * Distributes changes between the caches of several hosts over one database.
  *
- * A cache that follows a feed serves nothing that it kept before the feed was up, and nothing at all while it is down:
- * what was told meanwhile is not told again.
+ * A feed does not replay missed changes. A cache with a feed therefore serves nothing while the feed is lost, and no entry
+ * from before the feed was connected.
  *
- * `PostgresChangeFeed.layer` is a feed by `NOTIFY` and `LISTEN`; any other one is a Layer over this service.
+ * `PostgresChangeFeed.layer` uses `NOTIFY` and `LISTEN`; any other feed is a Layer of this service.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Dependency } from "../query/Dependency.ts"
 
 /**
- * What was changed; `everything` where that is not known, or too much to tell.
+ * The changed dependencies and tags; `everything` if they are unknown or too many.
  *
  * @category models
  * @since 0.1.0
@@ -25,10 +25,10 @@ export type Change =
   | { readonly dependencies: ReadonlyArray<Dependency>; readonly tags: ReadonlyArray<string> }
 
 /**
- * What a feed tells.
+ * An event of a feed.
  *
- * - `Connected`: from now on every change is told
- * - `Changed`: somebody else has changed something
+ * - `Connected`: from now on every change is received
+ * - `Changed`: another host has changed data
  * - `Lost`: from now on changes may be missed, until the next `Connected`
  *
  * @category models
@@ -40,7 +40,7 @@ export type FeedEvent =
   | { readonly _tag: "Lost" }
 
 /**
- * Service that tells others of changes, and tells of the changes of others.
+ * Service that publishes changes and receives those of other hosts.
  *
  * @category services
  * @since 0.1.0
@@ -48,9 +48,9 @@ export type FeedEvent =
 export class ChangeFeed extends Context.Service<
   ChangeFeed,
   {
-    /** Tells others when the transaction that it runs in commits, or at once where none is open. */
+    /** Publishes when the surrounding transaction commits, or immediately without one. */
     readonly publish: (change: Change) => Effect.Effect<void, SqlError>
-    /** Tells of changes for as long as it is run, and never ends by itself. */
+    /** Emits events while it runs, and never ends by itself. */
     readonly events: Stream.Stream<FeedEvent>
   }
 >()("athena-hooks/cache/ChangeFeed") {}

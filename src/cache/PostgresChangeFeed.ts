@@ -1,16 +1,18 @@
 /**
- * A `ChangeFeed` by `NOTIFY` and `LISTEN`: for caches on several hosts over one Postgres server.
+ * A `ChangeFeed` over `NOTIFY` and `LISTEN`, for caches on several hosts over one Postgres server.
  *
- * A change is told in the transaction that makes it, so that it arrives with the commit and not at all after a rollback.
- * The connection that listens is watched by notifications that are sent to it: one that does not arrive within a
- * heartbeat is a loss, and so is a silence of six heartbeats, in which none could be sent either. For as long a host whose
- * network has gone silent may serve what another one has replaced, and no longer.
+ * A mutation publishes its changes in its own transaction, so that they arrive with the commit and never after a rollback.
+ * Heartbeat notifications monitor the listening connection: it is lost if one does not arrive within a heartbeat, or if
+ * none can be sent for six heartbeats. A partitioned host may serve replaced results for that time and no longer.
  *
- * It needs the optional package `@effect/sql-pg`, and a server that keeps sessions: not PgBouncer in transaction mode.
+ * **Gotchas**
+ *
+ * Requires the optional package `@effect/sql-pg`, and server sessions: PgBouncer in transaction mode has none.
  *
  * @since 0.1.0
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Config from "effect/Config"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,26 +24,27 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ChangeFeed, type Change, type FeedEvent } from "./ChangeFeed.ts"
+import * as Settings from "./internal/settings.ts"
 
 /**
- * Options of the feed. A heartbeat out of its bounds is moved to the nearest bound.
+ * Options of the feed. An option beyond its bounds is a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PostgresChangeFeedOptions {
-  /** The channel; the same for all who are to hear of each other. At most 63 bytes; `athena_hooks` when absent. */
+  /** The channel, equal for all caches of a database. From 1 to 63 bytes; `athena_hooks` when absent. */
   readonly channel?: string | undefined
   /**
-   * How often the connection that listens is tried. From 100 milliseconds to 1 hour; 2 seconds when absent.
+   * The interval of checks of the listening connection. From 100 milliseconds to 1 hour; 2 seconds when absent.
    */
   readonly heartbeat?: Duration.Input | undefined
 }
 
-/** What one notification may carry, in bytes: the server takes fewer than 8,000. */
+/** The maximum payload of a notification, in bytes: the limit of the server is 8,000. */
 const maxPayloadBytes = 7_900
 
-/** On the wire: who tells it, and what; a heartbeat tells nothing. */
+/** The payload: its sender and the change; a heartbeat has no change. */
 const Payload = Schema.fromJsonString(
   Schema.Struct({
     from: Schema.String,
@@ -58,7 +61,7 @@ const encodePayload = Schema.encodeSync(Payload)
 
 const fits = (payload: string): boolean => Buffer.byteLength(payload) <= maxPayloadBytes
 
-/** The change as a payload; with less detail where it would be too long. */
+/** Encodes a change, with less detail if the payload would be too long. */
 const payloadOf = (from: string, change: Change): string => {
   if (change !== "everything") {
     const dependencies = change.dependencies.map(({ scope, table }) =>
@@ -75,23 +78,23 @@ const payloadOf = (from: string, change: Change): string => {
 
 const changeOf = (from: string, payload: string): Change | undefined => {
   const found = decodePayload(payload)
-  // What this version can't read may be of a newer one.
+  // An undecodable payload may be from a newer version.
   if (Option.isNone(found) || found.value.everything === true) return "everything"
   const { dependencies, from: sender, tags } = found.value
   return sender === from || dependencies.length + tags.length === 0 ? undefined : { dependencies, tags }
 }
 
-/** How long it waits before it tries to listen again. */
-const again = Schedule.jittered(Schedule.spaced("500 millis"))
+/** The pause before the next attempt to listen. */
+const reconnectSchedule = Schedule.jittered(Schedule.spaced("500 millis"))
 
-/** How many heartbeats in a row may not be sent: all connections may be out for a while. */
-const mostUnsent = 3
+/** The maximum number of consecutive unsent heartbeats: all connections of the pool may be in use. */
+const maxUnsent = 3
 
-/** How many events wait for the cache at most; the rest wait in the connection. */
+/** The maximum number of buffered events; further ones wait in the connection. */
 const bufferSize = 1_024
 
 /**
- * Provides the feed over the `PgClient` of the context, which must be the client that the mutations run on.
+ * Provides the feed over the `PgClient` of the context, which must be the client of the mutations.
  *
  * **Example**
  *
@@ -118,72 +121,88 @@ const bufferSize = 1_024
 export const layer = (options: PostgresChangeFeedOptions = {}): Layer.Layer<ChangeFeed, never, PgClient.PgClient> =>
   Layer.effect(
     ChangeFeed,
-    Effect.gen(function* () {
-      const pg = yield* PgClient.PgClient
-      const channel = options.channel ?? "athena_hooks"
-      const heartbeat = Duration.clamp(Duration.fromInputUnsafe(options.heartbeat ?? "2 seconds"), {
-        minimum: Duration.millis(100),
-        maximum: Duration.hours(1)
+    Effect.suspend(() => make(settingsOf(options)))
+  )
+
+/**
+ * As `layer`, with its options read from `Config`. An invalid option is a `ConfigError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<PostgresChangeFeedOptions>
+): Layer.Layer<ChangeFeed, Config.ConfigError, PgClient.PgClient> =>
+  Layer.effect(ChangeFeed, Effect.flatMap(Settings.fromConfig(config, settingsOf), make))
+
+const read = Settings.reader("PostgresChangeFeed")
+
+const settingsOf = ({ channel = "athena_hooks", heartbeat }: PostgresChangeFeedOptions) => {
+  read.whole("channel (length in bytes)", Buffer.byteLength(channel), 0, 1, 63)
+  return { channel, heartbeat: Duration.millis(read.duration("heartbeat", heartbeat, 2_000, 100, 3_600_000)) }
+}
+
+const make = ({ channel, heartbeat }: ReturnType<typeof settingsOf>) =>
+  Effect.gen(function* () {
+    const pg = yield* PgClient.PgClient
+    const from = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
+    const beat = encodePayload({ from, dependencies: [], tags: [] })
+
+    type Emit = (event: FeedEvent) => Effect.Effect<unknown>
+
+    /** Ends when a sent heartbeat has not arrived, or none could be sent for too long. */
+    const monitor = (received: () => number) =>
+      Effect.gen(function* () {
+        for (let unsent = 0; unsent < maxUnsent;) {
+          const before = received()
+          const sent = yield* Effect.option(Effect.timeout(pg.notify(channel, beat), heartbeat))
+          yield* Effect.sleep(heartbeat)
+          if (received() > before) unsent = 0
+          else if (Option.isSome(sent)) break
+          else unsent++
+        }
       })
-      const from = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
-      const beat = encodePayload({ from, dependencies: [], tags: [] })
 
-      type Tell = (event: FeedEvent) => Effect.Effect<unknown>
-
-      /** Ends when a heartbeat that was sent has not arrived, or when none could be sent for too long. */
-      const watch = (heard: () => number) =>
-        Effect.gen(function* () {
-          for (let unsent = 0; unsent < mostUnsent;) {
-            const before = heard()
-            const sent = yield* Effect.option(Effect.timeout(pg.notify(channel, beat), heartbeat))
-            yield* Effect.sleep(heartbeat)
-            if (heard() > before) unsent = 0
-            else if (Option.isSome(sent)) break
-            else unsent++
-          }
-        })
-
-      /** Tells of what arrives, until nothing arrives any more. */
-      const receive = (tell: Tell) =>
-        Effect.gen(function* () {
-          const notifications = yield* pg.listen(channel)
-          let heard = 0
-          yield* tell({ _tag: "Connected" })
-          const arriving = Effect.forever(
-            Effect.flatMap(Queue.take(notifications), ({ payload }) => {
-              heard++
-              const change = changeOf(from, payload)
-              return change === undefined ? Effect.void : tell({ _tag: "Changed", change })
-            })
-          )
-          yield* Effect.raceFirst(
-            arriving,
-            watch(() => heard)
-          )
-        })
-
-      /** Says at once that the connection is lost, and lets it go behind: on a dead network that may take its time. */
-      const listen = (tell: Tell) =>
-        Effect.flatMap(Scope.make(), (scope) =>
-          receive(tell).pipe(
-            Scope.provide(scope),
-            Effect.onExit((exit) => Effect.andThen(tell({ _tag: "Lost" }), Effect.forkDetach(Scope.close(scope, exit))))
-          )
+    /** Emits received changes until the connection is lost. */
+    const receive = (emit: Emit) =>
+      Effect.gen(function* () {
+        const notifications = yield* pg.listen(channel)
+        let received = 0
+        yield* emit({ _tag: "Connected" })
+        const receiving = Effect.forever(
+          Effect.flatMap(Queue.take(notifications), ({ payload }) => {
+            received++
+            const change = changeOf(from, payload)
+            return change === undefined ? Effect.void : emit({ _tag: "Changed", change })
+          })
         )
+        yield* Effect.raceFirst(
+          receiving,
+          monitor(() => received)
+        )
+      })
 
-      const events = Stream.callback<FeedEvent>(
-        (queue) =>
-          listen((event) => Queue.offer(queue, event)).pipe(
-            Effect.tapCause((cause) => Effect.logDebug("the changes of other hosts can't be heard", cause)),
-            Effect.exit,
-            Effect.repeat(again)
-          ),
-        { bufferSize, strategy: "suspend" }
+    /** Emits the loss immediately and closes the connection in the background: a dead network delays that. */
+    const listen = (emit: Emit) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        receive(emit).pipe(
+          Scope.provide(scope),
+          Effect.onExit((exit) => Effect.andThen(emit({ _tag: "Lost" }), Effect.forkDetach(Scope.close(scope, exit))))
+        )
       )
 
-      return ChangeFeed.of({
-        publish: (change) => Effect.asVoid(pg`SELECT pg_notify(${channel}, ${payloadOf(from, change)})`),
-        events
-      })
+    const events = Stream.callback<FeedEvent>(
+      (queue) =>
+        listen((event) => Queue.offer(queue, event)).pipe(
+          Effect.tapCause((cause) => Effect.logDebug("the change feed lost its connection; it reconnects", cause)),
+          Effect.exit,
+          Effect.repeat(reconnectSchedule)
+        ),
+      { bufferSize, strategy: "suspend" }
+    )
+
+    return ChangeFeed.of({
+      publish: (change) => Effect.asVoid(pg`SELECT pg_notify(${channel}, ${payloadOf(from, change)})`),
+      events
     })
-  )
+  })

@@ -1,10 +1,12 @@
 /**
- * Tells a cache what others have written to its SQLite database.
+ * Invalidates a cache when other processes write to its SQLite database.
  *
- * A cache hears of the mutations that run through it. Where other processes write to the same file, this middleware goes
- * above the cache: before each query it asks SQLite, in some microseconds and without a look at the disk, whether another
- * connection has committed, and drops everything if so. Its own connection's writes stay as exact as the cache is, so
- * it is for files that one process writes often and others now and then.
+ * This middleware sits above the cache. Before each query it checks, in a few microseconds and without disk access, whether
+ * another connection has committed, and clears the cache if so. Writes of its own connection invalidate as usual.
+ *
+ * **When to use**
+ *
+ * For files that one process writes often and others rarely.
  *
  * @since 0.1.0
  */
@@ -16,8 +18,8 @@ import { QueryExecutor } from "../query/QueryExecutor.ts"
 import { QueryCache } from "./QueryCache.ts"
 
 /**
- * Provides the middleware over a cache. The `SqlClient` must be the one that the cache's queries and mutations run on, and
- * have one connection, as `Sqlite.layer` has.
+ * Provides the middleware over a cache. The `SqlClient` must be the client of the cache's queries and mutations, with one
+ * connection, as `Sqlite.layer` has.
  *
  * **Example**
  *
@@ -48,20 +50,20 @@ export const layer: Layer.Layer<QueryExecutor, SqlError, QueryExecutor | QueryCa
       const cache = yield* QueryCache
       const sql = yield* SqlClient.SqlClient
 
-      /** A number that changes when another connection commits, and at no other time. */
+      /** A number that changes only when another connection commits. */
       const commits = Effect.map(sql<{ data_version: number }>`PRAGMA data_version`, ([row]) => row?.data_version)
-      let seen = yield* commits
+      let last = yield* commits
 
-      // A commit that falls between the question and the clearing changes the number again.
-      const keepUp = Effect.flatMap(commits, (now) => {
-        if (now === seen) return Effect.void
-        seen = now
+      // A commit between the check and `clear` changes the number again.
+      const clearIfChanged = Effect.flatMap(commits, (now) => {
+        if (now === last) return Effect.void
+        last = now
         return cache.clear
       })
 
       return QueryExecutor.of({
         ...executor,
-        query: (query, input) => Effect.andThen(keepUp, executor.query(query, input))
+        query: (query, input) => Effect.andThen(clearIfChanged, executor.query(query, input))
       })
     })
   )

@@ -80,12 +80,13 @@ export const fromOperations = (
     query: operations.query,
     mutate: <I, A>(mutation: Mutation<I, A>, input: I) =>
       Effect.suspend(() => {
-        let run = (current: Mutation<I, A>) => operations.mutate(current, input)
-        for (const interceptor of interceptors) {
-          const next = run
-          run = (current) => interceptor(current, input, next)
-        }
-        return run(mutation)
+        type Run = (current: Mutation<I, A>) => Effect.Effect<A, QueryError>
+        const run: Run = (current) => operations.mutate(current, input)
+        const intercepted = [...interceptors].reduce<Run>(
+          (next, interceptor) => (current) => interceptor(current, input, next),
+          run
+        )
+        return intercepted(mutation)
       }),
     intercept: (interceptor) =>
       Effect.acquireRelease(
@@ -115,20 +116,23 @@ export const make: Effect.Effect<QueryExecutor["Service"], never, SqlClient.SqlC
     return decode(input)
   }
 
-  return fromOperations({
-    query: (query, input) =>
-      check(query.input, input).pipe(
-        Effect.flatMap(() => query.run(input)),
-        Effect.provideService(SqlClient.SqlClient, sql),
-        Effect.withSpan(query.name)
-      ),
-    mutate: (mutation, input) =>
-      check(mutation.input, input).pipe(
-        Effect.flatMap(() => sql.withTransaction(Effect.suspend(() => mutation.run(input)))),
-        Effect.provideService(SqlClient.SqlClient, sql),
-        Effect.withSpan(mutation.name)
-      )
-  }, () => sql)
+  return fromOperations(
+    {
+      query: (query, input) =>
+        check(query.input, input).pipe(
+          Effect.flatMap(() => query.run(input)),
+          Effect.provideService(SqlClient.SqlClient, sql),
+          Effect.withSpan(query.name)
+        ),
+      mutate: (mutation, input) =>
+        check(mutation.input, input).pipe(
+          Effect.flatMap(() => sql.withTransaction(Effect.suspend(() => mutation.run(input)))),
+          Effect.provideService(SqlClient.SqlClient, sql),
+          Effect.withSpan(mutation.name)
+        )
+    },
+    () => sql
+  )
 })
 
 /**

@@ -165,7 +165,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
         assert.strictEqual(yield* store.stamp(["a"], 8_999), undefined)
         assert.isDefined(yield* store.stamp(["a"], 9_000))
         assert.strictEqual(yield* good("k", ["a"], 9_000), undefined)
-        assert.strictEqual((yield* store.stats).intents, 0)
+        assert.strictEqual((yield* store.stats).announcements, 0)
       })
     )
 

@@ -9,7 +9,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { CacheStore, CacheStoreError, type CacheStoreShape, type Found } from "../cache/CacheStore.ts"
+import { CacheStore, CacheStoreError, type CacheStoreShape, type LookupResult } from "../cache/CacheStore.ts"
 import type * as Fault from "./Fault.ts"
 import * as Injector from "./Injector.ts"
 
@@ -53,7 +53,7 @@ export class FaultyStore extends Context.Service<FaultyStore, Injector.Faults<Op
 export const unavailable: Fault.Fault<CacheStoreError> = (_, { operation }) =>
   Effect.fail(new CacheStoreError({ operation, cause: new Error("a fault of the test") }))
 
-const corrupted = (found: Found, damage: (value: string) => string): Found =>
+const corrupted = (found: LookupResult, damage: (value: string) => string): LookupResult =>
   found.entry === undefined ? found : { ...found, entry: { ...found.entry, value: damage(found.entry.value) } }
 
 /**
@@ -67,9 +67,9 @@ export const corrupt =
   (damage: (value: string) => string = (value) => value.slice(0, value.length / 2)): Fault.Fault =>
   (operation, call) =>
     Effect.map(operation, (answer) => {
-      if (call.operation === "get") return corrupted(answer as Found, damage) as typeof answer
+      if (call.operation === "get") return corrupted(answer as LookupResult, damage) as typeof answer
       if (call.operation !== "getMany") return answer
-      return (answer as ReadonlyArray<Found>).map((found) => corrupted(found, damage)) as typeof answer
+      return (answer as ReadonlyArray<LookupResult>).map((found) => corrupted(found, damage)) as typeof answer
     })
 
 const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, CacheStoreError>): CacheStoreShape =>

@@ -15,8 +15,8 @@ import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
-import * as Debt from "../../src/cache/internal/pendingInvalidations.ts"
-import * as Fences from "../../src/cache/internal/invalidationTracker.ts"
+import * as Publisher from "../../src/cache/internal/invalidationPublisher.ts"
+import * as InvalidationTracker from "../../src/cache/internal/invalidationTracker.ts"
 import { QueryCache, type QueryCacheOptions } from "../../src/cache/QueryCache.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Mutation from "../../src/query/Mutation.ts"
@@ -79,7 +79,7 @@ describe("an announcement", () => {
       yield* Fiber.join(writer)
       assert.strictEqual(tries, 16)
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
-      assert.strictEqual((yield* store.stats).intents, 0)
+      assert.strictEqual((yield* store.stats).announcements, 0)
       assert.isAbove((yield* store.stats).versions, 0)
     }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, busy)))
   )
@@ -109,7 +109,7 @@ describe("an announcement", () => {
       away = false
       yield* set(10)
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
-      assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
+      assert.deepInclude(yield* store.stats, { announcements: 0, versions: 2 })
     }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, unreadable)))
   })
 
@@ -160,7 +160,7 @@ describe("an announcement", () => {
           failing = 0
           yield* TestClock.adjust("10 seconds")
           assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
-          assert.strictEqual((yield* (yield* CacheStore.CacheStore).stats).intents, 0)
+          assert.strictEqual((yield* (yield* CacheStore.CacheStore).stats).announcements, 0)
           assert.strictEqual((yield* get).value, unannounced === "proceed" ? 1 : null)
           yield* set(2)
           assert.strictEqual((yield* get).value, 2)
@@ -282,7 +282,7 @@ describe("what the store could not be told", () => {
       yield* gate.reached
       yield* Effect.yieldNow.pipe(Effect.repeat({ times: 20 }))
       yield* gate.open
-      for (const { level, value } of yield* Fiber.join(readers)) assert.deepStrictEqual([value, level], [10, "source"])
+      for (const { tier, value } of yield* Fiber.join(readers)) assert.deepStrictEqual([value, tier], [10, "source"])
       assert.strictEqual(control.loads, 2)
     }).pipe(
       Effect.provide(
@@ -301,20 +301,20 @@ describe("what the store could not be told", () => {
       yield* get
       yield* cache.clear
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 10_000)
-      assert.strictEqual((yield* get).level, "source")
-      assert.strictEqual((yield* get).level, "source")
+      assert.strictEqual((yield* get).tier, "source")
+      assert.strictEqual((yield* get).tier, "source")
       failing = false
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
       yield* get
-      assert.strictEqual((yield* get).level, "memory")
+      assert.strictEqual((yield* get).tier, "memory")
       failing = true
       const other = yield* Kit.another()
-      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).level, "store")
+      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).tier, "store")
       yield* cache.expire(price, { shop: 1 })
       failing = false
       yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).level, "source")
+      assert.strictEqual((yield* other.cache.get(price, { shop: 1 })).tier, "source")
     }).pipe(
       Effect.provide(
         Kit.layer(
@@ -339,39 +339,39 @@ describe("what the store could not be told", () => {
       const store = yield* CacheStore.CacheStore
       yield* set(10)
       yield* TestClock.adjust("3 seconds")
-      assert.strictEqual((yield* store.stats).intents, 1)
+      assert.strictEqual((yield* store.stats).announcements, 1)
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 2)
       failing = "nothing"
       yield* TestClock.adjust("1 second")
-      assert.deepInclude(yield* store.stats, { intents: 0, versions: 2 })
+      assert.deepInclude(yield* store.stats, { announcements: 0, versions: 2 })
       assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
     }).pipe(Effect.provide(Kit.layer({}, partly)))
   })
 
   it("is remembered by name up to a bound, and then as everything", () => {
-    const fences = Fences.make()
-    const debt = Debt.make(fences)
-    debt.add(["a", "b"])
-    debt.add(["b", "c"])
-    assert.strictEqual(debt.size(), 3)
-    assert.isTrue(fences.isPending(["b"]))
-    const owed = debt.pending()
+    const tracker = InvalidationTracker.make()
+    const pending = Publisher.makePending(tracker)
+    pending.add(["a", "b"])
+    pending.add(["b", "c"])
+    assert.strictEqual(pending.size(), 3)
+    assert.isTrue(tracker.isPending(["b"]))
+    const published = pending.pending()
     // Changed again after the store was asked to hear of it.
-    debt.add(["b"])
-    debt.published(owed)
-    assert.deepStrictEqual([fences.isPending(["a"]), fences.isPending(["b"])], [false, true])
-    debt.add(Array.from({ length: 10_000 }, (_, i) => `key ${i}`))
-    assert.strictEqual(debt.pending().what, "everything")
-    assert.isTrue(fences.isPending(["anything"]))
-    const all = debt.pending()
-    debt.add(["d"])
-    debt.published(all)
-    assert.isTrue(fences.isSuspended())
-    debt.published(debt.pending())
-    debt.add(["twice", "twice"])
-    debt.published(debt.pending())
-    assert.isFalse(fences.isPending(["twice"]))
-    assert.deepStrictEqual([fences.isSuspended(), fences.isPending(["b"]), debt.size()], [false, false, 0])
+    pending.add(["b"])
+    pending.published(published)
+    assert.deepStrictEqual([tracker.isPending(["a"]), tracker.isPending(["b"])], [false, true])
+    pending.add(Array.from({ length: 10_000 }, (_, i) => `key ${i}`))
+    assert.strictEqual(pending.pending().keys, "all")
+    assert.isTrue(tracker.isPending(["anything"]))
+    const all = pending.pending()
+    pending.add(["d"])
+    pending.published(all)
+    assert.isTrue(tracker.isSuspended())
+    pending.published(pending.pending())
+    pending.add(["twice", "twice"])
+    pending.published(pending.pending())
+    assert.isFalse(tracker.isPending(["twice"]))
+    assert.deepStrictEqual([tracker.isSuspended(), tracker.isPending(["b"]), pending.size()], [false, false, 0])
   })
 })
 
@@ -415,7 +415,7 @@ describe("a transaction that lasts longer than an announcement", () => {
         assert.strictEqual((yield* get).value, 10)
         yield* TestClock.adjust("2 seconds")
         yield* get
-        assert.deepInclude(yield* get, { value: 10, level: "memory" })
+        assert.deepInclude(yield* get, { value: 10, tier: "memory" })
       })
     )
   }
@@ -468,7 +468,7 @@ describe("a transaction that lasts longer than an announcement", () => {
         assert.strictEqual((yield* get).reason, "written")
         yield* TestClock.adjust("3 seconds")
         yield* get
-        assert.deepInclude(yield* get, { value: null, level: "memory" })
+        assert.deepInclude(yield* get, { value: null, tier: "memory" })
         yield* gate.open
         yield* Fiber.join(transaction)
         yield* TestClock.adjust("1 millis")
@@ -485,20 +485,21 @@ describe("a transaction that lasts longer than an announcement", () => {
         .pipe(Effect.flip)
       yield* TestClock.adjust("15 seconds")
       yield* get
-      assert.deepInclude(yield* get, { value: null, level: "memory" })
+      assert.deepInclude(yield* get, { value: null, tier: "memory" })
     }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
   )
 
-  it.effect("and was rolled back, is over when its readers come", () =>
+  it.effect("and was rolled back, counts as a change when its readers come", () =>
     Effect.gen(function* () {
       const { cache, get, set } = yield* services
       const sql = yield* SqlClient.SqlClient
       const store = yield* CacheStore.CacheStore
       yield* get
       yield* Effect.flip(sql.withTransaction(Effect.andThen(set(10), Effect.fail("no"))))
-      assert.deepInclude(yield* get, { value: null, level: "memory" })
-      assert.strictEqual((yield* store.stats).intents, 0)
-      assert.strictEqual((yield* cache.stats).queries["price"]!.loads, 1)
+      assert.deepInclude(yield* get, { value: null, tier: "source" })
+      assert.deepInclude(yield* get, { value: null, tier: "memory" })
+      assert.strictEqual((yield* store.stats).announcements, 0)
+      assert.strictEqual((yield* cache.stats).queries["price"]!.loads, 2)
     }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
   )
 })
@@ -544,10 +545,10 @@ describe("caches over different databases", () => {
       assert.strictEqual((yield* get(one)).value, 1)
       assert.strictEqual((yield* get(two)).value, 2)
       yield* write(two, 3)
-      assert.deepInclude(yield* get(one), { value: 1, level: "memory" })
+      assert.deepInclude(yield* get(one), { value: 1, tier: "memory" })
       assert.strictEqual((yield* get(two)).value, 3)
       yield* Context.get(two, QueryCache).invalidateDependencies([Dependency.make("prices")])
-      assert.deepInclude(yield* get(one), { value: 1, level: "memory" })
+      assert.deepInclude(yield* get(one), { value: 1, tier: "memory" })
     }).pipe(Effect.provide(CacheStore.layerMemory()))
   )
 
@@ -597,7 +598,7 @@ describe("a read", () => {
     Effect.gen(function* () {
       const { get } = yield* services
       yield* get
-      assert.deepInclude(yield* get, { value: null, level: "memory" })
+      assert.deepInclude(yield* get, { value: null, tier: "memory" })
     }).pipe(
       Effect.provide(
         Kit.layer(

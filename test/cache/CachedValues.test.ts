@@ -68,7 +68,7 @@ describe("a cached result is as it was loaded", () => {
       })
       for (const level of ["source", stored ? "store" : "source"]) {
         const { first, second } = yield* readIn(filename, query, value)
-        assert.deepStrictEqual([first.level, second.level], [level, "memory"])
+        assert.deepStrictEqual([first.tier, second.tier], [level, "memory"])
         for (const traced of [first, second]) {
           assert.deepStrictEqual(traced.value, value)
           assert.isTrue(Object.is(traced.value, value) || typeof value !== "number")

@@ -52,7 +52,7 @@ describe("a cache that follows a feed", () => {
       published,
       cache,
       tell: (event: FeedEvent) => Effect.andThen(Queue.offer(events, event), rest),
-      level: (shop: number) => Effect.map(cache.get(price, { shop }), ({ level }) => level),
+      tier: (shop: number) => Effect.map(cache.get(price, { shop }), ({ tier }) => tier),
       set: (value: number) => Context.get(context, QueryExecutor.QueryExecutor).mutate(set, { shop: 1, price: value }),
       sql
     }
@@ -60,15 +60,15 @@ describe("a cache that follows a feed", () => {
 
   it.effect("keeps nothing before it is connected, and nothing from before it was lost", () =>
     Effect.gen(function* () {
-      const { level, tell } = yield* setup
-      assert.deepStrictEqual([yield* level(1), yield* level(1)], ["source", "source"])
+      const { tier, tell } = yield* setup
+      assert.deepStrictEqual([yield* tier(1), yield* tier(1)], ["source", "source"])
       yield* tell({ _tag: "Connected" })
-      assert.deepStrictEqual([yield* level(1), yield* level(1)], ["source", "memory"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(1)], ["source", "memory"])
       yield* tell({ _tag: "Lost" })
-      assert.deepStrictEqual([yield* level(1), yield* level(1)], ["source", "source"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(1)], ["source", "source"])
       yield* tell({ _tag: "Lost" })
       yield* tell({ _tag: "Connected" })
-      assert.deepStrictEqual([yield* level(1), yield* level(1)], ["source", "memory"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(1)], ["source", "memory"])
     })
   )
 
@@ -93,34 +93,31 @@ describe("a cache that follows a feed", () => {
         )
       )
       const { price } = Kit.queries(Kit.control())
-      const level = Effect.map(
-        Context.get(context, QueryCache.QueryCache).get(price, { shop: 1 }),
-        ({ level }) => level
-      )
+      const tier = Effect.map(Context.get(context, QueryCache.QueryCache).get(price, { shop: 1 }), ({ tier }) => tier)
       yield* rest
-      yield* level
-      assert.strictEqual(yield* level, "memory")
+      yield* tier
+      assert.strictEqual(yield* tier, "memory")
       yield* Deferred.succeed(ended, undefined)
       yield* rest
-      assert.deepStrictEqual([yield* level, yield* level], ["source", "source"])
+      assert.deepStrictEqual([yield* tier, yield* tier], ["source", "source"])
       yield* TestClock.adjust("1 second")
       yield* rest
-      yield* level
-      assert.strictEqual(yield* level, "memory")
+      yield* tier
+      assert.strictEqual(yield* tier, "memory")
     })
   )
 
   it.effect("drops what others have changed and nothing else", () =>
     Effect.gen(function* () {
-      const { level, tell } = yield* setup
+      const { tier, tell } = yield* setup
       yield* tell({ _tag: "Connected" })
-      yield* Effect.andThen(level(1), level(2))
+      yield* Effect.andThen(tier(1), tier(2))
       yield* tell({ _tag: "Changed", change: { dependencies: [Dependency.make("prices", 1)], tags: [] } })
-      assert.deepStrictEqual([yield* level(1), yield* level(2)], ["source", "memory"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(2)], ["source", "memory"])
       yield* tell({ _tag: "Changed", change: { dependencies: [Dependency.make("other")], tags: ["a tag"] } })
-      assert.deepStrictEqual([yield* level(1), yield* level(2)], ["memory", "memory"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(2)], ["memory", "memory"])
       yield* tell({ _tag: "Changed", change: "everything" })
-      assert.deepStrictEqual([yield* level(1), yield* level(2)], ["source", "source"])
+      assert.deepStrictEqual([yield* tier(1), yield* tier(2)], ["source", "source"])
     })
   )
 
@@ -180,7 +177,7 @@ const startHost = (database: string, address?: Address) =>
       set: (value: number) => executor.mutate(set, { shop: 1, price: value }),
       /** Reads until the answer comes from memory: from then on it must be told of changes. */
       keeping: Effect.repeat(Effect.andThen(Effect.sleep("5 millis"), get), {
-        until: ({ level }) => level === "memory"
+        until: ({ tier }) => tier === "memory"
       }),
       until: (price: number) =>
         Effect.repeat(Effect.andThen(Effect.sleep("5 millis"), get), { until: ({ value }) => value === price })
@@ -216,7 +213,7 @@ describe("hosts on one Postgres server", () => {
       // What is told afterwards arrives afterwards: nothing was told of the rollback.
       yield* here.cache.invalidateTags(["done"])
       yield* Effect.sleep("50 millis")
-      assert.deepInclude(yield* there.get, { value: 3, level: "memory" })
+      assert.deepInclude(yield* there.get, { value: 3, tier: "memory" })
     })
   )
 

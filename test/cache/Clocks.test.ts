@@ -76,12 +76,12 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
           // What is from the future of the wall clock counts as stored when it is seen, once.
           if (store === "of the wall clock" && by < 0) {
             yield* TestClock.adjust("501 millis")
-            assert.strictEqual((yield* get).level, "store")
+            assert.strictEqual((yield* get).tier, "store")
           }
           for (let round = 0; round < 3; round++) {
             yield* TestClock.adjust("501 millis")
-            assert.strictEqual((yield* get).level, "source")
-            assert.strictEqual((yield* get).level, "memory")
+            assert.strictEqual((yield* get).tier, "source")
+            assert.strictEqual((yield* get).tier, "memory")
           }
         })
       )
@@ -97,7 +97,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
             yield* setBy(0)
             const read = Effect.fnUntraced(function* () {
               const { cache } = yield* Kit.another(times)
-              return (yield* cache.get(queries.price, { shop: 1 })).level
+              return (yield* cache.get(queries.price, { shop: 1 })).tier
             })
             // A clock that was behind has stored what is old by now.
             if (store !== "of the wall clock" || by > 0) assert.strictEqual(yield* read(), "store")
@@ -122,7 +122,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
           yield* setBy(0)
           yield* set(2)
           assert.deepStrictEqual([(yield* get).value, (yield* other).value], [2, 2])
-          assert.strictEqual((yield* other).level, "memory")
+          assert.strictEqual((yield* other).tier, "memory")
         })
       )
     }
@@ -153,7 +153,7 @@ describe("a store that is left alone", () => {
           assert.strictEqual((yield* get).reason, "unavailable")
           yield* TestClock.adjust("5 seconds")
           yield* get
-          assert.strictEqual((yield* get).level, "memory")
+          assert.strictEqual((yield* get).tier, "memory")
         }).pipe(
           Effect.provide(Kit.layer({ storeBreakerFailures: 3, storeBreakerResetTimeout: "5 seconds" }, store)),
           Effect.provideService(Clock.Clock, wall)

@@ -86,7 +86,7 @@ describe("a store that", () => {
         fault.current = effect
         for (let i = 0; i < 3; i++) {
           const traced = yield* inTime(get, 120)
-          assert.deepStrictEqual([traced.level, traced.reason], ["source", "unavailable"])
+          assert.deepStrictEqual([traced.tier, traced.reason], ["source", "unavailable"])
         }
         assert.strictEqual(control.loads, 4)
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
@@ -103,7 +103,7 @@ describe("a store that", () => {
         fault.current = undefined
         yield* TestClock.adjust("5 seconds")
         yield* get
-        assert.strictEqual((yield* get).level, "memory")
+        assert.strictEqual((yield* get).tier, "memory")
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
     })
 
@@ -134,7 +134,7 @@ describe("a store that", () => {
         control.afterRead = Effect.sync(() => {
           fault.current = effect
         })
-        assert.strictEqual((yield* inTime(get, 200)).level, "source")
+        assert.strictEqual((yield* inTime(get, 200)).tier, "source")
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
     })
   }
@@ -165,7 +165,7 @@ describe("a store file that", () => {
       fs.rmdirSync(filename)
       // The store comes back, and hears of what it missed, by itself.
       const again = Effect.andThen(Effect.sleep("20 millis"), get)
-      yield* Effect.repeat(again, { until: ({ level }) => level === "memory" })
+      yield* Effect.repeat(again, { until: ({ tier }) => tier === "memory" })
     })
   )
 
@@ -212,7 +212,7 @@ describe("a store file that", () => {
         const before = control.loads
         const { price } = Kit.queries(control)
         const traced = yield* process.cache.get(price, { shop: 1 })
-        assert.deepStrictEqual([traced.level, traced.value], ["source", null])
+        assert.deepStrictEqual([traced.tier, traced.value], ["source", null])
         assert.strictEqual(control.loads, before + 1)
       }
       other.close()

@@ -62,7 +62,7 @@ const working = Effect.gen(function* () {
       Effect.andThen(Effect.sleep("20 millis"), Effect.andThen(write(0), cache.get(price, { shop: 0 }))).pipe(
         Effect.andThen(cache.get(price, { shop: 0 }))
       ),
-      { until: ({ level }) => level === "memory" }
+      { until: ({ tier }) => tier === "memory" }
     )
   }
 })

@@ -27,8 +27,8 @@ const setup = Effect.gen(function* () {
 })
 
 const brief = Effect.map(
-  ({ level, reason, stale, value }: { level: string; stale: boolean; value: number | null; reason: string }) =>
-    `${value} ${stale ? "stale" : "fresh"} ${level} ${reason}`
+  ({ tier, reason, stale, value }: { tier: string; stale: boolean; value: number | null; reason: string }) =>
+    `${value} ${stale ? "stale" : "fresh"} ${tier} ${reason}`
 )
 
 for (const [name, store] of [

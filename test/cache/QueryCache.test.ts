@@ -14,9 +14,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import * as Tracer from "effect/Tracer"
 import * as CacheStore from "../../src/cache/CacheStore.ts"
-import { canonical } from "../../src/cache/internal/canonicalInput.ts"
-import { fingerprint } from "../../src/cache/internal/cacheKey.ts"
-import { QueryCache } from "../../src/cache/QueryCache.ts"
+import { canonical, fingerprint } from "../../src/cache/internal/cacheKey.ts"
+import { policy, QueryCache } from "../../src/cache/QueryCache.ts"
 import * as Dependency from "../../src/query/Dependency.ts"
 import * as Query from "../../src/query/Query.ts"
 import { QueryExecutor } from "../../src/query/QueryExecutor.ts"
@@ -32,6 +31,8 @@ const stores = [
   ["a store in memory", CacheStore.layerMemory()],
   ["a store in a file", sqliteStore]
 ] as const
+
+const base = Kit.queries(Kit.control())
 
 const setup = Effect.gen(function* () {
   const control = Kit.control()
@@ -163,21 +164,26 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a rollback takes nothing along: of the transaction, of a savepoint, and by interruption",
+      "a rollback leaves no uncommitted result and invalidates no other scope",
       Effect.gen(function* () {
         const { control, price, set, sql } = yield* setup
         yield* set(2, 20)
         yield* price(1)
         yield* price(2)
         const loads = control.loads
+        yield* Effect.flip(set(1, -1))
+        assert.strictEqual(yield* price(1), null)
+        assert.strictEqual(control.loads, loads, "the failure of the mutation itself is a known rollback")
         yield* set(1, 10).pipe(Effect.andThen(Effect.fail("no")), sql.withTransaction, Effect.flip)
-        assert.strictEqual(yield* price(1), null)
+        assert.deepStrictEqual([yield* price(1), yield* price(1)], [null, null])
         yield* set(1, 10).pipe(Effect.andThen(Effect.interrupt), sql.withTransaction, Effect.exit)
-        assert.strictEqual(yield* price(1), null)
+        assert.deepStrictEqual([yield* price(1), yield* price(1)], [null, null])
+        assert.strictEqual(control.loads, loads + 2, "the rollback of the caller's transaction counts as a change")
         yield* sql.withTransaction(set(1, 10).pipe(Effect.andThen(Effect.fail("no")), sql.withTransaction, Effect.flip))
         assert.strictEqual(yield* price(1), null)
+        const afterSavepoint = control.loads
         assert.strictEqual(yield* price(2), 20)
-        assert.strictEqual(control.loads, loads)
+        assert.strictEqual(control.loads, afterSavepoint)
       })
     )
 
@@ -258,20 +264,20 @@ for (const [name, store] of stores) {
         assert.strictEqual(yield* cache.refresh(queries.price, { shop: 1 }), 99)
         assert.strictEqual(yield* price(1), 99)
       }),
-      { policies: { price: { tags: ({ shop }: { shop: number }) => [`price-${shop}`] } } }
+      { policies: [policy(base.price, { tags: ({ shop }) => [`price-${shop}`] })] }
     )
 
     test(
       "tells how a result came about",
       Effect.gen(function* () {
         const { set, sql, traced } = yield* setup
-        const why = (shop: number) => Effect.map(traced(shop), ({ level, reason: why }) => `${level}: ${why}`)
+        const why = (shop: number) => Effect.map(traced(shop), ({ reason, tier }) => `${tier}: ${reason}`)
         assert.strictEqual(yield* why(1), "source: miss")
         yield* TestClock.adjust("10 seconds")
         const hit = yield* traced(1)
         assert.deepStrictEqual(hit, {
           value: null,
-          level: "memory",
+          tier: "memory",
           age: 10_000,
           stale: false,
           coalesced: false,
@@ -314,10 +320,10 @@ for (const [name, store] of stores) {
       }),
       {
         memoryTimeToLive: "1 hour",
-        policies: {
-          total: { timeToLive: "1 second" },
-          price: { timeToLiveOf: (_: unknown, { shop }: { shop: number }) => (shop === 7 ? "10 seconds" : undefined) }
-        }
+        policies: [
+          policy(base.total, { timeToLive: "1 second" }),
+          policy(base.price, { timeToLive: (_, { shop }) => (shop === 7 ? "10 seconds" : undefined) })
+        ]
       }
     )
 
@@ -348,8 +354,8 @@ describe("QueryCache with a shared store", () => {
         yield* TestClock.adjust("1 minute")
         const other = yield* Kit.another()
         const traced = yield* other.cache.get(queries.price, { shop: 1 })
-        assert.deepStrictEqual([traced.level, traced.age], ["store", 60_000])
-        assert.strictEqual((yield* other.cache.get(queries.price, { shop: 1 })).level, "memory")
+        assert.deepStrictEqual([traced.tier, traced.age], ["store", 60_000])
+        assert.strictEqual((yield* other.cache.get(queries.price, { shop: 1 })).tier, "memory")
         assert.strictEqual(control.loads, 1)
       })
     )
@@ -360,9 +366,9 @@ describe("QueryCache with a shared store", () => {
         const { control, price, traced } = yield* setup
         yield* price(1)
         yield* TestClock.adjust("5 minutes")
-        assert.strictEqual((yield* traced(1)).level, "store")
+        assert.strictEqual((yield* traced(1)).tier, "store")
         yield* TestClock.adjust("55 minutes")
-        assert.strictEqual((yield* traced(1)).level, "source")
+        assert.strictEqual((yield* traced(1)).tier, "source")
         assert.strictEqual(control.loads, 2)
       })
     )

@@ -76,14 +76,14 @@ describe("getMany", () => {
         [50, 30, 10, 50, null]
       )
       assert.deepStrictEqual(
-        found.map(({ coalesced, level }) => `${level}${coalesced ? " coalesced" : ""}`),
+        found.map(({ coalesced, tier }) => `${tier}${coalesced ? " coalesced" : ""}`),
         ["source", "memory", "source", "source coalesced", "source"]
       )
       assert.deepStrictEqual([counts.getMany - before.getMany, counts.get - before.get, control.loads], [1, 0, 4])
       const other = yield* Kit.another()
       const stored = yield* other.cache.getMany(price, shops(5, 3, 1))
       assert.deepStrictEqual(
-        stored.map(({ level, value }) => [level, value]),
+        stored.map(({ tier, value }) => [tier, value]),
         [
           ["store", 50],
           ["store", 30],
@@ -115,7 +115,7 @@ describe("getMany", () => {
       control.afterRead = Effect.void
       const many = yield* Effect.forkChild(cache.getMany(price, shops(1, 2)), { startImmediately: true })
       yield* gate.open
-      assert.strictEqual((yield* Fiber.join(one)).level, "source")
+      assert.strictEqual((yield* Fiber.join(one)).tier, "source")
       assert.deepStrictEqual(
         (yield* Fiber.join(many)).map(({ coalesced, value }) => [value, coalesced]),
         [
@@ -181,7 +181,7 @@ describe("getMany", () => {
       assert.strictEqual(yield* Effect.flip(cache.getMany(price, shops(1, 2))), Kit.failure)
       control.afterRead = Effect.void
       assert.deepStrictEqual(
-        (yield* cache.getMany(price, shops(1, 2))).map(({ level }) => level),
+        (yield* cache.getMany(price, shops(1, 2))).map(({ tier }) => tier),
         ["memory", "source"]
       )
     }))
@@ -196,7 +196,7 @@ describe("warm", () => {
       control.afterRead = Effect.void
       const found = yield* cache.getMany(price, shops(1, 2, 3))
       assert.deepStrictEqual(
-        found.map(({ level }) => level),
+        found.map(({ tier }) => tier),
         ["memory", "source", "memory"]
       )
     }).pipe(Effect.provide(Kit.layer()))
@@ -251,14 +251,14 @@ describe("prediction", () => {
       yield* cache.get(price, { shop: 1 }).pipe(Effect.withSpan("session"))
       yield* Effect.yieldNow.pipe(Effect.repeat({ times: 20 }))
       assert.strictEqual(control.loads, loads + 2)
-      assert.strictEqual((yield* cache.get(price, { shop: 2 })).level, "memory")
+      assert.strictEqual((yield* cache.get(price, { shop: 2 })).tier, "memory")
       assert.strictEqual(control.loads, loads + 2)
       yield* Effect.andThen(write(1), write(2))
       yield* cache.get(price, { shop: 1 }).pipe(Effect.withSpan("session"))
       yield* Effect.yieldNow.pipe(Effect.repeat({ times: 20 }))
       yield* write(2)
-      const { ahead } = yield* cache.stats
-      assert.deepStrictEqual([ahead.loaded - ahead.useful, ahead.wasted], [1, 1])
+      const { prefetch } = yield* cache.stats
+      assert.deepStrictEqual([prefetch.loaded - prefetch.used, prefetch.unused], [1, 1])
     }).pipe(Effect.provide(Kit.layer({ prefetch: true })))
   )
 })

@@ -113,7 +113,7 @@ describe("readers of one process", () => {
     "a reader does not wait for the store to take what was loaded",
     Effect.gen(function* () {
       const { get } = yield* setup
-      assert.deepInclude(yield* get, { value: null, level: "source" })
+      assert.deepInclude(yield* get, { value: null, tier: "source" })
     }),
     {},
     Layer.effect(
@@ -139,7 +139,7 @@ describe("a stale result", () => {
     all.control.afterRead = Effect.never
     const first = yield* begin(all.get)
     yield* TestClock.adjust("100 millis")
-    assert.deepInclude(yield* Fiber.join(first), { value: null, reason: "late" })
+    assert.deepInclude(yield* Fiber.join(first), { value: null, reason: "slow" })
     return all
   })
 
@@ -165,7 +165,7 @@ describe("a stale result", () => {
       assert.deepInclude(
         yield* Effect.andThen(begin(get), (late) => Effect.andThen(TestClock.adjust("100 millis"), Fiber.join(late))),
         {
-          reason: "late"
+          reason: "slow"
         }
       )
       yield* TestClock.adjust("4900 millis")
@@ -193,7 +193,7 @@ describe("a stale result", () => {
       yield* TestClock.adjust("1 second")
       yield* Deferred.await(ended)
       control.afterRead = Effect.void
-      assert.strictEqual((yield* get).level, "source")
+      assert.strictEqual((yield* get).tier, "source")
     }),
     stale
   )
@@ -242,7 +242,7 @@ describe("processes of one host", () => {
       yield* gate.open
       yield* Fiber.join(first)
       yield* TestClock.adjust("25 millis")
-      assert.deepInclude(yield* Fiber.join(second), { level: "store", coalesced: true, reason: "hit" })
+      assert.deepInclude(yield* Fiber.join(second), { tier: "store", coalesced: true, reason: "hit" })
       assert.strictEqual(control.loads, 1)
     })
   )
@@ -260,7 +260,7 @@ describe("processes of one host", () => {
       yield* gate.open
       yield* Fiber.join(first)
       yield* TestClock.adjust("25 millis")
-      assert.deepInclude(yield* Fiber.join(second), { level: "source", value: null })
+      assert.deepInclude(yield* Fiber.join(second), { tier: "source", value: null })
       assert.strictEqual(control.loads, 2)
     })
   )
@@ -276,7 +276,7 @@ describe("processes of one host", () => {
       yield* TestClock.adjust("999 millis")
       assert.strictEqual(control.loads, 1)
       yield* TestClock.adjust("30 millis")
-      assert.deepInclude(yield* Fiber.join(second), { level: "source" })
+      assert.deepInclude(yield* Fiber.join(second), { tier: "source" })
       yield* Fiber.interrupt(first)
     })
   )
@@ -303,14 +303,14 @@ describe("processes of one host", () => {
       control.afterRead = Effect.never
       const first = yield* begin(get)
       control.afterRead = Effect.void
-      assert.deepInclude(yield* other, { level: "source" })
+      assert.deepInclude(yield* other, { tier: "source" })
       yield* Fiber.interrupt(first)
       const hasty = yield* Kit.another({ loadLease: 0 })
       yield* cache.invalidate(queries.price, { shop: 1 })
       control.afterRead = Effect.never
       const again = yield* begin(get)
       control.afterRead = Effect.void
-      assert.deepInclude(yield* hasty.cache.get(queries.price, { shop: 1 }), { level: "source" })
+      assert.deepInclude(yield* hasty.cache.get(queries.price, { shop: 1 }), { tier: "source" })
       yield* Fiber.interrupt(again)
     })
   )
@@ -335,7 +335,7 @@ describe("processes of one host", () => {
       const second = yield* begin(other.cache.get(queries.price, { shop: 1 }))
       failing = true
       yield* TestClock.adjust("25 millis")
-      assert.deepInclude(yield* Fiber.join(second), { level: "source" })
+      assert.deepInclude(yield* Fiber.join(second), { tier: "source" })
       yield* Fiber.interrupt(first)
     })
   )

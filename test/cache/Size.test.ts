@@ -4,9 +4,8 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import * as Fences from "../../src/cache/internal/invalidationTracker.ts"
-import * as MemoryLevel from "../../src/cache/internal/memoryTier.ts"
-import * as Size from "../../src/cache/internal/entrySize.ts"
+import * as InvalidationTracker from "../../src/cache/internal/invalidationTracker.ts"
+import * as MemoryTier from "../../src/cache/internal/memoryTier.ts"
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void
@@ -51,27 +50,27 @@ const used = (): number => {
 
 /** The bytes that the heap has for an entry, and those that are counted. */
 const measure = (value: (i: number) => unknown, watched: (i: number) => ReadonlyArray<string>) => {
-  const fences = Fences.make()
-  const level = MemoryLevel.make(1_000_000, 2 ** 32, fences)
+  const tracker = InvalidationTracker.make()
+  const memory = MemoryTier.make(1_000_000, 2 ** 32, tracker)
   const count = 2_000
   const before = used()
   for (let i = 0; i < count; i++) {
     const made = value(i)
-    const candidate = {
+    const entry = {
       value: made,
-      level: "source" as const,
+      tier: "source" as const,
       stamp: `${text(20, i)}:${i}`,
       storedAt: i,
       freshUntil: i + 300_000.5,
       expiresAt: i + 300_000.5,
-      size: Size.estimate(made)
+      size: MemoryTier.estimateSize(made)
     }
-    level.keep(`1|{"shop":${i}}`, watched(i), candidate, { generation: 1 })
+    memory.set(`1|{"shop":${i}}`, watched(i), entry, { generation: 1 })
   }
   const real = (used() - before) / count
-  assert.strictEqual(level.entries(), count)
-  const counted = level.bytes() / count
-  level.clear()
+  assert.strictEqual(memory.entries(), count)
+  const counted = memory.bytes() / count
+  memory.clear()
   return { real, counted }
 }
 

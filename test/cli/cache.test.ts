@@ -44,7 +44,7 @@ describe("athena with a shared cache", () => {
       assert.strictEqual(first.stderr, "")
       const { store } = yield* json("cache", "stats")
       assert.isAbove(store.entries, 0)
-      assert.strictEqual(store.intents, 0)
+      assert.strictEqual(store.announcements, 0)
       assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
       // What one process writes, the next one sees.
       yield* json("remember", "The retry worker needs a lock")

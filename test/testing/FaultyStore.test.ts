@@ -203,7 +203,7 @@ describe("QueryCache over a FaultyStore", () => {
     Effect.gen(function* () {
       const cache = yield* QueryCache.QueryCache
       const faults = yield* FaultyStore.FaultyStore
-      const get = Effect.map(cache.get(price, { shop: 1 }), ({ level, value }) => [level, value])
+      const get = Effect.map(cache.get(price, { shop: 1 }), ({ tier, value }) => [tier, value])
       yield* faults.inject(Fault.delay("1 hour"), { times: 1 })
       const fiber = yield* Effect.forkChild(get, { startImmediately: true })
       yield* TestClock.adjust("50 millis")

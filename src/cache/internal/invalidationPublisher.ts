@@ -1,8 +1,7 @@
 /**
- * Tells the store what this process has changed, now or, where that fails or nobody should wait for it, behind.
+ * Publishes announcements and changes to the store: immediately, or in the background while the store is unavailable.
  */
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -10,44 +9,96 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { CacheStoreShape } from "../CacheStore.ts"
-import * as Debt from "./pendingInvalidations.ts"
+import * as CacheClock from "./cacheClock.ts"
 import type { InvalidationTracker } from "./invalidationTracker.ts"
-import type { StoreBreaker } from "./storeBreaker.ts"
-import * as LastWait from "./boundedFinalizer.ts"
 import type { Settings } from "./settings.ts"
-import * as Time from "./time.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
+import type { CacheStoreShape, Outcome } from "./storeModel.ts"
 
-export type Outcome = "changed" | "rolledBack"
+/** The maximum number of pending keys; beyond it everything is pending. */
+export const maxKeys = 10_000
+
+/** The pending invalidations at a time. */
+export interface PendingKeys {
+  readonly keys: "none" | "all" | ReadonlyArray<string>
+  readonly at: number
+}
+
+/** The changed keys that the store has not received. They count as announced in this process. */
+export interface PendingInvalidations {
+  readonly add: (changed: ReadonlyArray<string>) => void
+  readonly addAll: () => void
+  readonly pending: () => PendingKeys
+  /** Removes published keys that have not been added again since. */
+  readonly published: (pending: PendingKeys) => void
+  readonly size: () => number
+}
+
+export const makePending = (tracker: InvalidationTracker): PendingInvalidations => {
+  /** Each pending key and the time of its last change. */
+  const keys = new Map<string, number>()
+  let allAt: number | undefined
+  let time = 0
+
+  const addAll = (): void => {
+    if (allAt === undefined) {
+      tracker.suspend()
+      tracker.end([...keys.keys()])
+      keys.clear()
+    }
+    allAt = ++time
+  }
+
+  return {
+    add: (changed) => {
+      const added = [...new Set(changed)].filter((key) => !keys.has(key))
+      if (allAt !== undefined || keys.size + added.length >= maxKeys) return addAll()
+      tracker.announce(added)
+      time++
+      for (const key of changed) keys.set(key, time)
+    },
+    addAll,
+    pending: () => ({ keys: allAt !== undefined ? "all" : keys.size === 0 ? "none" : [...keys.keys()], at: time }),
+    published: (pending) => {
+      if (pending.keys === "all") {
+        if (allAt === undefined || allAt > pending.at) return
+        allAt = undefined
+        tracker.resume()
+      } else if (pending.keys !== "none") {
+        const published = pending.keys.filter((key) => (keys.get(key) ?? Infinity) <= pending.at)
+        for (const key of published) keys.delete(key)
+        tracker.end(published)
+      }
+    },
+    size: () => (allAt === undefined ? keys.size : maxKeys)
+  }
+}
 
 export interface InvalidationPublisher {
-  /** A name for an announcement that no other one has. */
+  /** A unique id for an announcement. */
   readonly nextId: () => string
-  /** Announces what is being written; `false` where the store did not hear of it. */
+  /** Announces changes; `false` if the store has not accepted it. */
   readonly announce: (id: string, changed: ReadonlyArray<string>) => Effect.Effect<boolean>
-  /** Ends an announcement; `false` where the store did not hear of it. */
+  /** Ends an announcement; `false` if the store has not accepted it. */
   readonly resolve: (id: string, changed: ReadonlyArray<string>, outcome: Outcome) => Effect.Effect<boolean>
-  /** Has the store told of a change behind. It counts as being written until then. */
-  readonly resolveBehind: (id: string | undefined, changed: ReadonlyArray<string>) => void
-  /** Has an announcement ended behind that has come to nothing. */
-  readonly retractBehind: (id: string) => void
+  /** Publishes a change in the background. Its keys count as announced until then. */
+  readonly resolveLater: (id: string | undefined, changed: ReadonlyArray<string>) => void
+  /** Ends the announcement of a rolled-back mutation in the background. */
+  readonly retractLater: (id: string) => void
   readonly clear: Effect.Effect<void>
-  /** How many changed things the store has not been told of. */
+  /** The number of pending keys. */
   readonly pendingInvalidations: () => number
 }
 
-/** So many announcements are ended behind; the rest lapse, and count as changes then. */
+/** The maximum number of announcements to end in the background; further ones lapse and count as changes. */
 const maxEnded = 10_000
 
-/** How often a scope that closes tells the store what it owes it. */
-const lastTries = 5
+/** The attempts to publish when the scope closes. */
+const closingAttempts = 5
 
-/**
- * In a fiber of its own, so that its limit holds where the caller can't be interrupted; one that is nobody's, so that it
- * is still told when the scope closes.
- */
-const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
-  tell.pipe(
+/** In a detached fiber, so that the timeout holds in uninterruptible regions, and publishing works in a closing scope. */
+const detached = (publish: Effect.Effect<Option.Option<unknown>>): Effect.Effect<boolean> =>
+  publish.pipe(
     Effect.forkDetach({ startImmediately: true }),
     Effect.flatMap(Fiber.await),
     Effect.map((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))
@@ -55,69 +106,67 @@ const inTime = (tell: Effect.Effect<Option.Option<unknown>>): Effect.Effect<bool
 
 export const make = (options: {
   readonly store: CacheStoreShape
-  readonly guard: StoreBreaker
-  readonly fences: InvalidationTracker
+  readonly breaker: StoreBreaker
+  readonly tracker: InvalidationTracker
   readonly settings: Settings
 }): Effect.Effect<InvalidationPublisher, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { fences, guard, settings, store } = options
-    const leaseMs = Duration.toMillis(settings.lease)
-    const debt = Debt.make(fences)
+    const { breaker, settings, store, tracker } = options
+    const pending = makePending(tracker)
     const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
-    /** Announcements whose end the store has not been told of, though it is told of their changes otherwise. */
+    /** Announcements to end in the store, whose changes are published by another id or were rolled back. */
     const ended = new Set<string>()
-    const due = yield* Queue.sliding<void>(1)
+    const wake = yield* Queue.sliding<void>(1)
     let count = 0
 
     const nextId = (): string => `${writer}-${++count}`
-    const until = Effect.map(Time.now, (now) => now + leaseMs)
+    const leaseEnd = Effect.map(CacheClock.now, (now) => now + settings.announcementLeaseMs)
 
     const resolve: InvalidationPublisher["resolve"] = (id, changed, outcome) =>
-      inTime(Effect.flatMap(until, (until) => guard.insist("resolve", store.resolve(id, changed, outcome, until))))
+      detached(
+        Effect.flatMap(leaseEnd, (until) => breaker.attempt("resolve", store.resolve(id, changed, outcome, until)))
+      )
 
-    const clearStore = inTime(Effect.suspend(() => guard.insist("clear", store.clear)))
+    const clearStore = detached(Effect.suspend(() => breaker.attempt("clear", store.clear)))
 
-    const endAnnouncement = (id: string): void => {
-      if (ended.size < maxEnded) ended.add(id)
-    }
-
-    const payChanges = Effect.suspend(() => {
-      const owed = debt.pending()
-      if (owed.what === "nothing") return Effect.succeed(true)
-      const tell = owed.what === "everything" ? clearStore : resolve(nextId(), owed.what, "changed")
-      return Effect.map(tell, (told) => {
-        if (told) debt.published(owed)
-        return told
+    const publishChanges = Effect.suspend(() => {
+      const current = pending.pending()
+      if (current.keys === "none") return Effect.succeed(true)
+      const publish = current.keys === "all" ? clearStore : resolve(nextId(), current.keys, "changed")
+      return Effect.map(publish, (isPublished) => {
+        if (isPublished) pending.published(current)
+        return isPublished
       })
     })
 
-    /** Only once the store knows of the changes: until then the announcements stand for them. */
-    const payEnds = Effect.suspend(() =>
+    /** After the changes: until they are published, the announcements protect them. */
+    const publishEnds = Effect.suspend(() =>
       Effect.forEach([...ended], (id) =>
-        Effect.map(resolve(id, [], "rolledBack"), (told) => {
-          if (told) ended.delete(id)
-          return told
+        Effect.map(resolve(id, [], "rolledBack"), (isPublished) => {
+          if (isPublished) ended.delete(id)
         })
       )
     )
 
-    const isPaid = Effect.sync(() => debt.pending().what === "nothing" && ended.size === 0)
-
-    const pay = payChanges.pipe(
-      Effect.flatMap((told) => (told ? payEnds : Effect.void)),
-      Effect.andThen(isPaid)
+    /** `true` when nothing is pending. */
+    const publish = publishChanges.pipe(
+      Effect.flatMap((isPublished) => (isPublished ? publishEnds : Effect.void)),
+      Effect.andThen(Effect.sync(() => pending.pending().keys === "none" && ended.size === 0))
     )
 
-    const payBehind = (): void => void Queue.offerUnsafe(due, undefined)
+    const endLater = (id: string): void => {
+      if (ended.size < maxEnded) ended.add(id)
+    }
+    const publishLater = (): void => void Queue.offerUnsafe(wake, undefined)
 
     yield* Effect.addFinalizer(() =>
-      LastWait.boundedFinalizer(
-        Duration.max(settings.announceTimeout, settings.storeTimeout),
-        Effect.repeat(pay, { until: (paid) => paid, times: lastTries - 1 })
+      CacheClock.boundedFinalizer(
+        Math.max(settings.announceTimeoutMs, settings.storeTimeoutMs),
+        Effect.repeat(publish, { until: (isDone) => isDone, times: closingAttempts - 1 })
       )
     )
-    yield* Queue.take(due).pipe(
-      Effect.andThen(Effect.repeat(pay, { until: (paid) => paid, schedule: Schedule.spaced("200 millis") })),
+    yield* Queue.take(wake).pipe(
+      Effect.andThen(Effect.repeat(publish, { until: (isDone) => isDone, schedule: Schedule.spaced("200 millis") })),
       Effect.forever,
       Effect.forkScoped
     )
@@ -125,24 +174,24 @@ export const make = (options: {
     return {
       nextId,
       announce: (id, changed) =>
-        Effect.flatMap(until, (until) =>
-          Effect.map(guard.insist("announce", store.announce(id, changed, until)), Option.isSome)
+        Effect.flatMap(leaseEnd, (until) =>
+          Effect.map(breaker.attempt("announce", store.announce(id, changed, until)), Option.isSome)
         ),
       resolve,
-      resolveBehind: (id, changed) => {
-        debt.add(changed)
-        if (id !== undefined) endAnnouncement(id)
-        payBehind()
+      resolveLater: (id, changed) => {
+        pending.add(changed)
+        if (id !== undefined) endLater(id)
+        publishLater()
       },
-      retractBehind: (id) => {
-        endAnnouncement(id)
-        payBehind()
+      retractLater: (id) => {
+        endLater(id)
+        publishLater()
       },
-      clear: Effect.map(clearStore, (told) => {
-        if (told) return
-        debt.addAll()
-        payBehind()
+      clear: Effect.map(clearStore, (isPublished) => {
+        if (isPublished) return
+        pending.addAll()
+        publishLater()
       }),
-      pendingInvalidations: debt.size
+      pendingInvalidations: pending.size
     }
   })

@@ -1,32 +1,76 @@
 /**
- * Who watches what in this process, and what is being written by it right now.
+ * Invalidation keys: which entries and loads of this process watch them, and which are announced.
+ *
+ * A change of a scope affects the reads of that scope and of the whole table; a change of a table affects the reads of
+ * the table and of every scope. To compare sets of keys without their scopes, a table has two keys: a change of the
+ * whole table changes `table:`, and any change in it changes `any:`. All keys start with the namespace, so that several
+ * databases can share a store.
  */
+import * as Dependency from "../../query/Dependency.ts"
 
-/** An entry in memory, or a load that is under way. */
+export interface InvalidationKeys {
+  /** The keys that every result watches: none, or the key of all changes by other hosts. */
+  readonly always: ReadonlyArray<string>
+  /** The keys that a result with these dependencies watches. */
+  readonly watched: (dependencies: ReadonlyArray<Dependency.Dependency>) => Array<string>
+  /** The keys that a write to these dependencies changes. */
+  readonly changed: (dependencies: ReadonlyArray<Dependency.Dependency>) => Array<string>
+  /** The key of one entry. */
+  readonly entry: (key: string) => string
+  /** The key of all entries with a tag. */
+  readonly tag: (tag: string) => string
+}
+
+export const makeKeys = (namespace: string, hasFeed: boolean): InvalidationKeys => {
+  const prefix = namespace === "" ? "" : `${JSON.stringify(namespace)} `
+  const scope = (dependency: Dependency.Dependency): string => `${prefix}scope:${Dependency.toKey(dependency)}`
+  const table = (name: string): string => `${prefix}table:${name}`
+  const any = (name: string): string => `${prefix}any:${name}`
+  return {
+    always: hasFeed ? [`${prefix}hosts`] : [],
+    watched: (dependencies) =>
+      dependencies.flatMap((dependency) =>
+        dependency.scope === undefined ? [any(dependency.table)] : [scope(dependency), table(dependency.table)]
+      ),
+    changed: (dependencies) => [
+      ...new Set(
+        dependencies.flatMap((dependency) =>
+          dependency.scope === undefined
+            ? [table(dependency.table), any(dependency.table)]
+            : [scope(dependency), any(dependency.table)]
+        )
+      )
+    ],
+    entry: (key) => `${prefix}entry:${key}`,
+    tag: (tag) => `${prefix}tag:${tag}`
+  }
+}
+
+/** An entry in memory, or a load in progress. */
 export interface Watcher {
   readonly watched: ReadonlyArray<string>
-  /** How many announced writes touch what is watched. */
+  /** The number of open announcements of watched keys. */
   blocked: number
-  /** A write that touches what is watched was announced. */
+  /** A watched key was announced. */
   readonly announced: () => void
-  /** A write that touches what is watched was committed, or may have been. */
+  /** A watched key was changed, or may have been. */
   readonly changed: () => void
 }
 
 export interface InvalidationTracker {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
-  /** How many watch something. */
+  /** The number of watchers of a key. */
   readonly watchers: (key: string) => number
-  /** Whether anything is being written. */
+  /** Whether any key is announced. */
   readonly isAnyPending: () => boolean
   readonly isPending: (watched: ReadonlyArray<string>) => boolean
   readonly announce: (changed: ReadonlyArray<string>) => void
-  /** Tells the watchers of a change. The announcement stays. */
+  /** Notifies the watchers of a change. The announcement remains. */
   readonly change: (changed: ReadonlyArray<string>) => void
-  /** Takes an announcement back. */
+  /** Ends an announcement. */
   readonly end: (changed: ReadonlyArray<string>) => void
-  /** Holds everything for being written, until it is taken back as often. */
+  /** Treats every key as announced until `resume` has been called as often. */
   readonly suspend: () => void
   readonly resume: () => void
   readonly isSuspended: () => boolean
@@ -40,7 +84,7 @@ export const make = (): InvalidationTracker => {
   const eachWatcher = (changed: ReadonlyArray<string>, use: (watcher: Watcher) => void): void => {
     for (const key of changed) {
       const found = watchers.get(key)
-      // A copy: whoever is told of a change takes itself out.
+      // A copy: a watcher removes itself on a change.
       if (found !== undefined) for (const watcher of Array.from(found)) use(watcher)
     }
   }

@@ -1,31 +1,24 @@
 /**
- * The second level in memory: the same protocol as the SQLite file, for one process.
+ * The store in memory: the protocol of the SQLite file, for one process.
  */
 import * as Effect from "effect/Effect"
-import type { CacheStoreShape, Found, StoredEntry } from "../CacheStore.ts"
+import type { CacheStoreShape, LookupResult, StoreBounds, StoredEntry } from "./storeModel.ts"
 
-export interface Settings {
-  readonly maxBytes: number
-  readonly maxEntries: number
-  readonly maxEntryBytes: number
-  readonly maxVersions: number
-}
-
-interface Kept extends StoredEntry {
+interface SizedEntry extends StoredEntry {
   readonly size: number
 }
 
-interface Intent {
+interface Announcement {
   readonly changed: ReadonlyArray<string>
   readonly until: number
 }
 
-export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
+export const make = (settings: StoreBounds): Effect.Effect<CacheStoreShape> =>
   Effect.sync(() => {
-    const entries = new Map<string, Kept>()
+    const entries = new Map<string, SizedEntry>()
     const versions = new Map<string, number>()
-    const intents = new Map<string, Intent>()
-    const claims = new Map<string, { readonly owner: string; readonly until: number }>()
+    const announcements = new Map<string, Announcement>()
+    const leases = new Map<string, { readonly owner: string; readonly until: number }>()
     let sequence = 0
     let floor = 0
     let bytes = 0
@@ -38,10 +31,10 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
       entries.delete(key)
     }
 
-    const end = (id: string, intent: Intent): void => {
-      intents.delete(id)
-      for (const dependency of intent.changed) {
-        // Set anew, so that the order of the map is the order of the versions.
+    const end = (id: string, announcement: Announcement): void => {
+      announcements.delete(id)
+      for (const dependency of announcement.changed) {
+        // Inserted anew, so that the map is ordered by version.
         versions.delete(dependency)
         versions.set(dependency, ++sequence)
       }
@@ -54,16 +47,17 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
     }
 
     const endLapsed = (now: number): void => {
-      for (const [id, intent] of intents) if (intent.until <= now) end(id, intent)
+      for (const [id, announcement] of announcements) if (announcement.until <= now) end(id, announcement)
     }
 
     const stampOf = (watched: ReadonlyArray<string>, now: number): string | undefined => {
       endLapsed(now)
-      for (const intent of intents.values()) if (intent.changed.some((key) => watched.includes(key))) return undefined
+      for (const announcement of announcements.values())
+        if (announcement.changed.some((key) => watched.includes(key))) return undefined
       return String(watched.reduce((highest, key) => Math.max(highest, versions.get(key) ?? 0), floor))
     }
 
-    const read = (key: string, watched: ReadonlyArray<string>, now: number): Found => ({
+    const read = (key: string, watched: ReadonlyArray<string>, now: number): LookupResult => ({
       stamp: stampOf(watched, now),
       entry: entries.get(key)
     })
@@ -71,7 +65,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
     const clean = (now: number): void => {
       endLapsed(now)
       for (const [key, entry] of entries) if (entry.expiresAt <= now) drop(key)
-      for (const [key, claim] of claims) if (claim.until <= now) claims.delete(key)
+      for (const [key, lease] of leases) if (lease.until <= now) leases.delete(key)
     }
 
     const set: CacheStoreShape["set"] = (item) =>
@@ -87,7 +81,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
         const { expiresAt, freshUntil, stamp, storedAt, value } = item
         entries.set(item.key, { value, stamp, storedAt, freshUntil, expiresAt, size })
         bytes += size
-        claims.delete(item.key)
+        leases.delete(item.key)
         generation++
         return true
       })
@@ -107,24 +101,24 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
         }),
       claim: (key, owner, now, until) =>
         Effect.sync(() => {
-          const claim = claims.get(key)
-          if (claim !== undefined && claim.owner !== owner && claim.until > now) return false
-          claims.set(key, { owner, until })
+          const lease = leases.get(key)
+          if (lease !== undefined && lease.owner !== owner && lease.until > now) return false
+          leases.set(key, { owner, until })
           return true
         }),
       release: (key, owner) =>
         Effect.sync(() => {
-          if (claims.get(key)?.owner === owner) claims.delete(key)
+          if (leases.get(key)?.owner === owner) leases.delete(key)
         }),
       announce: (id, changed, until) =>
         Effect.sync(() => {
-          intents.set(id, { changed, until })
+          announcements.set(id, { changed, until })
           generation++
         }),
-      isAnnounced: (id) => Effect.sync(() => intents.has(id)),
+      isAnnounced: (id) => Effect.sync(() => announcements.has(id)),
       resolve: (id, changed, outcome) =>
         Effect.sync(() => {
-          if (outcome === "rolledBack") intents.delete(id)
+          if (outcome === "rolledBack") announcements.delete(id)
           else end(id, { changed, until: 0 })
         }),
       clear: Effect.sync(() => {
@@ -134,6 +128,11 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape> =>
         generation++
       }),
       clean: (now) => Effect.sync(() => clean(now)),
-      stats: Effect.sync(() => ({ entries: entries.size, bytes, versions: versions.size, intents: intents.size }))
+      stats: Effect.sync(() => ({
+        entries: entries.size,
+        bytes,
+        versions: versions.size,
+        announcements: announcements.size
+      }))
     }
   })

@@ -1,30 +1,54 @@
 /**
- * The counters of the cache as metrics. They are read when somebody looks, so that a hit pays for none of them.
+ * The counters of the cache, exported as metrics on demand: a hit pays for none of them.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
-import type { Counters } from "./cachedQuery.ts"
 
-const descriptions: Readonly<Record<keyof Counters, readonly [name: string, description: string]>> = {
-  memoryHits: ["athena_cache_memory_hits_total", "Reads answered from memory"],
-  storeHits: ["athena_cache_store_hits_total", "Reads answered from the store"],
-  misses: ["athena_cache_misses_total", "Reads that were in neither level"],
-  loads: ["athena_cache_loads_total", "Loads from the database"],
-  loadFailures: ["athena_cache_load_failures_total", "Loads that failed"],
-  coalesced: ["athena_cache_coalesced_total", "Reads that another one's load served"],
-  stale: ["athena_cache_stale_total", "Reads that got a result past its time to live"],
-  refused: ["athena_cache_refused_total", "Loads that were not kept"],
-  bypassed: ["athena_cache_bypassed_total", "Reads that went by the cache"]
+/** The counters of one query. */
+export interface Counters {
+  memoryHits: number
+  storeHits: number
+  misses: number
+  loads: number
+  loadFailures: number
+  coalesced: number
+  stale: number
+  discarded: number
+  bypassed: number
 }
 
-/** How long loads take, by query. */
-export const loadTime = Metric.timer("athena_cache_load", { description: "How long loads from the database take" })
+export const zeroCounters = (): Counters => ({
+  memoryHits: 0,
+  storeHits: 0,
+  misses: 0,
+  loads: 0,
+  loadFailures: 0,
+  coalesced: 0,
+  stale: 0,
+  discarded: 0,
+  bypassed: 0
+})
+
+const descriptions: Readonly<Record<keyof Counters, readonly [name: string, description: string]>> = {
+  memoryHits: ["athena_cache_memory_hits_total", "Reads served from memory"],
+  storeHits: ["athena_cache_store_hits_total", "Reads served from the store"],
+  misses: ["athena_cache_misses_total", "Reads that were in neither tier"],
+  loads: ["athena_cache_loads_total", "Loads from the database"],
+  loadFailures: ["athena_cache_load_failures_total", "Loads that failed"],
+  coalesced: ["athena_cache_coalesced_total", "Reads served by the load of another read"],
+  stale: ["athena_cache_stale_total", "Reads served with a stale result"],
+  discarded: ["athena_cache_discarded_total", "Loads whose result was not stored"],
+  bypassed: ["athena_cache_bypassed_total", "Reads that bypassed the cache"]
+}
+
+/** The durations of loads, by query. */
+export const loadTime = Metric.timer("athena_cache_load", { description: "Durations of loads from the database" })
 
 export interface Metrics {
-  /** Shows the counters of a query. */
+  /** Exports the counters of a query. */
   readonly counters: (query: string, counters: Counters) => void
-  /** Shows a number of the whole cache. */
+  /** Exports a number of the whole cache. */
   readonly gauge: (name: string, description: string, get: () => number) => void
 }
 

@@ -1,160 +1,191 @@
 /**
- * The parts of the cache, put together.
+ * Assembles the cache over the executor and the store of the context.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Query } from "../../query/Query.ts"
 import { QueryExecutor } from "../../query/QueryExecutor.ts"
 import { CacheStore } from "../CacheStore.ts"
-import type { Change, ChangeFeed } from "../ChangeFeed.ts"
-import type { QueryCache, QueryCacheOptions } from "../QueryCache.ts"
-import * as Fences from "./invalidationTracker.ts"
-import * as Following from "./changeFeedSubscriber.ts"
-import * as Flights from "./singleFlight.ts"
-import * as Guard from "./storeBreaker.ts"
-import * as MemoryLevel from "./memoryTier.ts"
+import type { Change, ChangeFeed, FeedEvent } from "../ChangeFeed.ts"
+import * as CacheClock from "./cacheClock.ts"
+import * as CachedQuery from "./cachedQuery.ts"
+import * as InvalidationTracker from "./invalidationTracker.ts"
+import * as MemoryTier from "./memoryTier.ts"
 import * as Metrics from "./metrics.ts"
-import * as Plan from "./cachedQuery.ts"
+import * as Mutations from "./mutations.ts"
 import * as Reader from "./reader.ts"
-import * as Settings from "./settings.ts"
-import * as Transaction from "./transaction.ts"
-import * as Watch from "./invalidationKeys.ts"
-import * as Writes from "./mutations.ts"
-import * as Time from "./time.ts"
+import type { Settings } from "./settings.ts"
+import * as SingleFlight from "./singleFlight.ts"
+import * as StoreBreaker from "./storeBreaker.ts"
 
-/** For how long an invalidation is tried to be told to other hosts. */
-const publishing = Schedule.spaced("500 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 120 }))
+/** The retries of an invalidation for other hosts: for about a minute. */
+const publishRetries = Schedule.spaced("500 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 120 }))
 
-/** The middleware and its service, over the executor and the store of the context. */
-export const make = (
-  options: QueryCacheOptions,
-  feed: ChangeFeed["Service"] | undefined
-): Effect.Effect<
-  { readonly executor: QueryExecutor["Service"]; readonly cache: QueryCache["Service"] },
-  never,
-  QueryExecutor | CacheStore | Scope.Scope
-> =>
+/**
+ * Applies the changes of other hosts. Nothing is stored or served before the feed is connected or after it is lost. After
+ * each connect everything is invalidated, because earlier changes are unknown. A feed that ends is subscribed again.
+ */
+const subscribe = (
+  feed: ChangeFeed["Service"],
+  keys: InvalidationTracker.InvalidationKeys,
+  tracker: InvalidationTracker.InvalidationTracker,
+  mutations: Mutations.Mutations
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const executor = yield* QueryExecutor
-    const store = Time.overStore(yield* CacheStore)
-    const settings = Settings.make(options)
-    const guard = yield* Guard.make({
-      limit: settings.storeTimeout,
-      failures: settings.storeBreakerFailures,
-      openFor: settings.storeBreakerResetTimeout
-    })
-    const watch = Watch.make(settings.namespace, feed !== undefined)
-    const fences = Fences.make()
-    const memory = MemoryLevel.make(settings.memoryCapacity, settings.memoryBytes, fences)
-    const writes = yield* Writes.make({ store, feed, guard, fences, watch, settings })
-    const metrics = yield* Metrics.make
-    const plans = Plan.make(options, metrics.counters)
-    const flights = yield* Flights.make({ executor, store, guard, fences, memory, watch, settings })
-    const reader = yield* Reader.make({
-      executor,
-      store,
-      guard,
-      fences,
-      memory,
-      writes,
-      flights,
-      plans,
-      watch,
-      settings
-    })
-    if (feed !== undefined) yield* Following.follow({ feed, fences, watch, writes })
-    metrics.gauge("athena_cache_memory_entries", "Results in memory", memory.entries)
-    metrics.gauge("athena_cache_memory_bytes", "Bytes of results in memory, about", memory.bytes)
-    metrics.gauge("athena_cache_memory_evictions", "Results that had to go for others", memory.evictions)
-    metrics.gauge("athena_cache_store_failures", "Operations of the store that failed", guard.failures)
-    metrics.gauge(
-      "athena_cache_pending_invalidations",
-      "Invalidations that the store has not received yet",
-      writes.pendingInvalidations
-    )
-    metrics.gauge("athena_cache_ahead_useful", "Loads ahead that were asked for", () => reader.ahead().useful)
-    metrics.gauge("athena_cache_ahead_wasted", "Loads ahead that nobody asked for", memory.wasted)
+    let isConnected = false
+    tracker.suspend()
 
-    /** What stands for one entry: its key in the store too, where it has one. */
-    const entryOf = <I, A>(query: Query<I, A>, input: I) => {
-      const asked = plans.asked(query, input)
-      if (asked === undefined) return undefined
-      const storeKey = store.shared ? asked.plan.storeKey(asked.key) : undefined
-      return { key: asked.key, storeKey, watchKey: watch.entry(storeKey ?? asked.key) }
+    const disconnect = (): void => {
+      if (isConnected) tracker.suspend()
+      isConnected = false
     }
 
+    const apply = (event: FeedEvent): void => {
+      switch (event._tag) {
+        case "Connected":
+          mutations.invalidateCommitted(keys.always)
+          if (!isConnected) tracker.resume()
+          isConnected = true
+          return
+        case "Changed": {
+          const { change } = event
+          return mutations.invalidateCommitted(
+            change === "everything" ? keys.always : [...keys.changed(change.dependencies), ...change.tags.map(keys.tag)]
+          )
+        }
+        case "Lost":
+          return disconnect()
+      }
+    }
+
+    yield* feed.events.pipe(
+      Stream.runForEach((event) => Effect.sync(() => apply(event))),
+      Effect.ensuring(Effect.sync(disconnect)),
+      Effect.catchCause((cause) => Effect.logWarning("the change feed failed; the cache subscribes again", cause)),
+      Effect.repeat(Schedule.spaced("1 second")),
+      Effect.forkScoped
+    )
+  })
+
+/** Publishes an invalidation to other hosts: in the open transaction, or in the background with retries. */
+const publisher =
+  (feed: ChangeFeed["Service"] | undefined, executor: QueryExecutor["Service"], scope: Scope.Scope) =>
+  (change: Change): Effect.Effect<void> =>
+    Effect.contextWith((context: Context.Context<never>) => {
+      if (feed === undefined) return Effect.void
+      if (Mutations.transactionClient(executor, context) !== undefined) return Effect.ignore(feed.publish(change))
+      return feed.publish(change).pipe(
+        Effect.retry(publishRetries),
+        Effect.catchCause((cause) => Effect.logWarning("other hosts did not receive an invalidation", cause)),
+        Effect.forkIn(scope, { startImmediately: true }),
+        Effect.asVoid
+      )
+    })
+
+const duplicateName = (name: string): string =>
+  `QueryCache: several Query values are named "${name}". If one query is constructed per read, construct it once, at the ` +
+  "top of a module: it never hits in memory. If the queries differ, rename one: they share results in the store."
+
+const registerGauges = (
+  metrics: Metrics.Metrics,
+  memory: MemoryTier.MemoryTier,
+  breaker: StoreBreaker.StoreBreaker,
+  mutations: Mutations.Mutations,
+  reader: Reader.Reader
+): void => {
+  metrics.gauge("athena_cache_memory_entries", "Results in memory", memory.entries)
+  metrics.gauge("athena_cache_memory_bytes", "Approximate bytes of results in memory", memory.bytes)
+  metrics.gauge("athena_cache_memory_evictions", "Results evicted from memory", memory.evictions)
+  metrics.gauge("athena_cache_store_failures", "Failed operations of the store", breaker.failures)
+  metrics.gauge(
+    "athena_cache_pending_invalidations",
+    "Invalidations that the store has not received",
+    mutations.pendingInvalidations
+  )
+  metrics.gauge("athena_cache_prefetch_used", "Prefetched results that were read", () => reader.prefetches().used)
+  metrics.gauge("athena_cache_prefetch_unused", "Prefetched results removed unread", memory.unusedPrefetches)
+}
+
+export const make = (settings: Settings, feed: ChangeFeed["Service"] | undefined) =>
+  Effect.gen(function* () {
+    const executor = yield* QueryExecutor
+    const store = CacheClock.overStore(yield* CacheStore)
     const scope = yield* Effect.scope
+    const context = yield* Effect.context<never>()
+    const keys = InvalidationTracker.makeKeys(settings.namespace, feed !== undefined)
+    const tracker = InvalidationTracker.make()
+    const breaker = yield* StoreBreaker.make(settings)
+    const memory = MemoryTier.make(settings.memoryCapacity, settings.memoryBytes, tracker)
+    const metrics = yield* Metrics.make
+    const duplicate = (name: string) => void Effect.runForkWith(context)(Effect.logWarning(duplicateName(name)))
+    const queries = CachedQuery.make({ settings, metrics, duplicate })
+    const parts = { executor, store, feed, keys, tracker, breaker, memory, settings, queries }
+    const mutations = yield* Mutations.make(parts)
+    const singleFlight = yield* SingleFlight.make(parts)
+    const reader = yield* Reader.make({ ...parts, mutations, singleFlight })
+    if (feed !== undefined) yield* subscribe(feed, keys, tracker, mutations)
+    registerGauges(metrics, memory, breaker, mutations, reader)
+    yield* executor.intercept(mutations.intercept)
+    const publish = publisher(feed, executor, scope)
 
-    /** Tells the other hosts too: with the transaction that is open, or behind, until it gets through. */
-    const publish = (change: Change): Effect.Effect<void> =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        if (feed === undefined) return Effect.void
-        if (Transaction.isOpen(context)) return Effect.ignore(feed.publish(change))
-        return feed.publish(change).pipe(
-          Effect.retry(publishing),
-          Effect.catchCause((cause) => Effect.logWarning("other hosts have not heard of an invalidation", cause)),
-          Effect.forkIn(scope, { startImmediately: true }),
-          Effect.asVoid
-        )
-      })
+    /** The keys of one entry: in memory, in the store, and of its invalidation. */
+    const entryKeys = <I, A>(query: Query<I, A>, input: I) => {
+      const request = queries.request(query, input)
+      if (request === undefined) return undefined
+      const storeKey = store.shared ? request.cached.storeKey(request.key) : undefined
+      return { key: request.key, storeKey, invalidationKey: keys.entry(storeKey ?? request.key) }
+    }
 
-    const cache: QueryCache["Service"] = {
+    const cache = {
       get: reader.get,
       getMany: reader.getMany,
       refresh: reader.refresh,
       warm: reader.warm,
-      invalidate: (query, input) =>
+      invalidate: <I, A>(query: Query<I, A>, input: I) =>
         Effect.suspend(() => {
-          const entry = entryOf(query, input)
-          return entry === undefined ? Effect.void : writes.invalidate([entry.watchKey])
+          const entry = entryKeys(query, input)
+          return entry === undefined ? Effect.void : mutations.invalidate([entry.invalidationKey])
         }),
-      invalidateDependencies: (dependencies) =>
-        Effect.suspend(() => writes.invalidate(watch.changed(dependencies))).pipe(
+      invalidateDependencies: (dependencies: Parameters<typeof keys.changed>[0]) =>
+        Effect.suspend(() => mutations.invalidate(keys.changed(dependencies))).pipe(
           Effect.andThen(publish({ dependencies, tags: [] }))
         ),
-      invalidateTags: (tags) =>
-        Effect.suspend(() => writes.invalidate(tags.map(watch.tag))).pipe(
+      invalidateTags: (tags: ReadonlyArray<string>) =>
+        Effect.suspend(() => mutations.invalidate(tags.map(keys.tag))).pipe(
           Effect.andThen(publish({ dependencies: [], tags }))
         ),
-      expire: (query, input) =>
+      expire: <I, A>(query: Query<I, A>, input: I) =>
         Effect.gen(function* () {
-          const entry = entryOf(query, input)
+          const entry = entryKeys(query, input)
           if (entry === undefined) return
-          const now = yield* Time.now
-          const kept = memory.get(entry.key)
-          if (kept !== undefined) kept.freshUntil = Math.min(kept.freshUntil, now)
+          const now = yield* CacheClock.now
+          const inMemory = memory.get(entry.key)
+          if (inMemory !== undefined) inMemory.freshUntil = Math.min(inMemory.freshUntil, now)
           if (entry.storeKey === undefined) return
-          const told = yield* guard.insist("expire", store.expire(entry.storeKey, now))
-          // What can't be made stale now must not pass for fresh later.
-          if (Option.isNone(told)) yield* writes.invalidate([entry.watchKey])
+          const expired = yield* breaker.attempt("expire", store.expire(entry.storeKey, now))
+          // An entry that could not be expired must not be served as fresh later.
+          if (Option.isNone(expired)) yield* mutations.invalidate([entry.invalidationKey])
         }),
       clear: Effect.suspend(() => {
-        flights.disturbAll()
+        singleFlight.invalidateAll()
         memory.clear()
-        return writes.clear
+        return mutations.clear
       }),
       stats: Effect.gen(function* () {
-        const kept = yield* guard.run("stats", store.stats)
+        const storeStats = yield* breaker.read("stats", store.stats)
         return {
           memory: { entries: memory.entries(), bytes: memory.bytes(), evictions: memory.evictions() },
-          store: Option.getOrUndefined(kept),
-          storeFailures: guard.failures(),
-          pendingInvalidations: writes.pendingInvalidations(),
-          ahead: { ...reader.ahead(), wasted: memory.wasted() },
-          queries: Object.fromEntries([...plans.counters].map(([name, counters]) => [name, { ...counters }]))
+          store: Option.getOrUndefined(storeStats),
+          storeFailures: breaker.failures(),
+          pendingInvalidations: mutations.pendingInvalidations(),
+          prefetch: { ...reader.prefetches(), unused: memory.unusedPrefetches() },
+          queries: Object.fromEntries([...queries.counters].map(([name, counters]) => [name, { ...counters }]))
         }
       })
     }
-
-    return {
-      executor: QueryExecutor.of({
-        ...executor,
-        query: reader.value,
-        mutate: (mutation, input) => writes.mutate(executor, mutation, input)
-      }),
-      cache
-    }
+    return { executor: QueryExecutor.of({ ...executor, query: reader.value }), cache }
   })

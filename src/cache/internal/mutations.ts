@@ -1,8 +1,8 @@
 /**
- * The mutations that run through the cache: announced before they can commit, and ended once it is known how they did.
+ * Mutations in progress: announced before they can commit, and resolved once their outcome is known. An unknown outcome
+ * counts as a change.
  */
-import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -12,51 +12,132 @@ import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import { LockTimeoutError, SqlError } from "effect/sql/SqlError"
 import type { Mutation } from "../../query/Mutation.ts"
-import type { QueryError } from "../../query/Query.ts"
-import type { QueryExecutor } from "../../query/QueryExecutor.ts"
-import type { CacheStoreShape } from "../CacheStore.ts"
+import type { MutationInterceptor, QueryExecutor } from "../../query/QueryExecutor.ts"
 import type { ChangeFeed } from "../ChangeFeed.ts"
-import type { InvalidationTracker } from "./invalidationTracker.ts"
-import type { StoreBreaker } from "./storeBreaker.ts"
-import * as OpenWrites from "./openMutations.ts"
+import * as CacheClock from "./cacheClock.ts"
+import * as Publisher from "./invalidationPublisher.ts"
+import type { InvalidationKeys, InvalidationTracker } from "./invalidationTracker.ts"
 import type { Settings } from "./settings.ts"
-import * as Teller from "./invalidationPublisher.ts"
-import * as Transaction from "./transaction.ts"
-import type { InvalidationKeys } from "./invalidationKeys.ts"
-import * as Time from "./time.ts"
+import type { StoreBreaker } from "./storeBreaker.ts"
+import type { CacheStoreShape, Outcome } from "./storeModel.ts"
 
 export interface Mutations {
-  readonly mutate: <I, A>(
-    executor: QueryExecutor["Service"],
-    mutation: Mutation<I, A>,
-    input: I
-  ) => Effect.Effect<A, QueryError>
+  readonly intercept: MutationInterceptor
   /**
-   * Makes everything that depends on these out of date, here and for all who share the store; in a transaction of a
-   * client that is known, when it commits.
+   * Invalidates what watches these keys, here and for all users of the store; in a transaction of a known client, when
+   * it commits.
    */
   readonly invalidate: (changed: ReadonlyArray<string>) => Effect.Effect<void>
-  /** As `invalidate`, for what has been committed elsewhere: at once here, and behind for the store. */
-  readonly hear: (changed: ReadonlyArray<string>) => void
+  /** As `invalidate`, for changes committed elsewhere: immediately here, in the background for the store. */
+  readonly invalidateCommitted: (changed: ReadonlyArray<string>) => void
   /** Removes everything from the store. */
   readonly clear: Effect.Effect<void>
-  /** Ends the announcements of transactions that are known to have been rolled back, where they touch some of this. */
+  /** Resolves the mutations of these keys whose transaction has ended. */
   readonly settle: (watched: ReadonlyArray<string>) => Effect.Effect<void>
-  /** How many changed things the store has not been told of. */
+  /** The number of changed keys that the store has not received. */
   readonly pendingInvalidations: () => number
 }
 
-/** Where a store can't say whether an announcement stands, it is made again before a mutation commits that took longer. */
-const longMs = 100
+/** The age at which an announcement is renewed before the commit, if the store can't confirm it. In milliseconds. */
+const maxUnconfirmedMs = 100
 
-/** How many clients are remembered; more than one is rare. */
-const maxClients = 16
+/** The number of leases after which a transaction without a known end counts as ended, and its mutations as changes. */
+const maxLeases = 20
 
-/** After so many leases a transaction of which nothing can be told counts as ended, and its mutations as changes. */
-const mostLeases = 20
+interface OpenMutation {
+  readonly id: string
+  readonly changed: ReadonlyArray<string>
+  /** When it started, and when the store last accepted its announcement, in milliseconds. */
+  readonly startedAt: number
+  announcedAt: number
+  isEnded: boolean
+  /** Whether its transaction reports a commit. */
+  isEnlisted: boolean
+  /** The exit of its program; `undefined` if it has not run. */
+  ran: Exit.Exit<unknown, unknown> | undefined
+  /** Whether the transaction that the caller opened around it has ended; `undefined` without one. */
+  outerHasEnded: Effect.Effect<boolean> | undefined
+}
 
-/** Lets the executor refuse an invalid input; a valid one whose changes can't be named must not be written. */
-const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
+/** The open mutations of this process, by changed key. */
+const makeOpenMutations = (tracker: InvalidationTracker) => {
+  const open = new Set<OpenMutation>()
+  const byKey = new Map<string, Set<OpenMutation>>()
+
+  return {
+    start: (id: string, changed: ReadonlyArray<string>, now: number): OpenMutation => {
+      const mutation: OpenMutation = {
+        id,
+        changed: [...new Set(changed)],
+        startedAt: now,
+        announcedAt: -Infinity,
+        isEnded: false,
+        isEnlisted: false,
+        ran: undefined,
+        outerHasEnded: undefined
+      }
+      open.add(mutation)
+      for (const key of mutation.changed) {
+        const found = byKey.get(key)
+        if (found === undefined) byKey.set(key, new Set([mutation]))
+        else found.add(mutation)
+      }
+      tracker.announce(mutation.changed)
+      return mutation
+    },
+    /** `false` if it was closed before. Its keys remain announced in the tracker. */
+    close: (mutation: OpenMutation): boolean => {
+      if (!open.delete(mutation)) return false
+      mutation.isEnded = true
+      for (const key of mutation.changed) {
+        const found = byKey.get(key)
+        if (found?.delete(mutation) === true && found.size === 0) byKey.delete(key)
+      }
+      return true
+    },
+    all: (): ReadonlyArray<OpenMutation> => [...open],
+    touching: (watched: ReadonlyArray<string>): ReadonlySet<OpenMutation> =>
+      new Set(watched.flatMap((key) => [...(byKey.get(key) ?? [])]))
+  }
+}
+
+const transactionOf = (context: Context.Context<never>, client: SqlClient.SqlClient) =>
+  Context.getOrUndefined(context, client.transactionService)
+
+/** Whether a transaction of the executor's client is open: its reads may see uncommitted data. */
+export const hasTransaction = (executor: QueryExecutor["Service"], context: Context.Context<never>): boolean => {
+  const client = executor.client()
+  return client !== undefined && transactionOf(context, client) !== undefined
+}
+
+/** The client with an open transaction: that of the executor or that of the context. */
+export const transactionClient = (
+  executor: QueryExecutor["Service"],
+  context: Context.Context<never>
+): SqlClient.SqlClient | undefined =>
+  [executor.client(), Context.getOrUndefined(context, SqlClient.SqlClient)].find(
+    (client) => client !== undefined && transactionOf(context, client) !== undefined
+  )
+
+/**
+ * Whether the caller's transaction has ended; `undefined` without one. A client reports commits only, but refuses
+ * callbacks after the end. From within a savepoint the end of the outermost level is not observable: it counts as open,
+ * until it reports a commit or `maxLeases` have passed.
+ */
+const outerHasEnded = (
+  client: SqlClient.SqlClient,
+  caller: Context.Context<never>
+): Effect.Effect<boolean> | undefined => {
+  const transaction = transactionOf(caller, client)
+  if (transaction === undefined) return undefined
+  const [, depth] = transaction
+  return depth > 0
+    ? Effect.succeed(false)
+    : client.afterCommit(Effect.void).pipe(Effect.provideContext(caller), Effect.exit, Effect.map(Exit.isFailure))
+}
+
+/** Validates the input in the executor; a valid input must not be written without its changes. */
+const withoutChanges = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A> => ({
   ...mutation,
   run: () => Effect.die(new Error(`${mutation.name}: changes(input) threw, nothing was written`, { cause }))
 })
@@ -64,235 +145,235 @@ const unnamed = <I, A>(mutation: Mutation<I, A>, cause: unknown): Mutation<I, A>
 const notAnnounced = (name: string): SqlError =>
   new SqlError({
     reason: new LockTimeoutError({
-      cause: new Error("the store of the cache did not take the announcement in time"),
-      message: `${name} was not carried out: other processes could not be kept from serving what it replaces`,
+      cause: new Error("the cache store did not accept the announcement within announceTimeout"),
+      message: `${name} was not executed: other processes could serve the results it replaces; retry, or set unannounced to "proceed"`,
       operation: "announce"
     })
   })
 
-/** How a mutation ended that failed. Where only the commit failed, or there was no transaction, nobody knows. */
-const outcomeOfFailure = (write: OpenWrites.OpenMutation): Teller.Outcome => {
-  if (write.ran === undefined) return "rolledBack"
-  return write.enlisted && Exit.isFailure(write.ran) ? "rolledBack" : "changed"
+/** The outcome of a failed mutation. It is unknown if only the commit failed, or without a transaction. */
+const outcomeOfFailure = (mutation: OpenMutation): Outcome => {
+  if (mutation.ran === undefined) return "rolledBack"
+  return mutation.isEnlisted && Exit.isFailure(mutation.ran) ? "rolledBack" : "changed"
 }
 
-export const make = (options: {
+interface Options {
+  readonly executor: QueryExecutor["Service"]
   readonly store: CacheStoreShape
   readonly feed: ChangeFeed["Service"] | undefined
-  readonly guard: StoreBreaker
-  readonly fences: InvalidationTracker
-  readonly watch: InvalidationKeys
+  readonly breaker: StoreBreaker
+  readonly tracker: InvalidationTracker
+  readonly keys: InvalidationKeys
   readonly settings: Settings
-}): Effect.Effect<Mutations, never, Scope.Scope> =>
+}
+
+interface State extends Options {
+  readonly publisher: Publisher.InvalidationPublisher
+  readonly open: ReturnType<typeof makeOpenMutations>
+  /** When the store last failed to accept an announcement or its end; `-Infinity` if it did. */
+  failedAt: number
+}
+
+const start = ({ open, publisher }: State, changed: ReadonlyArray<string>): Effect.Effect<OpenMutation> =>
+  Effect.map(CacheClock.now, (now) => open.start(publisher.nextId(), changed, now))
+
+const noteFailure = (state: State, isAccepted: boolean): Effect.Effect<void> =>
+  Effect.map(CacheClock.now, (now) => {
+    state.failedAt = isAccepted ? -Infinity : now
+  })
+
+const announceOnce = ({ publisher }: State, mutation: OpenMutation): Effect.Effect<boolean> =>
   Effect.gen(function* () {
-    const { feed, fences, guard, settings, store, watch } = options
-    const leaseMs = Duration.toMillis(settings.lease)
-    const pauseMs = Duration.toMillis(settings.storeBreakerResetTimeout)
-    const open = OpenWrites.make(fences)
-    /** The clients that mutations have run on: a transaction of one of them may be open where it is not in the context. */
-    const clients = new Set<SqlClient.SqlClient>()
-    const teller = yield* Teller.make({ store, guard, fences, settings })
-    let unheardAt = -Infinity
+    if (mutation.isEnded) return true
+    const isAccepted = yield* publisher.announce(mutation.id, mutation.changed)
+    if (isAccepted) mutation.announcedAt = yield* CacheClock.now
+    return isAccepted
+  })
 
-    const begin = (changed: ReadonlyArray<string>): Effect.Effect<OpenWrites.OpenMutation> =>
-      Effect.map(Time.now, (now) => open.begin(teller.nextId(), changed, now))
+/** Retries within `announceTimeout`: other processes may miss an unannounced change. */
+const announce = (state: State, mutation: OpenMutation): Effect.Effect<boolean> =>
+  announceOnce(state, mutation).pipe(
+    Effect.repeat({ until: (isAccepted) => isAccepted, schedule: Schedule.spaced("20 millis") }),
+    Effect.timeoutOption(state.settings.announceTimeoutMs),
+    Effect.map(Option.getOrElse(() => false)),
+    Effect.tap((isAccepted) => noteFailure(state, isAccepted))
+  )
 
-    const announceOnce = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
-      Effect.gen(function* () {
-        if (write.ended) return true
-        const told = yield* teller.announce(write.id, write.changed)
-        if (told) write.announcedAt = yield* Time.now
-        return told
-      })
+const requireAnnounced = ({ settings }: State, name: string, isAnnounced: boolean): Effect.Effect<void, SqlError> =>
+  isAnnounced || settings.unannounced === "proceed" ? Effect.void : Effect.fail(notAnnounced(name))
 
-    /** A write can wait a little where a read can't: unannounced, other processes may miss it. */
-    const announcePatiently = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
-      announceOnce(write).pipe(
-        Effect.repeat({ until: (told) => told, schedule: Schedule.spaced("20 millis") }),
-        Effect.timeoutOption(settings.announceTimeout),
-        Effect.map(Option.getOrElse(() => false))
-      )
+const isStillAnnounced = ({ breaker, settings, store }: State, mutation: OpenMutation): Effect.Effect<boolean> =>
+  Effect.flatMap(CacheClock.now, (now) => {
+    const age = now - mutation.announcedAt
+    if (store.isAnnounced === undefined) return Effect.succeed(age < maxUnconfirmedMs)
+    // A transaction is open, and others may wait for it: this check takes no lock, an announcement does.
+    return age < settings.announcementLeaseMs / 2
+      ? Effect.map(
+          breaker.attempt("isAnnounced", store.isAnnounced(mutation.id)),
+          Option.getOrElse(() => false)
+        )
+      : Effect.succeed(false)
+  })
 
-    /** Whether the store has answered lately, as far as is known: the end of a write is told behind where it has not. */
-    const isAnswering = Effect.map(Time.now, (now) => now - unheardAt >= pauseMs)
+/** Before the commit: the store may have been replaced since it accepted the announcement. */
+const ensureAnnounced = (state: State, mutation: OpenMutation): Effect.Effect<boolean> =>
+  Effect.flatMap(isStillAnnounced(state, mutation), (is) => {
+    if (is) return Effect.succeed(true)
+    // After a first timeout there is no second one.
+    return mutation.announcedAt === -Infinity ? announceOnce(state, mutation) : announce(state, mutation)
+  })
 
-    const note = (told: boolean): Effect.Effect<void> =>
-      Effect.map(Time.now, (now) => {
-        unheardAt = told ? -Infinity : now
-      })
+/** Resolves in the background. An unpublished change remains announced in this process. */
+const resolveLater = ({ publisher, tracker }: State, mutation: OpenMutation, outcome: Outcome): void => {
+  if (outcome === "changed") publisher.resolveLater(mutation.id, mutation.changed)
+  else publisher.retractLater(mutation.id)
+  tracker.end(mutation.changed)
+}
 
-    const announce = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
-      Effect.tap(announcePatiently(write), note)
+const end = (state: State, mutation: OpenMutation, outcome: Outcome): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { open, publisher, settings, tracker } = state
+    if (!open.close(mutation)) return
+    // Synchronously, before the store: a later read must not find the replaced entries.
+    if (outcome === "changed") tracker.change(mutation.changed)
+    const hasFailed = (yield* CacheClock.now) - state.failedAt < settings.storeBreakerResetMs
+    if (hasFailed) return resolveLater(state, mutation, outcome)
+    const isAccepted = yield* publisher.resolve(mutation.id, mutation.changed, outcome)
+    yield* noteFailure(state, isAccepted)
+    if (isAccepted) tracker.end(mutation.changed)
+    else resolveLater(state, mutation, outcome)
+  }).pipe(Effect.uninterruptible)
 
-    /** As the options say: goes on all the same, or fails. */
-    const orElse = (name: string, announced: boolean): Effect.Effect<void, SqlError> =>
-      announced || settings.unannounced === "proceed" ? Effect.void : Effect.fail(notAnnounced(name))
+const invalidateCommitted = ({ publisher, tracker }: State, changed: ReadonlyArray<string>): void => {
+  tracker.change(changed)
+  publisher.resolveLater(undefined, changed)
+}
 
-    const stands = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
-      Effect.flatMap(Time.now, (now) => {
-        const age = now - write.announcedAt
-        if (store.isAnnounced === undefined) return Effect.succeed(age < longMs)
-        // The transaction is open by now, and others may wait for it: asking takes no lock, and announcing does.
-        return age < leaseMs / 2
-          ? Effect.map(
-              guard.insist("isAnnounced", store.isAnnounced(write.id)),
-              Option.getOrElse(() => false)
-            )
-          : Effect.succeed(false)
-      })
+/** The transaction of a mutation has committed, possibly after its end was assumed. */
+const committed = (state: State, mutation: OpenMutation): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    mutation.isEnded ? Effect.sync(() => invalidateCommitted(state, mutation.changed)) : end(state, mutation, "changed")
+  )
 
-    /** Before a mutation commits: the store may have been replaced since it took the announcement. */
-    const announceAgain = (write: OpenWrites.OpenMutation): Effect.Effect<boolean> =>
-      Effect.flatMap(stands(write), (stands) => {
-        if (stands) return Effect.succeed(true)
-        // One that was waited for in vain is not waited for again.
-        return write.announcedAt === -Infinity ? announceOnce(write) : announce(write)
-      })
+/** Resolves mutations whose transactions have ended without a commit, or too long ago: the outcome is unknown. */
+const settle = (state: State, mutations: Iterable<OpenMutation>): Effect.Effect<void> =>
+  Effect.flatMap(CacheClock.now, (now) =>
+    Effect.forEach(
+      mutations,
+      (mutation) =>
+        mutation.outerHasEnded === undefined
+          ? Effect.void
+          : Effect.flatMap(mutation.outerHasEnded, (hasEnded) =>
+              hasEnded || now - mutation.startedAt > maxLeases * state.settings.announcementLeaseMs
+                ? end(state, mutation, "changed")
+                : Effect.void
+            ),
+      { discard: true }
+    )
+  )
 
-    /** Has the store told behind. Untold, a change stays announced in this process until the store knows of it. */
-    const resolveBehind = (write: OpenWrites.OpenMutation, outcome: Teller.Outcome): void => {
-      if (outcome === "changed") teller.resolveBehind(write.id, write.changed)
-      else teller.retractBehind(write.id)
-      fences.end(write.changed)
-    }
+/** Resolves a mutation after the commit of its transaction, and detects the end of the caller's transaction. */
+const enlist = (
+  state: State,
+  mutation: OpenMutation,
+  client: SqlClient.SqlClient,
+  caller: Context.Context<never>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    mutation.isEnlisted = true
+    mutation.outerHasEnded = outerHasEnded(client, caller)
+    return client.afterCommit(committed(state, mutation))
+  })
 
-    const end = (write: OpenWrites.OpenMutation, outcome: Teller.Outcome): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        if (!open.close(write)) return
-        // Here first and at once: whoever reads from now on must not find what was there before.
-        if (outcome === "changed") fences.change(write.changed)
-        if (!(yield* isAnswering)) return resolveBehind(write, outcome)
-        const told = yield* teller.resolve(write.id, write.changed, outcome)
-        yield* note(told)
-        if (told) fences.end(write.changed)
-        else resolveBehind(write, outcome)
-      }).pipe(Effect.uninterruptible)
-
-    const hear: Mutations["hear"] = (changed) => {
-      fences.change(changed)
-      teller.resolveBehind(undefined, changed)
-    }
-
-    /** The transaction of a mutation has committed, whatever it was taken for before. */
-    const committed = (write: OpenWrites.OpenMutation): Effect.Effect<void> =>
-      Effect.suspend(() => (write.ended ? Effect.sync(() => hear(write.changed)) : end(write, "changed")))
-
-    const settleAll = (writes: Iterable<OpenWrites.OpenMutation>): Effect.Effect<void> =>
-      Effect.forEach(
-        writes,
-        (write) =>
-          write.outer === undefined
+/** Extends the program of a mutation: enlists, publishes to the feed, and checks the announcement before the commit. */
+const extended = <I, A>(
+  state: State,
+  mutation: Mutation<I, A>,
+  open: OpenMutation,
+  caller: Context.Context<never>
+): Mutation<I, A> => ({
+  ...mutation,
+  run: (input) =>
+    Effect.gen(function* () {
+      const client = yield* SqlClient.SqlClient
+      if (transactionOf(yield* Effect.context<never>(), client) !== undefined) {
+        yield* enlist(state, open, client, caller)
+      }
+      return yield* mutation.run(input).pipe(
+        Effect.tap(() =>
+          state.feed === undefined
             ? Effect.void
-            : Effect.flatMap(write.outer.wasRolledBack, (is) => (is ? end(write, "rolledBack") : Effect.void)),
-        { discard: true }
+            : state.feed.publish({ dependencies: mutation.changes(input), tags: [] })
+        ),
+        Effect.tap(() =>
+          Effect.flatMap(ensureAnnounced(state, open), (is) => requireAnnounced(state, mutation.name, is))
+        ),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            open.ran = exit
+          })
+        )
       )
+    })
+})
 
-    /** What ended without a word has been rolled back or committed: it is taken for a change. */
-    const endSilent = Effect.flatMap(Time.now, (now) =>
-      Effect.forEach(
-        open.all(),
-        (write) =>
-          write.outer === undefined
-            ? Effect.void
-            : Effect.flatMap(write.outer.hasEnded, (ended) =>
-                ended || now - write.beganAt > mostLeases * leaseMs ? end(write, "changed") : Effect.void
-              ),
-        { discard: true }
+const finish = (state: State, open: OpenMutation, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+  // The caller's transaction decides, and continues.
+  if (open.outerHasEnded !== undefined && open.ran !== undefined && Exit.isSuccess(open.ran)) return Effect.void
+  return end(state, open, Exit.isSuccess(exit) ? "changed" : outcomeOfFailure(open))
+}
+
+const intercept =
+  (state: State): MutationInterceptor =>
+  (mutation, input, next) =>
+    Effect.contextWith((caller: Context.Context<never>) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.suspend(() => {
+          const changes = Result.try(() => state.keys.changed(mutation.changes(input)))
+          if (Result.isFailure(changes)) return restore(next(withoutChanges(mutation, changes.failure)))
+          return Effect.flatMap(start(state, changes.success), (open) =>
+            restore(
+              announce(state, open).pipe(
+                Effect.flatMap((is) => requireAnnounced(state, mutation.name, is)),
+                Effect.andThen(Effect.suspend(() => next(extended(state, mutation, open, caller))))
+              )
+            ).pipe(Effect.onExit((exit) => finish(state, open, exit)))
+          )
+        })
       )
     )
 
-    const prolong = Effect.suspend(() => Effect.forEach(open.all(), announceOnce, { discard: true }))
+const invalidate = (state: State, changed: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.contextWith((caller: Context.Context<never>) => {
+    const client = transactionClient(state.executor, caller)
+    return Effect.flatMap(start(state, changed), (open) => {
+      if (client === undefined) return end(state, open, "changed")
+      open.ran = Exit.void
+      return Effect.andThen(enlist(state, open, client, caller), announce(state, open))
+    })
+  }).pipe(Effect.uninterruptible, Effect.asVoid)
 
-    yield* Effect.suspend(() => settleAll(open.all())).pipe(
-      Effect.andThen(endSilent),
-      Effect.andThen(prolong),
-      Effect.delay(Duration.millis(leaseMs / 3)),
+export const make = (options: Options): Effect.Effect<Mutations, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const publisher = yield* Publisher.make(options)
+    const open = makeOpenMutations(options.tracker)
+    const state: State = { ...options, publisher, open, failedAt: -Infinity }
+
+    yield* Effect.suspend(() => settle(state, open.all())).pipe(
+      Effect.andThen(
+        Effect.suspend(() => Effect.forEach(open.all(), (mutation) => announceOnce(state, mutation), { discard: true }))
+      ),
+      Effect.delay(options.settings.announcementLeaseMs / 3),
       Effect.repeat(Schedule.forever),
       Effect.forkScoped
     )
 
-    /** Has the write ended with the transaction that is open, and knows of the one that the caller opened. */
-    const enlist = (write: OpenWrites.OpenMutation, caller: Context.Context<never>) =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        if (!Transaction.isOpen(yield* Effect.context<never>())) return
-        if (clients.size < maxClients) clients.add(sql)
-        write.enlisted = true
-        write.outer = Transaction.outer(sql, caller)
-        yield* sql.afterCommit(committed(write))
-      })
-
-    /** The mutation, telling of its transaction when that commits. */
-    const told = <I, A>(
-      mutation: Mutation<I, A>,
-      write: OpenWrites.OpenMutation,
-      caller: Context.Context<never>
-    ): Mutation<I, A> => ({
-      ...mutation,
-      run: (input) =>
-        Effect.gen(function* () {
-          yield* enlist(write, caller)
-          return yield* mutation.run(input).pipe(
-            Effect.tap(() =>
-              feed === undefined ? Effect.void : feed.publish({ dependencies: mutation.changes(input), tags: [] })
-            ),
-            Effect.tap(() => Effect.flatMap(announceAgain(write), (is) => orElse(mutation.name, is))),
-            Effect.onExit((exit) =>
-              Effect.sync(() => {
-                write.ran = exit
-              })
-            )
-          )
-        })
-    })
-
-    const settled = (write: OpenWrites.OpenMutation, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
-      // What its own part has come to says nothing: the transaction around it goes on.
-      if (write.outer !== undefined && write.ran !== undefined && Exit.isSuccess(write.ran)) return Effect.void
-      return end(write, Exit.isSuccess(exit) ? "changed" : outcomeOfFailure(write))
-    }
-
-    const mutate: Mutations["mutate"] = (executor, mutation, input) =>
-      Effect.contextWith((caller: Context.Context<never>) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.suspend(() => {
-            const changes = Result.try(() => watch.changed(mutation.changes(input)))
-            if (Result.isFailure(changes)) return restore(executor.mutate(unnamed(mutation, changes.failure), input))
-            return Effect.flatMap(begin(changes.success), (write) =>
-              restore(
-                announce(write).pipe(
-                  Effect.flatMap((is) => orElse(mutation.name, is)),
-                  Effect.andThen(executor.mutate(told(mutation, write, caller), input))
-                )
-              ).pipe(Effect.onExit((exit) => settled(write, exit)))
-            )
-          })
-        )
-      )
-
-    const invalidateNow = (changed: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.flatMap(begin(changed), (write) => end(write, "changed")).pipe(Effect.uninterruptible)
-
-    const invalidate: Mutations["invalidate"] = (changed) =>
-      Effect.contextWith((caller: Context.Context<never>) => {
-        const sql = Transaction.clientOf(caller, clients)
-        if (sql === undefined) return invalidateNow(changed)
-        return Effect.gen(function* () {
-          const write = yield* begin(changed)
-          write.enlisted = true
-          write.ran = Exit.void
-          write.outer = Transaction.outer(sql, caller)
-          yield* sql.afterCommit(committed(write))
-          yield* announce(write)
-        }).pipe(Effect.uninterruptible)
-      })
-
     return {
-      mutate,
-      invalidate,
-      hear,
-      clear: Effect.uninterruptible(teller.clear),
-      settle: (watched) => Effect.suspend(() => settleAll(open.touching(watched))),
-      pendingInvalidations: teller.pendingInvalidations
+      intercept: intercept(state),
+      invalidate: (changed) => invalidate(state, changed),
+      invalidateCommitted: (changed) => invalidateCommitted(state, changed),
+      clear: Effect.uninterruptible(publisher.clear),
+      settle: (watched) => Effect.suspend(() => settle(state, open.touching(watched))),
+      pendingInvalidations: publisher.pendingInvalidations
     }
   })

@@ -1,79 +1,78 @@
 /**
- * Learns which reads follow which, so that the next one can be loaded before it is asked for.
+ * Learns which reads follow each other, so that the next one can be loaded ahead.
  *
- * Reads of one trace, or of one fiber where nothing is traced, are taken for a sequence. A read is expected after
- * another one when it followed that at least twice, and at least every second time.
+ * A sequence is the reads of one trace, or of one fiber without a trace. A read is expected after another one if it
+ * followed it at least twice, and at least every second time.
  */
 import type { CacheRequest } from "./cachedQuery.ts"
 
-/** How many sequences, and how many reads, are remembered. */
+/** The maximum numbers of sequences and reads. */
 const maxSequences = 256
 const maxReads = 512
-/** How many followers of a read are counted. */
+/** The maximum number of followers per read. */
 const maxFollowers = 4
 
-const leastTimes = 2
-const leastShare = 0.5
+/** The minimum occurrences of an expected follower, and its minimum share. */
+const minTimes = 2
+const minShare = 0.5
 
 interface Follower {
-  readonly asked: CacheRequest<any, any>
+  readonly request: CacheRequest<any, any>
   times: number
 }
 
-interface Seen {
+interface ReadCount {
   times: number
   readonly followers: Map<string, Follower>
 }
 
 export interface Prefetch {
-  /** Notes a read of a sequence, and tells which one is expected to come next. */
-  readonly observe: (sequence: string, asked: CacheRequest<any, any>) => CacheRequest<any, any> | undefined
+  /** Records a read of a sequence and returns the expected next one. */
+  readonly observe: (sequence: string, request: CacheRequest<any, any>) => CacheRequest<any, any> | undefined
 }
 
-/** Sets anew, as the newest, and takes out the oldest above a number. */
-const touch = <V>(map: Map<string, V>, key: string, value: V, most: number): void => {
+/** Sets the newest entry and removes the oldest one beyond the maximum. */
+const touch = <V>(map: Map<string, V>, key: string, value: V, max: number): void => {
   map.delete(key)
   map.set(key, value)
-  if (map.size > most) map.delete(map.keys().next().value!)
+  if (map.size > max) map.delete(map.keys().next().value!)
 }
 
-const count = (followers: Map<string, Follower>, asked: CacheRequest<any, any>): void => {
-  const follower = followers.get(asked.key)
+const count = (followers: Map<string, Follower>, request: CacheRequest<any, any>): void => {
+  const follower = followers.get(request.key)
   if (follower !== undefined) {
     follower.times++
     return
   }
   if (followers.size >= maxFollowers) {
-    // What has come once makes room; what comes often is worn down by what is new, a step at a time.
+    // Followers seen once are removed; frequent ones are decremented by new ones.
     for (const [key, { times }] of followers) if (times <= 1) followers.delete(key)
     for (const other of followers.values()) other.times--
     if (followers.size >= maxFollowers) return
   }
-  followers.set(asked.key, { asked, times: 1 })
+  followers.set(request.key, { request, times: 1 })
 }
 
 export const make = (): Prefetch => {
   const lasts = new Map<string, string>()
-  const reads = new Map<string, Seen>()
+  const reads = new Map<string, ReadCount>()
 
   return {
-    observe: (sequence, asked) => {
+    observe: (sequence, request) => {
       const last = lasts.get(sequence)
-      touch(lasts, sequence, asked.key, maxSequences)
-      const before = last === undefined || last === asked.key ? undefined : reads.get(last)
-      if (before !== undefined) count(before.followers, asked)
-      const seen = reads.get(asked.key) ?? { times: 0, followers: new Map<string, Follower>() }
+      touch(lasts, sequence, request.key, maxSequences)
+      const before = last === undefined || last === request.key ? undefined : reads.get(last)
+      if (before !== undefined) count(before.followers, request)
+      const seen = reads.get(request.key) ?? { times: 0, followers: new Map<string, Follower>() }
       seen.times++
-      touch(reads, asked.key, seen, maxReads)
+      touch(reads, request.key, seen, maxReads)
       let best: Follower | undefined
       for (const follower of seen.followers.values()) {
         if (best === undefined || follower.times > best.times) best = follower
       }
-      // The read itself is the last of those counted, and what follows it is not known yet.
+      // The current occurrence has no follower yet.
       const chances = seen.times - 1
-      return best !== undefined && best.times >= leastTimes && best.times >= chances * leastShare
-        ? best.asked
-        : undefined
+      return best !== undefined && best.times >= minTimes && best.times >= chances * minShare ? best.request : undefined
     }
   }
 }

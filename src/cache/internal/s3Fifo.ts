@@ -1,26 +1,25 @@
 /**
- * The first level: a map with bounds that evicts by S3-FIFO (Yang et al., "FIFO queues are all you need for cache
- * eviction", SOSP 2023).
+ * A bounded map with S3-FIFO eviction (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).
  *
- * What is new goes into a small queue, a tenth of the room. At its end it goes on into the main queue if it was used in
- * the meantime, and else leaves; what comes back soon after that goes into the main queue at once. At the end of the
- * main queue, what was used goes to its beginning again. A hit counts up to three and moves nothing.
+ * A new node enters a small queue, a tenth of the capacity. At its end a used node moves to the main queue and an unused
+ * one is evicted; a node that returns soon after that enters the main queue directly. At the end of the main queue a
+ * used node is reinserted. A hit increments a counter up to three and moves nothing.
  */
 import { fnv1a } from "../../internal/fnv1a.ts"
 
 export interface Node {
   readonly key: string
   readonly size: number
-  /** How often it was used since it was last looked at, up to `maxUses`. */
+  /** The uses since the last eviction step on it, up to `maxUses`. */
   uses: number
 }
 
 export const maxUses = 3
 
 export interface S3Fifo<N extends Node> {
-  /** Finds without counting a use. */
+  /** Does not count a use. */
   readonly get: (key: string) => N | undefined
-  /** Adds or replaces, and returns what had to go for it. What is larger than all the room is not added. */
+  /** Adds or replaces a node and returns the removed ones. A node beyond the capacity is not added. */
   readonly set: (node: N) => ReadonlyArray<N>
   readonly remove: (node: N) => boolean
   readonly nodes: () => Iterable<N>
@@ -28,10 +27,10 @@ export interface S3Fifo<N extends Node> {
   readonly count: () => number
 }
 
-/** The part of the room that is for what is new. */
-const smallPart = 0.1
+/** The share of the small queue. */
+const smallShare = 0.1
 
-/** A queue by age. Maps keep the order in which keys came in. */
+/** A FIFO queue. A Map iterates in insertion order. */
 class Queue<N extends Node> {
   private readonly nodes = new Map<string, N>()
   bytes = 0
@@ -56,7 +55,7 @@ class Queue<N extends Node> {
     return true
   }
 
-  /** Takes the oldest one out. */
+  /** Removes the oldest node. */
   shift(): N | undefined {
     const node = this.nodes.values().next().value
     if (node !== undefined) this.remove(node)
@@ -71,20 +70,20 @@ class Queue<N extends Node> {
 export const make = <N extends Node>(maxEntries: number, maxBytes: number): S3Fifo<N> => {
   const small = new Queue<N>()
   const main = new Queue<N>()
-  /** Hashes of keys that left the small queue unused, the oldest first. */
+  /** Hashes of keys evicted from the small queue, the oldest first. */
   const ghosts = new Set<string>()
 
   const find = (key: string): N | undefined => main.get(key) ?? small.get(key)
 
   const isSmallFull = (): boolean =>
-    small.count >= Math.max(1, maxEntries * smallPart) || small.bytes > maxBytes * smallPart
+    small.count >= Math.max(1, maxEntries * smallShare) || small.bytes > maxBytes * smallShare
 
   const remember = (key: string): void => {
     ghosts.add(fnv1a(key))
     if (ghosts.size > maxEntries) ghosts.delete(ghosts.values().next().value!)
   }
 
-  /** One step: something goes, moves on, or loses a use, so that in the end something goes. */
+  /** One step: evicts a node, moves it, or decrements its uses, so that repeated steps evict one. */
   const step = (): N | undefined => {
     const isSmall = small.count > 0 && (isSmallFull() || main.count === 0)
     const node = (isSmall ? small : main).shift()
@@ -102,18 +101,18 @@ export const make = <N extends Node>(maxEntries: number, maxBytes: number): S3Fi
     const last = find(node.key)
     const isKnown = last !== undefined && main.remove(last)
     if (last !== undefined && !isKnown) small.remove(last)
-    const gone: Array<N> = last === undefined ? [] : [last]
-    if (node.size > maxBytes) return gone
+    const removed: Array<N> = last === undefined ? [] : [last]
+    if (node.size > maxBytes) return removed
     while (
       small.count + main.count > 0 &&
       (small.count + main.count >= maxEntries || small.bytes + main.bytes + node.size > maxBytes)
     ) {
       const victim = step()
-      if (victim !== undefined) gone.push(victim)
+      if (victim !== undefined) removed.push(victim)
     }
     const isMain = isKnown || (last === undefined && ghosts.delete(fnv1a(node.key)))
     ;(isMain ? main : small).add(node)
-    return gone
+    return removed
   }
 
   return {

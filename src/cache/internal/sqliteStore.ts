@@ -1,29 +1,45 @@
 /**
- * The shared second level in a SQLite file.
+ * The shared store in a SQLite file.
  *
- * Every operation is one statement, and what belongs together is done by triggers: so an operation either happened or
- * did not, whatever instruction the process is killed at, and no transaction is ever held open across a yield.
+ * Every operation is one statement, with triggers for its consequences. It is therefore atomic even if the process is
+ * killed at any instruction, and no transaction is held open across a yield.
  */
 import * as fs from "node:fs"
+import * as os from "node:os"
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as HostStart from "./hostStart.ts"
 import * as LockRetry from "../../internal/lockRetry.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,
-  type Found,
+  type EntryKey,
+  type LookupResult,
   type NewEntry,
   type Stats,
-  type Wanted
-} from "../CacheStore.ts"
+  type StoreBounds
+} from "./storeModel.ts"
 
-/** The version of the tables, kept in the file's `user_version`. */
+/** How far two readings of the same start may differ, in milliseconds, if they come from the wall clock. */
+const startTolerance = 60_000
+
+const bootId = (): string => fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+
+/** Identifies the current start of the machine: the kernel's boot id, or the approximate time of the start. */
+const hostStart = (): string =>
+  Option.getOrElse(Result.getSuccess(Result.try(bootId)), () =>
+    String(Math.round(performance.timeOrigin + performance.now() - os.uptime() * 1_000))
+  )
+
+const isSameStart = (one: string, other: string): boolean =>
+  one === other || Math.abs(Number(one) - Number(other)) <= startTolerance
+
+/** The version of the tables, stored in the file's `user_version`. */
 const schemaVersion = 2
 
 const bump = `UPDATE store SET sequence = sequence + 1;
@@ -51,7 +67,7 @@ const schema = [
     DELETE FROM claim WHERE key = NEW.key; END`,
   `CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
     UPDATE store SET bytes = bytes - OLD.size, entries = entries - 1; END`,
-  // An intent that ends in any way but a known rollback may have been committed.
+  // An announcement that ends without a known rollback may have been committed.
   `CREATE TRIGGER intent_ended AFTER DELETE ON intent WHEN OLD.rolled_back = 0 BEGIN ${bump} END`,
   `CREATE TRIGGER intent_rolled_back AFTER UPDATE OF rolled_back ON intent BEGIN
     DELETE FROM intent WHERE id = NEW.id AND dependency = NEW.dependency; END`
@@ -60,15 +76,15 @@ const schema = [
 const among = "(SELECT value FROM json_each(?))"
 const stampOf = `(SELECT epoch || ':' || max(floor,
   coalesce((SELECT max(version) FROM version WHERE dependency IN ${among}), 0)) FROM store)`
-const writtenNow = `EXISTS (SELECT 1 FROM intent WHERE dependency IN ${among})`
-const lapsedNow = `EXISTS (SELECT 1 FROM intent WHERE dependency IN ${among} AND expires_at <= ?)`
+const isAnnounced = `EXISTS (SELECT 1 FROM intent WHERE dependency IN ${among})`
+const hasLapsed = `EXISTS (SELECT 1 FROM intent WHERE dependency IN ${among} AND expires_at <= ?)`
 
-const selectStamp = `SELECT ${stampOf} AS stamp, ${writtenNow} AS written, ${lapsedNow} AS lapsed`
+const selectStamp = `SELECT ${stampOf} AS stamp, ${isAnnounced} AS written, ${hasLapsed} AS lapsed`
 const selectEntry = `SELECT s.*, e.value, e.stamp AS entry_stamp, e.stored_at, e.fresh_until, e.expires_at
   FROM (${selectStamp}) s LEFT JOIN entry e ON e.key = ?`
 const upsertEntry = `INSERT INTO entry (key, query, value, stamp, stored_at, fresh_until, expires_at, size)
   SELECT ?, ?, ?, ?, ?, ?, ?, ?
-  WHERE ${stampOf} = ? AND NOT ${writtenNow} AND (SELECT bytes + ? <= ? AND entries < ? FROM store)
+  WHERE ${stampOf} = ? AND NOT ${isAnnounced} AND (SELECT bytes + ? <= ? AND entries < ? FROM store)
   ON CONFLICT (key) DO UPDATE SET query = excluded.query, value = excluded.value, stamp = excluded.stamp,
     stored_at = excluded.stored_at, fresh_until = excluded.fresh_until, expires_at = excluded.expires_at,
     size = excluded.size
@@ -94,22 +110,18 @@ interface EntryRow extends StampRow {
   readonly expires_at: number
 }
 
-export interface Settings {
+export interface Settings extends StoreBounds {
   readonly filename: string
   readonly busyTimeoutMs: number
-  readonly maxBytes: number
-  readonly maxEntries: number
-  readonly maxEntryBytes: number
-  readonly maxVersions: number
 }
 
-/** A connection with its prepared statements. SQLite answers on the spot, so nothing here waits. */
+/** A connection with its prepared statements. All calls are synchronous. */
 interface Connection {
   /** The first row. */
   readonly row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => Row | undefined
   readonly run: (sql: string, ...params: ReadonlyArray<SQLInputValue>) => void
-  /** Several statements that see the same state. */
-  readonly together: <A>(read: () => A) => A
+  /** Runs several statements on one snapshot. */
+  readonly snapshot: <A>(read: () => A) => A
   readonly close: () => void
 }
 
@@ -130,7 +142,7 @@ const connectionOf = (database: DatabaseSync): Connection => {
     row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) =>
       statement(sql).get(...params) as unknown as Row | undefined,
     run: (sql, ...params) => void statement(sql).run(...params),
-    together: (read) => {
+    snapshot: (read) => {
       database.exec("BEGIN")
       try {
         const found = read()
@@ -150,25 +162,25 @@ const codeOf = ({ cause }: CacheStoreError): number => {
   return typeof code === "number" ? code : 0
 }
 
-/** SQLite's own codes, whose lowest byte is the kind. */
+/** SQLite's result codes, whose lowest byte is the primary code. */
 const busy = 5
 const locked = 6
 const damaged = 11
 const noDatabase = 26
-/** The file, or its log, is shorter than it says itself. */
+/** The file, or its log, is shorter than its header states. */
 const shortRead = 522
 
 const isLocked = (error: CacheStoreError): boolean => [busy, locked].includes(codeOf(error) & 0xff)
 const isDamaged = (error: CacheStoreError): boolean =>
   [damaged, noDatabase].includes(codeOf(error) & 0xff) || codeOf(error) === shortRead
 
-/** Which file has a name now; `undefined` where none has, or it can't be seen. */
+/** The inode of the file with this name; `undefined` if there is none, or it is inaccessible. */
 const inodeOf = (path: string): number | undefined =>
   Result.getOrUndefined(Result.try(() => fs.statSync(path, { throwIfNoEntry: false })?.ino))
 
 /**
- * What the name stands for now, the log included: a connection goes on with a file that was taken away, and with a log
- * that was, and sees nothing of what others write. `undefined` where it can't be seen.
+ * Identifies the file and its log. A connection continues on a removed file or log, and then misses the writes of
+ * others. `undefined` if it is inaccessible.
  */
 const identityOf = (filename: string): string | undefined => {
   if (filename === ":memory:") return filename
@@ -176,7 +188,7 @@ const identityOf = (filename: string): string | undefined => {
   return inode === undefined ? undefined : `${inode}/${inodeOf(`${filename}-wal`)}`
 }
 
-/** Renames the file and its log, so that nothing is lost that someone may want to look at. */
+/** Renames the file and its log, for later inspection. */
 const setAside = (filename: string, now: number): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const suffix of ["-wal", "-shm", ""]) {
@@ -185,25 +197,27 @@ const setAside = (filename: string, now: number): Effect.Effect<void> =>
     }
   }).pipe(Effect.ignoreCause)
 
-/** The largest write-ahead log that is kept between checkpoints, in bytes: 4 MiB. */
+/** The maximum size of the write-ahead log between checkpoints, in bytes: 4 MiB. */
 const journalSizeLimit = 4 * 1024 * 1024
 
-/** How many expired entries go at a time: more would hold the thread for too long, and they are not read any more. */
-const cleanedAtOnce = 1_000
+/** The expired entries removed per run, which bounds the time on the thread. */
+const maxCleaned = 1_000
 
 const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
-/** A file of an older version is set aside like a damaged one; a newer one is left to those who know it. */
+/** A file of an older version is set aside like a damaged one; a newer one is left alone. */
 const otherVersion = (found: number): Error =>
   Object.assign(
-    new Error(`the tables are of version ${found}, this is version ${schemaVersion}: name another file, or upgrade`),
+    new Error(
+      `the tables have version ${found}, this release requires version ${schemaVersion}: use another file, or upgrade`
+    ),
     { errcode: found < schemaVersion ? noDatabase : 0 }
   )
 
 const versionOf = (connection: Connection): number =>
   connection.row<{ user_version: number }>("PRAGMA user_version")!.user_version
 
-/** Makes the tables where there are none. */
+/** Creates the tables if they do not exist. */
 const prepareTables = (connection: Connection): void => {
   const found = versionOf(connection)
   if (found === schemaVersion) return
@@ -212,7 +226,7 @@ const prepareTables = (connection: Connection): void => {
   try {
     if (versionOf(connection) === 0) {
       for (const statement of schema) connection.run(statement)
-      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), HostStart.read())
+      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), hostStart())
       connection.run(`PRAGMA user_version = ${schemaVersion}`)
     }
     connection.run("COMMIT")
@@ -222,11 +236,11 @@ const prepareTables = (connection: Connection): void => {
   }
 }
 
-/** A power loss may take the last announcements with it, and the monotonic clock begins anew: nothing survives a start. */
-const forgetOtherStart = (connection: Connection): void => {
+/** A power loss may lose the last announcements, and the monotonic clock restarts: entries do not survive a start. */
+const invalidateOtherStart = (connection: Connection): void => {
   const { boot } = connection.row<{ boot: string }>("SELECT boot FROM store")!
-  const current = HostStart.read()
-  if (HostStart.isSame(boot, current)) return
+  const current = hostStart()
+  if (isSameStart(boot, current)) return
   connection.run(
     "UPDATE store SET sequence = sequence + 1, floor = sequence + 1, boot = ? WHERE boot = ?",
     current,
@@ -234,7 +248,7 @@ const forgetOtherStart = (connection: Connection): void => {
   )
 }
 
-/** Makes the file where there is none, for its owner alone, and says which one it is. */
+/** Creates the file if it does not exist, accessible to its owner only, and returns its inode. */
 const touch = (filename: string): number => {
   const file = fs.openSync(filename, "a", 0o600)
   try {
@@ -244,24 +258,24 @@ const touch = (filename: string): number => {
   }
 }
 
-/** To be tried again, as a locked file is. */
+/** Retried like a lock. */
 const replaced = (): Error => Object.assign(new Error("the file was replaced while it was opened"), { errcode: busy })
 
-/** Opens the file that has the name, and no other one that takes it meanwhile. What SQLite throws is thrown. */
+/** Opens the file, and no other one that replaces it meanwhile. Throws the errors of SQLite. */
 const openFile = ({ filename }: Settings): Omit<Opened, "ordinal"> => {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
   const inode = filename === ":memory:" ? undefined : touch(filename)
   const connection = connectionOf(new DatabaseSync(filename, { timeout: 0 }))
   try {
-    // Switching needs the file to itself, and SQLite does not wait for that: see `open`.
+    // Switching needs exclusive access, for which SQLite does not wait: see `openOnce`.
     if (connection.row<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode === "delete") {
       connection.row("PRAGMA journal_mode = WAL")
     }
     connection.row(`PRAGMA journal_size_limit = ${journalSizeLimit}`)
-    // A commit survives a kill, not a power loss; nothing here survives a start of the machine anyway.
+    // A commit survives a kill but not a power loss; entries do not survive a start of the machine anyway.
     connection.run("PRAGMA synchronous = OFF")
     prepareTables(connection)
-    forgetOtherStart(connection)
+    invalidateOtherStart(connection)
     if (inode !== undefined && inode !== inodeOf(filename)) throw replaced()
     return { ...connection, inode, identity: identityOf(filename) }
   } catch (error) {
@@ -275,14 +289,14 @@ const sizeOf = (item: NewEntry): number => Buffer.byteLength(item.value) + item.
 const endLapsed = (connection: Connection, now: number): void =>
   connection.run("DELETE FROM intent WHERE expires_at <= ?", now)
 
-/** Reads, and reads again where an announcement had outlived its writer. */
+/** Reads, and reads again after ending lapsed announcements. */
 const reading = <Row extends StampRow>(connection: Connection, now: number, read: () => Row): Row => {
   const row = read()
   if (row.lapsed === 0) return row
   try {
     endLapsed(connection, now)
   } catch {
-    // Another process has the file locked, and will do it; until then it counts as being written.
+    // Another process has the lock and will end it; until then the announcement is in force.
     return row
   }
   return read()
@@ -294,12 +308,12 @@ const readStamp = (connection: Connection, watched: ReadonlyArray<string>, now: 
   return row.written === 1 ? undefined : row.stamp
 }
 
-const readEntry = (connection: Connection, { key, watched }: Wanted, now: number): Found => {
+const readEntry = (connection: Connection, { key, watched }: EntryKey, now: number): LookupResult => {
   const keys = JSON.stringify(watched)
   return found(reading(connection, now, () => connection.row<EntryRow>(selectEntry, keys, keys, keys, now, key)!))
 }
 
-const found = (row: EntryRow): Found => ({
+const found = (row: EntryRow): LookupResult => ({
   stamp: row.written === 1 ? undefined : row.stamp,
   entry:
     row.value === null
@@ -339,7 +353,7 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
   connection.run(
     "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
     now,
-    cleanedAtOnce
+    maxCleaned
   )
   connection.run("DELETE FROM claim WHERE expires_at <= ?", now)
   endLapsed(connection, now)
@@ -348,13 +362,13 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
     if (bytes <= Math.min(settings.maxBytes * 0.9, settings.maxBytes - room) && entries <= settings.maxEntries * 0.9) {
       break
     }
-    // The oldest tenth: order of storing, so that a read never has to write.
+    // The oldest tenth in order of storing, so that reads do not write.
     connection.run(
       "DELETE FROM entry WHERE key IN (SELECT key FROM entry ORDER BY stored_at LIMIT ?)",
       Math.max(1, Math.ceil(entries / 10))
     )
   }
-  // Forgotten versions raise the floor that stands for them, which only ever makes entries invalid.
+  // Removed versions raise the floor, which only invalidates entries.
   connection.run(
     `UPDATE store SET floor = max(floor, coalesce(
       (SELECT version FROM version ORDER BY version DESC LIMIT 1 OFFSET ?), 0))`,
@@ -366,7 +380,7 @@ const clean = (connection: Connection, settings: Settings, now: number, room: nu
 const attempt = <A>(operation: string, body: () => A): Effect.Effect<A, CacheStoreError> =>
   Effect.try({ try: body, catch: (cause) => new CacheStoreError({ operation, cause }) })
 
-/** Tries again while another process has the lock. The thread is free meanwhile. */
+/** Retries while another process has the lock, without blocking the thread. */
 const untilUnlocked =
   (limitMs: number) =>
   <A>(effect: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> =>
@@ -375,19 +389,19 @@ const untilUnlocked =
 export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, Scope.Scope> =>
   Effect.gen(function* () {
     const opening = yield* Semaphore.make(1)
-    const patiently = untilUnlocked(settings.busyTimeoutMs)
+    const withRetry = untilUnlocked(settings.busyTimeoutMs)
     let opened: Opened | undefined
     let closed = false
     let opens = 0
     let setsSinceCleaning = 0
-    // SQLite tells of the writes of other connections only, and several caches may share this one.
+    // `data_version` covers other connections only, and several caches may share this one.
     let writes = 0
     let seen = { version: 0, ordinal: 0, writes: 0, generation: 0 }
 
     const close = (): void => {
       const last = opened
       opened = undefined
-      // A connection that can't be closed is of no more use than one that is.
+      // A connection that can't be closed is dropped like a closed one.
       void Result.try(() => last?.close())
     }
 
@@ -398,18 +412,18 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       })
     )
 
-    /** Opens the file that has the name, and no other one that takes it meanwhile. */
+    /** Opens the file unless the store is closed. */
     const openOnce: Effect.Effect<Opened, CacheStoreError> = attempt("open", () => {
       if (closed) throw new Error("the store is closed")
       return { ...openFile(settings), ordinal: ++opens }
-    }).pipe(patiently)
+    }).pipe(withRetry)
 
     const open = Effect.gen(function* () {
       const before = inodeOf(settings.filename)
       opened = yield* openOnce.pipe(
         Effect.catchIf(isDamaged, () =>
           Effect.gen(function* () {
-            // Only the file that was found damaged: another process may have made a new one since.
+            // Only the damaged file: another process may have created a new one since.
             if (inodeOf(settings.filename) === before)
               yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
             return yield* openOnce
@@ -422,7 +436,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     const current = (): Opened | undefined =>
       opened?.identity !== undefined && opened.identity === identityOf(settings.filename) ? opened : undefined
 
-    /** The connection to the file that has the name now: it may have been set aside since it was opened. */
+    /** The connection to the current file, which may have been set aside since it was opened. */
     const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
       const found = current()
       if (found !== undefined) return Effect.succeed(found)
@@ -436,7 +450,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       )
     })
 
-    const leaveDamaged = opening.withPermit(
+    const setAsideDamaged = opening.withPermit(
       Effect.gen(function* () {
         const last = opened
         close()
@@ -447,8 +461,8 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     )
 
     const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
-      patiently(Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection)))).pipe(
-        Effect.tapError((error) => (isDamaged(error) ? leaveDamaged : Effect.void))
+      withRetry(Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection)))).pipe(
+        Effect.tapError((error) => (isDamaged(error) ? setAsideDamaged : Effect.void))
       )
 
     const writing: typeof using = (operation, use) =>
@@ -475,7 +489,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       getMany: (requests, now) =>
         using("getMany", (connection) => {
           const read = () => requests.map((request) => readEntry(connection, request, now))
-          return requests.length > 1 ? connection.together(read) : read()
+          return requests.length > 1 ? connection.snapshot(read) : read()
         }),
       set: (item) =>
         using("set", (connection) => {
@@ -514,7 +528,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       resolve: (id, changed, outcome, until) =>
         writing("resolve", (connection) => {
           if (outcome === "rolledBack") return connection.run("UPDATE intent SET rolled_back = 1 WHERE id = ?", id)
-          // Announced again first: it may have lapsed, or the file may be another one by now.
+          // Announced again first: the announcement may have lapsed, or the file may have been replaced.
           connection.run(insertIntents, id, until, JSON.stringify(changed))
           connection.run("DELETE FROM intent WHERE id = ?", id)
         }),
@@ -526,7 +540,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       stats: using("stats", (connection) => ({
         ...connection.row<Stats>(
           `SELECT entries, bytes, (SELECT count(*) FROM version) AS versions,
-            (SELECT count(*) FROM intent) AS intents FROM store`
+            (SELECT count(*) FROM intent) AS announcements FROM store`
         )!
       }))
     }

@@ -1,39 +1,37 @@
 /**
- * Keeps a store from ever failing or holding up the cache: every operation has a limit, and after some failures in a
- * row readers leave the store alone for a while.
+ * Isolates the cache from its store: every operation has a timeout, and after consecutive failures a breaker stops the
+ * operations of readers for a reset timeout.
  */
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as Scope from "effect/Scope"
-import { CacheStoreError } from "../CacheStore.ts"
-import * as Time from "./time.ts"
+import * as CacheClock from "./cacheClock.ts"
+import type { Settings } from "./settings.ts"
+import { CacheStoreError } from "./storeModel.ts"
+
+type Operation = <A>(name: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
 
 export interface StoreBreaker {
-  /** The answer of the store to a reader, or none. */
-  readonly run: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
-  /** As `run`, for what a reader writes: a store that can be read may be locked, or full. */
-  readonly put: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
+  /** Runs an operation of a reader; none if it failed or the breaker is open. */
+  readonly read: Operation
+  /** As `read`, for writes of readers, with its own breaker: a readable store may be locked or full. */
+  readonly write: Operation
   /**
-   * As `run`, also while readers leave the store alone: for what writers have to say, where a store that is only busy
-   * must not be given up, and whose failures say nothing about reading.
+   * Runs an operation past the breakers, for announcements and invalidations: they must reach a busy store, and their
+   * failures say nothing about reading.
    */
-  readonly insist: <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) => Effect.Effect<Option.Option<A>>
-  /** Whether the last operation of a reader went well. */
-  readonly healthy: () => boolean
+  readonly attempt: Operation
+  /** Whether the last `read` succeeded. */
+  readonly isHealthy: () => boolean
   readonly failures: () => number
 }
 
-export const make = (options: {
-  readonly limit: Duration.Input
-  readonly failures: number
-  readonly openFor: Duration.Input
-}): Effect.Effect<StoreBreaker, never, Scope.Scope> =>
-  Effect.gen(function* () {
+export const make = (settings: Settings): Effect.Effect<StoreBreaker, never, Scope.Scope> =>
+  Effect.gen(function* (): Effect.fn.Return<StoreBreaker, never, Scope.Scope | CircuitBreaker.CircuitBreakerStore> {
     const breaker = yield* CircuitBreaker.make({
-      tripPolicy: CircuitBreaker.consecutive(options.failures),
-      openDuration: options.openFor
+      tripPolicy: CircuitBreaker.consecutive(settings.storeBreakerFailures),
+      openDuration: settings.storeBreakerResetMs
     })
     let healthy = true
     let failures = 0
@@ -41,8 +39,8 @@ export const make = (options: {
     const limited = <A>(operation: string, effect: Effect.Effect<A, CacheStoreError>) =>
       effect.pipe(
         Effect.timeoutOrElse({
-          duration: options.limit,
-          orElse: () => Effect.fail(new CacheStoreError({ operation, cause: new Error("over the limit") }))
+          duration: settings.storeTimeoutMs,
+          orElse: () => Effect.fail(new CacheStoreError({ operation, cause: new Error("storeTimeout exceeded") }))
         }),
         Effect.catchDefect((cause) => Effect.fail(new CacheStoreError({ operation, cause }))),
         Effect.tapError(() =>
@@ -52,26 +50,22 @@ export const make = (options: {
         )
       )
 
-    const run: StoreBreaker["run"] = (operation, effect) =>
-      Time.evenly(limited(operation, effect), breaker.execute({ key: "read" })).pipe(
-        Effect.option,
-        Effect.tap((answer) =>
-          Effect.sync(() => {
-            healthy = Option.isSome(answer)
-          })
-        )
-      )
-
-    const put: StoreBreaker["put"] = (operation, effect) =>
-      Effect.option(Time.evenly(limited(operation, effect), breaker.execute({ key: "write" })))
-
-    const insist: StoreBreaker["insist"] = (operation, effect) => Effect.option(limited(operation, effect))
+    const through =
+      (key: string): Operation =>
+      (name, effect) =>
+        Effect.option(CacheClock.withMonotonicClock(limited(name, effect), breaker.execute({ key })))
+    const read = through("read")
 
     return {
-      run,
-      put,
-      insist,
-      healthy: () => healthy,
+      read: (name, effect) =>
+        Effect.tap(read(name, effect), (result) =>
+          Effect.sync(() => {
+            healthy = Option.isSome(result)
+          })
+        ),
+      write: through("write"),
+      attempt: (name, effect) => Effect.option(limited(name, effect)),
+      isHealthy: () => healthy,
       failures: () => failures
     }
   }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))

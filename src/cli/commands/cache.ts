@@ -43,7 +43,7 @@ const stats = Command.make(
             : [
                 `results            ${store.entries}, ${megabytes(store.bytes)}`,
                 `changed things     ${store.versions}`,
-                `writes under way   ${store.intents}`
+                `writes under way   ${store.announcements}`
               ]
         )
       })
