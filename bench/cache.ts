@@ -196,7 +196,7 @@ const missRows = async function* (): AsyncGenerator<Row.Row> {
   const rival = perOperation(1_000, (projectId) => source.query(query, { projectId }))
   let read = 0
   for (const [row, store] of [
-    ["miss, one level / executor alone", CacheStore.layerNoop],
+    ["miss, one tier / executor alone", CacheStore.layerNoop],
     ["miss, looked up and kept in the file / executor alone", CacheStore.layerSqlite({ filename })]
   ] as const) {
     const { executor } = await Items.cacheOver(store)

@@ -83,7 +83,7 @@ const misses = async function* (port: number, folder: string): AsyncGenerator<Ro
   const file = CacheStore.layerSqlite({ filename: path.join(folder, "misses.db") })
   for (const [row, store, target] of [
     ["miss over Postgres, whole stack / plain sql-pg", file, { atMost: 1.1 }],
-    ["miss over Postgres, one level / plain sql-pg", CacheStore.layerNoop, undefined]
+    ["miss over Postgres, one tier / plain sql-pg", CacheStore.layerNoop, undefined]
   ] as const) {
     const executor = Context.get(await stack(store), QueryExecutor.QueryExecutor)
     const ours = perMiss((input) => executor.query(rows, input))

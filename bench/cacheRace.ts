@@ -116,7 +116,7 @@ const rivals: Readonly<Record<string, Make>> = {
       changed: () => run(cache.invalidate(Persisted.key(1)))
     }
   },
-  "Cache invalidate, one level": async (load) => {
+  "Cache invalidate, one tier": async (load) => {
     const cache = await run(Cache.make({ capacity: 10, timeToLive: ttl, lookup: (_: string) => Effect.promise(load) }))
     return { get: () => run(Cache.get(cache, "k")), changed: () => run(Cache.invalidate(cache, "k")) }
   }

@@ -80,7 +80,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
 
   describe(`CacheStore: ${name}`, () => {
     test(
-      "finds what was stored, with its times",
+      "returns a stored entry with its times",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         assert.isTrue(yield* put("k", { value: "größer 🎉 \u0000 end" }))
@@ -92,7 +92,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "answers many keys in the order of the requests",
+      "returns many keys in the order of the requests",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("one")
@@ -115,7 +115,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "a change makes the entries that watch it bad, and no others",
+      "invalidates the entries that watch a changed key, and no others",
       Effect.gen(function* () {
         yield* put("a")
         yield* put("b", { watched: ["b", "x"] })
@@ -128,7 +128,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "refuses what was read before a change",
+      "rejects a set with the stamp from before a change",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         const stamp = (yield* store.stamp(["a"], 1_000))!
@@ -139,7 +139,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "nothing is good or kept while it is announced, and all is as before after a rollback",
+      "serves and stores nothing during an announcement, and serves it again after a rollback",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("k")
@@ -156,7 +156,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "an announcement that lapses counts as a change, and can be prolonged",
+      "treats a lapsed announcement as a change, and renews one",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("k")
@@ -170,7 +170,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "a change that comes after its announcement lapsed still counts",
+      "applies a change after its announcement lapsed",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* store.announce("w", ["a"], 5_000)
@@ -182,7 +182,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "two announcements of one thing end one by one",
+      "ends two announcements of one key independently",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* store.announce("one", ["a"], later)
@@ -195,7 +195,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "what expires stays and is stale; what is cleared is gone, and a load under way is refused",
+      "retains an expired entry as stale, removes all on clear, and rejects a load in progress",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("k")
@@ -213,7 +213,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "stays within its bounds: the oldest entries go first",
+      "stays within its bounds and evicts the oldest entries first",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         for (let i = 0; i < 100; i++) assert.isTrue(yield* put(`k${i}`, { storedAt: 1_000 + i }))
@@ -230,7 +230,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "gives a claim to one owner at a time, until it is given up, over, or the entry is there",
+      "grants a load lease to one owner until it is released, lapses, or the entry is stored",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         const claims = (owner: string, now: number) => store.claim("k", owner, now, now + 1_000)
@@ -253,7 +253,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "removes what has expired when it cleans",
+      "removes expired entries when it cleans",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("k", { freshUntil: 4_000, expiresAt: 5_000 })
@@ -265,7 +265,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<CacheStore.CacheStore,
     )
 
     test(
-      "forgets old versions without making an old entry good again",
+      "removes old versions without revalidating an old entry",
       Effect.gen(function* () {
         const store = yield* CacheStore.CacheStore
         yield* put("k")

@@ -65,7 +65,7 @@ const timed = <A, E>(fiber: Fiber.Fiber<A, E>, longest: number, step = 10) =>
 
 describe("release", () => {
   test(
-    "a load that fails is told within the store's limit though the store never takes the release of its claim",
+    "a failed load fails its readers within storeTimeout though the lease is never released",
     Effect.gen(function* () {
       const { control, get } = yield* setup
       control.afterRead = Effect.fail(Kit.failure)
@@ -77,9 +77,9 @@ describe("release", () => {
   )
 })
 
-describe("uninterruptible callers", () => {
+describe("in uninterruptible regions", () => {
   test(
-    "a read in an uninterruptible region holds the store's limit",
+    "a read in an uninterruptible region observes storeTimeout",
     Effect.gen(function* () {
       const { get } = yield* setup
       const fiber = yield* Effect.forkDetach(Effect.uninterruptible(Effect.andThen(get, get)), {
@@ -92,7 +92,7 @@ describe("uninterruptible callers", () => {
   )
 
   test(
-    "a mutation in an uninterruptible region waits for its announcement for at most announceWithin",
+    "a mutation in an uninterruptible region observes announceTimeout",
     Effect.gen(function* () {
       const { set } = yield* setup
       const fiber = yield* Effect.forkDetach(Effect.uninterruptible(set(1)), { startImmediately: true })
@@ -103,7 +103,7 @@ describe("uninterruptible callers", () => {
   )
 
   test(
-    "a read in an uninterruptible region gets what is stale after the soft limit",
+    "a read in an uninterruptible region returns a stale result after softTimeout",
     Effect.gen(function* () {
       const { control, get } = yield* setup
       yield* get
@@ -116,7 +116,7 @@ describe("uninterruptible callers", () => {
   )
 })
 
-describe("debt", () => {
+describe("pending invalidations", () => {
   const away = { is: false }
   for (const tags of [["t"], ["t", "t"]])
     test(
@@ -144,7 +144,7 @@ describe("debt", () => {
     )
 })
 
-describe("eager and grace", () => {
+describe("early refresh and grace", () => {
   const options: QueryCacheOptions = {
     grace: "10 minutes",
     softTimeout: "100 millis",
@@ -153,7 +153,7 @@ describe("eager and grace", () => {
     storeTimeToLive: "10 seconds"
   }
   test(
-    "who joins an eager load that hangs gets what is stale after the soft limit",
+    "a read that joins a hanging early refresh returns a stale result after softTimeout",
     Effect.gen(function* () {
       const { control, get } = yield* setup
       yield* get
@@ -168,7 +168,7 @@ describe("eager and grace", () => {
     options
   )
   test(
-    "who joins an eager load that fails gets what is stale",
+    "a read that joins a failing early refresh returns a stale result",
     Effect.gen(function* () {
       const { control, get } = yield* setup
       yield* get
@@ -185,7 +185,7 @@ describe("eager and grace", () => {
     { ...options, softTimeout: undefined }
   )
   test(
-    "who joins a refresh that hangs gets what is stale after the soft limit",
+    "a read that joins a hanging refresh returns a stale result after softTimeout",
     Effect.gen(function* () {
       const { cache, control, get, queries } = yield* setup
       yield* get
@@ -199,10 +199,10 @@ describe("eager and grace", () => {
   )
 })
 
-describe("turns", () => {
+describe("load leases", () => {
   for (const loadLease of [0, 1_000])
     test(
-      `with a load lease of ${loadLease} ms every process's read of a database that hangs fails at the hard limit`,
+      `fails the reads of all processes at hardTimeout, with a load lease of ${loadLease} ms`,
       Effect.gen(function* () {
         const { control, queries } = yield* setup
         control.afterRead = Effect.never
@@ -228,7 +228,7 @@ describe("turns", () => {
 
 describe("breaker", () => {
   test(
-    "a store that can't be written is left alone after three failures",
+    "stops writing to a store after three failed writes",
     Effect.gen(function* () {
       const { cache, control, queries } = yield* setup
       control.afterRead = Effect.sleep(10)
@@ -247,10 +247,10 @@ describe("breaker", () => {
   )
 })
 
-describe("settle", () => {
+describe("rolled back mutations", () => {
   const away = { is: false }
   test(
-    "a read after a rollback of many mutations waits for a store that hangs for its limit at most",
+    "bounds a read after the rollback of many mutations by the store's timeout",
     Effect.gen(function* () {
       const { executor, get, queries, sql } = yield* setup
       yield* get
@@ -289,9 +289,9 @@ const withFeed = (store: Layer.Layer<CacheStore.CacheStore>, feed: Stream.Stream
     return { control, cache, price, set, get: cache.get(price, { shop: 1 }) }
   })
 
-describe("following", () => {
+describe("a subscribed feed", () => {
   it.effect(
-    "what another host has told of is dropped at once, whatever the store makes of what it told before",
+    "applies a change of another host immediately while the store hangs",
     () =>
       Effect.gen(function* () {
         const busy = { is: false }
@@ -333,7 +333,7 @@ describe("following", () => {
     10_000
   )
 
-  it.effect("a feed that dies is one that is lost", () =>
+  it.effect("treats a feed that dies as lost", () =>
     Effect.gen(function* () {
       const die = yield* Kit.gate
       const { get } = yield* withFeed(
@@ -358,9 +358,9 @@ describe("following", () => {
 const outside = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.updateContext(effect, Context.omit(sql.transactionService) as never)
 
-describe("a part of a transaction that is given up late", () => {
+describe("a nested transaction that rolls back late", () => {
   for (const givenUp of [false, true])
-    it.live(`what it changed is not served to others once the transaction has committed, given up: ${givenUp}`, () =>
+    it.live(`serves no replaced result to other processes after the commit, rolled back: ${givenUp}`, () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
         const database = path.join(folder, "source.db")
@@ -451,7 +451,7 @@ describe("a rolled back savepoint", () => {
 
 describe("counters", () => {
   test(
-    "a load that its reader left is no failure",
+    "does not count an interrupted load as a failure",
     Effect.gen(function* () {
       const { cache, control, get } = yield* setup
       control.afterRead = Effect.never
@@ -464,7 +464,7 @@ describe("counters", () => {
 })
 
 describe("the end of a scope", () => {
-  it.live("a store that is closed opens its file no more", () =>
+  it.live("does not reopen the file of a closed store", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = path.join(folder, "cache.db")
@@ -487,7 +487,7 @@ describe("a rolled back savepoint", () => {
     [true, true]
   ] as const) {
     it.effect(
-      `what a savepoint changed is not served to others once the transaction has committed, tracing ${traced}, root span ${root}`,
+      `serves no replaced result of a savepoint after the commit, tracing ${traced}, root span ${root}`,
       () =>
         Effect.gen(function* () {
           const folder = yield* TempFolder.make
@@ -528,7 +528,7 @@ describe("a rolled back savepoint", () => {
 describe("a transaction of many mutations", () => {
   const away = { is: false }
   test(
-    "commits without waiting for a store that hangs for longer than announceWithin",
+    "commits within announceTimeout while the store hangs",
     Effect.gen(function* () {
       const { executor, queries, sql } = yield* setup
       const fiber = yield* Effect.forkDetach(
@@ -549,8 +549,8 @@ describe("a transaction of many mutations", () => {
   )
 })
 
-describe("a feed that can't be told", () => {
-  it.effect("is told of an invalidation later", () =>
+describe("a feed that can't publish", () => {
+  it.effect("publishes an invalidation later", () =>
     Effect.gen(function* () {
       const told: Array<unknown> = []
       let away = true
@@ -579,7 +579,7 @@ describe("a feed that can't be told", () => {
 
 describe("the bytes of one entry", () => {
   for (const kind of ["memory", "file"]) {
-    it.live(`are what the stores say they are: ${kind}`, () =>
+    it.live(`match the size that the store reports: ${kind}`, () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
         const layer =
@@ -607,7 +607,7 @@ describe("the bytes of one entry", () => {
 
 describe("a file that is set aside by another process while this one opens it", () => {
   for (const raced of [false, true]) {
-    it.live(`an announcement is seen by others, raced: ${raced}`, () =>
+    it.live(`shows an announcement to other processes, raced: ${raced}`, () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
         const filename = path.join(folder, "cache.db")
@@ -650,7 +650,7 @@ describe("a file that is set aside by another process while this one opens it", 
 describe("a transaction of another database between", () => {
   for (const undone of [false, true]) {
     test(
-      `what was changed is not served once its own transaction has committed, the other one rolled back: ${undone}`,
+      `serves no replaced result after its own transaction commits, the other one rolled back: ${undone}`,
       Effect.gen(function* () {
         const { executor, get, queries, sql } = yield* setup
         const another = Context.get(yield* Layer.build(Layer.fresh(Kit.database())), SqlClient.SqlClient)
@@ -675,7 +675,7 @@ describe("a transaction of another database between", () => {
 })
 
 describe("an invalidation inside a transaction", () => {
-  it.live("counts when the transaction commits", () =>
+  it.live("takes effect when the transaction commits", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const database = path.join(folder, "source.db")
@@ -701,7 +701,7 @@ describe("an invalidation inside a transaction", () => {
 
 describe("announcements", () => {
   for (const announceWithin of [0, 1, 500]) {
-    it.effect(`are made where a mutation may wait for ${announceWithin} ms`, () =>
+    it.effect(`are made with an announceTimeout of ${announceWithin} ms`, () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
         const seen: Array<number> = []
@@ -733,7 +733,7 @@ describe("announcements", () => {
 })
 
 describe("getMany", () => {
-  it.live("reads on where an announcement has lapsed and another process writes", () =>
+  it.live("reads while an announcement has lapsed and another process writes", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = path.join(folder, "cache.db")
@@ -787,7 +787,7 @@ const startHost = (database: string, maxConnections: number) =>
   })
 
 describe("the feed of a busy pool", () => {
-  it.live("is not lost when all connections are out for longer than two heartbeats", () =>
+  it.live("stays connected while all connections are in use for longer than two heartbeats", () =>
     Effect.gen(function* () {
       const { get, sql } = yield* startHost(yield* Postgres.createDatabase, 3)
       yield* sql`CREATE TABLE prices (shop INTEGER PRIMARY KEY, price INTEGER NOT NULL)`
@@ -802,7 +802,7 @@ describe("the feed of a busy pool", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("leaves a pool of one connection something to read with", () =>
+  it.live("leaves reads a connection of a pool of one", () =>
     Effect.gen(function* () {
       const { get, sql } = yield* startHost(yield* Postgres.createDatabase, 1)
       // The feed listens by now.
@@ -818,7 +818,7 @@ describe("the feed of a busy pool", () => {
 })
 
 describe("loads in the background", () => {
-  it.effect("leave no fiber behind when they have ended", () =>
+  it.effect("leave no fiber after they end", () =>
     Effect.gen(function* () {
       const base = yield* Clock.Clock
       let sleeping = 0

@@ -68,7 +68,7 @@ describe("an announcement", () => {
     resolve: (...args) => (failing > 0 ? broken : store.resolve(...args))
   }))
 
-  it.effect("is tried for longer than readers are patient with a store that is busy", () =>
+  it.effect("is retried beyond the readers' timeout on a busy store", () =>
     Effect.gen(function* () {
       const { cache, set } = yield* services
       const store = yield* CacheStore.CacheStore
@@ -84,7 +84,7 @@ describe("an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, busy)))
   )
 
-  it.effect("is waited for by every mutation for its full time", () =>
+  it.effect("delays every mutation for its full timeout", () =>
     Effect.gen(function* () {
       const { set } = yield* services
       failing = Infinity
@@ -96,7 +96,7 @@ describe("an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({}, busy)))
   )
 
-  it.effect("and its end get through while readers leave the store alone", () => {
+  it.effect("and its end reach the store while the readers' breaker is open", () => {
     let away = true
     const unreadable = changedStore((store) => ({
       get: (...args) => (away ? broken : store.get(...args)),
@@ -114,7 +114,7 @@ describe("an announcement", () => {
   })
 
   it.effect(
-    "is made again before a mutation commits that has taken long, where the store can't say that it stands",
+    "is renewed before the commit of a long mutation if the store can't confirm it",
     () => {
       const announced: Array<string> = []
       const noting = changedStore((store) => ({
@@ -145,7 +145,7 @@ describe("an announcement", () => {
 
   for (const unannounced of ["proceed", "fail"] as const) {
     it.effect(
-      `that the store does not take lets a mutation ${unannounced}, and nothing is owed for one that fails`,
+      `that the store rejects lets a mutation ${unannounced}, and leaves nothing pending for a failed one`,
       () =>
         Effect.gen(function* () {
           const { cache, get, set } = yield* services
@@ -168,7 +168,7 @@ describe("an announcement", () => {
     )
 
     it.live(
-      `that went with the file of the store is made again before the mutation commits, or else: ${unannounced}`,
+      `that was lost with the store's file is renewed before the commit, or else: ${unannounced}`,
       () =>
         Effect.gen(function* () {
           const folder = yield* TempFolder.make
@@ -219,7 +219,7 @@ describe("an announcement", () => {
     )
   }
 
-  it.live("gets through to a file that another process has locked for a while", () =>
+  it.live("reaches a file after another process releases its lock", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = path.join(folder, "cache.db")
@@ -246,8 +246,8 @@ describe("an announcement", () => {
   )
 })
 
-describe("what the store could not be told", () => {
-  it.effect("is told when the cache is closed", () =>
+describe("an unpublished invalidation", () => {
+  it.effect("is published when the cache closes", () =>
     Effect.gen(function* () {
       let failing = true
       const scope = yield* Scope.make()
@@ -269,7 +269,7 @@ describe("what the store could not be told", () => {
     })
   )
 
-  it.effect("is counted as being written, and readers share their loads meanwhile", () =>
+  it.effect("counts as announced, and readers share loads meanwhile", () =>
     Effect.gen(function* () {
       const { cache, set } = yield* services
       const control = Kit.control()
@@ -294,7 +294,7 @@ describe("what the store could not be told", () => {
     )
   )
 
-  it.effect("is owed: a clear, and an end of a time to live", () => {
+  it.effect("is retried after a failed clear and a failed expire", () => {
     let failing = true
     return Effect.gen(function* () {
       const { cache, get } = yield* services
@@ -328,7 +328,7 @@ describe("what the store could not be told", () => {
     )
   })
 
-  it.effect("goes with its announcement, which stands until then", () => {
+  it.effect("is published before its announcement ends", () => {
     let failing: "changed" | "nothing" = "changed"
     const partly = changedStore((store) => ({
       resolve: (id, changed, outcome, until) =>
@@ -348,7 +348,7 @@ describe("what the store could not be told", () => {
     }).pipe(Effect.provide(Kit.layer({}, partly)))
   })
 
-  it("is remembered by name up to a bound, and then as everything", () => {
+  it("is tracked by key up to a limit, and then as everything", () => {
     const tracker = InvalidationTracker.make()
     const pending = Publisher.makePending(tracker)
     pending.add(["a", "b"])
@@ -383,7 +383,7 @@ describe("a transaction that lasts longer than an announcement", () => {
       <A, E, R>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E, R>) => sql.withTransaction(effect)
     ]
   ] as const) {
-    it.effect(`${name}: others keep nothing meanwhile, also when its process is killed at the commit`, () =>
+    it.effect(`${name}: other processes store nothing meanwhile, even if its process is killed at the commit`, () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
         const [database, cache] = [path.join(folder, "source.db"), path.join(folder, "cache.db")]
@@ -420,7 +420,7 @@ describe("a transaction that lasts longer than an announcement", () => {
     )
   }
 
-  it.effect("stays announced until it commits, though nothing is traced", () =>
+  it.effect("stays announced until it commits, without tracing", () =>
     Effect.gen(function* () {
       const { get, set } = yield* services
       const sql = yield* SqlClient.SqlClient
@@ -444,7 +444,7 @@ describe("a transaction that lasts longer than an announcement", () => {
   )
 
   it.effect(
-    "is given up after twenty leases where nothing is traced, and counts again when it commits after that",
+    "counts as a change after twenty leases, and again at a later commit",
     () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
@@ -476,7 +476,7 @@ describe("a transaction that lasts longer than an announcement", () => {
       })
   )
 
-  it.effect("of one level that was rolled back is over within a lease, though its spans can't be seen", () =>
+  it.effect("of one level counts as a change within a lease after its rollback", () =>
     Effect.gen(function* () {
       const { get, set } = yield* services
       const sql = yield* SqlClient.SqlClient
@@ -489,7 +489,7 @@ describe("a transaction that lasts longer than an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
   )
 
-  it.effect("and was rolled back, counts as a change when its readers come", () =>
+  it.effect("counts as a change at the next read after its rollback", () =>
     Effect.gen(function* () {
       const { cache, get, set } = yield* services
       const sql = yield* SqlClient.SqlClient
@@ -515,7 +515,7 @@ const faulty = (input: Schema.Codec<any, unknown>) =>
   })
 
 describe("a mutation", () => {
-  it.effect("whose changes can't be named writes nothing, and says so", () =>
+  it.effect("whose changes throw writes nothing and dies with the reason", () =>
     Effect.gen(function* () {
       const { executor, get } = yield* services
       const exit = yield* Effect.exit(executor.mutate(faulty(set.input), { shop: 1, price: 10 }))
@@ -530,7 +530,7 @@ describe("a mutation", () => {
 })
 
 describe("caches over different databases", () => {
-  it.effect("share a store by their namespaces, and invalidate their own alone", () =>
+  it.effect("share a store and invalidate only their own namespace", () =>
     Effect.gen(function* () {
       const store = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
       const [one, two] = [
@@ -552,7 +552,7 @@ describe("caches over different databases", () => {
     }).pipe(Effect.provide(CacheStore.layerMemory()))
   )
 
-  it.effect("do not take each other's results", () =>
+  it.effect("do not read each other's results", () =>
     Effect.gen(function* () {
       const store = Layer.succeed(CacheStore.CacheStore, yield* CacheStore.CacheStore)
       const [one, two] = [
@@ -566,7 +566,7 @@ describe("caches over different databases", () => {
     }).pipe(Effect.provide(CacheStore.layerMemory()))
   )
 
-  it.effect("read nothing that another version of the program stored, and hear of each other's writes", () =>
+  it.effect("read no results of another version, and receive its invalidations", () =>
     Effect.gen(function* () {
       const control = Kit.control()
       const { price } = Kit.queries(control)
@@ -581,7 +581,7 @@ describe("caches over different databases", () => {
 })
 
 describe("a read", () => {
-  it.effect("whose input has no key is answered by the database", () =>
+  it.effect("loads from the database if its input has no key", () =>
     Effect.gen(function* () {
       const { executor } = yield* services
       const input = {
@@ -594,7 +594,7 @@ describe("a read", () => {
     }).pipe(Effect.provide(Kit.layer()))
   )
 
-  it.effect("does not fail where a store can't tell its generation", () =>
+  it.effect("succeeds if a store does not know its generation", () =>
     Effect.gen(function* () {
       const { get } = yield* services
       yield* get

@@ -35,7 +35,7 @@ const item = (stamp: string): CacheStore.NewEntry => ({
 })
 
 describe("CacheStore.layerSqlite", () => {
-  it.effect("is shared by those who open the same file, who see each other's writes", () =>
+  it.effect("shows each user of a file the writes of the others", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       const one = yield* open(filename)
@@ -53,7 +53,7 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
-  it.effect("sets a damaged file aside and makes it anew, when it opens it and later", () =>
+  it.effect("sets a damaged file aside and creates it anew, at open and later", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = path.join(folder, "cache.db")
@@ -66,7 +66,7 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
-  it.effect("follows the file when another process sets it aside", () =>
+  it.effect("reopens the file after another process sets it aside", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       const one = yield* open(filename)
@@ -82,7 +82,7 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
-  it.effect("leaves a file of a newer version to those who know it", () =>
+  it.effect("leaves a file of a newer version unchanged", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       const newer = new DatabaseSync(filename)
@@ -98,7 +98,7 @@ describe("CacheStore.layerSqlite", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("opens the file again when its log was taken away under it", () =>
+  it.effect("reopens the file after its log was removed", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       const open = Effect.map(Layer.build(Layer.fresh(CacheStore.layerSqlite({ filename }))), (context) =>
@@ -114,7 +114,7 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
-  it.effect("fails, and leaves everything as it is, where there is a folder, no folder or other tables", () =>
+  it.effect("fails and changes nothing for a folder, a missing folder or foreign tables", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       fs.mkdirSync(path.join(folder, "folder.db"))
@@ -130,7 +130,7 @@ describe("CacheStore.layerSqlite", () => {
     })
   )
 
-  it.effect("believes nothing from before the machine last started", () =>
+  it.effect("invalidates entries from before the machine's last start", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       const one = yield* open(filename)

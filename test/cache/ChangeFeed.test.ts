@@ -27,7 +27,7 @@ import * as Kit from "./QueryCacheKit.ts"
 
 const { rest } = Kit
 
-describe("a cache that follows a feed", () => {
+describe("a cache with a feed", () => {
   const setup = Effect.gen(function* () {
     const events = yield* Queue.unbounded<FeedEvent>()
     const published: Array<Change> = []
@@ -58,7 +58,7 @@ describe("a cache that follows a feed", () => {
     }
   })
 
-  it.effect("keeps nothing before it is connected, and nothing from before it was lost", () =>
+  it.effect("stores nothing before the feed connects, and serves nothing from before a loss", () =>
     Effect.gen(function* () {
       const { tier, tell } = yield* setup
       assert.deepStrictEqual([yield* tier(1), yield* tier(1)], ["source", "source"])
@@ -72,7 +72,7 @@ describe("a cache that follows a feed", () => {
     })
   )
 
-  it.effect("takes a feed up again that has ended", () =>
+  it.effect("subscribes again to a feed that has ended", () =>
     Effect.gen(function* () {
       const ended = yield* Deferred.make<void>()
       let runs = 0
@@ -107,7 +107,7 @@ describe("a cache that follows a feed", () => {
     })
   )
 
-  it.effect("drops what others have changed and nothing else", () =>
+  it.effect("invalidates the changes of other hosts and nothing else", () =>
     Effect.gen(function* () {
       const { tier, tell } = yield* setup
       yield* tell({ _tag: "Connected" })
@@ -121,7 +121,7 @@ describe("a cache that follows a feed", () => {
     })
   )
 
-  it.effect("tells what it changes, in the transaction that changes it", () =>
+  it.effect("publishes its changes in the mutation's transaction", () =>
     Effect.gen(function* () {
       const { cache, published, set, sql } = yield* setup
       yield* set(1)
@@ -197,7 +197,7 @@ const many = (table: (i: number) => string) =>
   Array.from({ length: 1_000 }, (_, i) => Dependency.make(table(i), `scope ${i}`))
 
 describe("hosts on one Postgres server", () => {
-  it.live("hear of what each other commits, and of nothing that is rolled back", () =>
+  it.live("receive each other's commits and no rolled back change", () =>
     Effect.gen(function* () {
       const { here, there } = yield* startHosts
       yield* here.keeping
@@ -217,7 +217,7 @@ describe("hosts on one Postgres server", () => {
     })
   )
 
-  it.live("serve nothing of before when the session that listens was killed", () =>
+  it.live("serve no earlier entry after the listening session was killed", () =>
     Effect.gen(function* () {
       const { here, there } = yield* startHosts
       yield* there.keeping
@@ -232,7 +232,7 @@ describe("hosts on one Postgres server", () => {
     })
   )
 
-  it.live("serve nothing of before when the network is silent for two heartbeats", () =>
+  it.live("serve no earlier entry after two silent heartbeats", () =>
     Effect.gen(function* () {
       const { here, proxy, there } = yield* startHosts
       yield* there.keeping
@@ -249,7 +249,7 @@ describe("hosts on one Postgres server", () => {
     })
   )
 
-  it.live("tell of more than a notification holds, and take what they can't read for everything", () =>
+  it.live("coarsen a change beyond the payload limit, and treat an unreadable one as everything", () =>
     Effect.gen(function* () {
       const { here, there } = yield* startHosts
       yield* here.keeping

@@ -65,7 +65,7 @@ const test = (
 for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
   describe(`a store ${store}`, () => {
     for (const by of [-day, -3_600_000, 3_600_000, day, 400 * day]) {
-      test(`a result ends when its time is over, the clock set by ${by} ms`, store, (setBy) =>
+      test(`ends a result after its time to live, the clock set by ${by} ms`, store, (setBy) =>
         Effect.gen(function* () {
           const { get } = yield* Kit.setup
           yield* get
@@ -87,7 +87,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
       )
 
       test(
-        `what was stored while the clock was set by ${by} ms ends as well, also for other processes`,
+        `ends results stored while the clock was set by ${by} ms, also for other processes`,
         store,
         (setBy) =>
           Effect.gen(function* () {
@@ -110,7 +110,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
           })
       )
 
-      test(`a mutation is seen, the clock set by ${by} ms before, within and after`, store, (setBy) =>
+      test(`invalidates after a mutation, the clock set by ${by} ms before, within and after`, store, (setBy) =>
         Effect.gen(function* () {
           const { get, queries, set } = yield* Kit.setup
           const { cache } = yield* Kit.another(times)
@@ -129,7 +129,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
   })
 }
 
-describe("a store that is left alone", () => {
+describe("a store with an open breaker", () => {
   let failing = false
   const broken = Effect.fail(new CacheStore.CacheStoreError({ operation: "get", cause: new Error("away") }))
   const store = Layer.effect(
@@ -141,7 +141,7 @@ describe("a store that is left alone", () => {
   ).pipe(Layer.provide(CacheStore.layerMemory()))
 
   for (const by of [-day, day]) {
-    it.effect(`is asked again after its pause, the clock set by ${by} ms`, () =>
+    it.effect(`is retried after the reset timeout, the clock set by ${by} ms`, () =>
       Effect.gen(function* () {
         const { setBy, wall } = yield* settable
         yield* Effect.gen(function* () {

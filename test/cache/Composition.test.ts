@@ -45,7 +45,7 @@ describe("a mutation", () => {
 })
 
 describe("the name of a query", () => {
-  it.effect("that several values have is reported once", () =>
+  it.effect("logs a warning once if several values share it", () =>
     Effect.gen(function* () {
       const warnings: Array<string> = []
       const logger = Logger.make(({ message }) => void warnings.push(String(message)))

@@ -78,7 +78,7 @@ const services = Effect.gen(function* () {
 
 describe("a store that", () => {
   for (const [name, effect] of Object.entries(faults)) {
-    it.effect(`${name}: a read is answered by the database within the limit, and is not kept`, () => {
+    it.effect(`${name}: a read loads from the database within the timeout and stores nothing`, () => {
       const fault: Fault = { current: undefined, asked: 0 }
       return Effect.gen(function* () {
         const { control, get } = yield* services
@@ -92,7 +92,7 @@ describe("a store that", () => {
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
     })
 
-    it.effect(`${name}: is left alone after some failures, and asked again after a while`, () => {
+    it.effect(`${name}: opens the breaker after consecutive failures and retries after the reset timeout`, () => {
       const fault: Fault = { current: effect, asked: 0 }
       return Effect.gen(function* () {
         const { get } = yield* services
@@ -107,7 +107,7 @@ describe("a store that", () => {
       }).pipe(Effect.provide(Kit.layer({}, faulty(fault))))
     })
 
-    it.effect(`${name}: a mutation is carried out, and what it replaced is not served when the store is back`, () => {
+    it.effect(`${name}: a mutation runs, and no replaced result is served after recovery`, () => {
       const fault: Fault = { current: undefined, asked: 0 }
       return Effect.gen(function* () {
         const { cache, get, set } = yield* services

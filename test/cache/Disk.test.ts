@@ -91,7 +91,7 @@ const damages: Readonly<Record<string, (filename: string) => void>> = {
 
 describe("a store file at work that", () => {
   for (const [what, damage] of Object.entries(damages)) {
-    it.live(`${what}: every read is right, and the store is used again`, () =>
+    it.live(`${what}: every read is correct and the store recovers`, () =>
       Effect.gen(function* () {
         const filename = path.join(yield* TempFolder.make, "cache.db")
         yield* Effect.gen(function* () {
@@ -110,7 +110,7 @@ describe("a store file at work that", () => {
     )
   }
 
-  it.live("is locked by another process: every read is right, and the store is used again when that was killed", () =>
+  it.live("is locked by another process: every read is correct and the store recovers after its kill", () =>
     Effect.gen(function* () {
       const filename = path.join(yield* TempFolder.make, "cache.db")
       yield* Effect.gen(function* () {
@@ -127,7 +127,7 @@ describe("a store file at work that", () => {
 })
 
 describe("a full disk", () => {
-  it.live("lets no file of the store grow: every read is right", () =>
+  it.live("prevents growth of the store's file: every read is correct", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const database = path.join(folder, "shop.db")
@@ -157,7 +157,7 @@ describe("a full disk", () => {
     (folder) => Effect.sync(() => folder !== undefined && spawnSync("umount", [folder]))
   )
 
-  it.live("says so, and the store is used again when there is room", (context) =>
+  it.live("fails the write, and the store recovers once there is room", (context) =>
     Effect.gen(function* () {
       const folder = yield* smallDisk
       if (folder === undefined) return context.skip("no right to mount a small disk")

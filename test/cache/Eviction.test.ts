@@ -19,7 +19,7 @@ const read = (kept: Eviction.S3Fifo<Eviction.Node>, key: string): boolean =>
 const keysOf = (kept: Eviction.S3Fifo<Eviction.Node>) => [...kept.nodes()].map(({ key }) => key).toSorted()
 
 describe("a full memory", () => {
-  it("keeps what is read again through any number of reads of other things", () => {
+  it("retains a reused entry through a scan", () => {
     const kept = Eviction.make<Eviction.Node>(10, Infinity)
     for (const key of ["a", "b", "a", "b"]) read(kept, key)
     for (let i = 0; i < 1_000; i++) {
@@ -29,7 +29,7 @@ describe("a full memory", () => {
     assert.strictEqual(kept.count(), 10)
   })
 
-  it("keeps what comes back soon after it had to go", () => {
+  it("retains an entry that returns soon after its eviction", () => {
     const kept = Eviction.make<Eviction.Node>(10, Infinity)
     for (let i = 0; i < 12; i++) read(kept, `${i}`)
     assert.isFalse(read(kept, "0"))
@@ -38,14 +38,14 @@ describe("a full memory", () => {
     assert.isFalse(read(kept, "20"))
   })
 
-  it("answers some of a loop that is larger than it is", () => {
+  it("hits in a loop that exceeds its capacity", () => {
     const kept = Eviction.make<Eviction.Node>(100, Infinity)
     let hits = 0
     for (let i = 0; i < 12_000; i++) if (read(kept, String(i % 120))) hits++
     assert.isAbove(hits, 6_000)
   })
 
-  it("says what had to go, replaces in place, and keeps nothing that is larger than all the room", () => {
+  it("returns evicted nodes, replaces in place, and rejects a node beyond its capacity", () => {
     const kept = Eviction.make<Eviction.Node>(100, 10)
     const first = node("a", 4)
     assert.deepStrictEqual(kept.set(first), [])
@@ -61,7 +61,7 @@ describe("a full memory", () => {
   })
 
   const seed = Math.floor(performance.timeOrigin) % 1_000_000
-  it(`is never over its bounds, whatever is done to it: seed ${seed}`, () => {
+  it(`stays within its bounds under random operations: seed ${seed}`, () => {
     const generator = Generator.make(seed)
     const kept = Eviction.make<Eviction.Node>(20, 200)
     const model = new Map<string, Eviction.Node>()

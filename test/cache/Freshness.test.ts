@@ -167,7 +167,7 @@ describe("freshness", () => {
   }
 
   it.live(
-    "holds when writers are killed, at any moment",
+    "holds when writers are killed at any point",
     () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make

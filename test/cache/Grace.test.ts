@@ -46,7 +46,7 @@ for (const [name, store] of [
       )
 
     test(
-      "a failing database is answered for by the stale result, which is not asked about again for a while",
+      "serves the stale result of a failing database without another load for the backoff",
       { grace: "10 minutes", backoff: "20 seconds" },
       Effect.gen(function* () {
         const { change, control, get } = yield* setup
@@ -66,7 +66,7 @@ for (const [name, store] of [
     )
 
     test(
-      "after the grace a failing database is an error",
+      "fails after the grace of a failing database",
       { grace: "10 minutes" },
       Effect.gen(function* () {
         const { control, get } = yield* setup
@@ -78,7 +78,7 @@ for (const [name, store] of [
     )
 
     test(
-      "who asks for a result anew is not given the stale one",
+      "does not serve a stale result to a refresh",
       { grace: "10 minutes", softTimeout: "1 second" },
       Effect.gen(function* () {
         const { control, get, refresh } = yield* setup
@@ -90,7 +90,7 @@ for (const [name, store] of [
     )
 
     test(
-      "what has changed is never served, grace or not",
+      "never serves a changed result within its grace",
       { grace: "10 minutes", softTimeout: 0 },
       Effect.gen(function* () {
         const { control, get, set } = yield* setup
@@ -104,7 +104,7 @@ for (const [name, store] of [
     )
 
     test(
-      "a late database is answered for after the soft limit, and what it says in the end is kept",
+      "serves a stale result after softTimeout and stores the late result",
       { grace: "10 minutes", softTimeout: "100 millis" },
       Effect.gen(function* () {
         const { change, control, get } = yield* setup
@@ -127,7 +127,7 @@ for (const [name, store] of [
     )
 
     test(
-      "a soft limit of zero serves at once and loads behind",
+      "serves immediately with a softTimeout of zero and loads in the background",
       { grace: "10 minutes", softTimeout: 0 },
       Effect.gen(function* () {
         const { change, control, expire, get } = yield* setup
@@ -146,7 +146,7 @@ for (const [name, store] of [
     )
 
     test(
-      "without a stale result the soft limit does not matter, and the hard limit is a typed error",
+      "ignores softTimeout without a stale result and fails with a typed error at hardTimeout",
       { grace: "10 minutes", softTimeout: 0, hardTimeout: "1 second" },
       Effect.gen(function* () {
         const { control, get } = yield* setup
@@ -161,7 +161,7 @@ for (const [name, store] of [
     )
 
     test(
-      "an expired result is gone where there is no grace",
+      "removes an expired result without a grace",
       {},
       Effect.gen(function* () {
         const { change, control, expire, get } = yield* setup
@@ -176,7 +176,7 @@ for (const [name, store] of [
     )
 
     test(
-      "is loaded again in the background when its time is nearly over and it is asked for",
+      "refreshes early in the background on a read",
       { earlyRefresh: 0.5 },
       Effect.gen(function* () {
         const { change, control, get } = yield* setup
@@ -195,7 +195,7 @@ for (const [name, store] of [
     )
 
     test(
-      "times to live are shortened by chance, so that not all end together",
+      "reduces times to live randomly by the jitter",
       { jitter: 0.5 },
       Effect.gen(function* () {
         const { control } = yield* setup

@@ -19,7 +19,7 @@ describe("thirty processes on one store file", () => {
   const seed = Math.floor(performance.timeOrigin) % 1_000_000
 
   it.live(
-    `read nothing that was replaced, and none is told that anything is locked: seed ${seed}`,
+    `read no replaced result and fail with no lock error: seed ${seed}`,
     () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make
@@ -66,7 +66,7 @@ describe("processes beside one that locks the store file for longer than a mutat
   const seed = Math.floor(performance.timeOrigin) % 1_000_000
 
   it.live(
-    `read nothing that was replaced where unannounced mutations fail: seed ${seed}`,
+    `read no replaced result if unannounced mutations fail: seed ${seed}`,
     () =>
       Effect.gen(function* () {
         const folder = yield* TempFolder.make

@@ -60,7 +60,7 @@ for (const [name, store] of stores) {
       it.effect(what, () => Effect.provide(body, Kit.layer(options, store)))
 
     test(
-      "loads once, and keeps an empty result as well",
+      "loads once and stores an empty result too",
       Effect.gen(function* () {
         const { control, price } = yield* setup
         assert.strictEqual(yield* price(1), null)
@@ -71,7 +71,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "does not keep an error",
+      "does not store an error",
       Effect.gen(function* () {
         const { control, price } = yield* setup
         control.afterRead = Effect.fail(Kit.failure)
@@ -83,7 +83,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "refuses a wrong input as the executor does",
+      "rejects an invalid input as the executor does",
       Effect.gen(function* () {
         const { executor, queries } = yield* setup
         for (const input of [{ shop: 1.5 }, null, { shop: "1" }]) {
@@ -96,7 +96,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a mutation takes along what it changes and nothing else",
+      "invalidates the changes of a mutation and nothing else",
       Effect.gen(function* () {
         const { control, price, set, total } = yield* setup
         yield* price(1)
@@ -113,7 +113,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a mutation that fails takes nothing along",
+      "invalidates nothing after a failed mutation",
       Effect.gen(function* () {
         const { control, price, set } = yield* setup
         yield* price(1)
@@ -124,7 +124,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a load that runs while a mutation commits is kept nowhere",
+      "stores no load that ran while a mutation committed",
       Effect.gen(function* () {
         const { control, price, set } = yield* setup
         const gate = yield* Kit.gate
@@ -144,7 +144,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "mutations in a transaction count when the outermost one commits, and reads inside it see its own writes",
+      "invalidates when the outermost transaction commits, and reads inside it see its writes",
       Effect.gen(function* () {
         const { control, price, set, sql } = yield* setup
         yield* price(1)
@@ -164,7 +164,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a rollback leaves no uncommitted result and invalidates no other scope",
+      "serves no uncommitted result after a rollback and invalidates no other scope",
       Effect.gen(function* () {
         const { control, price, set, sql } = yield* setup
         yield* set(2, 20)
@@ -188,7 +188,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a hundred readers at once make one load",
+      "shares one load among a hundred concurrent readers",
       Effect.gen(function* () {
         const { cache, control, price } = yield* setup
         const gate = yield* Kit.gate
@@ -214,7 +214,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a reader that leaves does not take the load from the others; the last one does",
+      "interrupts a load only when its last reader leaves",
       Effect.gen(function* () {
         const { control, price } = yield* setup
         const gate = yield* Kit.gate
@@ -240,7 +240,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "drops by key, by dependency and by tag; refreshes; clears",
+      "invalidates by key, by dependency and by tag; refreshes; clears",
       Effect.gen(function* () {
         const { cache, control, price, queries, sql, total } = yield* setup
         const load = Effect.all([price(1), price(2), total])
@@ -268,7 +268,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "tells how a result came about",
+      "traces the origin of a result",
       Effect.gen(function* () {
         const { set, sql, traced } = yield* setup
         const why = (shop: number) => Effect.map(traced(shop), ({ reason, tier }) => `${tier}: ${reason}`)
@@ -290,7 +290,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "a result is fresh for its time to live: of the cache, of its policy, of its query, of itself",
+      "observes the time to live of the cache, the policy, the query and the result",
       Effect.gen(function* () {
         const { control, executor, price, queries, total } = yield* setup
         const short = Query.make({ ...queries.price, name: "short", timeToLive: "2 seconds" })
@@ -328,7 +328,7 @@ for (const [name, store] of stores) {
     )
 
     test(
-      "is bounded in memory",
+      "observes its bounds in memory",
       Effect.gen(function* () {
         const { cache, price } = yield* setup
         for (let shop = 0; shop < 50; shop++) yield* price(shop)
@@ -347,7 +347,7 @@ describe("QueryCache with a shared store", () => {
       it.effect(`${what} (${name})`, () => Effect.provide(body, Kit.layer(options, store)))
 
     test(
-      "the first read of a new process is answered by the store, and by memory from then on",
+      "serves the first read of a new process from the store and the next from memory",
       Effect.gen(function* () {
         const { control, price, queries } = yield* setup
         yield* price(1)
@@ -361,7 +361,7 @@ describe("QueryCache with a shared store", () => {
     )
 
     test(
-      "a time to live in memory ends before that in the store",
+      "reads the store after the time to live in memory",
       Effect.gen(function* () {
         const { control, price, traced } = yield* setup
         yield* price(1)
@@ -374,7 +374,7 @@ describe("QueryCache with a shared store", () => {
     )
 
     test(
-      "a mutation in one process reaches what the other one has in memory",
+      "invalidates the memory of another process after a mutation",
       Effect.gen(function* () {
         const { price, queries, set } = yield* setup
         const other = yield* Kit.another()
@@ -388,7 +388,7 @@ describe("QueryCache with a shared store", () => {
     )
 
     test(
-      "whoever joins a load after another process has written is not served by it",
+      "does not share a load with a read after another process has written",
       Effect.gen(function* () {
         const { control, price, queries } = yield* setup
         const other = yield* Kit.another()
@@ -406,7 +406,7 @@ describe("QueryCache with a shared store", () => {
     )
 
     test(
-      "a program whose result has another Schema does not read the rows of the old one",
+      "reads no entries of another result schema",
       Effect.gen(function* () {
         const { control, executor, price, queries } = yield* setup
         yield* price(1)
@@ -422,7 +422,7 @@ describe("QueryCache with a shared store", () => {
 })
 
 describe("metrics and spans", () => {
-  it.effect("count by query name, time the loads, and go with the cache", () =>
+  it.effect("count by query name, time loads, and unregister with the cache", () =>
     Effect.gen(function* () {
       const registry = yield* Metric.MetricRegistry
       const context = Context.make(Metric.MetricRegistry, registry)
@@ -470,7 +470,7 @@ describe("metrics and spans", () => {
 })
 
 describe("keys", () => {
-  it("tell apart what JSON would not", () => {
+  it("distinguish inputs that JSON does not", () => {
     const date = new Date(0)
     const values = [
       date,
@@ -507,7 +507,7 @@ describe("keys", () => {
     assert.strictEqual(canonical({ f: () => 1 }), undefined)
   })
 
-  it("follow the Schema of the result", () => {
+  it("change with the schema of the result", () => {
     const schemas = [
       Schema.Struct({ a: Schema.String }),
       Schema.Struct({ a: Schema.DateFromString }),

@@ -65,7 +65,7 @@ const test = (
 }
 
 describe("getMany", () => {
-  test("answers in the order of the inputs, and asks the store once", (counts) =>
+  test("returns results in the order of the inputs with one read of the store", (counts) =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
       yield* cache.get(price, { shop: 3 })
@@ -93,7 +93,7 @@ describe("getMany", () => {
       assert.strictEqual(control.loads, 4)
     }))
 
-  test("of more than a hundred asks the store a hundred at a time", (counts) =>
+  test("reads the store in batches of a hundred", (counts) =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
       const found = yield* cache.getMany(
@@ -105,7 +105,7 @@ describe("getMany", () => {
       assert.deepStrictEqual([counts.getMany, control.loads], [3, 250])
     }))
 
-  test("of what another reader loads waits for that", () =>
+  test("joins a load of another reader", () =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
       const gate = yield* Kit.gate
@@ -126,7 +126,7 @@ describe("getMany", () => {
       assert.strictEqual(control.loads, 2)
     }))
 
-  test("asks the database once where the query asks through a resolver", () =>
+  test("sends one statement for a query with a resolver", () =>
     Effect.gen(function* () {
       const { cache } = yield* setup
       const sql = yield* SqlClient.SqlClient
@@ -156,7 +156,7 @@ describe("getMany", () => {
       assert.deepStrictEqual(batches, [4])
     }))
 
-  test("goes by the cache in a transaction", (counts) =>
+  test("bypasses the cache in a transaction", (counts) =>
     Effect.gen(function* () {
       const { cache, executor, price, set } = yield* setup
       const sql = yield* SqlClient.SqlClient
@@ -173,7 +173,7 @@ describe("getMany", () => {
       assert.strictEqual(counts.set, 0)
     }))
 
-  test("fails with the first failure, and keeps what was loaded", () =>
+  test("fails with the first failure and stores the loaded results", () =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
       yield* cache.get(price, { shop: 1 })
@@ -188,7 +188,7 @@ describe("getMany", () => {
 })
 
 describe("warm", () => {
-  it.effect("loads what is not there, and passes over what fails", () =>
+  it.effect("loads missing results and ignores failures", () =>
     Effect.gen(function* () {
       const { cache, control, price } = yield* setup
       control.afterRead = Effect.suspend(() => (control.loads === 2 ? Effect.fail(Kit.failure) : Effect.void))
@@ -208,8 +208,8 @@ const asked = (key: string) => ({ key }) as unknown as CacheRequest<any, any>
 const observe = (prediction: Prediction.Prefetch, sequence: string, keys: string) =>
   [...keys].map((key) => prediction.observe(sequence, asked(key))?.key ?? "-").join("")
 
-describe("prediction", () => {
-  it("expects what came after a read twice, and every second time", () => {
+describe("prefetch", () => {
+  it("expects a read that followed at least twice and every second time", () => {
     const prediction = Prediction.make()
     assert.strictEqual(observe(prediction, "1", "ababa"), "----b")
     // What comes now gains on what came before, until it comes as often.
@@ -227,14 +227,14 @@ describe("prediction", () => {
     assert.strictEqual(prediction.observe("four", asked("c"))?.key, "d")
   })
 
-  it("forgets what is long ago", () => {
+  it("forgets old reads", () => {
     const prediction = Prediction.make()
     observe(prediction, "1", "abab")
     for (let i = 0; i < 600; i++) prediction.observe("2", asked(`other ${i}`))
     assert.isUndefined(prediction.observe("3", asked("a")))
   })
 
-  it.effect("loads the next read ahead, and counts what came of it", () =>
+  it.effect("loads the next read ahead and counts used and unused results", () =>
     Effect.gen(function* () {
       const { cache, control, executor, price, set } = yield* setup
       const session = Effect.gen(function* () {

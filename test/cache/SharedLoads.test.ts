@@ -33,7 +33,7 @@ const away = Layer.effect(
 
 describe("readers of one process", () => {
   test(
-    "who came before a load began are served by it, and the rest share the next one, while the store is away",
+    "serves reads from before the load, and shares the next load among later ones, while the store is unavailable",
     Effect.gen(function* () {
       const { control, get, loads } = yield* setup
       const [first, second] = [yield* Kit.gate, yield* Kit.gate]
@@ -61,7 +61,7 @@ describe("readers of one process", () => {
   )
 
   test(
-    "what a load found before another process wrote serves nobody who came after the write, the store being away or not",
+    "serves no read after another process's write with an earlier load, whether or not the store is available",
     Effect.gen(function* () {
       const { control, get, sql } = yield* setup
       const gate = yield* Kit.gate
@@ -80,7 +80,7 @@ describe("readers of one process", () => {
   )
 
   test(
-    "while something is being written, its readers share a load and nothing of it is kept",
+    "shares loads during a mutation and stores none of them",
     Effect.gen(function* () {
       const { control, get, loads, queries, sql } = yield* setup
       const executor = yield* QueryExecutor
@@ -110,7 +110,7 @@ describe("readers of one process", () => {
   )
 
   test(
-    "a reader does not wait for the store to take what was loaded",
+    "returns a loaded result before the store is written",
     Effect.gen(function* () {
       const { get } = yield* setup
       assert.deepInclude(yield* get, { value: null, tier: "source" })
@@ -144,7 +144,7 @@ describe("a stale result", () => {
   })
 
   test(
-    "is not served to who joins a hanging load after another process has written",
+    "is not served to a read that joins a hanging load after another process has written",
     Effect.gen(function* () {
       const { get, queries } = yield* hanging
       const other = yield* Kit.another()
@@ -158,7 +158,7 @@ describe("a stale result", () => {
   )
 
   test(
-    "is not served past its grace by a load that hangs",
+    "is not served beyond its grace while a load hangs",
     Effect.gen(function* () {
       const { get } = yield* hanging
       yield* TestClock.adjust("20 seconds")
@@ -178,7 +178,7 @@ describe("a stale result", () => {
   )
 
   test(
-    "is served while a load goes on behind, which ends after half a minute",
+    "is served while a load continues in the background, for at most 30 seconds",
     Effect.gen(function* () {
       const { control, get } = yield* setup
       const ended = yield* Deferred.make<void>()
@@ -199,8 +199,8 @@ describe("a stale result", () => {
   )
 })
 
-describe("a reader that joins while the store takes what was loaded", () => {
-  it.effect("is not served by it once another process has written", () =>
+describe("a reader that joins while the store is written", () => {
+  it.effect("does not share the load after another process has written", () =>
     Effect.gen(function* () {
       const store = yield* CacheStore.CacheStore
       const gate = yield* Kit.gate
@@ -229,7 +229,7 @@ describe("processes of one host", () => {
   })
 
   test(
-    "load one at a time, and the others take the row",
+    "load one at a time and share the stored entry",
     Effect.gen(function* () {
       const { control, get, other } = yield* two
       const gate = yield* Kit.gate
@@ -248,7 +248,7 @@ describe("processes of one host", () => {
   )
 
   test(
-    "load when the one that loads fails",
+    "load after the first load fails",
     Effect.gen(function* () {
       const { control, get, other } = yield* two
       const gate = yield* Kit.gate
@@ -266,7 +266,7 @@ describe("processes of one host", () => {
   )
 
   test(
-    "load in turn when the one that loads takes longer than its lease, as one that was killed does",
+    "load after the lease of a slow or killed process lapses",
     Effect.gen(function* () {
       const { control, get, other } = yield* two
       control.afterRead = Effect.never
@@ -295,7 +295,7 @@ describe("processes of one host", () => {
   )
 
   test(
-    "wait for nobody where a load is known to be quick, or the lease is zero",
+    "do not wait for short loads, or with a lease of zero",
     Effect.gen(function* () {
       const { cache, control, get, other, queries } = yield* two
       yield* other
@@ -316,7 +316,7 @@ describe("processes of one host", () => {
   )
 
   test(
-    "load at once when the store fails while they wait",
+    "load immediately when the store fails while they wait",
     Effect.gen(function* () {
       const store = yield* CacheStore.CacheStore
       const { control, get, queries } = yield* setup

@@ -62,7 +62,7 @@ const read = (at: string) => QueryExecutor.QueryExecutor.use((executor) => execu
 const write = (at: string, n: number) => QueryExecutor.QueryExecutor.use((executor) => executor.mutate(add, { at, n }))
 
 describe("SqliteChanges", () => {
-  it.effect("drops what another connection has replaced", () =>
+  it.effect("invalidates after another connection commits", () =>
     Effect.gen(function* () {
       const { database, other } = yield* setUp
       yield* Effect.gen(function* () {
@@ -77,7 +77,7 @@ describe("SqliteChanges", () => {
     })
   )
 
-  it.effect("leaves alone what its own connection has not touched", () =>
+  it.effect("retains results that its own connection has not changed", () =>
     Effect.gen(function* () {
       const { database } = yield* setUp
       yield* Effect.gen(function* () {
@@ -91,7 +91,7 @@ describe("SqliteChanges", () => {
     })
   )
 
-  it.effect("keeps nothing of a load during which another connection has committed", () =>
+  it.effect("stores no load during which another connection has committed", () =>
     Effect.gen(function* () {
       const { database, other } = yield* setUp
       const meanwhile = Query.make({

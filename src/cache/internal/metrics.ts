@@ -5,32 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 
-/** The counters of one query. */
-export interface Counters {
-  memoryHits: number
-  storeHits: number
-  misses: number
-  loads: number
-  loadFailures: number
-  coalesced: number
-  stale: number
-  discarded: number
-  bypassed: number
-}
-
-export const zeroCounters = (): Counters => ({
-  memoryHits: 0,
-  storeHits: 0,
-  misses: 0,
-  loads: 0,
-  loadFailures: 0,
-  coalesced: 0,
-  stale: 0,
-  discarded: 0,
-  bypassed: 0
-})
-
-const descriptions: Readonly<Record<keyof Counters, readonly [name: string, description: string]>> = {
+/** The name and the description of each counter. */
+const descriptions = {
   memoryHits: ["athena_cache_memory_hits_total", "Reads served from memory"],
   storeHits: ["athena_cache_store_hits_total", "Reads served from the store"],
   misses: ["athena_cache_misses_total", "Reads that were in neither tier"],
@@ -40,7 +16,14 @@ const descriptions: Readonly<Record<keyof Counters, readonly [name: string, desc
   stale: ["athena_cache_stale_total", "Reads served with a stale result"],
   discarded: ["athena_cache_discarded_total", "Loads whose result was not stored"],
   bypassed: ["athena_cache_bypassed_total", "Reads that bypassed the cache"]
-}
+} as const
+
+/** The counters of one query. */
+export type Counters = Record<keyof typeof descriptions, number>
+
+const names = Object.keys(descriptions) as ReadonlyArray<keyof Counters>
+
+export const zeroCounters = (): Counters => Object.fromEntries(names.map((name) => [name, 0])) as Counters
 
 /** The durations of loads, by query. */
 export const loadTime = Metric.timer("athena_cache_load", { description: "Durations of loads from the database" })
@@ -64,7 +47,7 @@ export const make: Effect.Effect<Metrics, never, Scope.Scope> = Effect.gen(funct
   )
   return {
     counters: (query, counters) => {
-      for (const key of Object.keys(descriptions) as Array<keyof Counters>) {
+      for (const key of names) {
         const [name, description] = descriptions[key]
         const metric = Metric.counter(name, { description, incremental: true, attributes: { query } })
         const get = () => ({ count: counters[key], incremental: true })
