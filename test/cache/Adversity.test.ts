@@ -486,41 +486,39 @@ describe("a rolled back savepoint", () => {
     [false, false],
     [true, true]
   ] as const) {
-    it.effect(
-      `serves no replaced result of a savepoint after the commit, tracing ${traced}, root span ${root}`,
-      () =>
-        Effect.gen(function* () {
-          const folder = yield* TempFolder.make
-          const database = path.join(folder, "source.db")
-          const connection = Effect.map(Layer.build(Layer.fresh(Kit.database(database, 0))), (context) =>
-            Context.get(context, SqlClient.SqlClient)
+    it.effect(`serves no replaced result of a savepoint after the commit, tracing ${traced}, root span ${root}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const database = path.join(folder, "source.db")
+        const connection = Effect.map(Layer.build(Layer.fresh(Kit.database(database, 0))), (context) =>
+          Context.get(context, SqlClient.SqlClient)
+        )
+        const { price, set } = Kit.queries(Kit.control())
+        const sql = yield* connection
+        const writer = yield* Kit.another({}, undefined, sql)
+        const reader = yield* Kit.another({}, undefined, yield* connection)
+        const read = reader.cache.get(price, { shop: 1 })
+        let seen: unknown
+        yield* sql
+          .withTransaction(
+            Effect.gen(function* () {
+              yield* sql.afterCommit(
+                Effect.map(Effect.orDie(read), (traced) => {
+                  seen = traced.value
+                })
+              )
+              const write = writer.executor.mutate(set, { shop: 1, price: 10 })
+              yield* sql.withTransaction(root ? Effect.withSpan(write, "job", { root: true }) : write)
+              for (let i = 0; i < 12; i++) {
+                yield* TestClock.adjust("1 second")
+                yield* rest
+              }
+              yield* outside(sql, read)
+            })
           )
-          const { price, set } = Kit.queries(Kit.control())
-          const sql = yield* connection
-          const writer = yield* Kit.another({}, undefined, sql)
-          const reader = yield* Kit.another({}, undefined, yield* connection)
-          const read = reader.cache.get(price, { shop: 1 })
-          let seen: unknown
-          yield* sql
-            .withTransaction(
-              Effect.gen(function* () {
-                yield* sql.afterCommit(
-                  Effect.map(Effect.orDie(read), (traced) => {
-                    seen = traced.value
-                  })
-                )
-                const write = writer.executor.mutate(set, { shop: 1, price: 10 })
-                yield* sql.withTransaction(root ? Effect.withSpan(write, "job", { root: true }) : write)
-                for (let i = 0; i < 12; i++) {
-                  yield* TestClock.adjust("1 second")
-                  yield* rest
-                }
-                yield* outside(sql, read)
-              })
-            )
-            .pipe(Effect.withTracerEnabled(traced))
-          assert.strictEqual(seen, 10)
-        }).pipe(Effect.scoped, Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
+          .pipe(Effect.withTracerEnabled(traced))
+        assert.strictEqual(seen, 10)
+      }).pipe(Effect.scoped, Effect.provide(Kit.layer({}, CacheStore.layerMemory())))
     )
   }
 })

@@ -113,35 +113,32 @@ describe("an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({ storeBreakerFailures: 3 }, unreadable)))
   })
 
-  it.effect(
-    "is renewed before the commit of a long mutation if the store can't confirm it",
-    () => {
-      const announced: Array<string> = []
-      const noting = changedStore((store) => ({
-        isAnnounced: undefined,
-        announce: (id, ...args) => {
-          announced.push(id)
-          return store.announce(id, ...args)
-        }
-      }))
-      return Effect.gen(function* () {
-        const { executor, set: quick } = yield* services
-        yield* quick(1)
-        assert.lengthOf(announced, 1)
-        const gate = yield* Kit.gate
-        const slow = {
-          ...set,
-          run: (input: { shop: number; price: number }) => Effect.tap(Effect.orDie(set.run(input)), () => gate.wait)
-        }
-        const writer = yield* Effect.forkChild(executor.mutate(slow, { shop: 1, price: 2 }))
-        yield* gate.reached
-        yield* TestClock.adjust("200 millis")
-        yield* gate.open
-        yield* Fiber.join(writer)
-        assert.deepStrictEqual(announced.slice(1), [announced[1]!, announced[1]!])
-      }).pipe(Effect.provide(Kit.layer({}, noting)))
-    }
-  )
+  it.effect("is renewed before the commit of a long mutation if the store can't confirm it", () => {
+    const announced: Array<string> = []
+    const noting = changedStore((store) => ({
+      isAnnounced: undefined,
+      announce: (id, ...args) => {
+        announced.push(id)
+        return store.announce(id, ...args)
+      }
+    }))
+    return Effect.gen(function* () {
+      const { executor, set: quick } = yield* services
+      yield* quick(1)
+      assert.lengthOf(announced, 1)
+      const gate = yield* Kit.gate
+      const slow = {
+        ...set,
+        run: (input: { shop: number; price: number }) => Effect.tap(Effect.orDie(set.run(input)), () => gate.wait)
+      }
+      const writer = yield* Effect.forkChild(executor.mutate(slow, { shop: 1, price: 2 }))
+      yield* gate.reached
+      yield* TestClock.adjust("200 millis")
+      yield* gate.open
+      yield* Fiber.join(writer)
+      assert.deepStrictEqual(announced.slice(1), [announced[1]!, announced[1]!])
+    }).pipe(Effect.provide(Kit.layer({}, noting)))
+  })
 
   for (const unannounced of ["proceed", "fail"] as const) {
     it.effect(
@@ -167,55 +164,53 @@ describe("an announcement", () => {
         }).pipe(Effect.provide(Kit.layer({ unannounced }, busy)))
     )
 
-    it.live(
-      `that was lost with the store's file is renewed before the commit, or else: ${unannounced}`,
-      () =>
-        Effect.gen(function* () {
-          const folder = yield* TempFolder.make
-          const filename = path.join(folder, "cache.db")
-          const database = path.join(folder, "shop.db")
-          const store = CacheStore.layerSqlite({ filename })
-          // What a commit has changed is known from the announcement alone.
-          const ofWriter = Layer.effect(
-            CacheStore.CacheStore,
-            Effect.map(CacheStore.CacheStore, (store) => ({ ...store, resolve: () => broken }))
-          ).pipe(Layer.provide(store))
-          yield* Effect.gen(function* () {
-            const { executor, set: quick } = yield* services
-            yield* quick(1)
-            // Another process, with a connection of its own.
-            const connection = Context.get(yield* Layer.build(Layer.fresh(Kit.database(database))), SqlClient.SqlClient)
-            const other = yield* Kit.another({}, store, connection)
-            const read = Effect.map(other.cache.get(price, { shop: 1 }), ({ value }) => value)
-            let before = 1
-            for (const lockedAgain of unannounced === "fail" ? [false, true, true] : [false, true]) {
-              const price = before + 1
-              const locks: Array<DatabaseSync> = []
-              const slow = {
-                ...set,
-                run: (input: { shop: number; price: number }) =>
-                  Effect.tap(Effect.orDie(set.run(input)), () =>
-                    Effect.gen(function* () {
-                      for (const suffix of ["", "-wal", "-shm"]) fs.rmSync(`${filename}${suffix}`, { force: true })
-                      // It makes the file anew and keeps there what it reads, which is right until the commit.
-                      assert.strictEqual(yield* Effect.orDie(read), before)
-                      assert.strictEqual(yield* Effect.orDie(read), before)
-                      if (!lockedAgain) return
-                      const lock = new DatabaseSync(filename)
-                      lock.exec("BEGIN IMMEDIATE")
-                      locks.push(lock)
-                    })
-                  )
-              }
-              const exit = yield* Effect.exit(executor.mutate(slow, { shop: 1, price }))
-              for (const lock of locks) lock.close()
-              assert.strictEqual(Exit.isSuccess(exit), !lockedAgain || unannounced === "proceed")
-              if (Exit.isSuccess(exit)) before = price
-              // Carried out unannounced, it may be missed.
-              if (unannounced === "fail" || !lockedAgain) assert.strictEqual(yield* read, before)
+    it.live(`that was lost with the store's file is renewed before the commit, or else: ${unannounced}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* TempFolder.make
+        const filename = path.join(folder, "cache.db")
+        const database = path.join(folder, "shop.db")
+        const store = CacheStore.layerSqlite({ filename })
+        // What a commit has changed is known from the announcement alone.
+        const ofWriter = Layer.effect(
+          CacheStore.CacheStore,
+          Effect.map(CacheStore.CacheStore, (store) => ({ ...store, resolve: () => broken }))
+        ).pipe(Layer.provide(store))
+        yield* Effect.gen(function* () {
+          const { executor, set: quick } = yield* services
+          yield* quick(1)
+          // Another process, with a connection of its own.
+          const connection = Context.get(yield* Layer.build(Layer.fresh(Kit.database(database))), SqlClient.SqlClient)
+          const other = yield* Kit.another({}, store, connection)
+          const read = Effect.map(other.cache.get(price, { shop: 1 }), ({ value }) => value)
+          let before = 1
+          for (const lockedAgain of unannounced === "fail" ? [false, true, true] : [false, true]) {
+            const price = before + 1
+            const locks: Array<DatabaseSync> = []
+            const slow = {
+              ...set,
+              run: (input: { shop: number; price: number }) =>
+                Effect.tap(Effect.orDie(set.run(input)), () =>
+                  Effect.gen(function* () {
+                    for (const suffix of ["", "-wal", "-shm"]) fs.rmSync(`${filename}${suffix}`, { force: true })
+                    // It makes the file anew and keeps there what it reads, which is right until the commit.
+                    assert.strictEqual(yield* Effect.orDie(read), before)
+                    assert.strictEqual(yield* Effect.orDie(read), before)
+                    if (!lockedAgain) return
+                    const lock = new DatabaseSync(filename)
+                    lock.exec("BEGIN IMMEDIATE")
+                    locks.push(lock)
+                  })
+                )
             }
-          }).pipe(Effect.provide(Kit.layer({ unannounced, announceTimeout: "100 millis" }, ofWriter, database)))
-        })
+            const exit = yield* Effect.exit(executor.mutate(slow, { shop: 1, price }))
+            for (const lock of locks) lock.close()
+            assert.strictEqual(Exit.isSuccess(exit), !lockedAgain || unannounced === "proceed")
+            if (Exit.isSuccess(exit)) before = price
+            // Carried out unannounced, it may be missed.
+            if (unannounced === "fail" || !lockedAgain) assert.strictEqual(yield* read, before)
+          }
+        }).pipe(Effect.provide(Kit.layer({ unannounced, announceTimeout: "100 millis" }, ofWriter, database)))
+      })
     )
   }
 
@@ -443,37 +438,31 @@ describe("a transaction that lasts longer than an announcement", () => {
     }).pipe(Effect.provide(Kit.layer({ announcementLease: "1 second" }, CacheStore.layerMemory())))
   )
 
-  it.effect(
-    "counts as a change after twenty leases, and again at a later commit",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* TempFolder.make
-        const [database, cache] = [path.join(folder, "source.db"), path.join(folder, "cache.db")]
-        const options: QueryCacheOptions = { announcementLease: "1 second" }
-        const start = Layer.build(
-          Layer.fresh(Kit.layer(options, CacheStore.layerSqlite({ filename: cache }), database))
-        )
-        const [writer, reader] = [yield* start, yield* start]
-        const sql = Context.get(writer, SqlClient.SqlClient)
-        const gate = yield* Kit.gate
-        const write = Context.get(writer, QueryExecutor).mutate(set, { shop: 1, price: 10 })
-        const transaction = yield* Effect.forkChild(
-          sql
-            .withTransaction(Effect.andThen(sql.withTransaction(write), gate.wait))
-            .pipe(Effect.withTracerEnabled(false))
-        )
-        yield* gate.reached
-        const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
-        yield* TestClock.adjust("19 seconds")
-        assert.strictEqual((yield* get).reason, "written")
-        yield* TestClock.adjust("3 seconds")
-        yield* get
-        assert.deepInclude(yield* get, { value: null, tier: "memory" })
-        yield* gate.open
-        yield* Fiber.join(transaction)
-        yield* TestClock.adjust("1 millis")
-        assert.strictEqual((yield* get).value, 10)
-      })
+  it.effect("counts as a change after twenty leases, and again at a later commit", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      const [database, cache] = [path.join(folder, "source.db"), path.join(folder, "cache.db")]
+      const options: QueryCacheOptions = { announcementLease: "1 second" }
+      const start = Layer.build(Layer.fresh(Kit.layer(options, CacheStore.layerSqlite({ filename: cache }), database)))
+      const [writer, reader] = [yield* start, yield* start]
+      const sql = Context.get(writer, SqlClient.SqlClient)
+      const gate = yield* Kit.gate
+      const write = Context.get(writer, QueryExecutor).mutate(set, { shop: 1, price: 10 })
+      const transaction = yield* Effect.forkChild(
+        sql.withTransaction(Effect.andThen(sql.withTransaction(write), gate.wait)).pipe(Effect.withTracerEnabled(false))
+      )
+      yield* gate.reached
+      const get = Context.get(reader, QueryCache).get(price, { shop: 1 })
+      yield* TestClock.adjust("19 seconds")
+      assert.strictEqual((yield* get).reason, "written")
+      yield* TestClock.adjust("3 seconds")
+      yield* get
+      assert.deepInclude(yield* get, { value: null, tier: "memory" })
+      yield* gate.open
+      yield* Fiber.join(transaction)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* get).value, 10)
+    })
   )
 
   it.effect("of one level counts as a change within a lease after its rollback", () =>

@@ -86,28 +86,25 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
         })
       )
 
-      test(
-        `ends results stored while the clock was set by ${by} ms, also for other processes`,
-        store,
-        (setBy) =>
-          Effect.gen(function* () {
-            const { get, queries } = yield* Kit.setup
-            yield* setBy(by)
-            yield* get
-            yield* setBy(0)
-            const read = Effect.fnUntraced(function* () {
-              const { cache } = yield* Kit.another(times)
-              return (yield* cache.get(queries.price, { shop: 1 })).tier
-            })
-            // A clock that was behind has stored what is old by now.
-            if (store !== "of the wall clock" || by > 0) assert.strictEqual(yield* read(), "store")
-            let loads = 0
-            for (let round = 0; round < 4; round++) {
-              yield* TestClock.adjust("501 millis")
-              if ((yield* read()) === "source") loads++
-            }
-            assert.isAtLeast(loads, 3)
+      test(`ends results stored while the clock was set by ${by} ms, also for other processes`, store, (setBy) =>
+        Effect.gen(function* () {
+          const { get, queries } = yield* Kit.setup
+          yield* setBy(by)
+          yield* get
+          yield* setBy(0)
+          const read = Effect.fnUntraced(function* () {
+            const { cache } = yield* Kit.another(times)
+            return (yield* cache.get(queries.price, { shop: 1 })).tier
           })
+          // A clock that was behind has stored what is old by now.
+          if (store !== "of the wall clock" || by > 0) assert.strictEqual(yield* read(), "store")
+          let loads = 0
+          for (let round = 0; round < 4; round++) {
+            yield* TestClock.adjust("501 millis")
+            if ((yield* read()) === "source") loads++
+          }
+          assert.isAtLeast(loads, 3)
+        })
       )
 
       test(`invalidates after a mutation, the clock set by ${by} ms before, within and after`, store, (setBy) =>

@@ -118,7 +118,7 @@ for (const [name, store] of [
         yield* TestClock.adjust("99 millis")
         assert.isUndefined(reader.pollUnsafe())
         yield* TestClock.adjust("1 millis")
-        assert.strictEqual(yield* Fiber.join(reader), "null stale memory late")
+        assert.strictEqual(yield* Fiber.join(reader), "null stale memory slow")
         yield* gate.open
         yield* TestClock.adjust("1 millis")
         assert.strictEqual(yield* brief(get), "5 fresh memory hit")
@@ -138,7 +138,7 @@ for (const [name, store] of [
         control.afterRead = gate.wait
         const reader = yield* Effect.forkChild(brief(get), { startImmediately: true })
         yield* TestClock.adjust(0)
-        assert.strictEqual(yield* Fiber.join(reader), "null stale memory late")
+        assert.strictEqual(yield* Fiber.join(reader), "null stale memory slow")
         yield* gate.open
         yield* TestClock.adjust(1)
         assert.strictEqual(yield* brief(get), "5 fresh memory hit")

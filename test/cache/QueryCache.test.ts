@@ -336,7 +336,7 @@ for (const [name, store] of stores) {
         assert.strictEqual(memory.entries, 10)
         assert.strictEqual(memory.evictions, 40)
       }),
-      { memoryEntries: 10 }
+      { memoryCapacity: 10 }
     )
   })
 }

@@ -149,7 +149,7 @@ describe("QueryExecutor", () => {
       yield* executor.mutate(addTwice, { below: 7 })
       const other = Query.make({ ...count, name: "numbers.other" })
       const exit = yield* Effect.exit(executor.query(other, { below: 1 }))
-      assert.include(String(exit), 'no answer for "numbers.other"')
+      assert.include(String(exit), 'no result for "numbers.other"')
     }).pipe(
       Effect.provide(
         QueryExecutor.layerTest({ "numbers.count": ({ below }) => below, "numbers.addTwice": () => Effect.void })
