@@ -27,7 +27,7 @@ const probe = (folder: string) =>
     })
     const executor = Layer.succeed(
       QueryExecutor.QueryExecutor,
-      QueryExecutor.QueryExecutor.of({
+      QueryExecutor.fromOperations({
         query: () => Effect.die("the probe asks nothing"),
         mutate: (_, input) =>
           Effect.sync(() => {

@@ -34,6 +34,7 @@ export const layerLockRetry: Layer.Layer<QueryExecutor.QueryExecutor, never, Que
       const patient = <A>(effect: Effect.Effect<A, QueryError>): Effect.Effect<A, QueryError> =>
         Effect.catchIf(effect, isLocked, () => turn.withPermit(retryWhileLocked(effect)))
       return QueryExecutor.QueryExecutor.of({
+        ...executor,
         query: (query, input) => patient(executor.query(query, input)),
         mutate: (mutation, input) => patient(executor.mutate(mutation, input))
       })

@@ -26,7 +26,7 @@ describe("a mutation", () => {
         let announcements = 0
         const store: CacheStore.CacheStoreShape = yield* Effect.map(CacheStore.CacheStore, (store) => ({
           ...store,
-          announce: (...args) => {
+          announce: (...args: Parameters<typeof store.announce>) => {
             announcements++
             return store.announce(...args)
           }

@@ -15,6 +15,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as LockRetry from "../../internal/lockRetry.ts"
+import { extendedCode, primaryCode, SqliteCode, SqliteExtendedCode } from "../../internal/sqliteError.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,
@@ -157,22 +158,12 @@ const connectionOf = (database: DatabaseSync): Connection => {
   }
 }
 
-const codeOf = ({ cause }: CacheStoreError): number => {
-  const code = (cause as { readonly errcode?: unknown } | undefined)?.errcode
-  return typeof code === "number" ? code : 0
-}
+const isLocked = ({ cause }: CacheStoreError): boolean =>
+  [SqliteCode.busy, SqliteCode.locked].some((code) => code === primaryCode(cause))
 
-/** SQLite's result codes, whose lowest byte is the primary code. */
-const busy = 5
-const locked = 6
-const damaged = 11
-const noDatabase = 26
-/** The file, or its log, is shorter than its header states. */
-const shortRead = 522
-
-const isLocked = (error: CacheStoreError): boolean => [busy, locked].includes(codeOf(error) & 0xff)
-const isDamaged = (error: CacheStoreError): boolean =>
-  [damaged, noDatabase].includes(codeOf(error) & 0xff) || codeOf(error) === shortRead
+const isDamaged = ({ cause }: CacheStoreError): boolean =>
+  [SqliteCode.corrupt, SqliteCode.notADatabase].some((code) => code === primaryCode(cause)) ||
+  extendedCode(cause) === SqliteExtendedCode.ioShortRead
 
 /** The inode of the file with this name; `undefined` if there is none, or it is inaccessible. */
 const inodeOf = (path: string): number | undefined =>
@@ -211,7 +202,7 @@ const otherVersion = (found: number): Error =>
     new Error(
       `the tables have version ${found}, this release requires version ${schemaVersion}: use another file, or upgrade`
     ),
-    { errcode: found < schemaVersion ? noDatabase : 0 }
+    { errcode: found < schemaVersion ? SqliteCode.notADatabase : 0 }
   )
 
 const versionOf = (connection: Connection): number =>
@@ -259,7 +250,8 @@ const touch = (filename: string): number => {
 }
 
 /** Retried like a lock. */
-const replaced = (): Error => Object.assign(new Error("the file was replaced while it was opened"), { errcode: busy })
+const replaced = (): Error =>
+  Object.assign(new Error("the file was replaced while it was opened"), { errcode: SqliteCode.busy })
 
 /** Opens the file, and no other one that replaces it meanwhile. Throws the errors of SQLite. */
 const openFile = ({ filename }: Settings): Omit<Opened, "ordinal"> => {
