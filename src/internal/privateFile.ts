@@ -1,5 +1,5 @@
 /**
- * Files that nobody but their owner can read, whatever their folder and the mask of the process allow. The shim, which must
+ * Files that only their owner can read, whatever their folder and the umask of the process allow. The shim, which must
  * start at once, is built from it too.
  */
 import { nodeBuiltin } from "./nodeBuiltin.ts"
@@ -16,7 +16,7 @@ export const restrict = (file: string): void => {
     const stats = fs.lstatSync(file, { throwIfNoEntry: false })
     if (stats !== undefined && stats.isFile() && stats.uid === own && isOpen(stats.mode)) fs.chmodSync(file, 0o600)
   } catch {
-    // Whoever opens it says what is wrong with it.
+    // The open that follows reports the error.
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A folder that nobody but its owner can look into. The shim, which must start at once, is built from it too.
+ * A folder that only its owner can open. The shim, which must start at once, is built from it too.
  */
 import type { Stats } from "node:fs"
 import { nodeBuiltin } from "./nodeBuiltin.ts"

@@ -25,10 +25,10 @@ const suspicious = /[^\u0020-\u007e\n\u00a1-\u00ac\u00ae-\u02ff]/
 
 const withoutInvisible = (text: string, stand: (character: string) => string): string => {
   if (!suspicious.test(text)) return text.replaceAll("\n", stand)
-  // What is kept is known before the rest goes: to take a character out must not bring others together.
-  const kept = new Set<number>()
-  for (const match of text.matchAll(joined)) kept.add(match.index)
-  return text.replace(invisible, (character, index: number) => (kept.has(index) ? character : stand(character)))
+  // Matched before anything is removed: a removal must not join other characters.
+  const retained = new Set<number>()
+  for (const match of text.matchAll(joined)) retained.add(match.index)
+  return text.replace(invisible, (character, index: number) => (retained.has(index) ? character : stand(character)))
 }
 
 /** In UTF-16 units, as JSON has them. */
@@ -71,7 +71,7 @@ export const styled = (text: string): string =>
     )
     .join("\n")
 
-/** Names of what agents and models take for their own: whoever writes them speaks as the client. */
+/** Names of markup that agents and models trust: text that contains it would speak as the client. */
 const tags =
   "(?:(?:[a-z]{1,20}[-_:\\s]{1,3}){0,3}(?:system|reminder|hook|hooks|context|command|commands|notification|notifications|output|outputs|function|functions|calls?|invoke|parameters?|instructions?|environment|permissions?|tool|tools|tooluse|results?|use|stdout|stderr|caveat|message|messages|assistant|user|human|developer|policy|thinking|antml|memory|session|prompt|channel|teammate|analysis|summary|skill|skills|collaboration|mode|model|role|bash|input|local|task|persisted|athena)(?:[-_:\\s]{1,3}[a-z]{1,20}){0,4})"
 

@@ -1,5 +1,5 @@
 /**
- * A goal: something a project is to achieve, kept in the `prospective_tasks` table.
+ * A goal of a project, stored in the table `prospective_tasks`.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { ProjectId } from "./Project.ts"
 export const GoalId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
 
 /**
- * The states of a goal. `active` and `in_progress` are the ones an agent is told of at session start.
+ * The states of a goal. Goals that are `active` or `in_progress` are injected at session start.
  *
  * @category schemas
  * @since 0.1.0

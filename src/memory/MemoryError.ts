@@ -399,8 +399,8 @@ export const from = (
 }
 
 /**
- * What went wrong, for a person, in one line of at most 500 characters. A failure of the database is told as the reason
- * that stands for it.
+ * Describes a failure for a person, in one line of at most 500 characters. A failure of the database is described by its
+ * reason.
  *
  * @category conversions
  * @since 0.1.0

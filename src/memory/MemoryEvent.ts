@@ -189,7 +189,7 @@ export const stamp = <
 export const RecordedEvent = Schema.Struct({
   id: MemoryId,
   key: Schema.String,
-  /** `false` where an event with this key was stored before; that one is kept. */
+  /** `false` if an event with this key was already stored, which remains. */
   isNew: Schema.Boolean
 })
 

@@ -237,8 +237,8 @@ export const migrations: Migrations.Migrations = {
 }
 
 /**
- * The most events that a database of another program may hold to be brought up to date by whoever meets it first:
- * 10,000. Its indexes take longer to make than a hook may take.
+ * The maximum number of events in a database of another program for an automatic migration: 10,000. Building the indexes of a
+ * larger one takes longer than a hook may take.
  *
  * @category defaults
  * @since 0.1.0

@@ -157,7 +157,7 @@ export const make = ({ marks, name, path, ...rest }: Input): ProjectLocation => 
 /**
  * How the repository at a path stands to the projects that are known.
  *
- * - `Settled`: the project with this path is that of the repository, as far as can be told.
+ * - `Settled`: the project with this path is that of the repository, as far as its marks show.
  * - `Absent`: no project has the path.
  * - `Reused`: the project with this path is that of another repository.
  *

@@ -8,7 +8,7 @@
  */
 
 /**
- * The most different words of a query that are looked for; the longest ones are kept.
+ * The maximum number of distinct words of a query; the longest ones are used.
  *
  * @category defaults
  * @since 0.1.0

@@ -77,7 +77,7 @@ const minMaxAge = Duration.millis(day)
 const minBytes = 16 * 1_048_576
 
 /**
- * What is kept.
+ * What retention preserves.
  *
  * @category models
  * @since 0.1.0

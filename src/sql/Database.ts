@@ -57,7 +57,7 @@ export interface Postgres {
 }
 
 /**
- * Where the memory is kept.
+ * Which database stores the memory.
  *
  * @category models
  * @since 0.1.0
@@ -150,7 +150,7 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
- * The folder of what is kept on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. `~`
+ * The folder of all files on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. `~`
  * at its beginning stands for the user's own folder, and a relative path is refused: it would mean another folder wherever
  * an agent runs. It may not exist yet, see `makeFolder`.
  *
@@ -308,9 +308,9 @@ const postgres = (settings: Postgres, options: DatabaseOptions) =>
           prepare: false,
           acquireTimeout: options.timeout,
           connectTimeout: options.timeout,
-          // A migration may take its time; whoever sets a time has no more than that for any operation.
+          // A migration may take long; a caller that sets a timeout applies it to every operation.
           deadline: options.timeout,
-          // A program that asks once, such as a hook, has no use for a connection that is kept.
+          // A program with one query, such as a hook, has no use for an idle connection.
           minConnections: 0
         })
         const database = Effect.map(ConnectionPool, ({ stats }) => ({ settings, poolStats: Effect.asSome(stats) }))

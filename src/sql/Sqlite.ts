@@ -121,7 +121,7 @@ export const TypeId: TypeId = "~@effect/sql-sqlite-node/SqliteClient"
 export const SqliteClient = Context.Service<SqliteClient>("@effect/sql-sqlite-node/SqliteClient")
 
 /**
- * The largest write-ahead log that is kept on disk between checkpoints, in bytes: 16 MiB.
+ * The largest write-ahead log on disk between checkpoints, in bytes: 16 MiB.
  */
 const journalSizeLimit = 16 * 1024 * 1024
 

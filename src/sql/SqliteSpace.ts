@@ -101,7 +101,7 @@ const available = (folder: string): Effect.Effect<number> =>
     () => Number.MAX_SAFE_INTEGER
   )
 
-/** What was written is in the log; the file shrinks when it is taken over, for which nobody may be reading. */
+/** The rewrite is in the log; the file shrinks at the checkpoint, which needs a time without readers. */
 const takeOver = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`

@@ -739,7 +739,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
         })
       )
 
-      it.effect("remembers what a session was shown, until it is told to forget", () =>
+      it.effect("remembers the injections of a session until they are forgotten", () =>
         Effect.gen(function* () {
           const memory = yield* PlainMemory
           const id = `session-${++projects}`

@@ -100,7 +100,7 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
       }).pipe(Effect.provide(database))
     )
 
-    it.live("keeps everything for ever where it is told to", () =>
+    it.live("retains everything under an infinite age and size", () =>
       Effect.gen(function* () {
         yield* Kit.remember({ ...past, events: 100 })
         assert.deepStrictEqual(yield* prune({ maxAge: Infinity, maxBytes: Infinity }), {
@@ -126,9 +126,9 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
 
     it.live("what is cached and was deleted is not answered; another project's results stay", () =>
       Effect.gen(function* () {
-        const asked: Array<string> = []
+        const queried: Array<string> = []
         const counting = Kit.around((name, input, run) => {
-          asked.push(`${name} ${input.projectId ?? ""}`)
+          queried.push(`${name} ${input.projectId ?? ""}`)
           return run
         })
         yield* Effect.gen(function* () {
@@ -140,10 +140,10 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
           assert.strictEqual((yield* read(1)).count, 20)
           assert.strictEqual((yield* read(2)).count, 0)
           assert.strictEqual((yield* prune({ maxAge: "300 days" })).events, 10)
-          asked.length = 0
+          queried.length = 0
           assert.strictEqual((yield* read(1)).count, 10)
           assert.strictEqual((yield* read(2)).count, 0)
-          assert.deepStrictEqual(asked, ["memory.activeMemories 1"])
+          assert.deepStrictEqual(queried, ["memory.activeMemories 1"])
         }).pipe(
           Effect.provide(
             MemoryBridge.layer.pipe(
@@ -420,13 +420,13 @@ describe("Retention.run", () => {
   it.effect("tries again after some minutes where it failed, also with a defect", () =>
     Effect.gen(function* () {
       const lines: Array<Line> = []
-      let asked = 0
+      let queried = 0
       const away = new SqlError({
         reason: new ConnectionError({ cause: undefined, message: "away", operation: "open" })
       })
       const failing = Kit.around((_, __, run) => {
-        asked++
-        return asked === 1 ? Effect.fail(away) : asked === 2 ? Effect.die(new Error("broken")) : run
+        queried++
+        return queried === 1 ? Effect.fail(away) : queried === 2 ? Effect.die(new Error("broken")) : run
       })
       yield* Effect.gen(function* () {
         yield* Kit.remember({ ...past, events: 600 })

@@ -1,5 +1,5 @@
 /**
- * A memory with a past, made in bulk, and what is asked of it after it was pruned.
+ * A memory with old events, created in bulk, and the queries of it after pruning.
  */
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -11,7 +11,7 @@ import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 
 export const day = 86_400_000
-/** About now; a past that ends a tenth of a day ago is told from it whenever the test runs. */
+/** About now; events that end a tenth of a day earlier remain distinguishable whenever the test runs. */
 export const now = DateTime.toEpochMillis(DateTime.nowUnsafe())
 
 /** The embedded database in a file, as the commands open it, with its tables. */

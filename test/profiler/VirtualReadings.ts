@@ -14,7 +14,7 @@ export interface Virtual extends Readings {
   readonly allocate: (bytes: number) => void
   /** Has the highest resident memory reach this. */
   readonly grow: (bytes: number) => void
-  /** Lets time pass in which nobody works, and wakes those who slept until then. */
+  /** Advances the time without work, and wakes fibers that slept until then. */
   readonly pass: (ms: number) => Effect.Effect<void>
 }
 

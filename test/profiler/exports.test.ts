@@ -140,7 +140,7 @@ const planned = (statements: (sql: SqlClient.SqlClient) => ReadonlyArray<Effect.
     const sql = yield* SqlClient.SqlClient
     const recorder = recorderOf(yield* Profiler.Profiler)!
     yield* Effect.forEach(statements(sql), (statement) => Effect.exit(statement))
-    // They are asked for in turn.
+    // They are requested in order.
     const last = recorder.statements.all().findLast(({ plan }) => plan !== undefined)
     yield* Effect.yieldNow.pipe(Effect.repeat({ until: () => last!.plan!.length > 0 }), Effect.timeout("10 seconds"))
     return yield* Profiler.report

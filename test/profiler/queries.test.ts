@@ -293,11 +293,11 @@ describe("profiler statements", () => {
   it.effect("requests the plan of an evicted statement once", () =>
     profiled({ slowThreshold: 0, maxStatements: 1 }, (virtual) =>
       Effect.gen(function* () {
-        const asked: Array<string> = []
+        const observed: Array<string> = []
         const { statements } = recorderOf(yield* Profiler.Profiler)!
-        statements.observe(({ fingerprint }) => void asked.push(fingerprint))
+        statements.observe(({ fingerprint }) => void observed.push(fingerprint))
         for (const text of ["SELECT a", "SELECT b", "SELECT a", "SELECT b"]) yield* statement(virtual, text, 1)
-        assert.deepStrictEqual(asked, ["SELECT a", "SELECT b"])
+        assert.deepStrictEqual(observed, ["SELECT a", "SELECT b"])
       })
     )
   )

@@ -39,7 +39,7 @@ class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 /** Lets every fiber that can go on do so. */
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve))).pipe(Effect.repeat({ times: 20 }))
 
-/** A database that counts how often it is opened and closed, and fails while it is told to. */
+/** A database that counts its opens and closes, and fails on demand. */
 const database = () => {
   const state = { opened: 0, closed: 0, failing: false, gate: Effect.void as Effect.Effect<void> }
   const layer = Layer.unwrap(
@@ -146,12 +146,12 @@ describe("LazyExecutor", () => {
   it.effect("closes a replaced database only after its users are done", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<number>()
-      const asked = yield* Deferred.make<void>()
+      const queried = yield* Deferred.make<void>()
       const closed: Array<string> = []
       let isCurrent = true
       const layer = Layer.merge(
         QueryExecutor.layerTest({
-          one: () => Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(gate))
+          one: () => Effect.andThen(Deferred.succeed(queried, undefined), Deferred.await(gate))
         }),
         Layer.effectDiscard(Effect.addFinalizer(() => Effect.sync(() => closed.push("closed"))))
       )
@@ -161,7 +161,7 @@ describe("LazyExecutor", () => {
       })
       yield* Effect.gen(function* () {
         const first = yield* Effect.forkChild(ask)
-        yield* Deferred.await(asked)
+        yield* Deferred.await(queried)
         isCurrent = false
         const second = yield* Effect.forkChild(ask)
         yield* turn

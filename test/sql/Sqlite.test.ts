@@ -94,10 +94,10 @@ describe("Sqlite", () => {
       const sql = yield* open({ filename: yield* inFile() })
       const begun = yield* sql.withTransaction(SqlClient.BeginTransaction)
       assert.isUndefined(begun)
-      const asked = sql
+      const statement = sql
         .withTransaction(SqlClient.BeginTransaction)
         .pipe(Effect.provideService(SqlClient.BeginTransaction, "BEGIN EXCLUSIVE"))
-      assert.strictEqual(yield* asked, "BEGIN EXCLUSIVE")
+      assert.strictEqual(yield* statement, "BEGIN EXCLUSIVE")
     })
   )
 
@@ -190,7 +190,7 @@ describe("Sqlite", () => {
     })
   )
 
-  it.live("rolls back what a commit refuses, calls nobody back, and goes on", () =>
+  it.live("rolls back a rejected commit, runs no callback, and continues", () =>
     Effect.gen(function* () {
       const sql = yield* open({ filename: yield* inFile() })
       yield* sql`CREATE TABLE parents (n INTEGER PRIMARY KEY)`
@@ -270,7 +270,7 @@ describe("Sqlite", () => {
     })
   )
 
-  it.live("streams rows as they are wanted, and gives the connection back when nobody wants more", () =>
+  it.live("streams rows on demand, and releases the connection when the consumer stops", () =>
     Effect.gen(function* () {
       const sql = yield* open({ filename: yield* inFile() })
       yield* sql`CREATE TABLE numbers (n INTEGER)`
@@ -355,13 +355,13 @@ describe("Sqlite", () => {
       )
       const sql = Context.get(context, SqlClient.SqlClient)
       const reactivity = Context.get(context, Reactivity.Reactivity)
-      let told = 0
-      reactivity.registerUnsafe(["numbers"], () => void told++)
+      let notified = 0
+      reactivity.registerUnsafe(["numbers"], () => void notified++)
       const change = Effect.flatMap(Reactivity.Reactivity, (current) => current.invalidate(["numbers"]))
       yield* sql.withTransaction(Effect.andThen(change, Effect.fail("no"))).pipe(Effect.flip, Effect.provide(context))
-      assert.strictEqual(told, 0)
+      assert.strictEqual(notified, 0)
       yield* sql.withTransaction(change).pipe(Effect.provide(context))
-      assert.strictEqual(told, 1)
+      assert.strictEqual(notified, 1)
     })
   )
 })

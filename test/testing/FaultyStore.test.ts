@@ -94,7 +94,7 @@ const test = (
   )
 
 describe("FaultyStore", () => {
-  test("fails as often as it is told, and carries nothing out", (store, faults) =>
+  test("fails the given number of times, and runs no operation", (store, faults) =>
     Effect.gen(function* () {
       yield* faults.inject(FaultyStore.unavailable, { operations: ["set", "stats"], times: 2 })
       const error = yield* Effect.flip(store.set(item))
@@ -113,7 +113,7 @@ describe("FaultyStore", () => {
 
   test("is late by the clock of the test, before the operation or after it", (store, faults) =>
     Effect.gen(function* () {
-      for (const [fault, kept] of [
+      for (const [fault, entries] of [
         [Fault.delay("80 millis"), 0],
         [Fault.after(Fault.delay("80 millis")), 1]
       ] as const) {
@@ -122,7 +122,7 @@ describe("FaultyStore", () => {
         yield* faults.inject(fault, { operations: ["set"], times: 1 })
         const fiber = yield* Effect.forkChild(store.set({ ...item, stamp }), { startImmediately: true })
         yield* TestClock.adjust("79 millis")
-        assert.strictEqual((yield* store.stats).entries, kept)
+        assert.strictEqual((yield* store.stats).entries, entries)
         assert.isUndefined(fiber.pollUnsafe())
         yield* TestClock.adjust("1 millis")
         assert.isTrue(yield* Fiber.join(fiber))
@@ -172,7 +172,7 @@ describe("FaultyStore", () => {
       assert.isTrue(yield* Fiber.join(fiber))
     }))
 
-  test("writes down what it was asked, and counts it", (store, faults) =>
+  test("records its calls, and counts them", (store, faults) =>
     Effect.gen(function* () {
       yield* TestClock.setTime(5_000)
       yield* store.get("k", ["a"], 7)

@@ -4,7 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** How long a transaction is to take. Whoever writes at the same time waits that long. */
+/** The target duration of a transaction, for which concurrent writers wait. */
 const goalMs = 5
 
 /** How many rows the first transaction takes, and the fewest that any takes. */

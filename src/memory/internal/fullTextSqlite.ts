@@ -1,9 +1,9 @@
 /**
- * The rows of SQLite's full-text index that answer a search, at a cost that does not grow with the number of rows.
+ * The rows of SQLite's full-text index that match a search, at a cost independent of the number of rows.
  *
- * BM25 reads every row that has any of the words, so a word that half of the rows have would make a search slow, and it
- * would tell nothing apart. So first each word is asked how many rows have it: from how far back its newest rows go, that
- * is known well enough. Then the rarest words are ranked by, as many as stay within a bound.
+ * BM25 reads every row with any of the words, so a common word would make a search slow without distinguishing rows.
+ * Therefore the frequency of each word is estimated first, from the age of its newest rows. The rarest words then rank the
+ * rows, as many words as a bound on the rows allows.
  */
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"

@@ -5,8 +5,8 @@
  * the time since the memory was last active and a part, its weight, that does not depend on time. The best few by each
  * part come out of an index; every other memory is at most as recent as the last of the one list and at most as heavy as
  * the last of the other, which bounds its score. Where that bound does not exceed the worst score that is returned, the
- * answer is exact; where it does, longer lists are read. So the cost follows the number of memories asked for and not
- * the number stored.
+ * result is exact; otherwise longer lists are read. The cost therefore depends on the number of requested memories and not
+ * on the number of stored ones.
  *
  * @since 0.1.0
  */

@@ -1,9 +1,9 @@
 /**
  * Full-text search over the memories of a project.
  *
- * The database's own index (FTS5 with BM25, `tsvector` on Postgres) finds the best candidates by word; where it finds
- * fewer than were asked for, the newest memories are searched for parts of words, as `ILIKE` would. The order among what
- * was found is made by `Relevance`, the same for both databases.
+ * The database's index (FTS5 with BM25, `tsvector` on Postgres) finds the best candidates by word. If it finds fewer than
+ * requested, the newest memories are searched for parts of words, as `ILIKE` does. `Relevance` orders the candidates, the
+ * same for both databases.
  *
  * @since 0.1.0
  */
