@@ -1,5 +1,5 @@
 /**
- * Text for the model: facts with dates, one a line, within a budget.
+ * Renders memories and goals as text for a model: one dated line per item, within a token budget.
  *
  * @since 0.1.0
  */
@@ -8,8 +8,7 @@ import * as Sanitize from "../internal/sanitize.ts"
 import type { Goal } from "../memory/Goal.ts"
 
 /**
- * The longest context that agents take inline, in UTF-16 units: one more and Claude Code hands the model a file name
- * instead.
+ * The longest context that agents inject inline, in UTF-16 units. Claude Code replaces a longer one with a file name.
  *
  * @category constants
  * @since 0.1.0
@@ -17,7 +16,7 @@ import type { Goal } from "../memory/Goal.ts"
 export const maxLength = 10_000
 
 /**
- * How many characters are taken for one token.
+ * Characters per token, as an estimate.
  *
  * @category constants
  * @since 0.1.0
@@ -38,7 +37,7 @@ const labels: Readonly<Record<string, string>> = {
 const minute = (time: DateTime.Utc): string => DateTime.formatIso(time).slice(0, 16).replace("T", " ")
 
 /**
- * A memory as a line: when, what kind, what.
+ * A memory as a line: time, kind, content.
  *
  * @category combinators
  * @since 0.1.0
@@ -60,7 +59,7 @@ export const goalLine = (goal: Goal): string =>
   `- ${Sanitize.forModel(goal.title)} (${Sanitize.forModel(goal.status.replaceAll("_", " "))}, priority ${goal.priority} of 10)`
 
 /**
- * A title and the lines under it.
+ * A title and its lines.
  *
  * @category models
  * @since 0.1.0
@@ -71,8 +70,8 @@ export interface Section {
 }
 
 /**
- * Joins sections until the budget is used up, whole lines only, and says how many lines of each section fitted. A
- * section without a line that fits is left out. The text never exceeds `maxLength`.
+ * Joins sections up to the budget, in whole lines, and counts the lines used of each section. A section of which no
+ * line fits is omitted. The text never exceeds `maxLength`.
  *
  * @category combinators
  * @since 0.1.0
@@ -104,8 +103,8 @@ const closing = "</athena-memory>"
 const frameTokens = Math.ceil((opening.length + closing.length + 2) / charactersPerToken)
 
 /**
- * As `fit`, in a frame that says that what stands in it is data and no instruction. No line that `memoryLine`, `goalLine`
- * or `name` made can end the frame. The frame is part of the budget: about 35 tokens.
+ * Like `fit`, inside a frame that marks the text as data. No line from `memoryLine`, `goalLine` or `name` can close the
+ * frame. The frame takes about 35 tokens of the budget.
  *
  * @category combinators
  * @since 0.1.0
@@ -119,7 +118,7 @@ export const framed = (
 }
 
 /**
- * A name, such as that of a project, in quotes and on one line.
+ * A name, such as a project's, quoted on one line.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * Where a hook puts its events when they need not wait for the database.
+ * A local store for events, used when the database is remote.
  *
- * By default there is no sink: an event is recorded in the memory before the hook answers. Over a database that is not
- * on this host a sink keeps the event here first, so that a database that is away loses none.
+ * Without a sink, an event is in the memory before the hook responds. With one, it is first stored on this host, so
+ * that an unavailable database loses none.
  *
  * @since 0.1.0
  */
@@ -11,20 +11,20 @@ import type * as Effect from "effect/Effect"
 import type { PlacedEvent } from "../memory/MemoryRecorder.ts"
 
 /**
- * Keeps events until the database takes them.
+ * Stores events until the database accepts them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Sink {
-  /** Keeps the events; `false` where it can't, and the memory itself has to take them. */
+  /** Stores the events; `false` if it can't, so that the memory must store them. */
   readonly store: (events: ReadonlyArray<PlacedEvent>) => Effect.Effect<boolean>
-  /** Brings what is kept into the database in the time that is left. Gives a line for a person where that fails. */
+  /** Delivers stored events to the database within the remaining time. Returns a notice if that fails. */
   readonly flush: Effect.Effect<string | undefined>
 }
 
 /**
- * The sink of a hook; none unless it is provided.
+ * The sink of a hook; `undefined` by default.
  *
  * @category references
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
- * What stands between an agent and the programs: it reads what the agent sends, and writes the answer as it takes it.
+ * The interface between an agent and the programs: an adapter decodes the agent's payloads and encodes its responses.
  *
- * A module such as `ClaudeCode` is one, as it is.
+ * A module such as `ClaudeCode` is an adapter as a whole.
  *
  * @since 0.1.0
  */
@@ -17,14 +17,14 @@ import type { HookOutput } from "./HookOutput.ts"
  * @since 0.1.0
  */
 export interface HookAdapter {
-  /** The agent's name in keys. It must never change: what is told twice would be stored twice. */
+  /** The agent's name in event keys. It must never change: a redelivered event would be stored twice. */
   readonly agent: string
-  /** The events that memory has a use for, in the agent's words. */
+  /** The hook events to install, under the agent's own names. */
   readonly events: ReadonlyArray<string>
-  /** The environment variable in which the agent names the folder of the project. */
+  /** The environment variable in which the agent passes the project's folder. */
   readonly projectVariable: string | undefined
-  /** Reads what was sent. An event that memory has no use for is `Ignored`; what is no event fails. */
+  /** Decodes a payload. An event without use for the memory becomes `Ignored`; anything else fails. */
   readonly decode: (body: unknown) => Effect.Effect<HookEvent, InvalidPayload>
-  /** The answer, as one JSON object. */
+  /** Encodes the response as one JSON object. */
   readonly encode: (event: HookEvent, output: HookOutput) => string
 }

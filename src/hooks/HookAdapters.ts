@@ -1,5 +1,5 @@
 /**
- * The adapters of all agents that are known, by the names that `athena hook --agent` takes.
+ * The adapters of all supported agents, under the names that `athena hook --agent` accepts.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ export const byName: Readonly<Record<"claude" | "codex" | "gemini" | "qwen", Hoo
 }
 
 /**
- * The adapter of a name; `undefined` where there is none.
+ * The adapter with a name; `undefined` if none has it.
  *
  * @category accessors
  * @since 0.1.0

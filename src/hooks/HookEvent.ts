@@ -1,23 +1,22 @@
 /**
- * What happens in a session, in words of no particular agent.
+ * Events of a session, independent of the agent.
  *
- * An adapter such as `ClaudeCode` turns what its agent sends into one of these; the programs in `HookProgram` know
- * nothing else.
+ * An adapter such as `ClaudeCode` decodes payloads into these events, and `HookProgram` handles them.
  *
  * @since 0.1.0
  */
 
 interface SessionEvent {
-  /** The agent's name, for example `claude-code`. It is part of every event's key. */
+  /** The agent's name, for example `claude-code`; part of every event key. */
   readonly agent: string
   /** 1 to 255 characters. */
   readonly sessionId: string
-  /** Where the agent is now. It wanders: the project of a session is that of its first event. */
+  /** The agent's working directory. It may change: a session belongs to the project of its first event. */
   readonly cwd: string
 }
 
 /**
- * How a session begins: anew, taken up again, after its context was cleared or compacted, or as a copy of another.
+ * How a session starts: new, resumed, after a clear or a compaction of its context, or as a fork of another session.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +24,7 @@ interface SessionEvent {
 export type SessionSource = "startup" | "resume" | "clear" | "compact" | "fork"
 
 /**
- * A session begins. The answer may carry context.
+ * A session starts. The response may contain context.
  *
  * @category models
  * @since 0.1.0
@@ -36,7 +35,7 @@ export interface SessionStart extends SessionEvent {
 }
 
 /**
- * A prompt is handed in. The answer may carry context.
+ * A prompt is submitted. The response may contain context.
  *
  * @category models
  * @since 0.1.0
@@ -44,44 +43,44 @@ export interface SessionStart extends SessionEvent {
 export interface Prompt extends SessionEvent {
   readonly _tag: "Prompt"
   readonly promptId: string | undefined
-  /** A person's words where there are any, without what the agent's program put before them. */
+  /** The user's text, if any, without the blocks that the client prepends. */
   readonly text: string
-  /** `false` where the agent itself speaks, for example to say that a background command has finished. */
+  /** `false` for a prompt that the client generates, for example when a background command finishes. */
   readonly isFromUser: boolean
 }
 
 /**
- * One use of a tool.
+ * One tool call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ToolCall {
   /**
-   * The agent's id of this use. Some providers number their ids anew at each turn, so it names the use only together with
-   * the turn and with what the tool was given.
+   * The agent's id of the call. Some providers restart their numbering at each turn, so it identifies the call only
+   * together with the turn and the input.
    */
   readonly id: string | undefined
-  /** The id under which earlier releases stored this use, where that was another. */
+  /** The id under which earlier releases stored the call, if it differs. */
   readonly earlierId: string | undefined
   readonly tool: string
-  /** The hash of the tool's name and input: the same in all events that report this use. */
+  /** Hash of the tool's name and input, equal in all events that report the call. */
   readonly inputHash: string
-  /** What was done, in a line: the command, the file, the pattern. */
+  /** One line that describes the call: its command, file or pattern. */
   readonly subject: string
-  /** `unknown` where the agent does not report it. */
+  /** `unknown` if the agent does not report it. */
   readonly outcome: "success" | "failure" | "unknown"
-  /** What went wrong. */
+  /** The reason of a failure. */
   readonly error: string | undefined
   /** In milliseconds. */
   readonly durationMs: number | undefined
   readonly files: ReadonlyArray<string>
-  /** Whether the files were changed and not only read. */
+  /** Whether the call changes its files rather than reading them. */
   readonly changesFiles: boolean
 }
 
 /**
- * Tools were used.
+ * One or more tool calls ended.
  *
  * @category models
  * @since 0.1.0
@@ -93,7 +92,7 @@ export interface ToolUse extends SessionEvent {
 }
 
 /**
- * The agent, or a helper of it, has finished its turn. The answer must be empty: any text starts another turn.
+ * The agent or a subagent has finished. The response must be empty: any text makes the agent continue.
  *
  * @category models
  * @since 0.1.0
@@ -101,13 +100,13 @@ export interface ToolUse extends SessionEvent {
 export interface Answer extends SessionEvent {
   readonly _tag: "Answer"
   readonly promptId: string | undefined
-  /** The helper's id, or `undefined` for the agent itself. */
+  /** The subagent's id; `undefined` for the agent itself. */
   readonly subagentId: string | undefined
   readonly text: string
 }
 
 /**
- * The context of the session is about to be compacted, or was. The answer must be empty.
+ * The session's context is being compacted, or has been. The response must be empty.
  *
  * @category models
  * @since 0.1.0
@@ -116,12 +115,12 @@ export interface Compaction extends SessionEvent {
   readonly _tag: "Compaction"
   readonly promptId: string | undefined
   readonly trigger: string
-  /** What the compaction left, once it is done. */
+  /** The summary, after the compaction. */
   readonly summary: string | undefined
 }
 
 /**
- * The user has interrupted the agent. The answer must be empty, and soon.
+ * The user interrupted the agent. The response must be empty and fast.
  *
  * @category models
  * @since 0.1.0
@@ -132,7 +131,7 @@ export interface Interruption extends SessionEvent {
 }
 
 /**
- * The session is over. The answer must be empty, and soon.
+ * The session ended. The response must be empty and fast.
  *
  * @category models
  * @since 0.1.0
@@ -140,13 +139,13 @@ export interface Interruption extends SessionEvent {
 export interface SessionEnd extends SessionEvent {
   readonly _tag: "SessionEnd"
   readonly promptId: string | undefined
-  /** When the agent says that it happened, in milliseconds since 1970. */
+  /** The agent's timestamp, in milliseconds since 1970. */
   readonly endedAtMs: number | undefined
   readonly reason: string
 }
 
 /**
- * Something that memory has no use for.
+ * An event without use for the memory.
  *
  * @category models
  * @since 0.1.0
@@ -157,7 +156,7 @@ export interface Ignored extends SessionEvent {
 }
 
 /**
- * What happens in a session.
+ * Any event of a session.
  *
  * @category models
  * @since 0.1.0

@@ -1,29 +1,29 @@
 /**
- * What a hook answers: nothing, or context for the model.
+ * The output of a program: nothing, or context for the model.
  *
  * @since 0.1.0
  */
 
 /**
- * What a hook answers.
+ * The output of a program; an adapter encodes it as a response.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HookOutput {
-  /** Facts for the model; at most `ContextText.maxLength` UTF-16 units. */
+  /** Text for the model; at most `ContextText.maxLength` UTF-16 units. */
   readonly context: string | undefined
-  /** A line for a person: something went wrong, and the answer is given all the same. */
+  /** A line for the log or standard error: something failed, and the output is still valid. */
   readonly notice?: string | undefined
   /**
-   * A line that the agent shows to its user and keeps from the model. It is told where an agent shows such lines to whom
-   * they are for, when a session starts and when a prompt is sent, and at no other event.
+   * A line that the agent displays to its user and hides from the model. Agents display one at a session's start and at
+   * a prompt; at other events it is dropped.
    */
   readonly message?: string | undefined
 }
 
 /**
- * The answer that adds nothing.
+ * The output without context.
  *
  * @category constructors
  * @since 0.1.0
@@ -31,7 +31,7 @@ export interface HookOutput {
 export const empty: HookOutput = { context: undefined }
 
 /**
- * The answer that adds context; empty text adds nothing.
+ * An output with context; `empty` for an empty text.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,8 +1,12 @@
 /**
- * Runs a hook so that it can do no harm: whatever goes wrong, the agent gets a valid answer in time.
+ * Runs a hook so that it never harms the agent: the response is always valid and in time.
  *
- * A failure, a defect, a deadline that passes, a payload that makes no sense: each ends in the empty answer and in one
- * line for a person to read. Nothing here ever blocks the agent or ends in an error.
+ * A failure, a defect, a passed deadline or an invalid payload gives the empty response and a one-line notice. A run
+ * never fails and never blocks the agent.
+ *
+ * **When to use**
+ *
+ * `run` for a payload in a process of its own, with a deadline; `respond` in a daemon, which applies its own deadline.
  *
  * @since 0.1.0
  */
@@ -24,8 +28,7 @@ import type { HookOutput } from "./HookOutput.ts"
 import * as HookProgram from "./HookProgram.ts"
 
 /**
- * The largest payload that is read, in bytes (in UTF-16 units where it comes as text): 16 MiB. Claude Code sends up to
- * about 4 MB.
+ * The largest payload, in bytes (in UTF-16 units for text): 16 MiB. Claude Code sends up to about 4 MB.
  *
  * @category defaults
  * @since 0.1.0
@@ -33,7 +36,7 @@ import * as HookProgram from "./HookProgram.ts"
 export const maxPayloadBytes: number = payloadLimit
 
 /**
- * How long each event may take, database included, before it is answered with nothing.
+ * The longest time for each event, database included. After it, the response is empty.
  *
  * @category models
  * @since 0.1.0
@@ -41,8 +44,8 @@ export const maxPayloadBytes: number = payloadLimit
 export type Deadlines = Readonly<Record<Exclude<HookEvent["_tag"], "Ignored">, Duration.Input>>
 
 /**
- * The deadlines of a hook that is a process of its own. They are not how long a hook takes, but how long an agent waits
- * when something is wrong; the end of a session has 1.5 seconds for all hooks together.
+ * The deadlines of a one-shot hook. They bound the agent's wait in a failure; the usual run is far shorter. Claude Code
+ * allows 1.5 seconds at a session's end for all hooks together.
  *
  * @category defaults
  * @since 0.1.0
@@ -58,33 +61,30 @@ export const defaultDeadlines: Deadlines = {
 }
 
 /**
- * What a run needs to know.
+ * Options of a run.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<E, R> extends HookProgram.HookOptions {
-  /**
-   * Gives the memory for an event that must be answered within a time. It is not asked for where memory has no use for
-   * the event.
-   */
+  /** Builds the memory for an event with a deadline. Not called for an ignored event. */
   readonly memory: (deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>
-  /** The agent that calls; Claude Code where absent. */
+  /** The agent; Claude Code when absent. */
   readonly adapter?: HookAdapter | undefined
-  /** `defaultDeadlines` where absent. */
+  /** `defaultDeadlines` when absent. */
   readonly deadlines?: Partial<Deadlines> | undefined
 }
 
 /**
- * What a run gives: what to print for the agent, and what to tell a person, a line each.
+ * The result of a run: the response for the agent, and notices for a person, one line each.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunResult {
-  /** What kind of event it was; `undefined` where it could not be read. */
+  /** The kind of event; `undefined` for an invalid payload. */
   readonly event: HookEvent["_tag"] | undefined
-  /** A JSON object; `{}` adds nothing. */
+  /** A JSON object; `{}` is the empty response. */
   readonly response: string
   readonly notices: ReadonlyArray<string>
 }
@@ -109,7 +109,7 @@ const parse = (body: string): Effect.Effect<unknown, ClaudeCode.InvalidPayload> 
 const failOpen = (event: RunResult["event"]) => (cause: Cause.Cause<unknown>) =>
   Effect.succeed(emptyResult(event, MemoryError.describe(Cause.squash(cause))))
 
-/** The answer is known; what is left of the time is for the events that wait. */
+/** Delivers the sink's events in the remaining time, after the output is complete. */
 const flushSink = (output: HookOutput): Effect.Effect<HookOutput> =>
   Effect.flatMap(EventSink, (sink) =>
     sink === undefined
@@ -117,10 +117,10 @@ const flushSink = (output: HookOutput): Effect.Effect<HookOutput> =>
       : Effect.map(sink.flush, (notice) => ({ ...output, notice: output.notice ?? notice }))
   )
 
-/** What an event that memory has no use for is answered with. */
+/** The result of an event without use for the memory. */
 const ignored: RunResult = { event: "Ignored", response: "{}", notices: [] }
 
-/** What a program has to say, as the agent takes it. */
+/** The output of a program, encoded for the agent. */
 const resultOf = (event: HookEvent, adapter: HookAdapter, output: HookOutput): RunResult => ({
   event: event._tag,
   response: adapter.encode(event, {
@@ -131,7 +131,7 @@ const resultOf = (event: HookEvent, adapter: HookAdapter, output: HookOutput): R
 })
 
 /**
- * Reads the event that a payload tells of. Fails with `InvalidPayload` where it tells of none.
+ * Decodes a payload. Fails with `InvalidPayload` if it is not an event of the agent.
  *
  * @category conversions
  * @since 0.1.0
@@ -142,8 +142,8 @@ export const decode = (
 ): Effect.Effect<HookEvent, ClaudeCode.InvalidPayload> => Effect.flatMap(parse(body), adapter.decode)
 
 /**
- * Answers an event with the memory of the context, however long it takes, in a span `hook NAME` with the name of the
- * event. It never fails.
+ * Handles a decoded event with the memory of the context and without a deadline, in a span `hook NAME` with the event's
+ * name. It never fails.
  *
  * @category combinators
  * @since 0.1.0
@@ -151,9 +151,9 @@ export const decode = (
 export const respond = (
   event: HookEvent,
   options: HookProgram.HookOptions & {
-    /** The agent that calls; Claude Code where absent. */
+    /** The agent; Claude Code when absent. */
     readonly adapter?: HookAdapter | undefined
-    /** What the user must know, see `HookOutput.message`. */
+    /** A message for the user, see `HookOutput.message`. */
     readonly message?: string | undefined
   } = {}
 ): Effect.Effect<RunResult, never, HookProgram.Requirements> =>
@@ -165,7 +165,7 @@ export const respond = (
           resultOf(event, options.adapter ?? ClaudeCode, { ...output, message: output.message ?? options.message })
         ),
         Effect.catchCause(failOpen(event._tag)),
-        // Where it was made says nothing, and costs more than the rest of the span.
+        // The stack trace of a span costs more than the rest of it and adds no information here.
         Effect.withSpan(`hook ${event._tag}`, {}, { captureStackTrace: false })
       )
 
@@ -184,7 +184,8 @@ const runProgram = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
 
 /**
- * Runs the hook that a payload asks for, in a span `hook NAME` with the name of the event. It never fails.
+ * Decodes a payload and handles its event within the deadline, in a span `hook NAME` with the event's name. It never
+ * fails.
  *
  * **Example**
  *

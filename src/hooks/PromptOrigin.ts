@@ -1,37 +1,34 @@
 /**
- * Whose words a prompt is: a person's, or the agent's own program.
+ * The origin of a prompt: the user, or the agent's client.
  *
- * The agents hand to the prompt's event what their own program writes as well: that a background command has finished,
- * the message of another session, the feedback of a hook, the summary after a compaction. They are recognised by how they
- * begin, in the words and tags of the agents. A text that quotes one of these after words of its own is a person's.
+ * Agents send text that their client generated to the prompt event too: background results, messages of other sessions,
+ * hook feedback, compaction summaries. Detectors recognise these by their beginning. A text that quotes one after words
+ * of its own is the user's.
  *
  * @since 0.1.0
  */
 
 /**
- * Recognises one shape of a prompt that a program wrote.
+ * Recognises one form of generated text.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Detector {
-  /** Names the shape, once among the detectors. */
+  /** The name of the form, unique among the detectors. */
   readonly name: string
-  /** Matches how such a text begins. */
+  /** Matches the beginning of the text. */
   readonly start: RegExp
-  /**
-   * What the text must have further on: the tag that closes the first one. A person who only mentions a tag does not
-   * close it.
-   */
+  /** A string that must follow: the tag that closes the first one. A user who only mentions a tag does not close it. */
   readonly end?: string | undefined
   /**
-   * Whether a person's words may follow where it ends, such as those of a prompt before which an editor puts the name of
-   * the open file. Otherwise the whole text is the program's.
+   * Whether the user's text may follow the end, as after the block in which an editor names the open file. Otherwise
+   * the whole text is generated.
    */
   readonly isPrefix: boolean
 }
 
-/** A text in one tag, whole the program's. */
+/** A text in one tag, generated as a whole. */
 const tag = (name: string): Detector => ({
   name: `<${name}>`,
   start: new RegExp(`^<${name}(?:\\s[^>]{0,2000})?>`),
@@ -39,19 +36,19 @@ const tag = (name: string): Detector => ({
   isPrefix: false
 })
 
-/** A block in one tag that stands before a person's words. */
+/** A block in one tag that precedes the user's text. */
 const block = (name: string): Detector => ({ ...tag(name), isPrefix: true })
 
 const sentence = (name: string, start: RegExp): Detector => ({ name, start, isPrefix: false })
 
 /**
- * The shapes that are recognised.
+ * All detectors; the first match decides.
  *
  * @category constants
  * @since 0.1.0
  */
 export const detectors: ReadonlyArray<Detector> = [
-  // What happened beside the conversation.
+  // Notifications beside the conversation.
   tag("task-notification"),
   {
     ...sentence("<…-notification>", /^<([a-z]+(?:[-_][a-z]+)*[-_]notification)(?:\s[^>]{0,2000})?>/),
@@ -75,7 +72,7 @@ export const detectors: ReadonlyArray<Detector> = [
     /^\[(?:Scheduled|Cron|Loop|Timer)(?: (?:task|job|wakeup|wake-up|prompt|reminder))?[:\]]/
   ),
 
-  // What other sessions and channels say.
+  // Messages of other sessions and channels.
   tag("teammate-message"),
   tag("cross-session-message"),
   tag("agent-message"),
@@ -93,7 +90,7 @@ export const detectors: ReadonlyArray<Detector> = [
     /^(?:Another|A|The other) (?:Claude|Codex|Gemini|Qwen|agent)(?: \w+)? session sent (?:you )?a message:/i
   ),
 
-  // What hooks say.
+  // Output of hooks.
   sentence(
     "hook feedback",
     /^[A-Z][A-Za-z]{2,40}(?::\S{1,200})? hook (?:feedback:\s*(?:\n|\[|- )|(?:blocking )?error\b.{0,200}?:|additional context:|stopped continuation)/
@@ -108,7 +105,7 @@ export const detectors: ReadonlyArray<Detector> = [
     isPrefix: true
   },
 
-  // What a program adds before a prompt.
+  // Blocks that a client prepends to a prompt.
   block("system-reminder"),
   {
     ...block("…-reminder"),
@@ -126,7 +123,7 @@ export const detectors: ReadonlyArray<Detector> = [
   block("collaboration_mode"),
   block("model_switch"),
 
-  // What took the place of earlier words.
+  // Replacements of earlier context.
   sentence("continuation after a compaction", /^This session is being continued from a previous conversation\b/),
   sentence(
     "summary of another model",
@@ -137,7 +134,7 @@ export const detectors: ReadonlyArray<Detector> = [
   sentence("set-up of a chat", /^This is the (?:Gemini CLI|Qwen Code)\. We are setting up the context for our chat\./),
   sentence("request to continue", /^System: Please continue\.?\s*$/),
 
-  // Commands that the client itself carries out, and what they print.
+  // Commands that the client executes itself, and their output.
   tag("local-command-stdout"),
   tag("local-command-stderr"),
   block("local-command-caveat"),
@@ -156,15 +153,15 @@ export const detectors: ReadonlyArray<Detector> = [
   tag("skill"),
   sentence("instructions of AGENTS.md", /^# AGENTS\.md instructions(?: for \S.{0,4096})?\s*\n/),
 
-  // What was broken off.
+  // Interrupted requests.
   tag("turn_aborted"),
   { name: "[Request interrupted]", start: /^\[Request interrupted by user(?: for tool use)?\]/, isPrefix: true }
 ]
 
-/** The tags in which a client hands in a command that a person typed. */
+/** The tags in which a client wraps a command that the user typed. */
 const commandWrapper = /^<command-(?:message|name|args|contents)>/
 
-/** The command with the words that the person gave it, `undefined` where there are none. */
+/** The command with the user's arguments; `undefined` without arguments. */
 const commandText = (text: string): string | undefined => {
   const args = /<command-args>([^]*?)<\/command-args>/.exec(text)?.[1]?.trim()
   if (args === undefined || args === "") return undefined
@@ -174,7 +171,7 @@ const commandText = (text: string): string | undefined => {
 
 const detect = (text: string): Detector | undefined => detectors.find(({ start }) => start.test(text))
 
-/** Where the program's part ends, `undefined` where nothing closes it. */
+/** The index after the generated part; `undefined` if nothing closes it. */
 const endOf = ({ end, start }: Detector, text: string): number | undefined => {
   const opened = start.exec(text)![0].length
   if (end === undefined) return opened
@@ -183,8 +180,8 @@ const endOf = ({ end, start }: Detector, text: string): number | undefined => {
 }
 
 /**
- * The words of a prompt that are a person's: the text as it is where no program wrote it, without the blocks that the
- * agent's program put before it, or `undefined` where the whole is a program's. An empty text has no words.
+ * The user's part of a prompt: the whole text if no detector matches, the text after the blocks that a client
+ * prepended, or `undefined` if all of it is generated or empty.
  *
  * @category combinators
  * @since 0.1.0
@@ -204,8 +201,8 @@ export const userText = (text: string): string | undefined => {
 }
 
 /**
- * Whether a stored text, which may have been cut, begins as a program's does and has no person's words. Earlier releases
- * stored such texts as prompts.
+ * Whether a stored, possibly truncated text is generated and contains no user text. Earlier releases stored such texts
+ * as prompts.
  *
  * @category combinators
  * @since 0.1.0

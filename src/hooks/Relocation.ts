@@ -1,5 +1,5 @@
 /**
- * Which project a repository is that has moved, or has taken the path of another one.
+ * Detects repositories that moved, and paths that another repository has taken over.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type { MemoryError } from "../memory/MemoryError.ts"
 import * as Project from "../memory/Project.ts"
 import * as Repository from "./Repository.ts"
 
-/** How long a path is looked at; one that does not answer is still there. */
+/** Timeout for the lookup of a path. A path that does not respond counts as present. */
 const lookupTimeout = "500 millis"
 
 const isNotFound = (cause: unknown): boolean =>
@@ -20,7 +20,7 @@ const isNotFound = (cause: unknown): boolean =>
   "reason" in cause &&
   (cause.reason as { readonly _tag?: unknown } | undefined)?._tag === "NotFound"
 
-/** Whether a path no longer leads to the repository that a project there is of. */
+/** Whether the repository of a project is no longer at the path. */
 const hasLeft = (path: string, { marks }: Project.ProjectLocation) =>
   Repository.find(path).pipe(
     Effect.map(({ project }) => Project.make(project)),
@@ -29,14 +29,14 @@ const hasLeft = (path: string, { marks }: Project.ProjectLocation) =>
     Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => Effect.succeed(false) })
   )
 
-/** The first of some projects that has moved to a place; nothing where all are still where they were. */
+/** The first candidate that moved to the location; `undefined` if all are still at their paths. */
 export const findMoved: (
   location: Project.ProjectLocation,
   candidates: ReadonlyArray<Project.Project>
 ) => Effect.Effect<Project.Project | undefined, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
   function* (location, candidates) {
     for (const candidate of candidates) {
-      // A path that was redacted can't be looked at.
+      // A redacted path can't be looked up.
       if (!candidate.path.includes("[redacted-") && (yield* hasLeft(candidate.path, location))) return candidate
     }
     return undefined
@@ -44,8 +44,8 @@ export const findMoved: (
 )
 
 /**
- * Makes the path of a repository that repository's own, before its project is opened: a project that moved there gets the
- * path, and one of another repository gives it up. A second clone is a project of its own as long as the first is there.
+ * Assigns a repository's path to its project before the project is opened: a moved project receives the path, and a
+ * project of another repository loses it. A second clone is a project of its own while the first still exists.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,13 +1,14 @@
 /**
- * Which project a folder belongs to.
+ * The project of a folder.
  *
- * A project is a git repository, so all of its worktrees are one project; a folder outside any repository is a project
- * of its own. It is read from the files of git, without starting git, and the variables of git's environment count for
- * nothing.
+ * A project is a git repository with all of its worktrees; a folder outside any repository is a project of its own. The
+ * module reads git's files, without starting git and without the variables of git's environment.
  *
- * A folder with a file `.git` that leads to a repository belongs to that repository where it leads back: by
- * `worktrees/NAME/gitdir` for a linked worktree, by `core.worktree` for a submodule, by the files that it recorded of its
- * worktree for one made with `--separate-git-dir`. Any other folder with such a file is a project of its own.
+ * **Gotchas**
+ *
+ * A file `.git` counts only if the repository refers back to the folder: by `worktrees/NAME/gitdir` for a linked
+ * worktree, by `core.worktree` for a submodule, by the index for a repository made with `--separate-git-dir`. Otherwise
+ * the folder is a project of its own.
  *
  * @since 0.1.0
  */
@@ -36,18 +37,18 @@ export class FolderNotFound extends Schema.TaggedError<FolderNotFound>("athena-h
 }
 
 /**
- * Where a folder belongs.
+ * The project and worktree of a folder.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Repository {
   readonly project: ProjectLocation
-  /** The root of the worktree that the folder is in. */
+  /** The root of the worktree that contains the folder. */
   readonly worktreePath: string
 }
 
-/** The most folders that are looked at on the way up. */
+/** The most parent folders inspected. */
 const maxDepth = 64
 
 const named = (path: Path.Path, projectPath: string, worktreePath: string): Repository => ({
@@ -56,7 +57,7 @@ const named = (path: Path.Path, projectPath: string, worktreePath: string): Repo
 })
 
 /**
- * A folder as a project of its own, without a look at the disk: for one that is gone, or does not answer.
+ * A folder as a project of its own, without access to the disk: for a folder that was deleted or does not respond.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,14 +65,17 @@ const named = (path: Path.Path, projectPath: string, worktreePath: string): Repo
 export const fromPath = (folder: string): Effect.Effect<Repository, never, Path.Path> =>
   Effect.map(Path.Path, (path) => named(path, folder, folder))
 
-/** What a folder on the way up is to git. */
+/** A folder that git would use as a worktree or repository. */
 interface GitFolder {
   readonly worktree: string
-  /** The folder of the repository; nothing where git refuses the folder, or it is not known to the repository. */
+  /** The repository's folder; `undefined` if git rejects it, or it does not refer back to the worktree. */
   readonly repository: string | undefined
 }
 
-/** Looks at one folder as git does: a `.git` in it, or a repository without a worktree. Nothing where it is neither. */
+/**
+ * Inspects one folder as git does: for a `.git` in it, or as a repository without a worktree. `undefined` if it is
+ * neither.
+ */
 const inspect = Effect.fnUntraced(function* (
   git: GitFiles.GitFiles,
   identity: Effect.Success<ReturnType<typeof GitIdentity.make>>,
@@ -100,7 +104,7 @@ const inspect = Effect.fnUntraced(function* (
 })
 
 /**
- * Finds the repository that a folder is in.
+ * Finds the repository that contains a folder.
  *
  * @category combinators
  * @since 0.1.0

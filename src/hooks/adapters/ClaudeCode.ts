@@ -1,8 +1,8 @@
 /**
- * The adapter for Claude Code: what it sends to a hook, and what it may be answered.
+ * The adapter for Claude Code, and the decoder of its dialects.
  *
- * Only what memory needs is read, fields that are not known are passed over, and a field of the wrong type that can be
- * done without counts as missing: a newer client must not break the hooks.
+ * Decoding tolerates newer clients: unknown fields are ignored, and an optional field of the wrong type counts as
+ * absent.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import * as Outcome from "../internal/toolOutcome.ts"
 import * as PromptOrigin from "../PromptOrigin.ts"
 
 /**
- * The agent's name in keys.
+ * The agent's name in event keys.
  *
  * @category constants
  * @since 0.1.0
@@ -26,7 +26,7 @@ import * as PromptOrigin from "../PromptOrigin.ts"
 export const agent = "claude-code"
 
 /**
- * Where Claude Code names the folder of the project.
+ * The environment variable in which Claude Code passes the project's folder.
  *
  * @category constants
  * @since 0.1.0
@@ -34,26 +34,26 @@ export const agent = "claude-code"
 export const projectVariable: string | undefined = projectVariables.claude
 
 /**
- * What differs in an agent that speaks as Claude Code does.
+ * The differences of an agent whose payloads follow Claude Code's format.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Dialect {
-  /** Its name in keys. */
+  /** The agent's name in event keys. */
   readonly agent: string
-  /** Its name in messages. */
+  /** The agent's name in messages. */
   readonly title: string
-  /** Its tools that change the files they are given. */
+  /** The tools that change the files in their input. */
   readonly changingTools: ReadonlySet<string>
-  /** Whether a tool succeeded, from its response, and its status where the event has one. */
+  /** The outcome of a call, from its response, and its status if the event has one. */
   readonly outcomeOf: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
-  /** The files that a tool was given, where its input names none in a field of its own. */
+  /** The files of a call whose input has no file field. */
   readonly filesOf?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
 }
 
 /**
- * What was sent is no event of the agent. The message names the field and what was expected, never its value.
+ * The payload is not an event of the agent. The message names the field and the expected type, never the value.
  *
  * @category errors
  * @since 0.1.0
@@ -62,7 +62,7 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(
   "athena-hooks/hooks/adapters/ClaudeCode/InvalidPayload"
 )("InvalidPayload", {
   detail: Schema.String,
-  /** The agent that it was taken for; Claude Code where absent. */
+  /** The agent's name; Claude Code when absent. */
   title: Schema.optional(Schema.String)
 }) {
   override get message(): string {
@@ -70,14 +70,14 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(
   }
 }
 
-/** A field that can be done without. */
+/** An optional field; an invalid value counts as absent. */
 const lenient = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
   Schema.optional(schema.pipe(Schema.catchDecoding(() => Effect.succeed(Option.none<S["Type"]>()))))
 
-/** An id is stored as part of a hash, whatever its length. */
+/** An id of any length: it is stored as part of a hash. */
 const Id = Schema.String.check(Schema.isMinLength(1))
 
-/** As long as the tables allow: it has a column of its own. */
+/** Bounded by its column in the tables. */
 const SessionId = Schema.String.check(Schema.isBetweenLength(1, 255))
 
 const Common = {
@@ -99,7 +99,7 @@ const DurationMs = lenient(Schema.Natural)
 
 const Envelope = Schema.Struct({ hook_event_name: Schema.String, session_id: SessionId })
 
-/** Made when such an event comes: a hook process sees one of them. */
+/** Built on first use: a hook process decodes one kind of event. */
 const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspend(() => Schema.Struct(fields()))
 
 const payloads = {
@@ -130,14 +130,14 @@ const payloads = {
 } as const
 
 /**
- * The events that memory has a use for: those a hook is to be installed for.
+ * The hook events to install.
  *
  * @category constants
  * @since 0.1.0
  */
 export const events: ReadonlyArray<string> = Object.keys(payloads).filter((name) => name !== "Interrupt")
 
-/** Events that exist and that memory has no use for. */
+/** Known events without use for the memory. */
 const ignored = new Set([
   "ConfigChange",
   "CwdChanged",
@@ -173,7 +173,7 @@ const toSource = (source: string | undefined): SessionSource =>
 
 const { isRecord, maxInspectedLength } = Outcome
 
-/** The fields of a tool's input that say best what was done, in this order. */
+/** The input fields that describe a call best, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
 
 const subject = (input: unknown): string => {
@@ -203,7 +203,7 @@ const dialect: Dialect = {
   outcomeOf: Outcome.ofClaude
 }
 
-/** The memory's own tools, in the spellings of the agents: what they answer is stored already. */
+/** Athena's own tools, as the agents spell them: their responses are stored already. */
 const ownToolName = /^mcp_{1,2}(?:plugin_)?athena(?:[-_]?hooks)?(?![a-z])/i
 
 interface ToolPayload {
@@ -225,7 +225,7 @@ const toToolCall = (
   const { tool_input: input, tool_name: tool } = call
   const found = filesOf?.(tool, input, cwd) ?? []
   return {
-    // An agent that sends both makes the other one anew for each event.
+    // An agent that sends both regenerates `tool_use_id` for each event.
     id: call.tool_call_id ?? call.tool_use_id,
     earlierId: call.tool_use_id,
     tool,
@@ -239,7 +239,7 @@ const toToolCall = (
   }
 }
 
-/** The uses of tools, but for those of the memory's own. */
+/** The tool calls, without those of Athena's own tools. */
 const toToolUse = <Call extends ToolPayload>(
   body: { readonly prompt_id?: string | undefined },
   session: Session,
@@ -264,7 +264,7 @@ interface Session {
   readonly cwd: string
 }
 
-/** A prompt with whose words it is; one without any, such as a picture alone, says nothing. */
+/** A prompt with its origin; one without text, such as a single image, is ignored. */
 const toPrompt = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
   if (text.trim() === "") return { _tag: "Ignored", ...session, name: "empty prompt" }
   const words = PromptOrigin.userText(text)
@@ -305,7 +305,7 @@ const toEvent: {
     text: body.last_assistant_message ?? ""
   }),
   SubagentStop: (body, session) =>
-    // A helper without a type is the client's own, such as the one that writes the summary of a compaction.
+    // A subagent without a type is the client's own, such as the one that summarises a compaction.
     body.agent_type === ""
       ? { _tag: "Ignored", ...session, name: "SubagentStop" }
       : {
@@ -339,7 +339,7 @@ const toEvent: {
   })
 }
 
-/** Names the fields that do not fit, and not what is in them. */
+/** Names the invalid fields without their values. */
 const invalid =
   ({ title }: Dialect) =>
   (error: Schema.SchemaError): InvalidPayload =>
@@ -359,14 +359,14 @@ const decodeAs = <K extends keyof typeof payloads>(
     )
   )
 
-/** The name of an event that is none of ours is text of somebody else: it is shown only where it looks like a name. */
+/** An unknown event name is untrusted text: only one that looks like an identifier appears in messages. */
 const nameForMessage = (name: string): string =>
   /^[A-Za-z][A-Za-z0-9_]{0,47}(?: of [A-Za-z ]{1,16})?$/.test(name)
     ? `"${name}"`
     : `(${name.length} characters, no name)`
 
 /**
- * Reads what an agent sent to a hook that speaks as Claude Code does.
+ * Decodes a payload of an agent that follows Claude Code's format.
  *
  * @category conversions
  * @since 0.1.0
@@ -383,7 +383,7 @@ export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<Ho
   )
 
 /**
- * Reads what Claude Code sent to a hook.
+ * Decodes a payload of Claude Code.
  *
  * @category conversions
  * @since 0.1.0
@@ -391,8 +391,8 @@ export const decodeDialect = (dialect: Dialect, body: unknown): Effect.Effect<Ho
 export const decode = (body: unknown): Effect.Effect<HookEvent, InvalidPayload> => decodeDialect(dialect, body)
 
 /**
- * The answer as Claude Code takes it: always a JSON object, with context only where context does no harm, and a message
- * only where its user is looking.
+ * Encodes the response: always a JSON object, with context and a user message only at a session's start and at a
+ * prompt.
  *
  * @category conversions
  * @since 0.1.0
