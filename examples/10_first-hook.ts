@@ -1,8 +1,8 @@
 /**
  * @title A first hook program
  *
- * A hook of your own for the start of a session: it tells the agent the goals of the project, and what was said of the
- * word "deploy". It reads the event that the agent sends on standard input, and answers as the agent expects.
+ * A hook of your own for the start of a session: it injects the project's goals and its memories about deployments. It
+ * reads the agent's payload from standard input and prints the response that the agent expects.
  *
  * Run it as an agent would:
  * echo '{"session_id":"s1","cwd":".","hook_event_name":"SessionStart"}' | node examples/10_first-hook.ts
@@ -27,10 +27,10 @@ const hook = Effect.gen(function* () {
   const goals = yield* memory.getActiveGoals(project.id)
   const deploys = yield* memory.searchMemories(project.id, "deploy", { limit: 3 })
 
-  const { text } = ContextText.fit(
+  const { text } = ContextText.framed(
     [
       { title: "Goals:", lines: goals.goals.map(ContextText.goalLine) },
-      { title: "On deploying:", lines: deploys.results.map(ContextText.memoryLine) }
+      { title: "Deployments:", lines: deploys.results.map(ContextText.memoryLine) }
     ],
     500
   )
@@ -45,10 +45,9 @@ const Memory = MemoryBridge.layerSql.pipe(
 
 hook.pipe(
   Effect.provide(Memory),
-  // A hook must never hold the agent up: whatever goes wrong, and whatever takes too long, is answered by nothing. So
-  // these stand around the Layers too.
+  // A hook must never block the agent: a failure or a timeout gives the empty response, also while the Layers are built.
   Effect.timeout("500 millis"),
   Effect.catchCause((cause) => Effect.as(Console.error(`my hook: ${Cause.squash(cause)}`), {})),
-  Effect.flatMap((answer) => Console.log(JSON.stringify(answer))),
+  Effect.flatMap((response) => Console.log(JSON.stringify(response))),
   NodeRuntime.runMain
 )

@@ -1,6 +1,6 @@
 /**
- * The variables in which agents tell their hooks the folder they were started in. Without any import: the shim, which
- * must start at once, is built from it too.
+ * The environment variables in which agents pass the project's folder to their hooks. No imports: the shim includes this
+ * module and must start fast.
  */
 export const projectVariables = {
   claude: "CLAUDE_PROJECT_DIR",

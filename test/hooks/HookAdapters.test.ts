@@ -104,7 +104,20 @@ describe("HookAdapters", () => {
     assert.strictEqual(event._tag !== "Ignored", used && !empty)
   })
 
-  it("keeps the agents apart", () => {
+  it.each(Object.entries(HookAdapters.byName))(
+    "%s quotes no unknown event name that is not an identifier",
+    (_, adapter) => {
+      for (const name of ["\u001b[2J", "a\nforged log line", "x".repeat(10_000), "token=abcdefgh12345678", ""]) {
+        const message = refuse(adapter, { ...common, hook_event_name: name })
+        assert.match(message, /unknown event \(\d+ characters, no name\)/)
+        if (name !== "") assert.notInclude(message, name)
+        assert.isBelow(message.length, 200)
+      }
+      assert.include(refuse(adapter, { ...common, hook_event_name: "Nonsense" }), '"Nonsense')
+    }
+  )
+
+  it("distinguishes the agents", () => {
     assert.strictEqual(new Set(Object.values(HookAdapters.byName).map(({ agent }) => agent)).size, 4)
     assert.isUndefined(HookAdapters.find("toString"))
     assert.strictEqual(HookAdapters.find("codex"), codex)

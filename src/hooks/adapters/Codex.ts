@@ -1,7 +1,7 @@
 /**
- * The adapter for Codex CLI, which speaks as Claude Code does, with some differences: a prompt is known by its `turn_id`,
- * of how a command ended it mostly reports nothing, a patch names its files in its text, and an answer with a field that
- * it does not know is refused as a whole.
+ * The adapter for Codex CLI, a dialect of Claude Code's format: `turn_id` identifies a prompt, most shell responses
+ * have no exit code (the outcome is unknown), a patch names its files in its text, and a response with an unknown field
+ * is rejected.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import { projectVariables } from "../../internal/projectVariables.ts"
 import * as Outcome from "../internal/toolOutcome.ts"
 
 /**
- * The agent's name in keys.
+ * The agent's name in event keys.
  *
  * @category constants
  * @since 0.1.0
@@ -22,7 +22,7 @@ import * as Outcome from "../internal/toolOutcome.ts"
 export const agent = "codex"
 
 /**
- * The events that memory has a use for.
+ * The hook events to install.
  *
  * @category constants
  * @since 0.1.0
@@ -40,7 +40,7 @@ export const events: ReadonlyArray<string> = [
 ]
 
 /**
- * Codex names the project in no variable: it is that of the working directory.
+ * Codex sets no variable: the working directory decides the project.
  *
  * @category constants
  * @since 0.1.0
@@ -49,7 +49,7 @@ export const projectVariable: string | undefined = projectVariables.codex
 
 const patchFields = ["command", "input", "patch", "cmd"]
 
-/** A patch comes by a tool of its own, or in a command that applies it. */
+/** A patch arrives in a tool of its own, or in a shell command that applies it. */
 const patchOf = (tool: string, input: unknown): string => {
   const texts = Outcome.isRecord(input)
     ? patchFields.map((name) => input[name]).map((value) => (Array.isArray(value) ? value.join("\n") : value))
@@ -70,7 +70,7 @@ const withPromptId = (body: unknown): unknown =>
   typeof body === "object" && body !== null && "turn_id" in body ? { prompt_id: body.turn_id, ...body } : body
 
 /**
- * Reads what Codex sent to a hook.
+ * Decodes a payload of Codex.
  *
  * @category conversions
  * @since 0.1.0
@@ -79,7 +79,7 @@ export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.Inval
   ClaudeCode.decodeDialect(dialect, withPromptId(body))
 
 /**
- * The answer as Codex takes it: it knows the fields that Claude Code's answer has.
+ * Encodes the response in Claude Code's format, which Codex accepts.
  *
  * @category conversions
  * @since 0.1.0

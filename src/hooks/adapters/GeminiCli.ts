@@ -1,6 +1,6 @@
 /**
- * The adapter for Gemini CLI, which has events of its own names. It gives prompts and uses of tools no ids, so the time
- * of the event, which a replay has too, stands for one.
+ * The adapter for Gemini CLI, which has its own event names. Its prompts and tool calls have no ids, so the event's
+ * timestamp, equal in every delivery, is the id.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import { projectVariables } from "../../internal/projectVariables.ts"
 import * as Outcome from "../internal/toolOutcome.ts"
 
 /**
- * The agent's name in keys.
+ * The agent's name in event keys.
  *
  * @category constants
  * @since 0.1.0
@@ -22,7 +22,7 @@ export const agent = "gemini-cli"
 
 type Payload = Readonly<Record<string, unknown>>
 
-/** Two uses of a tool at the same moment are told apart by what they were given. */
+/** The input distinguishes tool calls with the same timestamp. */
 const toolUseId = ({ timestamp, tool_input: input, tool_name: tool }: Payload): string | undefined =>
   typeof timestamp === "string" ? `${timestamp}-${fnv1a(`${String(tool)} ${JSON.stringify(input)}`)}` : undefined
 
@@ -32,7 +32,7 @@ const hookContext = /<hook_context>[^]*?<\/hook_context>|&lt;hook_context&gt;[^]
 const withoutHookContext = (text: unknown): unknown =>
   typeof text === "string" && text.includes("hook_context") ? text.replace(hookContext, "").trim() : text
 
-/** Each event in the words of Claude Code. */
+/** Each event in Claude Code's format. */
 const translations: Readonly<Record<string, (body: Payload) => Payload>> = {
   SessionStart: () => ({}),
   BeforeAgent: ({ timestamp }) => ({ hook_event_name: "UserPromptSubmit", prompt_id: timestamp }),
@@ -45,7 +45,7 @@ const translations: Readonly<Record<string, (body: Payload) => Payload>> = {
   SessionEnd: () => ({})
 }
 
-/** `PreCompress` comes before every request to the model, long before anything is compressed. */
+/** `PreCompress` precedes every model request, not only a compaction. */
 const ignored: ReadonlySet<unknown> = new Set([
   "AfterModel",
   "BeforeModel",
@@ -56,8 +56,7 @@ const ignored: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * The events that memory has a use for. `PreCompress` is none of them: it comes before every request to the model, long
- * before anything is compressed.
+ * The hook events to install.
  *
  * @category constants
  * @since 0.1.0
@@ -65,7 +64,7 @@ const ignored: ReadonlySet<unknown> = new Set([
 export const events: ReadonlyArray<string> = Object.keys(translations).filter((name) => name !== "PreCompress")
 
 /**
- * Where Gemini CLI names the folder of the project.
+ * The environment variable in which Gemini CLI passes the project's folder.
  *
  * @category constants
  * @since 0.1.0
@@ -79,7 +78,7 @@ const dialect: ClaudeCode.Dialect = {
   outcomeOf: Outcome.ofGemini
 }
 
-/** An event of Claude Code that Gemini CLI does not have is unknown, as any other name is. */
+/** An event of Claude Code that Gemini CLI does not have is unknown, like any other name. */
 const translated = (body: Payload): Payload => {
   const name = body["hook_event_name"]
   if (ignored.has(name)) return { ...body, hook_event_name: "Notification" }
@@ -92,7 +91,7 @@ const translated = (body: Payload): Payload => {
 const isBody = (body: unknown): body is Payload => typeof body === "object" && body !== null && !Array.isArray(body)
 
 /**
- * Reads what Gemini CLI sent to a hook.
+ * Decodes a payload of Gemini CLI.
  *
  * @category conversions
  * @since 0.1.0
@@ -107,9 +106,8 @@ const encodeResponse = (hookEventName: string, { context, message }: HookOutput)
   })
 
 /**
- * The answer as Gemini CLI takes it: always a JSON object, with context only where context does no harm, and a message
- * only where its user is looking. The context of a start does harm: without a terminal it is put before the prompt, and
- * a session that is taken up again has lost that prompt.
+ * Encodes the response: always a JSON object, with context only at a prompt. Context at a session's start would precede
+ * the prompt under `-p`, and a resumed session would lose that prompt.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * The adapter for Qwen Code, which speaks as Claude Code does, but sends a prompt to hooks for what it tells itself as
- * well. Only `submitted_prompt` is known to come from a person; a prompt without it is kept as a notification.
+ * The adapter for Qwen Code, a dialect of Claude Code's format. Its prompt event also reports generated text: only a
+ * prompt with `submitted_prompt` is the user's, any other is a notification.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import { projectVariables } from "../../internal/projectVariables.ts"
 import * as Outcome from "../internal/toolOutcome.ts"
 
 /**
- * The agent's name in keys.
+ * The agent's name in event keys.
  *
  * @category constants
  * @since 0.1.0
@@ -20,7 +20,7 @@ import * as Outcome from "../internal/toolOutcome.ts"
 export const agent = "qwen-code"
 
 /**
- * The events that memory has a use for.
+ * The hook events to install.
  *
  * @category constants
  * @since 0.1.0
@@ -38,7 +38,7 @@ export const events: ReadonlyArray<string> = [
 ]
 
 /**
- * Where Qwen Code names the folder of the project.
+ * The environment variable in which Qwen Code passes the project's folder.
  *
  * @category constants
  * @since 0.1.0
@@ -58,7 +58,7 @@ const submittedPrompt = (body: unknown): string | undefined =>
     : undefined
 
 /**
- * Reads what Qwen Code sent to a hook.
+ * Decodes a payload of Qwen Code.
  *
  * @category conversions
  * @since 0.1.0
@@ -72,7 +72,7 @@ export const decode = (body: unknown): Effect.Effect<HookEvent, ClaudeCode.Inval
 }
 
 /**
- * The answer as Qwen Code takes it: it knows the fields that Claude Code's answer has.
+ * Encodes the response in Claude Code's format, which Qwen Code accepts.
  *
  * @category conversions
  * @since 0.1.0

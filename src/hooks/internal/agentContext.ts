@@ -1,14 +1,14 @@
 /**
- * What becomes of the context that hooks give, agent by agent, as the clients were watched to do.
+ * How each agent treats injected context, as observed with the real clients.
  */
 
 export interface AgentContext {
   /**
-   * Where the context of a session's start is given: at the start, or with the first prompt after it. Gemini CLI puts the
-   * context of its start before the prompt and drops both when the session is taken up again.
+   * The event that carries the start's context. Gemini CLI puts the context of its SessionStart before the prompt and
+   * drops both on resume.
    */
   readonly startContext: "sessionStart" | "firstPrompt"
-  /** Whether a session that is taken up again still has the context it was given before. */
+  /** Whether injected context is still in the history after a resume. */
   readonly survivesResume: boolean
 }
 
@@ -19,6 +19,6 @@ const agents: Readonly<Record<string, AgentContext>> = {
   "qwen-code": { startContext: "sessionStart", survivesResume: false }
 }
 
-/** That of an agent; an unknown one is taken to do as Claude Code does. */
+/** The behaviour of an agent; an unknown agent is treated as Claude Code. */
 export const agentContext = (agent: string): AgentContext =>
   Object.hasOwn(agents, agent) ? agents[agent]! : agents["claude-code"]!

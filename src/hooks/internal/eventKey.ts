@@ -1,12 +1,11 @@
 /**
- * What makes an event the same event when it is delivered again, and another one when it is not.
+ * Event keys: equal for every delivery of an event, and different for different events.
  *
- * A key names the agent, the kind of event and the session, and holds a hash of the event's id and of what every delivery
- * of the event has: the prompt's text, the tool and its input. The id alone does not do: some providers number the uses of
- * tools anew at each turn, and a person can send two prompts in one turn.
+ * A key contains the agent, the kind, the session, and a hash over the id and the fields that every delivery shares: a
+ * prompt's text, a tool and its input. The id alone is not enough: some providers restart tool ids at each turn, and a
+ * user can send two prompts in one turn.
  *
- * Earlier releases made other keys. An event that is stored under one of those is not stored again: see
- * `MemoryEvent.earlierKeys`.
+ * An event stored under a key of an earlier release is not stored again, see `MemoryEvent.earlierKeys`.
  */
 import { fnv1a } from "../../internal/fnv1a.ts"
 import { sha256 } from "../../internal/sha256.ts"
@@ -26,18 +25,18 @@ import type {
 type EarlierKey = Unredacted<StoredKey>
 
 export interface Keys {
-  /** None where neither the agent nor the delivery has an id. */
+  /** `undefined` if neither the agent nor the delivery has an id. */
   readonly key: string | undefined
   readonly earlierKeys?: ReadonlyArray<EarlierKey> | undefined
 }
 
-/** The longest session id that a key holds as it is; the column of the key takes 255 characters. */
+/** The longest session id that a key contains unhashed; the key's column has 255 characters. */
 const maxSessionLength = 96
 
-/** The longest id that earlier releases took. */
+/** The longest id in keys of earlier releases. */
 const maxEarlierIdLength = 96
 
-/** How much of a text distinguishes it from others under the same earlier key. */
+/** The length of content compared with a row under an ambiguous earlier key, in UTF-16 units. */
 const comparedLength = 64
 
 const prefix = ({ agent, sessionId }: HookEvent, kind: string): string => {
@@ -59,7 +58,7 @@ const keyOf = (
   return deliveryId === undefined ? undefined : `${prefix(event, kind)}delivery:${deliveryId}:${index}`
 }
 
-/** The key that earlier releases gave, none where they took no such id. */
+/** The keys of earlier releases; none for an id that they rejected. */
 const earlierKeys = (
   event: HookEvent,
   kind: string,
@@ -73,25 +72,25 @@ const earlierKeys = (
   return [content === undefined ? { key } : { key, beginsWith: firstLine.slice(0, comparedLength).toWellFormed() }]
 }
 
-/** The time of an event, which Gemini CLI has for an id, comes with one prompt only. */
+/** A timestamp, which is Gemini CLI's id, belongs to one prompt only. */
 const isTimestamp = (id: string | undefined): boolean => id !== undefined && /^\d{4}-\d\d-\d\dT/.test(id)
 
-/** A prompt is one with its text; a notification has the id of the prompt before it. */
+/** The text is part of a prompt's identity; a notification has the id of the prompt before it. */
 export const ofPrompt = (event: Prompt, deliveryId: string | undefined, content: string): Keys => {
   const { isFromUser: fromPerson, promptId, text } = event
   const asPrompt = earlierKeys(event, "prompt", promptId, "", isTimestamp(promptId) ? undefined : content)
   if (fromPerson) return { key: keyOf(event, "prompt", promptId, [text], deliveryId), earlierKeys: asPrompt }
   return {
-    // Some of them come without any id.
+    // Some notifications have no id.
     key: keyOf(event, "notification", promptId ?? "", [text], deliveryId),
     earlierKeys: [...earlierKeys(event, "notification", "", fnv1a(text)), ...asPrompt]
   }
 }
 
-/** Whether an id can't come again in another turn: it has a part that is drawn or that is a time, and no mere number. */
+/** Whether an id can't recur in another turn: it has a random or time-based part, not only a counter. */
 const isUnique = (id: string): boolean => /(?=(?:[A-Za-z]*\d){2})[A-Za-z0-9]{12,}/.test(id)
 
-/** A use of a tool is one with its input, and with its turn where its id may come again in another. */
+/** The input is part of a call's identity, and so is the turn if the id may recur in another turn. */
 export const ofToolCall = (
   event: ToolUse,
   { earlierId, id, inputHash }: ToolCall,
@@ -107,7 +106,7 @@ export const ofToolCall = (
   }
 }
 
-/** An agent answers a prompt more than once: their text distinguishes them. */
+/** The text distinguishes several answers to one prompt. */
 export const ofAnswer = (event: Answer, deliveryId: string | undefined): Keys => {
   const kind = event.subagentId === undefined ? "answer" : "helper"
   const id = event.subagentId ?? event.promptId
@@ -117,8 +116,7 @@ export const ofAnswer = (event: Answer, deliveryId: string | undefined): Keys =>
   }
 }
 
-/** A long turn can be compacted more than once: the summary, without what clients put around it, distinguishes
- * them. */
+/** The normalised summary distinguishes several compactions within one turn. */
 export const ofCompaction = (event: Compaction, summary: string | undefined, deliveryId: string | undefined): Keys => {
   const kind = event.summary === undefined ? "compacting" : "compacted"
   return {
@@ -131,10 +129,10 @@ export const ofInterruption = (event: Interruption, deliveryId: string | undefin
   key: keyOf(event, "interruption", event.promptId, [], deliveryId)
 })
 
-/** Two ends of one session that come within this time, in milliseconds, and up to twice as much, are one. */
+/** Session ends within this time, in milliseconds, and up to twice as much, are one event. */
 const endWindowMs = 10_000
 
-/** An end without an id is one with those shortly before it: Gemini CLI sends two at its command to quit. */
+/** Session ends without an id are deduplicated by time: Gemini CLI sends two on `/quit`. */
 export const ofSessionEnd = (event: SessionEnd, now: number): Keys => {
   if (event.promptId !== undefined) {
     return {

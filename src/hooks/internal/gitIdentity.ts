@@ -1,8 +1,8 @@
 /**
- * Which project a git repository is, and which folders really are worktrees of it.
+ * The project of a git repository, and the check that a folder really is a worktree of it.
  *
- * Anybody can write a file named `.git` that leads to the repository of somebody else, and an archive can bring one
- * along. So a folder belongs to another repository only where that repository, which the folder can't write, leads back.
+ * A file `.git` can point to any repository, and an archive can contain one. So a folder belongs to another repository
+ * only if that repository, which the folder can't write, refers back to it.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -36,7 +36,7 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
       Option.getOrUndefined(Option.flatMap(info, ({ uid }) => uid as Option.Option<number>))
     )
 
-  /** Git works with no repository of another user; here one that belongs to whom the worktree belongs to will do. */
+  /** Git rejects a repository of another user; here the worktree's owner is accepted too. */
   const hasTrustedOwner = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const owner = yield* ownerOf(repository)
     return owner === undefined || owner === process.getuid?.() || owner === (yield* ownerOf(worktree))
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     return yield* hasTrustedOwner(repository, worktree)
   })
 
-  /** Whether files of the worktree are those that the repository recorded: nobody else can make such. */
+  /** Whether files of the worktree match the repository's index, which only a real worktree's can. */
   const hasIndexedFiles = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const bytes = yield* git.readIndex(repository)
     const recorded = bytes === undefined ? [] : GitIndex.entries(bytes, maxCompared)

@@ -1,5 +1,5 @@
 /**
- * By what a repository is recognised where its path says another thing.
+ * Marks that identify a repository independent of its path.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
