@@ -65,6 +65,16 @@ export class QueryExecutor extends Context.Service<
   }
 >()("athena-hooks/query/QueryExecutor") {}
 
+const runThrough = <I, A>(
+  [first, ...rest]: ReadonlyArray<MutationInterceptor>,
+  operations: Operations,
+  mutation: Mutation<I, A>,
+  input: I
+): Effect.Effect<A, QueryError> =>
+  first === undefined
+    ? operations.mutate(mutation, input)
+    : first(mutation, input, (next) => runThrough(rest, operations, next, input))
+
 /**
  * Constructs an executor from its two operations, for fakes and for executors that do not wrap another one.
  *
@@ -78,16 +88,7 @@ export const fromOperations = (
   const interceptors = new Set<MutationInterceptor>()
   return QueryExecutor.of({
     query: operations.query,
-    mutate: <I, A>(mutation: Mutation<I, A>, input: I) =>
-      Effect.suspend(() => {
-        type Run = (current: Mutation<I, A>) => Effect.Effect<A, QueryError>
-        const run: Run = (current) => operations.mutate(current, input)
-        const intercepted = [...interceptors].reduce<Run>(
-          (next, interceptor) => (current) => interceptor(current, input, next),
-          run
-        )
-        return intercepted(mutation)
-      }),
+    mutate: (mutation, input) => Effect.suspend(() => runThrough([...interceptors], operations, mutation, input)),
     intercept: (interceptor) =>
       Effect.acquireRelease(
         Effect.sync(() => void interceptors.add(interceptor)),

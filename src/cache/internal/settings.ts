@@ -51,7 +51,7 @@ export interface Policy extends PolicyOptions<never, never> {
  * const Cached = QueryCache.layer({
  *   policies: [
  *     QueryCache.policy(Goals.withStatus, {
- *       timeToLive: (goals) => (goals.length === 0 ? "10 seconds" : "1 hour"),
+ *       timeToLive: ({ count }) => (count === 0 ? "10 seconds" : "1 hour"),
  *       tags: ({ projectId }) => [`project-${projectId}`]
  *     })
  *   ]
