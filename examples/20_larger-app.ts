@@ -1,8 +1,8 @@
 /**
  * @title The Layers inside a larger app
  *
- * An app with tables of its own: its queries are values, a middleware times them, and the memory of the agents lives in
- * the same database and passes through the same middleware.
+ * An app with its own tables: its queries are values, a middleware measures them, and the agents' memory uses the same
+ * database and the same middleware.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Context, Effect, Layer, Ref, Schema } from "effect"
@@ -20,7 +20,7 @@ import * as Sqlite from "athena-hooks/sql/Sqlite"
 const Order = Schema.Struct({ id: Schema.Int, item: Schema.String })
 const Orders = Schema.Array(Order)
 
-/** A read: what it needs, what it gives, what it depends on, and a program that knows of nothing but SQL. */
+/** A query: its input, result, dependencies, and a program over SQL. */
 const ordersOf = Query.make({
   name: "orders.ofShop",
   input: Schema.Struct({ shop: Schema.Int }),
@@ -32,7 +32,7 @@ const ordersOf = Query.make({
   })
 })
 
-/** A write: it says what it changes, in the words that reads say what they depend on. */
+/** A mutation: it names its changes with the dependencies of queries. */
 const placeOrder = Mutation.make({
   name: "orders.place",
   input: Schema.Struct({ shop: Schema.Int, item: Schema.NonEmptyString }),
@@ -43,7 +43,7 @@ const placeOrder = Mutation.make({
   })
 })
 
-/** A middleware: it needs a `QueryExecutor` and provides one. This one keeps the time of every query. */
+/** A middleware: it needs a `QueryExecutor` and provides one. This one records the duration of every query. */
 class Timings extends Context.Service<Timings, Ref.Ref<ReadonlyArray<string>>>()("app/Timings") {
   static readonly layer = Layer.effect(Timings, Ref.make<ReadonlyArray<string>>([]))
 

@@ -1,8 +1,8 @@
 /**
  * @title A hook tested with fakes
  *
- * The programs of the hooks ask for a `MemoryBridge` and get, in a test, one that answers what the test says and keeps
- * what it was told. No database, no files, no process.
+ * The hooks' programs require a `MemoryBridge`; a test provides a fake with fixed results that collects recorded events.
+ * No database, no files, no process.
  */
 import * as assert from "node:assert/strict"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -22,18 +22,18 @@ const stop = JSON.stringify({
 })
 
 const recordsTheAnswer = Effect.gen(function* () {
-  const told = yield* Ref.make<ReadonlyArray<MemoryEvent>>([])
+  const recorded = yield* Ref.make<ReadonlyArray<MemoryEvent>>([])
   const fake = MemoryBridge.layerTest({
     getSession: () => Effect.succeedSome(session),
     recordEvent: (event) =>
       Effect.as(
-        Ref.update(told, (all) => [...all, event]),
+        Ref.update(recorded, (all) => [...all, event]),
         { id: 1, key: event.key ?? "k", isNew: true }
       )
   })
   const { response } = yield* HookRunner.run(stop, { memory: () => fake })
   assert.equal(response, "{}")
-  const [event] = yield* Ref.get(told)
+  const [event] = yield* Ref.get(recorded)
   assert.equal(event?.type, "assistant_message")
   assert.equal(event.content, "Deployed with TOKEN=[redacted]")
   yield* Console.log("ok: the answer is recorded, without its secret")

@@ -1,8 +1,9 @@
 /**
- * @title What a program costs, without touching it
+ * @title Profiling an unchanged program
  *
- * Three pages are rendered at once: each asks the database and works. They share one thread, and the report still tells
- * how long each worked and how long it waited, which statements it ran, and which of them one with a list could replace.
+ * Three pages are rendered concurrently: each queries the database and computes. They share one thread, and the report
+ * separates each page's CPU time from its waits, lists its statements, and marks those that one batched statement could
+ * replace.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
@@ -16,7 +17,7 @@ const work = (items: number) =>
     () => JSON.stringify(Array.from({ length: items * 2_000 }, (_, id) => ({ id, name: `item ${id}` }))).length
   )
 
-/** The program knows nothing of a profiler: it has spans, as for any tracer. */
+/** The program has spans, as for any tracer, and no reference to the profiler. */
 const page = (name: string, items: number) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

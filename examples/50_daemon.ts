@@ -1,5 +1,5 @@
 /**
- * @title Answering hooks in a program that stays
+ * @title Responding to hooks in a daemon
  *
  * `HookService` responds to the hooks of any agent behind any server, here without a server: an event is on this host's disk
  * before the response, and in the database shortly after. The next session receives what the previous one recorded.
