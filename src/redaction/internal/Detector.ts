@@ -1,105 +1,137 @@
 /**
- * What finds one kind of secret in a text.
+ * The detector model. Each attempt of a detector does bounded work, and the number of attempts is proportional to the
+ * length of the text, so the time is too.
  */
 
 /** Reports a secret: from `start` to before `end`, in UTF-16 units of the text. */
 export type Report = (start: number, end: number) => void
 
-export interface Detector {
-  readonly id: string
-  /**
-   * Texts in lower case, one of which stands in every text that has such a secret. To look for them costs little, and
-   * most texts have none: a process that runs once would spend more time on compiling patterns than on all else.
-   */
-  readonly hints: ReadonlyArray<string>
-  readonly find: (text: string, report: Report) => void
-}
-
 export interface Row {
   readonly id: string
-  /** Separated by spaces. */
-  readonly hints: string
   /**
-   * The source of a pattern. The secret is the first group, which ends the match, or the whole match where there is no
-   * group. What surrounds it stands in assertions. No repetition without an upper bound is followed by anything that
-   * can fail, so the time is proportional to the text.
+   * Anchors: texts in lower case of at least three units, separated by spaces (`␣` stands for a space). Every match
+   * starts at an anchor or at most `back` units before one. Rows with `run` look for anchors inside runs only; they may
+   * have shorter ones.
+   */
+  readonly hints: string
+  /** How many units before an anchor a match may start. */
+  readonly back?: number | undefined
+  /** Texts in lower case, one of which occurs in every text that has such a secret. */
+  readonly needs?: string | undefined
+  /** Whether the secret lies in a run of at least 20 letters, digits and `+/=_~.-`. */
+  readonly run?: boolean | undefined
+  /**
+   * The source of a pattern. The secret is the first group, which ends the match, or the whole match if there is no
+   * group. Context belongs into assertions. Only the last repetition of a match may be unbounded.
    */
   readonly pattern: string
   readonly flags?: string | undefined
-  /**
-   * The source of a pattern for what the secret stands in, such as a command: the secret is looked for in each match, and
-   * the search goes on behind it. So a long context costs no more than a short one.
-   */
+  /** The source of a pattern for the context, such as a command, in whose matches the secret is searched. */
   readonly within?: string | undefined
-  /** Whether the secret, which has the right shape, is one; `before` are the 80 units before it. */
+  /** Decides whether a candidate is a secret; `before` are the 80 units before it. */
   readonly accepts?: ((secret: string, before: string) => boolean) | undefined
 }
 
-/** Matches one after the other, and where the search for the next begins. */
-const each = (pattern: RegExp, text: string, visit: (match: RegExpExecArray) => void): void => {
-  pattern.lastIndex = 0
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    if (match[0] === "") pattern.lastIndex++
-    visit(match)
-  }
-}
+export type Options = Omit<Row, "id" | "hints" | "pattern">
 
-/** A letter or digit before a token makes it part of a word, unless it is the end of an escape such as `\n` or `%3D`. */
+/** A letter or digit before a token makes it part of a word, unless it ends an escape such as `\n` or `%3D`. */
 export const boundary = "(?<!(?<!\\\\|%[0-9A-Fa-f]|%)[A-Za-z0-9])"
 
-/** Where a text was cut off: there a shorter token counts. */
+/** The place where a text was truncated: there a shorter token counts. */
 export const cut = "(?=…|\\.{3}|$)"
 
-/** A token of a service: what it begins with, what it goes on with, and how long that is at least. */
+export interface Token extends Row {
+  readonly prefix: string
+  readonly body: string
+  readonly least: number
+}
+
+/** A token of a service: its prefix, the characters of its body, and the minimum length of the body. */
 export const token = (
   id: string,
   hints: string,
   prefix: string,
   body: string,
   least: number,
-  options: Pick<Row, "accepts"> = {}
-): Row => ({
+  options: Options = {}
+): Token => ({
   id,
   hints,
+  prefix,
+  body,
+  least,
   pattern: `${boundary}(?:${prefix})(?:${body}{${least},}|${body}{1,${least - 1}}${cut})`,
   ...options
 })
 
-export const row = (
-  id: string,
-  hints: string,
-  pattern: string,
-  options: Pick<Row, "accepts" | "flags" | "within"> = {}
-): Row => ({
+export const row = (id: string, hints: string, pattern: string, options: Options = {}): Row => ({
   id,
   hints,
   pattern,
   ...options
 })
 
-/** The detector of a row. Its patterns are compiled by the first text that has a hint. */
-export const fromRow = ({ accepts, flags = "", hints, id, pattern, within }: Row): Detector => {
+export interface Detector {
+  readonly id: string
+  readonly hints: ReadonlyArray<string>
+  readonly needs: ReadonlyArray<string>
+  readonly row: Row
+  /**
+   * Searches for a match that starts from `from` to `to`, and returns the end of the match, or `from` if there is none.
+   */
+  readonly attempt: (text: string, from: number, to: number, report: Report) => number
+}
+
+export const list = (texts: string | undefined): ReadonlyArray<string> =>
+  texts === undefined ? [] : texts.split(" ").map((text) => text.replaceAll("␣", " "))
+
+/** The detector of a row. Its patterns are compiled at the first attempt. */
+export const fromRow = (row: Row): Detector => {
+  const { accepts, back = 0, flags = "", pattern, within } = row
   let compiled: RegExp | undefined
   let outer: RegExp | undefined
-  const findIn = (text: string, offset: number, report: Report): void => {
-    compiled ??= new RegExp(pattern, `g${flags}`)
-    each(compiled, text, (match) => {
-      const secret = match[1] ?? match[0]
-      const end = match.index + match[0].length
-      const start = end - secret.length
-      if (secret === "") return
-      if (accepts === undefined || accepts(secret, text.slice(Math.max(0, start - 80), start))) {
-        report(offset + start, offset + end)
-      }
-    })
+  const skip = row.run === true ? "" : `[^]{0,${back}}?`
+  const judge = (text: string, match: RegExpExecArray, offset: number, report: Report): number => {
+    const secret = match[1]!
+    const end = offset + match.index + match[0].length
+    const start = end - secret.length
+    if (secret !== "" && (accepts === undefined || accepts(secret, text.slice(Math.max(0, start - 80), start)))) {
+      report(start, end)
+    }
+    return end
+  }
+  const group = /\((?!\?)/.test(pattern.replace(/\\./g, "").replace(/\[[^\]]*\]/g, "")) ? pattern : `(${pattern})`
+  const all = (whole: string, part: string, offset: number, report: Report): void => {
+    compiled ??= new RegExp(group, `g${flags}`)
+    compiled.lastIndex = 0
+    for (let match = compiled.exec(part); match !== null; match = compiled.exec(part)) {
+      if (match[0] === "") compiled.lastIndex++
+      judge(whole, match, offset, report)
+    }
   }
   return {
-    id,
-    hints: hints.split(" "),
-    find: (text, report) => {
-      if (within === undefined) return findIn(text, 0, report)
-      outer ??= new RegExp(within, `g${flags}`)
-      each(outer, text, (match) => findIn(match[0], match.index, report))
+    id: row.id,
+    hints: list(row.hints),
+    needs: list(row.needs),
+    row,
+    attempt: (text, from, to, report) => {
+      if (row.run === true) {
+        // The units around a run are looked at by assertions.
+        const start = Math.max(0, from - 3)
+        all(text, text.slice(start, to + 3), start, report)
+        return to
+      }
+      const expression =
+        within === undefined
+          ? (compiled ??= new RegExp(`${skip}(?:${group})`, `y${flags}`))
+          : (outer ??= new RegExp(`${skip}(${within})`, `y${flags}`))
+      expression.lastIndex = from
+      const match = expression.exec(text)
+      if (match === null) return from
+      if (within === undefined) return judge(text, match, 0, report)
+      const end = match.index + match[0].length
+      all(text, match[1]!, end - match[1]!.length, report)
+      return end
     }
   }
 }

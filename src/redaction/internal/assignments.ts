@@ -1,7 +1,8 @@
 /**
- * Values whose name says that they are secret: `name = value` in the ways of programs, settings and data.
+ * The detector of assignments: values whose name promises a secret, as in programs, settings and data. It visits each
+ * separator once, looks back for the name and ahead for the value, both within bounds.
  */
-import type { Detector, Report } from "./Detector.ts"
+import type { Report } from "./Detector.ts"
 import * as Names from "./names.ts"
 import {
   isCode,
@@ -14,33 +15,21 @@ import {
   isSentenceWord
 } from "./values.ts"
 
-/** The longest name, and the longest value on one line, that are looked at. */
+/** Bounds in UTF-16 units: of a name, of a value on one line, and of the part of a value that is classified. */
 const maxName = 80
 const maxValue = 16_384
+const maxLook = 256
 
-const nameCharacter = /[A-Za-z0-9_$.\u00c0-\uffff-]/
-
-const pattern = () =>
-  new RegExp(
-    `(?:${Names.hints.join("|")})[\\w$.-]{0,60}` +
-      // The end of a quoted name, or of an index.
-      "(\\\\{0,3}[\"'`]?\\]?)[ \\t]{0,20}" +
-      // A type between the name and the value.
-      "(?::[ \\t]{0,3}[&*]?[A-Za-z_][\\w.<>|&[\\]']{0,40}[ \\t]{0,3}(?==[^=>])|(?:string|text|str|varchar)[ \\t]{1,3}(?==))?" +
-      "(=>|:=|\\?\\?=|\\|\\|=|\\?=|\\+=|=(?![=~>])|:(?!:)|,(?=\\s{0,3}\\\\?[\"'])|\\((?=[\"'`]))",
-    "gi"
-  )
-
-/** How the value stands: in quotes, directly behind `=`, with a space between, or on lines of its own. */
+/** The form of a value: quoted, directly after `=`, after a space, or on lines of its own. */
 type Form = "quoted" | "tight" | "loose" | "block"
 
 interface Value {
   readonly start: number
   readonly end: number
   readonly form: Form
-  /** Where the search goes on. */
-  readonly next: number
-  /** Whether nothing but the end of the line follows. */
+  /** Finds the end of a value that extends beyond `end`. */
+  readonly complete: () => number
+  /** Whether the value ends its line. */
   readonly isLast: boolean
 }
 
@@ -57,7 +46,8 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
 }
 
 const indentOf = (text: string, index: number): number => {
-  const start = text.lastIndexOf("\n", index - 1) + 1
+  const from = Math.max(0, index - maxName)
+  const start = from + text.slice(from, index).lastIndexOf("\n") + 1
   let indent = start
   while (text[indent] === " " || text[indent] === "\t") indent++
   return indent - start
@@ -77,9 +67,6 @@ const blockEnd = (text: string, from: number, indent: number): number => {
   return end
 }
 
-/** How much of the lines of a value is looked at to see whether they are secret. */
-const maxLook = 256
-
 const holdsSecret = (lines: string): boolean =>
   lines.split("\n").some((line) => /^\s*\S{6,}\s*$/.test(line) && isMixed(line.trim()) && !isCode(line.trim()))
 
@@ -88,9 +75,9 @@ const heredocEnd = (text: string, from: number, mark: string): number => {
   return end < 0 ? text.length : Math.max(end, from)
 }
 
-const quotedEnd = (text: string, from: number, quote: string): number => {
+const quotedEnd = (text: string, from: number, quote: string, maxLength: number): number => {
   const isSingleLine = quote !== '"""' && quote !== "'''" && quote !== "`"
-  const limit = Math.min(text.length, from + maxValue)
+  const limit = Math.min(text.length, from + maxLength)
   for (let index = from; index < limit; index++) {
     const character = text[index]
     if (character === "\n" && isSingleLine) return index
@@ -105,39 +92,54 @@ const isLineEnd = (text: string, index: number): boolean =>
 
 const valueAt = (text: string, head: number, nameStart: number, isTight: boolean): Value | undefined => {
   const start = head + (at(space, text, head)?.[0].length ?? 0)
-  const block = at(blockScalar, text, start) ?? at(heredoc, text, start)
-  if (block !== null) {
-    const from = start + block[0].length
-    if (!holdsSecret(text.slice(from, from + maxLook))) return undefined
-    const end =
-      block[1] === undefined ? blockEnd(text, from, indentOf(text, nameStart)) : heredocEnd(text, from, block[1])
-    return { start: from, end, form: "block", next: end, isLast: true }
+  const first = text[start]
+  if (first === "|" || first === ">" || first === "<") {
+    const block = at(blockScalar, text, start) ?? at(heredoc, text, start)
+    if (block !== null) {
+      const from = start + block[0].length
+      if (!holdsSecret(text.slice(from, from + maxLook))) return undefined
+      const mark = block[1]
+      return {
+        start: from,
+        end: Math.min(text.length, from + maxLook),
+        form: "block",
+        complete: () =>
+          mark === undefined ? blockEnd(text, from, indentOf(text, nameStart)) : heredocEnd(text, from, mark),
+        isLast: true
+      }
+    }
   }
   const open = at(opening, text, start)
   if (open !== null) {
     const from = start + open[0].length
-    const end = quotedEnd(text, from, open[1]!)
-    return { start: from, end, form: "quoted", next: end, isLast: false }
+    return {
+      start: from,
+      end: quotedEnd(text, from, open[1]!, maxLook),
+      form: "quoted",
+      complete: () => quotedEnd(text, from, open[1]!, maxValue),
+      isLast: false
+    }
   }
   const found = at(plain, text, start)
   if (found === null) return undefined
-  const isQuery = /[?&]/.test(text[nameStart - 1] ?? "")
+  const before = text[nameStart - 1]
+  const isQuery = before === "?" || before === "&"
   const stop = found[0].search(isQuery ? /[&#;]/ : /;|\\[nr](?![\w]{0,3}\\)|\}\}/)
   const all = stop < 0 ? found[0] : found[0].slice(0, stop)
-  const value = isCode(all) ? all : all.replace(/[,)\]}>]+:?$/, "")
+  const value = isCode(all) ? all : all.replace(/[,)\]}>]{1,64}:?$/, "")
   const end = start + value.length
   return {
     start,
     end,
     form: isTight && start === head ? "tight" : "loose",
-    next: Math.max(end, head),
+    complete: () => (end - start >= 60 ? end + at(plainRest, text, end)![0].length : end),
     isLast: isLineEnd(text, end)
   }
 }
 
 const scheme = /^(?:bearer|basic|token|digest|apikey|ssws|negotiate)\s{1,3}/i
 
-/** What an argument or a field for a password is filled from. */
+/** A variable or a parameter that holds a password. */
 const isVariable = (value: string): boolean =>
   /^[A-Za-z_$][\w$]*$/.test(value) &&
   (/^(?:\w*_)?(?:\w*pass(?:word|wd|phrase)?\d?|pwd|pw|secret|token|value|val|key|str|string|input|data|text|arg|credentials?|creds)$/i.test(
@@ -167,7 +169,7 @@ const isPassword = (value: string, { form, isLast }: Value, isSetting: boolean):
   return isLast && !isSentenceWord(value) && !/^[A-Z][a-z]+(?:[A-Z][a-z]+)*$/.test(value) && /^[\w-]{4,}$/.test(value)
 }
 
-/** What a machine made. */
+/** A random token. */
 const isToken = (value: string, { form }: Value, isSetting: boolean): boolean => {
   if (isSetting && form === "quoted" && value.length >= 8 && /\s/.test(value) && !isSentence(value)) return true
   if (value.length < 6 || /\s/.test(value.trim()) || /^[\d.,:_-]*$/.test(value)) return false
@@ -187,7 +189,7 @@ const isToken = (value: string, { form }: Value, isSetting: boolean): boolean =>
 
 const isSecret = (kind: Names.Kind, text: string, value: Value, isSetting: boolean): boolean => {
   const whole = text.replace(scheme, "")
-  // Another name and its value, which are looked at by themselves.
+  // A nested assignment has a separator of its own.
   if (/^(?:pass\w{0,6}|pwd|token|secret|key)[=:]/i.test(whole)) return false
   if (isPlaceholder(whole)) return false
   if (/-----BEGIN (?!CERT|PUBLIC)/.test(whole)) return true
@@ -208,43 +210,130 @@ const isSecret = (kind: Names.Kind, text: string, value: Value, isSetting: boole
   }
 }
 
-const nameStartOf = (text: string, index: number): number => {
-  let start = index
-  while (start > 0 && index - start < maxName && nameCharacter.test(text[start - 1]!)) start--
-  return start
+const isNameUnit = (unit: number): boolean =>
+  (unit >= 97 && unit <= 122) ||
+  (unit >= 65 && unit <= 90) ||
+  (unit >= 48 && unit <= 57) ||
+  unit === 95 ||
+  unit === 36 ||
+  unit === 45 ||
+  unit === 46 ||
+  unit >= 0xc0
+
+const isSpace = (unit: number): boolean => unit === 32 || unit === 9
+
+interface Name {
+  readonly text: string
+  readonly start: number
+  readonly isQuoted: boolean
 }
 
-let compiled: RegExp | undefined
-
-const find = (text: string, report: Report): void => {
-  compiled ??= pattern()
-  compiled.lastIndex = 0
-  for (let match = compiled.exec(text); match !== null; match = compiled.exec(text)) {
-    const head = match.index + match[0].length
-    const start = nameStartOf(text, match.index)
-    const name = /^[\w$.-]*/.exec(text.slice(match.index, head))![0]
-    const full = text.slice(start, match.index) + name
-    const [, close = "", separator = ""] = match
-    if (separator === "," && close === "") continue
-    const kind = Names.kindOf(full.slice(-maxName))
-    if (kind === undefined) continue
-    if (
-      separator === "(" &&
-      !/(?:^|[.>])(?:set|with|add)?_?(?:\w*pass(?:word|wd|phrase)?|\w*secret|\w*token|api_?key)$/i.test(full)
-    )
-      continue
-    const isTight = separator.endsWith("=") && text[head - separator.length - 1] !== " "
-    const value = valueAt(text, head, start, isTight)
-    if (value === undefined) continue
-    const content = text.slice(value.start, Math.min(value.end, value.start + maxLook))
-    if (isSecret(kind, content, value, Names.isSetting(full))) {
-      const prefix = scheme.exec(content)?.[0].length ?? 0
-      const isLong = value.end - value.start >= 60 && (value.form === "tight" || value.form === "loose")
-      const end = isLong ? value.end + at(plainRest, text, value.end)![0].length : value.end
-      report(value.start + prefix, end)
-      compiled.lastIndex = Math.max(value.next, end, head)
-    } else compiled.lastIndex = head
+/** The name that ends before `end`, maybe quoted or an index: `name`, `"name"`, `\"name\"`, `["name"]`. */
+const nameBefore = (text: string, end: number): Name | undefined => {
+  let at = end
+  const blank = Math.max(0, at - 20)
+  while (at > blank && isSpace(text.charCodeAt(at - 1))) at--
+  let isQuoted = false
+  if (text.charCodeAt(at - 1) === 93) at--
+  const unit = text.charCodeAt(at - 1)
+  if (unit === 34 || unit === 39 || unit === 96) {
+    at--
+    isQuoted = true
+    for (let escapes = 0; escapes < 3 && text.charCodeAt(at - 1) === 92; escapes++) at--
   }
+  let start = at
+  while (start > 0 && at - start < maxName && isNameUnit(text.charCodeAt(start - 1))) start--
+  return start === at ? undefined : { text: text.slice(start, at), start, isQuoted }
 }
 
-export const detector: Detector = { id: "assignment", hints: Names.hints, find }
+/** The name before the type that ends before `end`: `name: Type`, `name string`. */
+const nameBeforeType = (text: string, end: number): Name | undefined => {
+  const line = text.slice(Math.max(0, end - maxName - 50), end)
+  const type =
+    /:[ \t]{0,3}[&*]?[A-Za-z_][\w.<>|&[\]']{0,40}[ \t]{0,3}$|[ \t](?:string|text|str|varchar)[ \t]{1,3}$/i.exec(line)
+  return type === null ? undefined : nameBefore(text, end - line.length + type.index)
+}
+
+const setter = /(?:^|[.>])(?:set|with|add)?_?(?:\w*pass(?:word|wd|phrase)?|\w*secret|\w*token|api_?key)$/i
+
+const quoteAhead = /\s{0,3}\\?["']/y
+
+interface Separator {
+  /** Where the separator and its value start. */
+  readonly start: number
+  readonly head: number
+}
+
+/** The separator of a name and a value at a unit, which is one of `=`, `:`, `,` and `(`. */
+const separatorAt = (text: string, index: number): Separator | undefined => {
+  const next = text[index + 1]
+  const before = text[index - 1]
+  switch (text[index]) {
+    case "=": {
+      if (next === "=" || next === "~" || before === "=" || before === "!" || before === "<" || before === ">") return
+      let start = index
+      while (index - start < 2 && ":?|+".includes(text[start - 1] ?? "x")) start--
+      return { start, head: next === ">" ? index + 2 : index + 1 }
+    }
+    case ":":
+      return next === ":" || next === "=" || before === ":" ? undefined : { start: index, head: index + 1 }
+    case ",":
+      return (before === '"' || before === "'" || before === "`") && at(quoteAhead, text, index + 1) !== null
+        ? { start: index, head: index + 1 }
+        : undefined
+    case "(":
+      return next === '"' || next === "'" || next === "`" ? { start: index, head: index + 1 } : undefined
+  }
+  return undefined
+}
+
+/**
+ * The number of values that are classified: in text with more of them, which is hardly written by a person, each value
+ * of a secret name counts as a secret.
+ */
+export const checksOf = (length: number): number => 512 + Math.floor(length / 512)
+
+const maxNames = 256
+
+/** Finds the assigned secrets of a text, and returns the number of values classified. */
+export const find = (text: string, report: Report): number => {
+  const limit = checksOf(text.length)
+  const kinds = new Map<string, Names.Kind | undefined>()
+  const kindOf = (name: string): Names.Kind | undefined => {
+    if (kinds.has(name)) return kinds.get(name)
+    const kind = Names.kindOf(name)
+    if (kinds.size < maxNames) kinds.set(name, kind)
+    return kind
+  }
+  let checks = 0
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index)
+    if (unit !== 61 && unit !== 58 && unit !== 44 && unit !== 40) continue
+    const separator = separatorAt(text, index)
+    if (separator === undefined) continue
+    const { head, start } = separator
+    let name = nameBefore(text, start)
+    let kind = name === undefined ? undefined : kindOf(name.text)
+    if (kind === undefined && unit === 61) {
+      name = nameBeforeType(text, start)
+      kind = name === undefined ? undefined : kindOf(name.text)
+    }
+    if (name === undefined || kind === undefined || (unit === 40 && !setter.test(name.text))) continue
+    const value = valueAt(
+      text,
+      head,
+      name.start,
+      unit === 61 && text[head - 1] === "=" && !isSpace(text.charCodeAt(start - 1))
+    )
+    if (value === undefined || value.end === value.start) continue
+    const content = text.slice(value.start, Math.min(value.end, value.start + maxLook))
+    checks++
+    if (checks > limit || isSecret(kind, content, value, Names.isSetting(name.text))) {
+      const prefix = scheme.exec(content)?.[0].length ?? 0
+      const end = value.complete()
+      report(value.start + prefix, end)
+      index = Math.max(end, head) - 1
+    }
+  }
+  return checks
+}

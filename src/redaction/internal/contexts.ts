@@ -19,7 +19,7 @@ const headers: ReadonlyArray<Row> = [
   row(
     "authorization",
     "authorization",
-    `(?:proxy-|x-)?authorization\\\\?["']?\\s{0,3}(?:[:=,]|=>)\\s{0,3}\\\\?["'\`]?(?:[A-Za-z][\\w-]{1,30}\\s{1,3})?([^\\s"'\`\\\\]{6,}(?:\\s[a-z]\\w{0,20}="?[^\\s"]{1,400}"?)*)`,
+    `authorization\\\\?["']?\\s{0,3}(?:[:=,]|=>)\\s{0,3}\\\\?["'\`]?(?:[A-Za-z][\\w-]{1,30}\\s{1,3})?([^\\s"'\`\\\\]{6,}(?:\\s[a-z]\\w{0,20}="?[^\\s"]{1,400}"?)*)`,
     {
       flags: "i",
       accepts: (secret, before) =>
@@ -45,18 +45,18 @@ const headers: ReadonlyArray<Row> = [
   row(
     "cookie",
     "cookie",
-    `(?:set-)?cookie\\\\?["']?\\s{0,3}[:=]\\s{0,3}\\\\?["'\`]?(?=[^\\s=;"']{1,100}=)([^\\n"'\`\\\\]{6,})`,
+    `cookie\\\\?["']?\\s{0,3}[:=]\\s{0,3}\\\\?["'\`]?(?=[^\\s=;"']{1,100}=)([^\\n"'\`\\\\]{6,})`,
     {
       flags: "i",
       accepts: (secret) => /=[^;\s]{6,}/.test(secret) && isRandom(secret) && !/^\s*(?:await|new)\b|\(/.test(secret)
     }
   ),
-  row("cookie-flag", "curl http", `\\s(?:-b|--cookie)[\\s=]{1,3}["']?[\\w.-]{1,60}=([^\\s"']{6,})`, {
+  row("cookie-flag", "curl http wget xh␣", `\\s(?:-b|--cookie)[\\s=]{1,3}["']?[\\w.-]{1,60}=([^\\s"']{6,})`, {
     within: command("curl|https?|xh|wget")
   }),
   row(
     "key-header",
-    "x- -key -token -secret",
+    "-api -key -token -secret -signature -auth -password",
     `-(?:api-?key|key|token|secret|signature|auth|password|apikey)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["'\`]?(?:token\\s|bearer\\s|key\\s)?([\\w.~+/=:-]{8,})`,
     {
       flags: "i",
@@ -66,7 +66,7 @@ const headers: ReadonlyArray<Row> = [
 ]
 
 const addresses: ReadonlyArray<Row> = [
-  row("url-password", "://", `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{0,200}:([^\\s/"'<>]{1,400}(?=@))`, {
+  row("url-password", "://", `(?<=\\b[a-z][a-z0-9+.-]{1,20}):\\/\\/[^\\s:@/"'<>]{0,200}:([^\\s/"'<>]{1,400}(?=@))`, {
     flags: "i",
     accepts: (secret) => isValue(secret) || /[^\w${}<>()%-]/.test(secret)
   }),
@@ -74,35 +74,41 @@ const addresses: ReadonlyArray<Row> = [
   row(
     "url-password-slash",
     "://",
-    `\\b(?!https?:)[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,64}:(?!\\d{1,5}\\/)([^\\s"'<>@]{1,128}(?=@))`,
+    `(?<!\\bhttps?)(?<=\\b[a-z][a-z0-9+.-]{1,20}):\\/\\/[^\\s:@/"'<>]{1,64}:(?!\\d{1,5}\\/)([^\\s"'<>@]{1,128}(?=@))`,
     { flags: "i", accepts: isValue }
   ),
   row(
     "url-password-cut",
     "://",
-    `\\b[a-z][a-z0-9+.-]{1,20}:\\/\\/[^\\s:@/"'<>]{1,100}:(?!\\d{1,5}(?:\\/|\\b))([^\\s/"'<>@]{1,400}${cut})`,
+    `(?<=\\b[a-z][a-z0-9+.-]{1,20}):\\/\\/[^\\s:@/"'<>]{1,100}:(?!\\d{1,5}(?:\\/|\\b))([^\\s/"'<>@]{1,400}${cut})`,
     { flags: "i", accepts: isValue }
   ),
   row(
     "url-user",
     "://",
-    `\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?:\\/\\/([\\w.~%+=-]{16,400})(?=@)`,
+    `(?<=\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?):\\/\\/([\\w.~%+=-]{16,400})(?=@)`,
     { flags: "i", accepts: isRandom }
   ),
   row(
     "url-parameter",
-    "? & %3f %26 ;",
+    "token= orization= auth= key= sig= signature= secret= password= passwd= pwd= pass= code= session= sessionid= session_id= sid= jwt= assertion= samlrequest= samlresponse= ticket= otp= credential= accesskeyid= hmac= sas= state= nonce=",
     `[?&;](?:amp;)?(?:access_?token|id_token|refresh_?token|auth(?:_?token|orization)?|token|api_?key|apikey|app_?key|key|sig|signature|secret|client_?secret|password|passwd|pwd|pass|code|session(?:_?id|_?token)?|sid|jwt|assertion|saml(?:request|response)|ticket|otp|x-(?:amz|goog)-(?:signature|security-token|credential)|awsaccesskeyid|hmac|hash_?key|private_?token|job_?token|sv_?key|sas|webhook_?key|state|nonce)=([^\\s&#"'<>\`;)\\]}]{6,})`,
     {
+      back: 28,
       flags: "i",
       accepts: (secret) =>
         isValue(secret) && (isRandom(secret) || (isMixed(secret) && /[a-z]/i.test(secret) && secret.length >= 8))
     }
   ),
-  row("url-fragment-token", "#", `#(?:access_token|id_token|token)=([\\w.~+/=%-]{8,})`, {
-    flags: "i",
-    accepts: isValue
-  }),
+  row(
+    "url-fragment-token",
+    "#access_token= #id_token= #token=",
+    `#(?:access_token|id_token|token)=([\\w.~+/=%-]{8,})`,
+    {
+      flags: "i",
+      accepts: isValue
+    }
+  ),
   row(
     "reset-link",
     "/reset /verify /confirm /invite /magic /unsubscribe /activate",
@@ -114,17 +120,18 @@ const addresses: ReadonlyArray<Row> = [
 const commands: ReadonlyArray<Row> = [
   row(
     "flag",
-    "--",
-    `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
+    "pass pwd -pw _pw",
+    `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?)(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
     {
+      back: 1,
       flags: "i",
       accepts: (secret) => isValue(secret) && !secret.startsWith("-") && !isSentenceWord(secret) && secret.length >= 3
     }
   ),
   row(
     "token-flag",
-    "--",
-    `(?<![\\w-])--?(?:[a-z][\\w]{0,30}[-_.]){0,4}(?:secret|token|api[-_]?key|apikey|access[-_]?key|secret[-_]?key|private[-_]?key|account[-_]?key|auth[-_]?key|auth[-_]?token|license[-_]?key|encryption[-_]?key|key|credentials?|auth|bearer|jwt|pat|sas|session[-_]?token|secret[-_]?access[-_]?key|otp|cookie|webhook)\\s{1,3}${quoted}`,
+    "secret token key credential auth bearer jwt pat sas otp cookie webhook",
+    `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?(?:api|access|secret|auth|session|private|account)?)(?:secret|token|key|credentials?|auth|bearer|jwt|pat|sas|otp|cookie|webhook)\\s{1,3}${quoted}`,
     {
       flags: "i",
       accepts: (secret) =>
@@ -137,26 +144,32 @@ const commands: ReadonlyArray<Row> = [
   ),
   row(
     "user-and-password",
-    "curl wget http restic snowsql smbclient mongo xh nmap hydra skopeo crane oras",
+    "curl http xh␣ smbclient rpcclient skopeo crane oras elasticdump snowsql crackmapexec lftp",
     `\\s(?:-u|--user|-a|--auth|-U|--proxy-user|--creds|--src-creds|--dest-creds)[\\s=]{0,3}["']?[^\\s:"'%]{0,100}[:%]([^\\s"']{2,})`,
     {
       accepts: isValue,
       within: command("curl|https?|xh|smbclient|rpcclient|skopeo|crane|oras|elasticdump|snowsql|crackmapexec|lftp")
     }
   ),
-  row("short-password-joined", "mysql mariadb 7z rar sshpass unrar", `\\s-(?:p|hp)([^\\s"'-][^\\s"']{2,})`, {
-    accepts: (secret) => isValue(secret) && !/^(?:ort|assword|rotocol|lugin)/.test(secret),
-    within: command("mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|7z[arz]?|u?n?rar|sshpass")
-  }),
+  row(
+    "short-password-joined",
+    "mysql mariadb 7z␣ 7za 7zr 7zz rar␣ unrar sshpass",
+    `\\s-(?:p|hp)([^\\s"'-][^\\s"']{2,})`,
+    {
+      accepts: (secret) => isValue(secret) && !/^(?:ort|assword|rotocol|lugin)/.test(secret),
+      within: command("mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|7z[arz]?|u?n?rar|sshpass")
+    }
+  ),
   row("short-password-quoted", "mysql mariadb sshpass", `\\s-p["']([^"'\\n]{3,})`, {
     accepts: isValue,
     within: command("mysql\\w{0,10}|mariadb(?:-\\w{1,10})?|sshpass")
   }),
   row(
     "short-password",
-    "sshpass docker podman helm nerdctl buildah az oc zip unzip sqlcmd bcp isql mongo nuget cf ldap psql htpasswd smtp net keytool ansible argocd vsql rabbitmqadmin influx cqlsh impala beeline clickhouse twine mc gpg rar xfreerdp rdesktop ipmitool winrm arangosh couchbase neo4j cypher-shell",
+    "sshpass docker podman helm nerdctl buildah skopeo az␣ oc␣ zip␣ unzip sqlcmd bcp␣ isql␣ mongo nuget cf␣ ldap argocd vsql rabbitmqadmin influx cqlsh impala-shell beeline clickhouse twine rdesktop ipmitool arangosh couchbase-cli cypher-shell xfreerdp wfreerdp",
     `\\s(?:-p|-P|-w|/p:|-pw|--pw|-D)\\s{0,3}${quoted}`,
     {
+      needs: "-p -w /p: -d",
       accepts: (secret) =>
         isMade(secret) &&
         !/^[\d.:/-]+(?:\/(?:tcp|udp))?$/.test(secret) &&
@@ -178,18 +191,25 @@ const commands: ReadonlyArray<Row> = [
     `\\bhtpasswd\\s(?:-\\w{1,8}\\s{1,3}){0,6}[^\\s-]\\S{0,200}\\s{1,3}\\S{1,100}\\s{1,3}${quoted}`,
     { accepts: isValue }
   ),
-  row("openssl-password", "pass: -passin -passout -k", `(?:\\s|["'=])pass:([^\\s"']{3,})`, { accepts: isValue }),
+  row("openssl-password", "pass:", `(?:\\s|["'=])pass:([^\\s"']{3,})`, { back: 1, accepts: isValue }),
   row("openssl-key", "openssl", `\\s(?:-k|-K|-iv|-hmac|-passwd)\\s{1,3}${quoted}`, {
     accepts: isMade,
     within: command("openssl")
   }),
-  row("configure", "configure config set login auth", `[\\s=]["']?([\\w+/=.~@!%^*-]{8,400})`, {
-    accepts: (secret) => isRandom(secret) && isValue(secret) && !isPublicId(secret),
-    within: command(
-      "aws\\s{1,2}configure\\s{1,2}set|npm\\s{1,2}config\\s{1,2}set|yarn\\s{1,2}config\\s{1,2}set|pnpm\\s{1,2}config\\s{1,2}set|git\\s{1,2}config|composer\\s{1,2}config|pip\\s{1,2}config\\s{1,2}set|gem\\s{1,2}sources|poetry\\s{1,2}config|bundle\\s{1,2}config(?:\\s{1,2}set)?|heroku\\s{1,2}config:set|dokku\\s{1,2}config:set|firebase\\s{1,2}functions:config:set|pulumi\\s{1,2}config\\s{1,2}set|wrangler\\s{1,2}secret\\s{1,2}put|fly(?:ctl)?\\s{1,2}secrets\\s{1,2}set|gh\\s{1,2}secret\\s{1,2}set|vercel\\s{1,2}env\\s{1,2}add|doppler\\s{1,2}secrets\\s{1,2}set|vault\\s{1,2}(?:kv\\s{1,2}put|write|login)|snap\\s{1,2}set|redis-cli\\s{1,2}config\\s{1,2}set|az\\s{1,2}keyvault\\s{1,2}secret\\s{1,2}set|consul\\s{1,2}kv\\s{1,2}put|etcdctl\\s{1,2}put|conan\\s{1,2}user|rclone\\s{1,2}(?:config\\s{1,2}create|obscure)|systemd-ask-password"
-    )
-  }),
+  row(
+    "configure",
+    "configure config secret env␣add kv␣put write login gem␣sources snap␣set etcdctl conan␣user rclone systemd-ask",
+    `[\\s=]["']?([\\w+/=.~@!%^*-]{8,400})`,
+    {
+      back: 20,
+      accepts: (secret) => isRandom(secret) && isValue(secret) && !isPublicId(secret),
+      within: command(
+        "aws\\s{1,2}configure\\s{1,2}set|npm\\s{1,2}config\\s{1,2}set|yarn\\s{1,2}config\\s{1,2}set|pnpm\\s{1,2}config\\s{1,2}set|git\\s{1,2}config|composer\\s{1,2}config|pip\\s{1,2}config\\s{1,2}set|gem\\s{1,2}sources|poetry\\s{1,2}config|bundle\\s{1,2}config(?:\\s{1,2}set)?|heroku\\s{1,2}config:set|dokku\\s{1,2}config:set|firebase\\s{1,2}functions:config:set|pulumi\\s{1,2}config\\s{1,2}set|wrangler\\s{1,2}secret\\s{1,2}put|fly(?:ctl)?\\s{1,2}secrets\\s{1,2}set|gh\\s{1,2}secret\\s{1,2}set|vercel\\s{1,2}env\\s{1,2}add|doppler\\s{1,2}secrets\\s{1,2}set|vault\\s{1,2}(?:kv\\s{1,2}put|write|login)|snap\\s{1,2}set|redis-cli\\s{1,2}config\\s{1,2}set|az\\s{1,2}keyvault\\s{1,2}secret\\s{1,2}set|consul\\s{1,2}kv\\s{1,2}put|etcdctl\\s{1,2}put|conan\\s{1,2}user|rclone\\s{1,2}(?:config\\s{1,2}create|obscure)|systemd-ask-password"
+      )
+    }
+  ),
   row("login", "login auth", `[\\s=]([\\w+/=.~!%-]{12,})`, {
+    back: 90,
     accepts: (secret) => isRandom(secret) && isValue(secret) && !secret.startsWith("-"),
     within: command(
       "(?:cargo|npm|gh|glab|heroku|doppler|vercel|netlify|fly|railway|supabase|huggingface-cli|hf|wandb|sentry-cli|snyk|op|bw|vault|databricks|pulumi|terraform|ngrok|tailscale|cloudflared|stripe|argocd|linode-cli|doctl|hcloud|scw)\\b(?:\\s{1,2}[a-z:-]{1,20}){0,3}\\s{1,2}(?:login|auth|authtoken|add-authtoken|init|unlock|up)"
@@ -197,7 +217,7 @@ const commands: ReadonlyArray<Row> = [
   }),
   row(
     "piped",
-    "echo printf",
+    "echo␣ printf␣",
     `\\b(?:echo|printf)\\s{1,3}(?:-n\\s{1,2}|"%s"\\s{1,2}|'%s'\\s{1,2}|%s\\s{1,2})?["']?([^\\s"'|$\`]{6,200})["']?\\s{0,3}\\|\\s{0,3}(?=[^\\n]{0,120}(?:--password-stdin|--with-token|--token-stdin|login|passwd|sudo\\s{1,2}-S|--stdin|secret\\s(?:set|put|create)|secrets\\s(?:set|put|create)|cryptsetup|gpg|base64\\s-d))`,
     { accepts: isValue }
   ),
@@ -205,18 +225,18 @@ const commands: ReadonlyArray<Row> = [
     "user-list",
     "chpasswd",
     `["'\\s][\\w.-]{1,32}:([^\\s"':|]{4,})(?=["']?\\s{0,3}\\|\\s{0,3}(?:sudo\\s)?chpasswd)`,
-    { accepts: isValue }
+    { back: 130, accepts: isValue }
   ),
   row(
     "set-command",
-    "setx setenv set export env add",
+    "setx setenv set␣- env␣ arg␣ user-secrets␣set secret␣add secrets␣add",
     `(?:^|[\\s;&])(?:setx|setenv|set\\s-\\w{1,4}|ENV|ARG|SetEnv|dotnet\\suser-secrets\\sset|secrets?\\sadd)\\s{1,3}["']?[\\w:.-]{0,60}(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|auth|credentials?)\\w{0,20}["']?\\s{1,3}["']?([^\\s"'=]{4,})`,
-    { flags: "i", accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) }
+    { back: 8, flags: "i", accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) }
   ),
   row(
     "sql-password",
     "identified password",
-    `\\b(?:identified\\s(?:with\\s\\w{1,40}\\s)?by|(?:with\\s|encrypted\\s|unencrypted\\s|login\\s|user\\s)?password(?:\\s(?:for\\s[^\\n]{1,80}?)?(?:=|to|as))?|password\\()\\s{0,3}(?:password\\s{0,2})?'([^'\\n]{3,400})(?=')`,
+    `\\b(?:identified\\s(?:with\\s\\w{1,40}\\s)?by|password(?:\\s(?:for\\s[^\\n]{1,80}?)?(?:=|to|as))?|password\\()\\s{0,3}(?:password\\s{0,2})?'([^'\\n]{3,400})(?=')`,
     {
       flags: "i",
       accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) && !isSentenceWord(secret)
@@ -224,29 +244,29 @@ const commands: ReadonlyArray<Row> = [
   ),
   row(
     "requirepass",
-    "requirepass masterauth masteruser acl",
+    "requirepass masterauth sentinel",
     `\\b(?:requirepass|masterauth|sentinel\\sauth-pass\\s\\S{1,60})\\s{1,3}["']?([^\\s"']{3,})`,
     { accepts: isValue }
   ),
   row(
     "redis-auth",
-    "auth",
+    "auth␣",
     `(?:^|[\\n>"'\`]\\s{0,3})(?:AUTH|auth)\\s{1,2}(?:[\\w.-]{1,40}\\s{1,2})?["']?([^\\s"'\`]{8,})(?=["'\`]?\\s{0,3}(?:$|\\n|["'\`]))`,
-    { accepts: isMade }
+    { back: 4, accepts: isMade }
   ),
-  row(
-    "smtp-auth",
-    "auth plain auth login",
-    `AUTH\\s{1,2}(?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5)\\s{1,2}([A-Za-z0-9+/=]{8,})`,
-    { flags: "i" }
-  ),
-  row("ftp-pass", "pass", `(?:^|\\n)(?:[<>*-]{0,3}\\s{0,2})PASS\\s{1,2}([^\\s]{3,})`, { accepts: isValue })
+  row("smtp-auth", "auth␣", `AUTH\\s{1,2}(?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5)\\s{1,2}([A-Za-z0-9+/=]{8,})`, { flags: "i" }),
+  row("ftp-pass", "pass␣", `(?:^|\\n)(?:[<>*-]{0,3}\\s{0,2})PASS\\s{1,2}([^\\s]{3,})`, { back: 6, accepts: isValue })
 ]
 
 const files: ReadonlyArray<Row> = [
-  row("netrc", "password", `\\b(?:login|account|user)\\s{1,5}\\S{1,200}\\s{1,5}password\\s{1,5}["']?([^\\s"']{2,})`, {
-    accepts: isValue
-  }),
+  row(
+    "netrc",
+    "password",
+    `(?<=\\b(?:login|account|user)\\s{1,5}\\S{1,200}\\s{1,5})password\\s{1,5}["']?([^\\s"']{2,})`,
+    {
+      accepts: isValue
+    }
+  ),
   row(
     "netrc-password-first",
     "machine",
@@ -255,8 +275,8 @@ const files: ReadonlyArray<Row> = [
   ),
   row(
     "pgpass",
-    ":",
-    `(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`,
+    ":10 :11 :12 :13 :14 :15 :16 :17 :18 :19 :20 :21 :22 :23 :24 :25 :26 :27 :28 :29 :30 :31 :32 :33 :34 :35 :36 :37 :38 :39 :40 :41 :42 :43 :44 :45 :46 :47 :48 :49 :50 :51 :52 :53 :54 :55 :56 :57 :58 :59 :60 :61 :62 :63 :64 :65 :66 :67 :68 :69 :70 :71 :72 :73 :74 :75 :76 :77 :78 :79 :80 :81 :82 :83 :84 :85 :86 :87 :88 :89 :90 :91 :92 :93 :94 :95 :96 :97 :98 :99 :*:",
+    `(?<=(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*)):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`,
     {
       accepts: (secret) =>
         isValue(secret) &&
@@ -268,13 +288,13 @@ const files: ReadonlyArray<Row> = [
   row("npm-auth", "_auth", `_auth(?:Token)?["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'$]{4,})`, { accepts: isValue }),
   row(
     "docker-auth",
-    '"auth" \\"auth\\" identitytoken registrytoken',
-    `\\\\?"(?:auth|identitytoken|registrytoken)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w+/=.-]{8,})`,
+    '"auth "identitytoken "registrytoken',
+    `"(?:auth|identitytoken|registrytoken)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w+/=.-]{8,})`,
     { flags: "i" }
   ),
   row(
     "kube-config",
-    "-data token",
+    "client-key-data client-certificate-data id-token refresh-token",
     `\\b(?:client-key-data|client-certificate-data|id-token|refresh-token)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["']?([\\w+/=.-]{16,})`
   ),
   row("git-credentials", "password=", `\\bpassword=([^\\s&"']{4,})(?=\\s{0,3}(?:$|\\n(?:path|quit|oauth)))`, {
@@ -282,8 +302,8 @@ const files: ReadonlyArray<Row> = [
   }),
   row(
     "connection-string",
-    "accountkey= sharedaccesskey= sharedsecretkey= password= pwd= sharedaccesssignature=",
-    `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))(?=;|["']|\\s|$)`,
+    "accountkey sharedaccess sharedsecret password pwd access apikey",
+    `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))`,
     {
       flags: "i",
       accepts: (secret) =>
@@ -296,9 +316,10 @@ const files: ReadonlyArray<Row> = [
   ),
   row(
     "xml-element",
-    "</",
-    `<(?:\\w{1,30}:)?[\\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\\w.-]{0,20}(?:\\s[^>\\n]{0,200})?>(?:<!\\[CDATA\\[)?\\s{0,10}([^<\\s][^<\\n]{0,500}?)(?=\\s{0,10}(?:\\]\\]>)?</)`,
+    "password passwd passphrase pwd secret token apikey api_key api-key accesskey access_key access-key privatekey private_key private-key credential",
+    `(?<=<[\\w.:-]{0,70})(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\\w.-]{0,20}(?:\\s[^>\\n]{0,200})?>(?:<!\\[CDATA\\[)?\\s{0,10}([^<\\s][^<\\n]{0,500}?)(?=\\s{0,10}(?:\\]\\]>)?</)`,
     {
+      needs: "</",
       flags: "i",
       accepts: (secret) => isValue(secret) && !/\s/.test(secret) && secret.length >= 4 && !isSentenceWord(secret)
     }
@@ -311,9 +332,10 @@ const files: ReadonlyArray<Row> = [
   ),
   row(
     "named-value",
-    "value",
-    `(?:name|key|id|variable|parameterkey|property|field)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:password|passwd|passphrase|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|_key|credentials?|_pass|_auth)["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:\\w{0,20}value|content|default)["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{4,})`,
+    "password passwd passphrase pwd secret token apikey api_key api-key accesskey access_key access-key privatekey private_key private-key _key credential _pass _auth",
+    `(?<=(?:name|key|id|variable|parameterkey|property|field)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60})(?:password|passwd|passphrase|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|_key|credentials?|_pass|_auth)["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:\\w{0,20}value|content|default)["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{4,})`,
     {
+      needs: "value content default",
       flags: "i",
       accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) && !isIdentifier(secret)
     }
@@ -321,14 +343,14 @@ const files: ReadonlyArray<Row> = [
   row(
     "value-then-name",
     "value",
-    `["']?value["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{6,80})(?=["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:name|key)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY|PRIVATE_KEY))`,
+    `value["']?\\s{0,3}[:=]\\s{0,3}["']?([^\\s"'<>,}]{6,80})(?=["']?\\s{0,3}[,;]?\\s{1,40}["']?(?:name|key)["']?\\s{0,3}[:=]\\s{0,3}["']?[\\w.:$-]{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY|PRIVATE_KEY))`,
     { flags: "i", accepts: isMade }
   ),
   row(
     "dotted-set",
-    '["',
-    `\\[\\\\?["'][\\w.:$ -]{0,60}(?:password|passwd|secret|token|api_?key|passphrase|credentials?)\\w{0,10}\\\\?["']\\]\\s{0,3}=\\s{0,3}\\\\?["']([^"'\\\\\\n]{4,400})`,
-    { flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) }
+    "password passwd secret token apikey api_key passphrase credential",
+    `(?<=\\[\\\\?["'][\\w.:$ -]{0,60})(?:password|passwd|secret|token|api_?key|passphrase|credentials?)\\w{0,10}\\\\?["']\\]\\s{0,3}=\\s{0,3}\\\\?["']([^"'\\\\\\n]{4,400})`,
+    { needs: `"] ']`, flags: "i", accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) }
   ),
   row(
     "wireguard",
@@ -338,7 +360,7 @@ const files: ReadonlyArray<Row> = [
   ),
   row(
     "wifi",
-    "psk wep_key passphrase wifi: wpa",
+    "psk wep_key wpa_passphrase wpa-psk sae_password key-mgmt-psk",
     `\\b(?:psk|wep_key\\d|wpa_passphrase|wpa-psk|sae_password|key-mgmt-psk)\\s{0,3}[=\\s]\\s{0,3}"?([^\\s"]{8,63})`,
     { accepts: isValue }
   ),
@@ -347,17 +369,17 @@ const files: ReadonlyArray<Row> = [
     "basic-array",
     "auth",
     `\\bauth\\s{0,2}[=:]\\s{0,3}[(\\[]\\s{0,2}["'][^"'\\n]{1,80}["']\\s{0,2},\\s{0,2}["']([^"'\\n]{3,200})`,
-    { accepts: isValue }
+    { needs: `(" (' [" [' (␣ [␣`, accepts: isValue }
   ),
   row(
     "ethereum-key",
-    "0x private",
+    "private secret wallet signer deployer mnemonic pk_ pk␣ pk= pk:",
     `(?:private|secret|wallet|signer|deployer|mnemonic|pk)[\\w\\s"':=(-]{0,30}(0x[0-9a-f]{64})(?!\\w)`,
-    { flags: "i" }
+    { needs: "0x", flags: "i" }
   ),
   row(
     "seed-phrase",
-    "mnemonic seed recovery phrase",
+    "mnemonic seed recovery",
     `(?:mnemonic|seed[\\s_-]?(?:phrase|words)|recovery[\\s_-]phrase|secret[\\s_-]recovery[\\s_-]phrase)["']?\\s{0,3}(?:is|:|=|are)?\\s{0,3}["']?((?:[a-z]{3,8}\\s{1,2}){11,23}[a-z]{3,8})`,
     { flags: "i" }
   ),
@@ -366,28 +388,38 @@ const files: ReadonlyArray<Row> = [
     "$ansible_vault;",
     `\\$ANSIBLE_VAULT;[\\d.]{3,5};AES256[^\\n]{0,40}\\n((?:\\s{0,40}[0-9a-f]{10,80}\\n?){1,2000})`
   ),
-  row("shadow", ":$", `\\w:(\\$\\w{1,10}\\$[\\w./$=,+-]{10,})`)
+  row("shadow", ":$1 :$2 :$5 :$6 :$7 :$y :$a :$s :$p", `\\w:(\\$\\w{1,10}\\$[\\w./$=,+-]{10,})`, { back: 1 })
 ]
 
-/** The names of secrets in sentences. */
-const latinNames =
-  "(?:(?:api|access|auth(?:entication)?|secret|private|encryption|licen[cs]e|security|recovery)[\\s-]?(?:key|token|code)|pass(?:word|wd|phrase|code|wort|e)|pwd|secret|token|credentials?|bearer|kennwort|zugangscode|geheimnis|(?:api[\\s-]?)?schl(?:ü|ue)ssel|mot\\sde\\spasse|code\\ssecret|cl(?:é|e)(?:\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e))?|jeton|contrase(?:ñ|n)a|clave(?:\\s(?:secreta|de\\sacceso|api))?|senha|palavra[\\s-]passe|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|segredo|parola(?:\\sd['’]ordine)?|chiave(?:\\s(?:segreta|api))?|segreto|wachtwoord|geheim|sleutel|has(?:ł|l)o|klucz|heslo|jelsz(?:ó|o)|parol[aă]?|[şs]ifre(?:m|n|si|niz|miz)?|l(?:ö|o)senord|adgangskode|passord|salasana|lozinka|zaporka|geslo|mật\\skhẩu|kata\\ssandi|sandi)"
+/** The nouns for secrets in sentences, by the scripts of their languages. */
+const latinNouns =
+  "password passwd passphrase passcode passwort passe pwd secret token credential bearer kennwort zugangscode geheimnis schlüssel schluessel jeton contraseña contrasena clave senha segredo parola parol segreto wachtwoord geheim sleutel hasło haslo klucz heslo jelszó jelszo şifre sifre lösenord losenord adgangskode passord salasana lozinka zaporka geslo mật␣khẩu kata␣sandi sandi"
 
-const otherNames =
-  "(?:κωδικός|парол(?:ь|я|ем)|ключ|токен|секрет|код\\sдоступа|密码|密碼|口令|密钥|密鑰|令牌|秘钥|パスワード|暗証番号|秘密鍵|トークン|キー|비밀번호|암호|패스워드|토큰|كلمة\\s(?:المرور|السر)|סיסמ(?:ה|א)|गुप्त|पासवर्ड|รหัสผ่าน)"
+const otherNouns =
+  "κωδικός парол ключ токен секрет код␣доступа 密码 密碼 口令 密钥 密鑰 令牌 秘钥 パスワード 暗証番号 秘密鍵 トークン キー 비밀번호 암호 패스워드 토큰 كلمة␣المرور كلمة␣السر סיסמה סיסמא पासवर्ड รหัสผ่าน"
 
-const latinHints =
-  "passw passp passc passe passo pwd secret token key credential bearer kennwort zugangsc geheim schlüssel schluessel jeton contrase clave senha chave segredo parol chiave segreto wachtwoord sleutel hasło haslo klucz heslo jelsz ifre senord adgangskode salasana lozinka zaporka geslo khẩu sandi"
+/** An anchor has three units: nouns of two are followed by one that may stand between a noun and its value. */
+const otherHints = otherNouns
+  .split(" ")
+  .flatMap((noun) =>
+    noun.length > 2 ? [noun] : [...":：=＝␣是为為就はが는은이をも“「\"'（"].map((next) => noun + next)
+  )
+  .join(" ")
 
-const otherHints =
-  "κωδ парол ключ токен секрет доступа 密 口令 令牌 秘 パスワード 暗証 トークン キー 비밀 암호 패스 토큰 كلمة סיסמ गुप्त पासवर्ड รหัส"
+/** Nouns that are secret with an adjective only. */
+const qualifiedNouns = "key code clé␣ cle␣ chave chiave"
+
+const qualified =
+  "(?:(?<=(?:api|access|auth(?:entication)?|secret|private|encryption|licen[cs]e|security|recovery)[\\s-]?)(?:key|code)|cl(?:é|e)\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e)|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|chiave(?:\\s(?:segreta|api))?)"
+
+const alternatives = (nouns: string): string => `(?:${nouns.replaceAll(" ", "|").replaceAll("␣", "\\s")})`
 
 /** What stands between the name and the secret: of what it is, and a word for "is". */
 const spokenIs =
   "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[^\\s\"',;:=]{1,40}(?:\\s[^\\s\"',;:=]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|è|jest|to|je|är|er|on|bedraagt|luidt|este|adalah|là|คือ|это|был|является)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
 
-const spoken = (id: string, hints: string, names: string): Row =>
-  row(id, hints, `${names}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
+const spoken = (id: string, hints: string, nouns: string): Row =>
+  row(id, hints, `${nouns}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
     flags: "i",
     accepts: (secret, before) =>
       proseSecret(secret) ||
@@ -408,17 +440,22 @@ const proseSecret = (secret: string): boolean => {
 }
 
 const prose: ReadonlyArray<Row> = [
-  spoken("spoken", latinHints, latinNames),
-  spoken("spoken-in-other-scripts", otherHints, otherNames),
+  spoken(
+    "spoken",
+    latinNouns,
+    `${alternatives(latinNouns)}(?:n|m|si|niz|miz|s|\\sd['’]ordine|\\s(?:secreta|de\\sacceso|api))?`
+  ),
+  spoken("spoken-in-other-scripts", otherHints, `${alternatives(otherNouns)}(?:ь|я|ем|и)?`),
+  spoken("spoken-qualified", qualifiedNouns, qualified),
   row(
     "spoken-with",
-    "password passwort token key secret passe contraseña senha",
-    `(?:(?:log\\s?in|sign\\s?in|connect|authenticate|unlock|einloggen|anmelden)\\b[^\\n.]{0,80}?\\b(?:with|using|mit)\\b|\\b(?:use|using|try|here(?:'|’)?s|here\\sis|this\\sis|take|with\\sthe|nimm|benutze|utilise|usa|use\\so)\\b)[^\\n.:]{0,40}?\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`,
+    "password passwort passphrase token key secret credential mot␣de␣passe contraseña senha",
+    `(?<=\\b(?:use|using|with|mit|try|here(?:'|’)?s|here\\sis|this\\sis|take|nimm|benutze|utilise|usa)\\b[^\\n.:]{0,40})\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`,
     { flags: "i", accepts: proseSecret }
   ),
   row(
     "user-slash-password",
-    "login credential account user log in sign in zugang",
+    "login credential creds zugangsdaten account user auth",
     `\\b(?:login|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`,
     { flags: "i", accepts: proseSecret }
   )
@@ -426,18 +463,14 @@ const prose: ReadonlyArray<Row> = [
 
 /** A long value that a machine made, near a word that says what it is. */
 const nearby: ReadonlyArray<Row> = [
-  row(
-    "nearby",
-    "secret token key passw credential auth bearer api pwd passphrase 密 парол ключ",
-    `${boundary}(?<![\\w/.#-])[A-Za-z0-9_+=~/.-]{20,}`,
-    {
-      accepts: (secret, before) =>
-        nearWord.test(before.slice(-48)) &&
-        !/[/.].*[/.].*[/.]/.test(secret.slice(0, 200)) &&
-        isDense(secret) &&
-        !isPublicId(secret)
-    }
-  )
+  row("nearby", "0 1 2 3 4 5 6 7 8 9", `${boundary}(?<![\\w/.#-])[A-Za-z0-9_+=~/.-]{20,}`, {
+    run: true,
+    accepts: (secret, before) =>
+      nearWord.test(before.slice(-48)) &&
+      !/[/.].*[/.].*[/.]/.test(secret.slice(0, 200)) &&
+      isDense(secret) &&
+      !isPublicId(secret)
+  })
 ]
 
 const nearWord =

@@ -1,5 +1,5 @@
 /**
- * Keys and tokens of services, which their own beginning gives away.
+ * Keys and tokens of services, known by their prefixes.
  */
 import { boundary, cut, row, type Row, token } from "./Detector.ts"
 import { isRandom } from "./values.ts"
@@ -31,13 +31,14 @@ const platforms: ReadonlyArray<Row> = [
   token("gcp-access-token", "ya29.", "ya29\\.", "[\\w.-]", 20),
   token("gcp-client-secret", "gocspx-", "GOCSPX-", wide, 20),
   token("gcp-refresh-token", "1//0", "1//0", wide, 20),
-  row("azure-client-secret", "q~", `${boundary}[\\w~.-]{3}\\dQ~[\\w~.-]{31,}`),
+  row("azure-client-secret", "q~", `${boundary}[\\w~.-]{3}\\dQ~[\\w~.-]{31,}`, { run: true }),
   row(
     "azure-identifiable-key",
     "+ast +amc +arm +acr azsea azfu acdb aiot apim azca",
-    `(?<![A-Za-z0-9+/=-])[A-Za-z0-9+/]{32,80}(?:\\+ASt|\\+AMC|\\+ARm|\\+ACR|AzSe|AzFu|ACDb|AIoT|APIM|AzCa)[A-Za-z0-9+/]{4,9}={0,2}`
+    `(?<![A-Za-z0-9+/=-])[A-Za-z0-9+/]{32,80}(?:\\+ASt|\\+AMC|\\+ARm|\\+ACR|AzSe|AzFu|ACDb|AIoT|APIM|AzCa)[A-Za-z0-9+/]{4,9}={0,2}`,
+    { run: true }
   ),
-  row("azure-devops", "azdo", `${boundary}[A-Za-z0-9]{60,80}AZDO[A-Za-z0-9]{4}`),
+  row("azure-devops", "azdo", `${boundary}[A-Za-z0-9]{60,80}AZDO[A-Za-z0-9]{4}`, { run: true }),
   token("alibaba", "ltai", "LTAI", word, 16),
   token("tencent", "akid", "AKID", word, 32, { accepts: isRandom }),
   token("baidu", "bce-v3/", "bce-v3/ALTAK-", "[\\w/-]", 20),
@@ -49,7 +50,9 @@ const platforms: ReadonlyArray<Row> = [
   token("vercel", "vcp_ vci_ vca_ vcr_ vck_ vercel_blob_rw_", "vc[piark]_|vercel_blob_rw_", wide, 20),
   token("netlify", "nfp_ nfc_ nfb_ nfo_ nfu_", "nf[pcbou]_", word, 30),
   token("supabase", "sbp_ sb_secret_", "sbp_|sb_secret_", wide, 20),
-  token("fly", "fm1_ fm2_ fm1r_ fm2r_ fm1a_ fm2a_ fo1_", "(?:FlyV1 )?(?:fm[12][ar]?_|fo1_)", "[A-Za-z0-9+/=,_-]", 30),
+  token("fly", "fm1_ fm2_ fm1r_ fm2r_ fm1a_ fm2a_ fo1_", "(?:FlyV1 )?(?:fm[12][ar]?_|fo1_)", "[A-Za-z0-9+/=,_-]", 30, {
+    back: 6
+  }),
   token("render", "rnd_", "rnd_", word, 20, { accepts: isRandom }),
   token("planetscale", "pscale_", "pscale_(?:tkn|oauth|pw|otkn)_", "[\\w.=-]", 20),
   token("neon", "napi_ npg_", "napi_|npg_", word, 12, { accepts: isRandom }),
@@ -58,23 +61,25 @@ const platforms: ReadonlyArray<Row> = [
   token("scaleway", "scw", "SCW", "[A-Z0-9]", 17),
   token("swarm", "swmtkn-", "SWMTKN-1-", "[a-z0-9-]", 25),
   token("openshift", "sha256~", "sha256~", wide, 32),
-  token("terraform-cloud", ".atlasv1.", "[A-Za-z0-9]{8,20}\\.atlasv1\\.", wide, 20),
+  token("terraform-cloud", ".atlasv1.", "[A-Za-z0-9]{8,20}\\.atlasv1\\.", wide, 20, { run: true }),
   token("pulumi", "pul-", "pul-", hex, 40),
   token("doppler", "dp.", "dp\\.(?:st|pt|ct|sa|scim|audit)\\.(?:[\\w-]{2,40}\\.)?", word, 20),
   token("vault", "hvs. hvb. hvr.", "hv[sbr]\\.", wide, 20),
   row(
     "vault-legacy",
     "s. b.",
-    `${boundary}(?<![.\\w])[sb]\\.(?=[A-Za-z]{0,23}\\d)(?=[a-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\\w.(])`
+    `${boundary}(?<![.\\w])[sb]\\.(?=[A-Za-z]{0,23}\\d)(?=[a-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\\w.(])`,
+    { run: true }
   ),
   token("infisical", "st.", `st\\.${hex}{24}\\.`, "[\\w.]", 20),
   token("1password", "ops_ey", "ops_ey", base64, 30),
   row(
     "1password-secret-key",
     "a3-",
-    `${boundary}A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){2,3}`
+    `${boundary}A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){2,3}`,
+    { run: true }
   ),
-  row("bitwarden", "0.", `${boundary}0\\.${uuid}\\.[A-Za-z0-9]{20,}(?::[A-Za-z0-9+/=]{10,})?`),
+  row("bitwarden", "0.", `${boundary}0\\.${uuid}\\.[A-Za-z0-9]{20,}`, { run: true }),
   token("databricks", "dapi dkea dose", "dapi|dkea|dose", "[0-9a-f-]", 32),
   token("confluent", "cflt", "cflt", base64, 40, { accepts: isRandom }),
   token("elastic", "essu_", "essu_", base64, 20),
@@ -177,29 +182,28 @@ const communication: ReadonlyArray<Row> = [
     "hooks\\.slack(?:-gov)?\\.com/(?:services|workflows|triggers)/([\\w/]{10,})",
     { flags: "i" }
   ),
-  row("discord-bot", ".", `${boundary}[MNO][A-Za-z\\d]{22,27}\\.[\\w-]{6}\\.[\\w-]{20,}`),
+  row("discord-bot", ".", `${boundary}[MNO][A-Za-z\\d]{22,27}\\.[\\w-]{6}\\.[\\w-]{20,}`, { run: true }),
   token("discord-mfa", "mfa.", "mfa\\.", wide, 60),
   row("discord-webhook", "/webhooks/", "discord(?:app)?\\.com/api(?:/v\\d{1,2})?/webhooks/(\\d{5,25}/[\\w-]{20,})", {
-    flags: "i"
+    flags: "i",
+    back: 28
   }),
-  row("telegram", ":a", `(?<!\\d)\\d{8,10}:A[\\w-]{33,}`),
-  row("telegram-cut", ":aa", `(?<!\\d)\\d{8,10}:AA[\\w-]{1,32}${cut}`),
-  row(
-    "office-webhook",
-    "webhook.office.com outlook.office.com/webhook",
-    "office\\.com/webhook(?:b2)?/([\\w@/-]{30,})",
-    { flags: "i" }
-  ),
+  row("telegram", ":aa :ab :ac :ad :ae :af :ag :ah", `(?<!\\d)\\d{8,10}:A[\\w-]{33,}`, { back: 10 }),
+  row("telegram-cut", ":aa", `(?<!\\d)\\d{8,10}:AA[\\w-]{1,32}${cut}`, { back: 10 }),
+  row("office-webhook", "office.com/webhook", "office\\.com/webhook(?:b2)?/([\\w@/-]{30,})", { flags: "i" }),
   row(
     "automation-webhook",
     "hooks.zapier.com hook.eu hook.us maker.ifttt.com hooks.airtable.com",
     "(?:hooks\\.zapier\\.com/hooks/catch/\\d{1,12}/|hook\\.[eu][us]\\d\\.make\\.com/|maker\\.ifttt\\.com/[\\w/{}-]{1,80}/key/|hooks\\.airtable\\.com/workflows/v1/genericWebhook/)([\\w/-]{6,})",
     { flags: "i" }
   ),
-  token("twilio", "sk", "SK", "[0-9a-f]", 32, { accepts: (secret) => secret.length === 34 || secret.length < 32 }),
+  token("twilio", "sk", "SK", "[0-9a-f]", 32, {
+    run: true,
+    accepts: (secret) => secret.length === 34 || secret.length < 32
+  }),
   token("sendgrid", "sg.", "SG\\.", "[\\w.-]", 32),
   token("mailgun", "key-", "(?:pub)?key-", hex, 32),
-  row("mailchimp", "-us", `${boundary}[0-9a-f]{32}-us\\d{1,2}(?!\\w)`),
+  row("mailchimp", "-us", `${boundary}[0-9a-f]{32}-us\\d{1,2}(?!\\w)`, { run: true }),
   token("mandrill", "md-", "md-", wide, 22, { accepts: isRandom }),
   token("brevo", "xkeysib- xsmtpsib-", "x(?:key|smtp)sib-", wide, 40),
   token("resend", "re_", "re_", "\\w", 20, { accepts: isRandom }),
@@ -210,12 +214,12 @@ const communication: ReadonlyArray<Row> = [
   row("firebase-server-key", "aaaa", `${boundary}AAAA[\\w-]{7}:[\\w-]{100,}`),
   token("intercom", "dg9rog", "dG9rOg", base64, 30),
   token("hubspot", "pat-", "pat-(?:na|eu|ap)\\d-", "[0-9a-f-]", 30),
-  row("pagerduty", "u+ pdus+", `${boundary}(?:u\\+|pdus\\+)[\\w-]{18,}`)
+  row("pagerduty", "u+", `${boundary}(?:u\\+|pdus\\+)[\\w-]{18,}`, { run: true })
 ]
 
 /** Money. */
 const payments: ReadonlyArray<Row> = [
-  token("stripe", "_live_ _test_ _prod_", "[rspw]k_(?:live|test|prod)_", "[A-Za-z0-9_]", 10),
+  token("stripe", "k_live_ k_test_ k_prod_", "[rspw]k_(?:live|test|prod)_", "[A-Za-z0-9_]", 10, { back: 1 }),
   token("stripe-webhook", "whsec_", "whsec_", base64, 16),
   token("shopify", "shpat_ shpca_ shppa_ shpss_ shptka_ shprt_", "shp(?:at|ca|pa|ss|tka|rt)_", hex, 24),
   token("square", "sq0", "sq0(?:atp|csp|idp|ats|acp)-", wide, 20),
@@ -236,7 +240,7 @@ const payments: ReadonlyArray<Row> = [
 const others: ReadonlyArray<Row> = [
   token("sentry", "sntrys_ sntryu_ sntrya_ sntryi_", "sntry[suai]_", base64, 20),
   token("new-relic", "nrak- nrjs- nrii- nriq- nraa- nrra- nrsp- nrbr-", "NR(?:AK|JS|II|IQ|AA|RA|SP|BR)-", wide, 15),
-  row("new-relic-licence", "nral", `${boundary}[0-9a-f]{30,40}(?:FFFF)?NRAL`),
+  row("new-relic-licence", "nral", `${boundary}[0-9a-f]{30,40}(?:FFFF)?NRAL`, { run: true }),
   token("grafana", "glsa_ glc_", "glsa_|glc_", base64, 24),
   token("datadog", "ddapp_ ddapi_ ddpat_", "ddp?a(?:pp|pi|t)_", word, 20),
   token("dynatrace", "dt0", "dt0[a-z]\\d{2}\\.", "[A-Z0-9.]", 24),
@@ -248,21 +252,27 @@ const others: ReadonlyArray<Row> = [
   token("linear", "lin_api_ lin_oauth_ lin_wh_", "lin_(?:api|oauth|wh)_", word, 20),
   token("notion", "ntn_ secret_", "ntn_|secret_", word, 40),
   token("figma", "figd_ figo_ figu_ figor_", "fig(?:d|o|u|or)_", wide, 20),
-  token("asana", "1/ 2/", "[12]/\\d{10,20}(?:/\\d{10,20})?:", hex, 32),
+  token(
+    "asana",
+    "1/0 1/1 1/2 1/3 1/4 1/5 1/6 1/7 1/8 1/9 2/0 2/1 2/2 2/3 2/4 2/5 2/6 2/7 2/8 2/9",
+    "[12]/\\d{10,20}(?:/\\d{10,20})?:",
+    hex,
+    32
+  ),
   token("clickup", "pk_", "pk_\\d{4,12}_", "[A-Z0-9]", 32),
   token("airtable", "pat", "pat[A-Za-z0-9]{14}\\.", hex, 40),
   token("contentful", "cfpat-", "CFPAT-", wide, 30),
   token("typeform", "tfp_", "tfp_", "[\\w.-]", 30),
-  token("sanity", "sk", "sk", word, 80, { accepts: (secret) => secret.length > 80 && isRandom(secret) }),
+  token("sanity", "sk", "sk", word, 80, { run: true, accepts: (secret) => secret.length > 80 && isRandom(secret) }),
   token("mapbox", "sk.ey pk.ey tk.ey", "[spt]k\\.eyJ", "[\\w.-]", 20),
   token("dropbox", "sl.", "sl\\.(?:u\\.)?", wide, 60),
-  row("maxmind", "_mmk", `${boundary}[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk`),
+  row("maxmind", "_mmk", `${boundary}[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk`, { run: true }),
   token("frameio", "fio-u-", "fio-u-", wide, 40),
   token("lichess", "lip_ lio_", "li[po]_", word, 18),
-  row("rapidapi", "msh", `${boundary}[0-9a-f]{10}msh[0-9a-f]{15}p1[0-9a-f]{6}jsn[0-9a-f]{12}`),
+  row("rapidapi", "msh", `${boundary}[0-9a-f]{10}msh[0-9a-f]{15}p1[0-9a-f]{6}jsn[0-9a-f]{12}`, { run: true }),
   token("zuplo", "zpka_", "zpka_", "\\w", 30),
   token("settlemint", "sm_aat_ sm_pat_ sm_sat_", "sm_[aps]at_", word, 16),
-  token("ngrok", "_", "(?:ak_|cr_)?2[A-Za-z0-9]{26}_", word, 20),
+  token("ngrok", "_", "(?:ak_|cr_)?2[A-Za-z0-9]{26}_", word, 20, { run: true }),
   token("segment", "sgp_", "sgp_", word, 60),
   token("ringcentral-style", "rc_ vonage_", "(?:rc|vonage)_", wide, 40, { accepts: isRandom }),
   token("okta", "ssws", "SSWS\\s{1,3}", wide, 20)
@@ -271,26 +281,31 @@ const others: ReadonlyArray<Row> = [
 /** Keys and tokens in formats that many services share. */
 const formats: ReadonlyArray<Row> = [
   // JSON in base64; a token of it is often cut off, so one part that is followed by another will do.
-  row("jwt", "eyj", `${boundary}eyJ[\\w-]{8,}(?:\\.[\\w-]{1,}){1,4}|${boundary}eyJ[\\w-]{8,}\\.?${cut}`),
+  row("jwt", "eyj", `${boundary}eyJ[\\w-]{8,}(?:\\.[\\w-]{1,}){0,4}`, { accepts: (secret) => secret.includes(".") }),
+  row("jwt-cut", "eyj", `${boundary}eyJ[\\w-]{8,64}\\.?${cut}`),
   row("base64-json", "eyj", `${boundary}(?<!base64,)eyJ[A-Za-z0-9+/_-]{37,}={0,2}`),
   row(
     "password-hash",
-    "$2 $1$ $5$ $6$ $y$ $7$ $argon2 $apr1$ $scrypt $pbkdf2 {ssha {sha pbkdf2_sha scram-sha-256$",
+    "$2$ $2a$ $2b$ $2x$ $2y$ $1$ $5$ $6$ $y$ $7$ $argon2 $apr1$ $scrypt $pbkdf2 {ssha {sha pbkdf2_sha scram-sha-256$",
     `(?<![\\w$])(?:\\$(?:2[abxy]?|1|5|6|7|y|apr1|argon2(?:id|i|d)|scrypt|pbkdf2[\\w-]{0,10})\\$[\\w./$=,+-]{20,}|\\{S?SHA\\d{0,3}\\}[A-Za-z0-9+/=]{20,}|pbkdf2_sha\\d{1,3}\\$\\d{1,7}\\$[\\w./$=+-]{20,}|SCRAM-SHA-256\\$\\d{1,7}:[\\w./$=+:-]{20,})`,
     { flags: "i" }
   ),
   row("age-key", "age-secret-key-", "AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{6,}", { flags: "i" }),
   row("otp-seed", "otpauth", "otpauth://[^\\s\"'<>]{1,300}?[?&]secret=([A-Za-z2-7=%]{8,})", { flags: "i" }),
-  row("json-web-key", '"d"', `"(?:d|p|q|dp|dq|qi|k)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w-]{20,})`),
+  row(
+    "json-web-key",
+    '"d" "p" "q" "dp" "dq" "qi" "k" "d\\" "p\\" "q\\" "dp\\" "dq\\" "qi\\" "k\\"',
+    `"(?:d|p|q|dp|dq|qi|k)\\\\?"\\s{0,3}:\\s{0,3}\\\\?"([\\w-]{20,})`
+  ),
   row("putty-key", "private-lines", "Private-Lines:\\s{0,3}\\d{1,4}\\s{1,3}([A-Za-z0-9+/=\\s]{16,})"),
   row(
     "private-key",
-    "private key",
+    "-----begin",
     "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)"
   ),
   row(
     "private-key-ssh2",
-    "private key",
+    "----␣begin␣ssh2",
     "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----[^]*?(?:---- END SSH2 ENCRYPTED PRIVATE KEY ----|$)"
   ),
   // The body of a key whose first line was cut off or left out.
