@@ -10,7 +10,7 @@ export interface Row {
   readonly id: string
   /**
    * Anchors: texts in lower case of at least three units, separated by spaces (`␣` stands for a space). Every match
-   * starts at an anchor or at most `back` units before one. Rows with `run` look for anchors inside runs only; they may
+   * starts at an anchor or, with `back`, at most so many units before one or one unit after its start. Rows with `run` look for anchors inside runs only; they may
    * have shorter ones.
    */
   readonly hints: string
@@ -18,6 +18,8 @@ export interface Row {
   readonly back?: number | undefined
   /** Texts in lower case, one of which occurs in every text that has such a secret. */
   readonly needs?: string | undefined
+  /** A check at an anchor, so that most processes never compile the pattern. */
+  readonly gate?: ((text: string, at: number) => boolean) | undefined
   /** Whether the secret lies in a run of at least 20 letters, digits and `+/=_~.-`. */
   readonly run?: boolean | undefined
   /**
@@ -82,6 +84,14 @@ export interface Detector {
   readonly attempt: (text: string, from: number, to: number, report: Report) => number
 }
 
+/** The number of units of a line that count as a secret in text that exhausted the attempts. */
+const maxLine = 256
+
+export const lineEnd = (text: string, from: number): number => {
+  const newline = text.slice(from, from + maxLine).indexOf("\n")
+  return newline < 0 ? Math.min(text.length, from + maxLine) : from + newline
+}
+
 export const list = (texts: string | undefined): ReadonlyArray<string> =>
   texts === undefined ? [] : texts.split(" ").map((text) => text.replaceAll("␣", " "))
 
@@ -90,7 +100,7 @@ export const fromRow = (row: Row): Detector => {
   const { accepts, back = 0, flags = "", pattern, within } = row
   let compiled: RegExp | undefined
   let outer: RegExp | undefined
-  const skip = row.run === true ? "" : `[^]{0,${back}}?`
+  const skip = row.run === true ? "" : back === 0 ? "" : `[^]{0,${back + 1}}?`
   const judge = (text: string, match: RegExpExecArray, offset: number, report: Report): number => {
     const secret = match[1]!
     const end = offset + match.index + match[0].length

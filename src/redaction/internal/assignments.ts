@@ -2,7 +2,7 @@
  * The detector of assignments: values whose name promises a secret, as in programs, settings and data. It visits each
  * separator once, looks back for the name and ahead for the value, both within bounds.
  */
-import type { Report } from "./Detector.ts"
+import { lineEnd, type Report } from "./Detector.ts"
 import * as Names from "./names.ts"
 import {
   isCode,
@@ -19,6 +19,9 @@ import {
 const maxName = 80
 const maxValue = 16_384
 const maxLook = 256
+
+/** The minimum length of the value of a name that may be the key of a map. */
+const minKey = 16
 
 /** The form of a value: quoted, directly after `=`, after a space, or on lines of its own. */
 type Form = "quoted" | "tight" | "loose" | "block"
@@ -201,7 +204,7 @@ const isSecret = (kind: Names.Kind, text: string, value: Value, isSetting: boole
       return isToken(whole, value, isSetting)
     case "key":
       return (
-        whole.length >= 16 &&
+        whole.length >= minKey &&
         /^[\w+/=.~-]+$/.test(whole) &&
         !isPublicId(whole) &&
         isToken(whole, value, isSetting && value.form === "tight") &&
@@ -288,10 +291,24 @@ const separatorAt = (text: string, index: number): Separator | undefined => {
 }
 
 /**
- * The number of values that are classified: in text with more of them, which is hardly written by a person, each value
- * of a secret name counts as a secret.
+ * The number of values that are classified in a text, as `attemptsOf`: beyond it each value of a secret name and the
+ * rest of its line count as a secret.
  */
-export const checksOf = (length: number): number => 512 + Math.floor(length / 512)
+export const checksOf = (length: number): number => 512 + Math.floor(length / 128)
+
+/** Whether the value at a position is too short for one of a name that may be the key of a map. */
+const isShort = (text: string, head: number): boolean => {
+  let at = head
+  while (at < head + 3 && isSpace(text.charCodeAt(at))) at++
+  const quote = text.charCodeAt(at)
+  if (quote === 92 || quote === 10 || quote === 13) return false
+  if (quote === 34 || quote === 39 || quote === 96) at++
+  for (let end = at; end < at + minKey; end++) {
+    const unit = text.charCodeAt(end)
+    if (unit <= 32 || unit === 34 || unit === 39 || end >= text.length) return true
+  }
+  return false
+}
 
 const maxNames = 256
 
@@ -318,7 +335,11 @@ export const find = (text: string, report: Report): number => {
       name = nameBeforeType(text, start)
       kind = name === undefined ? undefined : kindOf(name.text)
     }
+    // The colon belongs to a quoted text, as in `print("password:", value)`.
+    const around = name === undefined || name.isQuoted ? undefined : text[name.start - 1]
+    if (around !== undefined && (around === '"' || around === "'") && around === text[head]) continue
     if (name === undefined || kind === undefined || (unit === 40 && !setter.test(name.text))) continue
+    if (kind === "key" && isShort(text, head)) continue
     const value = valueAt(
       text,
       head,
@@ -326,9 +347,15 @@ export const find = (text: string, report: Report): number => {
       unit === 61 && text[head - 1] === "=" && !isSpace(text.charCodeAt(start - 1))
     )
     if (value === undefined || value.end === value.start) continue
-    const content = text.slice(value.start, Math.min(value.end, value.start + maxLook))
+    if (checks === limit) {
+      const end = lineEnd(text, value.start)
+      report(value.start, end)
+      index = Math.max(end, head) - 1
+      continue
+    }
     checks++
-    if (checks > limit || isSecret(kind, content, value, Names.isSetting(name.text))) {
+    const content = text.slice(value.start, Math.min(value.end, value.start + maxLook))
+    if (isSecret(kind, content, value, Names.isSetting(name.text))) {
       const prefix = scheme.exec(content)?.[0].length ?? 0
       const end = value.complete()
       report(value.start + prefix, end)

@@ -15,6 +15,43 @@ const quoted = `["'\`]?(${argument})`
 /** A command, from its name to its end. */
 const command = (names: string) => `\\b(?:${names})\\b[^\\n|;]{0,600}`
 
+/** Whether the word at an anchor belongs to a flag: `-` before it. */
+const isFlag = (text: string, at: number): boolean => {
+  for (let before = at; before >= 0 && at - before < 64; before--) {
+    const unit = text.charCodeAt(before)
+    if (unit === 45) return true
+    if (unit <= 32) return false
+  }
+  return false
+}
+
+const maxSentence = 160
+
+/** Whether a word that could be a secret follows: letters with digits, symbols or capitals among them, or in quotes. */
+const hasValueAhead = (text: string, at: number): boolean => {
+  let hasLetter = false
+  let isMixedWord = false
+  for (let next = at; next < at + maxSentence && next < text.length; next++) {
+    const unit = text.charCodeAt(next)
+    if ((unit >= 97 && unit <= 122) || unit > 127) {
+      hasLetter = true
+      if (unit === 0x201c || unit === 0x300c || unit === 0xab) return true
+    } else if (unit >= 65 && unit <= 90) {
+      isMixedWord ||= hasLetter
+      hasLetter = true
+    } else if (unit >= 48 && unit <= 57) isMixedWord = true
+    else if (unit === 34 || unit === 39 || unit === 96) return true
+    else if (unit <= 32 || "/.,:;()[]{}<>_-".includes(text[next]!)) {
+      if (unit <= 32) {
+        hasLetter = false
+        isMixedWord = false
+      }
+    } else isMixedWord = hasLetter = true
+    if (hasLetter && isMixedWord) return true
+  }
+  return false
+}
+
 const headers: ReadonlyArray<Row> = [
   row(
     "authorization",
@@ -123,6 +160,7 @@ const commands: ReadonlyArray<Row> = [
     "pass pwd -pw _pw",
     `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?)(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
     {
+      gate: isFlag,
       back: 1,
       flags: "i",
       accepts: (secret) => isValue(secret) && !secret.startsWith("-") && !isSentenceWord(secret) && secret.length >= 3
@@ -130,9 +168,11 @@ const commands: ReadonlyArray<Row> = [
   ),
   row(
     "token-flag",
-    "secret token key credential auth bearer jwt pat sas otp cookie webhook",
+    "secret token key credential auth bearer cookie webhook -jwt -pat -sas -otp",
     `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?(?:api|access|secret|auth|session|private|account)?)(?:secret|token|key|credentials?|auth|bearer|jwt|pat|sas|otp|cookie|webhook)\\s{1,3}${quoted}`,
     {
+      gate: isFlag,
+      back: 1,
       flags: "i",
       accepts: (secret) =>
         isMade(secret) &&
@@ -208,7 +248,7 @@ const commands: ReadonlyArray<Row> = [
       )
     }
   ),
-  row("login", "login auth", `[\\s=]([\\w+/=.~!%-]{12,})`, {
+  row("login", "login ␣auth add-auth", `[\\s=]([\\w+/=.~!%-]{12,})`, {
     back: 90,
     accepts: (secret) => isRandom(secret) && isValue(secret) && !secret.startsWith("-"),
     within: command(
@@ -278,6 +318,7 @@ const files: ReadonlyArray<Row> = [
     ":10 :11 :12 :13 :14 :15 :16 :17 :18 :19 :20 :21 :22 :23 :24 :25 :26 :27 :28 :29 :30 :31 :32 :33 :34 :35 :36 :37 :38 :39 :40 :41 :42 :43 :44 :45 :46 :47 :48 :49 :50 :51 :52 :53 :54 :55 :56 :57 :58 :59 :60 :61 :62 :63 :64 :65 :66 :67 :68 :69 :70 :71 :72 :73 :74 :75 :76 :77 :78 :79 :80 :81 :82 :83 :84 :85 :86 :87 :88 :89 :90 :91 :92 :93 :94 :95 :96 :97 :98 :99 :*:",
     `(?<=(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*)):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`,
     {
+      needs: ":*: :5432: :5433: :5434: :6432: :6433: :6543: :15432: :25060: :26257: :3306:",
       accepts: (secret) =>
         isValue(secret) &&
         !/^\d+$/.test(secret) &&
@@ -420,6 +461,7 @@ const spokenIs =
 
 const spoken = (id: string, hints: string, nouns: string): Row =>
   row(id, hints, `${nouns}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
+    gate: hasValueAhead,
     flags: "i",
     accepts: (secret, before) =>
       proseSecret(secret) ||
@@ -451,19 +493,20 @@ const prose: ReadonlyArray<Row> = [
     "spoken-with",
     "password passwort passphrase token key secret credential mot␣de␣passe contraseña senha",
     `(?<=\\b(?:use|using|with|mit|try|here(?:'|’)?s|here\\sis|this\\sis|take|nimm|benutze|utilise|usa)\\b[^\\n.:]{0,40})\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`,
-    { flags: "i", accepts: proseSecret }
+    { gate: hasValueAhead, flags: "i", accepts: proseSecret }
   ),
   row(
     "user-slash-password",
     "login credential creds zugangsdaten account user auth",
     `\\b(?:login|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`,
-    { flags: "i", accepts: proseSecret }
+    { gate: hasValueAhead, flags: "i", accepts: proseSecret }
   )
 ]
 
 /** A long value that a machine made, near a word that says what it is. */
 const nearby: ReadonlyArray<Row> = [
   row("nearby", "0 1 2 3 4 5 6 7 8 9", `${boundary}(?<![\\w/.#-])[A-Za-z0-9_+=~/.-]{20,}`, {
+    needs: "secret token key passw credential auth bearer pwd passphrase 密 парол ключ",
     run: true,
     accepts: (secret, before) =>
       nearWord.test(before.slice(-48)) &&

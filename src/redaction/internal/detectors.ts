@@ -4,7 +4,7 @@
  */
 import * as Assignments from "./assignments.ts"
 import * as Contexts from "./contexts.ts"
-import { type Detector, fromRow, type Report } from "./Detector.ts"
+import { type Detector, fromRow, lineEnd, type Report } from "./Detector.ts"
 import * as Tokens from "./tokens.ts"
 
 export const rows = [...Tokens.rows, ...Contexts.rows]
@@ -17,21 +17,23 @@ export interface Span {
 }
 
 /**
- * The number of attempts that one detector makes in a text: one in 32 units on average. In denser text, which no person
- * writes, the rest of the line counts as a secret, so that text made to exhaust the redactor costs and leaks nothing.
+ * The number of attempts that all detectors make in a text: one in 32 units on average, several times as many as in
+ * ordinary text. Beyond it an anchor and the rest of its line count as a secret, so that text made to exhaust the
+ * redactor costs little and leaks nothing.
  */
-export const attemptsOf = (length: number): number => 512 + Math.floor(length / 32)
-
-/** The number of units that count as a secret at an anchor beyond the last attempt. */
-const maxLine = 256
+export const attemptsOf = (length: number): number => 2_048 + Math.floor(length / 32)
 
 interface Anchor {
   readonly hint: string
   readonly detectors: ReadonlyArray<number>
 }
 
-const size = 1 << 14
-const hash = (a: number, b: number, c: number): number => (a * 1_021 + b * 37 + c) & (size - 1)
+/** A hash of three units: the low five bits of each. */
+const bits = 5
+const size = 1 << (3 * bits)
+const hashed = (hash: number, unit: number): number => ((hash << bits) ^ unit) & (size - 1)
+const hashOf = (hint: string): number =>
+  hashed(hashed(hashed(0, hint.charCodeAt(0)), hint.charCodeAt(1)), hint.charCodeAt(2))
 
 interface Index {
   /** For each hash of three units: 0, or one more than the position of its anchors in `anchors`. */
@@ -55,7 +57,7 @@ const makeIndex = (): Index => {
   const slots = new Uint16Array(size)
   const anchors: Array<Array<Anchor>> = []
   for (const [hint, owners] of byHint) {
-    const slot = hash(hint.charCodeAt(0), hint.charCodeAt(1), hint.charCodeAt(2))
+    const slot = hashOf(hint)
     if (slots[slot] === 0) slots[slot] = anchors.push([])
     anchors[slots[slot]! - 1]!.push({ hint, detectors: owners })
   }
@@ -89,11 +91,6 @@ const joined = (spans: Array<Span>): ReadonlyArray<Span> => {
   return result
 }
 
-const lineEnd = (text: string, from: number): number => {
-  const newline = text.slice(from, from + maxLine).indexOf("\n")
-  return newline < 0 ? Math.min(text.length, from + maxLine) : from + newline
-}
-
 /** Finds the secrets of a text. `work` receives the attempts made. */
 export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> => {
   const { anchors, runs, slots } = (index ??= makeIndex())
@@ -103,63 +100,68 @@ export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> =>
   const report: Report = (start, end) => {
     spans.push({ start, end })
   }
-  const limit = attemptsOf(length)
-  /** For each detector: where the next match may start, -1 for a detector whose needs the text does not meet. */
-  const cursors = new Map<number, number>()
-  const attempts = new Map<number, number>()
-
-  const attempt = (position: number, at: number): void => {
-    const { attempt: run, needs, row } = detectors[position]!
-    let cursor = cursors.get(position)
-    if (cursor === undefined) {
-      cursor = needs.length === 0 || needs.some((need) => lower.includes(need)) ? 0 : -1
-      cursors.set(position, cursor)
+  let left = attemptsOf(length)
+  /** For each detector: the position where its next match may start; none where the text lacks what it needs. */
+  const cursors = new Float64Array(detectors.length).fill(-1)
+  const count = (position: number): void => {
+    left--
+    if (work !== undefined) {
+      const { id } = detectors[position]!
+      work.set(id, (work.get(id) ?? 0) + 1)
     }
-    if (cursor < 0 || at < cursor) return
-    const count = (attempts.get(position) ?? 0) + 1
-    attempts.set(position, count)
-    if (count > limit) {
-      const end = lineEnd(text, at)
-      report(at, end)
-      cursors.set(position, Math.max(end, at + 1))
-      return
-    }
-    cursors.set(position, Math.max(at + 1, run(text, Math.max(cursor, at - (row.back ?? 0)), at, report)))
   }
 
-  const runEnds = (start: number, end: number): void => {
+  const cursorOf = (position: number): number => {
+    const cursor = cursors[position]!
+    if (cursor >= 0) return cursor
+    const { needs } = detectors[position]!
+    const isPossible = needs.length === 0 || needs.some((need) => lower.includes(need))
+    return (cursors[position] = isPossible ? 0 : Number.POSITIVE_INFINITY)
+  }
+
+  const attempt = (position: number, at: number): void => {
+    const cursor = cursorOf(position)
+    if (cursor > at) return
+    const { attempt: run, row } = detectors[position]!
+    count(position)
+    if (row.gate !== undefined && !row.gate(text, at)) return
+    cursors[position] = Math.max(at + 1, run(text, Math.max(cursor, at - (row.back ?? 0)), at, report))
+  }
+
+  const attemptRun = (start: number, end: number): void => {
+    const part = lower.slice(start, end + 2)
     for (const position of runs) {
       const { attempt: run, hints } = detectors[position]!
-      const part = lower.slice(start, end + 2)
-      if (!hints.some((hint) => part.includes(hint))) continue
-      attempts.set(position, (attempts.get(position) ?? 0) + 1)
+      if (cursorOf(position) > start || !hints.some((hint) => part.includes(hint))) continue
+      count(position)
       run(text, start, end, report)
     }
   }
 
   let runStart = 0
-  let a = length > 0 ? lower.charCodeAt(0) : 0
-  let b = length > 1 ? lower.charCodeAt(1) : 0
+  let hash = hashed(lower.charCodeAt(0), lower.charCodeAt(1))
   for (let at = 0; at < length; at++) {
-    const c = at + 2 < length ? lower.charCodeAt(at + 2) : 0
-    const slot = slots[hash(a, b, c)]!
-    if (slot !== 0) {
-      for (const { detectors: owners, hint } of anchors[slot - 1]!) {
-        if (lower.startsWith(hint, at)) for (const owner of owners) attempt(owner, at)
-      }
-    }
-    if (a > 127 || isRunUnit[a] === 0) {
-      if (at - runStart >= minRun) runEnds(runStart, at)
+    const unit = lower.charCodeAt(at)
+    if (unit > 127 || isRunUnit[unit] === 0) {
+      if (at - runStart >= minRun) attemptRun(runStart, at)
       runStart = at + 1
     }
-    a = b
-    b = c
+    hash = hashed(hash, lower.charCodeAt(at + 2))
+    const slot = slots[hash]!
+    if (slot === 0) continue
+    for (const { detectors: owners, hint } of anchors[slot - 1]!) {
+      if (!lower.startsWith(hint, at)) continue
+      if (left <= 0) {
+        const end = lineEnd(text, at)
+        report(at, end)
+        at = Math.max(at, end - 3)
+        break
+      }
+      for (const owner of owners) attempt(owner, at)
+    }
   }
-  if (length - runStart >= minRun) runEnds(runStart, length)
+  if (length - runStart >= minRun) attemptRun(runStart, length)
   const checks = Assignments.find(text, report)
-  if (work !== undefined) {
-    for (const [position, count] of attempts) work.set(detectors[position]!.id, count)
-    work.set("assignment", checks)
-  }
+  work?.set("assignment", checks)
   return joined(spans)
 }

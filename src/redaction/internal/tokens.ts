@@ -260,7 +260,7 @@ const others: ReadonlyArray<Row> = [
     32
   ),
   token("clickup", "pk_", "pk_\\d{4,12}_", "[A-Z0-9]", 32),
-  token("airtable", "pat", "pat[A-Za-z0-9]{14}\\.", hex, 40),
+  token("airtable", "pat", "pat[A-Za-z0-9]{14}\\.", hex, 40, { run: true }),
   token("contentful", "cfpat-", "CFPAT-", wide, 30),
   token("typeform", "tfp_", "tfp_", "[\\w.-]", 30),
   token("sanity", "sk", "sk", word, 80, { run: true, accepts: (secret) => secret.length > 80 && isRandom(secret) }),
