@@ -1,10 +1,14 @@
 /**
- * Takes secrets out of text before it is stored.
+ * Redaction of secrets before text is stored.
  *
- * What has the shape of a secret, or stands where one does, is replaced by `[redacted]`: keys and tokens of services,
- * private keys, values whose name, flag, header, address, file or sentence says that they are secret. A shape can't tell
- * every secret from what looks like one, so a secret may be missed and harmless text taken out. Every detector runs in
- * time proportional to the text.
+ * Replaces keys and tokens of services, private keys, and values whose name, flag, header, URL, file or sentence marks
+ * them as secret by `[redacted]`.
+ *
+ * **Gotchas**
+ *
+ * - Detection is heuristic: a secret may be missed, and harmless text may be replaced.
+ * - The work is proportional to the text. In text with far more words such as `password` than any ordinary text has,
+ *   the rest of a line after such a word is replaced without further checks.
  *
  * @since 0.1.0
  */
@@ -16,7 +20,7 @@ import { preview } from "../internal/text.ts"
 import { secretsOf, type Span } from "./internal/detectors.ts"
 
 /**
- * What stands in the place of a secret.
+ * The replacement of a secret.
  *
  * @category constants
  * @since 0.1.0
@@ -24,7 +28,7 @@ import { secretsOf, type Span } from "./internal/detectors.ts"
 export const placeholder = "[redacted]"
 
 /**
- * Text that went through the redactor. Only this module makes it, so what takes it never stores a secret by mistake.
+ * Redacted text. Only this module makes it, so a function that requires it never stores a secret by mistake.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +36,7 @@ export const placeholder = "[redacted]"
 export type RedactedText = string & Brand.Brand<"athena-hooks/redaction/RedactedText">
 
 /**
- * What a value with redacted texts is made of: the same with any text.
+ * The input for a value with redacted texts: the same fields with plain text.
  *
  * @category models
  * @since 0.1.0
@@ -48,8 +52,8 @@ export type Unredacted<A> = {
 const branded = Schema.declare((input): input is RedactedText => typeof input === "string")
 
 /**
- * Text that went through the redactor. Decoding redacts, so what an older version wrote is redacted when it is read, and
- * text that is redacted stays as it is.
+ * A schema of redacted text. Decoding redacts, so text of an older version is redacted when it is read; redacted text
+ * does not change.
  *
  * @category schemas
  * @since 0.1.0
@@ -113,15 +117,15 @@ export const redactName = (text: string, maxLength: number = Number.POSITIVE_INF
 
 const digest = (text: string): string => fnv1a(text) + fnv1a(`-${text}`)
 
-/** How much of a text is looked at where less of it is wanted, and how much of that shows whether a secret begins. */
+/** The minimum window of an excerpt, and the units at its end in which a secret may be cut. */
 const window = 8_000
 const reach = 1_024
 
 /**
  * The first `length` UTF-16 units at most of the text without its secrets and without white space around it, ending in
- * `…` where something was left out. A secret that the cut would fall into is replaced as a whole, and of a text
- * that is longer than what is looked at, or has exactly 8,000 units as one that was cut before, the last 1,024 units are
- * left out, where half a secret no longer looks like one.
+ * `…` where something was left out. Secrets are replaced before the text is cut, so half a secret is never left. Of a
+ * text longer than the window of `max(8,000, length + 2,048)` units, the last 1,024 units of the window are left out,
+ * because a secret that the window cuts is not recognised.
  *
  * @category combinators
  * @since 0.1.0
@@ -130,8 +134,7 @@ export const excerpt = (text: string, length: number): RedactedText => {
   const from = text.trimStart()
   const size = Math.max(window, length + 2 * reach)
   const looked = from.slice(0, size)
-  // A text of exactly this length was cut by the adapter of its agent.
-  const isWhole = from.length < size && text.length !== window
+  const isWhole = from.length <= size
   const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
   return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
 }

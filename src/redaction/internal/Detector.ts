@@ -95,6 +95,10 @@ export const lineEnd = (text: string, from: number): number => {
 export const list = (texts: string | undefined): ReadonlyArray<string> =>
   texts === undefined ? [] : texts.split(" ").map((text) => text.replaceAll("␣", " "))
 
+/** The pattern with the whole match as its group, if it has none. */
+const grouped = (pattern: string): string =>
+  /\((?!\?)/.test(pattern.replace(/\\./g, "").replace(/\[[^\]]*\]/g, "")) ? pattern : `(${pattern})`
+
 /** The detector of a row. Its patterns are compiled at the first attempt. */
 export const fromRow = (row: Row): Detector => {
   const { accepts, back = 0, flags = "", pattern, within } = row
@@ -110,9 +114,8 @@ export const fromRow = (row: Row): Detector => {
     }
     return end
   }
-  const group = /\((?!\?)/.test(pattern.replace(/\\./g, "").replace(/\[[^\]]*\]/g, "")) ? pattern : `(${pattern})`
   const all = (whole: string, part: string, offset: number, report: Report): void => {
-    compiled ??= new RegExp(group, `g${flags}`)
+    compiled ??= new RegExp(grouped(pattern), `g${flags}`)
     compiled.lastIndex = 0
     for (let match = compiled.exec(part); match !== null; match = compiled.exec(part)) {
       if (match[0] === "") compiled.lastIndex++
@@ -133,7 +136,7 @@ export const fromRow = (row: Row): Detector => {
       }
       const expression =
         within === undefined
-          ? (compiled ??= new RegExp(`${skip}(?:${group})`, `y${flags}`))
+          ? (compiled ??= new RegExp(`${skip}(?:${grouped(pattern)})`, `y${flags}`))
           : (outer ??= new RegExp(`${skip}(${within})`, `y${flags}`))
       expression.lastIndex = from
       const match = expression.exec(text)

@@ -25,6 +25,23 @@ const isFlag = (text: string, at: number): boolean => {
   return false
 }
 
+const adjectives = "api access auth authentication secret private encryption license licence security recovery".split(
+  " "
+)
+
+/** Whether the noun at an anchor is secret: `key` and `code` need an adjective. */
+const isQualified = (text: string, at: number): boolean => {
+  const noun = text.slice(at, at + 4).toLowerCase()
+  if (noun === "code" || noun.startsWith("key")) {
+    const before = text
+      .slice(Math.max(0, at - 16), at)
+      .toLowerCase()
+      .replace(/[\s-]$/, "")
+    if (!adjectives.some((adjective) => before.endsWith(adjective))) return false
+  }
+  return hasValueAhead(text, at)
+}
+
 const maxSentence = 160
 
 /** Whether a word that could be a secret follows: letters with digits, symbols or capitals among them, or in quotes. */
@@ -75,7 +92,7 @@ const headers: ReadonlyArray<Row> = [
     flags: "i",
     accepts: (secret) => isRandom(secret) && isValue(secret)
   }),
-  row("basic", "basic", `\\bbasic\\s{1,3}([A-Za-z0-9+/]{8,}={0,2})(?![\\w.-])`, {
+  row("basic", "basic", `\\bbasic\\s{1,3}([A-Za-z0-9+/]{8,}={0,2})`, {
     flags: "i",
     accepts: (secret) => isRandom(secret) || /=$/.test(secret)
   }),
@@ -264,7 +281,7 @@ const commands: ReadonlyArray<Row> = [
   row(
     "user-list",
     "chpasswd",
-    `["'\\s][\\w.-]{1,32}:([^\\s"':|]{4,})(?=["']?\\s{0,3}\\|\\s{0,3}(?:sudo\\s)?chpasswd)`,
+    `["'\\s][\\w.-]{1,32}:([^\\s"':|]{4,200})(?=["']?\\s{0,3}\\|\\s{0,3}(?:sudo\\s)?chpasswd)`,
     { back: 130, accepts: isValue }
   ),
   row(
@@ -315,7 +332,7 @@ const files: ReadonlyArray<Row> = [
   ),
   row(
     "pgpass",
-    ":10 :11 :12 :13 :14 :15 :16 :17 :18 :19 :20 :21 :22 :23 :24 :25 :26 :27 :28 :29 :30 :31 :32 :33 :34 :35 :36 :37 :38 :39 :40 :41 :42 :43 :44 :45 :46 :47 :48 :49 :50 :51 :52 :53 :54 :55 :56 :57 :58 :59 :60 :61 :62 :63 :64 :65 :66 :67 :68 :69 :70 :71 :72 :73 :74 :75 :76 :77 :78 :79 :80 :81 :82 :83 :84 :85 :86 :87 :88 :89 :90 :91 :92 :93 :94 :95 :96 :97 :98 :99 :*:",
+    ":*: :54 :64 :65 :15 :25 :26 :33",
     `(?<=(?:^|[\\s"'])(?:[\\w.-]{1,100}|\\*)):(?:\\d{2,5}|\\*):(?:[\\w.-]{1,63}|\\*):[\\w.-]{1,63}:([^\\s:"']{3,200})(?=$|[\\s"'])`,
     {
       needs: ":*: :5432: :5433: :5434: :6432: :6433: :6543: :15432: :25060: :26257: :3306:",
@@ -442,9 +459,7 @@ const otherNouns =
 /** An anchor has three units: nouns of two are followed by one that may stand between a noun and its value. */
 const otherHints = otherNouns
   .split(" ")
-  .flatMap((noun) =>
-    noun.length > 2 ? [noun] : [...":：=＝␣是为為就はが는은이をも“「\"'（"].map((next) => noun + next)
-  )
+  .flatMap((noun) => (noun.length > 2 ? [noun] : [...":：=＝␣是为為はが는은이「"].map((next) => noun + next)))
   .join(" ")
 
 /** Nouns that are secret with an adjective only. */
@@ -459,9 +474,9 @@ const alternatives = (nouns: string): string => `(?:${nouns.replaceAll(" ", "|")
 const spokenIs =
   "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[^\\s\"',;:=]{1,40}(?:\\s[^\\s\"',;:=]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|è|jest|to|je|är|er|on|bedraagt|luidt|este|adalah|là|คือ|это|был|является)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
 
-const spoken = (id: string, hints: string, nouns: string): Row =>
+const spoken = (id: string, hints: string, nouns: string, gate = hasValueAhead): Row =>
   row(id, hints, `${nouns}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
-    gate: hasValueAhead,
+    gate,
     flags: "i",
     accepts: (secret, before) =>
       proseSecret(secret) ||
@@ -488,7 +503,7 @@ const prose: ReadonlyArray<Row> = [
     `${alternatives(latinNouns)}(?:n|m|si|niz|miz|s|\\sd['’]ordine|\\s(?:secreta|de\\sacceso|api))?`
   ),
   spoken("spoken-in-other-scripts", otherHints, `${alternatives(otherNouns)}(?:ь|я|ем|и)?`),
-  spoken("spoken-qualified", qualifiedNouns, qualified),
+  spoken("spoken-qualified", qualifiedNouns, qualified, isQualified),
   row(
     "spoken-with",
     "password passwort passphrase token key secret credential mot␣de␣passe contraseña senha",
