@@ -124,7 +124,7 @@ const reach = 1_024
 /**
  * The first `length` UTF-16 units at most of the text without its secrets and without white space around it, ending in
  * `…` where something was left out. Secrets are replaced before the text is cut, so half a secret is never left. Of a
- * text longer than the window of `max(8,000, length + 2,048)` units, the last 1,024 units of the window are left out,
+ * text longer than the window of `max(8,000, length + 2,048)` units, or of exactly 8,000 units as adapters cut it, the last 1,024 units of the window are left out,
  * because a secret that the window cuts is not recognised.
  *
  * @category combinators
@@ -134,7 +134,8 @@ export const excerpt = (text: string, length: number): RedactedText => {
   const from = text.trimStart()
   const size = Math.max(window, length + 2 * reach)
   const looked = from.slice(0, size)
-  const isWhole = from.length <= size
+  // Adapters cut long payload fields to this length, maybe inside a secret.
+  const isWhole = from.length <= size && text.length !== window
   const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
   return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
 }

@@ -308,7 +308,7 @@ const commands: ReadonlyArray<Row> = [
   row(
     "redis-auth",
     "auth␣",
-    `(?:^|[\\n>"'\`]\\s{0,3})(?:AUTH|auth)\\s{1,2}(?:[\\w.-]{1,40}\\s{1,2})?["']?([^\\s"'\`]{8,})(?=["'\`]?\\s{0,3}(?:$|\\n|["'\`]))`,
+    `(?:^|[\\n>"'\`]\\s{0,3})(?:AUTH|auth)\\s{1,2}(?:[\\w.-]{1,40}\\s{1,2})?["']?([^\\s"'\`]{8,256})(?=["'\`]?\\s{0,3}(?:$|\\n|["'\`]))`,
     { back: 4, accepts: isMade }
   ),
   row("smtp-auth", "auth␣", `AUTH\\s{1,2}(?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5)\\s{1,2}([A-Za-z0-9+/=]{8,})`, { flags: "i" }),
@@ -355,7 +355,7 @@ const files: ReadonlyArray<Row> = [
     "client-key-data client-certificate-data id-token refresh-token",
     `\\b(?:client-key-data|client-certificate-data|id-token|refresh-token)\\\\?["']?\\s{0,3}:\\s{0,3}\\\\?["']?([\\w+/=.-]{16,})`
   ),
-  row("git-credentials", "password=", `\\bpassword=([^\\s&"']{4,})(?=\\s{0,3}(?:$|\\n(?:path|quit|oauth)))`, {
+  row("git-credentials", "password=", `\\bpassword=([^\\s&"']{4,256})(?=\\s{0,3}(?:$|\\n(?:path|quit|oauth)))`, {
     accepts: (secret) => isValue(secret) && !isCode(secret) && !isIdentifier(secret)
   }),
   row(
