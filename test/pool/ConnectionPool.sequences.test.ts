@@ -71,7 +71,7 @@ it.effect.each(sequences)(
           const now = core.now()
           const seen = stats()
           const open = database.openSessions().filter(({ beside }) => !beside).length + database.opening
-          const pings = Array.from(core.sessions).reduce((sum, connection) => sum + connection.pings, 0)
+          const pings = Array.from(core.sessions).reduce((sum, connection) => sum + connection.validations, 0)
           const found = [
             ...database.violations,
             ...(open > max ? [`${open} sessions open or opening, ${max} allowed`] : []),
@@ -82,8 +82,8 @@ it.effect.each(sequences)(
               .filter((ms) => ms > desertedAtMostMs)
               .map((ms) => `a statement runs for nobody since ${ms} ms`),
             ...[...core.waiting]
-              .filter((ticket) => now - ticket.startedAt > acquireTimeout + 5)
-              .map((ticket) => `a waiter is ${now - ticket.startedAt} ms old`)
+              .filter((request) => now - request.startedAt > acquireTimeout + 5)
+              .map((request) => `a waiter is ${now - request.startedAt} ms old`)
           ]
           assert.strictEqual(found.join("; "), "", `seed ${seed}: ${history.join(", ")}`)
         }

@@ -13,7 +13,7 @@ const callers: ReadonlyArray<readonly [string, (pool: FakePool) => Effect.Effect
   [
     "a statement behind a ping",
     ({ core, run }) => {
-      for (const connection of core.sessions) connection.lastSeenAt -= 1_000
+      for (const connection of core.sessions) connection.lastResponseAt -= 1_000
       return run("sleep 0")
     }
   ],
@@ -26,9 +26,9 @@ const events: ReadonlyArray<
   readonly [string, (pool: FakePool, caller: Fiber.Fiber<unknown, unknown> | undefined) => void]
 > = [
   ["is interrupted", (_, caller) => caller!.interruptUnsafe()],
-  ["runs out of time", ({ core }) => core.waiting.forEach((ticket) => ticket.expire())],
+  ["runs out of time", ({ core }) => core.waiting.forEach((request) => request.expire())],
   ["loses its session", ({ database }) => database.openSessions().forEach((session) => session.kill())],
-  ["is turned away", ({ core }) => core.waiting.forEach((ticket) => ticket.fail(core.closedError()))]
+  ["is turned away", ({ core }) => core.waiting.forEach((request) => request.fail(core.closedError()))]
 ]
 
 /** What is still counted on the pool and its sessions; nothing, once everybody is gone. */
@@ -38,9 +38,9 @@ const leftOn = ({ core, database }: FakePool): ReadonlyArray<string> => {
     ["usage", core.pool.state.usage !== 0],
     ["waiting", core.waiting.size > 0],
     ["leases", connections.some(({ leases }) => leases !== 0)],
-    ["pings", connections.some(({ pings }) => pings !== 0)],
-    ["waitedFor", connections.some(({ waitedFor }) => waitedFor !== 0)],
-    ["claimed", connections.some(({ claimed }) => claimed)],
+    ["pings", connections.some(({ validations: pings }) => pings !== 0)],
+    ["waitedFor", connections.some(({ pendingCallers: waitedFor }) => waitedFor !== 0)],
+    ["claimed", connections.some(({ isReserved: claimed }) => claimed)],
     ["holders", connections.some(({ holders }) => holders.unreported.length > 0)],
     ["transaction", connections.some(({ inTransaction }) => inTransaction)],
     ["violations", database.violations.length > 0]

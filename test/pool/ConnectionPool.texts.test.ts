@@ -4,7 +4,7 @@
 import { assert, it } from "@effect/vitest"
 import { StatementEffects, effectsOf } from "../../src/pool/internal/sessionState.ts"
 
-const { advisoryLocks, begins, ends, none, settings, temporary, unwinds } = StatementEffects
+const { advisoryLocks, begins, ends, none, settings, temporary, rollsBack: unwinds } = StatementEffects
 
 it.each([
   ["(SELECT set_config('search_path', 'elsewhere', false))", settings],

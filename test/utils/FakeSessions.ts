@@ -108,8 +108,8 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
   const database: FakeDatabase = {
     connector: {
       open: Effect.suspend(() => openSession(false)),
-      openBeside: () => openSession(true),
-      answers: Effect.suspend(() => (database.silent ? Effect.never : Effect.succeed(true))),
+      openForTermination: () => openSession(true),
+      probe: Effect.suspend(() => (database.silent ? Effect.never : Effect.succeed(true))),
       openDirect: undefined
     },
     sessions,

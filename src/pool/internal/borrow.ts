@@ -6,10 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Pool from "effect/Pool"
 import type { Borrower } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
-import { clean } from "./lease.ts"
+import { resetSession } from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
-import { effectsOf, leftovers, transactionControl } from "./sessionState.ts"
+import { effectsOf, dirtyMask, transactionControl } from "./sessionState.ts"
 import type { PoolRequest } from "./poolRequest.ts"
 
 /** Runs a statement that disturbs its session with nobody else on it, and puts the session back. */
@@ -24,10 +24,10 @@ const runAlone = <A>(
       yield* Pool.reserve(core.pool, connection)
       const pinned = yield* connection.session.connection.pin
       const sent = Effect.suspend(() => {
-        connection.sending(effects)
+        connection.statementSent(effects)
         return effect(pinned)
       })
-      return yield* Effect.onExit(sent, () => clean(core, connection, pinned))
+      return yield* Effect.onExit(sent, () => resetSession(core, connection, pinned))
     })
   )
 
@@ -36,7 +36,7 @@ const makeShared = (core: PoolCore, connection: PooledConnection): StatementConn
     const effects = effectsOf(sql)
     // The next statement could run on another connection, and be committed alone.
     if ((effects & transactionControl) !== 0) return Effect.fail(core.transactionStatementRefused())
-    return (effects & leftovers) === 0
+    return (effects & dirtyMask) === 0
       ? effect(connection.session.connection)
       : runAlone(core, connection, effects, effect)
   })
@@ -53,17 +53,17 @@ export const make = (core: PoolCore): Borrower => {
   }
   return <A, E, R>(f: (connection: StatementConnection) => Effect.Effect<A, E, R>) =>
     Effect.withFiber<A, E | SqlError, R>((fiber) => {
-      const refused = core.refusal()
+      const refused = core.admissionError()
       if (refused !== undefined) return Effect.fail(refused)
-      const ticket = core.newTicket(fiber, exclusive)
-      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
-      const begin = (ticket: PoolRequest, connection: PooledConnection) => {
-        core.granted(ticket)
-        core.startRunning(ticket)
+      const request = core.newRequest(fiber, exclusive)
+      if (request.isExpired) return Effect.fail(core.queryTimeout(request))
+      const begin = (request: PoolRequest, connection: PooledConnection) => {
+        core.acquired(request)
+        core.startRunning(request)
         const running = f(sharedOf(connection))
-        return exclusive ? running : Effect.onInterrupt(running, () => core.keepUntilEnded(connection))
+        return exclusive ? running : Effect.onInterrupt(running, () => core.holdUntilTerminated(connection))
       }
-      const attempt = Pool.use(core.pool, (connection) => core.whenGood(ticket, connection, begin))
-      return ticket.run<A, E | SqlError, R>({ attempt: core.admit(attempt) })
+      const attempt = Pool.use(core.pool, (connection) => core.useValidated(request, connection, begin))
+      return request.run<A, E | SqlError, R>({ attempt: core.whenResumed(attempt) })
     })
 }

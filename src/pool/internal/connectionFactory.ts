@@ -21,7 +21,7 @@ import { PooledConnection } from "./pooledConnection.ts"
 import { connectProblem } from "../PoolError.ts"
 
 /** Connections opened at the same time at most; by the time they are there, the rest may not be needed any more. */
-const openConcurrency = 2
+const maxConcurrentOpens = 2
 
 const breakerKey = "connect"
 
@@ -41,7 +41,7 @@ interface Attempt extends ConnectFailure {
   readonly breakerOpen: boolean
 }
 
-const problemOf = (error: SqlError, at: number): ConnectFailure => ({
+const connectFailure = (error: SqlError, at: number): ConnectFailure => ({
   problem: isNoMatch(error) ? "noMatch" : connectProblem(error),
   cause: error,
   at
@@ -55,15 +55,15 @@ const timed = <A, E, R>(core: PoolCore, open: Effect.Effect<A, E, R>): Effect.Ef
   })
 
 /** How often a connect that is not answered looks whether the server answers others, in milliseconds. */
-const lookMs = 500
+const probeIntervalMs = 500
 
 /** Waits until the server answers that did not before; for ever where it answers all the time. */
-const answersAgain = (core: PoolCore): Effect.Effect<void> =>
+const serverRecovered = (core: PoolCore): Effect.Effect<void> =>
   Effect.gen(function* () {
     let wasSilent = false
     for (;;) {
-      yield* Effect.sleep(lookMs)
-      const answered = yield* Effect.timeoutOption(core.connector.answers, lookMs)
+      yield* Effect.sleep(probeIntervalMs)
+      const answered = yield* Effect.timeoutOption(core.connector.probe, probeIntervalMs)
       const isSilent = !Option.getOrElse(answered, () => false)
       if (wasSilent && !isSilent) return
       wasSilent = isSilent
@@ -81,14 +81,14 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const scope = yield* Effect.scope
   const breaker = yield* makeBreaker(core)
   const slots = Semaphore.makeUnsafe(settings.max)
-  const gate = Semaphore.makeUnsafe(openConcurrency)
+  const openPermits = Semaphore.makeUnsafe(maxConcurrentOpens)
 
   /**
    * A line that was dead leaves connects behind that wait for answers which were lost with it. Once the server is seen to
    * answer again they are begun anew, and not when their time is up.
    */
   const open = Effect.flatMap(
-    Effect.raceFirst(Effect.asSome(core.connector.open), Effect.as(answersAgain(core), Option.none<Session>())),
+    Effect.raceFirst(Effect.asSome(core.connector.open), Effect.as(serverRecovered(core), Option.none<Session>())),
     Option.match({ onNone: () => core.connector.open, onSome: Effect.succeed })
   )
 
@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     .execute(timed(core, open), { key: breakerKey })
     .pipe(
       Effect.mapError((error): Attempt => {
-        if (error._tag === "SqlError") return { ...problemOf(error, core.now()), breakerOpen: false }
+        if (error._tag === "SqlError") return { ...connectFailure(error, core.now()), breakerOpen: false }
         const last = core.lastFailure
         return last === undefined
           ? { problem: "unreachable", cause: undefined, breakerOpen: true, at: core.now() }
@@ -126,7 +126,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
    * Whether a failure must be told now, to a caller who waits with nothing open. In all other cases the opening goes
    * on by itself: a failure that nobody takes would stay in the pool and count as a connection.
    */
-  const mustFail = (): boolean => core.closed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
+  const shouldFail = (): boolean => core.closed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
 
   const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
 
@@ -137,15 +137,15 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const pause = Effect.suspend(() => {
     const { created } = core.counters
     return Effect.timeoutOption(
-      core.until(() => core.counters.created > created || mustFail()),
+      core.awaitChange(() => core.counters.created > created || shouldFail()),
       settings.breakerResetTimeoutMs
     )
   })
 
   /** Waits until a connection is wanted again; until then the database is left alone. */
-  const park = Effect.suspend(() => {
+  const awaitDemand = Effect.suspend(() => {
     core.opening--
-    return Effect.onExit(core.until(isNeeded), () => Effect.sync(() => core.opening++))
+    return Effect.onExit(core.awaitChange(isNeeded), () => Effect.sync(() => core.opening++))
   })
 
   /** Once a caller has been told, nobody opens the connections of the minimum any more; asking for one does it. */
@@ -163,21 +163,21 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     return Effect.forkIn(Effect.andThen(Effect.delay(ended, settings.breakerResetTimeoutMs), refill), scope)
   })
 
-  const openPatiently: Effect.Effect<Session, SqlError, Scope.Scope> = Effect.suspend(() =>
+  const openWithRetries: Effect.Effect<Session, SqlError, Scope.Scope> = Effect.suspend(() =>
     Effect.catch(attempts, (failure) => {
-      if (mustFail()) {
+      if (shouldFail()) {
         const error = core.unavailableError(failure, failure.breakerOpen, "connect")
         return Effect.andThen(refillLater, Effect.fail(error))
       }
-      return Effect.andThen(isNeeded() ? pause : park, openPatiently)
+      return Effect.andThen(isNeeded() ? pause : awaitDemand, openWithRetries)
     })
   )
 
   const onClosed = (connection: PooledConnection): void => {
     if (!core.sessions.delete(connection)) return
-    core.counters.closed[connection.closing ?? (core.closed ? "shutdown" : "lost")]++
-    core.fork(Effect.andThen(slots.release(1), core.retire(connection, core.closed ? "shutdown" : "lost")))
-    core.changed()
+    core.counters.closed[connection.closeReason ?? (core.closed ? "shutdown" : "lost")]++
+    core.fork(Effect.andThen(slots.release(1), core.evict(connection, core.closed ? "shutdown" : "lost")))
+    core.notifyChange()
   }
 
   const register = (session: Session): Effect.Effect<PooledConnection> =>
@@ -188,14 +188,14 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
       core.lastFailure = undefined
       core.counters.created++
       core.sessions.add(connection)
-      core.changed()
+      core.notifyChange()
       session.onClosed(() => onClosed(connection))
       return connection
     })
 
   const openRegistered = Effect.suspend(() => {
     core.opening++
-    return Effect.flatMap(openPatiently, register).pipe(Effect.onExit(() => Effect.sync(() => core.opening--)))
+    return Effect.flatMap(openWithRetries, register).pipe(Effect.onExit(() => Effect.sync(() => core.opening--)))
   })
 
   /** Takes a slot first and gives it back when the socket is closed, so that there are never more than the maximum. */
@@ -206,10 +206,10 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
       if (Exit.isFailure(exit)) yield* slots.release(1)
       return yield* exit
     })
-  ).pipe(Effect.ensuring(gate.release(1)), Effect.provideService(Clock.Clock, core.clock))
+  ).pipe(Effect.ensuring(openPermits.release(1)), Effect.provideService(Clock.Clock, core.clock))
 
   /** Lets an idle connection stand for a new one when those who waited have been served meanwhile. */
-  const spare = (pool: Pool.Pool<PooledConnection, SqlError>) => {
+  const idleReplacement = (pool: Pool.Pool<PooledConnection, SqlError>) => {
     const { availableHead, invalidated, items, usage } = pool.state
     // Those that are closed when they come back are in use but do not count as open; the pool would ask for ever.
     const wanted = Math.max(settings.min, Math.ceil(usage / settings.concurrency))
@@ -218,9 +218,9 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   }
 
   const reclaim: ConnectionFactory["reclaim"] = (pool) =>
-    Effect.flatMap(gate.take(1), () => {
-      const item = spare(pool)
-      return item === undefined ? Effect.undefined : Effect.as(gate.release(1), item)
+    Effect.flatMap(openPermits.take(1), () => {
+      const item = idleReplacement(pool)
+      return item === undefined ? Effect.undefined : Effect.as(openPermits.release(1), item)
     })
 
   return { acquire, reclaim } satisfies ConnectionFactory

@@ -17,9 +17,9 @@ export interface Connector {
   /** Opens a session to a server of the role asked for. */
   readonly open: Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
   /** Opens another session to the same server, whatever its role, to cancel a statement there. */
-  readonly openBeside: (session: PgSession.Session) => Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
+  readonly openForTermination: (session: PgSession.Session) => Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
   /** Whether any of the servers answers at all; without an end while none does and none refuses. */
-  readonly answers: Effect.Effect<boolean>
+  readonly probe: Effect.Effect<boolean>
   /** Opens a session past a pooler, for a listener; absent where listeners use sessions of the pool. */
   readonly openDirect: Effect.Effect<PgSession.Session, SqlError, Scope.Scope> | undefined
 }
@@ -27,7 +27,7 @@ export interface Connector {
 /** Every server answered and none had the role. */
 export const noMatch = "no server has the role asked for"
 
-const wantsRecovery = (target: Target): boolean | undefined => {
+const requiresRecovery = (target: Target): boolean | undefined => {
   switch (target) {
     case "any":
       return undefined
@@ -55,7 +55,7 @@ const allOrNothing = <A>(effect: Effect.Effect<A, SqlError, Scope.Scope>): Effec
  * Asks a new session for the role of its server, and for the number of its process there. A pooler gives its clients
  * numbers of its own, so a session whose number is another's has one between it and the server.
  */
-const identify = (session: PgSession.Session): Effect.Effect<Identity, SqlError> =>
+const readIdentity = (session: PgSession.Session): Effect.Effect<Identity, SqlError> =>
   Effect.map(
     session.connection.queryValues("SELECT pg_is_in_recovery(), pg_backend_pid()", [], false),
     ([row]): Identity => ({
@@ -70,7 +70,7 @@ interface Identity {
 }
 
 /** Ends a session that gives no answer in time. Interrupting a query waits for the server; ending the socket does not. */
-const within = <A, E>(
+const destroyAfter = <A, E>(
   session: PgSession.Session,
   leftMs: number,
   effect: Effect.Effect<A, E>
@@ -92,16 +92,16 @@ export const make = (
 ): Connector => {
   const { addresses, client, connectTimeoutMs, direct, initSql, target } = settings
   const config = { client, keepAliveMs: settings.tcpKeepAliveMs }
-  const wanted = wantsRecovery(target)
-  const settles = target === "preferPrimary" || target === "preferStandby"
+  const role = requiresRecovery(target)
+  const acceptsAnyRole = target === "preferPrimary" || target === "preferStandby"
   let first = 0
   /** Not known until a session has asked. */
   let isPooled: boolean | undefined
 
   /** Named statements are not used behind a pooler, unless the user says that it has them. */
-  const setUp = Effect.fnUntraced(function* (session: PgSession.Session, role: boolean | undefined) {
+  const initialize = Effect.fnUntraced(function* (session: PgSession.Session, role: boolean | undefined) {
     if (role !== undefined || (client.prepare === undefined && isPooled === undefined)) {
-      const identity = yield* identify(session)
+      const identity = yield* readIdentity(session)
       if (role !== undefined && identity.inRecovery !== role) return yield* connectionError(noMatch)
       isPooled = identity.isPooled
     }
@@ -117,7 +117,7 @@ export const make = (
         const startedAt = monotonicMsOf(yield* Clock.Clock)
         const session = yield* PgSession.open(config, address, timeoutMs)
         const leftMs = Math.max(0, startedAt + timeoutMs - monotonicMsOf(yield* Clock.Clock))
-        return yield* within(session, leftMs, setUp(session, role))
+        return yield* destroyAfter(session, leftMs, initialize(session, role))
       })
     )
 
@@ -132,7 +132,7 @@ export const make = (
     let other: number | undefined
     for (let step = 0, start = first; step < addresses.length; step++) {
       const index = (start + step) % addresses.length
-      const result = yield* attempt(index, wanted, addresses.length - step + (settles ? 1 : 0))
+      const result = yield* attempt(index, role, addresses.length - step + (acceptsAnyRole ? 1 : 0))
       if (result._tag === "Success") {
         first = index
         return result.success
@@ -141,16 +141,16 @@ export const make = (
       // A server that could not be reached says more than one that answered with the wrong role.
       if (failure === undefined || isNoMatch(failure)) failure = result.failure
     }
-    if (!settles || other === undefined) return yield* failure!
+    if (!acceptsAnyRole || other === undefined) return yield* failure!
     return yield* Effect.fromResult(yield* attempt(other, undefined, 1))
   })
 
   return {
     open,
-    answers: Effect.raceAll(
-      addresses.map((address) => Effect.filterOrFail(PgSession.answers(config, address), (answered) => answered))
+    probe: Effect.raceAll(
+      addresses.map((address) => Effect.filterOrFail(PgSession.probe(config, address), (answered) => answered))
     ).pipe(Effect.isSuccess),
-    openBeside: (session) => PgSession.open(config, session.address, connectTimeoutMs),
+    openForTermination: (session) => PgSession.open(config, session.address, connectTimeoutMs),
     openDirect:
       direct &&
       PgSession.open({ client: direct.client, keepAliveMs: config.keepAliveMs }, direct.address, connectTimeoutMs)

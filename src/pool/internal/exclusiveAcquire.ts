@@ -19,92 +19,92 @@ export interface ExclusiveConnection {
   readonly scope: Scope.Closeable
 }
 
-const reserve = (core: PoolCore, connection: PooledConnection): Effect.Effect<void, never, Scope.Scope> =>
+const reserveConnection = (core: PoolCore, connection: PooledConnection): Effect.Effect<void, never, Scope.Scope> =>
   Effect.andThen(
     Pool.reserve(core.pool, connection),
     Effect.acquireRelease(
       Effect.sync(() => {
-        connection.claimed = true
+        connection.isReserved = true
       }),
       () =>
         Effect.sync(() => {
-          connection.claimed = false
+          connection.isReserved = false
         })
     )
   )
 
-const isAlone = ({ connection }: ExclusiveConnection): boolean => connection.isFree && connection.staysOpen
+const isExclusive = ({ connection }: ExclusiveConnection): boolean => connection.isIdle && connection.isReusable
 
 /** Those that a caller has asked to have alone; it gets the first that is. */
 export class ExclusiveAcquire {
   private readonly core: PoolCore
-  private readonly ticket: PoolRequest
-  private readonly claimed = new Set<ExclusiveConnection>()
+  private readonly request: PoolRequest
+  private readonly reserved = new Set<ExclusiveConnection>()
 
-  constructor(core: PoolCore, ticket: PoolRequest) {
+  constructor(core: PoolCore, request: PoolRequest) {
     this.core = core
-    this.ticket = ticket
+    this.request = request
   }
 
   /** Waits, interruptibly, until the caller has one connection alone, and gives back the others. */
-  take(): Effect.Effect<ExclusiveConnection, SqlError> {
-    return Effect.flatMap(this.another(), (claimed) => (isAlone(claimed) ? Effect.succeed(claimed) : this.choose()))
+  acquire(): Effect.Effect<ExclusiveConnection, SqlError> {
+    return Effect.flatMap(this.reserveNext(), (claimed) => (isExclusive(claimed) ? Effect.succeed(claimed) : this.choose()))
   }
 
   /** Gives back all that is claimed. */
   release(): Effect.Effect<void> {
-    return this.drop(this.claimed)
+    return this.releaseAll(this.reserved)
   }
 
   /** Claims one more, a new one where the pool may still grow: one that is claimed counts as full there. */
-  private another(): Effect.Effect<ExclusiveConnection, SqlError> {
-    const { core, ticket } = this
+  private reserveNext(): Effect.Effect<ExclusiveConnection, SqlError> {
+    const { core, request } = this
     const scope = Scope.makeUnsafe()
     const good = Effect.flatMap(Pool.get(core.pool), (connection) =>
-      core.whenGood(ticket, connection, () => this.reserve({ connection, scope }))
+      core.useValidated(request, connection, () => this.reserve({ connection, scope }))
     )
     const tried = Effect.onExit(Scope.provide(good, scope), (exit) => {
       if (Exit.isFailure(exit) || exit.value === Retry) return Scope.close(scope, exit)
-      this.claimed.add(exit.value)
+      this.reserved.add(exit.value)
       return Effect.void
     })
-    return Effect.flatMap(tried, (claimed) => (claimed === Retry ? this.another() : Effect.succeed(claimed)))
+    return Effect.flatMap(tried, (claimed) => (claimed === Retry ? this.reserveNext() : Effect.succeed(claimed)))
   }
 
   private reserve(claimed: ExclusiveConnection): Effect.Effect<ExclusiveConnection, never, Scope.Scope> {
     const { core } = this
     return core.settings.concurrency === 1
       ? Effect.succeed(claimed)
-      : Effect.as(reserve(core, claimed.connection), claimed)
+      : Effect.as(reserveConnection(core, claimed.connection), claimed)
   }
 
   private choose(): Effect.Effect<ExclusiveConnection, SqlError> {
     return Effect.suspend(() => {
-      const all = Array.from(this.claimed)
-      const alone = all.find(isAlone)
+      const all = Array.from(this.reserved)
+      const alone = all.find(isExclusive)
       if (alone !== undefined) {
-        return Effect.as(this.drop(all.filter((claimed) => claimed !== alone)), alone)
+        return Effect.as(this.releaseAll(all.filter((claimed) => claimed !== alone)), alone)
       }
-      const ending = all.filter(({ connection }) => !connection.staysOpen)
-      const more = ending.length < all.length ? this.wait() : this.another()
-      return this.drop(ending).pipe(Effect.andThen(more), Effect.andThen(this.choose()))
+      const ending = all.filter(({ connection }) => !connection.isReusable)
+      const more = ending.length < all.length ? this.awaitCandidate() : this.reserveNext()
+      return this.releaseAll(ending).pipe(Effect.andThen(more), Effect.andThen(this.choose()))
     })
   }
 
   /** Waits until one of them may be free; an attempt to get another that fails is no reason to give up these. */
-  private wait(): Effect.Effect<unknown> {
+  private awaitCandidate(): Effect.Effect<unknown> {
     const { concurrency, max } = this.core.settings
-    const freed = Effect.raceAllFirst(Array.from(this.claimed, ({ connection }) => connection.free))
-    if (concurrency === 1 || this.claimed.size >= max) return freed
-    const another = Effect.catch(this.another(), () => Effect.never)
+    const freed = Effect.raceAllFirst(Array.from(this.reserved, ({ connection }) => connection.whenIdle))
+    if (concurrency === 1 || this.reserved.size >= max) return freed
+    const another = Effect.catch(this.reserveNext(), () => Effect.never)
     return Effect.raceFirst(freed, another)
   }
 
-  private drop(dropped: Iterable<ExclusiveConnection>): Effect.Effect<void> {
+  private releaseAll(dropped: Iterable<ExclusiveConnection>): Effect.Effect<void> {
     return Effect.forEach(
       Array.from(dropped),
       (claimed) => {
-        this.claimed.delete(claimed)
+        this.reserved.delete(claimed)
         return Scope.close(claimed.scope, Exit.void)
       },
       { discard: true }

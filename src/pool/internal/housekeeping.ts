@@ -12,9 +12,9 @@ import type { PooledConnection } from "./pooledConnection.ts"
 type Item = Pool.PoolItem<PooledConnection, SqlError>
 
 /** The shortest sleep between two rounds, in milliseconds. */
-const shortestMs = 5
+const minSleepMs = 5
 
-const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
+const reportLeak = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     holder.reported = true
     return Effect.logWarning("ConnectionPool: connection held for long").pipe(
@@ -27,25 +27,25 @@ const reportHold = (core: PoolCore, holder: Holder, now: number): Effect.Effect<
   })
 
 /** Looks after one connection in use. */
-const checkHeld = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
+const detectLeaks = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
   const { leakDetectionThresholdMs } = core.settings
   const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= leakDetectionThresholdMs)
-  return Effect.forEach(late, (holder) => reportHold(core, holder, now), { discard: true })
+  return Effect.forEach(late, (holder) => reportLeak(core, holder, now), { discard: true })
 }
 
 /** Looks after one idle connection; `spare` says whether the pool has more than it must keep. */
-const checkIdle = (
+const maintainIdle = (
   core: PoolCore,
   connection: PooledConnection,
   now: number,
   spare: boolean
 ): Effect.Effect<"kept" | "retired"> => {
   const { idleTimeoutMs, keepaliveMs } = core.settings
-  const retired = (reason: "lifetime" | "idle") => Effect.as(core.retire(connection, reason), "retired" as const)
-  if (now >= connection.idleUntil) return retired("lifetime")
+  const retired = (reason: "lifetime" | "idle") => Effect.as(core.evict(connection, reason), "retired" as const)
+  if (now >= connection.idleExpiresAt) return retired("lifetime")
   if (spare && now - connection.lastUsedAt >= idleTimeoutMs) return retired("idle")
-  if (now - connection.lastSeenAt < keepaliveMs) return Effect.succeed("kept")
-  return Effect.map(core.ping(connection), (good) => (good ? "kept" : "retired"))
+  if (now - connection.lastResponseAt < keepaliveMs) return Effect.succeed("kept")
+  return Effect.map(core.validate(connection), (good) => (good ? "kept" : "retired"))
 }
 
 const connectionsOf = (pool: Pool.Pool<PooledConnection, SqlError>): Array<[Item, PooledConnection]> => {
@@ -57,14 +57,14 @@ const connectionsOf = (pool: Pool.Pool<PooledConnection, SqlError>): Array<[Item
   return found.toSorted(([, a], [, b]) => a.lastUsedAt - b.lastUsedAt)
 }
 
-const round = (core: PoolCore): Effect.Effect<void> =>
+const runOnce = (core: PoolCore): Effect.Effect<void> =>
   Effect.gen(function* () {
     const now = core.now()
     const connections = connectionsOf(core.pool)
     let count = connections.length
     for (const [item, connection] of connections) {
-      if (item.refCount > 0) yield* checkHeld(core, connection, now)
-      else if ((yield* checkIdle(core, connection, now, count > core.settings.min)) === "retired") count--
+      if (item.refCount > 0) yield* detectLeaks(core, connection, now)
+      else if ((yield* maintainIdle(core, connection, now, count > core.settings.min)) === "retired") count--
     }
   })
 
@@ -73,25 +73,25 @@ const nextDue = (core: PoolCore): number => {
   const { idleTimeoutMs, keepaliveMs, lifetimeJitter, leakDetectionThresholdMs, maxLifetimeMs, min } = core.settings
   const now = core.now()
   const shortestLifetimeMs = Math.max(maxLifetimeMs * (1 - lifetimeJitter), Math.min(maxLifetimeMs, 1_000))
-  let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, leakDetectionThresholdMs, shortestLifetimeMs), restMs)
+  let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, leakDetectionThresholdMs, shortestLifetimeMs), minIdleSleepMs)
   const connections = connectionsOf(core.pool)
   const spare = connections.length > min
   for (const [item, connection] of connections) {
     for (const { acquiredAt } of connection.holders.unreported)
       due = Math.min(due, acquiredAt + leakDetectionThresholdMs - now)
     if (item.refCount > 0) continue
-    due = Math.min(due, connection.idleUntil - now, connection.lastSeenAt + keepaliveMs - now)
+    due = Math.min(due, connection.idleExpiresAt - now, connection.lastResponseAt + keepaliveMs - now)
     if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)
   }
-  return Math.max(shortestMs, Math.min(due, longestMs))
+  return Math.max(minSleepMs, Math.min(due, maxSleepMs))
 }
 
 /** The shortest sleep before something can be due that is not there yet, in milliseconds. */
-const restMs = 50
+const minIdleSleepMs = 50
 
 /** The longest sleep between two rounds, in milliseconds, for a pool that never has anything to do. */
-const longestMs = 60_000
+const maxSleepMs = 60_000
 
 /** Runs for ever. */
 export const run = (core: PoolCore): Effect.Effect<never> =>
-  Effect.suspend(() => Effect.delay(round(core), nextDue(core))).pipe(Effect.forever)
+  Effect.suspend(() => Effect.delay(runOnce(core), nextDue(core))).pipe(Effect.forever)

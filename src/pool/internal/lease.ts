@@ -21,23 +21,23 @@ import { StatementEffects, effectsOf, resetStatements } from "./sessionState.ts"
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
 /** Puts a session back in order before somebody else gets it; one that can't be is retired. */
-export const clean = (
+export const resetSession = (
   core: PoolCore,
   connection: PooledConnection,
   pinned: PgConnection.PgConnection
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
-    connection.asksReadOnly = false
-    if (connection.isClean || connection.closing !== undefined) return Effect.void
-    if ((connection.left & StatementEffects.unknown) !== 0) return core.retire(connection, "dirty")
+    connection.isReadOnlyRequested = false
+    if (connection.isClean || connection.closeReason !== undefined) return Effect.void
+    if ((connection.dirtyBits & StatementEffects.unknown) !== 0) return core.evict(connection, "dirty")
     const statements = resetStatements(connection, core.settings.initSql)
     return Effect.forEach(statements, (sql) => pinned.queryValues(sql), { discard: true }).pipe(
-      (reset) => core.guard(connection, core.settings.validationTimeoutMs, reset),
+      (reset) => core.withSessionTimeout(connection, core.settings.validationTimeoutMs, reset),
       Effect.matchEffect({
-        onFailure: (error) => core.retire(connection, isConnectionLoss(error) ? "lost" : "dirty"),
+        onFailure: (error) => core.evict(connection, isConnectionLoss(error) ? "lost" : "dirty"),
         onSuccess: () =>
           Effect.sync(() => {
-            connection.left = StatementEffects.none
+            connection.dirtyBits = StatementEffects.none
             connection.inTransaction = false
           })
       })
@@ -52,10 +52,10 @@ export class Lease extends StatementConnection {
   private readonly scope: Scope.Closeable
   private readonly acquiredAt: number
   /** A statement was left behind on it, so it is of no use to its holder any more. */
-  private doomed: SqlError | undefined
-  private leftBehind: Effect.Effect<void> = Effect.void
+  private failure: SqlError | undefined
+  private pendingStatement: Effect.Effect<void> = Effect.void
   /** Where it is among those who hold its connection; negative where it is not reported. */
-  private slot = -1
+  private holderSlot = -1
 
   constructor(options: {
     readonly core: PoolCore
@@ -72,13 +72,13 @@ export class Lease extends StatementConnection {
   }
 
   /** Has it reported when it is held for long, with where the fiber is now. */
-  heldBy(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.slot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
+  detectLeak(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.holderSlot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
   }
 
   /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
   get isAlive(): boolean {
-    return this.doomed === undefined && this.connection.session.isOpen()
+    return this.failure === undefined && this.connection.session.isOpen()
   }
 
   private runStatement<A>(
@@ -86,10 +86,10 @@ export class Lease extends StatementConnection {
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const effects = effectsOf(sql)
-    if ((effects & StatementEffects.unwinds) !== 0) return this.unwind(effects, effect)
+    if ((effects & StatementEffects.rollsBack) !== 0) return this.rollBack(effects, effect)
     return Effect.withFiber((fiber) => {
-      const ticket = this.core.newTicket(fiber, true, this.controlBound(effects))
-      return ticket.isOverdue ? Effect.fail(this.core.queryTimeout(ticket)) : this.send(ticket, effects, effect)
+      const request = this.core.newRequest(fiber, true, this.controlTimeout(effects))
+      return request.isExpired ? Effect.fail(this.core.queryTimeout(request)) : this.send(request, effects, effect)
     })
   }
 
@@ -97,10 +97,10 @@ export class Lease extends StatementConnection {
    * How long a statement that controls a transaction may take where no deadline says so: `SqlClient` sends it
    * uninterruptibly, so nothing else would end it on a dead network. All others can be interrupted.
    */
-  private controlBound(effects: number): number | undefined {
+  private controlTimeout(effects: number): number | undefined {
     const { acquireTimeoutMs } = this.core.settings
-    if ((effects & (StatementEffects.begins | StatementEffects.marks)) !== 0) return acquireTimeoutMs
-    return (effects & StatementEffects.ends) === 0 ? undefined : acquireTimeoutMs * commitAcquireTimeouts
+    if ((effects & (StatementEffects.begins | StatementEffects.savepoint)) !== 0) return acquireTimeoutMs
+    return (effects & StatementEffects.ends) === 0 ? undefined : acquireTimeoutMs * commitTimeoutFactor
   }
 
   /**
@@ -108,14 +108,14 @@ export class Lease extends StatementConnection {
    * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
    * cancel. A transaction that has failed can't let go of a savepoint, and needs not: its COMMIT fails.
    */
-  private unwind<A>(
+  private rollBack<A>(
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const { connection, core } = this
     const run = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
-      const sent = this.send<A>(core.newTicketWithout(fiber), effects, effect)
-      return core.guard(connection, this.unwindBound(fiber), sent)
+      const sent = this.send<A>(core.newUnboundedRequest(fiber), effects, effect)
+      return core.withSessionTimeout(connection, this.rollbackTimeout(fiber), sent)
     })
     return run.pipe(
       Effect.catchIf(
@@ -125,34 +125,34 @@ export class Lease extends StatementConnection {
     )
   }
 
-  private unwindBound(fiber: Fiber.Fiber<unknown, unknown>): number {
+  private rollbackTimeout(fiber: Fiber.Fiber<unknown, unknown>): number {
     const { core } = this
-    const { deadlineAt, startedAt } = core.newTicket(fiber, true)
+    const { deadlineAt, startedAt } = core.newRequest(fiber, true)
     const left = deadlineAt === undefined ? Infinity : deadlineAt - startedAt
     return Math.min(core.settings.validationTimeoutMs, Math.max(cancelGraceMs, left))
   }
 
   private send<A>(
-    ticket: PoolRequest,
+    request: PoolRequest,
     effects: number,
     effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
     const { connection } = this
-    if (this.doomed !== undefined) return Effect.fail(this.doomed)
-    connection.sending(effects)
-    return Effect.onExit(ticket.runOn(connection, effect(this.pinned)), (exit) =>
+    if (this.failure !== undefined) return Effect.fail(this.failure)
+    connection.statementSent(effects)
+    return Effect.onExit(request.runOn(connection, effect(this.pinned)), (exit) =>
       Effect.sync(() => {
-        if (Exit.isSuccess(exit)) connection.succeeded(effects)
-        if (!ticket.over) this.leaveBehind(ticket, exit)
+        if (Exit.isSuccess(exit)) connection.statementSucceeded(effects)
+        if (!request.hasEnded) this.abandonStatement(request, exit)
       })
     )
   }
 
   /** A statement whose answer may still come, so nothing else may be sent. */
-  private leaveBehind(ticket: PoolRequest, exit: Exit.Exit<unknown, SqlError>): void {
+  private abandonStatement(request: PoolRequest, exit: Exit.Exit<unknown, SqlError>): void {
     const failure = Exit.findErrorOption(exit)
-    this.leftBehind = ticket.ending
-    this.doomed = failure._tag === "Some" ? failure.value : this.core.unavailableError(interrupted, false, "query")
+    this.pendingStatement = request.whenEnded
+    this.failure = failure._tag === "Some" ? failure.value : this.core.unavailableError(lostFailure, false, "query")
   }
 
   override executeStream(
@@ -163,22 +163,22 @@ export class Lease extends StatementConnection {
     const { core } = this
     const rows = Stream.unwrap(
       Effect.withFiber((fiber) => {
-        this.connection.sending(effectsOf(sql))
+        this.connection.statementSent(effectsOf(sql))
         return Effect.as(
-          this.limitStream(core.newTicket(fiber, true)),
-          this.limitLeaving(this.pinned.stream(sql, params))
+          this.enforceDeadline(core.newRequest(fiber, true)),
+          this.cancelOnEarlyEnd(this.pinned.stream(sql, params))
         )
       })
     )
-    const explained = Stream.mapError(rows, (error) => this.doomed ?? core.explainError(error, this.connection))
+    const explained = Stream.mapError(rows, (error) => this.failure ?? core.explainError(error, this.connection))
     return transformRows === undefined
       ? explained
       : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
   }
 
   /** Ends a stream at its deadline: cancels it in the server and, without an answer, ends the session. */
-  private limitStream(ticket: PoolRequest): Effect.Effect<void, never, Scope.Scope> {
-    const { deadlineAt } = ticket
+  private enforceDeadline(request: PoolRequest): Effect.Effect<void, never, Scope.Scope> {
+    const { deadlineAt } = request
     if (deadlineAt === undefined) return Effect.void
     const { connection, core } = this
     return Effect.asVoid(
@@ -186,8 +186,8 @@ export class Lease extends StatementConnection {
         Effect.sync(() => {
           const target = {
             expire: () => {
-              this.doomed = core.queryTimeout(ticket)
-              core.fork(core.retire(connection, "cancelled"))
+              this.failure = core.queryTimeout(request)
+              core.fork(core.evict(connection, "cancelled"))
               core.fork(this.pinned.interrupt)
               core.deadlines.add(core.now() + cancelGraceMs, { expire: connection.session.destroy })
             }
@@ -204,13 +204,13 @@ export class Lease extends StatementConnection {
    * session when the stream does not come to its end in the server: the driver waits for seconds. The scope runs its
    * finalizers from the last to the first, so the driver's is between the two here.
    */
-  private limitLeaving<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
+  private cancelOnEarlyEnd<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
     const { connection, core } = this
     const target = { expire: connection.session.destroy }
     let bucket = 0
     let done = false
     const arm = Effect.sync(() => {
-      if (!done) core.fork(core.retire(connection, "cancelled"))
+      if (!done) core.fork(core.evict(connection, "cancelled"))
       bucket = core.deadlines.add(core.now() + cancelGraceMs, target)
     })
     const disarm = Effect.sync(() => core.deadlines.remove(bucket, target))
@@ -228,54 +228,54 @@ export class Lease extends StatementConnection {
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
     const now = core.now()
-    if (this.slot >= 0) core.returned(connection, this.slot)
+    if (this.holderSlot >= 0) core.holderReleased(connection, this.holderSlot)
     connection.lastUsedAt = now
-    core.waitsNoMore(connection)
+    core.callerDone(connection)
     core.counters.use.record(now - this.acquiredAt)
     const close = Effect.onExit(Scope.close(scope, Exit.void), () =>
       Effect.sync(() => {
         connection.leases--
-        connection.released()
+        connection.notifyReleased()
       })
     )
-    if (this.doomed === undefined) return Effect.andThen(clean(core, connection, pinned), close)
+    if (this.failure === undefined) return Effect.andThen(resetSession(core, connection, pinned), close)
     // Letting go any earlier would end the session before the statement is cancelled in the server.
-    const ended = core.guard(connection, cancelGraceMs, Effect.andThen(this.leftBehind, close))
-    core.fork(Effect.andThen(core.retire(connection, "cancelled"), ended))
+    const ended = core.withSessionTimeout(connection, cancelGraceMs, Effect.andThen(this.pendingStatement, close))
+    core.fork(Effect.andThen(core.evict(connection, "cancelled"), ended))
     return Effect.void
   })
 }
 
 /** How many acquire timeouts a `COMMIT` may take: it may have deferred constraints to check and much to write. */
-const commitAcquireTimeouts = 6
+const commitTimeoutFactor = 6
 
-const interrupted = { problem: "lost", cause: undefined } as const
+const lostFailure = { problem: "lost", cause: undefined } as const
 
 /** Takes a connection for one caller alone until the scope closes. */
-export const take = (
+export const acquire = (
   core: PoolCore,
-  options: { readonly reportLeakDetectionThreshold: boolean }
+  options: { readonly detectLeaks: boolean }
 ): Effect.Effect<Lease, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
-      const refused = core.refusal()
+      const refused = core.admissionError()
       if (refused !== undefined) return Effect.fail(refused)
-      const ticket = core.newTicket(fiber, true)
-      if (ticket.isOverdue) return Effect.fail(core.queryTimeout(ticket))
+      const request = core.newRequest(fiber, true)
+      if (request.isExpired) return Effect.fail(core.queryTimeout(request))
       const attempt = Effect.suspend(() => {
-        const claim = new ExclusiveAcquire(core, ticket)
+        const claim = new ExclusiveAcquire(core, request)
         return Effect.onExit(
-          Effect.flatMap(claim.take(), (claimed) => pin(core, ticket, claimed)),
+          Effect.flatMap(claim.acquire(), (claimed) => pin(core, request, claimed)),
           (exit) => {
-            if (ticket.held === undefined) return claim.release()
-            return Exit.isSuccess(exit) ? Effect.sync(() => core.granted(ticket)) : Effect.void
+            if (request.lease === undefined) return claim.release()
+            return Exit.isSuccess(exit) ? Effect.sync(() => core.acquired(request)) : Effect.void
           }
         )
       })
-      return restore(ticket.run({ attempt: core.admit(attempt) })).pipe(
-        Effect.onError(() => Effect.sync(() => ticket.takeBack())),
+      return restore(request.run({ attempt: core.whenResumed(attempt) })).pipe(
+        Effect.onError(() => Effect.sync(() => request.releaseUndelivered())),
         Effect.tap((lease) => {
-          if (options.reportLeakDetectionThreshold) lease.heldBy(fiber)
+          if (options.detectLeaks) lease.detectLeak(fiber)
           return Effect.addFinalizer(() => lease.release)
         })
       )
@@ -283,11 +283,11 @@ export const take = (
   )
 
 /** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
-const pin = (core: PoolCore, ticket: PoolRequest, { connection, scope }: ExclusiveConnection): Effect.Effect<Lease> =>
+const pin = (core: PoolCore, request: PoolRequest, { connection, scope }: ExclusiveConnection): Effect.Effect<Lease> =>
   Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
     const lease = new Lease({ core, connection, pinned, scope })
     connection.leases++
-    connection.waitedFor++
-    ticket.held = lease
+    connection.pendingCallers++
+    request.lease = lease
     return lease
   })

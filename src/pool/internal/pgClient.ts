@@ -33,18 +33,18 @@ const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
   )
 
 /** A session of the pool that a listener has alone. */
-const leased = (core: PoolCore) =>
+const leaseSession = (core: PoolCore) =>
   Effect.gen(function* () {
-    const { connection, pinned } = yield* Lease.take(core, { reportLeakDetectionThreshold: false })
-    if (connection.session.isPooled) yield* Effect.logWarning(unheard)
+    const { connection, pinned } = yield* Lease.acquire(core, { detectLeaks: false })
+    if (connection.session.isPooled) yield* Effect.logWarning(listenBehindPooler)
     return { session: connection.session, listen: pinned.listen }
   })
 
-const unheard =
+const listenBehindPooler =
   "ConnectionPool: a listener behind a pooler hears nothing unless that pools sessions: give directUrl, the URL of the server itself"
 
 /** A session past the pooler, none of the pool's. */
-const direct = (core: PoolCore, open: NonNullable<Connector["openDirect"]>) =>
+const openDirectSession = (core: PoolCore, open: NonNullable<Connector["openDirect"]>) =>
   open.pipe(
     Effect.map((session) => ({ session, listen: session.connection.listen })),
     Effect.provideService(Clock.Clock, core.clock)
@@ -55,14 +55,14 @@ const listen = (core: PoolCore, channel: string) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const { openDirect } = core.connector
-      const found = yield* restore(openDirect === undefined ? leased(core) : direct(core, openDirect)).pipe(
+      const found = yield* restore(openDirect === undefined ? leaseSession(core) : openDirectSession(core, openDirect)).pipe(
         Effect.mapError((error) => core.connectError(error))
       )
       const scope = yield* Scope.make()
       yield* Effect.addFinalizer(() =>
-        core.guard(found, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
+        core.withSessionTimeout(found, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
       )
-      const subscribed = core.guard(found, core.settings.acquireTimeoutMs, Scope.provide(found.listen(channel), scope))
+      const subscribed = core.withSessionTimeout(found, core.settings.acquireTimeoutMs, Scope.provide(found.listen(channel), scope))
       return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error, undefined))
     })
   )
@@ -70,7 +70,7 @@ const listen = (core: PoolCore, channel: string) =>
 /** Takes out a connection that somebody holds. */
 export const evict = (core: PoolCore, connection: Connection): Effect.Effect<void> =>
   connection instanceof Lease.Lease && core.sessions.has(connection.connection)
-    ? core.retire(connection.connection, "evicted")
+    ? core.evict(connection.connection, "evicted")
     : Effect.void
 
 const utf8 = new TextEncoder()
@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore, config: PgClien
     config.transformResultNames === undefined
       ? undefined
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array
-  const exclusive = Lease.take(core, { reportLeakDetectionThreshold: true })
+  const exclusive = Lease.acquire(core, { detectLeaks: true })
   const borrower = Borrow.make(core)
   const address = core.settings.addresses[0]!
   const client = yield* SqlClient.make({

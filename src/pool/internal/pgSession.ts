@@ -93,7 +93,7 @@ export interface SessionConfig {
 const sslRequest = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f)
 
 /** Whether somebody answers at an address. It logs in nowhere, so it takes no slot of the server. */
-export const answers = (config: SessionConfig, address: Address): Effect.Effect<boolean> =>
+export const probe = (config: SessionConfig, address: Address): Effect.Effect<boolean> =>
   Effect.acquireUseRelease(
     Effect.sync(() => (config.client.stream ?? (() => connectSocket(address, config.keepAliveMs)))()),
     (socket) =>
@@ -140,11 +140,11 @@ export const open = (
     }
   })
 
-const withoutNames = (connection: PgConnection.PgConnection): PgConnection.PgConnection => ({
+const withoutPreparedStatements = (connection: PgConnection.PgConnection): PgConnection.PgConnection => ({
   [PgConnection.TypeId]: PgConnection.TypeId,
   config: connection.config,
   processId: connection.processId,
-  pin: Effect.map(connection.pin, withoutNames),
+  pin: Effect.map(connection.pin, withoutPreparedStatements),
   query: (sql, params) => connection.query(sql, params, false),
   queryValues: (sql, params) => connection.queryValues(sql, params, false),
   stream: connection.stream,
@@ -153,4 +153,4 @@ const withoutNames = (connection: PgConnection.PgConnection): PgConnection.PgCon
 })
 
 /** The same session without named statements, which a pooler would look for on a server that never had them. */
-export const unprepared = (session: Session): Session => ({ ...session, connection: withoutNames(session.connection) })
+export const unprepared = (session: Session): Session => ({ ...session, connection: withoutPreparedStatements(session.connection) })

@@ -40,7 +40,7 @@ import { Retry, PoolRequest } from "./poolRequest.ts"
 export const cancelGraceMs = 250
 
 /** The pause between two tries to end a deserted session, in milliseconds. */
-const besidePauseMs = 100
+const terminateRetryMs = 100
 
 /** The last failure to connect, kept for callers who run out of time while the pool still tries. */
 export interface ConnectFailure {
@@ -104,14 +104,14 @@ export class PoolCore {
   }
 
   /** Tells those who wait in `until` to look again. */
-  changed(): void {
+  notifyChange(): void {
     if (this.onChange.size === 0) return
     // A copy: an opening that is woken and fails at once pauses again.
     for (const wake of Array.from(this.onChange)) wake()
   }
 
   /** Waits until a change after which the condition holds: somebody starts to wait, or a connection is lost. */
-  until(condition: () => boolean): Effect.Effect<void> {
+  awaitChange(condition: () => boolean): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const wake = () => {
         if (!condition()) return
@@ -124,16 +124,16 @@ export class PoolCore {
   }
 
   /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
-  retire(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
+  evict(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
-      connection.closing ??= reason
-      connection.released()
+      connection.closeReason ??= reason
+      connection.notifyReleased()
       return Pool.invalidate(this.pool, connection)
     })
   }
 
   /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
-  guard<A, E, R>(
+  withSessionTimeout<A, E, R>(
     { session }: Pick<PooledConnection, "session">,
     ms: number,
     effect: Effect.Effect<A, E, R>
@@ -146,27 +146,27 @@ export class PoolCore {
   }
 
   /** Whether a connection still answers. One that does not is retired. */
-  ping(connection: PooledConnection): Effect.Effect<boolean> {
+  validate(connection: PooledConnection): Effect.Effect<boolean> {
     return Effect.acquireUseRelease(
-      Effect.sync(() => connection.pings++),
+      Effect.sync(() => connection.validations++),
       () =>
-        this.guard(
+        this.withSessionTimeout(
           connection,
           this.settings.validationTimeoutMs,
           connection.session.connection.queryValues("SELECT 1")
         ),
       (_, exit) =>
         Effect.sync(() => {
-          connection.pings--
-          connection.silent = Exit.isFailure(exit)
-          connection.released()
+          connection.validations--
+          connection.validationFailed = Exit.isFailure(exit)
+          connection.notifyReleased()
         })
     ).pipe(
       Effect.matchEffect({
-        onFailure: () => Effect.as(this.retire(connection, "validation"), false),
+        onFailure: () => Effect.as(this.evict(connection, "validation"), false),
         onSuccess: () =>
           Effect.sync(() => {
-            connection.lastSeenAt = this.now()
+            connection.lastResponseAt = this.now()
             return true
           })
       })
@@ -177,49 +177,49 @@ export class PoolCore {
    * Goes on with a connection just taken from the pool if it is good; otherwise retires it and asks for another try.
    * It counts as good without a ping for a while after its last answer, and while others wait for answers on it.
    */
-  whenGood<A, E, R>(
-    ticket: PoolRequest,
+  useValidated<A, E, R>(
+    request: PoolRequest,
     connection: PooledConnection,
-    next: (ticket: PoolRequest, connection: PooledConnection) => Effect.Effect<A, E, R>
+    next: (request: PoolRequest, connection: PooledConnection) => Effect.Effect<A, E, R>
   ): Effect.Effect<A | Retry, E, R> {
-    ticket.connection = connection
-    const now = ticket.waiting ? this.now() : ticket.startedAt
+    request.connection = connection
+    const now = request.waiting ? this.now() : request.startedAt
     if (!connection.isUsable(now)) {
       const reason = now >= connection.expiresAt ? "lifetime" : "lost"
-      return Effect.as(this.retire(connection, reason), Retry)
+      return Effect.as(this.evict(connection, reason), Retry)
     }
-    connection.used = true
-    const seen = now - connection.lastSeenAt < this.settings.validationWindowMs || connection.leases > 0
-    if (seen) return next(ticket, connection)
+    connection.wasLeased = true
+    const seen = now - connection.lastResponseAt < this.settings.validationWindowMs || connection.leases > 0
+    if (seen) return next(request, connection)
     // Meanwhile another may have asked for it alone.
-    return Effect.flatMap(this.ping(connection), (good): Effect.Effect<A | Retry, E, R> =>
-      good && !connection.claimed ? next(ticket, connection) : Effect.succeed(Retry)
+    return Effect.flatMap(this.validate(connection), (good): Effect.Effect<A | Retry, E, R> =>
+      good && !connection.isReserved ? next(request, connection) : Effect.succeed(Retry)
     )
   }
 
   /** The caller has its connection: the wait is over. */
-  granted(ticket: PoolRequest): void {
-    const waitedMs = ticket.waiting ? this.now() - ticket.startedAt : 0
-    ticket.acquiredAt = ticket.startedAt + waitedMs
-    this.stopWaiting(ticket)
+  acquired(request: PoolRequest): void {
+    const waitedMs = request.waiting ? this.now() - request.startedAt : 0
+    request.acquiredAt = request.startedAt + waitedMs
+    this.stopWaiting(request)
     this.counters.acquire.record(waitedMs)
-    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(ticket, waitedMs)
+    if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(request, waitedMs)
   }
 
   /** The statement is about to be sent; from now on its deadline means that it was too slow. */
-  startRunning(ticket: PoolRequest): void {
-    const connection = ticket.connection!
-    ticket.running = true
+  startRunning(request: PoolRequest): void {
+    const connection = request.connection!
+    request.running = true
     connection.leases++
-    if (ticket.acquiredAt >= 0) ticket.slot = connection.holders.add(ticket)
-    if (!ticket.exclusive) connection.waitedFor++
-    if (ticket.deadlineAt !== undefined) ticket.bucket = this.deadlines.add(ticket.deadlineAt, ticket)
+    if (request.acquiredAt >= 0) request.holderSlot = connection.holders.add(request)
+    if (!request.exclusive) connection.pendingCallers++
+    if (request.deadlineAt !== undefined) request.deadlineBucket = this.deadlines.add(request.deadlineAt, request)
   }
 
   /** Pings on their way, nearly each for a caller who has his connection already. */
-  private validating(): number {
+  private pendingValidations(): number {
     let pings = 0
-    for (const connection of this.sessions) pings += connection.pings
+    for (const connection of this.sessions) pings += connection.validations
     return pings
   }
 
@@ -227,7 +227,7 @@ export class PoolCore {
    * Whether a caller may come in at all. Those whose connection is pinged, and those for whom one can still be opened,
    * do not count as waiters: an empty pool would turn everybody away for ever where nobody may wait.
    */
-  refusal(): SqlError | undefined {
+  admissionError(): SqlError | undefined {
     if (this.closed) return this.closedError()
     const { max, maxWaiters } = this.settings
     const admitted = maxWaiters + max - this.sessions.size
@@ -235,7 +235,7 @@ export class PoolCore {
     const { availableHead, waiters } = this.pool.state
     const isSuspended = this.suspension !== undefined
     if (!isSuspended && waiters.size === 0 && availableHead?.exit._tag === "Success") return undefined
-    if (this.waiting.size - this.validating() < admitted) return undefined
+    if (this.waiting.size - this.pendingValidations() < admitted) return undefined
     const failure = this.lastFailure
     return failure === undefined || this.isReachable() ? this.exhausted(0) : this.unavailable(failure)
   }
@@ -253,7 +253,7 @@ export class PoolCore {
 
   /** Takes out all that are open now; those that come later stay. */
   evictAll(): Effect.Effect<void> {
-    return Effect.forEach(Array.from(this.sessions), (connection) => this.retire(connection, "evicted"), {
+    return Effect.forEach(Array.from(this.sessions), (connection) => this.evict(connection, "evicted"), {
       discard: true
     })
   }
@@ -270,13 +270,13 @@ export class PoolCore {
   }
 
   /** Waits until the pool is not suspended. */
-  admit<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  whenResumed<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const { suspension } = this
     return suspension === undefined
       ? effect
       : Effect.andThen(
           suspension.await,
-          Effect.suspend(() => this.admit(effect))
+          Effect.suspend(() => this.whenResumed(effect))
         )
   }
 
@@ -284,7 +284,7 @@ export class PoolCore {
    * A deadline of the fiber goes before that of the pool, which is for each operation anew; `boundMs` holds where
    * there is neither.
    */
-  newTicket(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): PoolRequest {
+  newRequest(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): PoolRequest {
     const startedAt = this.now()
     const own = this.settings.deadlineMs ?? boundMs
     const leftMs = CurrentDeadline.leftMs(fiber) ?? own
@@ -292,14 +292,14 @@ export class PoolCore {
     return new PoolRequest(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
-  /** A ticket that runs until it is answered. */
-  newTicketWithout(fiber: Fiber.Fiber<unknown, unknown>): PoolRequest {
+  /** A request that runs until it is answered. */
+  newUnboundedRequest(fiber: Fiber.Fiber<unknown, unknown>): PoolRequest {
     return new PoolRequest(this, fiber, this.now(), undefined, true)
   }
 
-  queryTimeout(ticket: PoolRequest): SqlError {
+  queryTimeout(request: PoolRequest): SqlError {
     this.counters.timedOut++
-    return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - ticket.startedAt }), "query")
+    return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - request.startedAt }), "query")
   }
 
   closedError(cause?: SqlError): SqlError {
@@ -318,20 +318,20 @@ export class PoolCore {
   }
 
   /** The caller has to wait for a connection. */
-  wait(ticket: PoolRequest): void {
-    ticket.waiting = true
-    this.waiting.add(ticket)
-    const acquireAt = ticket.startedAt + this.settings.acquireTimeoutMs
-    ticket.bucket = this.deadlines.add(Math.min(acquireAt, ticket.deadlineAt ?? Infinity), ticket)
-    this.changed()
+  enqueue(request: PoolRequest): void {
+    request.waiting = true
+    this.waiting.add(request)
+    const acquireAt = request.startedAt + this.settings.acquireTimeoutMs
+    request.deadlineBucket = this.deadlines.add(Math.min(acquireAt, request.deadlineAt ?? Infinity), request)
+    this.notifyChange()
   }
 
-  stopWaiting(ticket: PoolRequest): void {
-    if (ticket.bucket !== 0) this.deadlines.remove(ticket.bucket, ticket)
-    ticket.bucket = 0
-    if (!ticket.waiting) return
-    ticket.waiting = false
-    this.waiting.delete(ticket)
+  stopWaiting(request: PoolRequest): void {
+    if (request.deadlineBucket !== 0) this.deadlines.remove(request.deadlineBucket, request)
+    request.deadlineBucket = 0
+    if (!request.waiting) return
+    request.waiting = false
+    this.waiting.delete(request)
   }
 
   /**
@@ -342,43 +342,43 @@ export class PoolCore {
     const failedAt = this.lastFailure?.at ?? -Infinity
     let open = 0
     for (const connection of this.sessions) {
-      if (!connection.session.isOpen() || connection.isDoubtful) continue
-      if (connection.lastSeenAt > failedAt) return true
+      if (!connection.session.isOpen() || connection.isUnverified) continue
+      if (connection.lastResponseAt > failedAt) return true
       open++
     }
     return open >= this.settings.max
   }
 
   /** Why a caller got no connection in time: they were all out, or there were none to be had. */
-  gaveUp(ticket: PoolRequest): SqlError {
+  acquireTimeout(request: PoolRequest): SqlError {
     const isReachable = this.suspension !== undefined || this.isReachable()
-    if (ticket.connection?.isDoubtful !== true && isReachable) return this.exhausted(this.now() - ticket.startedAt)
+    if (request.connection?.isUnverified !== true && isReachable) return this.exhausted(this.now() - request.startedAt)
     return this.unavailable(this.lastFailure ?? { problem: "unreachable", cause: undefined })
   }
 
-  /** The ticket's fiber has ended: its connection answered or broke. */
-  finish(ticket: PoolRequest, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
-    const connection = ticket.connection!
+  /** The request's fiber has ended: its connection answered or broke. */
+  finish(request: PoolRequest, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+    const connection = request.connection!
     const now = this.now()
-    ticket.running = false
+    request.running = false
     connection.leases--
-    if (ticket.acquiredAt >= 0) this.counters.use.record(now - ticket.acquiredAt)
-    this.holdsNoMore(ticket, connection)
+    if (request.acquiredAt >= 0) this.counters.use.record(now - request.acquiredAt)
+    this.removeHolder(request, connection)
     if (!left) {
       connection.lastUsedAt = now
-      if (!ticket.exclusive) this.waitsNoMore(connection)
-      if (Exit.isSuccess(exit)) connection.lastSeenAt = now
+      if (!request.exclusive) this.callerDone(connection)
+      if (Exit.isSuccess(exit)) connection.lastResponseAt = now
     }
-    connection.released()
+    connection.notifyReleased()
   }
 
-  private holdsNoMore(ticket: PoolRequest, connection: PooledConnection): void {
-    if (ticket.slot >= 0) this.returned(connection, ticket.slot)
-    ticket.slot = -1
+  private removeHolder(request: PoolRequest, connection: PooledConnection): void {
+    if (request.holderSlot >= 0) this.holderReleased(connection, request.holderSlot)
+    request.holderSlot = -1
   }
 
   /** A holder gives its connection back, which is logged where its long hold was. */
-  returned(connection: PooledConnection, slot: number): void {
+  holderReleased(connection: PooledConnection, slot: number): void {
     const holder = connection.holders.remove(slot)
     if (holder?.reported !== true) return
     this.fork(
@@ -393,19 +393,19 @@ export class PoolCore {
   }
 
   /** The caller is gone and its statement may still run. */
-  abandon(ticket: PoolRequest): void {
-    const connection = ticket.connection
+  cancel(request: PoolRequest): void {
+    const connection = request.connection
     if (connection === undefined) return
-    this.holdsNoMore(ticket, connection)
-    if (this.settings.concurrency > 1 && !ticket.running) return
-    if (!ticket.exclusive) return this.leaveShared(connection)
+    this.removeHolder(request, connection)
+    if (this.settings.concurrency > 1 && !request.running) return
+    if (!request.exclusive) return this.abandonShared(connection)
     // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
     this.deadlines.add(this.now() + cancelGraceMs, {
       expire: () => {
-        if (!ticket.over) connection.session.destroy()
+        if (!request.hasEnded) connection.session.destroy()
       }
     })
-    this.fork(this.retire(connection, "cancelled"))
+    this.fork(this.evict(connection, "cancelled"))
   }
 
   /**
@@ -413,33 +413,33 @@ export class PoolCore {
    * be another caller's statement; so nobody new is let in, and once nobody waits for an answer any more the server is
    * told to end the session with all that is left on it.
    */
-  private leaveShared(connection: PooledConnection): void {
-    connection.abandoned = true
-    this.fork(this.retire(connection, "cancelled"))
-    this.waitsNoMore(connection)
+  private abandonShared(connection: PooledConnection): void {
+    connection.isAbandoned = true
+    this.fork(this.evict(connection, "cancelled"))
+    this.callerDone(connection)
   }
 
   /** One caller less waits for an answer on the connection. */
-  waitsNoMore(connection: PooledConnection): void {
-    connection.waitedFor--
-    this.endIfDeserted(connection)
+  callerDone(connection: PooledConnection): void {
+    connection.pendingCallers--
+    this.terminateIfIdle(connection)
   }
 
-  private endIfDeserted(connection: PooledConnection): void {
-    if (!connection.abandoned || connection.waitedFor > 0 || connection.ending) return
-    connection.ending = true
+  private terminateIfIdle(connection: PooledConnection): void {
+    if (!connection.isAbandoned || connection.pendingCallers > 0 || connection.isTerminating) return
+    connection.isTerminating = true
     const { session } = connection
     // The number of its process is the pooler's own, and another's in the server.
     if (session.isPooled) return session.destroy()
     const patienceMs = this.settings.validationTimeoutMs
     const terminate = Effect.gen({ self: this }, function* () {
-      const beside = yield* this.connector.openBeside(session)
+      const beside = yield* this.connector.openForTermination(session)
       // An answer that does not come in time ends this session too, and with it the wait for it.
       yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), patienceMs))
       yield* beside.connection.queryValues(terminateStatement, [session.connection.processId])
     })
     // A server that is full may have a slot a moment later.
-    const patiently = Schedule.spaced(besidePauseMs).pipe(Schedule.upTo({ duration: patienceMs }))
+    const patiently = Schedule.spaced(terminateRetryMs).pipe(Schedule.upTo({ duration: patienceMs }))
     const ended = Effect.retry(Effect.scoped(terminate), patiently)
     this.fork(Effect.ensuring(Effect.ignore(ended), Effect.sync(session.destroy)))
   }
@@ -448,11 +448,11 @@ export class PoolCore {
    * Keeps a deserted session in the pool's hands until it is ended, or its process id could be another's by then. The
    * first who leaves it does that.
    */
-  keepUntilEnded(connection: PooledConnection): Effect.Effect<void> {
+  holdUntilTerminated(connection: PooledConnection): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (connection.kept) return Effect.void
-      connection.kept = true
-      return connection.closed
+      if (connection.isHeldForTermination) return Effect.void
+      connection.isHeldForTermination = true
+      return connection.whenClosed
     })
   }
 
@@ -482,13 +482,13 @@ export class PoolCore {
    */
   private readOnlyRefusal(error: SqlError, connection: PooledConnection): SqlError {
     const { target } = this.settings
-    if (connection.asksReadOnly || target === "standby" || target === "preferStandby") return error
-    this.fork(this.retire(connection, "readOnly"))
+    if (connection.isReadOnlyRequested || target === "standby" || target === "preferStandby") return error
+    this.fork(this.evict(connection, "readOnly"))
     if (target === "any") return error
     return this.unavailableError({ problem: "readOnly", cause: error }, false, error.reason.operation ?? "query")
   }
 
-  private warnSlowAcquire(ticket: PoolRequest, waitedMs: number): void {
+  private warnSlowAcquire(request: PoolRequest, waitedMs: number): void {
     const { inUse, max, opening, waiting } = this.occupancy()
     const state = { inUse, max, opening, waiting }
     this.fork(
@@ -496,7 +496,7 @@ export class PoolCore {
         Effect.annotateLogs({
           pool: this.settings.name,
           waitedMs: Math.round(waitedMs),
-          askedBy: ticket.describe(),
+          askedBy: request.describe(),
           ...state
         })
       )

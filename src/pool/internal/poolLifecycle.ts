@@ -18,10 +18,10 @@ import type { Settings } from "./poolSettings.ts"
  * Answers everybody who waits, lets those who hold a connection finish for a while, and then ends their connections.
  * A holder who never lets go keeps nothing but its own memory.
  */
-const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =>
+const shutDown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =>
   Effect.gen(function* () {
     core.closed = true
-    for (const ticket of core.waiting) ticket.fail(core.closedError())
+    for (const request of core.waiting) request.fail(core.closedError())
     const closing = core.fork(
       Effect.andThen(
         Scope.close(scope, Exit.void),
@@ -29,7 +29,7 @@ const shutdown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =
       )
     )
     // A statement that was left may still wait for its cancel when its session is over.
-    const over = core.until(() => core.sessions.size === 0)
+    const over = core.awaitChange(() => core.sessions.size === 0)
     const drained = Effect.raceFirst(Fiber.await(closing), core.sessions.size === 0 ? Effect.void : over)
     if ((yield* Effect.timeoutOption(drained, core.settings.drainMs))._tag === "Some") return
     for (const connection of core.sessions) connection.session.destroy()
@@ -43,7 +43,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings, connector: 
   const fork = Effect.runForkWith(context)
   const core = new PoolCore({ settings: { ...settings, name }, connector, clock, fork })
   const scope = yield* Scope.make()
-  yield* Effect.addFinalizer(() => shutdown(core, scope))
+  yield* Effect.addFinalizer(() => shutDown(core, scope))
   const opening = yield* Scope.provide(Opening.make(core), scope)
   core.pool = yield* Pool.makeWithStrategy({
     acquire: opening.acquire,

@@ -20,14 +20,14 @@ import type { PooledConnection } from "./pooledConnection.ts"
 export const Retry: unique symbol = Symbol("athena-hooks/pool/ConnectionPool/Retry")
 export type Retry = typeof Retry
 
-/** What a ticket runs. */
+/** What a request runs. */
 export interface Work<A, E, R> {
   /** Run again, for another connection, as long as it ends in `Retry`. */
   readonly attempt: Effect.Effect<A | Retry, E, R>
 }
 
-/** A connection that a ticket got for its caller. */
-interface Held {
+/** A connection that a request got for its caller. */
+interface Releasable {
   readonly release: Effect.Effect<void>
 }
 
@@ -40,7 +40,7 @@ export class PoolRequest implements Expirable, Holder {
   readonly exclusive: boolean
   connection: PooledConnection | undefined = undefined
   /** What it got for its caller to keep, which goes back where the caller never hears of it. */
-  held: Held | undefined = undefined
+  lease: Releasable | undefined = undefined
   /** When it got its connection; negative where it had one all the time. */
   acquiredAt = -1
   /** It waits for a connection, and others may be before it. */
@@ -48,13 +48,13 @@ export class PoolRequest implements Expirable, Holder {
   /** Its statement is on its way to the server or back. */
   running = false
   /** Where it is among those who hold its connection; negative where it is not. */
-  slot = -1
+  holderSlot = -1
   /** Its long hold was told. */
   reported = false
   /** No fiber of it runs: it has not begun yet, or has ended. */
-  over = true
+  hasEnded = true
   /** Where its deadline is kept; 0 for none. */
-  bucket = 0
+  deadlineBucket = 0
   /** The caller was answered or is gone. */
   private settled = false
   private readonly core: PoolCore
@@ -77,7 +77,7 @@ export class PoolRequest implements Expirable, Holder {
     this.exclusive = exclusive
   }
 
-  get isOverdue(): boolean {
+  get isExpired(): boolean {
     return this.deadlineAt !== undefined && this.startedAt >= this.deadlineAt
   }
 
@@ -86,7 +86,7 @@ export class PoolRequest implements Expirable, Holder {
     return describeWaiting(this.fiber)
   }
 
-  /** Runs the work until it is done, the ticket's time is up, or the caller is interrupted. */
+  /** Runs the work until it is done, the request's time is up, or the caller is interrupted. */
   run<A, E, R>(work: Work<A, E, R>): Effect.Effect<A, E | SqlError, R> {
     return Effect.callback<A, E | SqlError, R>((resume) => {
       this.begin(work, resume)
@@ -108,23 +108,23 @@ export class PoolRequest implements Expirable, Holder {
   }
 
   /** Gives back what the caller never got. Until its fiber has ended, that may still be on its way. */
-  takeBack(): void {
-    const { held } = this
-    if (held === undefined || !this.over) return
-    this.held = undefined
+  releaseUndelivered(): void {
+    const { lease: held } = this
+    if (held === undefined || !this.hasEnded) return
+    this.lease = undefined
     this.core.fork(held.release)
   }
 
   /** The time is up. */
   expire(): void {
     if (this.settled) return
-    this.fail(this.running ? this.core.queryTimeout(this) : this.core.gaveUp(this))
+    this.fail(this.running ? this.core.queryTimeout(this) : this.core.acquireTimeout(this))
   }
 
   /** Answers the caller with an error and leaves the fiber behind. */
   fail(error: SqlError): void {
     if (this.settled) return
-    this.leave()
+    this.abandon()
     this.resume!(Effect.fail(error))
   }
 
@@ -134,21 +134,21 @@ export class PoolRequest implements Expirable, Holder {
     this.work = work
     this.resume = resume
     this.start()
-    if (!this.settled && !this.running) this.core.wait(this)
+    if (!this.settled && !this.running) this.core.enqueue(this)
   }
 
   private start(): void {
-    this.over = false
+    this.hasEnded = false
     const child = Effect.runForkWith(this.fiber.context)(this.work!.attempt as Effect.Effect<unknown, unknown>)
     this.child = child
-    child.addObserver((exit) => this.ended(exit))
+    child.addObserver((exit) => this.onEnded(exit))
   }
 
-  private ended(exit: Exit.Exit<unknown, unknown>): void {
-    this.over = true
+  private onEnded(exit: Exit.Exit<unknown, unknown>): void {
+    this.hasEnded = true
     if (this.running) this.core.finish(this, exit, this.settled)
     const value = Exit.isSuccess(exit) ? exit.value : undefined
-    if (this.settled || Exit.isFailure(exit)) this.takeBack()
+    if (this.settled || Exit.isFailure(exit)) this.releaseUndelivered()
     if (this.settled) return
     if (value === Retry) {
       this.connection = undefined
@@ -160,10 +160,10 @@ export class PoolRequest implements Expirable, Holder {
     this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.core.explain(exit.cause, this.connection)))
   }
 
-  private leave(): void {
+  private abandon(): void {
     this.settled = true
     this.core.stopWaiting(this)
-    this.core.abandon(this)
+    this.core.cancel(this)
     this.child!.interruptUnsafe()
   }
 
@@ -173,14 +173,14 @@ export class PoolRequest implements Expirable, Holder {
    */
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
-    this.leave()
+    this.abandon()
     if (!this.exclusive) return Effect.void
     const { connection } = this
-    return connection === undefined ? this.ending : Effect.raceFirst(this.ending, connection.closed)
+    return connection === undefined ? this.whenEnded : Effect.raceFirst(this.whenEnded, connection.whenClosed)
   }
 
   /** Waits until its fiber has ended. */
-  get ending(): Effect.Effect<void> {
+  get whenEnded(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       this.child!.addObserver(() => resume(Effect.void))
     })

@@ -142,7 +142,7 @@ const time = (
 ): number => duration(name, options[name] ?? absent, times[name])
 
 /** A default that gives way where a bound that the user chose is below it. */
-const atMost = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
+const clampDefault = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
   bound === undefined ? value : Duration.min(value, Duration.fromInputUnsafe(bound))
 
 const targets: ReadonlyArray<Target> = ["any", "primary", "standby", "preferPrimary", "preferStandby"]
@@ -158,7 +158,7 @@ const checkDriverOptions = ({ maxMessageSize, preparedStatementCacheSize }: Conn
   }
 }
 
-const share = (name: string, value: number): number =>
+const fraction = (name: string, value: number): number =>
   value >= 0 && value <= 1 ? value : refuse(`${name} must be from 0 to 1, got ${value}`)
 
 const urlOf = (name: "url" | "directUrl", url: Redacted.Redacted | undefined): PostgresUrl.PostgresUrl | undefined => {
@@ -309,12 +309,12 @@ const read = (options: ConnectionPoolOptions): Settings => {
     maxWaiters: count(options, "maxWaiters"),
     idleTimeoutMs: time(options, "idleTimeout"),
     maxLifetimeMs,
-    lifetimeJitter: share("lifetimeJitter", options.lifetimeJitter ?? lifetimeJitter),
+    lifetimeJitter: fraction("lifetimeJitter", options.lifetimeJitter ?? lifetimeJitter),
     validationWindowMs: time(options, "validationWindow"),
     validationTimeoutMs: time(
       options,
       "validationTimeout",
-      atMost(times.validationTimeout.default, options.acquireTimeout)
+      clampDefault(times.validationTimeout.default, options.acquireTimeout)
     ),
     keepaliveMs: keepaliveOf(options, maxLifetimeMs),
     connectTimeoutMs: connectTimeoutOf(options, url),
@@ -323,7 +323,7 @@ const read = (options: ConnectionPoolOptions): Settings => {
     breakerFailures: count(options, "breakerFailures"),
     breakerResetTimeoutMs: time(options, "breakerResetTimeout"),
     leakDetectionThresholdMs: time(options, "leakDetectionThreshold"),
-    slowAcquireMs: time(options, "slowAcquire", atMost(times.slowAcquire.default, options.acquireTimeout)),
+    slowAcquireMs: time(options, "slowAcquire", clampDefault(times.slowAcquire.default, options.acquireTimeout)),
     drainMs: time(options, "drainTimeout"),
     deadlineMs: deadlineMs === Infinity ? undefined : deadlineMs,
     rotatesPassword: Effect.isEffect(options.password),

@@ -9,50 +9,50 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Holders } from "./leakDetection.ts"
 import type { Session } from "./pgSession.ts"
 import type { CloseReason } from "./poolStats.ts"
-import { StatementEffects, leftovers } from "./sessionState.ts"
+import { StatementEffects, dirtyMask } from "./sessionState.ts"
 
 export class PooledConnection {
   readonly session: Session
   /** Monotonic milliseconds after which it is not handed out any more, unless it never was. */
   readonly expiresAt: number
   /** It was handed out. Each is at least once, however short its lifetime is. */
-  used = false
+  wasLeased = false
   /** A statement of its holder asked that nothing be written. */
-  asksReadOnly = false
+  isReadOnlyRequested = false
   /** When it last answered a statement of a caller, or was opened. */
   lastUsedAt: number
   /** When it last answered anything, pings included. */
-  lastSeenAt: number
+  lastResponseAt: number
   /** Why the pool closed it or is about to; absent while it is good. */
-  closing: CloseReason | undefined
+  closeReason: CloseReason | undefined
   /** Callers that hold it now. */
   leases = 0
   /** Pings on their way. */
-  pings = 0
+  validations = 0
   /** Its last ping was not answered. */
-  silent = false
+  validationFailed = false
   /** One caller has it alone, or waits until the others are done to have it so. */
-  claimed = false
+  isReserved = false
   /** Who holds it, for the report of long holds. */
   readonly holders = new Holders()
   /** Bits of what statements left behind in the session. */
-  left: number = StatementEffects.none
+  dirtyBits: number = StatementEffects.none
   inTransaction = false
   /** Callers that wait for an answer on it, or hold it alone. */
-  waitedFor = 0
+  pendingCallers = 0
   /** A caller left a statement on it while it was shared, so it ends as soon as nobody waits. */
-  abandoned = false
+  isAbandoned = false
   /** Its end was asked for. */
-  ending = false
+  isTerminating = false
   /** Somebody who left it sees to it that the pool does not close it before it is ended. */
-  kept = false
+  isHeldForTermination = false
 
   private readonly onRelease = new Set<() => void>()
 
   /** Waits until nobody is on it any more, or its end is decided. */
-  readonly free: Effect.Effect<void> = Effect.callback<void>((resume) => {
+  readonly whenIdle: Effect.Effect<void> = Effect.callback<void>((resume) => {
     const wake = () => {
-      if (!this.isFree && this.staysOpen) return
+      if (!this.isIdle && this.isReusable) return
       this.onRelease.delete(wake)
       resume(Effect.void)
     }
@@ -62,7 +62,7 @@ export class PooledConnection {
   })
 
   /** Waits until its session is over. */
-  readonly closed: Effect.Effect<void> = Effect.callback<void>((resume) =>
+  readonly whenClosed: Effect.Effect<void> = Effect.callback<void>((resume) =>
     this.session.onClosed(() => resume(Effect.void))
   )
 
@@ -73,70 +73,70 @@ export class PooledConnection {
     this.openedAt = now
     this.expiresAt = now + lifetimeMs
     this.lastUsedAt = now
-    this.lastSeenAt = now
+    this.lastResponseAt = now
   }
 
   isUsable(now: number): boolean {
-    return this.staysOpen && (!this.used || now < this.expiresAt)
+    return this.isReusable && (!this.wasLeased || now < this.expiresAt)
   }
 
   /** When it is too old to lie idle. One that waits for its first caller gets a second in any case. */
-  get idleUntil(): number {
-    return this.used ? this.expiresAt : Math.max(this.expiresAt, this.openedAt + 1_000)
+  get idleExpiresAt(): number {
+    return this.wasLeased ? this.expiresAt : Math.max(this.expiresAt, this.openedAt + 1_000)
   }
 
   /** Whether nobody is on it and nothing is on its way. */
-  get isFree(): boolean {
-    return this.leases === 0 && this.pings === 0
+  get isIdle(): boolean {
+    return this.leases === 0 && this.validations === 0
   }
 
   /** Whether nothing has decided its end yet. */
-  get staysOpen(): boolean {
-    return this.closing === undefined && !this.abandoned && this.session.isOpen()
+  get isReusable(): boolean {
+    return this.closeReason === undefined && !this.isAbandoned && this.session.isOpen()
   }
 
   /** Whether it is not known to answer: a ping is on its way, or the last one was in vain. */
-  get isDoubtful(): boolean {
-    return this.pings > 0 || this.silent
+  get isUnverified(): boolean {
+    return this.validations > 0 || this.validationFailed
   }
 
   /** Tells those who wait for it to be free that this may have changed. */
-  released(): void {
+  notifyReleased(): void {
     if (this.onRelease.size === 0) return
     // A copy: whoever is woken and finds it taken waits again.
     for (const wake of Array.from(this.onRelease)) wake()
   }
 
   /** Notes what a statement does to the session before it is sent, for it may take effect though it fails. */
-  sending(effects: number): void {
-    this.left |= effects & leftovers
+  statementSent(effects: number): void {
+    this.dirtyBits |= effects & dirtyMask
     if ((effects & StatementEffects.begins) !== 0) this.inTransaction = true
-    if ((effects & StatementEffects.readOnly) !== 0) this.asksReadOnly = true
+    if ((effects & StatementEffects.readOnly) !== 0) this.isReadOnlyRequested = true
   }
 
   /** Notes that a statement succeeded. One that failed to end a transaction may have left it open. */
-  succeeded(effects: number): void {
+  statementSucceeded(effects: number): void {
     if ((effects & StatementEffects.ends) !== 0) this.inTransaction = false
   }
 
   get isClean(): boolean {
-    return !this.inTransaction && this.left === StatementEffects.none
+    return !this.inTransaction && this.dirtyBits === StatementEffects.none
   }
 }
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
 /** Runs one statement on a session; `effect` sends it. */
-export type Run = <A>(
+export type RunStatement = <A>(
   sql: string,
   effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
 ) => Effect.Effect<A, SqlError>
 
 /** What `SqlClient` asks of a connection, over a way to run one statement. */
 export class StatementConnection implements Connection {
-  protected readonly run: Run
+  protected readonly run: RunStatement
 
-  constructor(run: Run) {
+  constructor(run: RunStatement) {
     this.run = run
   }
 

@@ -15,7 +15,7 @@ export const StatementEffects = {
   /** Ends a transaction. */
   ends: 2,
   /** Rolls back or lets go of a savepoint: on a session that is gone, both have happened already. */
-  unwinds: 4,
+  rollsBack: 4,
   settings: 8,
   advisoryLocks: 16,
   temporary: 32,
@@ -24,17 +24,17 @@ export const StatementEffects = {
   /** Leaves something that can't be named and put back. */
   unknown: 256,
   /** Sets a savepoint. */
-  marks: 512,
+  savepoint: 512,
   /** Asks that nothing be written. */
   readOnly: 1024
 } as const
 
 /** The bits of statements that control a transaction. */
 export const transactionControl =
-  StatementEffects.begins | StatementEffects.ends | StatementEffects.unwinds | StatementEffects.marks
+  StatementEffects.begins | StatementEffects.ends | StatementEffects.rollsBack | StatementEffects.savepoint
 
 /** The bits that must be put back before somebody else gets the session. */
-export const leftovers =
+export const dirtyMask =
   StatementEffects.settings |
   StatementEffects.advisoryLocks |
   StatementEffects.temporary |
@@ -79,10 +79,10 @@ const functionEffects = (sql: string): number =>
   (/\bset_config\b/i.test(sql) ? StatementEffects.settings : 0) |
   (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? StatementEffects.advisoryLocks : 0)
 
-const namesTemporary = (sql: string): boolean => /\b(?:pg_temp\w*|temp|temporary)\b/i.test(sql)
+const mentionsTemporary = (sql: string): boolean => /\b(?:pg_temp\w*|temp|temporary)\b/i.test(sql)
 
 const selectEffects = (sql: string): number =>
-  /\binto\b/i.test(sql) && namesTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
+  /\binto\b/i.test(sql) && mentionsTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
 
 const readOnlyEffects = (sql: string): number =>
   /\bread\s+only\b|_read_only\b/i.test(sql) ? StatementEffects.readOnly : StatementEffects.none
@@ -94,7 +94,7 @@ const setEffects = (sql: string): number =>
 const beginEffects = (sql: string): number => StatementEffects.begins | readOnlyEffects(sql)
 
 const createEffects = (sql: string): number =>
-  namesTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
+  mentionsTemporary(sql) ? StatementEffects.temporary : StatementEffects.none
 
 /** `AND CHAIN` ends a transaction and begins the next. */
 const chains = (sql: string): boolean => /\bchain\b/i.test(sql) && !/\bno\b/i.test(sql)
@@ -111,8 +111,8 @@ const rollbackEffects = (sql: string): number => {
   return /^rollback\s+prepared\b/i.test(sql)
     ? StatementEffects.none
     : /\bto\b/i.test(sql)
-      ? StatementEffects.unwinds
-      : StatementEffects.unwinds | StatementEffects.ends
+      ? StatementEffects.rollsBack
+      : StatementEffects.rollsBack | StatementEffects.ends
 }
 
 /** What code in the server can leave behind: its text, or that of a procedure, says nothing certain. */
@@ -135,10 +135,10 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   create: createEffects,
   rollback: rollbackEffects,
   prepare: prepareEffects,
-  release: () => StatementEffects.unwinds,
+  release: () => StatementEffects.rollsBack,
   begin: beginEffects,
   start: beginEffects,
-  savepoint: () => StatementEffects.marks,
+  savepoint: () => StatementEffects.savepoint,
   commit: commitEffects,
   end: commitEffects,
   abort: rollbackEffects,
@@ -164,7 +164,7 @@ const classify = (text: string): number => {
 const cacheCapacity = 1_000
 
 /** The longest text that is remembered, in UTF-16 units; longer ones are mostly made once, for one bulk write. */
-const cachedLength = 4_096
+const maxCachedLength = 4_096
 
 const cache = new Map<string, number>()
 
@@ -173,30 +173,30 @@ export const effectsOf = (sql: string): number => {
   const known = cache.get(sql)
   if (known !== undefined) return known
   const effects = classify(sql)
-  if (sql.length > cachedLength) return effects
+  if (sql.length > maxCachedLength) return effects
   if (cache.size >= cacheCapacity) cache.clear()
   cache.set(sql, effects)
   return effects
 }
 
 /** What goes with a reset that the first statements of a session may have made. */
-const reinitialized = leftovers & ~StatementEffects.unknown
+const revertedByReset = dirtyMask & ~StatementEffects.unknown
 
 /**
  * The statements that put a session back, given what was left behind. An open transaction goes first; what every session
  * begins with comes again after its settings.
  */
 export const resetStatements = (
-  state: { readonly inTransaction: boolean; readonly left: number },
+  state: { readonly inTransaction: boolean; readonly dirtyBits: number },
   initSql: ReadonlyArray<string>
 ): Array<string> => {
   const statements: Array<string> = []
   if (state.inTransaction) statements.push("ROLLBACK")
-  if ((state.left & StatementEffects.cursors) !== 0) statements.push("CLOSE ALL")
-  if ((state.left & StatementEffects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
-  if ((state.left & StatementEffects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
-  if ((state.left & StatementEffects.channels) !== 0) statements.push("UNLISTEN *")
-  if ((state.left & StatementEffects.temporary) !== 0) statements.push("DISCARD TEMP")
-  if ((state.left & reinitialized) !== 0) statements.push(...initSql)
+  if ((state.dirtyBits & StatementEffects.cursors) !== 0) statements.push("CLOSE ALL")
+  if ((state.dirtyBits & StatementEffects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
+  if ((state.dirtyBits & StatementEffects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
+  if ((state.dirtyBits & StatementEffects.channels) !== 0) statements.push("UNLISTEN *")
+  if ((state.dirtyBits & StatementEffects.temporary) !== 0) statements.push("DISCARD TEMP")
+  if ((state.dirtyBits & revertedByReset) !== 0) statements.push(...initSql)
   return statements
 }
