@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import type { Address } from "./internal/pgSession.ts"
-import type { Target } from "./internal/target.ts"
+import type { Target } from "./internal/poolOptions.ts"
 
 /** How a session is encrypted: `prefer` falls back where the server has no TLS, `noVerify` accepts any certificate. */
 export type SslMode = "disable" | "prefer" | "require" | "noVerify"

@@ -257,8 +257,8 @@ it.effect("a long hold that was reported is logged when it ends, and no other", 
         yield* pool.sql.withTransaction(pool.run("short"))
         yield* settle
       }).pipe(Effect.provide(Logger.layer([logger])))
-      const held = "ConnectionPool: connection held for long"
-      const returned = "ConnectionPool: connection held for long was returned"
+      const held = "ConnectionPool: possible connection leak"
+      const returned = "ConnectionPool: reported connection was returned"
       assert.deepStrictEqual(logged, [held, held, returned, returned])
     })
   )

@@ -18,7 +18,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { inject } from "vitest"
 import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
-import { terminateStatement } from "../../src/pool/internal/poolCore.ts"
+import { terminateStatement } from "../../src/pool/internal/cancellation.ts"
 import * as Postgres from "../utils/Postgres.ts"
 
 const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>

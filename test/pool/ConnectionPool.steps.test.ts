@@ -28,7 +28,7 @@ const events: ReadonlyArray<
   ["is interrupted", (_, caller) => caller!.interruptUnsafe()],
   ["runs out of time", ({ core }) => core.waiting.forEach((request) => request.expire())],
   ["loses its session", ({ database }) => database.openSessions().forEach((session) => session.kill())],
-  ["is turned away", ({ core }) => core.waiting.forEach((request) => request.fail(core.closedError()))]
+  ["is turned away", ({ core }) => core.waiting.forEach((request) => request.fail(core.errors.closed()))]
 ]
 
 /** What is still counted on the pool and its sessions; nothing, once everybody is gone. */

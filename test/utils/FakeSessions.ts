@@ -10,7 +10,7 @@ import { AuthenticationError, ConnectionError, SqlError, UnknownError } from "ef
 import * as Stream from "effect/Stream"
 import type { Connector } from "../../src/pool/internal/connector.ts"
 import type { Session } from "../../src/pool/internal/pgSession.ts"
-import { terminateStatement } from "../../src/pool/internal/poolCore.ts"
+import { terminateStatement } from "../../src/pool/internal/cancellation.ts"
 
 /** A statement that the server has not answered yet. Times are those of the test's clock, in milliseconds. */
 interface Pending {

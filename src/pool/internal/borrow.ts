@@ -35,7 +35,7 @@ const makeShared = (core: PoolCore, connection: PooledConnection): StatementConn
   new StatementConnection((sql, effect) => {
     const effects = effectsOf(sql)
     // The next statement could run on another connection, and be committed alone.
-    if ((effects & transactionControl) !== 0) return Effect.fail(core.transactionStatementRefused())
+    if ((effects & transactionControl) !== 0) return Effect.fail(core.errors.transactionStatementRefused())
     return (effects & dirtyMask) === 0
       ? effect(connection.session.connection)
       : runAlone(core, connection, effects, effect)
@@ -61,7 +61,9 @@ export const make = (core: PoolCore): Borrower => {
         core.acquired(request)
         core.startRunning(request)
         const running = f(sharedOf(connection))
-        return exclusive ? running : Effect.onInterrupt(running, () => core.holdUntilTerminated(connection))
+        return exclusive
+          ? running
+          : Effect.onInterrupt(running, () => core.cancellation.holdUntilTerminated(connection))
       }
       const attempt = Pool.use(core.pool, (connection) => core.useValidated(request, connection, begin))
       return request.run<A, E | SqlError, R>({ attempt: core.whenResumed(attempt) })

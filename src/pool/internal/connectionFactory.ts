@@ -16,8 +16,9 @@ import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import { isNoMatch } from "./connector.ts"
 import type { Session } from "./pgSession.ts"
-import type { ConnectFailure, PoolCore } from "./poolCore.ts"
+import type { PoolCore } from "./poolCore.ts"
 import { PooledConnection } from "./pooledConnection.ts"
+import type { ConnectFailure } from "./poolErrors.ts"
 import { connectProblem } from "../PoolError.ts"
 
 /** Connections opened at the same time at most; by the time they are there, the rest may not be needed any more. */
@@ -126,7 +127,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
    * Whether a failure must be told now, to a caller who waits with nothing open. In all other cases the opening goes
    * on by itself: a failure that nobody takes would stay in the pool and count as a connection.
    */
-  const shouldFail = (): boolean => core.closed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
+  const shouldFail = (): boolean => core.isClosed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
 
   const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
 
@@ -166,7 +167,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const openWithRetries: Effect.Effect<Session, SqlError, Scope.Scope> = Effect.suspend(() =>
     Effect.catch(attempts, (failure) => {
       if (shouldFail()) {
-        const error = core.unavailableError(failure, failure.breakerOpen, "connect")
+        const error = core.errors.unavailable(failure, failure.breakerOpen, "connect")
         return Effect.andThen(refillLater, Effect.fail(error))
       }
       return Effect.andThen(isNeeded() ? pause : awaitDemand, openWithRetries)
@@ -175,8 +176,8 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
 
   const onClosed = (connection: PooledConnection): void => {
     if (!core.sessions.delete(connection)) return
-    core.counters.closed[connection.closeReason ?? (core.closed ? "shutdown" : "lost")]++
-    core.fork(Effect.andThen(slots.release(1), core.evict(connection, core.closed ? "shutdown" : "lost")))
+    core.counters.closed[connection.closeReason ?? (core.isClosed ? "shutdown" : "lost")]++
+    core.fork(Effect.andThen(slots.release(1), core.evict(connection, core.isClosed ? "shutdown" : "lost")))
     core.notifyChange()
   }
 

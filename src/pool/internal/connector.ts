@@ -10,7 +10,7 @@ import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { monotonicMsOf } from "../../internal/clock.ts"
 import * as PgSession from "./pgSession.ts"
 import type { Settings } from "./poolSettings.ts"
-import type { Target } from "./target.ts"
+import type { Target } from "./poolOptions.ts"
 
 /** Opens sessions. The pool knows nothing else of the network. */
 export interface Connector {

@@ -48,7 +48,9 @@ export class ExclusiveAcquire {
 
   /** Waits, interruptibly, until the caller has one connection alone, and gives back the others. */
   acquire(): Effect.Effect<ExclusiveConnection, SqlError> {
-    return Effect.flatMap(this.reserveNext(), (claimed) => (isExclusive(claimed) ? Effect.succeed(claimed) : this.choose()))
+    return Effect.flatMap(this.reserveNext(), (claimed) =>
+      isExclusive(claimed) ? Effect.succeed(claimed) : this.choose()
+    )
   }
 
   /** Gives back all that is claimed. */

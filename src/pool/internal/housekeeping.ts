@@ -17,11 +17,11 @@ const minSleepMs = 5
 const reportLeak = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     holder.reported = true
-    return Effect.logWarning("ConnectionPool: connection held for long").pipe(
+    return Effect.logWarning("ConnectionPool: possible connection leak").pipe(
       Effect.annotateLogs({
         pool: core.settings.name,
         heldMs: Math.round(now - holder.acquiredAt),
-        takenBy: holder.describe()
+        acquiredBy: holder.describe()
       })
     )
   })

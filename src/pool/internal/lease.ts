@@ -12,7 +12,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { ExclusiveAcquire, type ExclusiveConnection } from "./exclusiveAcquire.ts"
 import * as Holder from "./leakDetection.ts"
-import { cancelGraceMs, type PoolCore } from "./poolCore.ts"
+import { cancelGraceMs } from "./cancellation.ts"
+import type { PoolCore } from "./poolCore.ts"
 import { errorCode, isConnectionLoss } from "../PoolError.ts"
 import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
 import type { PoolRequest } from "./poolRequest.ts"
@@ -152,7 +153,7 @@ export class Lease extends StatementConnection {
   private abandonStatement(request: PoolRequest, exit: Exit.Exit<unknown, SqlError>): void {
     const failure = Exit.findErrorOption(exit)
     this.pendingStatement = request.whenEnded
-    this.failure = failure._tag === "Some" ? failure.value : this.core.unavailableError(lostFailure, false, "query")
+    this.failure = failure._tag === "Some" ? failure.value : this.core.errors.unavailable(lostFailure, false, "query")
   }
 
   override executeStream(
@@ -170,7 +171,10 @@ export class Lease extends StatementConnection {
         )
       })
     )
-    const explained = Stream.mapError(rows, (error) => this.failure ?? core.explainError(error, this.connection))
+    const explained = Stream.mapError(
+      rows,
+      (error) => this.failure ?? core.errors.fromStatement(error, this.connection)
+    )
     return transformRows === undefined
       ? explained
       : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
@@ -230,7 +234,7 @@ export class Lease extends StatementConnection {
     const now = core.now()
     if (this.holderSlot >= 0) core.holderReleased(connection, this.holderSlot)
     connection.lastUsedAt = now
-    core.callerDone(connection)
+    core.cancellation.callerDone(connection)
     core.counters.use.record(now - this.acquiredAt)
     const close = Effect.onExit(Scope.close(scope, Exit.void), () =>
       Effect.sync(() => {

@@ -55,15 +55,19 @@ const listen = (core: PoolCore, channel: string) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const { openDirect } = core.connector
-      const found = yield* restore(openDirect === undefined ? leaseSession(core) : openDirectSession(core, openDirect)).pipe(
-        Effect.mapError((error) => core.connectError(error))
-      )
+      const found = yield* restore(
+        openDirect === undefined ? leaseSession(core) : openDirectSession(core, openDirect)
+      ).pipe(Effect.mapError((error) => core.errors.fromConnect(error)))
       const scope = yield* Scope.make()
       yield* Effect.addFinalizer(() =>
         core.withSessionTimeout(found, core.settings.validationTimeoutMs, Scope.close(scope, Exit.void))
       )
-      const subscribed = core.withSessionTimeout(found, core.settings.acquireTimeoutMs, Scope.provide(found.listen(channel), scope))
-      return yield* Effect.mapError(restore(subscribed), (error) => core.explainError(error, undefined))
+      const subscribed = core.withSessionTimeout(
+        found,
+        core.settings.acquireTimeoutMs,
+        Scope.provide(found.listen(channel), scope)
+      )
+      return yield* Effect.mapError(restore(subscribed), (error) => core.errors.fromStatement(error, undefined))
     })
   )
 

@@ -153,4 +153,7 @@ const withoutPreparedStatements = (connection: PgConnection.PgConnection): PgCon
 })
 
 /** The same session without named statements, which a pooler would look for on a server that never had them. */
-export const unprepared = (session: Session): Session => ({ ...session, connection: withoutPreparedStatements(session.connection) })
+export const unprepared = (session: Session): Session => ({
+  ...session,
+  connection: withoutPreparedStatements(session.connection)
+})

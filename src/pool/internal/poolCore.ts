@@ -1,71 +1,42 @@
 /**
- * The pool itself: `effect/Pool` with what it knows about each connection, each caller and itself.
+ * The state of a pool: `effect/Pool` of connections, the requests that wait for them, and the rules of acquiring one.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Pool from "effect/Pool"
-import * as Schedule from "effect/Schedule"
-import { SqlError } from "effect/sql/SqlError"
-import type { Connector } from "./connector.ts"
-import * as CurrentDeadline from "./currentDeadline.ts"
-import { DeadlineTimer } from "./deadlineTimer.ts"
+import type { SqlError } from "effect/sql/SqlError"
 import { monotonicMsOf } from "../../internal/clock.ts"
+import type { PoolStats } from "../PoolError.ts"
+import { Cancellation } from "./cancellation.ts"
+import type { Connector } from "./connector.ts"
+import { DeadlineTimer, remainingMs } from "./deadlines.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
-import {
-  connectProblem,
-  type DatabaseProblem,
-  DatabaseUnavailable,
-  isConnectionLoss,
-  isReadOnlyRefusal,
-  PoolClosed,
-  PoolError,
-  PoolExhausted,
-  type PoolStats,
-  QueryTimeout,
-  toSqlError,
-  TransactionStatementRefused
-} from "../PoolError.ts"
+import { type ConnectFailure, PoolErrors } from "./poolErrors.ts"
+import { PoolRequest, type RequestListener, Retry } from "./poolRequest.ts"
 import type { Settings } from "./poolSettings.ts"
 import { type CloseReason, Counters, type Occupancy } from "./poolStats.ts"
-import { Retry, PoolRequest } from "./poolRequest.ts"
 
-/**
- * How long the server gets to confirm a cancel before its connection is destroyed, in milliseconds. On a slow line the
- * cancel itself arrives later.
- */
-export const cancelGraceMs = 250
-
-/** The pause between two tries to end a deserted session, in milliseconds. */
-const terminateRetryMs = 100
-
-/** The last failure to connect, kept for callers who run out of time while the pool still tries. */
-export interface ConnectFailure {
-  readonly problem: DatabaseProblem
-  readonly cause: SqlError | undefined
-  /** When it was, in monotonic milliseconds. */
-  readonly at: number
-}
-
-export class PoolCore {
+export class PoolCore implements RequestListener {
   readonly settings: Settings
   readonly connector: Connector
   readonly clock: Clock.Clock
   readonly deadlines: DeadlineTimer
   readonly counters = new Counters()
+  readonly errors: PoolErrors
+  readonly cancellation: Cancellation
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  /** Sessions that hold a slot, from the moment they are open until their socket is closed. */
+  /** Sessions that occupy a slot, from when they are open until their socket is closed. */
   readonly sessions = new Set<PooledConnection>()
   readonly waiting = new Set<PoolRequest>()
-  /** Called when somebody starts to wait or a connection is lost. */
-  private readonly onChange = new Set<() => void>()
+  private readonly changeListeners = new Set<() => void>()
   pool!: Pool.Pool<PooledConnection, SqlError>
   opening = 0
-  closed = false
-  /** Closed while nobody may get a connection. */
+  isClosed = false
+  /** Absent unless the pool is suspended. */
   private suspension: Latch.Latch | undefined
   lastFailure: ConnectFailure | undefined
 
@@ -80,6 +51,8 @@ export class PoolCore {
     this.clock = options.clock
     this.fork = options.fork
     this.deadlines = new DeadlineTimer(options.clock, options.fork)
+    this.errors = new PoolErrors(this)
+    this.cancellation = new Cancellation(this)
   }
 
   now(): number {
@@ -103,27 +76,27 @@ export class PoolCore {
     return this.counters.snapshot(this.occupancy())
   }
 
-  /** Tells those who wait in `until` to look again. */
+  /** Lets the effects of `awaitChange` evaluate their conditions again. */
   notifyChange(): void {
-    if (this.onChange.size === 0) return
-    // A copy: an opening that is woken and fails at once pauses again.
-    for (const wake of Array.from(this.onChange)) wake()
+    if (this.changeListeners.size === 0) return
+    // A copy: an opening that resumes and fails immediately registers again.
+    for (const listener of Array.from(this.changeListeners)) listener()
   }
 
-  /** Waits until a change after which the condition holds: somebody starts to wait, or a connection is lost. */
+  /** Waits for a change after which the condition holds: a request is enqueued, or a connection opens or is lost. */
   awaitChange(condition: () => boolean): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      const wake = () => {
+      const listener = () => {
         if (!condition()) return
-        this.onChange.delete(wake)
+        this.changeListeners.delete(listener)
         resume(Effect.void)
       }
-      this.onChange.add(wake)
-      return Effect.sync(() => this.onChange.delete(wake))
+      this.changeListeners.add(listener)
+      return Effect.sync(() => this.changeListeners.delete(listener))
     })
   }
 
-  /** Takes a connection out of circulation. One in use is closed when it comes back, one that is idle at once. */
+  /** Removes a connection from the pool. An idle one is closed immediately, one in use when it is returned. */
   evict(connection: PooledConnection, reason: CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       connection.closeReason ??= reason
@@ -132,7 +105,18 @@ export class PoolCore {
     })
   }
 
-  /** Runs something on a connection that is destroyed if it takes too long; so it ends in any case. */
+  evictLater(connection: PooledConnection, reason: CloseReason): void {
+    this.fork(this.evict(connection, reason))
+  }
+
+  /** Evicts all connections that are open now. */
+  evictAll(): Effect.Effect<void> {
+    return Effect.forEach(Array.from(this.sessions), (connection) => this.evict(connection, "evicted"), {
+      discard: true
+    })
+  }
+
+  /** Destroys the session if the effect takes longer, which also ends the effect. */
   withSessionTimeout<A, E, R>(
     { session }: Pick<PooledConnection, "session">,
     ms: number,
@@ -145,16 +129,12 @@ export class PoolCore {
     })
   }
 
-  /** Whether a connection still answers. One that does not is retired. */
+  /** Whether a connection responds. One that does not is evicted. */
   validate(connection: PooledConnection): Effect.Effect<boolean> {
+    const ping = Effect.suspend(() => connection.session.connection.queryValues("SELECT 1"))
     return Effect.acquireUseRelease(
       Effect.sync(() => connection.validations++),
-      () =>
-        this.withSessionTimeout(
-          connection,
-          this.settings.validationTimeoutMs,
-          connection.session.connection.queryValues("SELECT 1")
-        ),
+      () => this.withSessionTimeout(connection, this.settings.validationTimeoutMs, ping),
       (_, exit) =>
         Effect.sync(() => {
           connection.validations--
@@ -174,13 +154,13 @@ export class PoolCore {
   }
 
   /**
-   * Goes on with a connection just taken from the pool if it is good; otherwise retires it and asks for another try.
-   * It counts as good without a ping for a while after its last answer, and while others wait for answers on it.
+   * Continues with a connection from the pool if it is valid; otherwise evicts it and requests a retry. Within the
+   * validation window of its last response, and while other callers use it, it needs no validation.
    */
   useValidated<A, E, R>(
     request: PoolRequest,
     connection: PooledConnection,
-    next: (request: PoolRequest, connection: PooledConnection) => Effect.Effect<A, E, R>
+    use: (request: PoolRequest, connection: PooledConnection) => Effect.Effect<A, E, R>
   ): Effect.Effect<A | Retry, E, R> {
     request.connection = connection
     const now = request.waiting ? this.now() : request.startedAt
@@ -189,15 +169,15 @@ export class PoolCore {
       return Effect.as(this.evict(connection, reason), Retry)
     }
     connection.wasLeased = true
-    const seen = now - connection.lastResponseAt < this.settings.validationWindowMs || connection.leases > 0
-    if (seen) return next(request, connection)
-    // Meanwhile another may have asked for it alone.
-    return Effect.flatMap(this.validate(connection), (good): Effect.Effect<A | Retry, E, R> =>
-      good && !connection.isReserved ? next(request, connection) : Effect.succeed(Retry)
+    const isValid = now - connection.lastResponseAt < this.settings.validationWindowMs || connection.leases > 0
+    if (isValid) return use(request, connection)
+    // Another request may reserve it during the validation.
+    return Effect.flatMap(this.validate(connection), (isValid): Effect.Effect<A | Retry, E, R> =>
+      isValid && !connection.isReserved ? use(request, connection) : Effect.succeed(Retry)
     )
   }
 
-  /** The caller has its connection: the wait is over. */
+  /** The request has its connection. */
   acquired(request: PoolRequest): void {
     const waitedMs = request.waiting ? this.now() - request.startedAt : 0
     request.acquiredAt = request.startedAt + waitedMs
@@ -206,7 +186,7 @@ export class PoolCore {
     if (waitedMs >= this.settings.slowAcquireMs) this.warnSlowAcquire(request, waitedMs)
   }
 
-  /** The statement is about to be sent; from now on its deadline means that it was too slow. */
+  /** From now on the request's deadline means that its statement was too slow. */
   startRunning(request: PoolRequest): void {
     const connection = request.connection!
     request.running = true
@@ -216,19 +196,19 @@ export class PoolCore {
     if (request.deadlineAt !== undefined) request.deadlineBucket = this.deadlines.add(request.deadlineAt, request)
   }
 
-  /** Pings on their way, nearly each for a caller who has his connection already. */
+  /** Nearly each belongs to a caller that already has its connection. */
   private pendingValidations(): number {
-    let pings = 0
-    for (const connection of this.sessions) pings += connection.validations
-    return pings
+    let validations = 0
+    for (const connection of this.sessions) validations += connection.validations
+    return validations
   }
 
   /**
-   * Whether a caller may come in at all. Those whose connection is pinged, and those for whom one can still be opened,
-   * do not count as waiters: an empty pool would turn everybody away for ever where nobody may wait.
+   * Why a new request is rejected. Those whose connection is being validated or can still be opened do not count as
+   * waiters: with `maxWaiters` 0 an empty pool would otherwise reject every caller.
    */
   admissionError(): SqlError | undefined {
-    if (this.closed) return this.closedError()
+    if (this.isClosed) return this.errors.closed()
     const { max, maxWaiters } = this.settings
     const admitted = maxWaiters + max - this.sessions.size
     if (this.waiting.size < admitted) return undefined
@@ -237,87 +217,38 @@ export class PoolCore {
     if (!isSuspended && waiters.size === 0 && availableHead?.exit._tag === "Success") return undefined
     if (this.waiting.size - this.pendingValidations() < admitted) return undefined
     const failure = this.lastFailure
-    return failure === undefined || this.isReachable() ? this.exhausted(0) : this.unavailable(failure)
+    return failure === undefined || this.isReachable() ? this.errors.exhausted(0) : this.errors.notAcquired(failure)
   }
 
-  private exhausted(waitedMs: number): SqlError {
-    this.counters.exhausted++
-    const cause = this.lastFailure?.cause
-    return toSqlError(new PoolExhausted({ stats: this.stats(), waitedMs, cause }), "acquire")
-  }
-
-  private unavailable(failure: Omit<ConnectFailure, "at">): SqlError {
-    this.counters.unavailable++
-    return this.unavailableError(failure, false, "acquire")
-  }
-
-  /** Takes out all that are open now; those that come later stay. */
-  evictAll(): Effect.Effect<void> {
-    return Effect.forEach(Array.from(this.sessions), (connection) => this.evict(connection, "evicted"), {
-      discard: true
-    })
-  }
-
-  /** Lets nobody have a connection any more who does not have one. */
   suspend(): void {
     this.suspension ??= Latch.makeUnsafe(false)
   }
 
-  /** Ends a suspension, and lets those in who waited for it. */
   resume(): void {
     this.suspension?.openUnsafe()
     this.suspension = undefined
   }
 
-  /** Waits until the pool is not suspended. */
   whenResumed<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const { suspension } = this
-    return suspension === undefined
-      ? effect
-      : Effect.andThen(
-          suspension.await,
-          Effect.suspend(() => this.whenResumed(effect))
-        )
+    if (suspension === undefined) return effect
+    const again = Effect.suspend(() => this.whenResumed(effect))
+    return Effect.andThen(suspension.await, again)
   }
 
-  /**
-   * A deadline of the fiber goes before that of the pool, which is for each operation anew; `boundMs` holds where
-   * there is neither.
-   */
-  newRequest(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, boundMs?: number): PoolRequest {
+  /** The fiber's deadline overrides the pool's, which is per operation; `fallbackMs` applies where neither is set. */
+  newRequest(fiber: Fiber.Fiber<unknown, unknown>, exclusive: boolean, fallbackMs?: number): PoolRequest {
     const startedAt = this.now()
-    const own = this.settings.deadlineMs ?? boundMs
-    const leftMs = CurrentDeadline.leftMs(fiber) ?? own
-    const deadlineAt = leftMs === undefined ? undefined : startedAt + leftMs
+    const timeoutMs = remainingMs(fiber) ?? this.settings.deadlineMs ?? fallbackMs
+    const deadlineAt = timeoutMs === undefined ? undefined : startedAt + timeoutMs
     return new PoolRequest(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
-  /** A request that runs until it is answered. */
+  /** A request without a deadline. */
   newUnboundedRequest(fiber: Fiber.Fiber<unknown, unknown>): PoolRequest {
     return new PoolRequest(this, fiber, this.now(), undefined, true)
   }
 
-  queryTimeout(request: PoolRequest): SqlError {
-    this.counters.timedOut++
-    return toSqlError(new QueryTimeout({ stats: this.stats(), elapsedMs: this.now() - request.startedAt }), "query")
-  }
-
-  closedError(cause?: SqlError): SqlError {
-    return toSqlError(new PoolClosed({ stats: this.stats(), cause }), "acquire")
-  }
-
-  transactionStatementRefused(): SqlError {
-    return toSqlError(new TransactionStatementRefused({ stats: this.stats() }), "query")
-  }
-
-  unavailableError(failure: Omit<ConnectFailure, "at">, breakerOpen: boolean, operation: string): SqlError {
-    return toSqlError(
-      new DatabaseUnavailable({ stats: this.stats(), cause: failure.cause, problem: failure.problem, breakerOpen }),
-      operation
-    )
-  }
-
-  /** The caller has to wait for a connection. */
   enqueue(request: PoolRequest): void {
     request.waiting = true
     this.waiting.add(request)
@@ -326,7 +257,7 @@ export class PoolCore {
     this.notifyChange()
   }
 
-  stopWaiting(request: PoolRequest): void {
+  private stopWaiting(request: PoolRequest): void {
     if (request.deadlineBucket !== 0) this.deadlines.remove(request.deadlineBucket, request)
     request.deadlineBucket = 0
     if (!request.waiting) return
@@ -335,8 +266,8 @@ export class PoolCore {
   }
 
   /**
-   * Whether the database answers as far as is known: one connection proves it that has answered since the last one
-   * failed to open. How many others are being opened meanwhile says nothing of the database.
+   * Whether one connection has responded since the last failure to open one. Other openings in progress are no evidence
+   * about the database.
    */
   private isReachable(): boolean {
     const failedAt = this.lastFailure?.at ?? -Infinity
@@ -349,27 +280,51 @@ export class PoolCore {
     return open >= this.settings.max
   }
 
-  /** Why a caller got no connection in time: they were all out, or there were none to be had. */
-  acquireTimeout(request: PoolRequest): SqlError {
-    const isReachable = this.suspension !== undefined || this.isReachable()
-    if (request.connection?.isUnverified !== true && isReachable) return this.exhausted(this.now() - request.startedAt)
-    return this.unavailable(this.lastFailure ?? { problem: "unreachable", cause: undefined })
+  timeoutError(request: PoolRequest): SqlError {
+    return request.running ? this.queryTimeout(request) : this.acquireTimeout(request)
   }
 
-  /** The request's fiber has ended: its connection answered or broke. */
-  finish(request: PoolRequest, exit: Exit.Exit<unknown, unknown>, left: boolean): void {
+  queryTimeout(request: PoolRequest): SqlError {
+    return this.errors.queryTimeout(this.now() - request.startedAt)
+  }
+
+  private acquireTimeout(request: PoolRequest): SqlError {
+    const isReachable = this.suspension !== undefined || this.isReachable()
+    return request.connection?.isUnverified !== true && isReachable
+      ? this.errors.exhausted(this.now() - request.startedAt)
+      : this.errors.notAcquired(this.lastFailure ?? { problem: "unreachable", cause: undefined })
+  }
+
+  errorOf<E>(cause: Cause.Cause<E>, connection: PooledConnection | undefined): Cause.Cause<E | SqlError> {
+    return this.errors.fromCause(cause, connection)
+  }
+
+  finish(request: PoolRequest, exit: Exit.Exit<unknown, unknown>, wasAbandoned: boolean): void {
     const connection = request.connection!
     const now = this.now()
     request.running = false
     connection.leases--
     if (request.acquiredAt >= 0) this.counters.use.record(now - request.acquiredAt)
     this.removeHolder(request, connection)
-    if (!left) {
+    if (!wasAbandoned) {
       connection.lastUsedAt = now
-      if (!request.exclusive) this.callerDone(connection)
+      if (!request.exclusive) this.cancellation.callerDone(connection)
       if (Exit.isSuccess(exit)) connection.lastResponseAt = now
     }
     connection.notifyReleased()
+  }
+
+  settle(request: PoolRequest, exit: Exit.Exit<unknown, unknown>): void {
+    if (request.waiting && Exit.isFailure(exit)) this.counters.unavailable++
+    this.stopWaiting(request)
+  }
+
+  abandon(request: PoolRequest): void {
+    this.stopWaiting(request)
+    const { connection } = request
+    if (connection === undefined) return
+    this.removeHolder(request, connection)
+    this.cancellation.cancel(request, connection)
   }
 
   private removeHolder(request: PoolRequest, connection: PooledConnection): void {
@@ -377,115 +332,19 @@ export class PoolCore {
     request.holderSlot = -1
   }
 
-  /** A holder gives its connection back, which is logged where its long hold was. */
+  /** Logs the return of a connection that was reported as a possible leak. */
   holderReleased(connection: PooledConnection, slot: number): void {
     const holder = connection.holders.remove(slot)
     if (holder?.reported !== true) return
     this.fork(
-      Effect.logInfo("ConnectionPool: connection held for long was returned").pipe(
+      Effect.logInfo("ConnectionPool: reported connection was returned").pipe(
         Effect.annotateLogs({
           pool: this.settings.name,
           heldMs: Math.round(this.now() - holder.acquiredAt),
-          takenBy: holder.describe()
+          acquiredBy: holder.describe()
         })
       )
     )
-  }
-
-  /** The caller is gone and its statement may still run. */
-  cancel(request: PoolRequest): void {
-    const connection = request.connection
-    if (connection === undefined) return
-    this.removeHolder(request, connection)
-    if (this.settings.concurrency > 1 && !request.running) return
-    if (!request.exclusive) return this.abandonShared(connection)
-    // The fiber's interruption sends the cancel and waits for the server's word, but not for ever.
-    this.deadlines.add(this.now() + cancelGraceMs, {
-      expire: () => {
-        if (!request.hasEnded) connection.session.destroy()
-      }
-    })
-    this.fork(this.evict(connection, "cancelled"))
-  }
-
-  /**
-   * Somebody left a statement on a shared connection. A cancel ends whatever the server runs when it arrives, which may
-   * be another caller's statement; so nobody new is let in, and once nobody waits for an answer any more the server is
-   * told to end the session with all that is left on it.
-   */
-  private abandonShared(connection: PooledConnection): void {
-    connection.isAbandoned = true
-    this.fork(this.evict(connection, "cancelled"))
-    this.callerDone(connection)
-  }
-
-  /** One caller less waits for an answer on the connection. */
-  callerDone(connection: PooledConnection): void {
-    connection.pendingCallers--
-    this.terminateIfIdle(connection)
-  }
-
-  private terminateIfIdle(connection: PooledConnection): void {
-    if (!connection.isAbandoned || connection.pendingCallers > 0 || connection.isTerminating) return
-    connection.isTerminating = true
-    const { session } = connection
-    // The number of its process is the pooler's own, and another's in the server.
-    if (session.isPooled) return session.destroy()
-    const patienceMs = this.settings.validationTimeoutMs
-    const terminate = Effect.gen({ self: this }, function* () {
-      const beside = yield* this.connector.openForTermination(session)
-      // An answer that does not come in time ends this session too, and with it the wait for it.
-      yield* Effect.forkScoped(Effect.delay(Effect.sync(beside.destroy), patienceMs))
-      yield* beside.connection.queryValues(terminateStatement, [session.connection.processId])
-    })
-    // A server that is full may have a slot a moment later.
-    const patiently = Schedule.spaced(terminateRetryMs).pipe(Schedule.upTo({ duration: patienceMs }))
-    const ended = Effect.retry(Effect.scoped(terminate), patiently)
-    this.fork(Effect.ensuring(Effect.ignore(ended), Effect.sync(session.destroy)))
-  }
-
-  /**
-   * Keeps a deserted session in the pool's hands until it is ended, or its process id could be another's by then. The
-   * first who leaves it does that.
-   */
-  holdUntilTerminated(connection: PooledConnection): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (connection.isHeldForTermination) return Effect.void
-      connection.isHeldForTermination = true
-      return connection.whenClosed
-    })
-  }
-
-  /** Puts the pool's own words in place of the driver's where the connection failed and not the statement. */
-  explain<E>(cause: Cause.Cause<E>, connection: PooledConnection | undefined): Cause.Cause<E | SqlError> {
-    if (this.closed && Cause.hasInterruptsOnly(cause)) return Cause.fail(this.closedError())
-    return Cause.map(cause, (error) => (error instanceof SqlError ? this.explainError(error, connection) : error))
-  }
-
-  explainError(error: SqlError, connection: PooledConnection | undefined): SqlError {
-    if (connection !== undefined && isReadOnlyRefusal(error)) return this.readOnlyRefusal(error, connection)
-    if (!isConnectionLoss(error)) return error
-    if (this.closed) return this.closedError(error)
-    const failure = { problem: "lost", cause: error } as const
-    return this.unavailableError(failure, false, error.reason.operation ?? "query")
-  }
-
-  /** The pool's own words for a connection that could not be opened; its own errors stay as they are. */
-  connectError(error: SqlError): SqlError {
-    if (error.reason.cause instanceof PoolError) return error
-    return this.unavailableError({ problem: connectProblem(error), cause: error }, false, "connect")
-  }
-
-  /**
-   * A session stays read-only that began while its server was, so it is ended, unless its holder or the user asked for
-   * one that does not write. With a primary asked for, the next try may find a session that writes.
-   */
-  private readOnlyRefusal(error: SqlError, connection: PooledConnection): SqlError {
-    const { target } = this.settings
-    if (connection.isReadOnlyRequested || target === "standby" || target === "preferStandby") return error
-    this.fork(this.evict(connection, "readOnly"))
-    if (target === "any") return error
-    return this.unavailableError({ problem: "readOnly", cause: error }, false, error.reason.operation ?? "query")
   }
 
   private warnSlowAcquire(request: PoolRequest, waitedMs: number): void {
@@ -496,15 +355,10 @@ export class PoolCore {
         Effect.annotateLogs({
           pool: this.settings.name,
           waitedMs: Math.round(waitedMs),
-          askedBy: request.describe(),
+          requestedBy: request.describe(),
           ...state
         })
       )
     )
   }
 }
-
-/** Ends a session of the same program, with whatever it runs. */
-export const terminateStatement =
-  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = session_user " +
-  "AND datname = current_database() AND application_name = current_setting('application_name')"

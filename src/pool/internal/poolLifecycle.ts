@@ -20,8 +20,8 @@ import type { Settings } from "./poolSettings.ts"
  */
 const shutDown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =>
   Effect.gen(function* () {
-    core.closed = true
-    for (const request of core.waiting) request.fail(core.closedError())
+    core.isClosed = true
+    for (const request of core.waiting) request.fail(core.errors.closed())
     const closing = core.fork(
       Effect.andThen(
         Scope.close(scope, Exit.void),

@@ -1,34 +1,51 @@
 /**
- * One caller's way through the pool: it waits for a connection, runs on it, and ends in time.
+ * One caller's request to the pool: it waits for a connection, runs on it, and ends in time.
  *
- * What the caller asked for runs in a fiber of its own, which costs less than a timer and can be left behind: at the
- * deadline the caller is answered at once, while the fiber cancels its statement in the server and gives the
- * connection back or, when the network is gone, has it destroyed under it.
+ * The work runs in a fiber of its own, which costs less than a timer and can be abandoned: at the deadline the caller
+ * receives its error immediately, while the fiber cancels the statement in the server and returns the connection, or has
+ * it destroyed on a dead network.
  *
- * The state is in fields and not in closures, for this is made for every statement.
+ * The state is in fields and not in closures, because every statement allocates a request.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Expirable } from "./deadlineTimer.ts"
-import type { PoolCore } from "./poolCore.ts"
+import type { Expirable } from "./deadlines.ts"
 import { describeWaiting, type Holder } from "./leakDetection.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 
-/** An attempt that met a broken connection and should be made again with another. */
+/** The result of an attempt that found a broken connection and needs another. */
 export const Retry: unique symbol = Symbol("athena-hooks/pool/ConnectionPool/Retry")
 export type Retry = typeof Retry
 
-/** What a request runs. */
+/** The work of a request. */
 export interface Work<A, E, R> {
-  /** Run again, for another connection, as long as it ends in `Retry`. */
+  /** Repeated with another connection while it results in `Retry`. */
   readonly attempt: Effect.Effect<A | Retry, E, R>
 }
 
-/** A connection that a request got for its caller. */
+/** A connection that was acquired for the caller. */
 interface Releasable {
   readonly release: Effect.Effect<void>
+}
+
+/** The pool, as its requests notify it. */
+export interface RequestListener {
+  readonly fork: (effect: Effect.Effect<void>) => unknown
+  /** The request waits for a connection. */
+  readonly enqueue: (request: PoolRequest) => void
+  /** The statement is about to be sent. */
+  readonly startRunning: (request: PoolRequest) => void
+  /** The fiber has ended: its connection responded or broke. */
+  readonly finish: (request: PoolRequest, exit: Exit.Exit<unknown, unknown>, wasAbandoned: boolean) => void
+  /** The caller has left; its statement may still run. */
+  readonly abandon: (request: PoolRequest) => void
+  /** The caller receives its result. */
+  readonly settle: (request: PoolRequest, exit: Exit.Exit<unknown, unknown>) => void
+  readonly timeoutError: (request: PoolRequest) => SqlError
+  readonly errorOf: <E>(cause: Cause.Cause<E>, connection: PooledConnection | undefined) => Cause.Cause<E | SqlError>
 }
 
 type Resume = (effect: Effect.Effect<any, any, any>) => void
@@ -36,41 +53,41 @@ type Resume = (effect: Effect.Effect<any, any, any>) => void
 export class PoolRequest implements Expirable, Holder {
   readonly startedAt: number
   readonly deadlineAt: number | undefined
-  /** Whether the caller has its connection for itself. */
+  /** Whether the caller uses its connection alone. */
   readonly exclusive: boolean
   connection: PooledConnection | undefined = undefined
-  /** What it got for its caller to keep, which goes back where the caller never hears of it. */
+  /** The lease for the caller, released where the caller leaves before it receives it. */
   lease: Releasable | undefined = undefined
-  /** When it got its connection; negative where it had one all the time. */
+  /** Monotonic milliseconds; negative for a request on a connection that the caller already holds. */
   acquiredAt = -1
-  /** It waits for a connection, and others may be before it. */
+  /** It is in the queue for a connection. */
   waiting = false
-  /** Its statement is on its way to the server or back. */
+  /** Its statement was sent and has no result yet. */
   running = false
-  /** Where it is among those who hold its connection; negative where it is not. */
+  /** Its slot in the connection's holders; negative for none. */
   holderSlot = -1
-  /** Its long hold was told. */
+  /** It was reported as a possible leak. */
   reported = false
-  /** No fiber of it runs: it has not begun yet, or has ended. */
+  /** No fiber runs for it. */
   hasEnded = true
-  /** Where its deadline is kept; 0 for none. */
+  /** The bucket of its deadline; 0 for none. */
   deadlineBucket = 0
-  /** The caller was answered or is gone. */
+  /** The caller has its result or has left. */
   private settled = false
-  private readonly core: PoolCore
+  private readonly pool: RequestListener
   private readonly fiber: Fiber.Fiber<unknown, unknown>
   private child: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private work: Work<any, any, any> | undefined = undefined
   private resume: Resume | undefined = undefined
 
   constructor(
-    core: PoolCore,
+    pool: RequestListener,
     fiber: Fiber.Fiber<unknown, unknown>,
     startedAt: number,
     deadlineAt: number | undefined,
     exclusive: boolean
   ) {
-    this.core = core
+    this.pool = pool
     this.fiber = fiber
     this.startedAt = startedAt
     this.deadlineAt = deadlineAt
@@ -81,12 +98,12 @@ export class PoolRequest implements Expirable, Holder {
     return this.deadlineAt !== undefined && this.startedAt >= this.deadlineAt
   }
 
-  /** Where its caller is, who waits here all the time. */
+  /** The location of the caller, which waits in the same fiber throughout. */
   describe(): string {
     return describeWaiting(this.fiber)
   }
 
-  /** Runs the work until it is done, the request's time is up, or the caller is interrupted. */
+  /** Runs the work until it completes, the time is up, or the caller is interrupted. */
   run<A, E, R>(work: Work<A, E, R>): Effect.Effect<A, E | SqlError, R> {
     return Effect.callback<A, E | SqlError, R>((resume) => {
       this.begin(work, resume)
@@ -95,46 +112,44 @@ export class PoolRequest implements Expirable, Holder {
   }
 
   /**
-   * Runs on a connection that the caller has already. What counts it there is raised in the same step as the fiber
-   * starts whose end lowers it: an interruption between the two would leave it raised for ever.
+   * Runs on a connection that the caller already holds. The connection's counters rise in the same step in which the
+   * fiber starts whose end lowers them: an interruption in between would leave them raised.
    */
   runOn<A, E, R>(connection: PooledConnection, attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
     return Effect.callback<A, E | SqlError, R>((resume) => {
       this.connection = connection
-      this.core.startRunning(this)
+      this.pool.startRunning(this)
       this.begin({ attempt }, resume)
       return Effect.suspend(() => this.interrupted())
     })
   }
 
-  /** Gives back what the caller never got. Until its fiber has ended, that may still be on its way. */
+  /** Releases a lease that the caller never received. It may still arrive until the fiber has ended. */
   releaseUndelivered(): void {
-    const { lease: held } = this
-    if (held === undefined || !this.hasEnded) return
+    const { lease } = this
+    if (lease === undefined || !this.hasEnded) return
     this.lease = undefined
-    this.core.fork(held.release)
+    this.pool.fork(lease.release)
   }
 
-  /** The time is up. */
   expire(): void {
-    if (this.settled) return
-    this.fail(this.running ? this.core.queryTimeout(this) : this.core.acquireTimeout(this))
+    if (!this.settled) this.fail(this.pool.timeoutError(this))
   }
 
-  /** Answers the caller with an error and leaves the fiber behind. */
+  /** Fails the caller and abandons the fiber. */
   fail(error: SqlError): void {
     if (this.settled) return
     this.abandon()
     this.resume!(Effect.fail(error))
   }
 
-  // Closures are handed on as arguments: V8 allocates those that are assigned to another object's property as
-  // long-lived, and each would keep the objects of later statements from being collected early.
+  // Closures are passed as arguments: V8 allocates those assigned to another object's property as long-lived, and each
+  // would prevent the early collection of later statements' objects.
   private begin(work: Work<any, any, any>, resume: Resume): void {
     this.work = work
     this.resume = resume
     this.start()
-    if (!this.settled && !this.running) this.core.enqueue(this)
+    if (!this.settled && !this.running) this.pool.enqueue(this)
   }
 
   private start(): void {
@@ -146,7 +161,7 @@ export class PoolRequest implements Expirable, Holder {
 
   private onEnded(exit: Exit.Exit<unknown, unknown>): void {
     this.hasEnded = true
-    if (this.running) this.core.finish(this, exit, this.settled)
+    if (this.running) this.pool.finish(this, exit, this.settled)
     const value = Exit.isSuccess(exit) ? exit.value : undefined
     if (this.settled || Exit.isFailure(exit)) this.releaseUndelivered()
     if (this.settled) return
@@ -155,21 +170,19 @@ export class PoolRequest implements Expirable, Holder {
       return this.start()
     }
     this.settled = true
-    if (this.waiting && Exit.isFailure(exit)) this.core.counters.unavailable++
-    this.core.stopWaiting(this)
-    this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.core.explain(exit.cause, this.connection)))
+    this.pool.settle(this, exit)
+    this.resume!(Exit.isSuccess(exit) ? exit : Effect.failCause(this.pool.errorOf(exit.cause, this.connection)))
   }
 
   private abandon(): void {
     this.settled = true
-    this.core.stopWaiting(this)
-    this.core.cancel(this)
+    this.pool.abandon(this)
     this.child!.interruptUnsafe()
   }
 
   /**
-   * The caller is interrupted, and waits until nothing of its work runs any more or its session was ended under it; on
-   * a shared connection, where that can take as long as others wait for answers, it does not.
+   * The interrupted caller waits until its work has ended or its session was destroyed. On a shared connection it does
+   * not wait, because that may take as long as the statements of others.
    */
   private interrupted(): Effect.Effect<void> {
     if (this.settled) return Effect.void
@@ -179,7 +192,6 @@ export class PoolRequest implements Expirable, Holder {
     return connection === undefined ? this.whenEnded : Effect.raceFirst(this.whenEnded, connection.whenClosed)
   }
 
-  /** Waits until its fiber has ended. */
   get whenEnded(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       this.child!.addObserver(() => resume(Effect.void))

@@ -8,10 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { ConnectionPoolOptions } from "../ConnectionPool.ts"
 import type { Address } from "./pgSession.ts"
 import * as PostgresUrl from "../PostgresUrl.ts"
-import type { Target } from "./target.ts"
+import type { ConnectionPoolOptions, Target } from "./poolOptions.ts"
 
 /** A whole number within bounds. */
 interface CountOption {

@@ -193,7 +193,8 @@ export const resetStatements = (
   const statements: Array<string> = []
   if (state.inTransaction) statements.push("ROLLBACK")
   if ((state.dirtyBits & StatementEffects.cursors) !== 0) statements.push("CLOSE ALL")
-  if ((state.dirtyBits & StatementEffects.settings) !== 0) statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
+  if ((state.dirtyBits & StatementEffects.settings) !== 0)
+    statements.push("SET SESSION AUTHORIZATION DEFAULT", "RESET ALL")
   if ((state.dirtyBits & StatementEffects.advisoryLocks) !== 0) statements.push("SELECT pg_advisory_unlock_all()")
   if ((state.dirtyBits & StatementEffects.channels) !== 0) statements.push("UNLISTEN *")
   if ((state.dirtyBits & StatementEffects.temporary) !== 0) statements.push("DISCARD TEMP")

@@ -1,24 +1,40 @@
 /**
- * Deadlines of many operations at the price of one timer.
- *
- * An operation registers itself with a moment and takes itself back when it is done, which nearly all do long before.
- * A timer for each would cost more than the query it guards, so moments are rounded up to `resolutionMs` and kept in
- * buckets, and one fiber sleeps until the first of them.
+ * The deadline of a fiber's database operations, and one timer for the deadlines of all operations.
  */
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { monotonicMsOf } from "../../internal/clock.ts"
 
-/** How late a deadline may fire, in milliseconds. */
+/**
+ * Monotonic milliseconds of the fiber's clock; absent where only the pool's own deadline applies. Fibers inherit it, so
+ * all statements of a program share its deadline.
+ */
+export const CurrentDeadline: Context.Reference<number | undefined> = Context.Reference<number | undefined>(
+  "athena-hooks/pool/ConnectionPool/CurrentDeadline",
+  { defaultValue: () => undefined }
+)
+
+/** The time left for a fiber, in milliseconds. Its clock may differ from the pool's. */
+export const remainingMs = (fiber: Fiber.Fiber<unknown, unknown>): number | undefined => {
+  const deadline = fiber.getRef(CurrentDeadline)
+  return deadline === undefined ? undefined : deadline - monotonicMsOf(fiber.getRef(Clock.Clock))
+}
+
+/** The resolution of deadlines, in milliseconds: none fires later than this. */
 export const resolutionMs = 5
 
-/** Something that has a deadline. */
+/** An operation with a deadline. */
 export interface Expirable {
   readonly expire: () => void
 }
 
+/**
+ * Runs the deadlines of many operations with one sleeping fiber. Most operations finish long before their deadline, and a
+ * timer for each would cost more than the query. Deadlines are rounded up to `resolutionMs` and collected in buckets.
+ */
 export class DeadlineTimer {
   private readonly clock: Clock.Clock
   private readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
@@ -32,7 +48,7 @@ export class DeadlineTimer {
     this.fork = fork
   }
 
-  /** Lets it expire once the monotonic clock has reached `atMs`, and gives the bucket to remove it from before. */
+  /** Expires the target when the monotonic clock reaches `atMs`. Returns the bucket for `remove`. */
   add(atMs: number, target: Expirable): number {
     const bucket = Math.ceil(atMs / resolutionMs)
     const targets = this.buckets.get(bucket)
@@ -49,7 +65,7 @@ export class DeadlineTimer {
     if (targets.size === 0) this.buckets.delete(bucket)
   }
 
-  /** Forgets everything; nothing expires any more. */
+  /** Drops all deadlines without expiring them. */
   close(): void {
     this.closed = true
     this.buckets.clear()
