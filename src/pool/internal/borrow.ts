@@ -12,7 +12,7 @@ import { type PooledConnection, StatementConnection } from "./pooledConnection.t
 import { effectsOf, dirtyMask, transactionControl } from "./sessionState.ts"
 import type { PoolRequest } from "./poolRequest.ts"
 
-/** Runs a statement that disturbs its session with nobody else on it, and puts the session back. */
+/** Runs a statement that changes its session exclusively, and resets the session after it. */
 const runAlone = <A>(
   core: PoolCore,
   connection: PooledConnection,
@@ -34,7 +34,7 @@ const runAlone = <A>(
 const makeShared = (core: PoolCore, connection: PooledConnection): StatementConnection =>
   new StatementConnection((sql, effect) => {
     const effects = effectsOf(sql)
-    // The next statement could run on another connection, and be committed alone.
+    // The next statement could run on another connection and commit on its own.
     if ((effects & transactionControl) !== 0) return Effect.fail(core.errors.transactionStatementRefused())
     return (effects & dirtyMask) === 0
       ? effect(connection.session.connection)

@@ -1,5 +1,5 @@
 /**
- * Opens connections for the pool: within its size, not faster than needed, and not against a database that is down.
+ * Opens connections on demand, with a limit on concurrent opens, retries, and a circuit breaker.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -21,12 +21,11 @@ import { PooledConnection } from "./pooledConnection.ts"
 import type { ConnectFailure } from "./poolErrors.ts"
 import { connectProblem } from "../PoolError.ts"
 
-/** Connections opened at the same time at most; by the time they are there, the rest may not be needed any more. */
+/** More would often open connections that are no longer needed. */
 const maxConcurrentOpens = 2
 
 const breakerKey = "connect"
 
-/** The breaker in front of the database, with its state in memory. */
 const makeBreaker = (core: PoolCore): Effect.Effect<CircuitBreaker.CircuitBreaker, never, Scope.Scope> =>
   CircuitBreaker.layer({
     tripPolicy: CircuitBreaker.consecutive(core.settings.breakerFailures),
@@ -37,7 +36,7 @@ const makeBreaker = (core: PoolCore): Effect.Effect<CircuitBreaker.CircuitBreake
     Effect.map((context) => Context.get(context, CircuitBreaker.CircuitBreaker))
   )
 
-/** A failed attempt, and whether it was one at all. */
+/** A failed attempt, or one that the breaker prevented. */
 interface Attempt extends ConnectFailure {
   readonly breakerOpen: boolean
 }
@@ -48,17 +47,17 @@ const connectFailure = (error: SqlError, at: number): ConnectFailure => ({
   at
 })
 
-/** Counts how long a connection took to open; failures are not counted. */
+/** Records the duration of a successful open. */
 const timed = <A, E, R>(core: PoolCore, open: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const startedAt = core.now()
     return Effect.tap(open, () => Effect.sync(() => core.counters.create.record(core.now() - startedAt)))
   })
 
-/** How often a connect that is not answered looks whether the server answers others, in milliseconds. */
+/** The interval and timeout of probes while a connect has no response, in milliseconds. */
 const probeIntervalMs = 500
 
-/** Waits until the server answers that did not before; for ever where it answers all the time. */
+/** Completes when the server responds after it did not; never while it responds throughout. */
 const serverRecovered = (core: PoolCore): Effect.Effect<void> =>
   Effect.gen(function* () {
     let wasSilent = false
@@ -71,7 +70,6 @@ const serverRecovered = (core: PoolCore): Effect.Effect<void> =>
     }
   })
 
-/** How the pool gets a connection, and when it does not need to. */
 export interface ConnectionFactory {
   readonly acquire: Effect.Effect<PooledConnection, SqlError, Scope.Scope>
   readonly reclaim: Pool.Strategy<PooledConnection, SqlError>["reclaim"]
@@ -85,15 +83,14 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   const openPermits = Semaphore.makeUnsafe(maxConcurrentOpens)
 
   /**
-   * A line that was dead leaves connects behind that wait for answers which were lost with it. Once the server is seen to
-   * answer again they are begun anew, and not when their time is up.
+   * A network outage leaves connects that wait for lost responses. They restart when the server responds to a probe
+   * again, instead of waiting for the connect timeout.
    */
   const open = Effect.flatMap(
     Effect.raceFirst(Effect.asSome(core.connector.open), Effect.as(serverRecovered(core), Option.none<Session>())),
     Option.match({ onNone: () => core.connector.open, onSome: Effect.succeed })
   )
 
-  /** One try behind the breaker. */
   const attempt: Effect.Effect<Session, Attempt, Scope.Scope> = breaker
     .execute(timed(core, open), { key: breakerKey })
     .pipe(
@@ -113,7 +110,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
 
   const isWorthRetrying = (failure: Attempt): boolean => {
     if (failure.breakerOpen || failure.problem === "rejected" || failure.problem === "tls") return false
-    // A password that is made anew for each try may be right the next time.
+    // An Effect that supplies passwords may supply the right one next time.
     return failure.problem !== "authentication" || settings.rotatesPassword
   }
 
@@ -124,16 +121,16 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
   })
 
   /**
-   * Whether a failure must be told now, to a caller who waits with nothing open. In all other cases the opening goes
-   * on by itself: a failure that nobody takes would stay in the pool and count as a connection.
+   * Whether to report a failure to a caller that waits while no connection is open. Otherwise the opening continues in
+   * the background: a failure without a receiver would remain in the pool and count as a connection.
    */
   const shouldFail = (): boolean => core.isClosed || (core.pool.state.waiters.size > 0 && core.sessions.size === 0)
 
   const isNeeded = (): boolean => core.pool.state.waiters.size > 0 || core.sessions.size < settings.min
 
   /**
-   * Waits for the database to get better, which another connection that opened is the proof of, or for a caller who would
-   * like to know now that it is not.
+   * Waits for another connection to open, which proves that the database recovered, or for a caller that needs the
+   * failure.
    */
   const pause = Effect.suspend(() => {
     const { created } = core.counters
@@ -143,13 +140,13 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     )
   })
 
-  /** Waits until a connection is wanted again; until then the database is left alone. */
+  /** Makes no attempts until a connection is needed again. */
   const awaitDemand = Effect.suspend(() => {
     core.opening--
     return Effect.onExit(core.awaitChange(isNeeded), () => Effect.sync(() => core.opening++))
   })
 
-  /** Once a caller has been told, nobody opens the connections of the minimum any more; asking for one does it. */
+  /** A reported failure ends the opening of the minimum's connections; a request for one restarts it. */
   const refill = Effect.suspend(() =>
     core.sessions.size < settings.min ? Effect.ignore(Pool.use(core.pool, () => Effect.void)) : Effect.void
   )
@@ -199,7 +196,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     return Effect.flatMap(openWithRetries, register).pipe(Effect.onExit(() => Effect.sync(() => core.opening--)))
   })
 
-  /** Takes a slot first and gives it back when the socket is closed, so that there are never more than the maximum. */
+  /** Holds a slot until the socket is closed, so that the maximum is never exceeded. */
   const acquire: ConnectionFactory["acquire"] = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))
@@ -209,10 +206,10 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     })
   ).pipe(Effect.ensuring(openPermits.release(1)), Effect.provideService(Clock.Clock, core.clock))
 
-  /** Lets an idle connection stand for a new one when those who waited have been served meanwhile. */
+  /** An idle connection in place of a new one, where the waiting callers have been served meanwhile. */
   const idleReplacement = (pool: Pool.Pool<PooledConnection, SqlError>) => {
     const { availableHead, invalidated, items, usage } = pool.state
-    // Those that are closed when they come back are in use but do not count as open; the pool would ask for ever.
+    // Evicted connections in use count in `usage` but not as open; the pool would request replacements endlessly.
     const wanted = Math.max(settings.min, Math.ceil(usage / settings.concurrency))
     if (core.waiting.size > 0 || items.size - invalidated.size < wanted) return undefined
     return availableHead?.exit._tag === "Success" ? availableHead : undefined

@@ -1,5 +1,5 @@
 /**
- * Finds a server that answers and has the role asked for.
+ * Opens sessions to a server of the requested role.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -12,19 +12,18 @@ import * as PgSession from "./pgSession.ts"
 import type { Settings } from "./poolSettings.ts"
 import type { Target } from "./poolOptions.ts"
 
-/** Opens sessions. The pool knows nothing else of the network. */
+/** The pool's only access to the network. */
 export interface Connector {
-  /** Opens a session to a server of the role asked for. */
   readonly open: Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
-  /** Opens another session to the same server, whatever its role, to cancel a statement there. */
+  /** Opens another session to the same server, whatever its role, to terminate the given one. */
   readonly openForTermination: (session: PgSession.Session) => Effect.Effect<PgSession.Session, SqlError, Scope.Scope>
-  /** Whether any of the servers answers at all; without an end while none does and none refuses. */
+  /** Whether any server responds; does not complete while none responds and none refuses. */
   readonly probe: Effect.Effect<boolean>
-  /** Opens a session past a pooler, for a listener; absent where listeners use sessions of the pool. */
+  /** Opens a listener's session that bypasses the pooler; absent where listeners use sessions of the pool. */
   readonly openDirect: Effect.Effect<PgSession.Session, SqlError, Scope.Scope> | undefined
 }
 
-/** Every server answered and none had the role. */
+/** Every server responded, none with the requested role. */
 export const noMatch = "no server has the role asked for"
 
 const requiresRecovery = (target: Target): boolean | undefined => {
@@ -40,7 +39,7 @@ const requiresRecovery = (target: Target): boolean | undefined => {
   }
 }
 
-/** Runs a scoped acquisition so that a failure leaves nothing behind in the caller's scope. */
+/** Runs a scoped acquisition whose failure leaves nothing in the caller's scope. */
 const allOrNothing = <A>(effect: Effect.Effect<A, SqlError, Scope.Scope>): Effect.Effect<A, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -52,8 +51,8 @@ const allOrNothing = <A>(effect: Effect.Effect<A, SqlError, Scope.Scope>): Effec
   )
 
 /**
- * Asks a new session for the role of its server, and for the number of its process there. A pooler gives its clients
- * numbers of its own, so a session whose number is another's has one between it and the server.
+ * Reads the server's role and the process id of the session there. A pooler assigns its own process ids, so a
+ * difference reveals it.
  */
 const readIdentity = (session: PgSession.Session): Effect.Effect<Identity, SqlError> =>
   Effect.map(
@@ -69,7 +68,7 @@ interface Identity {
   readonly isPooled: boolean
 }
 
-/** Ends a session that gives no answer in time. Interrupting a query waits for the server; ending the socket does not. */
+/** Destroys the session at the timeout. Interrupting a query awaits the server; destroying the socket does not. */
 const destroyAfter = <A, E>(
   session: PgSession.Session,
   leftMs: number,
@@ -80,9 +79,8 @@ const destroyAfter = <A, E>(
   )
 
 /**
- * Tries the addresses in turn, starting with the one that worked last. The connect timeout is for all of it: each try
- * may take an equal share of the time that those before it have left, so a dead first server leaves time for the
- * second.
+ * Tries the addresses in order, beginning with the last successful one. Each attempt may use an equal share of the
+ * remaining connect timeout, so a dead first server leaves time for the second.
  */
 export const make = (
   settings: Pick<
@@ -95,10 +93,13 @@ export const make = (
   const role = requiresRecovery(target)
   const acceptsAnyRole = target === "preferPrimary" || target === "preferStandby"
   let first = 0
-  /** Not known until a session has asked. */
+  /** Absent until the first session was checked. */
   let isPooled: boolean | undefined
 
-  /** Named statements are not used behind a pooler, unless the user says that it has them. */
+  /**
+   * A pooler may run each statement on another session, so prepared statements are off there unless the options enable
+   * them.
+   */
   const initialize = Effect.fnUntraced(function* (session: PgSession.Session, role: boolean | undefined) {
     if (role !== undefined || (client.prepare === undefined && isPooled === undefined)) {
       const identity = yield* readIdentity(session)
@@ -110,7 +111,7 @@ export const make = (
     return (client.prepare ?? !found.isPooled) ? found : PgSession.unprepared(found)
   })
 
-  /** Opens a session to one server, checks its role and sets it up, all within a time. */
+  /** Opens a session to one server, checks its role and initializes it within the timeout. */
   const openAt = (address: PgSession.Address, role: boolean | undefined, timeoutMs: number) =>
     allOrNothing(
       Effect.gen(function* () {
@@ -138,7 +139,7 @@ export const make = (
         return result.success
       }
       if (isNoMatch(result.failure)) other ??= index
-      // A server that could not be reached says more than one that answered with the wrong role.
+      // An unreachable server is a better explanation than one with the wrong role.
       if (failure === undefined || isNoMatch(failure)) failure = result.failure
     }
     if (!acceptsAnyRole || other === undefined) return yield* failure!
@@ -160,6 +161,5 @@ export const make = (
 const connectionError = (message: string): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "connect" }) })
 
-/** Whether a failure says that every server answered, none with the role asked for. */
 export const isNoMatch = (error: SqlError): boolean =>
   error.reason.cause instanceof Error && error.reason.cause.message === noMatch

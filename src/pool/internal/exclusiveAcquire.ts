@@ -1,8 +1,8 @@
 /**
- * Gets hold of a connection that nobody else is on.
+ * Acquires a connection that no other caller uses.
  *
- * Where statements share connections, the one that the pool hands out may have strangers' statements on it. The driver
- * would wait for them too, but let go of no caller who leaves meanwhile; so the wait is here, before it is asked.
+ * With multiplexing, the pool may return a connection that runs other callers' statements. The driver would wait for
+ * those uninterruptibly, so the wait is here, before the driver is involved.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,7 +13,7 @@ import type { PoolCore } from "./poolCore.ts"
 import type { PooledConnection } from "./pooledConnection.ts"
 import { Retry, type PoolRequest } from "./poolRequest.ts"
 
-/** A connection that takes nobody new until its scope closes. */
+/** A connection that accepts no other caller until its scope closes. */
 export interface ExclusiveConnection {
   readonly connection: PooledConnection
   readonly scope: Scope.Closeable
@@ -35,7 +35,7 @@ const reserveConnection = (core: PoolCore, connection: PooledConnection): Effect
 
 const isExclusive = ({ connection }: ExclusiveConnection): boolean => connection.isIdle && connection.isReusable
 
-/** Those that a caller has asked to have alone; it gets the first that is. */
+/** The connections that one caller has reserved; it receives the first that becomes exclusive. */
 export class ExclusiveAcquire {
   private readonly core: PoolCore
   private readonly request: PoolRequest
@@ -46,19 +46,18 @@ export class ExclusiveAcquire {
     this.request = request
   }
 
-  /** Waits, interruptibly, until the caller has one connection alone, and gives back the others. */
+  /** Waits, interruptibly, for one exclusive connection and releases the other reservations. */
   acquire(): Effect.Effect<ExclusiveConnection, SqlError> {
     return Effect.flatMap(this.reserveNext(), (claimed) =>
       isExclusive(claimed) ? Effect.succeed(claimed) : this.choose()
     )
   }
 
-  /** Gives back all that is claimed. */
   release(): Effect.Effect<void> {
     return this.releaseAll(this.reserved)
   }
 
-  /** Claims one more, a new one where the pool may still grow: one that is claimed counts as full there. */
+  /** Reserves one more connection, a new one where the pool may grow: a reserved one counts as full. */
   private reserveNext(): Effect.Effect<ExclusiveConnection, SqlError> {
     const { core, request } = this
     const scope = Scope.makeUnsafe()
@@ -93,7 +92,7 @@ export class ExclusiveAcquire {
     })
   }
 
-  /** Waits until one of them may be free; an attempt to get another that fails is no reason to give up these. */
+  /** Waits until a reserved connection may be free. A failed attempt to reserve another does not affect those. */
   private awaitCandidate(): Effect.Effect<unknown> {
     const { concurrency, max } = this.core.settings
     const freed = Effect.raceAllFirst(Array.from(this.reserved, ({ connection }) => connection.whenIdle))

@@ -1,6 +1,5 @@
 /**
- * What the pool does on its own while nobody asks: retire what is old or idle, ping what is silent, report what is
- * held too long.
+ * Housekeeping: evicts old and idle connections, validates silent ones, reports possible leaks.
  */
 import * as Effect from "effect/Effect"
 import type * as Pool from "effect/Pool"
@@ -11,7 +10,7 @@ import type { PooledConnection } from "./pooledConnection.ts"
 
 type Item = Pool.PoolItem<PooledConnection, SqlError>
 
-/** The shortest sleep between two rounds, in milliseconds. */
+/** The shortest sleep between two runs, in milliseconds. */
 const minSleepMs = 5
 
 const reportLeak = (core: PoolCore, holder: Holder, now: number): Effect.Effect<void> =>
@@ -26,26 +25,25 @@ const reportLeak = (core: PoolCore, holder: Holder, now: number): Effect.Effect<
     )
   })
 
-/** Looks after one connection in use. */
 const detectLeaks = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
   const { leakDetectionThresholdMs } = core.settings
   const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= leakDetectionThresholdMs)
   return Effect.forEach(late, (holder) => reportLeak(core, holder, now), { discard: true })
 }
 
-/** Looks after one idle connection; `spare` says whether the pool has more than it must keep. */
+/** Evicts or validates one idle connection; `isSurplus` where the pool has more than its minimum. */
 const maintainIdle = (
   core: PoolCore,
   connection: PooledConnection,
   now: number,
-  spare: boolean
-): Effect.Effect<"kept" | "retired"> => {
+  isSurplus: boolean
+): Effect.Effect<"retained" | "evicted"> => {
   const { idleTimeoutMs, keepaliveMs } = core.settings
-  const retired = (reason: "lifetime" | "idle") => Effect.as(core.evict(connection, reason), "retired" as const)
-  if (now >= connection.idleExpiresAt) return retired("lifetime")
-  if (spare && now - connection.lastUsedAt >= idleTimeoutMs) return retired("idle")
-  if (now - connection.lastResponseAt < keepaliveMs) return Effect.succeed("kept")
-  return Effect.map(core.validate(connection), (good) => (good ? "kept" : "retired"))
+  const evicted = (reason: "lifetime" | "idle") => Effect.as(core.evict(connection, reason), "evicted" as const)
+  if (now >= connection.idleExpiresAt) return evicted("lifetime")
+  if (isSurplus && now - connection.lastUsedAt >= idleTimeoutMs) return evicted("idle")
+  if (now - connection.lastResponseAt < keepaliveMs) return Effect.succeed("retained")
+  return Effect.map(core.validate(connection), (good) => (good ? "retained" : "evicted"))
 }
 
 const connectionsOf = (pool: Pool.Pool<PooledConnection, SqlError>): Array<[Item, PooledConnection]> => {
@@ -53,7 +51,7 @@ const connectionsOf = (pool: Pool.Pool<PooledConnection, SqlError>): Array<[Item
   for (const item of pool.state.items) {
     if (item.exit._tag === "Success" && !pool.state.invalidated.has(item)) found.push([item, item.exit.value])
   }
-  // The longest idle goes first.
+  // Longest idle first.
   return found.toSorted(([, a], [, b]) => a.lastUsedAt - b.lastUsedAt)
 }
 
@@ -64,34 +62,33 @@ const runOnce = (core: PoolCore): Effect.Effect<void> =>
     let count = connections.length
     for (const [item, connection] of connections) {
       if (item.refCount > 0) yield* detectLeaks(core, connection, now)
-      else if ((yield* maintainIdle(core, connection, now, count > core.settings.min)) === "retired") count--
+      else if ((yield* maintainIdle(core, connection, now, count > core.settings.min)) === "evicted") count--
     }
   })
 
-/** When something is due next, in milliseconds from now; a connection that opens meanwhile is not due before. */
+/** The milliseconds until the next run is due; no connection that opens meanwhile is due before. */
 const nextDue = (core: PoolCore): number => {
   const { idleTimeoutMs, keepaliveMs, lifetimeJitter, leakDetectionThresholdMs, maxLifetimeMs, min } = core.settings
   const now = core.now()
   const shortestLifetimeMs = Math.max(maxLifetimeMs * (1 - lifetimeJitter), Math.min(maxLifetimeMs, 1_000))
   let due = Math.max(Math.min(idleTimeoutMs, keepaliveMs, leakDetectionThresholdMs, shortestLifetimeMs), minIdleSleepMs)
   const connections = connectionsOf(core.pool)
-  const spare = connections.length > min
+  const isSurplus = connections.length > min
   for (const [item, connection] of connections) {
     for (const { acquiredAt } of connection.holders.unreported)
       due = Math.min(due, acquiredAt + leakDetectionThresholdMs - now)
     if (item.refCount > 0) continue
     due = Math.min(due, connection.idleExpiresAt - now, connection.lastResponseAt + keepaliveMs - now)
-    if (spare) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)
+    if (isSurplus) due = Math.min(due, connection.lastUsedAt + idleTimeoutMs - now)
   }
   return Math.max(minSleepMs, Math.min(due, maxSleepMs))
 }
 
-/** The shortest sleep before something can be due that is not there yet, in milliseconds. */
+/** The shortest sleep when nothing present is due, in milliseconds: the resolution of `idleTimeout`. */
 const minIdleSleepMs = 50
 
-/** The longest sleep between two rounds, in milliseconds, for a pool that never has anything to do. */
+/** The longest sleep between two runs, in milliseconds. */
 const maxSleepMs = 60_000
 
-/** Runs for ever. */
 export const run = (core: PoolCore): Effect.Effect<never> =>
   Effect.suspend(() => Effect.delay(runOnce(core), nextDue(core))).pipe(Effect.forever)

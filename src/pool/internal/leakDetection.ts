@@ -1,24 +1,24 @@
 /**
- * Knows who holds a connection, and where that program was when it took it.
+ * Records the holders of a connection and where in the program they acquired it.
  */
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 
-/** Who holds a connection, and since when in monotonic milliseconds. */
+/** A holder of a connection; `acquiredAt` is in monotonic milliseconds. */
 export interface Holder {
   readonly acquiredAt: number
-  /** Where the program was when it took the connection. */
+  /** The location in the program that acquired the connection. */
   readonly describe: () => string
   reported: boolean
 }
 
-/** Those who hold a connection. A set would cost several times as much for every statement. */
+/** The holders of one connection. A `Set` would cost several times as much per statement. */
 export class Holders {
   private readonly slots: Array<Holder | undefined> = []
   private readonly empty: Array<number> = []
 
-  /** Adds one, and gives the slot to remove it from. */
+  /** Returns the slot for `remove`. */
   add(holder: Holder): number {
     const slot = this.empty.pop() ?? this.slots.length
     this.slots[slot] = holder
@@ -32,13 +32,12 @@ export class Holders {
     return holder
   }
 
-  /** Those who are not reported yet. */
   get unreported(): Array<Holder> {
     return this.slots.filter((holder) => holder !== undefined).filter(({ reported }) => !reported)
   }
 }
 
-/** Spans and frames named at most. */
+/** The maximum number of spans and stack frames in a description. */
 const depth = 8
 
 const spanNames = (span: Tracer.AnySpan | undefined): Array<string> => {
@@ -64,7 +63,6 @@ const frameNames = (frame: Frame): Array<string> => {
   return names
 }
 
-/** What a fiber says of where it is. */
 const describe = (id: number, span: Tracer.AnySpan | undefined, frame: Frame): string => {
   const spans = spanNames(span)
   const frames = frameNames(frame)
@@ -75,11 +73,11 @@ const describe = (id: number, span: Tracer.AnySpan | undefined, frame: Frame): s
   return [`fiber #${id}`, ...where].join(", ")
 }
 
-/** Where a fiber is that waits for an answer. */
+/** The location of a waiting fiber. */
 export const describeWaiting = (fiber: Fiber.Fiber<unknown, unknown>): string =>
   describe(fiber.id, fiber.cache.span, fiber.cache.stackFrame)
 
-/** Keeps two references and reads them only when a report is due, so that it costs nothing to take a connection. */
+/** Stores two references and reads them only for a report, so that acquiring a connection costs nothing. */
 export const make = (fiber: Fiber.Fiber<unknown, unknown>, acquiredAt: number): Holder => {
   const { span, stackFrame } = fiber.cache
   const id = fiber.id

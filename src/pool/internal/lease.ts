@@ -1,5 +1,5 @@
 /**
- * A connection that one caller has for itself: for a transaction, a stream, a listener or a reservation.
+ * An exclusive connection: for a transaction, a stream, a listener or a reservation.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Cause from "effect/Cause"
@@ -21,7 +21,7 @@ import { StatementEffects, effectsOf, resetStatements } from "./sessionState.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
-/** Puts a session back in order before somebody else gets it; one that can't be is retired. */
+/** Resets a session for its next caller, or evicts it where that is impossible. */
 export const resetSession = (
   core: PoolCore,
   connection: PooledConnection,
@@ -45,17 +45,17 @@ export const resetSession = (
     )
   })
 
-/** The connection as `SqlClient` sees it while a caller holds it alone. */
+/** The connection of `SqlClient` while one caller holds it exclusively. */
 export class Lease extends StatementConnection {
   readonly connection: PooledConnection
   readonly pinned: PgConnection.PgConnection
   private readonly core: PoolCore
   private readonly scope: Scope.Closeable
   private readonly acquiredAt: number
-  /** A statement was left behind on it, so it is of no use to its holder any more. */
+  /** Set once a statement was abandoned on it, which makes it unusable for its holder. */
   private failure: SqlError | undefined
   private pendingStatement: Effect.Effect<void> = Effect.void
-  /** Where it is among those who hold its connection; negative where it is not reported. */
+  /** Its slot in the connection's holders; negative without leak detection. */
   private holderSlot = -1
 
   constructor(options: {
@@ -72,12 +72,12 @@ export class Lease extends StatementConnection {
     this.acquiredAt = options.core.now()
   }
 
-  /** Has it reported when it is held for long, with where the fiber is now. */
+  /** Reports the lease, with the fiber's current location, when it exceeds the leak detection threshold. */
   detectLeak(fiber: Fiber.Fiber<unknown, unknown>): void {
     this.holderSlot = this.connection.holders.add(Holder.make(fiber, this.acquiredAt))
   }
 
-  /** Whether a transaction on it can still be spoken to; the server rolls back that of a dead session itself. */
+  /** Whether a transaction on it can continue; the server rolls back that of a closed session. */
   get isAlive(): boolean {
     return this.failure === undefined && this.connection.session.isOpen()
   }
@@ -95,8 +95,8 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * How long a statement that controls a transaction may take where no deadline says so: `SqlClient` sends it
-   * uninterruptibly, so nothing else would end it on a dead network. All others can be interrupted.
+   * The timeout of a transaction control statement without a deadline. `SqlClient` sends it uninterruptibly, so nothing
+   * else would end it on a dead network. Other statements are interruptible.
    */
   private controlTimeout(effects: number): number | undefined {
     const { acquireTimeoutMs } = this.core.settings
@@ -105,9 +105,9 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * Rolls back or lets go of a savepoint. `SqlClient` can't take an error from either, so they get a time of their own
-   * after the caller's, and a session that breaks meanwhile has done what they ask. Past the deadline it is that of a
-   * cancel. A transaction that has failed can't let go of a savepoint, and needs not: its COMMIT fails.
+   * Rolls back, or releases a savepoint. `SqlClient` can't handle an error of either, so both have a timeout beyond the
+   * caller's deadline, and an error of a closed session counts as success. A failed transaction (25P02) can't release a
+   * savepoint and need not: its COMMIT fails.
    */
   private rollBack<A>(
     effects: number,
@@ -149,7 +149,7 @@ export class Lease extends StatementConnection {
     )
   }
 
-  /** A statement whose answer may still come, so nothing else may be sent. */
+  /** The result of the statement may still arrive, so no other can be sent. */
   private abandonStatement(request: PoolRequest, exit: Exit.Exit<unknown, SqlError>): void {
     const failure = Exit.findErrorOption(exit)
     this.pendingStatement = request.whenEnded
@@ -180,7 +180,7 @@ export class Lease extends StatementConnection {
       : Stream.mapArray(explained, (chunk) => transformRows(chunk) as never)
   }
 
-  /** Ends a stream at its deadline: cancels it in the server and, without an answer, ends the session. */
+  /** At the deadline of a stream, sends a cancel request and, without a response, destroys the session. */
   private enforceDeadline(request: PoolRequest): Effect.Effect<void, never, Scope.Scope> {
     const { deadlineAt } = request
     if (deadlineAt === undefined) return Effect.void
@@ -204,9 +204,9 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * Retires the connection of a stream that is left early, for a late cancel could hit the next statement, and ends the
-   * session when the stream does not come to its end in the server: the driver waits for seconds. The scope runs its
-   * finalizers from the last to the first, so the driver's is between the two here.
+   * Evicts the connection of a stream that ends early, because a late cancel could hit the next statement, and destroys
+   * the session where the server does not end the stream: the driver waits for seconds. Finalizers run in reverse
+   * order, so the driver's runs between these two.
    */
   private cancelOnEarlyEnd<A>(rows: Stream.Stream<A, SqlError>): Stream.Stream<A, SqlError> {
     const { connection, core } = this
@@ -228,7 +228,7 @@ export class Lease extends StatementConnection {
     )
   }
 
-  /** Gives the connection back in order. What hangs on it is not waited for. */
+  /** Resets and returns the connection. Does not wait for an abandoned statement. */
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     const { connection, core, pinned, scope } = this
     const now = core.now()
@@ -243,19 +243,19 @@ export class Lease extends StatementConnection {
       })
     )
     if (this.failure === undefined) return Effect.andThen(resetSession(core, connection, pinned), close)
-    // Letting go any earlier would end the session before the statement is cancelled in the server.
+    // An earlier return would end the session before the server has cancelled the statement.
     const ended = core.withSessionTimeout(connection, cancelGraceMs, Effect.andThen(this.pendingStatement, close))
     core.fork(Effect.andThen(core.evict(connection, "cancelled"), ended))
     return Effect.void
   })
 }
 
-/** How many acquire timeouts a `COMMIT` may take: it may have deferred constraints to check and much to write. */
+/** The timeout of a `COMMIT`, in acquire timeouts: it may check deferred constraints and write much. */
 const commitTimeoutFactor = 6
 
 const lostFailure = { problem: "lost", cause: undefined } as const
 
-/** Takes a connection for one caller alone until the scope closes. */
+/** Acquires an exclusive connection for the lifetime of the scope. */
 export const acquire = (
   core: PoolCore,
   options: { readonly detectLeaks: boolean }
@@ -286,7 +286,7 @@ export const acquire = (
     })
   )
 
-/** The driver's own way to have a connection alone. Nobody is on it, so this waits for nothing. */
+/** The driver's own exclusive access. The connection is idle, so this does not wait. */
 const pin = (core: PoolCore, request: PoolRequest, { connection, scope }: ExclusiveConnection): Effect.Effect<Lease> =>
   Effect.map(Scope.provide(connection.session.connection.pin, scope), (pinned) => {
     const lease = new Lease({ core, connection, pinned, scope })

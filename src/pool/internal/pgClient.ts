@@ -1,5 +1,5 @@
 /**
- * The driver's client over connections of this pool.
+ * The driver's client over connections of the pool.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
@@ -15,7 +15,7 @@ import type { Connector } from "./connector.ts"
 import * as Lease from "./lease.ts"
 import type { PoolCore } from "./poolCore.ts"
 
-/** The fragment that the driver's compiler knows as JSON. */
+/** The fragment that the driver's compiler encodes as JSON. */
 const pgJson = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
 
 const rolledBack = new SqlError({
@@ -26,13 +26,13 @@ const rolledBack = new SqlError({
   })
 })
 
-/** A server answers the `COMMIT` of a failed transaction with `ROLLBACK` and no error. */
+/** A server responds to the `COMMIT` of a failed transaction with `ROLLBACK` and no error. */
 const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
   Effect.flatMap(connection.executeRaw("COMMIT", []), (result) =>
     (result as { readonly command: string }).command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
   )
 
-/** A session of the pool that a listener has alone. */
+/** An exclusive session of the pool. */
 const leaseSession = (core: PoolCore) =>
   Effect.gen(function* () {
     const { connection, pinned } = yield* Lease.acquire(core, { detectLeaks: false })
@@ -43,14 +43,14 @@ const leaseSession = (core: PoolCore) =>
 const listenBehindPooler =
   "ConnectionPool: a listener behind a pooler hears nothing unless that pools sessions: give directUrl, the URL of the server itself"
 
-/** A session past the pooler, none of the pool's. */
+/** A session outside the pool that bypasses the pooler. */
 const openDirectSession = (core: PoolCore, open: NonNullable<Connector["openDirect"]>) =>
   open.pipe(
     Effect.map((session) => ({ session, listen: session.connection.listen })),
     Effect.provideService(Clock.Clock, core.clock)
   )
 
-/** Listens on a connection of its own. Subscribing and unsubscribing wait for the server, but not for one that is gone. */
+/** Listens on a session of its own. Subscribing and unsubscribing await the server within a timeout. */
 const listen = (core: PoolCore, channel: string) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -71,7 +71,6 @@ const listen = (core: PoolCore, channel: string) =>
     })
   )
 
-/** Takes out a connection that somebody holds. */
 export const evict = (core: PoolCore, connection: Connection): Effect.Effect<void> =>
   connection instanceof Lease.Lease && core.sessions.has(connection.connection)
     ? core.evict(connection.connection, "evicted")
@@ -79,14 +78,14 @@ export const evict = (core: PoolCore, connection: Connection): Effect.Effect<voi
 
 const utf8 = new TextEncoder()
 
-/** The server says nothing of a name that is too long for a channel; the driver does, with the same words. */
+/** The server truncates a longer channel name silently; the driver fails, with the same message. */
 const channelError = (channel: string): SqlError | undefined => {
   if (utf8.encode(channel).byteLength <= 63) return undefined
   const message = "PostgreSQL channel names must not exceed 63 UTF-8 bytes"
   return new SqlError({ reason: new UnknownError({ cause: new Error(message), message, operation: "notify" }) })
 }
 
-/** Notifies at once, in a transaction too: what a caller tells others does not wait for its commit, nor go with it. */
+/** Notifies immediately, also within a transaction: it neither waits for the commit nor rolls back. */
 const notify = (borrower: Borrower, channel: string, payload: string): Effect.Effect<void, SqlError> => {
   const invalid = channelError(channel)
   return invalid === undefined

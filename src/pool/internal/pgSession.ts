@@ -1,9 +1,9 @@
 /**
- * One Postgres session over a socket of our own.
+ * One Postgres session over a socket of the pool.
  *
- * The protocol is `@effect/sql-pg`'s. The socket is made here, because only its owner can end it at a moment of its
- * choosing: a session over a dead network neither answers nor closes, and a polite goodbye to it would keep the
- * process alive until TCP gives up.
+ * `@effect/sql-pg` implements the protocol. The pool creates the socket, because only its owner can destroy it: a
+ * session over a dead network neither responds nor closes, and a graceful close would keep the process alive until TCP
+ * gives up.
  */
 import * as net from "node:net"
 import type { Duplex } from "node:stream"
@@ -13,18 +13,18 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 
-/** An open session and the two things that a pool must know and do about it. */
+/** An open session with the control that a pool needs. */
 export interface Session {
   readonly connection: PgConnection.PgConnection
   readonly address: Address
-  /** A pooler stands between it and the server, as far as was looked at. */
+  /** A pooler is between the session and the server, as far as was checked. */
   readonly isPooled: boolean
   readonly isOpen: () => boolean
-  /** Calls back once, when the session is over for whatever reason. */
+  /** Calls the listener once, when the session has ended for any reason. */
   readonly onClosed: (listener: () => void) => void
   /**
-   * Ends the session at once, without a word to the server. Whatever runs on it fails; a cancel request that was begun
-   * still goes out.
+   * Ends the session immediately, without notifying the server. Its statements fail; a cancel request in progress is
+   * still sent.
    */
   readonly destroy: () => void
 }
@@ -36,13 +36,12 @@ export interface Address {
   readonly path: string | undefined
 }
 
-/** How long a goodbye may take before the socket is ended without the server's. */
+/** The timeout of a graceful close, in milliseconds. */
 const lingerMs = 250
 
 /**
- * The sockets of one session: its own first, then those of its cancel requests. Only its own is ended from here: a
- * cancel request on a slow line is still on its way when the session has been given up, and the driver ends it itself
- * within 5 seconds.
+ * The sockets of one session: its own first, then those of its cancel requests. Only its own is destroyed here: on a
+ * slow network a cancel request may outlast the session, and the driver ends it within 5 seconds.
  */
 class Sockets {
   private readonly open: () => Duplex
@@ -55,7 +54,7 @@ class Sockets {
   readonly next = (): Duplex => {
     const socket = this.open()
     this.main ??= socket
-    // A late error of a socket nobody reads any more must not end the process.
+    // An error of an abandoned socket must not end the process.
     socket.on("error", () => {})
     return socket
   }
@@ -64,7 +63,7 @@ class Sockets {
     this.main?.destroy()
   }
 
-  /** Waits until the session's own is closed, but not for a peer that is gone. */
+  /** Waits for the session's own socket to close, within the timeout. */
   readonly linger: Effect.Effect<void> = Effect.callback<void>((resume) => {
     const { main } = this
     if (main === undefined || main.closed) return resume(Effect.void)
@@ -83,22 +82,21 @@ const connectSocket = (address: Address, keepAliveMs: number): net.Socket =>
       })
     : net.connect({ path: address.path })
 
-/** What opening a session needs beside its address. */
 export interface SessionConfig {
   readonly client: PgClient.PgClientConfig
   readonly keepAliveMs: number
 }
 
-/** Asks whether TLS is spoken, which every server and every pooler answers with a letter before anything else. */
+/** An SSLRequest, to which every server and pooler responds before anything else. */
 const sslRequest = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f)
 
-/** Whether somebody answers at an address. It logs in nowhere, so it takes no slot of the server. */
+/** Whether a server responds at an address. It does not log in, so it uses no slot of the server. */
 export const probe = (config: SessionConfig, address: Address): Effect.Effect<boolean> =>
   Effect.acquireUseRelease(
     Effect.sync(() => (config.client.stream ?? (() => connectSocket(address, config.keepAliveMs)))()),
     (socket) =>
       Effect.callback<boolean>((resume) => {
-        // A late error of a socket nobody reads any more must not end the process.
+        // An error of an abandoned socket must not end the process.
         socket.on("error", () => resume(Effect.succeed(false)))
         socket.once("close", () => resume(Effect.succeed(false)))
         socket.once("data", () => resume(Effect.succeed(true)))
@@ -116,7 +114,7 @@ export const open = (
   Effect.gen(function* () {
     const sockets = yield* Effect.acquireRelease(
       Effect.sync(() => new Sockets(config.client.stream ?? (() => connectSocket(address, config.keepAliveMs)))),
-      // Nobody should wait for the goodbye, least of all a caller who hands a broken connection back.
+      // No caller waits for the close, least of all one that returns a broken connection.
       (sockets) => Effect.forkDetach(sockets.linger)
     )
     const connection = yield* PgConnection.make({
@@ -152,7 +150,10 @@ const withoutPreparedStatements = (connection: PgConnection.PgConnection): PgCon
   interrupt: connection.interrupt
 })
 
-/** The same session without named statements, which a pooler would look for on a server that never had them. */
+/**
+ * The same session without named statements, which exist in one session of the server behind a pooler, but not in the
+ * others.
+ */
 export const unprepared = (session: Session): Session => ({
   ...session,
   connection: withoutPreparedStatements(session.connection)

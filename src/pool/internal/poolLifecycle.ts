@@ -1,5 +1,5 @@
 /**
- * Makes a pool and shuts it down within a bound.
+ * Creates a pool, and shuts it down within a bound.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -15,8 +15,8 @@ import * as PoolMetrics from "./poolMetrics.ts"
 import type { Settings } from "./poolSettings.ts"
 
 /**
- * Answers everybody who waits, lets those who hold a connection finish for a while, and then ends their connections.
- * A holder who never lets go keeps nothing but its own memory.
+ * Fails all waiting callers, drains connections in use for up to `drainTimeout`, then destroys them. A holder that
+ * never releases its connection retains only memory.
  */
 const shutDown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =>
   Effect.gen(function* () {
@@ -28,14 +28,14 @@ const shutDown = (core: PoolCore, scope: Scope.Closeable): Effect.Effect<void> =
         Effect.sync(() => core.deadlines.close())
       )
     )
-    // A statement that was left may still wait for its cancel when its session is over.
+    // An abandoned statement may still await its cancel after its session has ended.
     const over = core.awaitChange(() => core.sessions.size === 0)
     const drained = Effect.raceFirst(Fiber.await(closing), core.sessions.size === 0 ? Effect.void : over)
     if ((yield* Effect.timeoutOption(drained, core.settings.drainMs))._tag === "Some") return
     for (const connection of core.sessions) connection.session.destroy()
   })
 
-/** Opens a pool for the lifetime of the scope. Connections come later, in the background. */
+/** Creates a pool for the lifetime of the scope. Connections open in the background. */
 export const make = Effect.fnUntraced(function* (settings: Settings, connector: Connector) {
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
@@ -54,7 +54,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings, connector: 
       run: () => Housekeeping.run(core),
       onAcquire: () => Effect.void,
       reclaim: (pool) => {
-        // The first connections are asked for before the pool is returned.
+        // The first connections are requested before the pool is returned.
         core.pool = pool
         return opening.reclaim(pool)
       }

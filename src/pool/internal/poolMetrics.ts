@@ -1,6 +1,6 @@
 /**
- * The pool's numbers as OpenTelemetry's `db.client.connection.*` metrics, read when they are asked for and never
- * written, so that they cost a query nothing.
+ * The pool's counters as OpenTelemetry's `db.client.connection.*` metrics. They are read on demand, so they cost a
+ * query nothing.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ const pull = <Input, State>(get: () => State): Metric.Metric.Hooks<Input, State>
   modify: () => {}
 })
 
-/** OpenTelemetry counts times in seconds. */
+/** OpenTelemetry's unit is seconds. */
 const histogramState = (histogram: Histogram): Metric.HistogramState => {
   let count = 0
   const bounds = [...bucketBounds.map((ms) => ms / 1_000), Infinity]
@@ -33,7 +33,7 @@ const histogramState = (histogram: Histogram): Metric.HistogramState => {
 
 const namesInUse = new WeakMap<object, Set<string>>()
 
-/** A name that no other pool of the registry has, until the scope closes: the same with a number behind it. */
+/** A name that is unique in the registry until the scope closes, with a numeric suffix where needed. */
 export const uniqueName = (name: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function* () {
     const registry = yield* Metric.MetricRegistry
@@ -48,7 +48,6 @@ export const uniqueName = (name: string): Effect.Effect<string, never, Scope.Sco
 
 type Attributes = Readonly<Record<string, string>>
 
-/** Metrics of one pool, registered until they are removed. */
 class Registrations {
   private readonly all: Array<Metric.Registration> = []
   private readonly context: Context.Context<never>
@@ -111,7 +110,6 @@ const registerAll = (metrics: Registrations, core: PoolCore): void => {
   metrics.histogram("use_time", "Time a connection was held", counters.use)
 }
 
-/** Registers the metrics until the scope closes. */
 export const register = (core: PoolCore): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const metrics = new Registrations(yield* Effect.context<never>(), core.settings.name)

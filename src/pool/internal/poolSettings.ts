@@ -1,7 +1,7 @@
 /**
- * The pool's options: one table of their defaults and bounds, and what is made of them, plain numbers.
+ * Validates the options of a pool against one table of defaults and bounds, and resolves them to plain numbers.
  *
- * Nothing is moved into its bounds: a value that is out of them is refused with the name of its option.
+ * Nothing is clamped: a value out of bounds is refused with the name of its option.
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
@@ -12,14 +12,13 @@ import type { Address } from "./pgSession.ts"
 import * as PostgresUrl from "../PostgresUrl.ts"
 import type { ConnectionPoolOptions, Target } from "./poolOptions.ts"
 
-/** A whole number within bounds. */
 interface CountOption {
   readonly default: number
   readonly min: number
   readonly max: number
 }
 
-/** A time from `min` on; an infinite one turns its feature off, unless it is `finite`. */
+/** A duration from `min`; an infinite one disables its feature, unless it must be `finite`. */
 interface TimeOption {
   readonly default: Duration.Duration
   readonly min: Duration.Duration
@@ -28,7 +27,6 @@ interface TimeOption {
 
 const { infinity, millis, minutes, seconds, zero } = Duration
 
-/** Options that are whole numbers. */
 const counts = {
   minConnections: { default: 1, min: 0, max: 10_000 },
   maxConnections: { default: 3, min: 1, max: 10_000 },
@@ -38,7 +36,6 @@ const counts = {
   multiplexConcurrency: { default: 32, min: 1, max: 1_000_000 }
 } as const satisfies Record<string, CountOption>
 
-/** Options that are times. */
 const times = {
   acquireTimeout: { default: seconds(5), min: millis(10) },
   idleTimeout: { default: minutes(5), min: zero },
@@ -64,7 +61,7 @@ const defaultsOf = <K extends string, A>(table: Readonly<Record<K, { readonly de
   ) as Record<K, A>
 
 /**
- * What the options of the pool are when they are absent.
+ * The defaults of the pool's options.
  *
  * @category defaults
  * @since 0.1.0
@@ -73,7 +70,7 @@ export const defaults: Readonly<
   Record<keyof typeof counts | "lifetimeJitter", number> & Record<keyof typeof times, Duration.Duration>
 > = { ...defaultsOf(counts), ...defaultsOf<keyof typeof times, Duration.Duration>(times), lifetimeJitter }
 
-/** The options as the pool uses them, in milliseconds where they are times. */
+/** The resolved options, with durations in milliseconds. */
 export interface Settings {
   readonly name: string
   readonly database: string
@@ -101,15 +98,15 @@ export interface Settings {
   readonly tcpKeepAliveMs: number
   readonly target: Target
   readonly addresses: ReadonlyArray<Address>
-  /** Statements that every session begins with, and again after its settings were reset. */
+  /** Statements that initialize every session, also after a reset. */
   readonly initSql: ReadonlyArray<string>
-  /** What the sessions are opened with. */
+  /** The driver's options for each session. */
   readonly client: PgClient.PgClientConfig
-  /** Where listeners connect, past a pooler; where all others do when absent. */
+  /** The listeners' server, bypassing a pooler; absent where they use sessions of the pool. */
   readonly direct: { readonly client: PgClient.PgClientConfig; readonly address: Address } | undefined
 }
 
-/** An option has a value that can't be used. The message names the option, and never repeats a URL. */
+/** An option has an invalid value. The message names the option and contains no URL. */
 export class InvalidOption extends RangeError {
   override readonly name = "InvalidOption"
 }
@@ -140,7 +137,7 @@ const time = (
   absent: Duration.Input = times[name].default
 ): number => duration(name, options[name] ?? absent, times[name])
 
-/** A default that gives way where a bound that the user chose is below it. */
+/** Lowers a default to a bound that the user set. */
 const clampDefault = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
   bound === undefined ? value : Duration.min(value, Duration.fromInputUnsafe(bound))
 
@@ -149,7 +146,7 @@ const targets: ReadonlyArray<Target> = ["any", "primary", "standby", "preferPrim
 const checkTarget = (target: Target): Target =>
   targets.includes(target) ? target : refuse(`target must be one of ${targets.join(", ")}, got ${String(target)}`)
 
-/** Bounds of what is the driver's, which takes any number. */
+/** Bounds of the driver's options, which the driver does not validate. */
 const checkDriverOptions = ({ maxMessageSize, preparedStatementCacheSize }: ConnectionPoolOptions): void => {
   if (maxMessageSize !== undefined) wholeNumber("maxMessageSize", maxMessageSize, { min: 1, max: 2 ** 31 - 1 })
   if (preparedStatementCacheSize !== undefined) {
@@ -190,13 +187,11 @@ const addressesOf = (
   })
 }
 
-/** The URL can say it too, in seconds, from 0, which is for ever. */
 const connectTimeoutOf = (options: ConnectionPoolOptions, url: PostgresUrl.PostgresUrl | undefined): number => {
   const inUrl = url?.connectTimeout
   return time(options, "connectTimeout", inUrl === undefined ? times.connectTimeout.default : inUrl * 1_000)
 }
 
-/** The driver's own pool calls it `connectionTTL`. */
 const lifetimeOf = ({ connectionTTL, maxLifetime }: ConnectionPoolOptions): number => {
   if (maxLifetime !== undefined && connectionTTL !== undefined)
     return refuse("connectionTTL means the same as maxLifetime: give only one")
@@ -205,7 +200,7 @@ const lifetimeOf = ({ connectionTTL, maxLifetime }: ConnectionPoolOptions): numb
     : duration("connectionTTL", connectionTTL, times.maxLifetime)
 }
 
-/** Half of a lifetime where that is shorter; a lifetime too short for it needs none. */
+/** Defaults to half of a short lifetime; a lifetime too short for that needs no keepalive. */
 const keepaliveOf = (options: ConnectionPoolOptions, maxLifetimeMs: number): number => {
   const { default: usual, min } = times.keepaliveInterval
   const half = Duration.min(usual, millis(maxLifetimeMs / 2))
@@ -213,7 +208,7 @@ const keepaliveOf = (options: ConnectionPoolOptions, maxLifetimeMs: number): num
   return ms >= maxLifetimeMs && ms !== Infinity ? refuse("keepaliveInterval must be below maxLifetime") : ms
 }
 
-/** A default of fewer gives way to a minimum that the user chose. */
+/** The default maximum rises to the minimum that the user set. */
 const sizeOf = (options: ConnectionPoolOptions): Pick<Settings, "min" | "max"> => {
   const min = count(options, "minConnections")
   if (options.maxConnections === undefined) {
@@ -223,7 +218,6 @@ const sizeOf = (options: ConnectionPoolOptions): Pick<Settings, "min" | "max"> =
   return min > max ? refuse(`minConnections (${min}) must not be above maxConnections (${max})`) : { min, max }
 }
 
-/** The driver knows of no certificate that it need not check but by this. */
 const sslOf = (options: ConnectionPoolOptions, mode: PostgresUrl.SslMode | undefined): PgClient.PgClientConfig => {
   if (options.ssl !== undefined || mode === undefined) return { ssl: options.ssl }
   switch (mode) {
@@ -234,12 +228,12 @@ const sslOf = (options: ConnectionPoolOptions, mode: PostgresUrl.SslMode | undef
     case "noVerify":
       return { ssl: { rejectUnauthorized: false } }
     case "prefer":
-      // Only a URL can ask for TLS where the server has it.
+      // The driver supports optional TLS in its URL only.
       return { url: Redacted.make("postgres://localhost/?sslmode=prefer") }
   }
 }
 
-/** What the driver gets: what it knows, read from the URL here, without what the pool does itself. */
+/** The driver's options, with the parts of the parsed URL and without the pool's own. */
 const clientOf = (
   options: ConnectionPoolOptions,
   url: PostgresUrl.PostgresUrl | undefined
@@ -264,7 +258,7 @@ const clientOf = (
   maxMessageSize: options.maxMessageSize
 })
 
-/** Who logs in, and to which database, is said by the direct URL, or else as for all others. */
+/** Parts that the direct URL omits are those of the pool. */
 const directOf = (options: ConnectionPoolOptions, client: PgClient.PgClientConfig): Settings["direct"] => {
   const url = urlOf("directUrl", options.directUrl)
   if (url === undefined) return undefined
@@ -343,7 +337,7 @@ const crossCheck = (settings: Settings): Settings => {
   return settings
 }
 
-/** Checks the options, and says which one is wrong. */
+/** Validates and resolves the options. */
 export const resolve = (options: ConnectionPoolOptions): Result.Result<Settings, InvalidOption> =>
   Result.try({
     try: () => crossCheck(read(options)),

@@ -1,15 +1,15 @@
 /**
- * What a pool counts: plain numbers that cost next to nothing to raise, turned into a value when somebody asks.
+ * The counters of a pool: plain numbers that are cheap to increment, and a snapshot of them.
  */
 import { AcquireTimes, ClosedConnections, PoolStats } from "../PoolError.ts"
 
-/** Why a connection was closed. */
+/** The reason for which a connection was closed. */
 export type CloseReason = keyof typeof ClosedConnections.fields
 
-/** Upper bounds of the buckets in milliseconds: 1/64 ms doubling up to about two minutes. */
+/** Upper bounds of the buckets in milliseconds: 1/64 ms, doubling up to about two minutes. */
 export const bucketBounds: ReadonlyArray<number> = Array.from({ length: 24 }, (_, index) => 2 ** (index - 6))
 
-/** A histogram of durations in milliseconds, in doubling buckets, the last one open. */
+/** A histogram of durations in milliseconds, in doubling buckets; the last one is unbounded. */
 export class Histogram {
   readonly counts = new Float64Array(bucketBounds.length + 1)
   count = 0
@@ -17,7 +17,7 @@ export class Histogram {
   min = 0
   max = 0
 
-  /** Counts one duration. Zero, the most frequent, takes the short way. */
+  /** Zero, the most frequent duration, has a fast path. */
   record(ms: number): void {
     this.min = this.count === 0 ? ms : Math.min(this.min, ms)
     this.count++
@@ -32,7 +32,7 @@ export class Histogram {
     this.counts[index]!++
   }
 
-  /** The upper bound of the bucket that holds the given share of the durations; never more than the longest. */
+  /** The upper bound of the bucket that contains the percentile, at most the maximum. */
   percentile(share: number): number {
     const rank = Math.ceil(this.count * share)
     let seen = 0
@@ -44,7 +44,7 @@ export class Histogram {
   }
 }
 
-/** Occupancy as the pool sees it when it is asked. */
+/** The current number of connections and callers by state. */
 export interface Occupancy {
   readonly idle: number
   readonly inUse: number
@@ -55,7 +55,6 @@ export interface Occupancy {
   readonly max: number
 }
 
-/** Everything one pool counts over its life. */
 export class Counters {
   created = 0
   exhausted = 0
@@ -72,11 +71,11 @@ export class Counters {
     evicted: 0,
     shutdown: 0
   }
-  /** From asking for a connection to having one. */
+  /** The time to acquire a connection. */
   readonly acquire = new Histogram()
-  /** From opening a connection to being able to use it. */
+  /** The time to open a connection. */
   readonly create = new Histogram()
-  /** From having a connection to giving it back. */
+  /** The time for which a connection was held. */
   readonly use = new Histogram()
 
   snapshot(occupancy: Occupancy): PoolStats {

@@ -1,5 +1,5 @@
 /**
- * A session while it belongs to the pool: when it was used, what was left behind in it, and who waits for it.
+ * A session of the pool with its usage, its state and its callers.
  */
 import * as Effect from "effect/Effect"
 import type { Connection } from "effect/sql/SqlConnection"
@@ -13,43 +13,40 @@ import { StatementEffects, dirtyMask } from "./sessionState.ts"
 
 export class PooledConnection {
   readonly session: Session
-  /** Monotonic milliseconds after which it is not handed out any more, unless it never was. */
+  /** Monotonic milliseconds after which it is not leased again, unless it never was. */
   readonly expiresAt: number
-  /** It was handed out. Each is at least once, however short its lifetime is. */
+  /** Each connection is leased at least once, however short its lifetime. */
   wasLeased = false
-  /** A statement of its holder asked that nothing be written. */
+  /** A statement of its holder requested a read-only transaction or session. */
   isReadOnlyRequested = false
-  /** When it last answered a statement of a caller, or was opened. */
+  /** The time of its last response to a caller's statement, or of its opening. */
   lastUsedAt: number
-  /** When it last answered anything, pings included. */
+  /** The time of its last response, including validations. */
   lastResponseAt: number
-  /** Why the pool closed it or is about to; absent while it is good. */
+  /** The reason for which the pool closes it; absent while it is valid. */
   closeReason: CloseReason | undefined
-  /** Callers that hold it now. */
+  /** The number of current callers. */
   leases = 0
-  /** Pings on their way. */
+  /** The number of validations in progress. */
   validations = 0
-  /** Its last ping was not answered. */
   validationFailed = false
-  /** One caller has it alone, or waits until the others are done to have it so. */
+  /** One caller has it exclusively, or waits for the others to leave. */
   isReserved = false
-  /** Who holds it, for the report of long holds. */
   readonly holders = new Holders()
-  /** Bits of what statements left behind in the session. */
+  /** The changes that statements made to the session, as bits of `StatementEffects`. */
   dirtyBits: number = StatementEffects.none
   inTransaction = false
-  /** Callers that wait for an answer on it, or hold it alone. */
+  /** The number of callers that await a result on it or hold it exclusively. */
   pendingCallers = 0
-  /** A caller left a statement on it while it was shared, so it ends as soon as nobody waits. */
+  /** A caller abandoned a statement on it while it was shared, so it is terminated once it has no pending callers. */
   isAbandoned = false
-  /** Its end was asked for. */
   isTerminating = false
-  /** Somebody who left it sees to it that the pool does not close it before it is ended. */
+  /** A caller that abandoned it prevents the pool from closing it before its termination. */
   isHeldForTermination = false
 
   private readonly onRelease = new Set<() => void>()
 
-  /** Waits until nobody is on it any more, or its end is decided. */
+  /** Waits until it has no callers, or can't be reused. */
   readonly whenIdle: Effect.Effect<void> = Effect.callback<void>((resume) => {
     const wake = () => {
       if (!this.isIdle && this.isReusable) return
@@ -61,7 +58,6 @@ export class PooledConnection {
     return Effect.sync(() => this.onRelease.delete(wake))
   })
 
-  /** Waits until its session is over. */
   readonly whenClosed: Effect.Effect<void> = Effect.callback<void>((resume) =>
     this.session.onClosed(() => resume(Effect.void))
   )
@@ -80,41 +76,41 @@ export class PooledConnection {
     return this.isReusable && (!this.wasLeased || now < this.expiresAt)
   }
 
-  /** When it is too old to lie idle. One that waits for its first caller gets a second in any case. */
+  /** The time at which it is too old to remain idle. An unused connection has one second for its first caller. */
   get idleExpiresAt(): number {
     return this.wasLeased ? this.expiresAt : Math.max(this.expiresAt, this.openedAt + 1_000)
   }
 
-  /** Whether nobody is on it and nothing is on its way. */
+  /** Whether it has no callers and no validation in progress. */
   get isIdle(): boolean {
     return this.leases === 0 && this.validations === 0
   }
 
-  /** Whether nothing has decided its end yet. */
+  /** Whether it is open and not to be closed. */
   get isReusable(): boolean {
     return this.closeReason === undefined && !this.isAbandoned && this.session.isOpen()
   }
 
-  /** Whether it is not known to answer: a ping is on its way, or the last one was in vain. */
+  /** Whether a validation is in progress or the last one failed. */
   get isUnverified(): boolean {
     return this.validations > 0 || this.validationFailed
   }
 
-  /** Tells those who wait for it to be free that this may have changed. */
+  /** Lets `whenIdle` check again. */
   notifyReleased(): void {
     if (this.onRelease.size === 0) return
-    // A copy: whoever is woken and finds it taken waits again.
+    // A copy: a caller that finds it in use registers again.
     for (const wake of Array.from(this.onRelease)) wake()
   }
 
-  /** Notes what a statement does to the session before it is sent, for it may take effect though it fails. */
+  /** Records a statement's effects before it is sent, because it may take effect though it fails. */
   statementSent(effects: number): void {
     this.dirtyBits |= effects & dirtyMask
     if ((effects & StatementEffects.begins) !== 0) this.inTransaction = true
     if ((effects & StatementEffects.readOnly) !== 0) this.isReadOnlyRequested = true
   }
 
-  /** Notes that a statement succeeded. One that failed to end a transaction may have left it open. */
+  /** A statement that failed to end a transaction may have left it open. */
   statementSucceeded(effects: number): void {
     if ((effects & StatementEffects.ends) !== 0) this.inTransaction = false
   }
@@ -132,7 +128,7 @@ export type RunStatement = <A>(
   effect: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError>
 ) => Effect.Effect<A, SqlError>
 
-/** What `SqlClient` asks of a connection, over a way to run one statement. */
+/** The connection of `SqlClient`, over a function that runs one statement. */
 export class StatementConnection implements Connection {
   protected readonly run: RunStatement
 

@@ -1,31 +1,28 @@
 /**
- * What a statement leaves behind in its session, read from its text.
+ * Derives a statement's effects on its session from its text.
  *
- * The extended protocol carries one statement at a time, so the first keyword decides for all but the functions that
- * change a session from inside a query. Words are looked for anywhere behind it, in comments and literals too: a session
- * that is put back in vain costs less than one that is not. What a function of the user's own does, and a name that is
- * spelled with escapes, can't be seen from here.
+ * The extended protocol sends one statement at a time, so the first keyword decides, except for functions that change a
+ * session from within a query. Those are found anywhere in the text, also in comments and literals: an unnecessary
+ * reset costs less than a missing one. The effects of user-defined functions, and names spelled with escapes, can't be
+ * derived.
  */
 
-/** Bits of what a statement does to its session. */
+/** Bits of a statement's effects on its session. */
 export const StatementEffects = {
   none: 0,
-  /** Opens a transaction. */
   begins: 1,
-  /** Ends a transaction. */
   ends: 2,
-  /** Rolls back or lets go of a savepoint: on a session that is gone, both have happened already. */
+  /** Rolls back, or releases a savepoint: implied by the end of a session. */
   rollsBack: 4,
   settings: 8,
   advisoryLocks: 16,
   temporary: 32,
   cursors: 64,
   channels: 128,
-  /** Leaves something that can't be named and put back. */
+  /** Makes changes that can't be identified and reset. */
   unknown: 256,
-  /** Sets a savepoint. */
   savepoint: 512,
-  /** Asks that nothing be written. */
+  /** Requests a read-only transaction or session. */
   readOnly: 1024
 } as const
 
@@ -33,7 +30,7 @@ export const StatementEffects = {
 export const transactionControl =
   StatementEffects.begins | StatementEffects.ends | StatementEffects.rollsBack | StatementEffects.savepoint
 
-/** The bits that must be put back before somebody else gets the session. */
+/** The bits that require a reset before the next caller. */
 export const dirtyMask =
   StatementEffects.settings |
   StatementEffects.advisoryLocks |
@@ -46,7 +43,7 @@ const blank = /[\s(;]+/y
 const lineComment = /--[^\n]*/y
 const commentMark = /\/\*|\*\//g
 
-/** Where a comment that begins here ends; they nest. */
+/** The end of a comment that begins at `start`; comments nest. */
 const endOfComment = (sql: string, start: number): number => {
   commentMark.lastIndex = start
   let depth = 0
@@ -57,13 +54,13 @@ const endOfComment = (sql: string, start: number): number => {
   return sql.length
 }
 
-/** Where an expression that only matches at a place ends there, or the place itself. */
+/** The end of a match of a sticky expression at `at`, or `at` itself. */
 const skip = (pattern: RegExp, sql: string, at: number): number => {
   pattern.lastIndex = at
   return pattern.test(sql) ? pattern.lastIndex : at
 }
 
-/** The text from its first keyword on, without what may stand before: spaces, comments, parentheses, semicolons. */
+/** The text from its first keyword, without leading spaces, comments, parentheses and semicolons. */
 const fromKeyword = (sql: string): string => {
   let at = 0
   for (let before = -1; before !== at;) {
@@ -74,7 +71,7 @@ const fromKeyword = (sql: string): string => {
   return sql.slice(at)
 }
 
-/** What functions of the server do, in whatever statement they stand. */
+/** The effects of built-in functions, in any statement. */
 const functionEffects = (sql: string): number =>
   (/\bset_config\b/i.test(sql) ? StatementEffects.settings : 0) |
   (/\bpg_(?:try_)?advisory_lock/i.test(sql) ? StatementEffects.advisoryLocks : 0)
@@ -115,7 +112,7 @@ const rollbackEffects = (sql: string): number => {
       : StatementEffects.rollsBack | StatementEffects.ends
 }
 
-/** What code in the server can leave behind: its text, or that of a procedure, says nothing certain. */
+/** The possible effects of code in the server. */
 const procedureEffects =
   StatementEffects.settings |
   StatementEffects.advisoryLocks |
@@ -152,7 +149,7 @@ const byKeyword: Readonly<Record<string, (sql: string) => number>> = {
   discard: () => StatementEffects.unknown
 }
 
-/** A text that begins with no word may be anything; a word that is not in the table leaves nothing behind. */
+/** A text without a first word may have any effect; a keyword that is not in the table has none. */
 const classify = (text: string): number => {
   const sql = fromKeyword(text)
   const keyword = /^[a-z]+/i.exec(sql)?.[0].toLowerCase()
@@ -160,15 +157,14 @@ const classify = (text: string): number => {
   return functionEffects(sql) | (Object.hasOwn(byKeyword, keyword) ? byKeyword[keyword]!(sql) : StatementEffects.none)
 }
 
-/** How many statement texts are remembered with their effects. */
 const cacheCapacity = 1_000
 
-/** The longest text that is remembered, in UTF-16 units; longer ones are mostly made once, for one bulk write. */
+/** The longest cached text, in UTF-16 units; longer ones are mostly unique bulk writes. */
 const maxCachedLength = 4_096
 
 const cache = new Map<string, number>()
 
-/** The effects of a statement. Texts repeat, so they are remembered. */
+/** The effects of a statement, cached because texts repeat. */
 export const effectsOf = (sql: string): number => {
   const known = cache.get(sql)
   if (known !== undefined) return known
@@ -179,13 +175,10 @@ export const effectsOf = (sql: string): number => {
   return effects
 }
 
-/** What goes with a reset that the first statements of a session may have made. */
+/** A reset with one of these bits may also revert `initSql`. */
 const revertedByReset = dirtyMask & ~StatementEffects.unknown
 
-/**
- * The statements that put a session back, given what was left behind. An open transaction goes first; what every session
- * begins with comes again after its settings.
- */
+/** The statements that reset a session: an open transaction first, `initSql` after the settings. */
 export const resetStatements = (
   state: { readonly inTransaction: boolean; readonly dirtyBits: number },
   initSql: ReadonlyArray<string>
