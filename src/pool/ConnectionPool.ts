@@ -1,18 +1,19 @@
 /**
- * A Postgres connection pool that answers in time: with a connection, or with the reason why not.
+ * A Postgres connection pool with a bound on every wait: each operation ends with its result or a typed reason.
  *
- * It provides the `PgClient` and `SqlClient` of a program, over `@effect/sql-pg`'s own connections. A program that
- * runs on `PgClient.layer` runs on it unchanged, but for three things. It has 3 connections where the driver's pool has 10:
- * each listener holds one for as long as it listens, and a program that asks for a second connection while it holds one
- * (a statement outside of the transaction that runs, a transaction on another client of the same pool) waits for others, in
- * the end for itself, where as many do that as there are connections; count both in `maxConnections`. A `BEGIN`, `COMMIT`,
- * `ROLLBACK` or `SAVEPOINT` as a statement of its own fails with `TransactionStatementRefused`, for the statements around
- * it run on any connection: use `sql.withTransaction`, or `sql.reserve` for a connection to control by hand. And times are
- * measured by the clock of the machine, not by the `Clock` of the program: a jump of a `TestClock` says nothing of a server.
+ * It provides the `PgClient` and `SqlClient` of a program, over the connections of `@effect/sql-pg`, and bounds the
+ * wait for a connection, connecting, statements and shutdown. It validates connections before it leases them and resets
+ * them before the next caller. Its errors distinguish an exhausted pool, an unavailable database and a slow query.
  *
- * What it adds are bounds: on the wait for a connection, on connecting,
- * on a statement and on shutdown; connections that are checked before they are handed out and put back in order
- * before the next; and errors that tell an exhausted pool from a database out of reach and from a slow query.
+ * **When to use**
+ *
+ * In place of `PgClient.layer`, wherever a program must respond in time though the database or the network fails.
+ *
+ * **Gotchas**
+ *
+ * - The default is 3 connections (10 in the driver's pool). Each listener holds one. A program that acquires a second connection while it holds one (a statement outside its running transaction) may wait for itself: count both in `maxConnections`.
+ * - `BEGIN`, `COMMIT`, `ROLLBACK` and `SAVEPOINT` as separate statements fail with `TransactionStatementRefused`, because the statements around them run on any connection. Use `sql.withTransaction`, or `sql.reserve` for manual control.
+ * - Timeouts follow the system's monotonic clock and not the program's `Clock`: servers and networks do not follow a `TestClock`.
  *
  * @since 0.1.0
  */
@@ -43,6 +44,7 @@ import type { ConnectionPoolOptions } from "./internal/poolOptions.ts"
 export type { ConnectionPoolOptions, Host, Target } from "./internal/poolOptions.ts"
 export {
   AcquireTimes,
+  catchReason,
   ClosedConnections,
   DatabaseProblem,
   DatabaseUnavailable,
@@ -65,23 +67,20 @@ export { defaults, InvalidOption } from "./internal/poolSettings.ts"
 export class ConnectionPool extends Context.Service<
   ConnectionPool,
   {
-    /** The client that runs on the pool; the same that the Layer provides as `PgClient` and `SqlClient`. */
+    /** The client on the pool, which the Layer also provides as `PgClient` and `SqlClient`. */
     readonly client: PgClient.PgClient
-    /** The pool's state now. */
+    /** The pool's current state. */
     readonly stats: Effect.Effect<PoolStats>
-    /** Succeeds if the database answers within `acquireTimeout`, on a connection of the pool. */
+    /** Succeeds if the database responds within `acquireTimeout`, on a connection of the pool. */
     readonly healthCheck: Effect.Effect<void, SqlError>
     /**
-     * Takes a connection out that the caller holds by `sql.reserve` or in a transaction: it is closed when it comes back,
-     * and another takes its place. One that is not of this pool is left alone.
+     * Evicts a connection that the caller holds by `sql.reserve` or in a transaction: it is closed when it is returned,
+     * and replaced. Ignores connections of other pools.
      */
     readonly evict: (connection: Connection) => Effect.Effect<void>
-    /** Takes all connections out: those that are idle now are closed, those in use when they come back. */
+    /** Evicts all connections: idle ones are closed immediately, those in use when they are returned. */
     readonly evictAll: Effect.Effect<void>
-    /**
-     * Lets nobody have a connection until `resume`. Those who ask meanwhile wait as they do for a connection that is out,
-     * and no longer than `acquireTimeout`; those who hold one go on.
-     */
+    /** Leases no connection until `resume`. Callers wait for at most `acquireTimeout`; current holders continue. */
     readonly suspend: Effect.Effect<void>
     /** Ends a suspension. */
     readonly resume: Effect.Effect<void>
@@ -107,10 +106,10 @@ const open = Effect.fnUntraced(function* (options: ConnectionPoolOptions, settin
 })
 
 /**
- * Opens a pool for the lifetime of the scope. It does not wait for a connection, unless `failFast` says so, and only then
- * it fails, with the error of the first statement.
+ * Creates a pool for the lifetime of the scope. With `failFast` it waits for a connection and fails with the error of
+ * its first statement; otherwise it does neither.
  *
- * An option that can't be used is a defect, an `InvalidOption` whose message names it.
+ * An invalid option is a defect, an `InvalidOption` that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -123,7 +122,7 @@ export const make = (
   )
 
 /**
- * Provides the pool and, on it, the `PgClient` and `SqlClient` of a program.
+ * Provides the pool, and the `PgClient` and `SqlClient` on it. An invalid option is a defect.
  *
  * **Example**
  *
@@ -165,7 +164,7 @@ const layerFrom = <E>(
   ).pipe(Layer.provide(Reactivity.layer))
 
 /**
- * Provides the pool with its options read from `Config`. One that can't be used is a `ConfigError` whose message names it.
+ * Provides the pool with options from `Config`. An invalid option is a `ConfigError` that names it.
  *
  * **Example**
  *
@@ -194,21 +193,23 @@ const asConfigError = ({ message }: PoolSettings.InvalidOption): Config.ConfigEr
   new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
 
 /**
- * Gives all database operations of an effect one deadline together, counted from its start: the wait for a connection,
- * every statement, and the way to the server and back. When it passes, the operation that runs fails with
- * `PoolExhausted` or `DatabaseUnavailable` where it had no connection yet and with `QueryTimeout` where it had, and its
- * statement is cancelled in the server. One that is begun later fails with `QueryTimeout` at once. A deadline that is set around stays in force where it is earlier.
+ * Sets one deadline for all database operations of an effect, from its start: acquiring a connection, every statement,
+ * and the network. When it passes, the current operation fails, with `PoolExhausted` or `DatabaseUnavailable` before it
+ * has a connection and with `QueryTimeout` after, and its statement is cancelled in the server. Later operations fail
+ * with `QueryTimeout` immediately. An earlier outer deadline remains in force.
  *
- * With `multiplex` nothing is cancelled while another caller waits for an answer on the same connection, for the cancel
- * could hit that caller's statement. The connection takes no new callers, and the server ends it together with the late
- * statement as soon as nobody waits on it any more. Those behind a late statement wait for it, so give all operations of
- * a pool that multiplexes a deadline.
+ * **Gotchas**
  *
- * A transaction, a stream, a listener and a reservation need a connection alone. With `multiplex` they wait until those
- * who share one are done, or for another where the pool may open one; that wait ends like any other for a connection.
+ * With `multiplex` a cancel request could hit another caller's statement. While other callers await results on the
+ * connection nothing is cancelled; the connection accepts no new callers, and the server terminates it with the late
+ * statement once it has no pending callers. Statements behind a late one wait for it, so set a deadline for all
+ * operations of a multiplexing pool.
  *
- * A statement fails at the deadline, to the resolution of 5 ms, also when the network is dead. A stream fails at most
- * 250 ms later, for it is given the time to hear of the cancel.
+ * A transaction, a stream, a listener and a reservation need an exclusive connection. With `multiplex` they wait until
+ * a shared one is idle or another opens, within the same bounds as for any connection.
+ *
+ * A statement fails at the deadline, with a resolution of 5 ms, also on a dead network. A stream fails at most 250 ms
+ * later, after the time for the cancel.
  *
  * **Example**
  *
@@ -238,7 +239,7 @@ export const withDeadline: {
 )
 
 /**
- * Reads the state of the program's pool.
+ * Reads the current state of the program's pool.
  *
  * @category accessors
  * @since 0.1.0

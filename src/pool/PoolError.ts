@@ -1,47 +1,49 @@
 /**
- * What a pool says when it cannot answer, and the way of that answer through `SqlError`.
+ * The errors of a pool, and their conversion from and to `SqlError`.
  */
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import {
   AuthenticationError,
   ConnectionError,
+  isSqlError,
   SqlError,
   SqlSyntaxError,
   StatementTimeoutError
 } from "effect/sql/SqlError"
 
 /**
- * Why connections were closed, and how many for each reason since the pool was made.
+ * The number of closed connections by reason, since the pool was created.
  *
  * @category models
  * @since 0.1.0
  */
 export class ClosedConnections extends Schema.Class<ClosedConnections>("athena-hooks/pool/ConnectionPool/Closed")({
-  /** Idle for longer than the idle timeout. */
+  /** Exceeded the idle timeout. */
   idle: Schema.Int,
-  /** Older than its lifetime. */
+  /** Exceeded the maximum lifetime. */
   lifetime: Schema.Int,
-  /** No answer to the ping before a borrow or of the keepalive. */
+  /** Did not respond to a validation or keepalive. */
   validation: Schema.Int,
-  /** Closed by the server or by the network. */
+  /** Closed by the server or the network. */
   lost: Schema.Int,
-  /** A statement was cancelled on it, so a late cancel could hit the next one. */
+  /** Had a cancelled statement: a late cancel could hit the next one. */
   cancelled: Schema.Int,
-  /** Its transaction or its settings could not be put back. */
+  /** Its transaction or settings could not be reset. */
   dirty: Schema.Int,
-  /** It refused to write, as a session does whose server was read-only when it began. */
+  /** Refused to write, because its server was read-only when it began. */
   readOnly: Schema.Int,
-  /** Taken out by `evict` or `evictAll`. */
+  /** Evicted by `evict` or `evictAll`. */
   evicted: Schema.Int,
-  /** The pool was shut down. */
+  /** Closed by the pool's shutdown. */
   shutdown: Schema.Int
 }) {}
 
 /**
- * Percentiles of the time from asking for a connection to having one, in milliseconds, over all acquisitions since
- * the pool was made. They are read from a histogram of doubling buckets, so they are upper bounds within a factor of
- * two.
+ * Percentiles of the time to acquire a connection, in milliseconds, since the pool was created. Read from a histogram
+ * of doubling buckets, they are upper bounds within a factor of two.
  *
  * @category models
  * @since 0.1.0
@@ -55,50 +57,49 @@ export class AcquireTimes extends Schema.Class<AcquireTimes>("athena-hooks/pool/
 }) {}
 
 /**
- * The state of a pool at one moment.
+ * A snapshot of a pool's state.
  *
  * @category models
  * @since 0.1.0
  */
 export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/pool/ConnectionPool/PoolStats")({
-  /** Open connections: `idle + inUse`. Never more than `max`, together with `opening`. */
+  /** Open connections: `idle + inUse`. With `opening`, at most `max`. */
   total: Schema.Int,
   idle: Schema.Int,
   inUse: Schema.Int,
-  /** Connections that are being opened. */
+  /** Connections being opened. */
   opening: Schema.Int,
   /** Callers that wait for a connection. */
   waiting: Schema.Int,
   min: Schema.Int,
   max: Schema.Int,
-  /** Connections opened since the pool was made. */
+  /** Connections opened since the pool was created. */
   created: Schema.Int,
   closed: ClosedConnections,
-  /** Callers that gave up waiting because all connections were out. */
+  /** Callers without a connection because all were in use. */
   exhausted: Schema.Int,
-  /** Callers that gave up waiting because no connection could be opened. */
+  /** Callers without a connection because none could be opened. */
   unavailable: Schema.Int,
-  /** Statements that passed their deadline. */
+  /** Statements that exceeded their deadline. */
   timedOut: Schema.Int,
-  /** Nobody gets a connection until `resume`. */
+  /** Whether the pool is suspended. */
   suspended: Schema.Boolean,
   acquire: AcquireTimes
 }) {}
 
 /**
- * What kept the database out of reach.
+ * The reason for which the database is unavailable.
  *
  * - `refused`: nothing listens at the address
- * - `unreachable`: no answer in time, or no route, or no such host
- * - `authentication`: wrong password or no right to log in
- * - `tls`: the server speaks no TLS where it was asked for, or its certificate is not accepted
- * - `noSlots`: the server has no connection slot left
+ * - `unreachable`: no response in time, no route, or an unknown host
+ * - `authentication`: a wrong password, or no right to log in
+ * - `tls`: the server does not support the requested TLS, or its certificate is not trusted
+ * - `noSlots`: the server has no free connection slot
  * - `notReady`: the server is starting, stopping or recovering
- * - `noMatch`: every server answered, none has the role asked for (primary or standby)
- * - `readOnly`: a session refused to write though a primary was asked for; the pool ends it
- * - `lost`: the connection broke while it was in use
- * - `rejected`: the server turned the connection down for another reason, such as an unknown database, a missing
- *   privilege, or a statement of `connectionInitSql` that fails
+ * - `noMatch`: every server responded, none with the requested role (primary or standby)
+ * - `readOnly`: a session refused to write though the target is a primary; the pool evicts it
+ * - `lost`: the connection broke while in use
+ * - `rejected`: the server rejected the connection for another reason, such as an unknown database, a missing privilege, or a failed statement of `connectionInitSql`
  *
  * @category models
  * @since 0.1.0
@@ -130,21 +131,21 @@ export const DatabaseProblem: Schema.Literals<
 ])
 
 /**
- * What kept the database out of reach.
+ * The reason for which the database is unavailable.
  *
  * @category models
  * @since 0.1.0
  */
 export type DatabaseProblem = typeof DatabaseProblem.Type
 
-/** The same credentials, the same database and the same certificate would be turned down again. */
-const lastingProblems: ReadonlySet<DatabaseProblem> = new Set(["authentication", "tls", "rejected"])
+/** A retry with the same credentials, database and certificate would fail again. */
+const permanentProblems: ReadonlySet<DatabaseProblem> = new Set(["authentication", "tls", "rejected"])
 
 const fields = { stats: PoolStats, cause: Schema.optional(Schema.Defect()) }
 
 /**
- * The database answers, and all connections were out, or the pool was suspended, until the caller's time was up; or too
- * many callers wait already.
+ * The database responds, but until the timeout all connections were in use or the pool was suspended; or too many
+ * callers wait.
  *
  * @category errors
  * @since 0.1.0
@@ -153,7 +154,6 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>("athena-hoo
   "PoolExhausted",
   { ...fields, waitedMs: Schema.Finite }
 ) {
-  /** A connection may be free by then. */
   get isRetryable(): boolean {
     return true
   }
@@ -176,26 +176,26 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
 )("DatabaseUnavailable", {
   ...fields,
   problem: DatabaseProblem,
-  /** True where the pool did not try, because it failed too often just now. */
+  /** True where the open circuit breaker prevented an attempt. */
   breakerOpen: Schema.Boolean
 }) {
   /** False for `authentication`, `tls` and `rejected`. */
   get isRetryable(): boolean {
-    return !lastingProblems.has(this.problem)
+    return !permanentProblems.has(this.problem)
   }
 
   override get message(): string {
-    const said = wordsOf(this.cause)
-    const notYet = this.breakerOpen ? ", not tried again yet" : ""
-    return `ConnectionPool: database unavailable (${this.problem}${notYet})${said === undefined ? "" : `: ${said}`}`
+    const detail = detailOf(this.cause)
+    const breaker = this.breakerOpen ? ", circuit breaker open" : ""
+    return `ConnectionPool: database unavailable (${this.problem}${breaker})${detail === undefined ? "" : `: ${detail}`}`
   }
 }
 
-/** The longest that is repeated of what somebody else said. */
-const longestWords = 300
+/** The longest detail in a message, in UTF-16 units. */
+const maxDetailLength = 300
 
-/** What the server, the network or the driver said itself, in one line. None of them repeats a password. */
-const wordsOf = (cause: unknown): string | undefined => {
+/** The message of the server, the network or the driver, on one line. None of them contains a password. */
+const detailOf = (cause: unknown): string | undefined => {
   let innermost: unknown = cause
   for (let depth = 0; depth < 8; depth++) {
     const inner: unknown =
@@ -205,14 +205,14 @@ const wordsOf = (cause: unknown): string | undefined => {
   }
   if (!(innermost instanceof Error) || innermost instanceof PoolError) return undefined
   const code = "code" in innermost && typeof innermost.code === "string" ? innermost.code : undefined
-  const words = (innermost.message || code || "").replace(/[\s\p{Cc}\p{Cf}]+/gu, " ").trim()
-  const text = code === undefined || words.includes(code) ? words : `${words} (${code})`
-  return text === "" ? undefined : text.slice(0, longestWords)
+  const message = (innermost.message || code || "").replace(/[\s\p{Cc}\p{Cf}]+/gu, " ").trim()
+  const text = code === undefined || message.includes(code) ? message : `${message} (${code})`
+  return text === "" ? undefined : text.slice(0, maxDetailLength)
 }
 
 /**
- * A statement did not answer before its deadline. It was cancelled in the server where the server could be reached;
- * whether it took effect is not known.
+ * A statement had no result before its deadline. It was cancelled in the server if that was reachable; whether it took
+ * effect is unknown.
  *
  * @category errors
  * @since 0.1.0
@@ -221,20 +221,18 @@ export class QueryTimeout extends Schema.TaggedError<QueryTimeout>("athena-hooks
   "QueryTimeout",
   { ...fields, elapsedMs: Schema.Finite }
 ) {
-  /** The next try may be in time. */
   get isRetryable(): boolean {
     return true
   }
 
   override get message(): string {
-    return `ConnectionPool: no answer within the deadline (${Math.round(this.elapsedMs)} ms)`
+    return `ConnectionPool: no result within the deadline (${Math.round(this.elapsedMs)} ms)`
   }
 }
 
 /**
- * A statement that begins, ends or divides a transaction was to run on a borrowed connection, where the statements before
- * and behind it run on any other. It was not sent. Use `sql.withTransaction`, or `sql.reserve` for a connection to control
- * by hand.
+ * A transaction control statement on a borrowed connection, where the statements before and after it may run on others.
+ * It was not sent. Use `sql.withTransaction`, or `sql.reserve` for manual control.
  *
  * @category errors
  * @since 0.1.0
@@ -242,13 +240,12 @@ export class QueryTimeout extends Schema.TaggedError<QueryTimeout>("athena-hooks
 export class TransactionStatementRefused extends Schema.TaggedError<TransactionStatementRefused>(
   "athena-hooks/pool/ConnectionPool/TransactionStatementRefused"
 )("TransactionStatementRefused", fields) {
-  /** It would be refused again. */
   get isRetryable(): boolean {
     return false
   }
 
   override get message(): string {
-    return "ConnectionPool: a statement that controls a transaction needs a connection alone: use sql.withTransaction, or sql.reserve"
+    return "ConnectionPool: a transaction control statement needs an exclusive connection: use sql.withTransaction or sql.reserve"
   }
 }
 
@@ -262,7 +259,6 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("athena-hooks/poo
   "PoolClosed",
   fields
 ) {
-  /** A closed pool stays closed. */
   get isRetryable(): boolean {
     return false
   }
@@ -273,10 +269,8 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("athena-hooks/poo
 }
 
 /**
- * Why the pool gave no answer. `SqlClient` operations fail with `SqlError`, whose cause it then is; see
- * `fromSqlError`.
- *
- * Neither the message nor any field holds a password or a statement's parameters.
+ * An error of the pool: the cause of the `SqlError` of an operation, see `fromSqlError` and `catchReason`. No message
+ * or field contains a password or a parameter.
  *
  * @category errors
  * @since 0.1.0
@@ -287,7 +281,7 @@ export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/
     reason: Schema.Union([PoolExhausted, DatabaseUnavailable, QueryTimeout, TransactionStatementRefused, PoolClosed])
   }
 ) {
-  /** Whether another try may succeed. */
+  /** Whether a retry may succeed. */
   get isRetryable(): boolean {
     return this.reason.isRetryable
   }
@@ -298,13 +292,14 @@ export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/
 }
 
 /**
- * Reads the pool's own error out of the `SqlError` of an operation; none where the database itself answered with an
- * error.
+ * The pool's error in the `SqlError` of an operation; none for an error of the database itself.
  *
  * **Example**
  *
  * ```ts
  * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
+ * import * as Effect from "effect/Effect"
+ * import { dual } from "effect/Function"
  * import * as Option from "effect/Option"
  * import type { SqlError } from "effect/sql/SqlError"
  *
@@ -318,7 +313,58 @@ export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/
 export const fromSqlError = (error: SqlError): Option.Option<PoolError> =>
   error.reason.cause instanceof PoolError ? Option.some(error.reason.cause) : Option.none()
 
-/** The operation's error with the pool's inside, under the reason that other Effect SQL code expects. */
+/**
+ * Handles one reason of a `PoolError` inside the `SqlError` of an operation. Other errors pass through.
+ *
+ * **When to use**
+ *
+ * To respond differently to an exhausted pool, an unavailable database and a slow statement.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
+ * import * as Effect from "effect/Effect"
+ * import * as SqlClient from "effect/sql/SqlClient"
+ *
+ * const count = SqlClient.SqlClient.use((sql) => sql<{ count: number }>`SELECT count(*)::int AS count FROM events`).pipe(
+ *   ConnectionPool.catchReason("QueryTimeout", ({ elapsedMs }) =>
+ *     Effect.as(Effect.logWarning(`no result after ${elapsedMs} ms`), [])
+ *   )
+ * )
+ * ```
+ *
+ * @category error handling
+ * @since 0.1.0
+ */
+export const catchReason: {
+  <Tag extends ReasonTag, A2, E2, R2>(
+    tag: Tag,
+    f: (reason: ReasonOf<Tag>, error: SqlError) => Effect.Effect<A2, E2, R2>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, E | E2, R | R2>
+  <A, E, R, Tag extends ReasonTag, A2, E2, R2>(
+    self: Effect.Effect<A, E, R>,
+    tag: Tag,
+    f: (reason: ReasonOf<Tag>, error: SqlError) => Effect.Effect<A2, E2, R2>
+  ): Effect.Effect<A | A2, E | E2, R | R2>
+} = dual(
+  3,
+  <A, E, R, Tag extends ReasonTag, A2, E2, R2>(
+    self: Effect.Effect<A, E, R>,
+    tag: Tag,
+    f: (reason: ReasonOf<Tag>, error: SqlError) => Effect.Effect<A2, E2, R2>
+  ): Effect.Effect<A | A2, E | E2, R | R2> =>
+    Effect.catch(self, (error): Effect.Effect<A2, E | E2, R2> => {
+      const pool = isSqlError(error) ? Option.getOrUndefined(fromSqlError(error)) : undefined
+      return pool?.reason._tag === tag ? f(pool.reason as ReasonOf<Tag>, error as SqlError) : Effect.fail(error)
+    })
+)
+
+type ReasonTag = PoolError["reason"]["_tag"]
+
+type ReasonOf<Tag extends ReasonTag> = Extract<PoolError["reason"], { readonly _tag: Tag }>
+
+/** Wraps a reason of the pool in the `SqlError` reason that other Effect SQL code expects. */
 export const toSqlError = (reason: PoolError["reason"], operation: string): SqlError => {
   const cause = new PoolError({ reason })
   const props = { cause, message: cause.message, operation }
@@ -344,22 +390,22 @@ export const errorCode = (error: SqlError): string | undefined => {
     : undefined
 }
 
-/** Codes of a server that is on its way down or up: `57P01` to `57P05` but not `57014`, which is a cancel. */
+/** Codes of a server that starts or stops: `57P01` to `57P05` without `57014`, which is a cancel. */
 const notReadyCodes = new Set(["57P01", "57P02", "57P03", "57P05"])
 
-/** What a server that answers says of itself rather than of what was asked: its network, its resources, its disk. */
-const passingCode = /^(?:08|53|57|58|XX)...$/
+/** Codes for the state of a responding server rather than for the request: its network, resources or disk. */
+const transientCode = /^(?:08|53|57|58|XX)...$/
 
-/** A code of the server, which the system's, such as `EPIPE`, are not. */
+/** A code of the server, not of the operating system such as `EPIPE`. */
 const isServerCode = (code: string): boolean => /^[0-9A-Z]{2}[0-9][0-9A-Z]{2}$|^[0-9]/.test(code)
 
-/** What Node.js says of a certificate that it does not accept, and the driver of a server without TLS. */
+/** The codes of Node.js for an untrusted certificate, and the driver's message for a server without TLS. */
 const isTlsProblem = (error: SqlError, code: string | undefined): boolean =>
   code === undefined
     ? error.message.endsWith("Server refused TLS")
     : /^(?:CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH|INVALID_CA|ERR_TLS|ERR_SSL)/.test(code)
 
-/** Tells the failures of opening a connection apart. */
+/** Classifies the failures of opening a connection. */
 export const connectProblem = (error: SqlError): DatabaseProblem => {
   if (error.reason._tag === "AuthenticationError") return "authentication"
   const code = errorCode(error)
@@ -368,13 +414,13 @@ export const connectProblem = (error: SqlError): DatabaseProblem => {
   if (code === "ECONNREFUSED" || code === "ENOENT") return "refused"
   if (code === "53300") return "noSlots"
   if (notReadyCodes.has(code)) return "notReady"
-  return isServerCode(code) && !passingCode.test(code) ? "rejected" : "unreachable"
+  return isServerCode(code) && !transientCode.test(code) ? "rejected" : "unreachable"
 }
 
-/** The server accepts no writes from this session, for the time being or for as long as the session lasts. */
+/** The server accepts no writes from this session, now or for the session's lifetime. */
 export const isReadOnlyRefusal = (error: SqlError): boolean => errorCode(error) === "25006"
 
-/** Whether a statement failed because its connection did, not because of what it asked. */
+/** Whether a statement failed because its connection did. */
 export const isConnectionLoss = (error: SqlError): boolean => {
   if (error.reason.cause instanceof PoolError) return false
   if (error.reason._tag === "ConnectionError") return true

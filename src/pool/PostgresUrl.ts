@@ -1,17 +1,17 @@
 /**
- * Reads a connection URI as libpq does: several hosts, Unix sockets, everything of the authority in the query too.
+ * Parses a connection URI in libpq's format: several hosts, Unix sockets, and every part also as a parameter.
  *
- * `URL` of the platform refuses a user before an empty host and several hosts, and it rewrites what is not escaped, so the
- * text is read here. A reason for a refusal never repeats a part of the text: any of them may be a password.
+ * The platform's `URL` refuses several hosts and a user before an empty host, and re-encodes characters. No reason for
+ * a refusal contains a part of the text, which may be a password.
  */
 import * as Result from "effect/Result"
 import type { Address } from "./internal/pgSession.ts"
 import type { Target } from "./internal/poolOptions.ts"
 
-/** How a session is encrypted: `prefer` falls back where the server has no TLS, `noVerify` accepts any certificate. */
+/** The encryption of a session: `prefer` falls back where the server has no TLS, `noVerify` accepts any certificate. */
 export type SslMode = "disable" | "prefer" | "require" | "noVerify"
 
-/** What a URL says; absent where it says nothing. */
+/** The parts of a URL; absent where it omits them. */
 export interface PostgresUrl {
   /** At least one. */
   readonly addresses: ReadonlyArray<Address>
@@ -19,19 +19,18 @@ export interface PostgresUrl {
   readonly password: string | undefined
   readonly database: string | undefined
   readonly applicationName: string | undefined
-  /** Options of the server's command line, sent when a session starts. */
+  /** Command-line options of the server, sent when a session starts. */
   readonly options: string | undefined
   /** In seconds; infinite for 0, as in libpq. */
   readonly connectTimeout: number | undefined
   readonly ssl: SslMode | undefined
   readonly target: Target | undefined
-  /** It names a pooler that does not keep prepared statements. */
+  /** `pgbouncer=true`: a pooler without prepared statements. */
   readonly pooled: boolean
 }
 
 const defaultPort = 5432
 
-/** Why a text is no URL of a database. */
 class Refusal extends Error {}
 
 const refuse = (reason: string): never => {
@@ -42,11 +41,11 @@ const unescape = (text: string, part: string): string => {
   try {
     return decodeURIComponent(text)
   } catch {
-    return refuse(`the ${part} has a % that escapes nothing: write %25`)
+    return refuse(`the ${part} contains an invalid % escape: write %25 for %`)
   }
 }
 
-/** As in a query of the web, but a plus stays a plus. */
+/** Like a web query, except that `+` is literal. */
 const parametersOf = (query: string): ReadonlyMap<string, string> =>
   new Map(
     query
@@ -62,7 +61,7 @@ const parametersOf = (query: string): ReadonlyMap<string, string> =>
 const portOf = (text: string): number => {
   if (text === "") return defaultPort
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
-  return port >= 1 && port <= 65_535 ? port : refuse("a port is no number from 1 to 65535")
+  return port >= 1 && port <= 65_535 ? port : refuse("a port must be a number from 1 to 65535")
 }
 
 export const addressOf = (host: string, port: number): Address => ({
@@ -74,10 +73,12 @@ export const addressOf = (host: string, port: number): Address => ({
 const hostOf = (text: string): string => {
   const host = unescape(text, "host")
   if (host.startsWith("/")) return host
-  return /^[^\s/?#@<>^|\\[\]]*$/.test(host) ? host || "localhost" : refuse("the host is no name, address or folder")
+  return /^[^\s/?#@<>^|\\[\]]*$/.test(host)
+    ? host || "localhost"
+    : refuse("the host must be a name, an address or a folder")
 }
 
-/** A host and its port where it has one; an IPv6 address stands in brackets. */
+/** A host and its optional port; an IPv6 address is in brackets. */
 const splitHost = (element: string): readonly [string, string] => {
   const bracketed = /^\[([0-9a-f:.]+(?:%[0-9a-z%]+)?)\](?::(.*))?$/i.exec(element)
   if (bracketed !== null) return [bracketed[1]!, bracketed[2] ?? ""]
@@ -85,16 +86,17 @@ const splitHost = (element: string): readonly [string, string] => {
   return at < 0 ? [element, ""] : [element.slice(0, at), element.slice(at + 1)]
 }
 
-/** One port for each host, or one for all of them. */
+/** One port per host, or one for all. */
 const pairUp = (hosts: ReadonlyArray<string>, ports: ReadonlyArray<string>): ReadonlyArray<Address> => {
-  if (ports.length !== 1 && ports.length !== hosts.length) return refuse("there are not as many ports as hosts")
+  if (ports.length !== 1 && ports.length !== hosts.length)
+    return refuse("the number of ports must be 1 or that of the hosts")
   return hosts.map((host, index) => addressOf(hostOf(host), portOf(ports[ports.length === 1 ? 0 : index]!)))
 }
 
-/** What the query says of the servers goes before what the authority says. */
+/** Parameters override the authority. */
 const addressesOf = (authority: string, parameters: ReadonlyMap<string, string>): ReadonlyArray<Address> => {
   const parts = authority.split(",").map(splitHost)
-  // It is decoded already, and a folder may have a percent sign in its name.
+  // It is decoded already, and a folder's name may contain a percent sign.
   const named = (parameters.get("host") || parameters.get("hostaddr") || undefined)?.split(",").map(encodeURIComponent)
   const hosts = named ?? parts.map(([host]) => host)
   const ownPorts = parts.map(([, port]) => port)
@@ -142,7 +144,7 @@ const connectTimeoutOf = (parameters: ReadonlyMap<string, string>): number | und
   return Number(text) || Infinity
 }
 
-/** The user and the password: up to the only `@` of the authority, for what is special in them is escaped. */
+/** The user and the password; special characters are percent-encoded, so the only `@` ends them. */
 const loginOf = (login: string | undefined): readonly [string | undefined, string | undefined] => {
   if (login === undefined) return [undefined, undefined]
   const at = login.indexOf(":")
@@ -150,17 +152,18 @@ const loginOf = (login: string | undefined): readonly [string | undefined, strin
   return [user, at < 0 ? undefined : unescape(login.slice(at + 1), "password") || undefined]
 }
 
-/** A `/`, `@`, `?` or `#` in a password that is not escaped ends up behind the authority. */
+/** An unescaped `/`, `@`, `?` or `#` in a password does not match. */
 const shape = /^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^@/?#]*))?(?:\?([^#]*))?$/i
 
 const read = (given: string): PostgresUrl => {
   const text = given.trim()
-  if (!/^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\//i.test(text)) return refuse("it does not begin with postgres://")
+  if (!/^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\//i.test(text)) return refuse("it must begin with postgres://")
   const found = shape.exec(text)
-  if (found === null) return refuse("a special character in the user or the password is not escaped, such as / by %2F")
+  if (found === null)
+    return refuse("special characters in the user and the password must be percent-encoded, such as / as %2F")
   const [, login, authority = "", path = "", query = ""] = found
   const parameters = parametersOf(query)
-  if (parameters.has("service")) return refuse("it names a service, and service files are not read")
+  if (parameters.has("service")) return refuse("service files are not supported")
   const [username, password] = loginOf(login)
   return {
     addresses: addressesOf(authority, parameters),
@@ -176,7 +179,7 @@ const read = (given: string): PostgresUrl => {
   }
 }
 
-/** Reads a URL, or says why it is none. */
+/** Parses a URL; fails with the reason. */
 export const parse = (text: string): Result.Result<PostgresUrl, string> =>
   Result.try({
     try: () => read(text),

@@ -20,7 +20,7 @@ const poolOn = (options: Partial<ConnectionPool.ConnectionPoolOptions> = {}) => 
 
 const reasonOf = (error: SqlError) => Option.getOrThrow(ConnectionPool.fromSqlError(error)).reason
 
-it.effect("a clock that jumps while statements, pings and connects are on their way fails none of them", () =>
+it.effect("fails no statement, validation or connect when the program's clock jumps", () =>
   Effect.gen(function* () {
     const { client: sql, stats } = yield* poolOn({ validationWindow: 0, acquireTimeout: "30 seconds" })
     const ask = sql<{ n: number }>`SELECT 42 AS n, pg_sleep(0.01)`
@@ -53,7 +53,7 @@ it.effect(
     }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
 )
 
-it.live("a pool that fails fast proves a connection, and says why there is none", () =>
+it.live("opens a connection with failFast, or fails with the reason", () =>
   Effect.gen(function* () {
     const { stats } = yield* poolOn({ failFast: true, minConnections: 0 })
     assert.strictEqual((yield* stats).created, 1)
@@ -65,7 +65,7 @@ it.live("a pool that fails fast proves a connection, and says why there is none"
   }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
 )
 
-it.live("a health check answers whether the database does", () =>
+it.live("reports the database's health", () =>
   Effect.gen(function* () {
     const { healthCheck } = yield* poolOn()
     yield* healthCheck
@@ -75,7 +75,7 @@ it.live("a health check answers whether the database does", () =>
   }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
 )
 
-it.live("sessions begin with what they shall, also after a caller's settings, and not at all where that fails", () =>
+it.live("runs connectionInitSql on open and after a reset, and rejects the session where it fails", () =>
   Effect.gen(function* () {
     const { client: sql } = yield* poolOn({
       maxConnections: 1,

@@ -40,7 +40,7 @@ const begin = (target: ConnectionPool.Target) =>
   })
 
 for (const target of ["any", "primary", "standby"] as const) {
-  it.effect(`the connect timeout is for all hosts together, each with an equal share, target ${target}`, () =>
+  it.effect(`divides the connect timeout equally among all hosts, target ${target}`, () =>
     Effect.gen(function* () {
       const { lines, opening } = yield* begin(target)
       assert.strictEqual(lines.length, 1)
@@ -59,7 +59,7 @@ for (const target of ["any", "primary", "standby"] as const) {
 }
 
 for (const target of ["preferPrimary", "preferStandby"] as const) {
-  it.effect(`a preferred role is looked for within the connect timeout, target ${target}`, () =>
+  it.effect(`finds a preferred role within the connect timeout, target ${target}`, () =>
     Effect.gen(function* () {
       const { lines, opening } = yield* begin(target)
       yield* advance(connectTimeoutMs)
@@ -69,7 +69,7 @@ for (const target of ["preferPrimary", "preferStandby"] as const) {
   )
 }
 
-it.effect("what a host that refuses leaves of its share is for the next", () =>
+it.effect("passes the unused share of a refusing host to the next", () =>
   Effect.gen(function* () {
     const { lines, opening } = yield* begin("any")
     lines[0]!.destroy(new Error("refused"))

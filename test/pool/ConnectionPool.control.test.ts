@@ -32,7 +32,7 @@ const controlling = [
 ]
 
 for (const multiplex of [false, true]) {
-  it.effect.each(controlling)(`%s as a statement of its own is refused and not sent, multiplex ${multiplex}`, (text) =>
+  it.effect.each(controlling)(`refuses %s as a separate statement without sending it, multiplex ${multiplex}`, (text) =>
     scoped(
       Effect.gen(function* () {
         const pool = yield* setup({ multiplex })
@@ -70,7 +70,7 @@ it.effect(
     )
 )
 
-it.effect("what sessions begin with comes again after a reset, and only then", () =>
+it.effect("repeats connectionInitSql only after a reset", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1, connectionInitSql: ["SET a = 1", "SET b = 2"] })
@@ -94,7 +94,7 @@ it.effect("what sessions begin with comes again after a reset, and only then", (
   )
 )
 
-it.effect("a session that refuses to write is ended, and the next is another", () =>
+it.effect("evicts a session that refuses to write", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1 })
@@ -109,7 +109,7 @@ it.effect("a session that refuses to write is ended, and the next is another", (
 )
 
 for (const target of ["primary", "preferPrimary"] as const) {
-  it.effect(`with ${target} a refusal to write is worth a retry, in a transaction and outside`, () =>
+  it.effect(`makes a refusal to write retryable with ${target}, within a transaction and outside`, () =>
     scoped(
       Effect.gen(function* () {
         const pool = yield* setup({ maxConnections: 2, target })
@@ -128,7 +128,7 @@ for (const target of ["primary", "preferPrimary"] as const) {
   )
 }
 
-it.effect("a refusal to write that was asked for ends nothing", () =>
+it.effect("keeps the session after a requested refusal to write", () =>
   scoped(
     Effect.gen(function* () {
       const asked = yield* setup({ maxConnections: 1, target: "primary" })
@@ -155,7 +155,7 @@ it.effect("a refusal to write that was asked for ends nothing", () =>
   )
 )
 
-it.effect("of all connections the idle ones are closed at once, those in use when they come back", () =>
+it.effect("closes idle connections immediately and those in use on return with evictAll", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ minConnections: 2, maxConnections: 2 })
@@ -180,7 +180,7 @@ it.effect("of all connections the idle ones are closed at once, those in use whe
   )
 )
 
-it.effect("one connection is closed when its holder gives it back, and only if it is the pool's", () =>
+it.effect("closes an evicted connection on return, and ignores those of other pools", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1 })
@@ -200,7 +200,7 @@ it.effect("one connection is closed when its holder gives it back, and only if i
   )
 )
 
-it.effect("a suspended pool lets its holders go on, and everybody else in when it is resumed", () =>
+it.effect("lets holders continue while suspended, and serves waiting callers on resume", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1, acquireTimeout: 1_000, validationWindow: Infinity })
@@ -224,7 +224,7 @@ it.effect("a suspended pool lets its holders go on, and everybody else in when i
   )
 )
 
-it.effect("who waits for a suspended pool too long hears that, and not that the database is gone", () =>
+it.effect("fails with PoolExhausted and "suspended" when a suspension exceeds the acquire timeout", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1, acquireTimeout: 1_000, maxWaiters: 0 })
@@ -238,7 +238,7 @@ it.effect("who waits for a suspended pool too long hears that, and not that the 
   )
 )
 
-it.effect("a long hold that was reported is logged when it ends, and no other", () =>
+it.effect("logs the return of a reported connection only", () =>
   scoped(
     Effect.gen(function* () {
       const logged: Array<string> = []
@@ -264,7 +264,7 @@ it.effect("a long hold that was reported is logged when it ends, and no other", 
   )
 )
 
-it.effect("a lifetime of nothing hands each connection out once", () =>
+it.effect("leases each connection once with a maximum lifetime of zero", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1, connectionTTL: 0 })
@@ -275,7 +275,7 @@ it.effect("a lifetime of nothing hands each connection out once", () =>
   )
 )
 
-it.effect("while one connection answers, those who wait hear that all are out, whatever happens to the others", () =>
+it.effect("fails with PoolExhausted while one connection responds", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ minConnections: 3, maxConnections: 3, acquireTimeout: 1_000, drainTimeout: 0 })
@@ -304,7 +304,7 @@ it.effect("while one connection answers, those who wait hear that all are out, w
   )
 )
 
-it.effect("a connection that answered before the last failure proves nothing", () =>
+it.effect("fails with DatabaseUnavailable when no connection has responded since the last failure", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ minConnections: 1, maxConnections: 2, acquireTimeout: 1_000, connectRetries: 0 })
@@ -323,7 +323,7 @@ it.effect("a connection that answered before the last failure proves nothing", (
   )
 )
 
-it.effect("the first connection that opens wakes those that pause", () =>
+it.effect("resumes paused openings when a connection opens", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({
@@ -347,7 +347,7 @@ it.effect("the first connection that opens wakes those that pause", () =>
   )
 )
 
-it.effect("a connect that a dead line swallowed is begun anew when the server answers again", () =>
+it.effect("restarts a connect without a response when the server responds again", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ minConnections: 0, maxConnections: 1, acquireTimeout: 10_000 })
@@ -365,7 +365,7 @@ it.effect("a connect that a dead line swallowed is begun anew when the server an
   )
 )
 
-it.effect("a connect that is slow is left alone while the server answers", () =>
+it.effect("continues a slow connect while the server responds", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ minConnections: 0, maxConnections: 1, acquireTimeout: 10_000 })

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
 import { advance, make as setup, reasonOf, scoped, settle } from "../utils/FakePool.ts"
 
-it.effect("one deadline holds for the wait and the statement together", () =>
+it.effect("applies one deadline to the wait and the statement together", () =>
   scoped(
     Effect.gen(function* () {
       const { run, sql } = yield* setup({ maxConnections: 1 })
@@ -38,7 +38,7 @@ it.effect("one deadline holds for the wait and the statement together", () =>
   )
 )
 
-it.effect("a connection whose statement was cancelled is not used again", () =>
+it.effect("does not reuse a connection after a cancel", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ maxConnections: 1 })
@@ -55,7 +55,7 @@ it.effect("a connection whose statement was cancelled is not used again", () =>
   )
 )
 
-it.effect("a connection whose statement can't be cancelled is ended, and its place taken only then", () =>
+it.effect("destroys a connection without confirmation of its cancel before it opens another", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup({ maxConnections: 1 })
@@ -74,7 +74,7 @@ it.effect("a connection whose statement can't be cancelled is ended, and its pla
   )
 )
 
-it.effect("an interrupted caller does not wait for a server that is silent", () =>
+it.effect("returns from an interruption without a response from the server", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup()
@@ -88,7 +88,7 @@ it.effect("an interrupted caller does not wait for a server that is silent", () 
   )
 )
 
-it.effect("a deadline that has passed before says nothing of the connections, whatever is asked for", () =>
+it.effect("fails with QueryTimeout immediately for an expired deadline", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats } = yield* setup({ minConnections: 1 })
@@ -104,7 +104,7 @@ it.effect("a deadline that has passed before says nothing of the connections, wh
   )
 )
 
-it.effect("a rollback past the deadline has the time of a cancel", () =>
+it.effect("bounds a rollback past the deadline by the cancel grace period", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql } = yield* setup({ validationTimeout: "1 second" })
@@ -125,7 +125,7 @@ it.effect("a rollback past the deadline has the time of a cancel", () =>
   )
 )
 
-it.effect("a stream that is interrupted does not wait for a server that is silent", () =>
+it.effect("interrupts a stream without a response from the server", () =>
   scoped(
     Effect.gen(function* () {
       const { database, sql, stats } = yield* setup()
@@ -142,7 +142,7 @@ it.effect("a stream that is interrupted does not wait for a server that is silen
   )
 )
 
-it.effect("a stream that is interrupted ends in time, and its connection is not used again", () =>
+it.effect("ends an interrupted stream in time and does not reuse its connection", () =>
   scoped(
     Effect.gen(function* () {
       const { database, sql, stats } = yield* setup()
@@ -159,7 +159,7 @@ it.effect("a stream that is interrupted ends in time, and its connection is not 
   )
 )
 
-it.effect("the earlier of two deadlines holds, and the pool's own is for each statement", () =>
+it.effect("applies the earlier of two deadlines, and the pool's own per statement", () =>
   scoped(
     Effect.gen(function* () {
       const { run } = yield* setup({ deadline: "1 second" })
@@ -182,7 +182,7 @@ it.effect("the earlier of two deadlines holds, and the pool's own is for each st
   )
 )
 
-it.effect("shutdown does not wait for the cancel of a statement whose session is over", () =>
+it.effect("shuts down without waiting for the cancel of a closed session", () =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
     const { database, run } = yield* Scope.provide(setup({ minConnections: 0, drainTimeout: "1 hour" }), scope)

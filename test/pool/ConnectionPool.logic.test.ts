@@ -31,7 +31,7 @@ it.effect("keeps the minimum open and grows to the maximum", () =>
   )
 )
 
-it.effect("serves waiters in the order they came", () =>
+it.effect("serves waiting callers in FIFO order", () =>
   scoped(
     Effect.gen(function* () {
       const { run } = yield* setup({ maxConnections: 1 })
@@ -49,7 +49,7 @@ it.effect("serves waiters in the order they came", () =>
   )
 )
 
-it.effect("a caller who gets no connection in time hears that the pool is exhausted, with its stats", () =>
+it.effect("fails with PoolExhausted and the pool's stats after the acquire timeout", () =>
   scoped(
     Effect.gen(function* () {
       const { run, sql, stats } = yield* setup({ minConnections: 0, maxConnections: 2 })
@@ -72,7 +72,22 @@ it.effect("a caller who gets no connection in time hears that the pool is exhaus
   )
 )
 
-it.effect("turns away whoever would be one waiter too many, at once", () =>
+it.effect("catches one reason by its name and passes other errors through", () =>
+  scoped(
+    Effect.gen(function* () {
+      const { run, sql } = yield* setup({ minConnections: 0, maxConnections: 1, maxWaiters: 0 })
+      yield* sql.reserve
+      const inUse = ConnectionPool.catchReason(run("x"), "PoolExhausted", ({ stats }) => Effect.succeed(stats.inUse))
+      assert.strictEqual(yield* inUse, 1)
+      const other = run("x").pipe(ConnectionPool.catchReason("PoolClosed", () => Effect.succeed("closed")))
+      assert.strictEqual(reasonOf(yield* Effect.flip(other))._tag, "PoolExhausted")
+      const unrelated = ConnectionPool.catchReason(Effect.fail("other"), "PoolClosed", () => Effect.succeed("closed"))
+      assert.strictEqual(yield* Effect.flip(unrelated), "other")
+    })
+  )
+)
+
+it.effect("rejects callers beyond maxWaiters immediately", () =>
   scoped(
     Effect.gen(function* () {
       const { run, sql } = yield* setup({ maxConnections: 1, maxWaiters: 2 })
@@ -84,7 +99,7 @@ it.effect("turns away whoever would be one waiter too many, at once", () =>
   )
 )
 
-it.effect("where nobody may wait, callers still get the connections that can be opened", () =>
+it.effect("opens connections with maxWaiters 0", () =>
   scoped(
     Effect.gen(function* () {
       const { run } = yield* setup({ minConnections: 0, maxConnections: 2, maxWaiters: 0 })
@@ -98,7 +113,7 @@ it.effect("where nobody may wait, callers still get the connections that can be 
   )
 )
 
-it.effect("where nobody may wait, nobody is turned away while connections are idle", () =>
+it.effect("leases idle connections with maxWaiters 0", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ minConnections: 2, maxConnections: 2, maxWaiters: 0 })
@@ -116,7 +131,7 @@ it.effect("where nobody may wait, nobody is turned away while connections are id
   )
 )
 
-it.effect("a caller whose connection is being pinged does not count as one who waits", () =>
+it.effect("does not count callers in validation as waiting", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup({ minConnections: 1, maxConnections: 1, maxWaiters: 1 })
@@ -135,7 +150,7 @@ it.effect("a caller whose connection is being pinged does not count as one who w
   )
 )
 
-it.effect("callers too many for a database out of reach do not hear that the pool is exhausted", () =>
+it.effect("rejects excess callers with DatabaseUnavailable while the database is unavailable", () =>
   scoped(
     Effect.gen(function* () {
       const database = FakeSessions.make()
@@ -149,7 +164,7 @@ it.effect("callers too many for a database out of reach do not hear that the poo
   )
 )
 
-it.effect("who is turned away while connecting fails hears why it does", () =>
+it.effect("rejects callers with the cause of failing connects", () =>
   scoped(
     Effect.gen(function* () {
       const database = FakeSessions.make()
@@ -164,7 +179,7 @@ it.effect("who is turned away while connecting fails hears why it does", () =>
   )
 )
 
-it.effect("a waiter who leaves is not served and blocks nobody", () =>
+it.effect("skips interrupted waiters", () =>
   scoped(
     Effect.gen(function* () {
       const { run, sql, stats } = yield* setup({ maxConnections: 1 })
@@ -182,7 +197,7 @@ it.effect("a waiter who leaves is not served and blocks nobody", () =>
   )
 )
 
-it.effect("closes what lies idle for too long, down to the minimum", () =>
+it.effect("closes connections past the idle timeout, down to the minimum", () =>
   scoped(
     Effect.gen(function* () {
       const { run, stats } = yield* setup({
@@ -204,7 +219,7 @@ it.effect("closes what lies idle for too long, down to the minimum", () =>
   )
 )
 
-it.effect("closes what is too old, each a little earlier by chance, and refills to the minimum", () =>
+it.effect("closes connections past their jittered lifetime and refills to the minimum", () =>
   scoped(
     Effect.gen(function* () {
       const { core, stats } = yield* setup({
@@ -230,7 +245,7 @@ it.effect("closes what is too old, each a little earlier by chance, and refills 
   )
 )
 
-it.effect("pings before a borrow unless the connection has just answered", () =>
+it.effect("validates a connection before a lease outside the validation window", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup({ validationWindow: "500 millis" })
@@ -245,7 +260,7 @@ it.effect("pings before a borrow unless the connection has just answered", () =>
   )
 )
 
-it.effect("replaces a connection that does not answer its ping, while the caller waits", () =>
+it.effect("replaces a connection that fails its validation", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ maxConnections: 1, validationTimeout: "1 second" })
@@ -264,7 +279,7 @@ it.effect("replaces a connection that does not answer its ping, while the caller
 )
 
 for (const maxConnections of [1, 3]) {
-  it.effect(`a connection that does not answer its ping is no exhausted pool, ${maxConnections} at most`, () =>
+  it.effect(`reports a failed validation as DatabaseUnavailable, ${maxConnections} at most`, () =>
     scoped(
       Effect.gen(function* () {
         const { database, run, stats } = yield* setup({ minConnections: 1, maxConnections })
@@ -286,7 +301,7 @@ for (const maxConnections of [1, 3]) {
   )
 }
 
-it.effect("pings idle connections to keep them alive, and replaces the dead", () =>
+it.effect("validates idle connections periodically and replaces dead ones", () =>
   scoped(
     Effect.gen(function* () {
       const { database, stats } = yield* setup({ keepaliveInterval: "2 minutes" })
@@ -303,7 +318,7 @@ it.effect("pings idle connections to keep them alive, and replaces the dead", ()
   )
 )
 
-it.effect("replaces a killed idle connection by itself", () =>
+it.effect("replaces a killed idle connection in the background", () =>
   scoped(
     Effect.gen(function* () {
       const { database, stats } = yield* setup({ minConnections: 2 })
@@ -316,7 +331,7 @@ it.effect("replaces a killed idle connection by itself", () =>
   )
 )
 
-it.effect("tries to connect three times with growing pauses, then says that nothing listens", () =>
+it.effect("retries a refused connect twice with growing pauses, then fails with refused", () =>
   scoped(
     Effect.gen(function* () {
       const database = FakeSessions.make()
@@ -350,7 +365,7 @@ const tries = (password: NonNullable<Options["password"]>) =>
     return database.asked
   })
 
-it.effect("tries a wrong password once, and one that is made anew for each try again", () =>
+it.effect("retries a rejected password only if it is an Effect", () =>
   scoped(
     Effect.gen(function* () {
       assert.strictEqual(yield* tries(Redacted.make("fixed")), 1)
@@ -359,7 +374,7 @@ it.effect("tries a wrong password once, and one that is made anew for each try a
   )
 )
 
-it.effect("stops trying after five failures in a row and starts again after a pause", () =>
+it.effect("opens the breaker after five consecutive failures and closes it after the reset timeout", () =>
   scoped(
     Effect.gen(function* () {
       const database = FakeSessions.make()
@@ -378,7 +393,7 @@ it.effect("stops trying after five failures in a row and starts again after a pa
   )
 )
 
-it.effect("a caller with one open connection waits for it though no other can be opened", () =>
+it.effect("waits for the one open connection when no other can be opened", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup({ minConnections: 1, maxConnections: 3 })
@@ -393,7 +408,7 @@ it.effect("a caller with one open connection waits for it though no other can be
   )
 )
 
-it.effect("does not open what is not needed any more", () =>
+it.effect("stops opening connections that are no longer needed", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run } = yield* setup({ minConnections: 1, maxConnections: 50 })
@@ -408,7 +423,7 @@ it.effect("does not open what is not needed any more", () =>
   )
 )
 
-it.effect("what a caller leaves behind is put back before the next", () =>
+it.effect("resets the session before the next caller", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql } = yield* setup({ maxConnections: 1 })
@@ -436,7 +451,7 @@ it.effect("what a caller leaves behind is put back before the next", () =>
   )
 )
 
-it.effect("a connection that can't be put back is closed", () =>
+it.effect("closes a connection that can't be reset", () =>
   scoped(
     Effect.gen(function* () {
       const { run, stats } = yield* setup({ maxConnections: 1 })
@@ -448,7 +463,7 @@ it.effect("a connection that can't be put back is closed", () =>
   )
 )
 
-it.effect("shutdown answers waiters, waits for those at work within its bound, and ends the rest", () =>
+it.effect("fails waiters at shutdown, drains connections in use, and destroys the rest", () =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
     const { database, run, sql } = yield* setup({ maxConnections: 2, drainTimeout: "5 seconds" }).pipe(

@@ -9,7 +9,7 @@ import { advance, type FakePool, make as setup, type Options, reasonOf, scoped, 
 import * as Stream from "effect/Stream"
 import * as FakeSessions from "../utils/FakeSessions.ts"
 
-it.effect("a server that is full hurts nobody who shares a connection with a late statement", () =>
+it.effect("returns all results on a shared connection with a late statement, on a full server", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ multiplex: true, maxConnections: 1 })
@@ -41,7 +41,7 @@ it.effect("a server that is full hurts nobody who shares a connection with a lat
   )
 )
 
-it.effect("a transaction is not begun on a shared connection that ends for a late statement", () =>
+it.effect("begins no transaction on a connection that is being terminated", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql } = yield* setup({ multiplex: true, maxConnections: 1 })
@@ -79,7 +79,7 @@ const alone: ReadonlyArray<readonly [string, (pool: FakePool) => Effect.Effect<u
 ]
 
 for (const [name, ask] of alone) {
-  it.effect(`a ${name} waits behind a stranger's statement no longer than the acquire timeout`, () =>
+  it.effect(`bounds the wait of a ${name} for another caller's statement by the acquire timeout`, () =>
     scoped(
       Effect.gen(function* () {
         const pool = yield* beside({ maxConnections: 1, acquireTimeout: "2 seconds" })
@@ -98,7 +98,7 @@ for (const [name, ask] of alone) {
     )
   )
 
-  it.effect(`a ${name} waits behind a stranger's statement no longer than its deadline`, () =>
+  it.effect(`bounds the wait of a ${name} for another caller's statement by its deadline`, () =>
     scoped(
       Effect.gen(function* () {
         const pool = yield* beside({ maxConnections: 1 })
@@ -109,7 +109,7 @@ for (const [name, ask] of alone) {
     )
   )
 
-  it.effect(`a ${name} that is given up does not wait for a stranger's statement`, () =>
+  it.effect(`interrupts a ${name} without waiting for another caller's statement`, () =>
     scoped(
       Effect.gen(function* () {
         const pool = yield* beside({ maxConnections: 1 })
@@ -127,7 +127,7 @@ for (const [name, ask] of alone) {
   )
 }
 
-it.effect("a transaction does not wait for a stranger's statement where another connection may be opened", () =>
+it.effect("opens another connection for a transaction instead of waiting", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats, stranger } = yield* beside({ maxConnections: 3 })
@@ -148,7 +148,7 @@ it.effect("a transaction does not wait for a stranger's statement where another 
   )
 )
 
-it.effect("a transaction takes the connection that is free first, though another is being opened", () =>
+it.effect("gives a transaction the first free connection, though another is being opened", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats, stranger } = yield* beside({ maxConnections: 2, acquireTimeout: "1 minute" })
@@ -164,7 +164,7 @@ it.effect("a transaction takes the connection that is free first, though another
   )
 )
 
-it.effect("a transaction that waits for a connection which breaks gets another", () =>
+it.effect("gives a transaction another connection when the awaited one breaks", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stranger } = yield* beside({ maxConnections: 1 })
@@ -179,7 +179,7 @@ it.effect("a transaction that waits for a connection which breaks gets another",
   )
 )
 
-it.effect("transactions that wait for one connection get it one after the other, and never together", () =>
+it.effect("gives one connection to waiting transactions one at a time", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats } = yield* setup({ multiplex: true, maxConnections: 1, validationWindow: 0 })

@@ -59,7 +59,7 @@ const both = [false, true]
 for (const multiplex of both) {
   const mode = multiplex ? "multiplexed" : "exclusive"
 
-  it.live(`black hole under a running query: QueryTimeout at the deadline, ${mode}`, () =>
+  it.live(`fails with QueryTimeout at the deadline for a black hole during a query, ${mode}`, () =>
     run(
       Effect.gen(function* () {
         const { pool, proxy, sql } = yield* setup({ multiplex })
@@ -93,7 +93,7 @@ for (const multiplex of both) {
       )
   )
 
-  it.live(`half-open under a running query: QueryTimeout, ${mode}`, () =>
+  it.live(`fails with QueryTimeout for a half-open connection during a query, ${mode}`, () =>
     run(
       Effect.gen(function* () {
         const { proxy, sql } = yield* setup({ multiplex })
@@ -107,7 +107,7 @@ for (const multiplex of both) {
     )
   )
 
-  it.live(`reset under running queries: DatabaseUnavailable, then fresh connections, ${mode}`, () =>
+  it.live(`fails with DatabaseUnavailable for a reset during queries, then reconnects, ${mode}`, () =>
     run(
       Effect.gen(function* () {
         const { pool, proxy, sql } = yield* setup({ multiplex })
@@ -130,7 +130,7 @@ for (const multiplex of both) {
   )
 }
 
-it.live("no server: DatabaseUnavailable says refused, and the breaker stops the tries", () =>
+it.live("fails with refused without a server, and opens the breaker", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ minConnections: 0, breakerResetTimeout: "5 seconds" })
@@ -145,7 +145,7 @@ it.live("no server: DatabaseUnavailable says refused, and the breaker stops the 
   )
 )
 
-it.live("a server that accepts and says nothing: DatabaseUnavailable says unreachable", () =>
+it.live("fails with unreachable for a server without responses", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ minConnections: 0 })
@@ -158,7 +158,7 @@ it.live("a server that accepts and says nothing: DatabaseUnavailable says unreac
   )
 )
 
-it.live("the pool refills itself to its minimum once the server is back, with nobody asking", () =>
+it.live("refills to the minimum without a caller once the server is back", () =>
   run(
     Effect.gen(function* () {
       const { pool, proxy, sql } = yield* setup({ minConnections: 2 })
@@ -172,7 +172,7 @@ it.live("the pool refills itself to its minimum once the server is back, with no
   )
 )
 
-it.live("a late statement on a slow line costs nobody else on its connection an answer", () =>
+it.live("returns other callers' results beside a late statement on a slow network", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ multiplex: true, maxConnections: 4, acquireTimeout: "5 seconds" })
@@ -202,7 +202,7 @@ const slowSocket = (address: { readonly host: string; readonly port: number }, m
   })
 }
 
-it.live("a late statement is cancelled in the server though the line is slower than the pool is patient", () =>
+it.live("cancels a late statement in the server on a network slower than the grace period", () =>
   run(
     Effect.gen(function* () {
       const { sql: direct } = yield* setup()
@@ -229,7 +229,7 @@ it.live("a late statement is cancelled in the server though the line is slower t
   )
 )
 
-it.live("a slow and a narrow line only take longer", () =>
+it.live("completes on networks with latency and low bandwidth", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup()
@@ -246,7 +246,7 @@ for (const fault of [
   { _tag: "latency", ms: 10_000 },
   { _tag: "bandwidth", bytesPerSecond: 10 }
 ] as const) {
-  it.live(`a line with ${fault._tag} beyond the deadline: QueryTimeout`, () =>
+  it.live(`fails with QueryTimeout for ${fault._tag} beyond the deadline`, () =>
     run(
       Effect.gen(function* () {
         const { proxy, sql } = yield* setup()
@@ -259,7 +259,7 @@ for (const fault of [
   )
 }
 
-it.live("a server whose connections are all reset: DatabaseUnavailable, in use and anew, and back when that ends", () =>
+it.live("fails with DatabaseUnavailable while all connections are reset, and recovers", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ minConnections: 0 })
@@ -274,7 +274,7 @@ it.live("a server whose connections are all reset: DatabaseUnavailable, in use a
   )
 )
 
-it.live("a stream over a black hole ends with QueryTimeout", () =>
+it.live("fails a stream over a black hole with QueryTimeout", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup()
@@ -289,7 +289,7 @@ it.live("a stream over a black hole ends with QueryTimeout", () =>
   )
 )
 
-it.live("a transaction over a black hole fails typed at its deadline and is rolled back by the server", () =>
+it.live("fails a transaction over a black hole at its deadline, and the server rolls it back", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ maxConnections: 1 })
@@ -309,7 +309,7 @@ it.live("a transaction over a black hole fails typed at its deadline and is roll
   )
 )
 
-it.live("a black hole before BEGIN, SAVEPOINT or COMMIT ends a transaction that has no deadline", () =>
+it.live("bounds BEGIN, SAVEPOINT and COMMIT over a black hole without a deadline", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
@@ -329,22 +329,24 @@ it.live("a black hole before BEGIN, SAVEPOINT or COMMIT ends a transaction that 
   )
 )
 
-it.live("a black hole before a query is a database out of reach, also where the deadline ends before the ping", () =>
-  run(
-    Effect.gen(function* () {
-      const { pool, proxy, sql } = yield* setup({ validationWindow: 0, validationTimeout: "1 second" })
-      yield* sql`SELECT 1`
-      yield* proxy.set({ _tag: "blackHole" })
-      const error = yield* Effect.flip(sql`SELECT 2`.pipe(ConnectionPool.withDeadline("200 millis")))
-      const reason = reasonOf(error)
-      assert.strictEqual(reason._tag, "DatabaseUnavailable")
-      if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "unreachable")
-      assert.strictEqual((yield* pool.stats).exhausted, 0)
-    })
-  )
+it.live(
+  "fails with DatabaseUnavailable for a black hole before a query, also with a deadline shorter than the validation",
+  () =>
+    run(
+      Effect.gen(function* () {
+        const { pool, proxy, sql } = yield* setup({ validationWindow: 0, validationTimeout: "1 second" })
+        yield* sql`SELECT 1`
+        yield* proxy.set({ _tag: "blackHole" })
+        const error = yield* Effect.flip(sql`SELECT 2`.pipe(ConnectionPool.withDeadline("200 millis")))
+        const reason = reasonOf(error)
+        assert.strictEqual(reason._tag, "DatabaseUnavailable")
+        if (reason._tag === "DatabaseUnavailable") assert.strictEqual(reason.problem, "unreachable")
+        assert.strictEqual((yield* pool.stats).exhausted, 0)
+      })
+    )
 )
 
-it.live("a caller who is interrupted while BEGIN is on its way waits no longer than the acquire timeout", () =>
+it.live("bounds the interruption of a caller during BEGIN by the acquire timeout", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ acquireTimeout: "300 millis" })
@@ -357,7 +359,7 @@ it.live("a caller who is interrupted while BEGIN is on its way waits no longer t
 )
 
 for (const busy of both) {
-  it.live(`shutdown over a black hole is bounded and leaves no socket behind, busy ${busy}`, () =>
+  it.live(`bounds shutdown over a black hole and leaves no socket, busy ${busy}`, () =>
     run(
       Effect.gen(function* () {
         const server = inject("postgres")
@@ -389,7 +391,7 @@ for (const busy of both) {
   )
 }
 
-it.live("a server that closes slowly does not hold up shutdown", () =>
+it.live("shuts down without waiting for a server that closes slowly", () =>
   run(
     Effect.gen(function* () {
       const server = inject("postgres")
@@ -409,7 +411,7 @@ it.live("a server that closes slowly does not hold up shutdown", () =>
   )
 )
 
-it.live("the second host serves when the first is down, and the first again when the second is", () =>
+it.live("fails over to the second host and back", () =>
   run(
     Effect.gen(function* () {
       const server = inject("postgres")

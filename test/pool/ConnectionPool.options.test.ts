@@ -59,7 +59,7 @@ const wrong: ReadonlyArray<readonly [string, Options]> = [
   ["maxMessageSize", { maxMessageSize: Number.NaN }]
 ]
 
-it.effect.each(wrong)("a wrong %s is a defect that names it", ([name, options]) =>
+it.effect.each(wrong)("dies with an error that names an invalid %s", ([name, options]) =>
   scoped(
     Effect.gen(function* () {
       const error = Cause.squash(yield* Effect.flip(Effect.sandbox(ConnectionPool.make(options))))
@@ -70,7 +70,7 @@ it.effect.each(wrong)("a wrong %s is a defect that names it", ([name, options]) 
   )
 )
 
-it.effect.each(wrong)("a wrong %s of a configuration is a typed error that names it", ([name, options]) =>
+it.effect.each(wrong)("fails with a ConfigError that names an invalid %s", ([name, options]) =>
   Effect.gen(function* () {
     const config = Config.succeed(options) as never
     const error = yield* Effect.flip(Effect.scoped(Layer.build(ConnectionPool.layerConfig(config))))
@@ -96,7 +96,7 @@ it.effect("is named after its first server and database", () =>
   })
 )
 
-it.effect("the connect timeout is the option's, else that of the URL, else the default", () =>
+it.effect("takes the connect timeout from the option, the URL, or the default", () =>
   Effect.gen(function* () {
     const url = Redacted.make("postgres://me@db/x?connect_timeout=7")
     assert.strictEqual((yield* settingsOf({ url })).connectTimeoutMs, 7_000)
@@ -105,7 +105,7 @@ it.effect("the connect timeout is the option's, else that of the URL, else the d
   })
 )
 
-it.effect("what the driver's own pool takes is taken", () =>
+it.effect("accepts the options of the driver's pool", () =>
   Effect.gen(function* () {
     const days = "25 days"
     const settings = yield* settingsOf({
@@ -133,7 +133,7 @@ it.effect("what the driver's own pool takes is taken", () =>
 
 const sizes = ({ max, min }: PoolSettings.Settings) => [min, max]
 
-it.effect("more connections at least than there are by default are as many at most", () =>
+it.effect("raises the default maximum to minConnections", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(sizes(yield* settingsOf({})), [1, 3])
     assert.deepStrictEqual(sizes(yield* settingsOf({ minConnections: 5 })), [5, 5])
@@ -142,7 +142,7 @@ it.effect("more connections at least than there are by default are as many at mo
   })
 )
 
-it.effect("the lifetime that the driver's own pool knows is taken", () =>
+it.effect("accepts connectionTTL as the maximum lifetime", () =>
   Effect.gen(function* () {
     const settings = yield* settingsOf({ connectionTTL: "1 minute" })
     assert.strictEqual(settings.maxLifetimeMs, 60_000)

@@ -57,7 +57,7 @@ const hung = Effect.timeoutOrElse({ duration: "50 seconds", orElse: () => Effect
 
 describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.absent ?? ""}`, () => {
   for (const multiplex of [false, true]) {
-    it.live(`statements and transactions succeed, multiplex ${multiplex}`, () =>
+    it.live(`runs statements and transactions behind a pooler, multiplex ${multiplex}`, () =>
       Effect.gen(function* () {
         const { failed, n } = yield* repeated
         assert.deepStrictEqual(failed, [])
@@ -66,14 +66,14 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
     )
   }
 
-  it.live("statements that are prepared are lost there, which is why they are not", () =>
+  it.live("loses prepared statements behind a pooler with prepare: true", () =>
     Effect.gen(function* () {
       const { failed } = yield* repeated
       assert.isAbove(failed.length, 0)
     }).pipe(Effect.provide(layerPooled({ prepare: true })), hung)
   )
 
-  it.live("a URL that names the pooler, and an option, spare the question", () =>
+  it.live("skips the detection with pgbouncer=true or prepare: false", () =>
     Effect.gen(function* () {
       for (const options of [{ query: "?pgbouncer=true" }, { prepare: false }]) {
         const { failed } = yield* repeated.pipe(Effect.provide(layerPooled(options)))
@@ -82,7 +82,7 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
     }).pipe(hung)
   )
 
-  it.live("a statement that is late is cancelled in the server", () =>
+  it.live("cancels a late statement in the server", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const late = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("300 millis"), Effect.flip)
@@ -96,7 +96,7 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
     }).pipe(Effect.provide(layerPooled()), hung)
   )
 
-  it.live("listeners connect past it", () =>
+  it.live("connects listeners by directUrl", () =>
     Effect.gen(function* () {
       const sql = yield* PgClient.PgClient
       const heard = yield* sql.listen("news")
@@ -108,7 +108,7 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
     }).pipe(Effect.scoped, Effect.provide(layerPooled({ direct: true })), hung)
   )
 
-  it.live("a listener that would hear nothing is warned of", () => {
+  it.live("warns of a listener without notifications", () => {
     const logged: Array<string> = []
     const logger = Logger.make(({ message }) => {
       logged.push(String(message))
@@ -129,7 +129,7 @@ const preparedBy = (prepare: boolean | undefined) =>
     return rows[0]!.n
   }).pipe(Effect.provide(ConnectionPool.layer({ url: urlOf(inject("postgres"), "postgres"), prepare })))
 
-it.live("statements are prepared where there is no pooler, unless they shall not be", () =>
+it.live("prepares statements without a pooler, unless disabled", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual([yield* preparedBy(undefined), yield* preparedBy(true), yield* preparedBy(false)], [1, 1, 0])
   })

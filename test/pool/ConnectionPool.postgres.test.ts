@@ -86,7 +86,7 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.live("a statement past its deadline fails and is cancelled in the server", () =>
+it.live("cancels a statement in the server at its deadline", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -114,7 +114,7 @@ const eventuallyIn = (mark: string, count: number) =>
   )
 
 for (const multiplex of [false, true]) {
-  it.live(`a statement that is late or interrupted does not go on in the server, multiplex ${multiplex}`, () =>
+  it.live(`ends a late or interrupted statement in the server, multiplex ${multiplex}`, () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`SELECT 1`
@@ -134,7 +134,7 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.live("others on a shared connection get their answers though one of them is late", () =>
+it.live("returns the results of other callers on a shared connection with a late statement", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -156,7 +156,7 @@ it.live("others on a shared connection get their answers though one of them is l
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
 )
 
-it.live("a transaction waits behind a stranger's statement within its bounds, and lets go when it is given up", () =>
+it.live("bounds a transaction's wait for another caller's statement, and ends it on interruption", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -176,7 +176,7 @@ it.live("a transaction waits behind a stranger's statement within its bounds, an
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1 })))
 )
 
-it.live("a transaction beside a stranger's statement gets a connection of its own where there may be another", () =>
+it.live("opens another connection for a transaction beside another caller's statement", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -188,7 +188,7 @@ it.live("a transaction beside a stranger's statement gets a connection of its ow
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 2 })))
 )
 
-it.live("of many late statements on a shared connection none goes on in the server", () =>
+it.live("ends all late statements of a shared connection in the server", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -201,7 +201,7 @@ it.live("of many late statements on a shared connection none goes on in the serv
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1, acquireTimeout: "10 seconds" })))
 )
 
-it.live("a statement that can't be sent says nothing about those before it", () =>
+it.live("keeps the results of earlier statements when one can't be sent", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -219,7 +219,7 @@ it.live("a statement that can't be sent says nothing about those before it", () 
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1, acquireTimeout: "10 seconds" })))
 )
 
-it.live("a deadline that passes in a transaction is an error of the transaction, wherever it passes", () =>
+it.live("fails the transaction when the deadline passes at any of its steps", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE TABLE never_kept (id int)`
@@ -258,7 +258,7 @@ const kill = (pid: number) =>
     Effect.provide(Postgres.layerDatabase("postgres"), { local: true })
   )
 
-it.live("a session killed in an idle transaction is lost, and not an error of the statement", () =>
+it.live("reports a session killed in an idle transaction as lost", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const error = yield* Effect.gen(function* () {
@@ -271,7 +271,7 @@ it.live("a session killed in an idle transaction is lost, and not an error of th
   }).pipe(Effect.provide(layerPool()))
 )
 
-it.live("an end from beside only hits a session of the same program", () =>
+it.live("terminates only sessions of the same program", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const mark = "ended_from_beside"
@@ -288,7 +288,7 @@ it.live("an end from beside only hits a session of the same program", () =>
   }).pipe(Effect.provide(layerPool()))
 )
 
-it.live("a late savepoint does not cost the transaction around it its answer", () =>
+it.live("completes the outer transaction after a late savepoint", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE TABLE kept (id int)`
@@ -305,7 +305,7 @@ it.live("a late savepoint does not cost the transaction around it its answer", (
 )
 
 for (const multiplex of [false, true]) {
-  it.live(`nothing that a caller changes reaches the next, multiplex ${multiplex}`, () =>
+  it.live(`resets all changes of a caller before the next, multiplex ${multiplex}`, () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const setting = sql<{ search_path: string }>`SHOW search_path`
@@ -332,7 +332,7 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.live("a stream that is read to its end keeps its connection, and one that is left early does not", () =>
+it.live("retains the connection of a completed stream, and closes that of an abandoned one", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = sql`SELECT * FROM generate_series(1, 100000) AS n`.stream
@@ -347,7 +347,7 @@ it.live("a stream that is read to its end keeps its connection, and one that is 
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )
 
-it.live("nothing reaches the next however the statement that leaves it is written", () =>
+it.live("resets the session whatever the spelling of the statement", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const name = Effect.map(
@@ -373,7 +373,7 @@ it.live("nothing reaches the next however the statement that leaves it is writte
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )
 
-it.live("an error of the database stays what it was", () =>
+it.live("passes errors of the database through", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE TABLE once (id int PRIMARY KEY)`
@@ -384,7 +384,7 @@ it.live("an error of the database stays what it was", () =>
   }).pipe(Effect.provide(layerPool()))
 )
 
-it.live("its options come from the configuration too", () =>
+it.live("reads its options from the configuration", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     assert.strictEqual((yield* sql`SELECT 1 AS one`).length, 1)
@@ -403,7 +403,7 @@ it.live("its options come from the configuration too", () =>
 )
 
 for (const chain of ["COMMIT AND CHAIN", "END AND CHAIN", "ROLLBACK AND CHAIN", "ABORT AND CHAIN"]) {
-  it.live(`the transaction that ${chain} begins is not left to the next caller`, () =>
+  it.live(`rolls back the transaction that ${chain} begins`, () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`CREATE TABLE chained (id int)`
@@ -421,7 +421,7 @@ for (const chain of ["COMMIT AND CHAIN", "END AND CHAIN", "ROLLBACK AND CHAIN", 
   )
 }
 
-it.live("a COMMIT that the server refuses leaves no transaction to the next caller", () =>
+it.live("leaves no transaction open after a rejected COMMIT", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* Effect.scoped(
@@ -438,7 +438,7 @@ it.live("a COMMIT that the server refuses leaves no transaction to the next call
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )
 
-it.live("what a DO block leaves in its session is put back", () =>
+it.live("resets the session after a DO block", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql.unsafe(
@@ -464,7 +464,7 @@ const notified = Effect.gen(function* () {
   return [first.payload, error.message, error.reason._tag]
 }).pipe(Effect.scoped)
 
-it.live("notifies as the driver's own client does, in a transaction and with a name too long", () =>
+it.live("notifies as the driver's client does, within a transaction and with an oversized name", () =>
   Effect.gen(function* () {
     const expected = yield* Effect.provide(notified, Postgres.layerFresh)
     assert.deepStrictEqual(yield* Effect.provide(notified, layerPool()), expected)

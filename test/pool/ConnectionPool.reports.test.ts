@@ -21,7 +21,7 @@ const collectLogs = () => {
   return { logs, layer: Logger.layer([logger]) }
 }
 
-it.effect("reports who holds a connection for long, once, and who waited long for one", () => {
+it.effect("logs a possible leak once, and a slow acquire", () => {
   const { layer, logs } = collectLogs()
   return scoped(
     Effect.gen(function* () {
@@ -61,7 +61,7 @@ const held: ReadonlyArray<readonly [string, Options, (pool: FakePool.FakePool) =
   ["a transaction", {}, ({ run, sql }) => sql.withTransaction(run("sleep 100000"))]
 ]
 
-it.effect("a lifetime that may be nothing does not keep the pool busy", () =>
+it.effect("idles with a lifetime that jitter may reduce to zero", () =>
   scoped(
     Effect.gen(function* () {
       const { core } = yield* setup({ lifetimeJitter: 1, minConnections: 0 })
@@ -77,7 +77,7 @@ it.effect("a lifetime that may be nothing does not keep the pool busy", () =>
   )
 )
 
-it.effect.each(held)("reports %s that takes long, once, with where it was begun", ([, options, program]) => {
+it.effect.each(held)("logs a long %s once, with its origin", ([, options, program]) => {
   const { layer, logs } = collectLogs()
   return scoped(
     Effect.gen(function* () {
@@ -112,7 +112,7 @@ const published = Effect.map(Metric.snapshot, (all) => {
   return pools
 })
 
-it.effect("publishes itself as metrics until it is closed", () =>
+it.effect("publishes metrics until it is closed", () =>
   Effect.gen(function* () {
     yield* scoped(
       Effect.gen(function* () {
@@ -153,7 +153,7 @@ it.effect("publishes itself as metrics until it is closed", () =>
   }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
 )
 
-it.effect("two pools of the same database are told apart, and each takes its own metrics away", () =>
+it.effect("names two pools of one database differently, and removes the metrics of each", () =>
   Effect.gen(function* () {
     const options: Options = { database: "orders" }
     yield* scoped(

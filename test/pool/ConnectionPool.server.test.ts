@@ -52,7 +52,7 @@ const problemOf = (error: unknown) => {
 const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.retry(effect, Schedule.spaced("50 millis").pipe(Schedule.upTo({ duration: "15 seconds" })))
 
-it.live("sessions killed while idle are replaced before anybody notices", () =>
+it.live("replaces sessions killed while idle without an error", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
@@ -77,53 +77,55 @@ it.live("sessions killed while idle are replaced before anybody notices", () =>
 )
 
 for (const multiplex of [false, true]) {
-  it.live(`sessions killed at random under load: every call answers or says unavailable, multiplex ${multiplex}`, () =>
-    run(
-      Effect.gen(function* () {
-        const server = yield* PrivatePostgres.make()
-        yield* server.start
-        const { client: sql, stats } = yield* poolOn(server, { multiplex })
-        const { client: admin } = yield* poolOn(server, { applicationName: "admin", maxConnections: 1 })
-        // By calls and not by time: a busy machine opens sessions more slowly than they would be killed, and nobody gets one.
-        const ended = yield* Semaphore.make(0)
-        const killOne = admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  it.live(
+    `returns a result or DatabaseUnavailable for sessions killed at random under load, multiplex ${multiplex}`,
+    () =>
+      run(
+        Effect.gen(function* () {
+          const server = yield* PrivatePostgres.make()
+          yield* server.start
+          const { client: sql, stats } = yield* poolOn(server, { multiplex })
+          const { client: admin } = yield* poolOn(server, { applicationName: "admin", maxConnections: 1 })
+          // By calls and not by time: a busy machine opens sessions more slowly than they would be killed, and nobody gets one.
+          const ended = yield* Semaphore.make(0)
+          const killOne = admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE backend_type = 'client backend' AND application_name <> 'admin' ORDER BY random() LIMIT 1`.pipe(
-          Effect.andThen(Effect.flatMap(Random.nextIntBetween(1, 15), (calls) => ended.take(calls)))
-        )
-        const killer = yield* Effect.forkChild(Effect.forever(killOne))
-        const counted = Effect.ensuring(ended.release(1))
-        const call = Effect.exit(sql<{ n: number }>`SELECT 42 AS n, pg_sleep(0.001)`).pipe(counted)
-        const transaction = Effect.exit(sql.withTransaction(sql<{ n: number }>`SELECT 42 AS n`)).pipe(counted)
-        const exits = yield* Effect.forEach(
-          Array.from({ length: 400 }),
-          (_, index) => (index % 4 === 0 ? transaction : call),
-          { concurrency: 12 }
-        )
-        yield* Effect.sync(() => killer.interruptUnsafe())
-        let answered = 0
-        for (const exit of exits) {
-          if (Exit.isSuccess(exit)) {
-            answered++
-            assert.strictEqual(exit.value[0]!.n, 42)
-            continue
+            Effect.andThen(Effect.flatMap(Random.nextIntBetween(1, 15), (calls) => ended.take(calls)))
+          )
+          const killer = yield* Effect.forkChild(Effect.forever(killOne))
+          const counted = Effect.ensuring(ended.release(1))
+          const call = Effect.exit(sql<{ n: number }>`SELECT 42 AS n, pg_sleep(0.001)`).pipe(counted)
+          const transaction = Effect.exit(sql.withTransaction(sql<{ n: number }>`SELECT 42 AS n`)).pipe(counted)
+          const exits = yield* Effect.forEach(
+            Array.from({ length: 400 }),
+            (_, index) => (index % 4 === 0 ? transaction : call),
+            { concurrency: 12 }
+          )
+          yield* Effect.sync(() => killer.interruptUnsafe())
+          let answered = 0
+          for (const exit of exits) {
+            if (Exit.isSuccess(exit)) {
+              answered++
+              assert.strictEqual(exit.value[0]!.n, 42)
+              continue
+            }
+            const error = Option.getOrThrow(Exit.findErrorOption(exit))
+            // The session was killed under the call, or before it was even open.
+            assert.include(["lost", "unreachable", "notReady"], problemOf(error))
           }
-          const error = Option.getOrThrow(Exit.findErrorOption(exit))
-          // The session was killed under the call, or before it was even open.
-          assert.include(["lost", "unreachable", "notReady"], problemOf(error))
-        }
-        assert.isAtLeast(answered, 1)
-        yield* eventually(sql`SELECT 1`)
-        const after = yield* stats
-        assert.strictEqual(after.inUse, 0)
-        assert.strictEqual(after.waiting, 0)
-        assert.isAtMost(after.total + after.opening, after.max)
-        assert.isAtLeast(after.closed.lost, 1)
-      })
-    )
+          assert.isAtLeast(answered, 1)
+          yield* eventually(sql`SELECT 1`)
+          const after = yield* stats
+          assert.strictEqual(after.inUse, 0)
+          assert.strictEqual(after.waiting, 0)
+          assert.isAtMost(after.total + after.opening, after.max)
+          assert.isAtLeast(after.closed.lost, 1)
+        })
+      )
   )
 }
 
-it.live("a frozen server: too slow within the deadline, unavailable for new connections, and back when it thaws", () =>
+it.live("reports a frozen server as timeout or unavailable, and recovers", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
@@ -142,7 +144,7 @@ it.live("a frozen server: too slow within the deadline, unavailable for new conn
   )
 )
 
-it.live("a server that restarts: unavailable while it is down, and the same pool serves again", () =>
+it.live("reports a restarting server as unavailable, and recovers", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
@@ -159,7 +161,7 @@ it.live("a server that restarts: unavailable while it is down, and the same pool
   )
 )
 
-it.live("a server without free slots: says so, and one open connection still serves everybody", () =>
+it.live("reports a server without free slots, and serves all callers on one open connection", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make({ maxConnections: 4 })
@@ -178,7 +180,7 @@ it.live("a server without free slots: says so, and one open connection still ser
   )
 )
 
-it.live("a wrong password is told apart; a password that is fetched anew follows a change", () =>
+it.live("reports a wrong password, and evaluates a password Effect again after a change", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
@@ -201,7 +203,7 @@ it.live("a wrong password is told apart; a password that is fetched anew follows
   )
 )
 
-it.live("an unknown database is not worth a retry", () =>
+it.live("does not retry an unknown database", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
@@ -214,7 +216,7 @@ it.live("an unknown database is not worth a retry", () =>
   )
 )
 
-it.live("of a primary and a standby the one asked for is used, and the other where that will do", () =>
+it.live("connects to the server of the requested role, or to another where acceptable", () =>
   run(
     Effect.gen(function* () {
       const primary = yield* PrivatePostgres.make()
@@ -247,7 +249,7 @@ it.live("of a primary and a standby the one asked for is used, and the other whe
   )
 )
 
-it.live("TLS: a certificate that is trusted is taken, and one that is not is told apart", () =>
+it.live("accepts a trusted TLS certificate and reports an untrusted one", () =>
   run(
     Effect.gen(function* () {
       const tls = SelfSigned.make()
@@ -290,7 +292,7 @@ it.live("TLS: a certificate that is trusted is taken, and one that is not is tol
   )
 )
 
-it.live("TLS: a server that speaks none is told apart", () =>
+it.live("reports a server without TLS", () =>
   run(
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()

@@ -37,6 +37,6 @@ it.each([
   "SET LOCAL a = 1"
 ])("%s leaves nothing", (sql) => assert.strictEqual(effectsOf(sql), none))
 
-it("a text that begins with no word may leave anything", () => {
+it("assumes any effect for a text without a first word", () => {
   assert.strictEqual(effectsOf("$1") & (settings | temporary | advisoryLocks), settings | temporary | advisoryLocks)
 })

@@ -85,7 +85,7 @@ describe("parameters", () => {
   ])("%s", (query, expected) => assert.deepInclude(parsed(`postgres://db/x?${query}`), expected))
 })
 
-describe("what is none is refused with a reason that repeats nothing of it", () => {
+describe("refuses an invalid URL with a reason that contains no part of it", () => {
   it.each([
     ["", "begin"],
     ["s3cret", "begin"],
@@ -93,9 +93,9 @@ describe("what is none is refused with a reason that repeats nothing of it", () 
     ["jdbc:postgresql://me:s3cret@db/x", "begin"],
     ["postgres:me:s3cret@db/x", "begin"],
     ["http://me:s3cret@db/x", "begin"],
-    ["postgres://me:12/s3cret@db/x", "escaped"],
-    ["postgres://me:12#s3cret@db/x", "escaped"],
-    ["postgres://me:12@s3cret@db/x", "escaped"],
+    ["postgres://me:12/s3cret@db/x", "percent-encoded"],
+    ["postgres://me:12#s3cret@db/x", "percent-encoded"],
+    ["postgres://me:12@s3cret@db/x", "percent-encoded"],
     ["postgres://me:12?s3cret@db/x", "value"],
     ["postgres://me:s3cret%@db/x", "%25"],
     ["postgres://me:p%as3cret@db/x", "%25"],
@@ -107,7 +107,7 @@ describe("what is none is refused with a reason that repeats nothing of it", () 
     ["postgres://me:pw@db:s3cret/x", "port"],
     ["postgres://db:0/x", "port"],
     ["postgres://db:65536/x", "port"],
-    ["postgres://a,b,c/x?port=1,2", "as many ports"],
+    ["postgres://a,b,c/x?port=1,2", "number of ports"],
     ["postgres://db/x?sslmode=s3cret", "sslmode must be one of disable"],
     ["postgres://db/x?sslmode=toString", "sslmode"],
     ["postgres://db/x?target_session_attrs=s3cret", "target_session_attrs must be one of any"],

@@ -31,7 +31,7 @@ const identity = (text: string) => Database.identity({ _tag: "Postgres", url: Re
 const targetOf = (text: string) => Database.poolOptions({ _tag: "Postgres", url: Redacted.make(text) }).target
 
 describe("Database", () => {
-  it.effect("is the embedded one in ATHENA_HOME, else in the folder of the user", () =>
+  it.effect("selects the embedded database in ATHENA_HOME, else in the user's folder", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* settings({ ATHENA_HOME: "/data/a", HOME: "/home/me" }), {
         _tag: "Embedded",
@@ -44,7 +44,7 @@ describe("Database", () => {
     })
   )
 
-  it.effect("is Postgres where a URL or a host is given, the URL first", () =>
+  it.effect("selects Postgres for a URL or a host, the URL first", () =>
     Effect.gen(function* () {
       const given = "postgres://me:pw@db:6543/memory"
       assert.strictEqual(yield* url({ ATHENA_DATABASE_URL: given, ATHENA_POSTGRES_HOST: "other" }), given)
@@ -65,7 +65,7 @@ describe("Database", () => {
     })
   )
 
-  it.effect("is Postgres by the folder of a socket, by any URL of libpq, and past white space and quotes", () =>
+  it.effect("accepts a socket folder, libpq URLs, white space and quotes", () =>
     Effect.gen(function* () {
       assert.strictEqual(
         yield* url({ ATHENA_POSTGRES_HOST: "/var/run/postgresql", ATHENA_POSTGRES_DB: "m" }),
@@ -87,19 +87,19 @@ describe("Database", () => {
     })
   )
 
-  it("is the same database however its URL is written", () => {
+  it("derives one identity from equivalent URLs", () => {
     assert.deepStrictEqual(identity("postgres://me:pw@DB/m"), { server: "db:5432/m", user: "me" })
     assert.deepStrictEqual(identity("postgresql://you@db:5432/m?sslmode=require").server, "db:5432/m")
     assert.deepStrictEqual(identity("postgres://me@/m?host=/tmp&port=6000").server, "/tmp:6000/m")
     assert.deepStrictEqual(identity("postgres://a,[::1]:7/m%2Fn").server, "a:5432,[::1]:7/m%2Fn")
   })
 
-  it("wants a primary unless the URL says otherwise", () => {
+  it("prefers a primary unless the URL has target_session_attrs", () => {
     assert.strictEqual(targetOf("postgres://db/m"), "preferPrimary")
     assert.strictEqual(targetOf("postgres://db/m?target_session_attrs=any"), "any")
   })
 
-  it.effect("names the variable that is wrong, and never its value", () =>
+  it.effect("names an invalid variable without its value", () =>
     Effect.gen(function* () {
       for (const [env, named] of [
         [{ ATHENA_DATABASE_URL: "mysql://me:hunter2@db/x" }, "ATHENA_DATABASE_URL"],
@@ -119,7 +119,7 @@ describe("Database", () => {
     })
   )
 
-  it.live("makes the folder of the embedded one for its owner alone", () =>
+  it.live("creates the folder of the embedded database with mode 700", () =>
     Effect.gen(function* () {
       const home = path.join(yield* TempFolder.make, "deep", "home")
       const [rows, stats] = yield* Effect.all([
@@ -133,7 +133,7 @@ describe("Database", () => {
     })
   )
 
-  it.effect("names a time that is too short for Postgres", () =>
+  it.effect("refuses a timeout too short for Postgres", () =>
     Effect.gen(function* () {
       const url = Redacted.make("postgres://me@db/x")
       const database = Database.layer({ _tag: "Postgres", url }, { timeout: "49 millis" })
@@ -142,7 +142,7 @@ describe("Database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("gives each operation on Postgres no more than its time, also where the network is dead", () =>
+  it.live("bounds each operation on Postgres by the timeout, also on a dead network", () =>
     Effect.gen(function* () {
       const { password, port, username } = inject("postgres")
       const proxy = yield* FaultProxy.make({ port })

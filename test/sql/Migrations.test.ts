@@ -41,7 +41,7 @@ for (const [name, fresh] of [
   ["Postgres", postgres]
 ] as const) {
   describe(`Migrations on ${name}`, () => {
-    it.live("runs what is missing, once", () =>
+    it.live("runs missing migrations once", () =>
       Effect.gen(function* () {
         const client = yield* yield* fresh
         assert.strictEqual(yield* on(client)(Migrations.version(table)), 0)
@@ -59,7 +59,7 @@ for (const [name, fresh] of [
       })
     )
 
-    it.live("costs two reads and no transaction where nothing is missing", () =>
+    it.live("runs two reads and no transaction when up to date", () =>
       Effect.gen(function* () {
         const client = yield* yield* fresh
         yield* on(client)(Migrations.run({ migrations, table }))
@@ -77,7 +77,7 @@ for (const [name, fresh] of [
       })
     )
 
-    it.live("refuses a database of a newer version and leaves it alone", () =>
+    it.live("refuses a newer schema without writing", () =>
       Effect.gen(function* () {
         const client = yield* yield* fresh
         yield* on(client)(Migrations.run({ migrations, table }))
@@ -89,7 +89,7 @@ for (const [name, fresh] of [
       })
     )
 
-    it.live("takes back everything when a migration fails", () =>
+    it.live("rolls back all migrations when one fails", () =>
       Effect.gen(function* () {
         const client = yield* yield* fresh
         const broken = { ...migrations, "0003_broken": statement("INSERT INTO no_such_table VALUES (1)") }
@@ -102,7 +102,7 @@ for (const [name, fresh] of [
       })
     )
 
-    it.live("is run by many at once and happens once", () =>
+    it.live("runs once under concurrent starts", () =>
       Effect.gen(function* () {
         const connect = yield* fresh
         const clients = yield* Effect.all(Array.from({ length: 8 }, () => connect))

@@ -41,7 +41,7 @@ const reasonOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.map(Effect.flip(effect), (error) => (error as { reason?: { _tag: string } }).reason?._tag)
 
 describe("Sqlite locks", () => {
-  it.live("serves the writers of two clients on one file in their order, under whatever name the file is opened", () =>
+  it.live("serves writers of two clients on one file in FIFO order, also under two names", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const one = yield* open({ filename, busyTimeout: "Infinity" })
@@ -78,7 +78,7 @@ describe("Sqlite locks", () => {
     })
   )
 
-  it.live("leaves the thread and the readers free while another process has the lock", () =>
+  it.live("blocks neither the thread nor readers while another process holds the lock", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const sql = yield* open({ filename, busyTimeout: "Infinity" })
@@ -100,7 +100,7 @@ describe("Sqlite locks", () => {
     })
   )
 
-  it.live("fails with LockTimeoutError when its time is over, and works on", () =>
+  it.live("fails with LockTimeoutError after the busy timeout, and continues", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const sql = yield* open({ filename, busyTimeout: "30 millis" })
@@ -134,7 +134,7 @@ describe("Sqlite locks", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("gives its place away when it is interrupted while it waits", () =>
+  it.live("leaves the queue when it is interrupted", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const one = yield* open({ filename, busyTimeout: "Infinity" })
@@ -156,7 +156,7 @@ describe("Sqlite locks", () => {
     })
   )
 
-  it.live("does not wait where waiting can't help: what was read has changed", () =>
+  it.live("fails immediately on a snapshot conflict", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const one = yield* open({ filename, busyTimeout: "Infinity" })
@@ -175,7 +175,7 @@ describe("Sqlite locks", () => {
     })
   )
 
-  it.live("serves many transactions of two clients while a timer goes on", () =>
+  it.live("runs transactions of two clients without blocking a timer", () =>
     Effect.gen(function* () {
       const filename = yield* inFile
       const clients = [yield* open({ filename }), yield* open({ filename })]

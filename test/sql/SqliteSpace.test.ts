@@ -39,7 +39,7 @@ const smallDisk = Effect.gen(function* () {
 })
 
 describe("SqliteSpace", () => {
-  it.live("the embedded database is made so that it gives space back in steps", () =>
+  it.live("creates the embedded database with incremental vacuum", () =>
     Effect.gen(function* () {
       const home = yield* TempFolder.make
       yield* Effect.gen(function* () {
@@ -58,7 +58,7 @@ describe("SqliteSpace", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("a file that was made without stays as it is until it is written anew", () =>
+  it.live("enables incremental vacuum of an existing file by rewriting it", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const filename = path.join(folder, "old.db")

@@ -24,7 +24,7 @@ export interface Connector {
 }
 
 /** Every server responded, none with the requested role. */
-export const noMatch = "no server has the role asked for"
+export const noMatch = "no server has the requested role"
 
 const requiresRecovery = (target: Target): boolean | undefined => {
   switch (target) {

@@ -21,7 +21,7 @@ const pgJson = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
 const rolledBack = new SqlError({
   reason: new UnknownError({
     cause: new Error("COMMIT of an aborted transaction"),
-    message: "ConnectionPool: the transaction had failed before and was rolled back instead of committed",
+    message: "ConnectionPool: the transaction had failed and was rolled back instead of committed",
     operation: "commit"
   })
 })
@@ -41,7 +41,7 @@ const leaseSession = (core: PoolCore) =>
   })
 
 const listenBehindPooler =
-  "ConnectionPool: a listener behind a pooler hears nothing unless that pools sessions: give directUrl, the URL of the server itself"
+  "ConnectionPool: a listener behind a pooler in transaction mode receives no notifications: set directUrl to the URL of the server itself"
 
 /** A session outside the pool that bypasses the pooler. */
 const openDirectSession = (core: PoolCore, open: NonNullable<Connector["openDirect"]>) =>

@@ -94,17 +94,17 @@ const registerAll = (metrics: Registrations, core: PoolCore): void => {
   const state = `${prefix}state`
   metrics.gauge("count", "Open connections by state", () => core.occupancy().idle, { [state]: "idle" })
   metrics.gauge("count", "Open connections by state", () => core.occupancy().inUse, { [state]: "used" })
-  metrics.gauge("idle.max", "Idle connections allowed at most", () => settings.max)
-  metrics.gauge("idle.min", "Idle connections kept at least", () => settings.min)
-  metrics.gauge("max", "Open connections allowed at most", () => settings.max)
+  metrics.gauge("idle.max", "Maximum idle connections", () => settings.max)
+  metrics.gauge("idle.min", "Minimum idle connections", () => settings.min)
+  metrics.gauge("max", "Maximum open connections", () => settings.max)
   metrics.gauge("pending_requests", "Callers that wait for a connection", () => core.waiting.size)
-  metrics.counter("timeouts", "Callers that got no connection", () => counters.exhausted + counters.unavailable)
+  metrics.counter("timeouts", "Callers without a connection in time", () => counters.exhausted + counters.unavailable)
   metrics.counter("created", "Connections opened", () => counters.created)
   for (const reason of Object.keys(counters.closed) as Array<CloseReason>) {
     const attributes = { [`${prefix}close_reason`]: reason }
     metrics.counter("closed", "Connections closed by reason", () => counters.closed[reason], attributes)
   }
-  metrics.counter("query_timeouts", "Statements not answered by their deadline", () => counters.timedOut)
+  metrics.counter("query_timeouts", "Statements that exceeded their deadline", () => counters.timedOut)
   metrics.histogram("create_time", "Time to open a connection", counters.create)
   metrics.histogram("wait_time", "Time to obtain a connection", counters.acquire)
   metrics.histogram("use_time", "Time a connection was held", counters.use)
