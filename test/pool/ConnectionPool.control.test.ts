@@ -224,7 +224,7 @@ it.effect("lets holders continue while suspended, and serves waiting callers on 
   )
 )
 
-it.effect("fails with PoolExhausted and "suspended" when a suspension exceeds the acquire timeout", () =>
+it.effect("fails with PoolExhausted when a suspension exceeds the acquire timeout", () =>
   scoped(
     Effect.gen(function* () {
       const pool = yield* setup({ maxConnections: 1, acquireTimeout: 1_000, maxWaiters: 0 })
