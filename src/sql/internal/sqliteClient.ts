@@ -1,9 +1,12 @@
 /**
- * A SQL client over one connection of SQLite that survives whatever becomes of a transaction: a commit that fails, a
- * rollback that SQLite does by itself, a lock that another process has.
+ * A SQL client over one connection of `node:sqlite`. It survives failed commits, rollbacks by SQLite itself, and locks
+ * of other processes.
  *
- * It stands in for `@effect/sql-sqlite-node`, whose releases for Effect 4 are not stable yet, and has the same options,
- * the same service and the same way of holding the connection (`SqlClient.makeSqliteAcquirers`).
+ * It replaces `@effect/sql-sqlite-node`, whose only release for Effect 4, 4.0.0-beta.102, imports `effect/unstable/*`
+ * and does not load with effect 4.1. It is built on the same parts, `SqlClient.make` and
+ * `SqlClient.makeSqliteAcquirers`, with the driver's service key, type id, options and client members, which
+ * `test/sql/SqliteDriver.test.ts` compares with the driver's source. A stable release of the driver can therefore
+ * replace this module in `Sqlite.ts` alone, once it also handles the cases above.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -32,7 +35,7 @@ export interface Options {
 
 type Each = <A>(effect: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
 
-/** A connection whose every statement goes through something. */
+/** A connection that wraps each statement. */
 const through = (connection: Connection, each: Each): Connection => ({
   execute: (sql, params, transformRows) => each(connection.execute(sql, params, transformRows)),
   executeRaw: (sql, params) => each(connection.executeRaw(sql, params)),
@@ -59,17 +62,17 @@ const takesWriteLock = /^\s*BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)\b/i
 
 type Acquirers = ReturnType<typeof SqlClient.makeSqliteAcquirers<SqliteConnection.SqliteConnection>>
 
-/** The same for all waits of one client. */
+/** The shared parts of one client. */
 interface Waits {
   readonly connection: SqliteConnection.SqliteConnection
   readonly acquirers: Acquirers
   readonly lock: SqliteLock.SqliteLock
-  /** The writers of this client, which wait for each other without a limit. */
+  /** The writers of this client wait for each other without a timeout. */
   readonly writer: Semaphore.Semaphore
   readonly begin: string
 }
 
-/** One statement. The connection is free for others while another process has the lock. */
+/** Runs one statement. While another process holds the lock, other statements may use the connection. */
 const makeBorrower =
   ({ acquirers, lock, writer }: Waits): Borrower =>
   (use) => {
@@ -81,13 +84,13 @@ const makeBorrower =
     )
   }
 
-/** Takes the connection for the lifetime of the scope and begins a transaction on it, or gives it back. */
+/** Acquires the connection for the lifetime of the scope and begins a transaction, or releases it. */
 const beginOnce = ({ acquirers, begin, connection }: Waits, statement: string | undefined) => {
   const control =
     statement === undefined
       ? connection.execute(begin, [], undefined)
       : connection.executeUnprepared(statement, [], undefined)
-  /** Whatever has happened, the connection is not given back with a transaction open on it. */
+  /** A connection is never released with an open transaction. */
   const endTransaction = Effect.suspend(() =>
     connection.isTransaction() ? Effect.ignoreCause(acquirers.onCommitFailure(connection)) : Effect.void
   )
@@ -127,7 +130,7 @@ const makeTransaction = (
         yield* restore(lock.patiently(beginOnce(waits, statement), until))
         return inTransaction
       }),
-    // It has begun when the connection is acquired, so that nothing is held while the lock is waited for.
+    // Begun by `acquireConnection`, so that nothing is held during the wait for the lock.
     begin: () => Effect.void,
     commit: () => Effect.asVoid(control("COMMIT")),
     onCommitFailure: acquirers.onCommitFailure,
@@ -144,7 +147,6 @@ const attributesOf = (options: Options): ReadonlyArray<readonly [string, unknown
   ["db.system.name", "sqlite"]
 ]
 
-/** What a client of SQLite can do beside SQL. */
 interface Extras {
   readonly backup: SqliteConnection.SqliteConnection["backup"]
   readonly loadExtension: SqliteConnection.SqliteConnection["loadExtension"]

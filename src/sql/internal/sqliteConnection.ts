@@ -1,6 +1,6 @@
 /**
- * One connection of `node:sqlite` as a connection of Effect's SQL client. It never waits: a statement that needs a lock
- * which another connection has fails at once, with `LockTimeoutError`; `sqliteLock.ts` waits.
+ * One connection of `node:sqlite` as a connection of Effect's SQL client. It never waits: a locked database fails a
+ * statement immediately with `LockTimeoutError`, and `sqliteLock.ts` retries.
  */
 import type { backup, DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite"
 import type * as Arr from "effect/Array"
@@ -19,7 +19,7 @@ import { extendedCode } from "../../internal/sqliteError.ts"
 type Rows = ReadonlyArray<any>
 
 export interface SqliteConnection extends Connection {
-  /** Whether a transaction is open: SQLite ends one by itself where it can't go on. */
+  /** Whether a transaction is open; SQLite may roll one back itself. */
   readonly isTransaction: () => boolean
   readonly backup: (
     destination: string
@@ -30,21 +30,21 @@ export interface SqliteConnection extends Connection {
 export interface Options {
   readonly filename: string
   readonly readonly: boolean
-  /** How many statements stay prepared. */
+  /** The capacity of the cache of prepared statements. */
   readonly prepareCacheSize: number
-  /** For how long one does, in milliseconds. */
+  /** The time to live of a prepared statement, in milliseconds. */
   readonly prepareCacheMs: number
 }
 
 interface Prepared {
   readonly statement: StatementSync
   readonly hasColumns: boolean
-  /** Whether the statement may have written by the time its rows are read: reading them must not fail then. */
+  /** Whether the statement may have written before its rows are read, which must not fail then. */
   readonly mayWrite: boolean
   readonly preparedAt: number
 }
 
-/** How many rows a stream reads at once. */
+/** The number of rows that a stream reads per chunk. */
 const streamedAtOnce = 128
 
 const errorOf = (cause: unknown, operation: string, message: string): SqlError => {
@@ -66,7 +66,7 @@ const mayWrite = (sql: string): boolean => {
   return !reads.test(text) && !readsAsTable.test(text)
 }
 
-/** As a number, where a number can say it. */
+/** Converts a `bigint` to a number where that is exact. */
 const narrowed = (value: unknown): unknown => {
   if (typeof value !== "bigint") return value
   const number = Number(value)
@@ -80,7 +80,7 @@ const narrowedRow = (row: Record<string, unknown> | ReadonlyArray<unknown>) => {
   return fields
 }
 
-/** Statements that stay prepared: the ones used last. */
+/** A least-recently-used cache of prepared statements. */
 const makePreparedCache = (database: DatabaseSync, { prepareCacheMs, prepareCacheSize }: Options) => {
   const cache = new Map<string, Prepared>()
 
@@ -93,7 +93,7 @@ const makePreparedCache = (database: DatabaseSync, { prepareCacheMs, prepareCach
     const found = cache.get(sql)
     if (found !== undefined) {
       if (prepareCacheMs === Infinity || now() - found.preparedAt < prepareCacheMs) {
-        // Set anew, so that the order of the map is that of use.
+        // Reinserted, so that the map's order is that of use.
         if (cache.size >= prepareCacheSize) {
           cache.delete(sql)
           cache.set(sql, found)
@@ -118,7 +118,7 @@ type Manner = "rows" | "arrays" | "raw"
 const execute = (prepared: Prepared, params: ReadonlyArray<unknown>, safe: boolean, manner: Manner): Rows => {
   const { hasColumns, mayWrite, statement } = prepared
   const values = params as ReadonlyArray<SQLInputValue>
-  // What was written can't be taken back because a number is too large to be read.
+  // A write must not fail because its result contains a large number.
   statement.setReadBigInts(safe || mayWrite)
   if (hasColumns) {
     statement.setReturnArrays(manner === "arrays")
@@ -141,7 +141,7 @@ const openIterator = (database: DatabaseSync, sql: string, params: ReadonlyArray
 
 const failedToExecute = "Failed to execute statement"
 
-/** Reads rows as they are wanted. The statement is its own, because a cached one may be run again meanwhile. */
+/** Reads rows on demand, with a statement of its own, because a cached one may run again meanwhile. */
 const streamOf = (database: DatabaseSync, sql: string, params: ReadonlyArray<unknown>): Stream.Stream<any, SqlError> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -231,7 +231,7 @@ const openDatabase = ({ filename, readonly }: Options): DatabaseSync => {
   return database
 }
 
-/** Whatever it is called that keeps a file from being opened, there is no connection. */
+/** Any failure to open a file is a `ConnectionError`. */
 const notOpened = (cause: unknown): SqlError =>
   new SqlError({
     reason: new ConnectionError({

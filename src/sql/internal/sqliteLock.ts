@@ -1,6 +1,6 @@
 /**
- * Waits for the lock of a SQLite file without holding the thread: in line behind the other clients of this process, and
- * in pauses where another process has it.
+ * Waits for the lock of a SQLite file without blocking the thread: in a queue of this process's clients, and by retries
+ * while another process holds it.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -11,15 +11,15 @@ import * as LockRetry from "../../internal/lockRetry.ts"
 import * as SqliteError from "../../internal/sqliteError.ts"
 
 export interface SqliteLock {
-  /** Runs again while another connection has the lock, for as long as is left of the time. */
+  /** Retries until the deadline while another connection holds the lock. */
   readonly patiently: <A, E, R>(effect: Effect.Effect<A, E, R>, until: number) => Effect.Effect<A, E, R>
-  /** Takes the place of the writer for the lifetime of the scope: first come, first served among the clients of a file. */
+  /** Becomes the writer for the lifetime of the scope, in FIFO order among the clients of the file. */
   readonly enter: (until: number) => Effect.Effect<void, SqlError, Scope.Scope>
-  /** When a wait that begins now ends. */
+  /** The deadline of a wait that begins now. */
   readonly deadline: () => number
-  /** As `patiently`, with all the time there is. */
+  /** `retryUntil` with the full timeout. */
   readonly patient: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Another effect in place of one that found the file locked, where there is any time to wait. */
+  /** Replaces an effect that found the file locked, unless the timeout is zero. */
   readonly whenBusy: <A, E, R, A2, E2, R2>(
     effect: Effect.Effect<A, E, R>,
     then: (until: number) => Effect.Effect<A2, E2, R2>
@@ -34,12 +34,12 @@ interface Gate {
   waiting: number
 }
 
-/** By the identity of the file, which two names may lead to. */
+/** By file identity, because a file may have several names. */
 const gates = new Map<string, Gate>()
 
 const newGate = (): Gate => ({ semaphore: Semaphore.makeUnsafe(1), clients: 0, waiting: 0 })
 
-/** The gate that all clients of a file share; one of its own where the file can't be seen, or is none. */
+/** The queue that all clients of a file share; a separate one where the file has no identity, such as `:memory:`. */
 const gateOf = (filename: string): Effect.Effect<Gate, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -74,7 +74,7 @@ const whenBusy =
   (effect, then) =>
     limitMs === 0 ? effect : Effect.catchIf(effect, isBusy, () => then(deadline(limitMs)))
 
-/** Where the file is that of an open connection. */
+/** The file must be open already. */
 export const make = (filename: string, limitMs: number): Effect.Effect<SqliteLock, never, Scope.Scope> =>
   Effect.map(gateOf(filename), (gate) => {
     const queued = (until: number) =>
