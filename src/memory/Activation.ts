@@ -1,19 +1,19 @@
 /**
- * The activation score: how present a memory is.
+ * The activation score: the rank of a memory in the working set.
  *
  * | term | value |
  * |---|---|
  * | recency | `-0.5 * ln(max(hours since last activation, 0.1))` |
  * | frequency | `0.1 * ln(max(activation count, 1))` |
  * | consolidation | the consolidation score |
- * | important | 1.5 where importance is above 0.7 |
- * | actionable | 1.0 where there is a next step, or actionability is above 0.7 |
- * | success | 0.5 where the outcome is `success` |
- * | worktree | 2.0 where it happened in the current worktree |
+ * | important | 1.5 if importance is above 0.7 |
+ * | actionable | 1.0 if a next step exists, or actionability is above 0.7 |
+ * | success | 0.5 if the outcome is `success` |
+ * | worktree | 2.0 if it happened in the current worktree |
  *
- * The score is that of Athena, which took its form from the base-level activation of ACT-R. It is computed in SQL, from
- * two expressions that an index can serve: when the memory was last active, and its *weight*, the sum of the terms that
- * depend neither on the clock nor on the reader.
+ * The score is Athena's, which follows the base-level activation of ACT-R. It is computed in SQL from two indexable
+ * expressions: the time of the last activation, and the *weight*, the sum of the terms that depend neither on the clock
+ * nor on the reader.
  *
  * @since 0.1.0
  */

@@ -1,12 +1,17 @@
 /**
  * The memory with a `QueryCache` between its verbs and the database.
  *
- * What is read again is answered from memory or from the store; what is recorded drops what it touches, in the project
- * it was recorded for, and nothing else. It is for a database that takes time to answer, such as a Postgres server, and
- * for a process that lasts; the embedded database answers about as fast as a store in a file does.
+ * **When to use**
+ *
+ * Use it in a long-running process with a remote database, such as Postgres. The embedded database responds about as
+ * fast as a store in a file.
+ *
+ * Repeated reads are served from memory or the store. A recorded event invalidates the affected results of its own
+ * project only.
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -19,8 +24,8 @@ import * as MemoryError from "./MemoryError.ts"
 import * as MemorySchema from "./MemorySchema.ts"
 
 /**
- * Counts the changes of what the memory's queries mean, where their Schemas do not change: part of every key, before the
- * version of the options.
+ * The version of the queries' meaning, for changes that leave their Schemas unchanged. It precedes the version of the
+ * options in every key.
  *
  * @category constants
  * @since 0.1.0
@@ -58,8 +63,8 @@ export const middlewareFeed = (
 > => QueryCache.layerFeed(versioned(options))
 
 /**
- * Provides the memory, and the cache under it, with the tables made or brought up to date. Give the cache a `namespace`
- * where its store may be used for several databases.
+ * Provides the memory and its cache, and creates or migrates the tables. Set a `namespace` if several databases share
+ * the store.
  *
  * **Example**
  *
@@ -92,3 +97,17 @@ export const layer = (
       Effect.as(MemoryBridge.layer.pipe(Layer.provideMerge(middleware(options)), Layer.provide(QueryExecutor.layer)))
     )
   )
+
+/**
+ * Provides the memory and its cache, with the options of the cache read from `Config`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<QueryCache.QueryCacheOptions>
+): Layer.Layer<
+  MemoryBridge.MemoryBridge | QueryCache.QueryCache,
+  Config.ConfigError | MemoryError.MemoryError,
+  SqlClient.SqlClient | CacheStore
+> => Layer.unwrap(Effect.map(Config.unwrap(config), layer))

@@ -1,5 +1,5 @@
 /**
- * What is remembered of a project's past, as it is read back.
+ * The memories of a project, as read back.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,8 @@ import * as Schema from "effect/Schema"
 export const MemoryId = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
 
 /**
- * How many characters of a memory's content a list shows: 200. `MemoryBridge.getMemoryContent` gives all of it.
+ * The number of characters of a memory's content in a list: 200. `MemoryBridge.getMemoryContent` returns the whole
+ * content.
  *
  * @category defaults
  * @since 0.1.0

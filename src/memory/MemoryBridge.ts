@@ -1,8 +1,8 @@
 /**
- * The memory of an agent: what a hook asks it and tells it.
+ * The memory of an agent, as a service.
  *
- * `MemoryBridge` turns the verbs of the domain into queries and mutations and leaves it to the `QueryExecutor` how they
- * are run. Every verb fails with `MemoryError` and nothing else.
+ * `MemoryBridge` translates the verbs of the domain into queries and mutations, which the `QueryExecutor` runs. Every
+ * verb fails with `MemoryError` only.
  *
  * @since 0.1.0
  */
@@ -38,11 +38,11 @@ import { idOf, type NewSession, type Session } from "./Session.ts"
  * @since 0.1.0
  */
 export interface ActiveMemoriesOptions {
-  /** From 1 to 100; 7 when absent. */
+  /** From 1 to 100; default: 7. */
   readonly limit?: number | undefined
   /** The worktree whose memories rank higher. */
   readonly worktreePath?: string | undefined
-  /** A session whose own events are left out. */
+  /** A session whose own events are excluded. */
   readonly exceptSession?: string | undefined
 }
 
@@ -53,7 +53,7 @@ export interface ActiveMemoriesOptions {
  * @since 0.1.0
  */
 export interface GoalsOptions {
-  /** From 1 to 100; 5 for active goals and 100 for a list when absent. */
+  /** From 1 to 100; default: 5 for active goals, 100 for a list. */
   readonly limit?: number | undefined
 }
 
@@ -64,14 +64,14 @@ export interface GoalsOptions {
  * @since 0.1.0
  */
 export interface SearchOptions {
-  /** From 1 to 100; 5 when absent. */
+  /** From 1 to 100; default: 5. */
   readonly limit?: number | undefined
   /**
-   * Whether beginnings of words are looked for as well and, in the newest 50,000 memories, parts of words where those
-   * find too little. `true` when absent; a hook, which wants what is plainly relevant and soon, says `false`.
+   * Whether to match prefixes of words as well and, in the newest 50,000 memories, parts of words if those find too
+   * little. Default: `true`; hooks use `false`, because they need few relevant results quickly.
    */
   readonly fragments?: boolean | undefined
-  /** A session whose own events are left out. */
+  /** A session whose own events are excluded. */
   readonly exceptSession?: string | undefined
 }
 
@@ -86,27 +86,30 @@ export class MemoryBridge extends Context.Service<
   {
     /** The project with exactly this path, else the one named `default`, else none. */
     readonly getProjectByPath: (path: string) => Effect.Effect<Option.Option<Project>, MemoryError.MemoryError>
-    /** The project with this path, made on first sight. */
+    /** The project with this path, created if absent. */
     readonly ensureProject: (location: ProjectLocation) => Effect.Effect<Project, MemoryError.MemoryError>
-    /** How the repository at a path stands to the projects that are known, by its marks. */
+    /** Compares the repository at a path with the known projects, by its marks. */
     readonly checkProject: (location: ProjectLocation) => Effect.Effect<ProjectStanding, MemoryError.MemoryError>
     /**
-     * Makes a path the repository's own that is there: the project of another repository gives it up and is stored under
-     * `PATH#ID`, and the project of `movedFrom`, where its marks are the same, gets the path. None where none did.
+     * Assigns a path to the repository that is there now: a project of another repository is stored under `PATH#ID`,
+     * and the project at `movedFrom` gets the path if its marks are equal. None if no project moved.
      */
     readonly relocateProject: (
       location: ProjectLocation
     ) => Effect.Effect<Option.Option<Project>, MemoryError.MemoryError>
-    /** The projects with what they hold, those last active first, at most 1,000. It counts all events. */
+    /** The projects with their contents, last active first, at most 1,000. Counts all events. */
     readonly listProjects: Effect.Effect<ReadonlyArray<ProjectSummary>, MemoryError.MemoryError>
-    /** Gives a project another path, and its name where that is free; `ProjectNotFound`, or `PathTaken` by another one. */
+    /**
+     * Moves a project to another path, and renames it if the name is free. Fails with `ProjectNotFound`, or with
+     * `PathTaken` if another project has the path.
+     */
     readonly moveProject: (
       projectId: number,
       location: ProjectLocation
     ) => Effect.Effect<Project, MemoryError.MemoryError>
     /**
-     * Puts all that one project holds into another one and removes the first, in one transaction: events, goals, sessions
-     * and the rows of all other tables that name it. `ProjectNotFound` where one of them does not exist.
+     * Merges one project into another and removes the first, in one transaction: events, goals, sessions and the rows
+     * of all other tables that reference it. Fails with `ProjectNotFound` if either does not exist.
      */
     readonly mergeProjects: (from: number, into: number) => Effect.Effect<MergedProjects, MemoryError.MemoryError>
     /** The memories of highest activation, best first. */
@@ -119,7 +122,7 @@ export class MemoryBridge extends Context.Service<
       projectId: number,
       options?: GoalsOptions
     ) => Effect.Effect<Goals, MemoryError.MemoryError>
-    /** What answers a query, best first. An empty query finds nothing. */
+    /** Searches the memories, best first. An empty query finds nothing. */
     readonly searchMemories: (
       projectId: number,
       query: string,
@@ -127,46 +130,46 @@ export class MemoryBridge extends Context.Service<
     ) => Effect.Effect<SearchResult, MemoryError.MemoryError>
     /** Records an event, once per key. */
     readonly recordEvent: (event: MemoryEvent) => Effect.Effect<RecordedEvent, MemoryError.MemoryError>
-    /** Records up to 1,000 events in one transaction, each once per key. The answers have the order of the events. */
+    /** Records up to 1,000 events in one transaction, each once per key. The results have the order of the events. */
     readonly recordEvents: (
       events: ReadonlyArray<MemoryEvent>
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, MemoryError.MemoryError>
     /** The whole content of a memory. */
     readonly getMemoryContent: (memoryId: number) => Effect.Effect<Option.Option<string>, MemoryError.MemoryError>
-    /** When the newest event of the project happened. */
+    /** The time of the project's newest event. */
     readonly getLastSessionTime: (
       projectId: number
     ) => Effect.Effect<Option.Option<DateTime.Utc>, MemoryError.MemoryError>
     /** Adds a goal. */
     readonly addGoal: (goal: NewGoal) => Effect.Effect<Goal, MemoryError.MemoryError>
-    /** The goals in any of some states (in any state when none is given), highest priority first. */
+    /** The goals in any of these states, or in every state if none is given, highest priority first. */
     readonly listGoals: (
       projectId: number,
       statuses?: ReadonlyArray<GoalStatus>,
       options?: GoalsOptions
     ) => Effect.Effect<Goals, MemoryError.MemoryError>
-    /** Sets the state of a goal; `GoalNotFound` where the project has no goal with this id. */
+    /** Sets the state of a goal. Fails with `GoalNotFound` if the project has no goal with this id. */
     readonly setGoalStatus: (
       projectId: number,
       goalId: number,
       status: GoalStatus
     ) => Effect.Effect<Goal, MemoryError.MemoryError>
-    /** The session with this id, if it was seen before. */
+    /** The session with this id, if it exists. */
     readonly getSession: (sessionId: string) => Effect.Effect<Option.Option<Session>, MemoryError.MemoryError>
-    /** The session with this id, made on first sight. One that exists keeps the project it began in. */
+    /** The session with this id, created if absent. An existing session retains the project in which it began. */
     readonly openSession: (session: NewSession) => Effect.Effect<Session, MemoryError.MemoryError>
-    /** The ids of the memories that a session was shown, newest first, at most 1,000. */
+    /** The ids of the memories that were injected into a session, newest first, at most 1,000. */
     readonly getInjected: (sessionId: string) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
-    /** Remembers that a session was shown up to 100 memories. */
+    /** Marks up to 100 memories as injected into a session. */
     readonly markInjected: (
       sessionId: string,
       memoryIds: ReadonlyArray<number>
     ) => Effect.Effect<void, MemoryError.MemoryError>
-    /** Forgets what a session was shown: its context was compacted away. */
+    /** Clears the injections of a session, after its context was compacted. */
     readonly clearInjected: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
     /**
-     * Counts as shown to a session, which is a fork, what the session that was last active in its worktree was shown and
-     * did itself. The session must have been opened.
+     * Copies to a fork the injections and the own events of the session last active in its worktree, as injections. The
+     * fork must have been opened.
      */
     readonly inheritInjected: (sessionId: string) => Effect.Effect<void, MemoryError.MemoryError>
   }
@@ -312,7 +315,7 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
 )
 
 /**
- * Provides the memory over the `QueryExecutor` of the context: the place to put a cache or a profiler between.
+ * Provides the memory over the `QueryExecutor` of the context. Place a cache or a profiler between the two.
  *
  * @category layers
  * @since 0.1.0
@@ -320,8 +323,7 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
 export const layer: Layer.Layer<MemoryBridge, never, QueryExecutor.QueryExecutor> = Layer.effect(MemoryBridge, make)
 
 /**
- * Provides the memory over the `SqlClient` of the context, with the tables made or brought up to date and nothing
- * between the memory and the database.
+ * Provides the memory directly over the `SqlClient` of the context, and creates or migrates the tables.
  *
  * **Example**
  *
@@ -352,7 +354,7 @@ export const layerSql: Layer.Layer<MemoryBridge, MemoryError.MemoryError, SqlCli
 )
 
 /**
- * Provides a fake with some of the verbs; a verb that is left out dies with its name.
+ * Provides a fake with some of the verbs. A missing verb dies with its name.
  *
  * **Example**
  *

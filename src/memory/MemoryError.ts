@@ -1,5 +1,5 @@
 /**
- * The one error of the memory, with reasons to branch on.
+ * The error of the memory, with reasons to branch on.
  *
  * @since 0.1.0
  */
@@ -50,7 +50,7 @@ export class DatabaseBusy extends Schema.TaggedError<DatabaseBusy>(`${id}/Databa
 }
 
 /**
- * The database did not answer in time.
+ * The database did not respond in time.
  *
  * @category reasons
  * @since 0.1.0
@@ -227,7 +227,7 @@ export class PathTaken extends Schema.TaggedError<PathTaken>(`${id}/PathTaken`)(
 }
 
 /**
- * The database answered with something that this version does not understand.
+ * The database returned a result that this version can't decode.
  *
  * @category reasons
  * @since 0.1.0
@@ -242,7 +242,7 @@ export class Unexpected extends Schema.TaggedError<Unexpected>(`${id}/Unexpected
 }
 
 /**
- * Why a verb of the memory failed.
+ * The reasons of a `MemoryError`.
  *
  * @category reasons
  * @since 0.1.0
@@ -262,7 +262,7 @@ export type MemoryErrorReason =
   | Unexpected
 
 /**
- * What every verb of the memory fails with. Branch with `Effect.catchReason("MemoryError", "DatabaseBusy", ...)`.
+ * The failure of every verb of the memory. Branch with `Effect.catchReason("MemoryError", "DatabaseBusy", ...)`.
  *
  * @category errors
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * Records events of the memory without waiting for its database.
  *
- * It is an `EventRecorder` whose target are the tables of the memory. An event names its project by id, or by the place
- * where it happened: then it belongs to the project of its session, which is looked up, or made on first sight, when the
- * event reaches the database. So an event can be recorded while the database is away.
+ * It is an `EventRecorder` whose target are the tables of the memory. An event names its project by id or by location.
+ * In the second case it belongs to the project of its session, which is looked up or created when the event reaches the
+ * database, so that events can be recorded while the database is unavailable.
  *
  * @since 0.1.0
  */
@@ -30,7 +30,7 @@ import { make as makeSession, type Session } from "./Session.ts"
 const { projectId: _, ...fields } = EventQueries.StampedEvent.fields
 
 /**
- * Where a session happens, for an event whose project is not known.
+ * The location of a session, for an event whose project id is unknown.
  *
  * @category schemas
  * @since 0.1.0
@@ -38,7 +38,7 @@ const { projectId: _, ...fields } = EventQueries.StampedEvent.fields
 export const Place = Schema.Struct({ project: ProjectLocation, worktreePath: IndexedPath })
 
 /**
- * Where a session happens, for an event whose project is not known.
+ * The location of a session, for an event whose project id is unknown.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export const Place = Schema.Struct({ project: ProjectLocation, worktreePath: Ind
 export type Place = typeof Place.Type
 
 /**
- * An event on its way: its key and its time are known, its project by id or by place.
+ * A stamped event: its key and time are set, its project is an id or a location.
  *
  * @category schemas
  * @since 0.1.0
@@ -54,14 +54,14 @@ export type Place = typeof Place.Type
 export const SpooledEvent = Schema.Struct({ ...fields, project: Schema.Union([ProjectId, Place]) })
 
 /**
- * An event on its way: its key and its time are known, its project by id or by place.
+ * A stamped event: its key and time are set, its project is an id or a location.
  *
  * @category models
  * @since 0.1.0
  */
 export type SpooledEvent = typeof SpooledEvent.Type
 
-/** The session's project and worktree, made on first sight, for each session of which only the place is known. */
+/** Looks up or creates each session that is known only by its location. */
 const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEvent>) {
   const places = new Map<SpooledEvent["sessionId"], Place>()
   for (const { project, sessionId } of events) {
@@ -89,8 +89,7 @@ const sessionsOf = Effect.fnUntraced(function* (events: ReadonlyArray<SpooledEve
 })
 
 /**
- * Stores events that are not stored yet, 1 to 1,000, all or none, and makes the sessions and projects that they name by
- * place.
+ * Stores 1 to 1,000 new events atomically, and creates the sessions and projects that they name by location.
  *
  * @category mutations
  * @since 0.1.0
@@ -100,7 +99,7 @@ export const record: Mutation.Mutation<ReadonlyArray<SpooledEvent>, void> = Muta
   input: Schema.Array(SpooledEvent).check(Schema.isBetweenLength(1, maxBatch)),
   changes: (events) =>
     events.some(({ project }) => typeof project !== "number")
-      ? // Which project it is shows when the session is looked up.
+      ? // The project is unknown until the session is looked up.
         [Dependency.make("episodic_events"), Dependency.make("agent_sessions"), Dependency.make("projects")]
       : [...new Set(events.map(({ project }) => project as number))].map((id) =>
           Dependency.make("episodic_events", id)
@@ -158,7 +157,7 @@ export class MemoryRecorder extends EventRecorder.Service<MemoryRecorder, Spoole
 ) {}
 
 /**
- * An event of which it is known where it happened, and not yet in which project.
+ * An event with a location in place of a project id.
  *
  * @category models
  * @since 0.1.0
@@ -166,7 +165,7 @@ export class MemoryRecorder extends EventRecorder.Service<MemoryRecorder, Spoole
 export type PlacedEvent = Omit<MemoryEvent, "projectId"> & { readonly place: Place }
 
 /**
- * Makes such an event of plain values: every text goes through the redactor.
+ * Constructs such an event from plain values. The redactor processes every text.
  *
  * @category constructors
  * @since 0.1.0
@@ -182,8 +181,8 @@ export const placed = ({
 }
 
 /**
- * Makes an event ready: with a key, a fresh UUIDv7 where it has none, and a time, now where it has none. Do it once, before
- * the first attempt to record the event. With a place, the event belongs to the project of its session.
+ * Stamps an event with its key and time, see `MemoryEvent.stamp`, and sets its project. Stamp once, before the first
+ * attempt to record.
  *
  * @category constructors
  * @since 0.1.0

@@ -3,7 +3,7 @@
  *
  * They are Athena's tables. On a database that has them already, only what is missing is added and no row is changed;
  * tables that the memory does not use are left alone. Three tables of the project's own hold which project a
- * session belongs to, what it was shown, and by what the repository of a project is recognised.
+ * session belongs to, its injections, and by what the repository of a project is recognised.
  *
  * @since 0.1.0
  */

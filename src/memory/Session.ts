@@ -1,5 +1,5 @@
 /**
- * A session of an agent: which project it belongs to and what it was already shown.
+ * A session of an agent: which project it belongs to and the memories that were injected into it.
  *
  * The project of a session is the one of its first event, because the working directory of an agent wanders.
  *

@@ -16,6 +16,7 @@ import type { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
 import type { Input as MemoryEvent } from "../../src/memory/MemoryEvent.ts"
 import type { RepositoryMarks } from "../../src/memory/Project.ts"
 import { previewLength } from "../../src/memory/Memory.ts"
+import * as Redaction from "../../src/redaction/Redaction.ts"
 import { PlainMemory } from "../utils/PlainMemory.ts"
 
 let projects = 0
@@ -705,7 +706,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
         })
       )
 
-      it.effect("gives a fork what the session last active in its worktree was shown and did", () =>
+      it.effect("finds a project whose path an earlier version stored without redaction", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const sql = yield* SqlClient.SqlClient
+          const path = `/contract/ghp_${"a1B2c3D4e5F6".repeat(3)}/${++projects}`
+          assert.include(Redaction.redactName(path, 850), "[redacted-")
+          yield* sql`INSERT INTO projects (name, path) VALUES (${`old-${projects}`}, ${path})`
+          const project = yield* memory.ensureProject({ path, name: `new-${projects}` })
+          assert.strictEqual(project.name, `old-${projects}`)
+          assert.strictEqual(Option.getOrThrow(yield* memory.getProjectByPath(path)).id, project.id)
+          yield* memory.recordEvent(event(project.id, "xylophone of an old row", { worktreePath: path }))
+          assert.strictEqual((yield* memory.searchMemories(project.id, "xylophone")).found, 1)
+        })
+      )
+
+      it.effect("copies to a fork the injections and events of the session last active in its worktree", () =>
         Effect.gen(function* () {
           const memory = yield* PlainMemory
           const n = ++projects

@@ -45,6 +45,22 @@ const past: Kit.Past = { events: 3_000, projects: 3, from: 600.1, to: 0.1 }
 
 for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgres })) {
   describe(`Retention by age: ${name}`, () => {
+    it.live("retains the mark that a session has its start context, as long as the session", () =>
+      Effect.gen(function* () {
+        yield* Kit.remember({ events: 100, projects: 1, from: 10.1, to: 0.1 })
+        const sql = yield* SqlClient.SqlClient
+        const mark = Number.MAX_SAFE_INTEGER
+        yield* sql`INSERT INTO agent_session_memories (session_id, memory_id) VALUES ('s-9', ${mark}), ('s-9', 5000000)`
+        assert.strictEqual((yield* prune({ maxAge: "300 days" })).injections, 1)
+        const rows = yield* sql<{ id: unknown }>`SELECT memory_id AS id FROM agent_session_memories
+          WHERE session_id = 's-9' AND memory_id > 100`
+        assert.deepStrictEqual(
+          rows.map(({ id }) => Number(id)),
+          [mark]
+        )
+      }).pipe(Effect.provide(database))
+    )
+
     it.live("deletes what is too old, with what belongs to it, and nothing else", () =>
       Effect.gen(function* () {
         yield* Kit.remember(past)

@@ -19,7 +19,7 @@ import { ProjectId } from "../Project.ts"
 import * as Redaction from "../../redaction/Redaction.ts"
 
 /**
- * An event that is ready to be stored: its key and its time are known.
+ * A stamped event: its key and time are set.
  *
  * @category schemas
  * @since 0.1.0
@@ -31,7 +31,7 @@ export const StampedEvent = Schema.Struct({
 })
 
 /**
- * An event that is ready to be stored: its key and its time are known.
+ * A stamped event: its key and time are set.
  *
  * @category models
  * @since 0.1.0
@@ -128,7 +128,7 @@ const idsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
 })
 
 /**
- * Stores the events that are not stored yet, 1 to `maxBatch`, all or none. The answers have the order of the events.
+ * Stores 1 to `maxBatch` new events atomically. The results have the order of the events.
  *
  * @category mutations
  * @since 0.1.0
@@ -150,7 +150,7 @@ export const record = Mutation.make({
   })
 })
 
-/** A key that stands twice in one call is new the first time only. */
+/** A key that occurs twice in one call is new only the first time. */
 const answers = (
   rows: ReadonlyArray<Row>,
   fresh: Set<string>,

@@ -1,5 +1,5 @@
 /**
- * Projects whose path is another one by now: moved, used by another repository, or merged.
+ * Projects whose path has changed: moved, reused by another repository, or merged.
  *
  * @since 0.1.0
  */
@@ -32,7 +32,7 @@ import {
  */
 export const maxListed = 1_000
 
-/** How many projects that may have moved are looked at. */
+/** The most projects checked for a move. */
 const maxCandidates = 10
 
 /** What a project at another path changes: the sessions show their project. */
@@ -42,7 +42,7 @@ const moving = [
   Dependency.make("agent_sessions")
 ] as const
 
-/** On a server that several hosts share, a path may be gone here and there elsewhere: only the very folder counts. */
+/** On a server shared by several hosts, a path may exist on another host, so only the same folder counts as moved. */
 const candidates = Effect.fnUntraced(function* ({ marks, path }: ProjectLocation) {
   if (marks === undefined) return []
   const found = yield* Marks.where((sql) => {
@@ -60,7 +60,7 @@ const candidates = Effect.fnUntraced(function* ({ marks, path }: ProjectLocation
 })
 
 /**
- * How the repository at a path stands to the projects that are known.
+ * Compares the repository at a path with the known projects.
  *
  * @category queries
  * @since 0.1.0
@@ -79,14 +79,14 @@ export const standing = Query.make({
   })
 })
 
-/** Gives up the path of a project for another one; its id makes the new path unique. */
+/** Frees the path of a project. Its id makes the new path unique. */
 const setAside = Effect.fnUntraced(function* ({ id, path }: Project) {
   const sql = yield* SqlClient.SqlClient
   yield* sql`UPDATE projects SET path = ${`${path}#${id}`} WHERE id = ${id}`
 })
 
 /**
- * Gives up the path of a project where another repository has it by now. For use inside a mutation.
+ * Frees the path of a project if another repository uses it now. For use inside a mutation.
  *
  * @category programs
  * @since 0.1.0
@@ -99,14 +99,14 @@ export const setAsideReused = Effect.fnUntraced(function* (
   if (own !== undefined && compareMarks(own.marks, location.marks) === "different") yield* setAside(own.project)
 })
 
-/** Gives a project a path that no other has, and its name where that is free. */
+/** Assigns a free path to a project, and the name if it is free. */
 const place = Effect.fnUntraced(function* ({ marks, project }: Marks.MarkedProject, location: ProjectLocation) {
   const sql = yield* SqlClient.SqlClient
   const isFree = (name: string) =>
     Effect.map(sql`SELECT 1 FROM projects WHERE name = ${name} AND id <> ${project.id}`, ({ length }) => length === 0)
   const wanted = [location.name, `${location.name}-${fnv1a(location.path)}`]
   let name = project.name
-  // It stands in for those that have no project.
+  // The fallback project retains its name.
   if (project.name !== "default") {
     for (const candidate of wanted.toReversed()) if (yield* isFree(candidate)) name = candidate
   }
@@ -116,8 +116,8 @@ const place = Effect.fnUntraced(function* ({ marks, project }: Marks.MarkedProje
 })
 
 /**
- * Makes a path the repository's own that is there: a project of another repository gives it up, and the project that
- * moved there gets it. `null` where none did.
+ * Assigns a path to the repository that is there now: a project of another repository frees it, and the moved project
+ * gets it. `null` if none moved.
  *
  * @category mutations
  * @since 0.1.0
@@ -138,7 +138,7 @@ export const relocate = Mutation.make({
 })
 
 /**
- * The projects, with what they hold, those last active first, at most `maxListed`. It reads the times of all events.
+ * The projects with their contents, last active first, at most `maxListed`. Reads the times of all events.
  *
  * @category queries
  * @since 0.1.0
@@ -170,7 +170,7 @@ export const list = Query.make({
 })
 
 /**
- * Gives a project another path. `Taken` where another project has that path, `Missing` where there is no such project.
+ * Moves a project to another path. `Taken` if another project has that path, `Missing` if the project does not exist.
  *
  * @category mutations
  * @since 0.1.0
@@ -193,7 +193,7 @@ interface Reference {
   readonly column: string
 }
 
-/** The columns of all tables that name a project, those of other programs included; as they stand in SQL. */
+/** The columns of all tables that reference a project, including tables of other programs, quoted for SQL. */
 const references = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   return yield* sql.onDialectOrElse({
@@ -217,8 +217,8 @@ const countOf = Effect.fnUntraced(function* (table: string, projectId: number) {
 })
 
 /**
- * Puts all that one project holds into another one, and removes the first: events, goals, sessions, and the rows of every
- * other table that name it. `null` where one of them does not exist.
+ * Merges one project into another and removes the first: events, goals, sessions, and the rows of every other table
+ * that references it. `null` if either does not exist.
  *
  * @category mutations
  * @since 0.1.0

@@ -17,11 +17,11 @@ import { Project, ProjectLocation } from "../Project.ts"
 
 const decode = Rows.decode(Schema.Array(Project))
 
-/** Stands for the project that is found where a path has none of its own. */
+/** The dependency on the fallback project, which serves paths without a project. */
 const standIn = Dependency.make("projects.default")
 
 /**
- * What making a project where there is none changes. A project that is there stays as it is.
+ * The changes made by creating a project. An existing project stays unchanged.
  *
  * @category dependencies
  * @since 0.1.0
@@ -30,7 +30,7 @@ export const changesOfNew = ({ name, path }: ProjectLocation): ReadonlyArray<Dep
   name === "default" ? [Dependency.make("projects", path), standIn] : [Dependency.make("projects", path)]
 
 /**
- * The project with exactly this path; where there is none, the project named `default`; else `null`.
+ * The project with exactly this path; otherwise the project named `default`; otherwise `null`.
  *
  * @category queries
  * @since 0.1.0
@@ -50,8 +50,7 @@ export const byPath = Query.make({
 })
 
 /**
- * The project with exactly this path, made where there is none; the marks of its repository are stored. For use inside a
- * mutation.
+ * The project with exactly this path, created if absent, with the marks of its repository. For use inside a mutation.
  *
  * @category programs
  * @since 0.1.0
@@ -75,7 +74,7 @@ export const findOrMake = (location: ProjectLocation): Effect.Effect<Project, Sq
   })
 
 /**
- * Makes the project with this path where there is none.
+ * Creates the project with this path if it is absent.
  *
  * @category mutations
  * @since 0.1.0

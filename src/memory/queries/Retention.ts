@@ -1,6 +1,6 @@
 /**
- * What is read and deleted to bound the memory. Each statement touches a bounded number of rows and finds them by an
- * index that is there for other reasons, whatever the number of events.
+ * Queries and mutations of the retention. Each statement touches a bounded number of rows, found by an index that
+ * serves other queries too.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ const Oldest = Schema.Array(Schema.Struct({ projectId: Schema.Int, at: Schema.Fi
 const decodeOldest = Rows.decode(Oldest)
 
 /**
- * When the oldest event of each project that has any happened, oldest first.
+ * The time of the oldest event of each project, oldest first.
  *
  * @category queries
  * @since 0.1.0
@@ -52,7 +52,7 @@ const Newest = Schema.NullOr(Schema.Finite)
 const decodeNewest = Rows.decode(Schema.Struct({ at: Newest }))
 
 /**
- * When the newest event from before a time happened, `null` where there is none.
+ * The time of the newest event before a time, `null` if none exists.
  *
  * @category queries
  * @since 0.1.0
@@ -74,8 +74,7 @@ export const newest = Query.make({
 })
 
 /**
- * What the clock of a database server says, in milliseconds since 1970; `null` where the database is a file, which has
- * none but this host's.
+ * The clock of the database server, in milliseconds since 1970; `null` for an embedded database.
  *
  * @category queries
  * @since 0.1.0
@@ -100,8 +99,8 @@ export const serverNow = Query.make({
 })
 
 /**
- * Deletes the oldest events of a project from before a time, in milliseconds since 1970, and says how many there were. Rows
- * of the full-text index go with them, by a trigger.
+ * Deletes the oldest events of a project before a time, in milliseconds since 1970, and returns their number. A trigger
+ * deletes their rows of the full-text index.
  *
  * @category mutations
  * @since 0.1.0
@@ -112,7 +111,7 @@ export const deleteEvents = Mutation.make({
   changes: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
   run: Effect.fnUntraced(function* ({ before, limit, projectId }) {
     const sql = yield* SqlClient.SqlClient
-    // Two that prune one server take different rows instead of waiting for each other.
+    // Concurrent prunes of one server take different rows and do not wait for each other.
     const locking = sql.onDialectOrElse({ pg: () => sql`FOR UPDATE SKIP LOCKED`, orElse: () => sql`` })
     const deleted = yield* sql`DELETE FROM episodic_events WHERE id IN (
       SELECT id FROM episodic_events WHERE project_id = ${projectId} AND timestamp < ${before}
@@ -121,24 +120,30 @@ export const deleteEvents = Mutation.make({
   })
 })
 
-/** Where in the table of what was shown something stands. */
+/**
+ * The memory id under which hooks mark that a session has its start context: it names no event, and lasts as long as the
+ * session.
+ */
+const startContextMark = Number.MAX_SAFE_INTEGER
+
+/** A row of `agent_session_memories`, as a position in the table. */
 const Injection = Schema.Struct({ sessionId: Schema.String, memoryId: Schema.Finite })
 
 /**
- * A part of what sessions were shown, after a place in it.
+ * A page of the injections.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const InjectionPage = Schema.Struct({
-  /** The last of the part, `null` where nothing comes after the place. */
+  /** The last row of the page, `null` at the end of the table. */
   last: Schema.NullOr(Injection),
-  /** Of how many the memory is gone. */
+  /** The number of rows whose memory was deleted. */
   orphaned: Schema.Int
 })
 
 /**
- * Looks for memories that a session was shown and that are gone.
+ * Counts the injections of deleted memories in a page.
  *
  * @category queries
  * @since 0.1.0
@@ -153,7 +158,8 @@ export const orphanedInjections = Query.make({
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<{ sessionId: string; memoryId: number; orphaned: number }>`
       SELECT session_id AS "sessionId", ${Rows.integer(sql, "memory_id")} AS "memoryId",
-        CASE WHEN EXISTS (SELECT 1 FROM episodic_events e WHERE e.id = memory_id) THEN 0 ELSE 1 END AS orphaned
+        CASE WHEN memory_id = ${startContextMark} OR EXISTS (SELECT 1 FROM episodic_events e WHERE e.id = memory_id)
+          THEN 0 ELSE 1 END AS orphaned
       FROM agent_session_memories WHERE (session_id, memory_id) > (${after.sessionId}, ${after.memoryId})
       ORDER BY session_id, memory_id LIMIT ${limit}`
     const last = rows.at(-1)
@@ -165,7 +171,7 @@ export const orphanedInjections = Query.make({
 })
 
 /**
- * Forgets that memories which are gone were shown, in a part of the table, and says how many there were.
+ * Deletes the injections of deleted memories in a page, and returns their number.
  *
  * @category mutations
  * @since 0.1.0
@@ -179,26 +185,27 @@ export const deleteOrphanedInjections = Mutation.make({
     const deleted = yield* sql`DELETE FROM agent_session_memories
       WHERE (session_id, memory_id) > (${after.sessionId}, ${after.memoryId})
         AND (session_id, memory_id) <= (${upTo.sessionId}, ${upTo.memoryId})
+        AND memory_id <> ${startContextMark}
         AND NOT EXISTS (SELECT 1 FROM episodic_events e WHERE e.id = memory_id) RETURNING 1`
     return deleted.length
   })
 })
 
 /**
- * A part of the sessions, after one of them.
+ * A page of the sessions.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const SessionPage = Schema.Struct({
-  /** The last of the part, `null` where none comes after the one. */
+  /** The last session of the page, `null` at the end of the table. */
   last: Schema.NullOr(Schema.String),
-  /** How many are old and have no event. */
+  /** The number of old sessions without events. */
   empty: Schema.Int
 })
 
 /**
- * Looks for sessions that began before a time and have no event left.
+ * Counts the sessions in a page that began before a time and have no events.
  *
  * @category queries
  * @since 0.1.0
@@ -221,8 +228,8 @@ export const emptySessions = Query.make({
 })
 
 /**
- * Deletes the sessions that began before a time and have no event left, in a part of the table, and says how many there
- * were. What they were shown goes with them.
+ * Deletes the sessions in a page that began before a time and have no events, with their injections, and returns their
+ * number.
  *
  * @category mutations
  * @since 0.1.0
@@ -241,16 +248,15 @@ export const deleteSessions = Mutation.make({
 })
 
 const Counts = Schema.Struct({
-  /** All events. */
   events: Schema.Int,
-  /** Those from before the time. */
+  /** Events before the time. */
   before: Schema.Int
 })
 const decodeCounts = Rows.decode(Counts)
 
 /**
- * How many events there are, and how many are from before a time. It reads an index to its end: about 70 ms for 1,000,000
- * events in the embedded database.
+ * Counts all events, and those before a time. Scans an index: about 70 ms per 1,000,000 events in the embedded
+ * database.
  *
  * @category queries
  * @since 0.1.0

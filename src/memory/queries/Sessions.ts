@@ -18,7 +18,7 @@ import { NewSession, Session, SessionId } from "../Session.ts"
 import * as Projects from "./Projects.ts"
 
 /**
- * The most memories that are remembered as shown in one session.
+ * The most injections stored per session.
  *
  * @category defaults
  * @since 0.1.0
@@ -60,13 +60,13 @@ export const byId = Query.make({
   name: "memory.session",
   input: Schema.Struct({ sessionId: SessionId }),
   result: Schema.NullOr(Session),
-  // The project of a session stays the same, and so does its row.
+  // The project of a session never changes, and neither does its row.
   dependencies: ({ sessionId }) => [Dependency.make("agent_sessions", sessionId)],
   run: ({ sessionId }) => find(sessionId)
 })
 
 /**
- * Makes the session, and its project, where they do not exist. A session that exists keeps its project.
+ * Creates the session and its project if they are absent. An existing session retains its project.
  *
  * @category mutations
  * @since 0.1.0
@@ -86,7 +86,7 @@ export const open = Mutation.make({
 })
 
 /**
- * The ids of the memories that a session was shown, at most `maxInjected`.
+ * The ids of the memories that were injected into a session, at most `maxInjected`.
  *
  * @category queries
  * @since 0.1.0
@@ -105,7 +105,7 @@ export const injected = Query.make({
 })
 
 /**
- * Remembers that a session was shown these memories.
+ * Marks memories as injected into a session.
  *
  * @category mutations
  * @since 0.1.0
@@ -123,7 +123,7 @@ export const markInjected = Mutation.make({
 })
 
 /**
- * Forgets what a session was shown: its context was compacted away.
+ * Clears the injections of a session, after its context was compacted.
  *
  * @category mutations
  * @since 0.1.0
@@ -138,12 +138,12 @@ export const clearInjected = Mutation.make({
   })
 })
 
-/** What of a session's events is not shown to those that have its context: the newest of them. */
+/** The newest own events of a session that a fork inherits as injections. */
 const maxOwn = maxInjected
 
 /**
- * Gives a session the context of the session that was last active in its worktree, as a fork has it: what that one was
- * shown, and its newest 1,000 events, count as shown to it too. Nothing where no other session was active there.
+ * Copies to a fork the injections and the newest 1,000 events of the session last active in its worktree, as
+ * injections. Does nothing if no other session was active there.
  *
  * @category mutations
  * @since 0.1.0
