@@ -1,9 +1,13 @@
 /**
- * The resident process: what hooks need, opened once and kept.
+ * The daemon: one long-running process per home that holds the database, the cache, the event recorder and the
+ * profiler, and responds to hooks over HTTP (see `DaemonServer`).
  *
- * It holds the database, the cache, the recorder of events and the profiler, and answers over HTTP, see `DaemonServer`. It
- * ends when it is asked to, after a time with nothing to do, when it has grown too large, or when its home was removed; what
- * it was told by then is safe on this host, unless it was removed with the home.
+ * It ends when it is stopped, after an idle timeout, when its memory exceeds a bound, and when its home is removed.
+ * Every accepted event is on this host's disk by then, unless the disk was removed with the home.
+ *
+ * **When to use**: to run the daemon with other options than `athena serve`.
+ *
+ * **Gotchas**: one daemon per home may run; take the lock first (`DaemonLock`, `DaemonTakeover`).
  *
  * @since 0.1.0
  */
@@ -31,7 +35,7 @@ import * as ActiveSessions from "./internal/activeSessions.ts"
 import { DaemonState, type State } from "./internal/statusReport.ts"
 
 /**
- * Why a process ended: it was asked to, it had nothing to do, it had grown too large, or its home was removed.
+ * Why the daemon ended: it was stopped, it was idle, it used too much memory, or its home was removed.
  *
  * @category models
  * @since 0.1.0
@@ -39,47 +43,48 @@ import { DaemonState, type State } from "./internal/statusReport.ts"
 export type Reason = Lifecycle.Reason
 
 /**
- * Options of the process.
+ * Options of the daemon.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DaemonOptions {
-  /** Who it is. */
+  /** Identifies this run of the daemon. */
   readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
-  /** What must be known to ask it. */
+  /** The token that every request must carry. */
   readonly token: Redacted.Redacted
   /** Its port on 127.0.0.1. */
   readonly port: number
-  /** A socket that listens on that port already, inherited from the process that started this one; none when absent. */
+  /** An inherited socket that already listens on `port`. None when absent. */
   readonly listenerFd?: number | undefined
-  /** Path of its socket, in a folder that nobody else can read. */
+  /** Path of the unix socket, in a folder that only this user can read. */
   readonly socket: string
   /** The database. */
   readonly settings: Database.Settings
-  /** Tells the database from others: a request that names another one is refused with 409. */
+  /** Hash that identifies the database. A request that names another one is rejected with 409. */
   readonly database: string
-  /** What the memory keeps, and for how long. */
+  /** Which events the memory retains, and for how long. */
   readonly retention: Retention.Policy
-  /** What is wrong with how it is set up, for a person; the user is told at each session's start. */
+  /** A problem of the configuration, shown to the user at the start of each session. */
   readonly warning?: string | undefined
   /**
-   * How long it stays with nothing to do, once all sessions have ended that it has heard of in the last 3 days. 30 minutes
-   * when absent.
+   * How long the daemon stays idle, without an active session of the last 3 days, before it ends. 30 minutes when
+   * absent.
    */
   readonly idleTimeout?: Duration.Input | undefined
-  /** Whether its home is this process's still, see `DaemonLock.watch`; always when absent. Asked every 5 seconds. */
+  /**
+   * Whether this process still owns its home, see `DaemonLock.watch`. Checked every 5 seconds. Always true when absent.
+   */
   readonly ownsHome?: (() => boolean) | undefined
-  /** How much memory the program may have, in bytes, before this ends. No limit when absent. */
+  /** Resident memory in bytes above which the daemon ends. No bound when absent. */
   readonly maxMemory?: number | undefined
-  /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
+  /** Sustained requests per second, from 1. 1,000 when absent. The burst is twice as large. */
   readonly requestsPerSecond?: number | undefined
-  /** Bytes of payloads that are held at once, from 16 MiB; 64 MiB when absent. */
+  /** Bytes of payloads in flight, from 16 MiB. 64 MiB when absent. */
   readonly payloadBytes?: number | undefined
   readonly hooks?: Omit<HookService.HookServiceOptions, "message" | "onEvent"> | undefined
 }
 
-/** How often it looks whether it should end. */
 const checkInterval = Duration.seconds(5)
 
 const lifecycle = (
@@ -94,7 +99,7 @@ const lifecycle = (
     ownsHome: isOfHome ?? (() => true)
   })
 
-/** The driver of Postgres is loaded only where there is such a server. */
+/** The Postgres driver is loaded only if the database is Postgres. */
 const postgresBackend = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
   Layer.unwrap(
     Effect.map(
@@ -132,7 +137,7 @@ const hooks = (options: DaemonOptions, state: State, sessions: ActiveSessions.Ac
     onEvent: (event) => Effect.map(Clock.monotonicTimeNanos, (now) => sessions.record(event, Number(now) / 1e6))
   })
 
-/** All of it; what is last is built last and closed first. */
+/** A Layer closes in reverse order of construction: the server closes first. */
 const layer = (options: DaemonOptions) => {
   const state = stateOf(options)
   const sessions = ActiveSessions.make()
@@ -146,10 +151,9 @@ const layer = (options: DaemonOptions) => {
 }
 
 /**
- * Runs the process until there is a reason to end, and gives the reason. One that is interrupted ends in order as well.
+ * Runs the daemon until it has a reason to end, and returns the reason. Interruption shuts it down in order.
  *
- * Fails with `SocketUnusable` where the socket can't be listened on, and where the folder of the memory can't be made. Only one
- * may run in a folder at a time: see `DaemonLock`.
+ * Fails with `SocketUnusable` if it can't listen on the socket, and if the folder of the memory can't be created.
  *
  * @category combinators
  * @since 0.1.0

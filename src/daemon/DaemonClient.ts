@@ -1,9 +1,8 @@
 /**
- * Asks the resident process of a home, over its socket, how it is, and to end.
+ * Queries the daemon of a home over its socket, and stops it.
  *
- * The socket is asked only where nobody but this user could have put it there. Every question has a time limit, and what
- * can go wrong are four errors to branch on: nobody is there, somebody is and does not answer, somebody refuses, or the
- * place is not this user's own.
+ * The client connects only if no other user could have created the socket. Every request has a timeout. Failures are
+ * four errors: no daemon runs, it does not respond, it rejects the request, or the folder of the socket is not trusted.
  *
  * @since 0.1.0
  */
@@ -28,7 +27,7 @@ import { problemOf } from "../internal/privateFolder.ts"
 const id = "athena-hooks/daemon/DaemonClient"
 
 /**
- * Nobody listens on the socket.
+ * No process listens on the socket.
  *
  * @category errors
  * @since 0.1.0
@@ -42,13 +41,13 @@ export class NotRunning extends Schema.TaggedError<NotRunning>(`${id}/NotRunning
 }
 
 /**
- * Somebody listens on the socket and gave no valid answer in time.
+ * A process listens on the socket but sent no valid response in time.
  *
  * @category errors
  * @since 0.1.0
  */
 export class Unresponsive extends Schema.TaggedError<Unresponsive>(`${id}/Unresponsive`)("Unresponsive", {
-  /** What came instead of an answer; never what was said. */
+  /** The kind of failure. Never contains the response. */
   detail: Schema.String
 }) {
   override get message(): string {
@@ -57,15 +56,15 @@ export class Unresponsive extends Schema.TaggedError<Unresponsive>(`${id}/Unresp
 }
 
 /**
- * The process answered that it won't do what it was asked.
+ * The daemon rejected the request.
  *
  * @category errors
  * @since 0.1.0
  */
 export class Refused extends Schema.TaggedError<Refused>(`${id}/Refused`)("Refused", {
-  /** The HTTP status: 401 for another token than the process knows, 409 for another protocol, 503 while it ends. */
+  /** The HTTP status: 401 for a wrong token, 409 for another protocol version, 503 during shutdown. */
   status: Schema.Int,
-  /** The version of the process, where it says so. */
+  /** The version of the daemon, if its response contains one. */
   version: Schema.NullOr(Schema.String)
 }) {
   override get message(): string {
@@ -74,14 +73,14 @@ export class Refused extends Schema.TaggedError<Refused>(`${id}/Refused`)("Refus
 }
 
 /**
- * The folder of the socket is open to others or belongs to somebody else, so whoever listens there is not trusted.
+ * The folder of the socket is accessible to other users or belongs to one, so its socket is not trusted.
  *
  * @category errors
  * @since 0.1.0
  */
 export class UntrustedFolder extends Schema.TaggedError<UntrustedFolder>(`${id}/UntrustedFolder`)("UntrustedFolder", {
   folder: Schema.String,
-  /** What is wrong with it. */
+  /** The problem of the folder. */
   detail: Schema.String
 }) {
   override get message(): string {
@@ -90,7 +89,7 @@ export class UntrustedFolder extends Schema.TaggedError<UntrustedFolder>(`${id}/
 }
 
 /**
- * What a question can fail with.
+ * Errors of the client.
  *
  * @category errors
  * @since 0.1.0
@@ -98,7 +97,7 @@ export class UntrustedFolder extends Schema.TaggedError<UntrustedFolder>(`${id}/
 export type DaemonClientError = NotRunning | Unresponsive | Refused | UntrustedFolder
 
 /**
- * The questions to the resident process of one home.
+ * Client of the daemon of one home.
  *
  * @category services
  * @since 0.1.0
@@ -106,24 +105,23 @@ export type DaemonClientError = NotRunning | Unresponsive | Refused | UntrustedF
 export class DaemonClient extends Context.Service<
   DaemonClient,
   {
-    /** Asks how it is. */
+    /** Identity and problems of the daemon. */
     readonly health: Effect.Effect<Health, DaemonClientError>
-    /** Asks for all that it tells of itself. */
+    /** Activity of the daemon since it started. */
     readonly status: Effect.Effect<DaemonStatus, DaemonClientError>
-    /** Asks it to end. It takes no more requests from then on, finishes what it has, and ends some seconds later. */
+    /** Stops the daemon. It accepts no further requests, completes pending ones and ends within seconds. */
     readonly stop: Effect.Effect<void, DaemonClientError>
   }
 >()(id) {}
 
 /**
- * How long an answer may take: 2 seconds.
+ * Default timeout of a request: 2 seconds.
  *
  * @category defaults
  * @since 0.1.0
  */
 export const defaultTimeout: Duration.Duration = Duration.seconds(2)
 
-/** The longest answer that is read. */
 const maxResponseBytes = ByteSize.mebibytes(1)
 
 /**
@@ -133,9 +131,11 @@ const maxResponseBytes = ByteSize.mebibytes(1)
  * @since 0.1.0
  */
 export interface DaemonClientOptions {
-  /** The absolute path of the home, see `Database.home`. */
+  /** Absolute path of the home, see `Database.home`. */
   readonly home: string
-  /** How long each answer may take, from the connection to its last byte; 2 seconds when absent, more than 0. */
+  /**
+   * Timeout of a request, from the connection to the last byte of the response, greater than 0. 2 seconds when absent.
+   */
   readonly timeout?: Duration.Input | undefined
 }
 
@@ -155,7 +155,7 @@ const failure =
 
 const unreadable = () => new Unresponsive({ detail: "the answer makes no sense" })
 
-/** What the process refuses is an error; so is an answer of something else that listens there. */
+/** A response without the protocol header comes from another program. */
 const accepted = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, Unresponsive | Refused> => {
@@ -193,7 +193,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
     )
   })
 
-  // Without a token it is still asked: it refuses, and that says that it is there.
+  // Without a token the request is sent all the same: the rejection shows that the daemon runs.
   const token = Effect.map(
     Effect.orElseSucceed(files.readFileString(places.token), () => "none"),
     (text) => text.trim()
@@ -230,7 +230,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
 })
 
 /**
- * The path of the socket of a home, for the `HttpClient` that the client is given.
+ * Path of the socket of a home, for the `HttpClient`.
  *
  * @category accessors
  * @since 0.1.0
@@ -238,7 +238,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
 export const socketOf = (home: string): string => hostPaths(home).socket
 
 /**
- * The client of a home.
+ * Provides the client of a home.
  *
  * **Example**
  *

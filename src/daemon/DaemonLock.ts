@@ -1,10 +1,9 @@
 /**
- * One resident process a home, ever.
+ * Ensures a single daemon per home.
  *
- * Who holds the lock is known to the operating system, which frees it with the process, however that ends: a kill leaves
- * nothing stale behind, and no number of a process can be taken for another's. It is the lock of an open transaction of
- * SQLite on a file of its own. A second file says who holds it, for people and for who wants to take its place; it is
- * believed only while the lock is held.
+ * The operating system releases the lock when the process ends, however it ends: a kill leaves no stale lock, and a
+ * reused process id can't hold it. The lock is an open exclusive transaction of SQLite on a dedicated file. A second
+ * file identifies the holder, for people and for a takeover; it is valid only while the lock is held.
  *
  * @since 0.1.0
  */
@@ -27,27 +26,27 @@ import { startTimeOf } from "./internal/processStartTime.ts"
 const id = "athena-hooks/daemon/DaemonLock"
 
 /**
- * Who holds the lock.
+ * Identity of the lock's holder.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Identity = Schema.Struct({
-  /** A UUID that names this life of the process. */
+  /** A UUID of this run of the process. */
   instance: Schema.String,
   pid: Schema.Int,
   /**
-   * When the process started, in clock ticks since the host did: with the pid, what tells it from every other process.
-   * `null` on other systems than Linux.
+   * Start time of the process, in clock ticks since the host booted. Together with the pid it identifies a process.
+   * `null` on systems other than Linux.
    */
   startTime: Schema.NullOr(Schema.Finite),
   version: Schema.String,
-  /** When the lock was taken, as ISO 8601. */
+  /** When the lock was acquired, as ISO 8601. */
   startedAt: Schema.String
 })
 
 /**
- * Who holds the lock.
+ * Identity of the lock's holder.
  *
  * @category models
  * @since 0.1.0
@@ -61,7 +60,7 @@ export type Identity = typeof Identity.Type
  * @since 0.1.0
  */
 export class LockHeld extends Schema.TaggedError<LockHeld>(`${id}/LockHeld`)("LockHeld", {
-  /** Who said last that it holds it; `null` where that can't be read. It is a hint, no proof. */
+  /** The last recorded holder; `null` if it can't be read. A hint, not a proof. */
   identity: Schema.NullOr(Identity)
 }) {
   override get message(): string {
@@ -71,14 +70,14 @@ export class LockHeld extends Schema.TaggedError<LockHeld>(`${id}/LockHeld`)("Lo
 }
 
 /**
- * The folder of the resident process can't be used. Nothing was changed.
+ * The folder of the daemon can't be used. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
  */
 export class FolderRefused extends Schema.TaggedError<FolderRefused>(`${id}/FolderRefused`)("FolderRefused", {
   folder: Schema.String,
-  /** What is wrong with it, and what to do. */
+  /** The problem and the next step. */
   detail: Schema.String
 }) {
   override get message(): string {
@@ -87,7 +86,7 @@ export class FolderRefused extends Schema.TaggedError<FolderRefused>(`${id}/Fold
 }
 
 /**
- * The file of the lock can't be opened or locked, for another reason than that somebody holds it.
+ * The lock file can't be opened or locked, and not because another process holds it.
  *
  * @category errors
  * @since 0.1.0
@@ -102,7 +101,7 @@ export class LockUnusable extends Schema.TaggedError<LockUnusable>(`${id}/LockUn
 }
 
 /**
- * Why the lock could not be taken.
+ * Errors of acquiring the lock.
  *
  * @category errors
  * @since 0.1.0
@@ -116,19 +115,21 @@ export type DaemonLockError = LockHeld | FolderRefused | LockUnusable
  * @since 0.1.0
  */
 export interface DaemonLockOptions {
-  /** The absolute path of the home, see `Database.home`. It is made where it is not there. */
+  /** Absolute path of the home, see `Database.home`. Created if absent. */
   readonly home: string
-  /** The version of the program that takes the lock. */
+  /** Version of the program that acquires the lock. */
   readonly version: string
 }
 
 /**
- * How long one attempt waits, in milliseconds. It holds the thread. Those who try at the same instant stand in each
- * other's way for a moment; without it, none of them might get the lock.
+ * How long one attempt blocks the thread, in milliseconds. Concurrent attempts obstruct each other briefly: without the
+ * wait all of them could fail.
  */
 const attemptTimeoutMs = 100
 
-/** Makes the folder where there is none, and closes it to others where it is ours and open. `advice` is what else to do. */
+/**
+ * Creates the folder, or restricts this user's own folder to its owner. `advice` is the next step in the error message.
+ */
 const ensureFolder = (folder: string, advice: string) =>
   Effect.gen(function* () {
     yield* Database.makeFolder(folder)
@@ -147,12 +148,12 @@ const ensureFolder = (folder: string, advice: string) =>
     )
   )
 
-/** The folder of the socket, where that is another one. It goes with the scope. */
+/** Creates the folder of a socket outside the home. The scope removes it. */
 const socketFolder = (socket: string) =>
   Effect.gen(function* () {
     const folder = path.dirname(socket)
     yield* Effect.acquireRelease(ensureFolder(folder, "remove it, or set ATHENA_HOME to a shorter path"), () =>
-      // Not where another process listens there by now.
+      // Fails if another process listens in the folder by now.
       Effect.ignore(Effect.try(() => fs.rmdirSync(folder)))
     )
   })
@@ -160,8 +161,8 @@ const socketFolder = (socket: string) =>
 const decodeIdentity = Schema.decodeEffect(Schema.fromJsonString(Identity))
 
 /**
- * Who said last that it holds the lock of a home; `null` where nobody did, or it can't be read. It is a hint: a process
- * that was killed leaves it behind.
+ * The last recorded holder of the lock of a home; `null` if none is recorded or it can't be read. A hint: a killed
+ * process leaves it behind.
  *
  * @category accessors
  * @since 0.1.0
@@ -173,22 +174,21 @@ export const identity = (home: string): Effect.Effect<Identity | null, never, Fi
   }).pipe(Effect.orElseSucceed(() => null))
 
 /**
- * Whether a process is the one that an identity names: it is alive, and started when the identity says. Never where
- * the system does not tell when a process started.
+ * Whether the process of an identity is alive: pid and start time match. Always false on systems that don't expose the
+ * start time.
  *
  * @category predicates
  * @since 0.1.0
  */
 export const isAlive = ({ pid, startTime }: Identity): boolean => startTime !== null && startTimeOf(pid) === startTime
 
-/** The lock ends with its connection. */
 const acquireLock = (file: string) =>
   Effect.mapError(FileLock.acquire(file, attemptTimeoutMs), (error) =>
     error._tag === "Busy" ? error : new LockUnusable({ file, cause: error.cause })
   )
 
 /**
- * Whether a process holds the lock of a home. It makes nothing that is not there.
+ * Whether a process holds the lock of a home. Creates nothing.
  *
  * @category predicates
  * @since 0.1.0
@@ -216,20 +216,20 @@ const currentIdentity = (version: string): Effect.Effect<Identity> =>
     }
   })
 
-/** Says who holds the lock, for as long as it is held. The file is whole before it gets its name. */
+/** Records the holder until the scope closes. The rename makes the file appear complete. */
 const publishIdentity = (home: string, own: Identity) =>
   Effect.gen(function* () {
     const file = hostPaths(home).identity
     const files = yield* FileSystem.FileSystem
-    const draft = `${file}.${own.pid}`
+    const temporary = `${file}.new`
     const write = Effect.andThen(
-      files.writeFileString(draft, JSON.stringify(own), { mode: 0o600 }),
-      files.rename(draft, file)
+      files.writeFileString(temporary, JSON.stringify(own), { mode: 0o600 }),
+      files.rename(temporary, file)
     )
     yield* Effect.acquireRelease(
       Effect.mapError(write, (cause) => new LockUnusable({ file, cause })),
       () =>
-        // Where the lock was removed, the file may be of who has made another one.
+        // If the lock file was removed, the record may belong to the holder of a new one.
         Effect.flatMap(identity(home), (last) =>
           last?.instance === own.instance ? Effect.ignore(files.remove(file)) : Effect.void
         )
@@ -237,8 +237,8 @@ const publishIdentity = (home: string, own: Identity) =>
   })
 
 /**
- * Begins to look whether the lock that this process has just taken stays the lock of the home: not when its file, or the
- * whole home, is removed or replaced. Then another process may take the lock anew, and nobody finds this one any more.
+ * Returns a check whether the lock that this process holds is still the lock of the home. It is not after its file or
+ * the home was removed or replaced: another process may then acquire a new lock, and no client finds this process.
  *
  * @category constructors
  * @since 0.1.0
@@ -251,8 +251,8 @@ export const watch = (home: string): Effect.Effect<() => boolean> =>
   })
 
 /**
- * Takes the lock of a home and holds it until the scope ends, or the process does. It is tried once, for a tenth of a
- * second: who wants to wait, or to take the place of the holder, uses `DaemonTakeover`.
+ * Acquires the lock of a home until the scope closes. One attempt of 100 ms; `DaemonTakeover` waits for the holder or
+ * replaces it.
  *
  * **Example**
  *

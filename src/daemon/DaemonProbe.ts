@@ -21,10 +21,10 @@ import type { DaemonStatus, Health } from "./DaemonStatus.ts"
 export const layer = (options: DaemonClientOptions) =>
   layerClient(options).pipe(Layer.provide(NodeHttpClient.layerNodeHttpOptions({ socketPath: socketOf(options.home) })))
 
-/** A process that answered, or why none did. */
+/** A running daemon, or the reason why none responded. */
 export type ProbeResult = { readonly _tag: "Running"; readonly health: Health } | DaemonClientError
 
-/** How the process of a home is. */
+/** Queries the health of the daemon of a home. */
 export const probe = (home: string): Effect.Effect<ProbeResult, never, FileSystem.FileSystem> =>
   DaemonClient.use((client) => client.health).pipe(
     Effect.map((health): ProbeResult => ({ _tag: "Running", health })),
@@ -32,15 +32,14 @@ export const probe = (home: string): Effect.Effect<ProbeResult, never, FileSyste
     Effect.provide(layer({ home }))
   )
 
-/** Whether a process that answered uses another database than this environment names. An older one does not say. */
+/** Whether the daemon uses another database than this environment names. Older versions don't report it. */
 export const hasOtherDatabase = ({ database }: Health): boolean =>
   database !== undefined && database !== databaseIdentity()
 
-/** What to do about it. */
 export const otherDatabaseAdvice =
   "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
 
-/** Asks the process of a home to end, and says whether there was one that does. */
+/** Stops the daemon of a home, and returns whether one accepted the request. */
 export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
   DaemonClient.use((client) => client.stop).pipe(
     Effect.as(true),
@@ -51,7 +50,7 @@ export const stop = (home: string): Effect.Effect<boolean, never, FileSystem.Fil
 export interface DaemonSummary {
   readonly state: "running" | "not running" | "unresponsive"
   readonly status: DaemonStatus | null
-  /** What is wrong, and what to do. */
+  /** Each with its next step. */
   readonly problems: ReadonlyArray<string>
 }
 
@@ -70,14 +69,13 @@ const problemsOf = ({ events, health }: DaemonStatus): ReadonlyArray<string> => 
     : [`${events.waiting} events wait for the database (${events.lastFailure}); see: athena doctor`])
 ]
 
-/** What a process says that answers. */
 export const running = (status: DaemonStatus): DaemonSummary => ({
   state: "running",
   status,
   problems: problemsOf(status)
 })
 
-/** What nobody brings into the database while there is no process that answers. */
+/** Without a daemon no process delivers the spooled events. */
 const waitingProblems = Effect.map(Spools.waiting, (waiting): ReadonlyArray<string> => {
   if (waiting === 0) return []
   return [
@@ -95,7 +93,7 @@ const withoutStatus = (state: DaemonSummary["state"], problems: ReadonlyArray<st
 const unresponsive = (detail: string) =>
   withoutStatus("unresponsive", [`${detail}; the next session replaces it, or run: athena stop`])
 
-/** Asks the process of the home. It never fails. */
+/** Queries the daemon of the configured home. It never fails. */
 export const summarize = Effect.gen(function* () {
   const home = yield* Database.home
   return yield* DaemonClient.use((client) => client.status).pipe(

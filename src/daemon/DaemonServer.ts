@@ -1,17 +1,17 @@
 /**
- * The HTTP server of the resident process: on loopback for agents that post their hooks, and on a socket for the shim and
+ * The HTTP server of the daemon: on loopback for agents that post their hooks, and on a unix socket for the shim and
  * the commands.
  *
- * | request | answer |
+ * | request | response |
  * |---|---|
- * | `POST /hooks/:agent` | 200 with the agent's answer; 204 where there is nothing to add; 202, with or without an answer, where what was told is not safe on this host yet |
- * | `GET /health` | who the process is, `DaemonStatus.Health` |
- * | `GET /status` | what it has done, `DaemonStatus.DaemonStatus` |
- * | `GET /metrics` | all metrics, as Prometheus reads them |
- * | `POST /stop` | 202; it ends when it has done what it has |
+ * | `POST /hooks/:agent` | 200 with the response for the agent; 204 without one; 202, with or without one, if the event is not safe on this host yet |
+ * | `GET /health` | `DaemonStatus.Health` |
+ * | `GET /status` | `DaemonStatus.DaemonStatus` |
+ * | `GET /metrics` | all metrics in Prometheus format |
+ * | `POST /stop` | 202; the daemon ends after its pending work |
  *
- * Whoever asks needs the token; nothing is said without it. A request with an `Origin`, which is what a page in a browser
- * sends, and one to another name than that of loopback are refused.
+ * Every request needs the token; a response without it contains no information. Requests with an `Origin`, as pages in
+ * a browser send, and requests to another host name than loopback's are rejected.
  *
  * @since 0.1.0
  */
@@ -49,7 +49,7 @@ import { DaemonState } from "./internal/statusReport.ts"
 import * as StatusReport from "./internal/statusReport.ts"
 
 /**
- * The socket can't be listened on.
+ * The daemon can't listen on its socket.
  *
  * @category errors
  * @since 0.1.0
@@ -58,7 +58,7 @@ export class SocketUnusable extends Schema.TaggedError<SocketUnusable>(
   "athena-hooks/daemon/DaemonServer/SocketUnusable"
 )("SocketUnusable", {
   socket: Schema.String,
-  /** What the system says, such as `EACCES`. */
+  /** The error code of the system, such as `EACCES`. */
   code: Schema.String
 }) {
   override get message(): string {
@@ -73,26 +73,27 @@ export class SocketUnusable extends Schema.TaggedError<SocketUnusable>(
  * @since 0.1.0
  */
 export interface DaemonServerOptions {
-  /** What must be known to ask. */
+  /** The token that every request must carry. */
   readonly token: Redacted.Redacted
-  /** The port on 127.0.0.1. Where it can't be listened on, as another program has it, it is tried again four times a second. */
+  /** The port on 127.0.0.1. While another program holds it, the server retries four times per second. */
   readonly port: number
-  /** A socket that listens on that port already, inherited from the process that started this one; none when absent. */
+  /** An inherited socket that already listens on `port`. None when absent. */
   readonly listenerFd?: number | undefined
-  /** Path of the socket, in a folder that nobody else can read. */
+  /** Path of the unix socket, in a folder that only this user can read. */
   readonly socket: string
-  /** Tells the database from others, see `Daemon`. */
+  /** Hash that identifies the database, see `Daemon`. */
   readonly database: string
-  /** Requests a second that are taken over longer times, from 1; 1,000 when absent. At once, twice as many. */
+  /** Sustained requests per second, from 1. 1,000 when absent. The burst is twice as large. */
   readonly requestsPerSecond?: number | undefined
-  /** Bytes of payloads that are held, or wait for their turn, at once; from 16 MiB; 64 MiB when absent. */
+  /** Bytes of payloads in flight, from 16 MiB. 64 MiB when absent. */
   readonly payloadBytes?: number | undefined
 }
 
-/** Bytes of large payloads that are at work at once: one of the largest that Claude Code sends takes some 50 MB. */
+/**
+ * Bytes of large payloads processed concurrently: one of the largest that Claude Code sends uses about 50 MB of memory.
+ */
 const largeBytes = 4 * 1024 * 1024
 
-/** How often a port is tried that can't be listened on. */
 const retryInterval = "250 millis"
 
 const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })
@@ -119,7 +120,7 @@ const deliveryId = (id: string | undefined): string | undefined =>
 const incoming = (request: HttpServerRequest) =>
   NodeHttpServerRequest.toIncomingMessage(request) as http.IncomingMessage
 
-/** Who waits to be told that it may send its body is told so by `text` alone. */
+/** Only `text` sends the `100 Continue` that a client with `Expect` waits for. */
 const textOf = (request: HttpServerRequest, length: number): Effect.Effect<string, RequestBody.CutShort> =>
   request.headers["expect"] === undefined
     ? RequestBody.read(incoming(request), length)
@@ -143,12 +144,11 @@ const respond = (adapter: HookAdapter, length: number) =>
         })
       ),
       Effect.map(responseOf),
-      // The agent has gone away, or has sent less than it said.
+      // The agent disconnected, or sent fewer bytes than announced.
       Effect.orElseSucceed(() => empty(400))
     )
   })
 
-/** How many bytes a request says that it brings. */
 const lengthOf = (length: string | undefined): number | undefined =>
   length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 
@@ -204,12 +204,12 @@ const listensAt = (server: net.Server, port: number): boolean => {
   return typeof address === "object" && address?.address === "127.0.0.1" && address.port === port
 }
 
-/** Where Node.js listens on a socket that is open already, which its types leave out. */
+/** The types of Node.js lack the option to listen on an inherited descriptor. */
 const atFd = (fd: number): NodeHttpServer.Options & { readonly fd: number } => ({ fd })
 
 const otherAddress = Effect.fail(new ServeError({ cause: { code: "EADDRNOTAVAIL" } }))
 
-/** What an attempt has opened is closed at once where it fails, and with the scope where it does not. */
+/** Closes the resources of a failed attempt immediately, and those of a successful one with the scope. */
 const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
   Effect.gen(function* () {
     const scope = yield* Scope.fork(yield* Effect.scope)
@@ -220,10 +220,10 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
   })
 
 /**
- * Provides the server: it listens on the socket when the Layer is built, and on the port as soon as that is free. When the
- * scope closes it takes no more requests, and those that are being answered are, within 2 seconds.
+ * Provides the server. It listens on the socket when the Layer is built, and on the port as soon as that is free. When
+ * the scope closes it accepts no further requests and completes pending ones within 2 seconds.
  *
- * Fails with `SocketUnusable` where the socket can't be listened on.
+ * Fails with `SocketUnusable` if it can't listen on the socket.
  *
  * @category layers
  * @since 0.1.0
@@ -243,7 +243,7 @@ export const layer = (options: DaemonServerOptions) =>
       const auth = RequestAuth.make(Redacted.value(options.token), options.database)
       const identifying = { [names.protocol]: protocol, [names.version]: state.identity.version }
 
-      // A connection that is kept would be served for as long as the shutdown lasts, and left without an answer then.
+      // A keep-alive connection would be served until the shutdown ends, and its last request then lost.
       let isEnding = false
       const { isEnding: isLifecycleEnding } = yield* Lifecycle
       const isStopping = () => isEnding || isLifecycleEnding()
@@ -252,7 +252,7 @@ export const layer = (options: DaemonServerOptions) =>
       const app = (listener: RequestAuth.Listener, authenticate: (socket: net.Socket) => void) =>
         Effect.flatMap(HttpServerRequest, (request) => {
           const refused = RequestAuth.refuse(auth, listener, request.headers)
-          // Whoever runs a command can do without, or starts the next process; whoever posts can do neither.
+          // A client of the socket runs the hook itself or starts the next daemon. An agent that posts can do neither.
           if (refused === undefined && listener._tag === "Socket" && isHook(request) && isStopping()) {
             return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: headers() }))
           }
@@ -260,7 +260,7 @@ export const layer = (options: DaemonServerOptions) =>
             authenticate(incoming(request).socket)
             return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
           }
-          // On loopback anybody may call, and whoever has no token learns nothing, not even who refuses.
+          // Any local program may connect to loopback: without the token a response does not even identify the daemon.
           return Effect.succeed(
             HttpServerResponse.empty({
               status: refused,
@@ -274,7 +274,7 @@ export const layer = (options: DaemonServerOptions) =>
         const flushBuffered = ConnectionLimits.bufferRequests(server)
         const { authenticate } = yield* ConnectionLimits.limitUnauthenticated(server)
         const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
-        // What was inherited may be anything.
+        // An inherited descriptor may be any file.
         if (listener._tag === "Loopback" && !listensAt(server, listener.port)) return yield* otherAddress
         yield* serve(app(listener, authenticate))
         flushBuffered()
@@ -306,13 +306,13 @@ export const layer = (options: DaemonServerOptions) =>
           )
         )
       )
-      // Whoever holds the lock owns the socket; what is there was left by a process that was killed. It comes last: who
-      // reaches it finds everything there.
+      // The holder of the lock owns the socket; an existing one was left by a killed process. The socket is opened
+      // last, so its clients find a complete daemon.
       yield* Effect.mapError(
-        SocketFile.listen(socket, (path) => listen({ _tag: "Socket" }, { path })),
+        SocketFile.listen(socket, state.identity.home, (path) => listen({ _tag: "Socket" }, { path })),
         (error) => new SocketUnusable({ socket, code: codeOf(error) })
       )
-      // The last to be added is the first to run.
+      // Finalizers run in reverse order: this one runs first.
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           isEnding = true

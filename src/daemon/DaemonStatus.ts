@@ -1,14 +1,12 @@
 /**
- * What the resident process says of itself.
- *
- * Times are milliseconds, memory is bytes. A figure that can't be known at the moment is `null`.
+ * The daemon's report about itself. Times are milliseconds, memory is bytes; an unknown figure is `null`.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * The name that the process answers with.
+ * Name of the program in the health report.
  *
  * @category constants
  * @since 0.1.0
@@ -16,32 +14,32 @@ import * as Schema from "effect/Schema"
 export const name = "athena-hooks"
 
 /**
- * Who the process is.
+ * Identity and problems of the daemon.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Health = Schema.Struct({
   name: Schema.Literal(name),
-  /** The version of what is said over the socket. */
+  /** Version of the protocol over the socket. */
   protocol: Schema.String,
   version: Schema.String,
-  /** A UUID that no other run of the process has. */
+  /** A UUID of this run of the daemon. */
   instance: Schema.String,
   pid: Schema.Int,
   startedAt: Schema.String,
   /** The folder of the memory. */
   home: Schema.String,
-  /** Tells its database from others; none of an older process, which does not say. */
+  /** Hash that identifies its database. Absent in older versions. */
   database: Schema.optional(Schema.String),
-  /** The port on loopback that it listens on. */
+  /** The port on loopback; `null` while it can't listen. */
   port: Schema.NullOr(Schema.Int),
-  /** What is wrong, for a person. */
+  /** A problem and its next step, for the user. */
   problem: Schema.NullOr(Schema.String)
 })
 
 /**
- * Who the process is.
+ * Identity and problems of the daemon.
  *
  * @category models
  * @since 0.1.0
@@ -51,8 +49,8 @@ export type Health = typeof Health.Type
 const count = Schema.Finite
 
 /**
- * How long agents have waited for the answers to one kind of event. A percentile is `null` where there are too few answers
- * for it to mean anything.
+ * How long agents waited for the responses to one kind of event. A percentile is `null` if there are too few responses
+ * for it to be meaningful.
  *
  * @category schemas
  * @since 0.1.0
@@ -67,7 +65,7 @@ export const Latency = Schema.Struct({
 })
 
 /**
- * What the process has done since it started, and what it holds.
+ * Activity and resources of the daemon since it started.
  *
  * @category schemas
  * @since 0.1.0
@@ -87,12 +85,12 @@ export const DaemonStatus = Schema.Struct({
     running: count
   }),
   latencies: Schema.Array(Latency),
-  /** `null` until the database has been asked something. `hits` were answered without it. */
+  /** `null` until the first query. `hits` are reads without the database. */
   cache: Schema.NullOr(Schema.Struct({ hits: count, reads: count, entries: count, bytes: count })),
   /**
-   * Events: taken by this process; stored and set aside by all who use its spool since this one started; those that wait
-   * now; and those that are lost, because neither this host's disk nor the database took them. `null` where the spool can't
-   * be read.
+   * Events: `accepted` by this daemon; `stored` and `deadLetters` by all processes that use its spool since it started;
+   * `waiting` now; and `dropped`, which neither this host's disk nor the database stored. `null` if the spool can't be
+   * read.
    */
   events: Schema.NullOr(
     Schema.Struct({
@@ -109,7 +107,7 @@ export const DaemonStatus = Schema.Struct({
 })
 
 /**
- * What the process has done since it started, and what it holds.
+ * Activity and resources of the daemon since it started.
  *
  * @category models
  * @since 0.1.0

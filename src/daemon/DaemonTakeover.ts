@@ -1,10 +1,10 @@
 /**
- * Becomes the resident process of a home, in the place of another one where that is right.
+ * Acquires the lock of a home, and replaces its holder where that is right.
  *
- * One that answers and is as new stays. An older one is asked to end. One that does not answer is ended, but only where
- * it is proven to be the holder of the lock: the lock is held, and the process of that number started when the holder
- * said it did. Without the proof nothing is ever ended. Whoever was found to be the holder is asked and ended only while it
- * is: where another one took its place meanwhile, that one is met as any other.
+ * A holder that responds and is as new stays. An older one is stopped. One that does not respond is terminated, but
+ * only if it is proven to be the holder: the lock is held, and the process with the recorded pid has the recorded start
+ * time. Without the proof no process is ever terminated. The proof is repeated before each signal: a new holder is
+ * treated on its own.
  *
  * @since 0.1.0
  */
@@ -27,13 +27,13 @@ import { isOlder } from "../internal/compareVersions.ts"
 const id = "athena-hooks/daemon/DaemonTakeover"
 
 /**
- * The holder of the lock could not be replaced, and was left alone or did not end.
+ * The holder of the lock was not replaced: it was left alone, or did not end.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NotReplaced extends Schema.TaggedError<NotReplaced>(`${id}/NotReplaced`)("NotReplaced", {
-  /** Who said last that it holds the lock; no proof. */
+  /** The last recorded holder; no proof. */
   identity: Schema.NullOr(DaemonLock.Identity),
   /** Why it was not replaced. */
   detail: Schema.String
@@ -45,21 +45,21 @@ export class NotReplaced extends Schema.TaggedError<NotReplaced>(`${id}/NotRepla
 }
 
 /**
- * What came of it.
+ * Outcome of a takeover.
  *
  * @category models
  * @since 0.1.0
  */
 export type Outcome =
-  /** The lock is held by this process until the scope ends. */
+  /** This process holds the lock until the scope closes. */
   | { readonly _tag: "Acquired"; readonly identity: DaemonLock.Identity; readonly replaced: boolean }
-  /** Another one, as new or newer, answers. */
+  /** Another daemon, as new or newer, responds. */
   | { readonly _tag: "AlreadyRunning"; readonly health: Health }
-  /** Another one took the lock moments ago and does not answer yet. */
+  /** Another daemon acquired the lock recently and does not respond yet. */
   | { readonly _tag: "Starting"; readonly identity: DaemonLock.Identity }
 
 /**
- * What it can fail with.
+ * Errors of a takeover.
  *
  * @category errors
  * @since 0.1.0
@@ -73,19 +73,19 @@ export type DaemonTakeoverError = NotReplaced | UntrustedFolder | DaemonLock.Fol
  * @since 0.1.0
  */
 export interface DaemonTakeoverOptions extends DaemonLock.DaemonLockOptions {
-  /** How long the holder may be silent before it counts as hung; 5 seconds when absent. */
+  /** How long the holder may not respond before it counts as hung. 5 seconds when absent. */
   readonly responseTimeout?: Duration.Input | undefined
-  /** How long after it took the lock a holder may be silent, because it is starting; 30 seconds when absent. */
+  /** How long after it acquired the lock a holder may not respond, because it is starting. 30 seconds when absent. */
   readonly startupTimeout?: Duration.Input | undefined
-  /** How long a holder that was asked to end may take; 10 seconds when absent. */
+  /** How long a holder may take to end after it was stopped or received SIGKILL. 10 seconds when absent. */
   readonly stopTimeout?: Duration.Input | undefined
-  /** How long a holder that was sent SIGTERM may take before it is sent SIGKILL; 2 seconds when absent. */
+  /** Time between SIGTERM and SIGKILL. 2 seconds when absent. */
   readonly terminateTimeout?: Duration.Input | undefined
 }
 
 const pause = Effect.sleep("50 millis")
 
-/** Asks again and again until there is an answer or the time is over. What is under way when it is over is finished. */
+/** Repeats an attempt until it succeeds or the timeout passes. An attempt in progress is completed. */
 const retryUntil = <A, E, R>(
   limit: Duration.Duration,
   attempt: (left: Duration.Duration) => Effect.Effect<Option.Option<A>, E, R>
@@ -103,7 +103,6 @@ const retryUntil = <A, E, R>(
 type Lock = Effect.Effect<Option.Option<DaemonLock.Identity>, DaemonTakeoverError, Needs>
 type Needs = Scope.Scope | FileSystem.FileSystem | Path.Path
 
-/** Tries for the lock once. */
 const tryLock = (options: DaemonLock.DaemonLockOptions): Lock =>
   DaemonLock.acquire(options).pipe(
     Effect.asSome,
@@ -115,7 +114,7 @@ const signal = (pid: number, name: "SIGTERM" | "SIGKILL") =>
     try {
       process.kill(pid, name)
     } catch {
-      // It has ended by itself, which the lock will show.
+      // It has ended already, which the lock shows.
     }
   })
 
@@ -136,12 +135,12 @@ const refuse = (home: string, detail: string) =>
 const durationOf = (input: Duration.Input | undefined, otherwise: Duration.Input): Duration.Duration =>
   Duration.fromInputUnsafe(input ?? otherwise)
 
-/** Who is to be replaced; `null` where that can't be read. */
+/** The holder to replace; `null` if its record can't be read. */
 type Holder = DaemonLock.Identity | null
 
 type Attempt = Effect.Effect<Outcome, DaemonTakeoverError, DaemonClient | Needs>
 
-/** The lock, where it is free; what comes of it where it is held by another one than the one that is to be replaced. */
+/** Acquires a free lock; starts over if the holder is not the one to replace. */
 const takeFrom = (
   contest: Takeover,
   holder: Holder
@@ -153,7 +152,7 @@ const takeFrom = (
     return current?.instance === holder?.instance ? Option.none() : Option.some(yield* takeOver(contest))
   })
 
-/** Ends the holder by a signal, if it is proven to be it, and takes the lock. The proof is asked for before each signal. */
+/** Terminates a proven holder and acquires the lock. */
 const force = (contest: Takeover, holder: Holder, why: string): Attempt =>
   Effect.gen(function* () {
     const { options } = contest
@@ -178,7 +177,9 @@ type ProbeResult =
   | { readonly _tag: "Answered"; readonly health: Health }
   | { readonly _tag: "Refused"; readonly refusal: Refused }
 
-/** Waits until the holder has answered, or is gone. One that is ending says so, and is waited for. */
+/**
+ * Waits for a response of the holder, or for a free lock. A holder that is ending responds with 503, and is waited for.
+ */
 const probeHolder = ({ lock, options }: Takeover) =>
   Effect.gen(function* () {
     const client = yield* DaemonClient
@@ -199,7 +200,7 @@ const probeHolder = ({ lock, options }: Takeover) =>
     )
   })
 
-/** Asks an older holder to end, and takes its place. */
+/** Stops an older holder and acquires the lock. */
 const replace = (contest: Takeover, holder: Holder): Attempt =>
   Effect.gen(function* () {
     const client = yield* DaemonClient
@@ -214,7 +215,7 @@ const replace = (contest: Takeover, holder: Holder): Attempt =>
       : yield* force(contest, holder, "is of an older version, was asked to end and did not,")
   })
 
-/** A holder that won't say how it is: of another protocol, or with another token. */
+/** The holder uses another protocol or token. */
 const replaceRefusing = (contest: Takeover, holder: Holder, refusal: Refused): Attempt =>
   Effect.gen(function* () {
     const { home, version } = contest.options
@@ -224,7 +225,7 @@ const replaceRefusing = (contest: Takeover, holder: Holder, refusal: Refused): A
       : yield* refuse(home, `refuses to answer (status ${refusal.status})`)
   })
 
-/** One that is silent because it has only just begun is left alone. */
+/** A holder that started recently is left alone. */
 const replaceSilent = (contest: Takeover, holder: Holder): Attempt =>
   Effect.gen(function* () {
     if (holder !== null && DaemonLock.isAlive(holder)) {
@@ -238,7 +239,7 @@ const replaceSilent = (contest: Takeover, holder: Holder): Attempt =>
 
 const takeOver = (contest: Takeover): Attempt =>
   Effect.gen(function* () {
-    // Known before it is asked, so that whoever takes its place afterwards is told from it.
+    // Read before the first request, to recognize a later holder.
     const holder = yield* DaemonLock.identity(contest.options.home)
     const met = yield* probeHolder(contest)
     if (Option.isNone(met)) return yield* replaceSilent(contest, holder)
@@ -256,8 +257,8 @@ const takeOver = (contest: Takeover): Attempt =>
   })
 
 /**
- * Takes the lock of a home until the scope ends, or says who stays instead. It takes up to `patience` where the holder is
- * silent, then `grace` and `ending` where it has to be ended.
+ * Acquires the lock of a home until the scope closes, or returns which daemon stays. It takes up to `responseTimeout`
+ * if the holder does not respond, and `terminateTimeout` and `stopTimeout` to terminate it.
  *
  * **Example**
  *

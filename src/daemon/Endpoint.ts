@@ -1,8 +1,9 @@
 /**
- * The address of the resident process of a home: its port on loopback, and the token that every request needs.
+ * The endpoint of a home's daemon: its port on loopback, and the token that every request needs.
  *
- * Both are files of mode 600 in the folder `daemon` of the home, which has mode 700. They are made once, by whoever needs
- * them first, and stay: the settings of agents name them. Processes that make them at once end with the same ones.
+ * Both are files of mode 600 in the folder `daemon` of the home, which has mode 700. The first process that needs them
+ * creates them, and they remain, because the settings of agents contain them. Concurrent creators end with the same
+ * values.
  *
  * @since 0.1.0
  */
@@ -19,7 +20,7 @@ import * as OwnFile from "./internal/endpointFile.ts"
 import * as Ports from "./ports.ts"
 
 /**
- * Where the resident process of a home is spoken to.
+ * Port and token of the daemon of a home.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +43,7 @@ const parsePort = (text: string): Option.Option<number> =>
 const newToken = Effect.sync(() => tokenOf(Buffer.from(SecureRandom.randomBytesUnsafe(32)).toString("base64url")))
 
 /**
- * The address that the process of an endpoint listens at, without a path.
+ * The URL of an endpoint, without a path.
  *
  * **Example**
  *
@@ -58,8 +59,8 @@ const newToken = Effect.sync(() => tokenOf(Buffer.from(SecureRandom.randomBytesU
 export const url = ({ port }: Pick<Endpoint, "port">): string => `http://127.0.0.1:${port}`
 
 /**
- * The endpoint of a home; none where it was not made yet, or a part of it is missing or damaged, which `make` puts right.
- * A file that others can read is closed to them.
+ * The endpoint of a home; none if it was not created yet, or a part is missing or damaged, which `make` repairs. Files
+ * that other users can read are restricted.
  *
  * Fails with `EndpointError`: `ForeignFile` or `NotAccessible`.
  *
@@ -75,7 +76,6 @@ export const read = Effect.fnUntraced(function* (
   return Option.all({ port, token })
 })
 
-/** Makes the folder, or closes it to others. */
 const makeFolder = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const info = yield* Effect.andThen(Database.makeFolder(folder), fs.stat(folder)).pipe(
@@ -84,10 +84,10 @@ const makeFolder = Effect.fnUntraced(function* (folder: string) {
   yield* OwnFile.restrict(folder, info, 0o700)
 })
 
-/** The lock of those who make or replace the files. */
+/** Locked while the files are created or replaced. */
 const lockOf = (folder: string): string => `${folder}/endpoint.lock`
 
-/** What a file says, which is made where there is none or it says nothing good. */
+/** Reads the value of a file; writes a fresh one if the file is absent or invalid. */
 const obtain = Effect.fnUntraced(function* <A, R>(
   file: string,
   parse: (text: string) => Option.Option<A>,
@@ -112,8 +112,8 @@ const freePort = Effect.fnUntraced(function* (home: string, held: number | undef
 })
 
 /**
- * The endpoint of a home, made on first sight: the port that its path asks for, or the next one of 100 that is free. A
- * file that is damaged is made anew.
+ * The endpoint of a home, created on first use: the port derived from its path, or the next free one of 100. A damaged
+ * file is replaced.
  *
  * Fails with `EndpointError`: `ForeignFile`, `NotAccessible` or `NoFreePort`.
  *
@@ -140,13 +140,13 @@ export const make = Effect.fnUntraced(function* (
     token: obtain(layout.token, parseToken, newToken, Redacted.value),
     port: obtain(layout.port, parsePort, freePort(home, undefined), String)
   })
-  // Each looks again under the lock: a good file is never moved, and all get what the first of them made.
+  // Each creator reads again under the lock, so all get the values of the first one.
   return yield* OwnFile.exclusively(lockOf(layout.folder), made)
 })
 
 /**
- * Records another port and another token for a home, because a stranger holds the port and may have been told the token;
- * gives those that are recorded where they are others by now.
+ * Replaces port and token of a home, because another program holds the port and may have received the token. Returns
+ * the recorded ones if they differ already.
  *
  * Fails as `make` does.
  *

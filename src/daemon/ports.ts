@@ -1,5 +1,5 @@
 /**
- * The ports of loopback: which ones a home may have, and whether one is free.
+ * Ports of loopback: the candidates of a home, and whether a port is free.
  */
 import * as net from "node:net"
 import * as Effect from "effect/Effect"
@@ -8,16 +8,15 @@ import { defaultPort } from "../host/paths.ts"
 const lowest = 21_000
 const count = 8_000
 
-/** How many are tried. */
 const maxCandidates = 100
 
-/** The ports that a home may have, the one it would rather have first. */
+/** Candidate ports of a home, the preferred one first. */
 export const candidates = (home: string): ReadonlyArray<number> =>
   Array.from({ length: maxCandidates }, (_, index) => lowest + ((defaultPort(home) - lowest + index) % count))
 
 /**
- * Whether a port of 127.0.0.1 is left by others: it is held while this looks. On a host without that address nobody has
- * it, and the socket serves alone.
+ * Whether a port of 127.0.0.1 is free, checked by listening on it. Without the address 127.0.0.1 every port counts as
+ * free: the daemon uses its socket alone.
  */
 export const isFree = (port: number): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
@@ -29,10 +28,10 @@ export const isFree = (port: number): Effect.Effect<boolean> =>
     return Effect.sync(() => server.close())
   })
 
-/** How long a program may take to let somebody in, in milliseconds. */
+/** Timeout of the connection, in milliseconds. */
 const timeoutMs = 1_000
 
-/** Whether somebody listens on a port of 127.0.0.1. Nobody who asks at the same time is disturbed. */
+/** Whether a program listens on a port of 127.0.0.1. It does not interfere with concurrent checks. */
 export const isHeld = (port: number): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     const socket = net.connect({ host: "127.0.0.1", port })
@@ -46,7 +45,7 @@ export const isHeld = (port: number): Effect.Effect<boolean> =>
 
 const nextStep = 'run "athena install" for another one'
 
-/** Why a port of 127.0.0.1 could not be listened on, for a person. */
+/** Why the daemon can't listen on a port, and the next step. */
 export const problemOf = (port: number, cause: unknown): string => {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code
   switch (code) {

@@ -5,6 +5,7 @@
  * daemon inherits the socket: the kernel queues the connections until the daemon accepts them.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process"
+import * as InheritedFiles from "../internal/inheritedFiles.ts"
 import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import type { Paths } from "../host/paths.ts"
 
@@ -105,6 +106,8 @@ const spawn = (folder: string, home: string, places: Paths, listener: number | u
     ...(listener === undefined ? [] : ["--listener-fd", String(listenerFd)])
   ]
   const [file = "", ...args] = fs.existsSync(shell) ? [shell, "-c", supervisor, "athena", ...command] : command
+  // The shell can't close files above 9 itself, and would hold a pipe of the agent's wrapper open as long as it lives.
+  InheritedFiles.closeAllBut(undefined)
   const child: ChildProcess = nodeBuiltin("node:child_process").spawn(file, args, {
     cwd: home,
     detached: true,

@@ -1,5 +1,5 @@
 /**
- * What the commands share: the memory that the configuration names, and the project of the current folder.
+ * The Layers of the commands: the configured memory, and the project of the working folder.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -17,7 +17,7 @@ import * as HostCache from "./sharedCache.ts"
 import type { Project } from "../memory/Project.ts"
 import { workingFolder } from "./environment.ts"
 
-/** The executor of the database of the context, with its tables made or brought up to date. */
+/** The executor of the provided database, after the migration of its schema. */
 const migrated = Layer.unwrap(
   MemorySchema.migrate.pipe(
     Effect.mapError((error) => MemoryError.from("open", error)),
@@ -25,21 +25,21 @@ const migrated = Layer.unwrap(
   )
 )
 
-/** The executor of a database, with its tables made or brought up to date. */
+/** The executor of a database, after the migration of its schema. */
 export const database = (settings: Database.Settings) => migrated.pipe(Layer.provide(Database.layer(settings)))
 
-/** The executor of the database of the context, with the cache before it where one is used. */
+/** The executor of the provided database, with the shared cache if it is enabled. */
 export const executorOn = (settings: Database.Settings) => HostCache.layer(settings).pipe(Layer.provide(migrated))
 
-/** The executor of the database that the configuration names, with the cache before it where one is used. */
+/** The executor of the configured database, with the shared cache if it is enabled. */
 export const executor = Layer.unwrap(
   Effect.map(Database.settings, (settings) => executorOn(settings).pipe(Layer.provide(Database.layer(settings))))
 )
 
-/** The memory that the configuration names. */
+/** The configured memory. */
 export const layer = MemoryBridge.layer.pipe(Layer.provide(executor))
 
-/** Whether there is a database: a command that only reads makes none. */
+/** Whether the database exists: a command that only reads creates none. */
 export const exists = (settings: Database.Settings) =>
   Effect.gen(function* () {
     if (settings._tag === "Postgres") return true
@@ -47,10 +47,9 @@ export const exists = (settings: Database.Settings) =>
     return yield* Effect.orElseSucceed((yield* FileSystem.FileSystem).exists(file), () => false)
   })
 
-/** Where the current folder belongs. */
 const currentRepository = Effect.flatMap(workingFolder, Repository.find)
 
-/** The project of the current folder, made on first sight. */
+/** The project of the working folder, created on first use. */
 export const currentProject = Effect.gen(function* () {
   const memory = yield* MemoryBridge.MemoryBridge
   const repository = yield* currentRepository
@@ -60,7 +59,7 @@ export const currentProject = Effect.gen(function* () {
   return { ...project, worktreePath: repository.worktreePath }
 })
 
-/** Reads something of the project of the current folder, and makes nothing: not the project, and not the database. */
+/** Reads from the project of the working folder. Creates neither the project nor the database. */
 export const readCurrentProject = Effect.fnUntraced(function* <A, E, R>(
   read: (project: Project, memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,
   absent: (name: string) => A
@@ -70,7 +69,7 @@ export const readCurrentProject = Effect.fnUntraced(function* <A, E, R>(
   return yield* Effect.gen(function* () {
     const memory = yield* MemoryBridge.MemoryBridge
     const standing = yield* memory.checkProject(location)
-    // One that has moved here is told so by the next session.
+    // The next session records a move.
     const found =
       standing._tag === "Settled" ? standing.project : yield* Relocation.findMoved(location, standing.candidates)
     return found === undefined ? absent(location.name) : yield* read(found, memory)

@@ -21,7 +21,7 @@ export const layerDiagnostics: Layer.Layer<DiagnosticParts> = Layer.sync(Diagnos
   pool: undefined
 }))
 
-/** Shows the cache of the context for as long as it is there. */
+/** Exposes the cache while it is open. */
 export const reportCache = Layer.effectDiscard(
   Effect.gen(function* () {
     const held = yield* DiagnosticParts

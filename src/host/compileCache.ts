@@ -1,5 +1,5 @@
 /**
- * The compiled code of versions of Node.js that are no longer used: each leaves its own, and nobody else removes it.
+ * The compile cache of Node.js versions that are no longer used: each version leaves its own.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -8,10 +8,10 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Database from "../sql/Database.ts"
 
-/** Code of another version is removed when nothing was written into it for so long. */
+/** Age of the last write after which the code of another version is deleted. */
 const expiresAfterMs = 30 * 86_400_000
 
-/** Removes it, and says how many files and folders that were. */
+/** Deletes expired code, and returns the number of deleted entries. */
 export const expire = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path

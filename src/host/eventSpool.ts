@@ -1,5 +1,5 @@
 /**
- * The spool of this host, in which events wait while a Postgres database is away.
+ * The spool of this host, in which events wait for the database.
  */
 import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
@@ -11,34 +11,34 @@ import { fnv1a } from "../internal/fnv1a.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import * as Database from "../sql/Database.ts"
 
-/** Path of the spool: one for each database, so that events that wait for one do not end up in another. */
+/** Path of the spool. Each database has its own, so that events never reach another one. */
 export const filenameOf = (home: string, settings: Database.Settings) =>
   Effect.map(Path.Path, (path) => {
     const name = settings._tag === "Embedded" ? "events" : `events-${fnv1a(Database.identity(settings).server)}`
     return path.join(home, `${name}.spool`)
   })
 
-/** Path of the spool of the database that the configuration names. */
+/** Path of the spool of the configured database. */
 export const filename = Effect.gen(function* () {
   return yield* filenameOf(yield* Database.home, yield* Database.settings)
 })
 
-/** The file beside a spool that says which database it belongs to. */
+/** Suffix of the file that records the database of a spool. */
 export const databaseSuffix = ".database"
 
-/** The host, the port and the name of the database of a spool; nothing where that was not recorded. */
+/** Host, port and name of the database of a spool; `undefined` if it was not recorded. */
 export const databaseOf = (filename: string) =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     return yield* files.readFileString(`${filename}${databaseSuffix}`)
   }).pipe(Effect.orElseSucceed(() => undefined))
 
-/** Records, once, which database a spool belongs to: its name has no way back. */
+/** Records the database of a spool once: the file name contains only a hash. */
 const recordDatabase = (filename: string, settings: Database.Settings) =>
   settings._tag === "Embedded"
     ? Effect.void
     : Effect.ignore(
-        // By Node.js itself: the file system of a hook process writes nothing.
+        // By Node.js itself: the file system service of a hook process is read-only.
         Effect.try(() =>
           fs.writeFileSync(`${filename}${databaseSuffix}`, Database.identity(settings).server, {
             flag: "wx",
@@ -57,18 +57,18 @@ const inHome = <A, E, R>(layer: (filename: string) => Layer.Layer<A, E, R>) =>
     })
   )
 
-/** The recorder that writes into the spool and has no database. */
+/** A recorder without a database: it only writes into the spool. */
 export const layer = (options: EventRecorder.DirectOptions = {}) =>
   inHome((filename) => EventRecorder.layerSpool(MemoryRecorder, { ...options, filename }))
 
-/** The recorder that brings what is in one spool into the database of the context. */
+/** A recorder that delivers a given spool to the provided database on `flush`. */
 export const layerFlushFrom = (filename: string) => EventRecorder.layer(MemoryRecorder, { filename, drain: false })
 
-/** The recorder that brings what is in the spool into the database when it is told to. */
+/** A recorder that delivers the configured spool to the provided database on `flush`. */
 export const layerFlush = (options: Partial<EventRecorder.SpoolOptions> = {}) =>
   inHome((filename) => EventRecorder.layer(MemoryRecorder, { ...options, filename, drain: false }))
 
-/** The recorder of the process that stays: it brings in what any process has left in the spool. */
+/** The recorder of the daemon: its relay delivers the events of all processes. */
 export const layerRelay = (home: string, settings: Database.Settings) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -78,7 +78,7 @@ export const layerRelay = (home: string, settings: Database.Settings) =>
       return EventRecorder.layer(MemoryRecorder, {
         filename,
         whenFull: "fail",
-        // A lock holds the thread, so it is waited for between attempts.
+        // A lock blocks the thread, so the recorder waits between attempts instead.
         busyTimeout: "2 millis",
         batchSize: 50,
         interval: "1 second",

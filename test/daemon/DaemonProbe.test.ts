@@ -35,7 +35,7 @@ describe("the daemon, as the status shows it", () => {
 
   it("has one where events are lost, and it says how many", () => {
     const summary = DaemonProbe.running(status({ dropped: 2 }))
-    const problem = "2 events are lost: neither the disk nor the database took them; see: athena doctor"
+    const problem = "2 events are lost: neither the disk nor the database stored them; see: athena doctor"
     assert.deepStrictEqual(summary.problems, [problem])
     assert.include(DaemonProbe.lines(summary).join("\n"), `-> ${problem}`)
   })

@@ -183,8 +183,8 @@ describe("HookService", () => {
     Effect.gen(function* () {
       for (const options of [
         { deadlines: { ToolUse: "10 milis" as never } },
-        { workLimit: "soon" as never },
-        { maxRunning: Number.NaN }
+        { workTimeout: "soon" as never },
+        { maxConcurrent: Number.NaN }
       ]) {
         const exit = yield* Effect.exit(Effect.provide(stats, setUp({ options }).layer))
         assert.include(String(exit), `HookService: ${Object.keys(options)[0]}`)

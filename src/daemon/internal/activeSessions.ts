@@ -1,7 +1,6 @@
 /**
- * Which sessions are open: those that have told something and not that they have ended. While a person is at lunch their
- * session says nothing, and what it posts then must find somebody. It counts those of the agents that post; the
- * others run a command, which can do without.
+ * Counts the active sessions: those with an event and no end. A session without activity still needs the daemon for its
+ * next post. Sessions of agents that run a command are not counted: a command works without the daemon.
  */
 import * as Duration from "effect/Duration"
 import * as ClaudeCode from "../../hooks/adapters/ClaudeCode.ts"
@@ -10,15 +9,15 @@ import * as QwenCode from "../../hooks/adapters/QwenCode.ts"
 
 const postingAgents: ReadonlySet<string> = new Set([ClaudeCode.agent, QwenCode.agent])
 
-/** An agent that was killed does not say that its session has ended. */
+/** A killed agent sends no end of its session. */
 const expiresAfter = Duration.toMillis("3 days")
 
-/** Sessions that are remembered; those that were silent for longest are forgotten first. */
+/** Least recently active sessions are evicted first. */
 const maxSessions = 1_000
 
 export interface ActiveSessions {
   readonly record: (event: HookEvent, now: number) => void
-  /** How many there are, by a clock in milliseconds that does not jump. */
+  /** At a time of the monotonic clock, in milliseconds. */
   readonly count: (now: number) => number
 }
 

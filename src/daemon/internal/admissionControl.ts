@@ -1,32 +1,32 @@
 /**
- * How much is taken in at once: requests in a second, and bytes that wait to be answered. What is over it is refused at
- * once, for a hook that waits is worse than one that is not heard.
+ * Limits the requests per second and the bytes in flight. Excess requests are rejected immediately: a hook that waits
+ * is worse than one without a response.
  *
- * Large payloads are taken in a few at a time: what is not read yet waits with the agent, and to read them all at once
- * would end none of them sooner.
+ * Large payloads are read a few at a time. Unread ones remain with the agent; reading all of them concurrently would
+ * complete none sooner.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 
 export interface Limits {
-  /** Requests a second, over longer times. */
+  /** Sustained requests per second. */
   readonly perSecond: number
-  /** Requests that may come at once. */
+  /** Requests of one burst. */
   readonly burst: number
-  /** Bytes of bodies that are held or wait at once. */
+  /** Bytes of bodies in flight. */
   readonly bytes: number
-  /** Bytes of large bodies that are held at once; a larger body is held alone. */
+  /** Bytes of large bodies processed concurrently; a body above it is processed alone. */
   readonly largeBytes: number
 }
 
-/** From how many bytes a body is large. */
+/** From this size a body counts as large. */
 const largeBodyBytes = 256 * 1024
 
 export interface AdmissionControl {
-  /** Whether one more request may come now. */
+  /** Whether another request is admitted now. */
   readonly admit: Effect.Effect<boolean>
-  /** Runs an effect that holds so many bytes; otherwise what is given for that, where there is no largePermits. */
+  /** Runs an effect that needs this many bytes, or the alternative if they exceed the limit. */
   readonly withBytes: <A, E, R, B, E2, R2>(
     bytes: number,
     effect: Effect.Effect<A, E, R>,
@@ -42,7 +42,7 @@ export const make = ({ burst, bytes: maxBytes, largeBytes, perSecond }: Limits):
   const withLargePermits = <A, E, R>(bytes: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     bytes < largeBodyBytes ? effect : largePermits.withPermits(Math.min(bytes, largeBytes))(effect)
   return {
-    // By the monotonic clock: one that is set must not let in more, or nothing.
+    // Monotonic: a clock that is set must not change the rate.
     admit: Effect.map(Clock.monotonicTimeNanos, (now) => {
       const elapsed = refilledAt === undefined ? 0 : Number(now - refilledAt) / 1e9
       refilledAt = now

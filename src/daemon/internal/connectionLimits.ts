@@ -1,6 +1,7 @@
 /**
- * Who may stay connected to a listener. Anybody on this machine can connect to loopback, so a connection is a stranger's
- * until a request on it has shown the token. Strangers have little time and few places; the other places are for agents.
+ * Limits the connections to a listener. Any local program can connect to loopback, so a connection is unauthenticated
+ * until a request on it carries the token. Unauthenticated connections have little time and a small share of the limit;
+ * the rest is for agents.
  */
 import * as http from "node:http"
 import type * as net from "node:net"
@@ -8,23 +9,23 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 
-/** Connections to one listener: an agent has one a session, and one more for each tool that runs beside others. */
+/** Connections per listener: an agent has one per session, and one per concurrent tool. */
 const maxConnections = 512
 
-/** Those of them that are unauthenticated'. One that is asked for beyond them takes the place of the oldest. */
+/** Unauthenticated connections. A further one replaces the oldest. */
 export const maxUnauthenticated = 64
 
-/** How long a stranger has to show the token. */
+/** How long a connection may be unauthenticated. */
 const authTimeout = "10 seconds"
 
-/** Nobody takes longer to send a request, in milliseconds. */
+/** Milliseconds. */
 const requestTimeout = 30_000
 const headersTimeout = 10_000
 
-/** For how long a connection is kept that says nothing, in milliseconds: an agent's, while a person thinks. */
+/** How long an idle connection of an agent remains open, in milliseconds. */
 const keepAliveTimeout = 10 * 60_000
 
-/** What closes the connection of a request that is refused: no stranger's body is waited for. */
+/** Closes the connection of a rejected request instead of reading its body. */
 export const closeHeader = { connection: "close" }
 
 export const createServer = (): http.Server => {
@@ -40,8 +41,8 @@ export const createServer = (): http.Server => {
 }
 
 /**
- * Holds the requests that come before there is a handler, as they do on a port that was listened on before this process
- * was there. The handler gets them by what this gives.
+ * Buffers requests that arrive before there is a handler, as on an inherited listener. The result passes them to the
+ * handler.
  */
 export const bufferRequests = (server: http.Server): (() => void) => {
   const buffered: Array<readonly [http.IncomingMessage, http.ServerResponse]> = []
@@ -55,12 +56,12 @@ export const bufferRequests = (server: http.Server): (() => void) => {
   }
 }
 
-/** Nobody upgrades: without a listener, Node hands such a request on as any other. Otherwise nothing bounds its socket. */
+/** Without an upgrade listener Node.js treats the request as any other; with one, no limit applies to its socket. */
 export const ignoreUpgrades = (server: http.Server): void => {
   server.removeAllListeners("upgrade")
 }
 
-/** Closes unauthenticated' connections from now on. Whoever has shown the token is to be trusted. */
+/** Closes connections that remain unauthenticated. */
 export const limitUnauthenticated = Effect.fnUntraced(function* (server: net.Server) {
   const run = yield* FiberSet.makeRuntime()
   const unauthenticated = new Map<net.Socket, Fiber.Fiber<unknown, unknown>>()

@@ -1,5 +1,6 @@
 /**
- * A small file that is this user's alone. It is whole at every time, and of processes that make it at once one wins.
+ * A small file that only this user can read. Readers always see a complete file, and one of several concurrent writers
+ * wins.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -7,11 +8,10 @@ import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import { EndpointError, ForeignFile, NotAccessible } from "../EndpointError.ts"
 import * as FileLock from "../../internal/fileLock.ts"
 
-/** More than this is in none of them, in bytes. */
+/** Upper bound of their size, in bytes. */
 const maxBytes = 256
 
 const notAccessible = (file: string, detail: string) =>
@@ -22,7 +22,7 @@ export const accessError =
   (error: PlatformError): EndpointError =>
     notAccessible(file, `${doing} failed (${error.reason._tag}); check that you may do so, and that the disk has room`)
 
-/** Closes a file or folder to others; one of another user is refused. Systems without users have nothing to close. */
+/** Restricts a file or folder to its owner; fails if it belongs to another user. No effect on systems without users. */
 export const restrict = Effect.fnUntraced(function* (
   file: string,
   { mode, uid }: FileSystem.File.Info,
@@ -38,7 +38,7 @@ export const restrict = Effect.fnUntraced(function* (
   yield* Effect.mapError(fs.chmod(file, closed), accessError(file, "closing it to other users"))
 })
 
-/** What a file says; nothing where there is none. */
+/** The content of a file; none if it is absent. */
 export const read = (file: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -57,13 +57,14 @@ export const read = (file: string) =>
     Effect.mapError((error) => (error._tag === "PlatformError" ? accessError(file, "reading it")(error) : error))
   )
 
-const temporaryName = (file: string): string =>
-  `${file}.${process.pid}-${Buffer.from(SecureRandom.randomBytesUnsafe(6)).toString("hex")}`
-
-/** Writes a file beside it that is whole on the disk, and gone with the scope. */
+/**
+ * Writes a complete file beside `file`; the scope removes it. Its name is fixed, because one process at a time writes (see
+ * `exclusively`): the next writer replaces one that a killed process left.
+ */
 const writeTemporary = Effect.fnUntraced(function* (file: string, text: string) {
   const fs = yield* FileSystem.FileSystem
-  const name = temporaryName(file)
+  const name = `${file}.new`
+  yield* fs.remove(name, { force: true })
   yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(name, { force: true })))
   const opened = yield* fs.open(name, { flag: "wx", mode: 0o600 })
   yield* opened.writeAll(new TextEncoder().encode(text))
@@ -71,20 +72,20 @@ const writeTemporary = Effect.fnUntraced(function* (file: string, text: string) 
   return name
 })
 
-/** Puts what is whole in the place of whatever has the name. */
+/** Replaces the file atomically. */
 export const replace = (file: string, text: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     yield* fs.rename(yield* writeTemporary(file, text), file)
   }).pipe(Effect.scoped, Effect.mapError(accessError(file, "making it")))
 
-/** The fibers of this process take turns here; between processes the lock is tried for again and again. */
+/** Orders the fibers of this process. Other processes retry for the file lock. */
 const mutex = Semaphore.makeUnsafe(1)
 
 const retryEvery = "10 millis"
 const attempts = 500
 
-/** Runs while no other process does the same with the file of a lock. */
+/** Runs an effect while this process holds the file lock. */
 export const exclusively = <A, E, R>(
   lock: string,
   run: Effect.Effect<A, E, R>

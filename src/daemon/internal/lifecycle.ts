@@ -1,6 +1,5 @@
 /**
- * How long the process stays: until it is asked to end, has had nothing to do for a while, has grown too large, or can't be
- * found any more.
+ * Ends the daemon when it is stopped, idle, too large, or no longer the daemon of its home.
  */
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
@@ -12,46 +11,45 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 
-/** Why the process ends. */
+/** Why the daemon ends. */
 export type Reason = "stop" | "idle" | "memory" | "removed"
 
 export interface LifecycleOptions {
-  /** How long it stays with nothing to do. */
+  /** How long the daemon may be idle. */
   readonly idleTimeout: Duration.Duration
-  /** How much memory it may have, in bytes. */
+  /** Upper bound of its resident memory, in bytes. */
   readonly maxMemory: number
-  /** How often it looks. */
+  /** Interval of the checks. */
   readonly interval: Duration.Duration
-  /** How many sessions are open at a time of the monotonic clock, in milliseconds: each keeps it from being idle. */
+  /** Active sessions at a time of the monotonic clock, in milliseconds. With any, the daemon is not idle. */
   readonly activeSessions: (now: number) => number
-  /** Whether it is the process of its home still. */
+  /** Whether this process is still the daemon of its home. */
   readonly ownsHome: () => boolean
 }
 
 export class Lifecycle extends Context.Service<
   Lifecycle,
   {
-    /** There is something to do. */
+    /** Resets the idle time. */
     readonly touch: Effect.Effect<void>
     readonly stop: Effect.Effect<void>
-    /** Waits for a reason to end. */
+    /** Waits for the end. */
     readonly ended: Effect.Effect<Reason>
-    /** Whether there is a reason to end. */
     readonly isEnding: () => boolean
-    /** For how long there has been nothing to do, in milliseconds. */
+    /** Milliseconds since the last request. */
     readonly idleMs: Effect.Effect<number>
   }
 >()("athena-hooks/daemon/Lifecycle") {}
 
-/** The memory of the process, in bytes; to be replaced in tests. */
+/** Resident memory in bytes; replaced in tests. */
 export const CurrentMemory: Context.Reference<() => number> = Context.Reference("athena-hooks/daemon/CurrentMemory", {
   defaultValue: () => () => process.memoryUsage.rss()
 })
 
-/** In how many looks in a row it may be too large, with what is of no use collected after each. */
+/** Consecutive checks above the memory bound, each followed by a garbage collection. */
 const maxLargeChecks = 3
 
-/** Frees what nothing refers to any more; to be replaced in tests. */
+/** Collects garbage; replaced in tests. */
 export const CollectGarbage: Context.Reference<() => void> = Context.Reference("athena-hooks/daemon/CollectGarbage", {
   defaultValue: () => () => {
     v8.setFlagsFromString("--expose-gc")
@@ -59,10 +57,7 @@ export const CollectGarbage: Context.Reference<() => void> = Context.Reference("
   }
 })
 
-/**
- * Idle time is what the machine was awake for: the clock that counts it neither jumps nor goes on in a machine that
- * sleeps.
- */
+/** Idle time is the time that the machine was awake: the monotonic clock neither jumps nor advances during sleep. */
 export const layer = ({
   interval: every,
   idleTimeout: idle,
@@ -79,7 +74,7 @@ export const layer = ({
       const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
       let last = yield* now
       const idleMs = Effect.map(now, (at) => at - last)
-      /** In how many looks in a row it was too large. Large payloads pass, and leave much behind that is of no use. */
+      /** Large payloads are transient and leave much garbage. */
       let largeChecks = 0
       const check = Effect.gen(function* () {
         if (!isOfHome()) yield* Deferred.succeed(ended, "removed")

@@ -1,9 +1,8 @@
 /**
- * Where sessions belong: looked up once, at the first event of a session, for its agent may wander.
+ * The repository of each session, resolved at its first event, because the agent may change its folder.
  *
- * A folder on a disk that does not answer hangs whoever asks for it, and one of the few threads that the process has for
- * all its files. So few lookups run at once, and nobody waits for one for long: a folder that does not answer is a repository of
- * its own, until it does.
+ * A folder on an unresponsive disk blocks its lookup and one of the few threads for file operations. Few lookups run
+ * concurrently, and each has a timeout: until the folder responds, it counts as a project of its own.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,16 +13,16 @@ import * as Semaphore from "effect/Semaphore"
 import { monotonicMs } from "../../internal/clock.ts"
 import * as Repository from "../../hooks/Repository.ts"
 
-/** Sessions that are remembered; those begun first are forgotten first. */
+/** The oldest sessions are evicted first. */
 const maxSessions = 1_000
 
-/** Lookups at once: half of the threads. One that hangs counts until it ends, whoever has given it up. */
+/** Half of the threads. A blocked lookup counts until it ends, even after its timeout. */
 const maxLookups = 2
 
-/** How long a lookup, and the wait for its turn, may take. */
+/** Timeout of a lookup, including the wait for a permit. */
 const lookupTimeout = "2 seconds"
 
-/** For how long a folder that did not answer is not asked again, in milliseconds. */
+/** How long an unresponsive folder is not looked up again, in milliseconds. */
 const retryAfter = 60_000
 
 interface Known {
@@ -44,7 +43,7 @@ export const make = (context: Context.Context<FileSystem.FileSystem | Path.Path>
     known.set(sessionId, one)
   }
 
-  /** Nothing interrupts an operation on files, so the permit is given back when it ends. */
+  /** A file operation can't be interrupted, so the permit is released when it ends. */
   const start = (folder: string): Effect.Effect<Lookup> =>
     Repository.find(folder).pipe(
       Effect.provide(context),
@@ -58,7 +57,7 @@ export const make = (context: Context.Context<FileSystem.FileSystem | Path.Path>
       )
     )
 
-  /** One folder hangs one lookup, however often it is asked for. */
+  /** Concurrent lookups of one folder share one fiber. */
   const lookUp = (folder: string) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {

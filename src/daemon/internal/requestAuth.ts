@@ -1,17 +1,17 @@
 /**
- * Who may ask: whoever has the token, by a request that no page in a browser could make. Pure.
+ * Authenticates a request: it needs the token, and must not come from a page in a browser.
  */
 import { timingSafeEqual } from "node:crypto"
 import type * as Headers from "effect/http/Headers"
 import { headers as names, protocol } from "../../host/paths.ts"
 
-/** Where a request came in. */
+/** The listener of a request. */
 export type Listener = { readonly _tag: "Loopback"; readonly port: number } | { readonly _tag: "Socket" }
 
 export interface RequestAuth {
-  /** What must stand in the header `authorization`. */
+  /** The expected `authorization` header. */
   readonly authorization: Buffer
-  /** `databaseOf` the process's own environment. */
+  /** `databaseOf` the daemon's environment. */
   readonly database: string
 }
 
@@ -20,20 +20,20 @@ export const make = (token: string, database: string): RequestAuth => ({
   database
 })
 
-/** All tokens have one length, which is no secret; beyond it the time says nothing. */
+/** All tokens have the same length, which is no secret; the comparison takes constant time. */
 const isKnown = ({ authorization }: RequestAuth, headers: Headers.Headers): boolean => {
   const given = Buffer.from(headers["authorization"] ?? "")
   return given.length === authorization.length && timingSafeEqual(given, authorization)
 }
 
-/** A page that has its own name resolve to this machine still sends that name. */
+/** Protects against DNS rebinding: the browser sends the page's own host name. */
 const isOwnHost = (host: string | undefined, port: number): boolean =>
   host === `127.0.0.1:${port}` || host === `localhost:${port}` || host === `[::1]:${port}`
 
 const differs = (headers: Headers.Headers, name: string, own: string): boolean =>
   headers[name] !== undefined && headers[name] !== own
 
-/** The status that a request is refused with, before its body is read; `undefined` where it is not. */
+/** The status to reject a request with before its body is read; `undefined` if it is accepted. */
 export const refuse = (auth: RequestAuth, listener: Listener, headers: Headers.Headers): number | undefined => {
   if (!isKnown(auth, headers)) return 401
   if (headers["origin"] !== undefined) return 403

@@ -1,16 +1,16 @@
 /**
- * Reads what a request brings. Its length is known before, so that the bytes of a large body are held once.
+ * Reads the body of a request. Its length is known in advance, so a large body is held in memory once.
  */
 import type * as http from "node:http"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 
-/** The request ended before its body did. */
+/** The request ended before its body was complete. */
 export class CutShort extends Data.TaggedError("CutShort")<{}> {}
 
 const decoder = new TextDecoder()
 
-/** Bytes from which a body is put together as it comes: of a smaller one there are one or two parts. */
+/** From this size a body is assembled as it arrives; a smaller one has one or two parts. */
 const large = 64 * 1024
 
 const small = () => {
@@ -30,7 +30,7 @@ const whole = (length: number) => {
     },
     text: (): string => {
       const text = decoder.decode(all.subarray(0, at))
-      // Frees the bytes now: the garbage collector takes its time.
+      // Frees the memory now instead of at the next garbage collection.
       all.buffer.transfer(0)
       return text
     }
@@ -39,13 +39,13 @@ const whole = (length: number) => {
 
 const cutShort = Effect.suspend(() => Effect.fail(new CutShort()))
 
-/** Reads a body of so many bytes, as text. The server sees to it that there are no more. */
+/** Reads a body of a known length as text. The server enforces the length. */
 export const read = (request: http.IncomingMessage, length: number): Effect.Effect<string, CutShort> =>
   Effect.callback((resume) => {
     const body = length < large ? small() : whole(length)
     request.on("data", body.add)
     request.on("end", () => resume(Effect.sync(body.text)))
-    // A request that is cut short has an error, closes, and does not end.
+    // An aborted request emits `error` and `close`, but not `end`.
     request.on("error", () => resume(cutShort))
     request.on("close", () => resume(cutShort))
   })

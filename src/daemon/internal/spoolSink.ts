@@ -1,5 +1,5 @@
 /**
- * Keeps the events of hooks in the spool, from which the recorder brings them into the database by itself.
+ * Stores the events of hooks in the spool; the relay of the recorder delivers them to the database.
  */
 import * as Effect from "effect/Effect"
 import type { EventRecorder } from "../../events/EventRecorder.ts"
@@ -9,13 +9,13 @@ import { type SpooledEvent, stamp } from "../../memory/MemoryRecorder.ts"
 /** The sink of one payload. */
 export interface PayloadSink {
   readonly sink: Sink
-  /** Events of it that could not be kept: the database itself may still take them. */
+  /** Events that the spool did not store; the database may still store them. */
   readonly rejected: () => number
 }
 
 export interface Sinks {
   readonly next: () => PayloadSink
-  /** Events that were kept. */
+  /** Events in the spool. */
   readonly stored: () => number
 }
 

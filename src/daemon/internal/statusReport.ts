@@ -1,5 +1,5 @@
 /**
- * Gathers what the process says of itself.
+ * The state of the daemon, and its report.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -18,13 +18,13 @@ import { Lifecycle } from "./lifecycle.ts"
 export interface State {
   readonly identity: Pick<Health, "version" | "instance" | "pid" | "startedAt" | "home">
   readonly database: "embedded" | "postgres"
-  /** Tells the database from others, see `layout.databaseOf`. */
+  /** Hash that identifies the database, see `paths.databaseOf`. */
   readonly databaseHash: string
-  /** The port on loopback that it listens on. */
+  /** The port on loopback; `null` while it can't listen. */
   port: number | null
-  /** What is wrong with the port, for a person. */
+  /** The problem of the port, for the user. */
   problem: string | null
-  /** What else is wrong. */
+  /** A problem of the configuration, for the user. */
   readonly warning: string | null
 }
 
@@ -67,8 +67,8 @@ const latencyReport = Effect.map(
 )
 
 /**
- * Counts on from a total of all processes. Where that went back, a new file took the place of the one that had it, and
- * begins at nothing.
+ * The increase of a total that all processes share. A decrease means that a new file replaced the old one and counts
+ * from 0.
  */
 const countFrom = (before: number) => {
   let counted = 0
@@ -106,7 +106,6 @@ const eventReport = (since: Since) =>
     }
   })
 
-/** Who the process is. */
 export const health: Effect.Effect<Health, never, DaemonState> = Effect.map(
   DaemonState,
   ({ warning: caution, databaseHash, identity, port, problem }): Health => ({
@@ -119,7 +118,7 @@ export const health: Effect.Effect<Health, never, DaemonState> = Effect.map(
   })
 )
 
-/** Begins to count, and gives what the process says of itself from then on. */
+/** Starts counting, and returns the report. */
 export const make = Effect.gen(function* () {
   const startedAt = yield* Clock.monotonicTimeNanos
   const since = countSince(Option.getOrUndefined(yield* Effect.option((yield* MemoryRecorder).stats)))

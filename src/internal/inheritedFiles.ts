@@ -2,7 +2,7 @@
  * File descriptors that a process inherits besides its three streams, for example a pipe whose reader waits for the
  * last writer. A wrapper of an agent would wait for as long as the daemon runs.
  */
-import { fs } from "../internal/nodeBuiltin.ts"
+import { fs } from "./nodeBuiltin.ts"
 
 const closeOnExec = 0o2000000
 
