@@ -36,7 +36,7 @@ export class NotRunning extends Schema.TaggedError<NotRunning>(`${id}/NotRunning
   socket: Schema.String
 }) {
   override get message(): string {
-    return "the resident process is not running"
+    return "the daemon is not running"
   }
 }
 
@@ -51,7 +51,7 @@ export class Unresponsive extends Schema.TaggedError<Unresponsive>(`${id}/Unresp
   detail: Schema.String
 }) {
   override get message(): string {
-    return `the resident process does not answer: ${this.detail}`
+    return `the daemon does not respond: ${this.detail}`
   }
 }
 
@@ -68,7 +68,7 @@ export class Refused extends Schema.TaggedError<Refused>(`${id}/Refused`)("Refus
   version: Schema.NullOr(Schema.String)
 }) {
   override get message(): string {
-    return `the resident process refuses to answer (status ${this.status})`
+    return `the daemon rejected the request (status ${this.status})`
   }
 }
 
@@ -143,7 +143,7 @@ const absent = new Set(["ENOENT", "ECONNREFUSED", "ENOTSOCK"])
 
 const codeOf = (cause: unknown): string => {
   const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-  return typeof code === "string" ? code : "the answer makes no sense"
+  return typeof code === "string" ? code : "the response is invalid"
 }
 
 const failure =
@@ -153,7 +153,7 @@ const failure =
     return absent.has(code) ? new NotRunning({ socket }) : new Unresponsive({ detail: code })
   }
 
-const unreadable = () => new Unresponsive({ detail: "the answer makes no sense" })
+const unreadable = () => new Unresponsive({ detail: "the response is invalid" })
 
 /** A response without the protocol header comes from another program. */
 const accepted = (
@@ -218,7 +218,7 @@ export const make = Effect.fnUntraced(function* (options: DaemonClientOptions) {
       Effect.provideService(HttpIncomingMessage.MaxBodySize, maxResponseBytes),
       Effect.timeoutOrElse({
         duration: timeout,
-        orElse: () => Effect.fail(new Unresponsive({ detail: `nothing within ${Duration.format(timeout)}` }))
+        orElse: () => Effect.fail(new Unresponsive({ detail: `no response within ${Duration.format(timeout)}` }))
       })
     )
 

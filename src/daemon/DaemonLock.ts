@@ -65,7 +65,7 @@ export class LockHeld extends Schema.TaggedError<LockHeld>(`${id}/LockHeld`)("Lo
 }) {
   override get message(): string {
     const who = this.identity === null ? "another process" : `process ${this.identity.pid}`
-    return `${who} is the resident process of this home already; end it by: athena stop`
+    return `${who} is already the daemon of this home; to stop it, run: athena stop`
   }
 }
 
@@ -81,7 +81,7 @@ export class FolderRefused extends Schema.TaggedError<FolderRefused>(`${id}/Fold
   detail: Schema.String
 }) {
   override get message(): string {
-    return `${this.folder} can't be the folder of the resident process: ${this.detail}`
+    return `${this.folder} can't be the folder of the daemon: ${this.detail}`
   }
 }
 

@@ -40,7 +40,7 @@ export class NotReplaced extends Schema.TaggedError<NotReplaced>(`${id}/NotRepla
 }) {
   override get message(): string {
     const which = this.identity === null ? "" : `, probably number ${this.identity.pid}`
-    return `the resident process ${this.detail}; if it is an athena process${which}, end it yourself and try again`
+    return `the daemon ${this.detail}; if it is an athena process${which}, end it yourself and try again`
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Why the resident process of a home has no address, and what to do about it. No reason holds a token.
+ * Why the daemon of a home has no address, and what to do about it. No reason holds a token.
  *
  * @since 0.1.0
  */

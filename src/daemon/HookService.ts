@@ -1,8 +1,11 @@
 /**
- * Answers hooks in a process that stays: in time, whatever the database does, and without losing what it was request.
+ * Responds to hooks in a long-running process: within a deadline, whatever the state of the database, and without
+ * losing an accepted event.
  *
- * An event is kept on this host's disk before it is answered, and brought into the database then. Each kind of event has a
- * deadline; where it passes, the agent gets an answer that adds nothing, and the work goes on behind it.
+ * An event is on this host's disk before the response, and in the database soon after. Each kind of event has a
+ * deadline. When it passes, the agent receives an empty response and the work continues.
+ *
+ * **When to use**: to respond to hooks behind another server than `DaemonServer`.
  *
  * @since 0.1.0
  */
@@ -29,28 +32,28 @@ import * as RepositoryCache from "./internal/repositoryCache.ts"
 import * as SpoolSink from "./internal/spoolSink.ts"
 
 /**
- * What an agent tells.
+ * A payload of an agent.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HookRequest {
-  /** The agent that tells it. */
+  /** The agent that sent it. */
   readonly adapter: HookAdapter
   /** The event, as the agent's JSON. */
   readonly body: string
-  /** The folder that the agent was started in, where that is known. */
+  /** The folder in which the agent was started, if known. */
   readonly projectFolder?: string | undefined
-  /** Names the delivery: what is told twice under one name is stored once. */
+  /** Identifies the delivery: a repeated one is stored once. */
   readonly deliveryId?: string | undefined
 }
 
 /**
- * What an agent is answered.
+ * The response to a payload.
  *
- * - `Kept`: what was told is safe on this host, or was nothing to keep.
- * - `Unsure`: it is not safe yet, and may never be: the deadline has passed, or it could not be kept.
- * - `Full`: it was not taken, for there is too much to do.
+ * - `Stored`: its events are safe on this host, or there were none.
+ * - `Uncertain`: the deadline passed, or storing failed; its events may be lost.
+ * - `Overloaded`: it was not accepted.
  *
  * @category models
  * @since 0.1.0
@@ -60,25 +63,25 @@ export type HookResponse =
   | { readonly _tag: "Overloaded" }
 
 /**
- * What was answered since the service was made.
+ * Counts since the service was made.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Stats {
   readonly stored: number
-  /** Answers that were given because the deadline had passed. */
+  /** Responses at the deadline, before the work was complete. */
   readonly timedOut: number
-  /** Answers to events of which something could not be done. */
+  /** Responses to events whose work failed in part. */
   readonly failed: number
-  /** Payloads that were no event. */
+  /** Payloads that can't be decoded. */
   readonly invalid: number
   readonly overloaded: number
-  /** Events that were put on this host's disk; one payload may tell of several. */
+  /** Events stored in the spool; one payload may contain several. */
   readonly accepted: number
-  /** Events that neither this host's disk nor the database took: they are lost. */
+  /** Lost events: neither this host's disk nor the database stored them. */
   readonly dropped: number
-  /** Payloads whose work goes on at the moment. */
+  /** Payloads in progress. */
   readonly running: number
 }
 
@@ -89,21 +92,20 @@ export interface Stats {
  * @since 0.1.0
  */
 export interface HookServiceOptions {
-  /** How long an agent waits for each kind of event, at most. `defaultDeadlines` where absent. */
+  /** Deadline of the response to each kind of event. `defaultDeadlines` when absent. */
   readonly deadlines?: Partial<HookRunner.Deadlines> | undefined
-  /** How many events may be at work at once; from 1. 256 when absent. */
+  /** Payloads in progress, from 1. 256 when absent. */
   readonly maxConcurrent?: number | undefined
-  /** How long the work of one event may go on behind its deadline. 30 seconds when absent. */
+  /** How long the work of one event may continue after its deadline. 30 seconds when absent. */
   readonly workTimeout?: Duration.Input | undefined
-  /** Gives what the user must know at a session's start; nothing when absent. */
+  /** Returns a message for the user at each session start. None when absent. */
   readonly message?: Effect.Effect<string | undefined> | undefined
-  /** Is told of each event before it is answered. */
+  /** Called with each decoded event, before the response. */
   readonly onEvent?: ((event: HookEvent) => Effect.Effect<void>) | undefined
 }
 
 /**
- * The deadlines of a process that stays: a person hardly notices them, and an agent does not wait for what it can do
- * without.
+ * Default deadlines of the daemon: hardly noticeable for a person, and short where the agent needs no response.
  *
  * @category defaults
  * @since 0.1.0
@@ -118,14 +120,14 @@ export const defaultDeadlines: HookRunner.Deadlines = {
   SessionEnd: "500 millis"
 }
 
-/** How long a shutdown waits for the work that goes on. */
+/** How long a shutdown waits for work in progress. */
 const shutdownTimeout = Duration.seconds(2)
 
-/** How long a session's start waits for what earlier ones have request. */
+/** How long a session start waits for spooled events of earlier sessions. */
 const flushTimeout = Duration.millis(100)
 
 /**
- * Service that answers hooks.
+ * Service that responds to hooks.
  *
  * @category services
  * @since 0.1.0
@@ -138,7 +140,7 @@ export class HookService extends Context.Service<
   }
 >()("athena-hooks/daemon/HookService") {}
 
-/** Whether the answer to an event is still waited for. */
+/** Whether the deadline of a response has passed. */
 interface Pending {
   hasTimedOut: boolean
 }
@@ -164,8 +166,8 @@ type Count = "stored" | "timedOut" | "failed" | "invalid" | "overloaded" | "drop
 const bodyOf = (body: string): string | undefined => (body === "{}" ? undefined : body)
 
 /**
- * Constructs the service. The work of events ends with the scope, which waits for it for 2 seconds. An option out of its
- * bounds is a defect that names it.
+ * Constructs the service. Closing its scope waits up to 2 seconds for work in progress. An option out of its bounds is
+ * a defect that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -200,7 +202,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       isAwaited: () => !pending.hasTimedOut
     })
 
-  /** What sessions told that have just ended is what the next one wants to know. */
+  /** The new session needs the events of sessions that have just ended. */
   const start = (event: HookEvent, request: HookRequest, pending: Pending) =>
     Effect.ignore(recorder.flush({ timeout: flushTimeout })).pipe(
       Effect.andThen(message),
@@ -215,12 +217,12 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
         Effect.tap(({ notices }) =>
           notices.length === 0 ? Effect.void : Effect.forEach(notices, (notice) => Effect.logWarning(notice))
         ),
-        // What the spool refuses the database may have taken: then there is nothing to say.
+        // The database may have stored what the spool rejected: then nothing is lost.
         Effect.onExit((exit) => {
           if (Exit.isFailure(exit) || exit.value.notices.length > 0) counts.dropped += rejected()
           return Effect.void
         }),
-        // In the place of the request's own, which it has no use for: to merge the two costs time at each event.
+        // Replaces the context of the request, which is not needed: merging both would cost time at each event.
         Effect.updateContext((_: Context.Context<never>) => own)
       )
     })
@@ -231,7 +233,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
     return { _tag: isStored ? "Stored" : "Uncertain", body: bodyOf(response) }
   }
 
-  /** The work goes on, but not for ever. */
+  /** The work continues, up to its timeout. */
   const timedOut = (
     event: HookEvent,
     deadline: Duration.Duration,
@@ -261,7 +263,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
       const deadline = deadlines[event._tag]
       const pending: Pending = { hasTimedOut: false }
       const fiber = yield* FiberSet.run(running, work(event, request, pending))
-      // Mostly it is done in this turn of the loop or with the next group that the spool takes: that needs no timer.
+      // Usually the work completes in this tick or with the next group commit of the spool, and needs no timer.
       yield* Effect.yieldNow
       const done = fiber.pollUnsafe()
       if (done !== undefined && Exit.isSuccess(done)) return completed(done.value)
@@ -291,7 +293,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
         Effect.flatMap((event) =>
           event._tag === "Ignored" ? ignored : measured(`respond ${event._tag}`, respondTo(event, request))
         ),
-        // A newer agent may tell what this version does not know, and an error would be shown to the person.
+        // A newer agent may send events unknown to this version; an error response would be shown to the user.
         Effect.catchTag("InvalidPayload", (error) =>
           Effect.suspend(() => {
             counts.invalid++
@@ -304,8 +306,7 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
 })
 
 /**
- * Provides the service over a memory, the recorder of its events and a profiler, which measures under `answer NAME` how
- * long agents wait.
+ * Provides the service. The profiler measures how long agents wait, as `respond NAME`.
  *
  * @category layers
  * @since 0.1.0

@@ -1,14 +1,14 @@
 /**
- * How a process works in the home: as the user whose home it is, and closed to others. The shim, which must start at once,
- * is built from it too.
+ * Access of a process to the home: as the user who owns the home, and with files that other users can't read. Part of
+ * the shim, whose start-up time matters.
  */
 import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
 
-/** What is stored in a home, by its name. */
+/** Whether a file of the home contains stored data. */
 const isStored = (name: string): boolean => /^(?:athena\.db|cache\.db|events\b.*\.spool|profile\.)/.test(name)
 
-/** The folder, or the first above it that is there. */
+/** The folder, or its nearest existing ancestor. */
 const nearestExisting = (folder: string) => {
   const path = nodeBuiltin("node:path")
   let current = folder
@@ -20,7 +20,7 @@ const nearestExisting = (folder: string) => {
   }
 }
 
-/** Takes the rights of a user for good; says whether this could be done, and whether the user can read the command. */
+/** Assumes the identity of a user permanently. Returns whether this succeeded and the user can read the command. */
 const assumeUser = (uid: number, gid: number, folder: string): boolean => {
   try {
     process.setgroups!([gid])
@@ -33,7 +33,7 @@ const assumeUser = (uid: number, gid: number, folder: string): boolean => {
   }
 }
 
-/** Closes what is stored in a home that others can look into. */
+/** Restricts the files of a home that other users can read. */
 const restrictStored = (home: string): void => {
   for (const name of fs.readdirSync(home)) if (isStored(name)) PrivateFile.restrict(`${home}/${name}`)
   const logs = `${home}/daemon/logs`
@@ -41,9 +41,9 @@ const restrictStored = (home: string): void => {
 }
 
 /**
- * Prepares this process to work in a home: all that it makes is its user's alone. Root, as by `sudo` that leaves `HOME`
- * as it is, works in the home of another user as that user, so that it leaves nothing there that the user can't write.
- * `folder` has the scripts of the command. Says why it can't work there; nothing where it can.
+ * Prepares this process to work in a home: every file it creates belongs to the owner of the home alone. Root, as by
+ * `sudo` that preserves `HOME`, assumes the identity of the owner, so that it creates no file that the owner can't
+ * write. `folder` contains the scripts of the command. Returns the reason if the process can't work there.
  */
 export const prepare = (home: string, folder: string): string | undefined => {
   process.umask(0o077)
@@ -56,7 +56,7 @@ export const prepare = (home: string, folder: string): string | undefined => {
     }
     if (stats.uid === process.getuid() && (stats.mode & 0o077) !== 0) restrictStored(home)
   } catch {
-    // It can't be looked at, or is none yet: who opens it says so.
+    // The home can't be read or does not exist yet: the process that opens it reports the problem.
   }
   return undefined
 }

@@ -1,38 +1,38 @@
 /**
- * Where the resident process and those who look for it meet. Pure, and without any import but one: the shim, which must
- * start at once, is built from it too.
+ * Paths, protocol and identities that the daemon and its clients share. Part of the shim, whose start-up time matters:
+ * it imports almost nothing.
  */
 import { fnv1a } from "../internal/fnv1a.ts"
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
 
-/** What of this host the places depend on. */
+/** The properties of this host on which the paths depend. */
 export interface Host {
   readonly platform: NodeJS.Platform
-  /** The number of the user, where the system has such. */
+  /** The id of the user, if the system has one. */
   readonly uid: number | undefined
 }
 
-/** The files of the resident process of one home. */
+/** The files of the daemon of one home. */
 export interface Paths {
-  /** The folder of all of them but, where its path is too long for a socket, the socket; mode 700. */
+  /** The folder of all of them, except for a socket whose path would be too long; mode 700. */
   readonly folder: string
   /** The unix socket, or the named pipe on Windows. Its folder has mode 700 and belongs to the user. */
   readonly socket: string
-  /** Locked, by the operating system, for as long as the process lives. */
+  /** Locked by the operating system while the daemon lives. */
   readonly lock: string
-  /** Who holds the lock, as JSON. */
+  /** The holder of the lock, as JSON. */
   readonly identity: string
   /** The token of this user; mode 600. */
   readonly token: string
   /** The port on loopback, as decimal digits. */
   readonly port: string
-  /** Is there, and young, while somebody starts the process. */
+  /** Exists, and is recent, while a process starts the daemon. */
   readonly startClaim: string
   /** The folder of the logs. */
   readonly logs: string
 }
 
-/** The longest path of a socket that every system takes, in bytes, with the zero that ends it. */
+/** The longest socket path that every system accepts, in bytes, including the terminating zero. */
 const maxSocketPath = 103
 
 const socketOf = (folder: string, host: Host): string => {
@@ -40,11 +40,11 @@ const socketOf = (folder: string, host: Host): string => {
   const near = `${folder}/socket`
   return Buffer.byteLength(near) <= maxSocketPath
     ? near
-    : // Not where the environment says: two agents that are told different places would not meet.
+    : // Not `TMPDIR`: agents with different environments must find the same socket.
       `/tmp/athena-${host.uid ?? 0}-${fnv1a(folder)}/socket`
 }
 
-/** The places of a home, which is an absolute path. */
+/** The paths of a home, which is absolute. */
 export const pathsOf = (home: string, host: Host): Paths => {
   const folder = `${home}/daemon`
   return {
@@ -59,7 +59,7 @@ export const pathsOf = (home: string, host: Host): Paths => {
   }
 }
 
-/** The one path that all names of a folder lead to, links followed; what is not there yet stays as it is named. */
+/** Resolves all links of a folder; an absent part remains as it is. */
 const realPath = (folder: string): string => {
   try {
     return nodeBuiltin("node:fs").realpathSync(folder)
@@ -70,20 +70,19 @@ const realPath = (folder: string): string => {
   }
 }
 
-/** The places of a home. Two names of one home have the same places, so that one process serves both. */
+/** The paths of a home. All names of one home have the same paths, so that one daemon serves them. */
 export const hostPaths = (home: string): Paths =>
   pathsOf(realPath(home), { platform: process.platform, uid: process.getuid?.() })
 
-/** The port of a home that has none yet: below those that systems give away by themselves. */
+/** The preferred port of a home, below the ephemeral ports of common systems. */
 export const defaultPort = (home: string): number => 21_000 + (Number.parseInt(fnv1a(home), 16) % 8_000)
 
-/** The variables that say which database is meant, after `ATHENA_`. */
+/** The variables that identify the database, without the prefix `ATHENA_`. */
 export const databaseVariables = ["DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER"]
 
 /**
- * Tells one database from another, so that a hook whose environment names another one than the resident process uses
- * is not answered from the wrong memory. It stands in settings that are closed to others, and is said over the socket and to
- * who has the token, so passwords are no part of it: nobody may try theirs on it.
+ * A hash that identifies a database: a hook with another database in its environment must not be served from this one.
+ * It is stored in settings and sent to clients, so it excludes passwords: no one can test a guess against it.
  */
 export const databaseOf = (env: Readonly<Record<string, string | undefined>>): string =>
   fnv1a(
@@ -93,22 +92,22 @@ export const databaseOf = (env: Readonly<Record<string, string | undefined>>): s
     )
   )
 
-/** Identifies the database that the environment of this process names. The shim computes the same without Effect, so the variables are read unparsed. */
+/** The database that this environment names. The shim computes the same without Effect, from unparsed variables. */
 export const databaseIdentity = (): string => databaseOf(process.env)
 
-/** The version of what is said over the socket; another one is not spoken to. */
+/** Version of the protocol over the socket. */
 export const protocol = "1"
 
-/** The names of the headers. A request needs `authorization: Bearer TOKEN`; over the socket all of these as well. */
+/** Names of the headers. A request needs `authorization: Bearer TOKEN`; over the socket all of these as well. */
 export const headers = {
-  /** `protocol`, both ways. */
+  /** `protocol`, in requests and responses. */
   protocol: "athena-protocol",
-  /** The version of the resident process; in answers. */
+  /** Version of the daemon, in responses. */
   version: "athena-version",
-  /** `databaseOf` of who asks. */
+  /** `databaseOf` the client. */
   database: "athena-database",
-  /** The folder of the project, by `encodeURIComponent`, where the agent says it in its environment. */
+  /** The folder of the project, URI-encoded, if the agent's environment names it. */
   project: "athena-project",
-  /** Names the delivery: the same where one event is told twice, here and in process. */
+  /** Identifies the delivery: the same for an event that is sent to the daemon and also processed in the hook. */
   delivery: "athena-delivery"
 } as const

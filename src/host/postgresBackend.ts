@@ -1,6 +1,6 @@
 /**
- * The Postgres server of a process that stays: a pool that keeps a connection, and the cache that all processes of this
- * host share, which hears of other hosts by the server's own notifications. Loaded only where there is such a server.
+ * The Postgres backend of the daemon: a connection pool, and the cache shared by all processes of this host, which
+ * receives invalidations of other hosts through Postgres notifications. Loaded only if the database is Postgres.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

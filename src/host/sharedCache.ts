@@ -1,6 +1,6 @@
 /**
- * The cache that all processes of this host share before a Postgres server: what it spares is round trips. It takes a
- * hook about ten milliseconds, so it is for a server that is far away.
+ * The cache that all processes of this host share in front of a Postgres server: it saves round trips. It costs a hook
+ * about ten milliseconds, so it is meant for a distant server.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -12,21 +12,21 @@ import * as CachedMemory from "../memory/CachedMemory.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
 
-/** The file of the cache, in the folder of the memory. */
+/** The file of the cache, in the home. */
 export const filename = "cache.db"
 
-/** The file holds a thread up while another process has it locked, and a hook has little time. */
+/** Short, because a lock on the file blocks the thread, and a hook has little time. */
 const busyTimeout = "20 millis"
 
 const isWanted = Config.withDefault(Config.Boolean("ATHENA_CACHE"), false)
 
 /**
- * The file of the cache; nothing where none is used. Where the file is there all processes use it, whatever their
- * environment says: one that wrote without a word would leave the others with what it replaced.
+ * Path of the cache; `undefined` if the cache is disabled. If the file exists, all processes use it whatever their
+ * environment: a process that wrote without invalidating would leave stale entries to the others.
  */
 export const file = (settings: Database.Settings) =>
   Effect.gen(function* () {
-    // The embedded database answers as fast as a cache in a file would.
+    // The embedded database is as fast as a cache in a file.
     if (settings._tag === "Embedded") return undefined
     const fs = yield* FileSystem.FileSystem
     const path = (yield* Path.Path).join(yield* Database.home, filename)
@@ -34,15 +34,15 @@ export const file = (settings: Database.Settings) =>
     return isUsed ? path : undefined
   })
 
-/** Who may see what differs, so results are not shared between users. */
+/** Users may see different rows, so they share no results. */
 const namespaceOf = (settings: Database.Postgres): string => {
   const { server, user } = Database.identity(settings)
   return `${user}@${server}`
 }
 
 /**
- * How all processes that share the file must use it. A host whose hooks run without a process that stays tells other
- * hosts nothing, so nothing is kept for long.
+ * Options that all processes sharing the file must use. A host without a daemon notifies no other host, so entries live
+ * briefly.
  */
 export const options = (settings: Database.Postgres) => ({
   namespace: namespaceOf(settings),
@@ -54,11 +54,11 @@ export const options = (settings: Database.Postgres) => ({
 /** The store in the file. */
 export const store = (file: string) => CacheStore.layerSqlite({ filename: file, busyTimeout })
 
-/** The cache in a file, as a middleware. */
+/** The cache as a middleware of the executor. */
 export const middleware = (settings: Database.Postgres, file: string) =>
   CachedMemory.middleware(options(settings)).pipe(Layer.provide(store(file)))
 
-/** What goes between the memory and the executor of the database: the cache, or nothing. */
+/** The executor with the cache in front of it, or unchanged if the cache is disabled. */
 export const layer = (
   settings: Database.Settings
 ): Layer.Layer<

@@ -1,6 +1,6 @@
 /**
- * The memory of a hook over Postgres: an event is kept in the spool of this host first, and the database is asked when
- * something is needed of it, or there is time left. Loaded by hooks over Postgres only.
+ * The memory of a one-shot hook over Postgres: an event is stored in the spool first; the database is queried when a
+ * result is needed, or time is left. Loaded by hooks over Postgres only.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -20,13 +20,13 @@ import * as Database from "../sql/Database.ts"
 import * as EventSpool from "./eventSpool.ts"
 import * as HostCache from "./sharedCache.ts"
 
-/** How much of the deadline may have passed when the last attempt to empty the spool is given up. */
+/** Share of the deadline after which the delivery of the spool is given up. */
 const settleUntil = 0.8
 
-/** What kept the database from doing what it was asked last. */
+/** The last failure of the database. */
 class LastFailure extends Context.Service<LastFailure, { error: unknown }>()("athena-hooks/cli/LastFailure") {}
 
-/** An executor whose database is opened by the first that needs it: a hook that only records may do without. */
+/** Opens the database on first use: a hook that only records may not need it. */
 const lazyExecutor = <E, R>(database: Layer.Layer<SqlClient.SqlClient, E, R>) =>
   Layer.effect(
     QueryExecutor.QueryExecutor,
@@ -54,7 +54,7 @@ const lazyExecutor = <E, R>(database: Layer.Layer<SqlClient.SqlClient, E, R>) =>
               last.error = error
             })
           ),
-          // What is wrong with the configuration or the tables is nothing that an executor can say.
+          // An executor's error type has no problems of the configuration or the schema.
           Effect.catchIf((error) => !isQueryError(error), Effect.die)
         ) as Effect.Effect<A, QueryError>
       return QueryExecutor.fromOperations(
@@ -101,7 +101,7 @@ const sink = (deadline: Duration.Duration) =>
     })
   )
 
-/** The memory and the sink of a hook that must answer within a time. */
+/** The memory and the sink of a hook with a deadline. */
 export const layer = (settings: Database.Postgres, deadline: Duration.Duration) => {
   const database = Database.layer(settings, { timeout: Duration.times(deadline, 2 / 3) })
   const third = Duration.times(deadline, 1 / 3)
@@ -113,7 +113,7 @@ export const layer = (settings: Database.Postgres, deadline: Duration.Duration) 
   })
   const spooling = sink(deadline).pipe(
     Layer.provide(recorder),
-    // Where nothing can be kept on this host, events go straight into the database.
+    // Without a usable spool, events are written directly into the database.
     Layer.catchCause(() => Layer.succeed(EventSink, undefined))
   )
   return Layer.merge(MemoryBridge.layer, spooling).pipe(

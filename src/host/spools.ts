@@ -1,5 +1,5 @@
 /**
- * All spools of a home: that of the database which the configuration names, and those of databases that it named before.
+ * All spools of a home: that of the configured database, and those of formerly configured ones.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -15,19 +15,19 @@ import * as Database from "../sql/Database.ts"
 import * as Memory from "./Memory.ts"
 import * as EventSpool from "./eventSpool.ts"
 
-/** A spool in which events wait or were set aside. */
+/** A spool with waiting events or dead letters. */
 export interface Spool {
-  /** The name of its file, which `athena events flush --spool` takes. */
+  /** File name, as `athena events flush --spool` accepts it. */
   readonly name: string
-  /** The host, the port and the name of the database that its events wait for; nothing where it was not recorded. */
+  /** Host, port and name of its database; `undefined` if it was not recorded. */
   readonly database: string | undefined
-  /** Whether it is that of the database which the configuration names. */
+  /** Whether it belongs to the configured database. */
   readonly current: boolean
-  /** Events that wait. */
+  /** Events that wait for the database. */
   readonly waiting: number
-  /** Events that were set aside. */
+  /** Events that the database rejected. */
   readonly deadLetters: number
-  /** When the oldest that waits was recorded. */
+  /** When the oldest waiting event was recorded. */
   readonly oldest: DateTime.Utc | undefined
   /** Why it can't be read. */
   readonly problem: string | undefined
@@ -35,7 +35,7 @@ export interface Spool {
 
 const isName = (name: string): boolean => /^events(?:-[0-9a-f]{1,16})?\.spool$/.test(name)
 
-/** An empty spool of a former database is removed when nothing was written into it for so long. */
+/** Age of the last write after which an empty spool of a former database is deleted. */
 const expiresAfterMs = 30 * 86_400_000
 
 const names = Effect.gen(function* () {
@@ -69,19 +69,19 @@ const read = (name: string) =>
 
 const all = Effect.flatMap(names, (names) => Effect.forEach(names, read))
 
-/** The spools in which events wait or were set aside, and those that can't be read. */
+/** Spools with waiting events or dead letters, and unreadable ones. */
 export const pending = Effect.map(all, (spools: ReadonlyArray<Spool>) =>
   spools.filter(({ deadLetters, problem, waiting }) => waiting + deadLetters > 0 || problem !== undefined)
 )
 
-/** The path of a spool that is there; nothing where none has the name. */
+/** Path of an existing spool by its name. */
 export const filenameOf = (name: string) =>
   Effect.gen(function* () {
     if (!(yield* names).includes(name)) return Option.none<string>()
     return Option.some((yield* Path.Path).join(yield* Database.home, name))
   })
 
-/** Removes the empty spools of former databases that nothing was written into for 30 days, and says how many. */
+/** Deletes the expired empty spools of former databases, and returns their number. */
 export const expire = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -101,10 +101,9 @@ export const expire = Effect.gen(function* () {
   return removed
 })
 
-/** How long they are brought in, before a command does without the rest. */
 const deliverTimeout = Duration.seconds(2)
 
-/** How many there are; none where that can't be known. A spool that is not there is not made by looking at it. */
+/** Events in the spool of the configured database; 0 if that is unknown. Creates no spool. */
 export const waiting = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(yield* EventSpool.filename))) return 0
@@ -112,7 +111,7 @@ export const waiting = Effect.gen(function* () {
   return spooled
 }).pipe(Effect.orElseSucceed(() => 0))
 
-/** Brings them into the database, if there are any. Where that fails they go on waiting, and `athena status` says so. */
+/** Delivers waiting events. After a failure they remain in the spool, and `athena status` reports them. */
 export const deliver = Effect.gen(function* () {
   if ((yield* waiting) === 0) return
   yield* MemoryRecorder.use((recorder) => recorder.flush({ timeout: deliverTimeout })).pipe(
@@ -129,7 +128,7 @@ const ageOf = (oldest: DateTime.Utc | undefined, now: DateTime.Utc): string => {
   return `, the oldest for ${Duration.format(Duration.seconds(Math.floor(ms / 1_000)))}`
 }
 
-/** What to do about a spool; nothing where there is nothing to do. */
+/** The next step for a spool; `undefined` if none is needed. */
 export const adviceOn = ({ current, deadLetters, name, problem, waiting }: Spool): string | undefined => {
   if (problem !== undefined) return "look who may read and write the file"
   if (waiting > 0) return current ? "athena events flush" : `athena events flush --spool ${name}`
@@ -144,7 +143,7 @@ export const describe = (spool: Spool, now: DateTime.Utc): string => {
   return `${name}: ${plural(waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
 }
 
-/** Lines on the spools in which events wait. */
+/** Text lines about the spools. */
 export const lines = Effect.fnUntraced(function* (spools: ReadonlyArray<Spool>) {
   const now = yield* DateTime.now
   return spools.flatMap((spool) => {
@@ -156,7 +155,7 @@ export const lines = Effect.fnUntraced(function* (spools: ReadonlyArray<Spool>) 
   })
 })
 
-/** The spools as they stand in JSON. */
+/** The spools as JSON. */
 export const json = (spools: ReadonlyArray<Spool>) =>
   spools.map(({ database, oldest, problem, ...spool }) => ({
     ...spool,

@@ -1,6 +1,6 @@
 /**
- * The embedded database of a process that stays: cached in its memory, and none the wiser than what other processes have
- * written. It is opened when it is needed, and again where its file is no longer the one that was opened.
+ * The embedded backend of the daemon: cached in its memory, and invalidated by the writes of other processes. The
+ * database is opened on first use, and again if its file was replaced.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,10 +21,10 @@ import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as Database from "../sql/Database.ts"
 import * as Backend from "./backend.ts"
 
-/** How long SQLite itself may hold the thread for a lock. */
+/** SQLite's own wait for a lock blocks the thread, and with it all other hooks. */
 export const busyTimeout = Duration.millis(1)
 
-/** The same executor, tried again while the database is locked: by one at a time, for each attempt holds the thread. */
+/** Retries while the database is locked, one caller at a time, because each attempt blocks the thread. */
 export const layerLockRetry: Layer.Layer<QueryExecutor.QueryExecutor, never, QueryExecutor.QueryExecutor> =
   Layer.effect(
     QueryExecutor.QueryExecutor,
@@ -41,7 +41,7 @@ export const layerLockRetry: Layer.Layer<QueryExecutor.QueryExecutor, never, Que
     })
   )
 
-/** The cache is of this process alone: a file before a file gains nothing. */
+/** A single process uses this cache, so a store tier would gain nothing. */
 const cached = SqliteChanges.layer.pipe(
   Layer.provideMerge(CachedMemory.middleware()),
   Layer.provide(CacheStore.layerNoop)

@@ -1,5 +1,5 @@
 /**
- * The order of versions, by semver 2.0.0, section 11. Pure; the shim is built from it too.
+ * The order of versions by semver 2.0.0, section 11.
  */
 
 interface Version {
@@ -14,7 +14,7 @@ const parse = (text: string): Version | undefined => {
 
 const isNumeric = (part: string): boolean => /^\d+$/.test(part)
 
-/** Numbers by value and before words, words by their characters; none comes before any. */
+/** Numeric parts by value and before words; an absent part comes first. */
 const comparePart = (a: string | undefined, b: string | undefined): number => {
   if (a === undefined || b === undefined) return Number(b === undefined) - Number(a === undefined)
   if (isNumeric(a) && isNumeric(b)) return Number(a) - Number(b)
@@ -27,11 +27,11 @@ const compare = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): number =>
 
 const order = (a: Version, b: Version): number =>
   compare(a.numbers, b.numbers) ||
-  // A prerelease comes before its release.
+  // A prerelease precedes its release.
   Number(a.prerelease.length === 0) - Number(b.prerelease.length === 0) ||
   compare(a.prerelease, b.prerelease)
 
-/** Whether a version is older than another one. A text that is no version is older than every version. */
+/** Whether a version precedes another. An invalid version precedes every valid one. */
 export const isOlder = (version: string, than: string): boolean => {
   const a = parse(version)
   const b = parse(than)

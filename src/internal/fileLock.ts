@@ -1,6 +1,6 @@
 /**
- * An exclusive lock that the operating system frees with the process, however that ends: the lock of an open transaction
- * of SQLite on an empty file of its own.
+ * An exclusive lock that the operating system releases with the process, however it ends: an open exclusive transaction
+ * of SQLite on a dedicated empty file.
  */
 import * as fs from "node:fs"
 import { DatabaseSync } from "node:sqlite"
@@ -12,7 +12,7 @@ import { primaryCode, SqliteCode } from "./sqliteError.ts"
 /** Another process holds the lock. */
 export class Busy extends Data.TaggedError("Busy")<{}> {}
 
-/** The file can't be opened or locked, for another reason. */
+/** The file can't be opened or locked. */
 export class Unusable extends Data.TaggedError("Unusable")<{ readonly cause: unknown }> {}
 
 const open = (file: string, waitMs: number): DatabaseSync => {
@@ -28,8 +28,8 @@ const open = (file: string, waitMs: number): DatabaseSync => {
 }
 
 /**
- * Tries once for the lock, which holds the thread for `waitMs` at most, and holds it until the scope ends. Nothing else in
- * this process may open the file meanwhile: closing it would free the lock.
+ * Attempts once to acquire the lock, blocking the thread for `waitMs` at most, and holds it until the scope closes.
+ * Nothing else in this process may open the file meanwhile: closing it would release the lock.
  */
 export const acquire = (file: string, waitMs: number): Effect.Effect<void, Busy | Unusable, Scope.Scope> =>
   Effect.asVoid(

@@ -1,10 +1,10 @@
 /**
- * A folder that only its owner can open. The shim, which must start at once, is built from it too.
+ * A folder that only its owner can access. Part of the shim, whose start-up time matters.
  */
 import type { Stats } from "node:fs"
 import { nodeBuiltin } from "./nodeBuiltin.ts"
 
-/** What is wrong with a folder that should be this user's own and closed to others; nothing where all is well. */
+/** The problem of a folder that should belong to this user and be inaccessible to others; `undefined` without one. */
 export const problemOf = (
   folder: string
 ): "absent" | "out of reach" | "not a folder" | "of another user" | "open to others" | undefined => {
@@ -12,11 +12,11 @@ export const problemOf = (
   try {
     stats = nodeBuiltin("node:fs").lstatSync(folder, { throwIfNoEntry: false })
   } catch {
-    // Its path leads in a circle, or through a folder that is closed to this user.
+    // The path has a loop of links, or leads through an inaccessible folder.
     return "out of reach"
   }
   if (stats === undefined) return "absent"
-  // A link counts as none: who made it could make it lead elsewhere.
+  // A link does not count: its creator controls the target.
   if (!stats.isDirectory()) return "not a folder"
   if (process.getuid === undefined) return undefined
   if (stats.uid !== process.getuid()) return "of another user"

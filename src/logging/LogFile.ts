@@ -1,13 +1,15 @@
 /**
- * The log of a process that stays, in files of a bounded size.
+ * The log of the daemon, in rotated files of a bounded size.
  *
- * A line is a JSON object: `time` (ISO, UTC), `level`, `message`, and where there are any `annotations`, `spans` (in
- * milliseconds) and `cause` (as text). It is one line whatever was logged; `Redacted` values are `<redacted>`. Lines wait
- * in memory and are written together. When the file is full it becomes `athena.log.1`, that one `athena.log.2`, and so on;
- * the oldest is dropped. Another process may write the same files at the same time.
+ * A line is a JSON object: `time` (ISO, UTC), `level`, `message`, and if present `annotations`, `spans` (in
+ * milliseconds) and `cause` (as text). `Redacted` values are `<redacted>`. Lines are queued in memory and written
+ * together. A full `athena.log` becomes `athena.log.1`, that one `athena.log.2`, and so on; the oldest is deleted.
  *
- * Logging never fails and never waits for the disk. Where the disk is full, or the folder can't be made, lines wait for
- * the next attempt; those for which there is no room are counted, and a line says how many there were.
+ * Logging never fails and never waits for the disk. If the disk is full, or the folder can't be created, queued lines
+ * wait for the next attempt; lines beyond the queue's bound are counted, and a line reports their number.
+ *
+ * **Gotchas**: the files have one writer, the holder of the daemon's lock. A second writer loses no line, but both may
+ * rotate the same files.
  *
  * @since 0.1.0
  */
@@ -26,7 +28,7 @@ import * as LogLine from "./internal/logEntry.ts"
 import * as LogWriter from "./LogWriter.ts"
 
 /**
- * An option can't be used. The message names it.
+ * An option is invalid; the message names it.
  *
  * @category errors
  * @since 0.1.0
@@ -41,7 +43,7 @@ export class InvalidLogFile extends Schema.TaggedError<InvalidLogFile>("athena-h
 }
 
 /**
- * The name of the newest file.
+ * Name of the newest file.
  *
  * @category constants
  * @since 0.1.0
@@ -49,7 +51,7 @@ export class InvalidLogFile extends Schema.TaggedError<InvalidLogFile>("athena-h
 export const filename = "athena.log"
 
 /**
- * How many files there are by default, the newest with them: 4.
+ * Default number of files, including the newest: 4.
  *
  * @category defaults
  * @since 0.1.0
@@ -63,19 +65,22 @@ export const defaultFiles = 4
  * @since 0.1.0
  */
 export interface LogFileOptions {
-  /** The folder of the files. It is made, for its owner alone, where it is not there. */
+  /** The folder of the files. Created, for its owner alone, if absent. */
   readonly folder: string
-  /** How large a file gets, in bytes, from 64 KiB to 1 GiB. 1 MiB when absent. */
+  /** Maximum size of a file in bytes, from 64 KiB to 1 GiB. 1 MiB when absent. */
   readonly maxBytes?: number | undefined
-  /** How many files there are, from 1 to 100. 4 when absent. */
+  /** Number of files, from 1 to 100. 4 when absent. */
   readonly files?: number | undefined
-  /** How long a line gets, in bytes, from 512 to 65,536; what is longer is cut and marked with `"cut":true`. 8 KiB when absent. */
+  /**
+   * Maximum length of a line in bytes, from 512 to 65,536; a longer one is truncated and marked with `"cut":true`. 8
+   * KiB when absent.
+   */
   readonly maxLineBytes?: number | undefined
-  /** How many lines wait to be written, from 1 to 1,000,000. 1,000 when absent. */
+  /** Maximum number of queued lines, from 1 to 1,000,000. 1,000 when absent. */
   readonly maxQueued?: number | undefined
-  /** How often lines are written, from 10 ms to 1 hour. 250 ms when absent. */
+  /** Interval of writes, from 10 ms to 1 hour. 250 ms when absent. */
   readonly flushInterval?: Duration.Input | undefined
-  /** Whether the loggers that are there stay. `false` when absent. */
+  /** Whether existing loggers remain. `false` when absent. */
   readonly mergeWithExisting?: boolean | undefined
 }
 
@@ -89,9 +94,9 @@ const count = (name: string, value: number | undefined, absent: number, minimum:
 }
 
 const settingsOf = Effect.fnUntraced(function* (options: LogFileOptions) {
-  const flushEvery = Duration.fromInput(options.flushInterval ?? "250 millis")
-  if (!Option.exists(flushEvery, Duration.between({ minimum: Duration.millis(10), maximum: Duration.hours(1) }))) {
-    return yield* new InvalidLogFile({ detail: "LogFile: flushEvery must be a time from 10 ms to 1 hour" })
+  const flushInterval = Duration.fromInput(options.flushInterval ?? "250 millis")
+  if (!Option.exists(flushInterval, Duration.between({ minimum: Duration.millis(10), maximum: Duration.hours(1) }))) {
+    return yield* new InvalidLogFile({ detail: "LogFile: flushInterval must be a time from 10 ms to 1 hour" })
   }
   return {
     folder: options.folder,
@@ -99,16 +104,16 @@ const settingsOf = Effect.fnUntraced(function* (options: LogFileOptions) {
     maxBytes: yield* count("maxBytes", options.maxBytes, 1_048_576, 65_536, 1_073_741_824),
     files: yield* count("files", options.files, defaultFiles, 1, 100),
     maxLineBytes: yield* count("maxLineBytes", options.maxLineBytes, 8_192, 512, 65_536),
-    maxWaiting: yield* count("maxWaiting", options.maxQueued, 1_000, 1, 1_000_000),
-    flushEvery: Option.getOrThrow(flushEvery)
+    maxQueued: yield* count("maxQueued", options.maxQueued, 1_000, 1, 1_000_000),
+    flushInterval: Option.getOrThrow(flushInterval)
   }
 })
 
-/** Something can't be put into words, such as an object whose getter throws. */
-const unspeakable = "what was logged can't be written down"
+/** A value can't be formatted, such as an object whose getter throws. */
+const unformattable = "the logged value can't be formatted"
 
 /**
- * Constructs a logger that writes into the files until the scope closes, and then what is left.
+ * Constructs a logger that writes into the files. Closing its scope writes the queued lines.
  *
  * @category constructors
  * @since 0.1.0
@@ -119,37 +124,37 @@ export const make = (
   Effect.gen(function* () {
     const settings = yield* settingsOf(options)
     const append = yield* LogWriter.make(settings)
-    const waiting: Array<string> = []
+    const queued: Array<string> = []
     let dropped = 0
 
-    /** One at a time, and to its end: what was written in part must not be written again. */
+    /** Uninterruptible: a partly written group must not be written again. */
     const flush = Effect.gen(function* () {
-      if (waiting.length === 0 && dropped === 0) return
-      const told = dropped
-      const notice = told === 0 ? [] : [LogLine.dropped(DateTime.formatIso(yield* DateTime.now), told)]
-      const lines = [...waiting, ...notice]
+      if (queued.length === 0 && dropped === 0) return
+      const reported = dropped
+      const notice = reported === 0 ? [] : [LogLine.dropped(DateTime.formatIso(yield* DateTime.now), reported)]
+      const lines = [...queued, ...notice]
       const written = yield* append(lines)
-      // Lines came in meanwhile, behind those that were written.
-      waiting.splice(0, Math.min(written, lines.length - notice.length))
-      if (written === lines.length) dropped -= told
+      // Lines that arrived meanwhile are behind the written ones.
+      queued.splice(0, Math.min(written, lines.length - notice.length))
+      if (written === lines.length) dropped -= reported
     }).pipe(Effect.uninterruptible)
 
     yield* Effect.addFinalizer(() => flush)
-    yield* Effect.sleep(settings.flushEvery).pipe(Effect.andThen(flush), Effect.forever, Effect.forkScoped)
+    yield* Effect.sleep(settings.flushInterval).pipe(Effect.andThen(flush), Effect.forever, Effect.forkScoped)
 
     return Logger.make((options) => {
-      if (waiting.length >= settings.maxWaiting) {
+      if (queued.length >= settings.maxQueued) {
         dropped++
         return
       }
       const line = Result.try(() => LogLine.encode(Logger.formatStructured.log(options), settings.maxLineBytes))
-      waiting.push(
+      queued.push(
         Result.getOrElse(line, () =>
           LogLine.encode(
             {
               level: options.logLevel.toUpperCase(),
               timestamp: options.date.toISOString(),
-              message: unspeakable,
+              message: unformattable,
               cause: undefined,
               annotations: {},
               spans: {}

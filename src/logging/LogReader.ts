@@ -1,38 +1,38 @@
 /**
- * Reads the files of a log: the last lines from the end, and then what comes, also while files are moved. Memory is bounded
- * by what is asked for, and not by the size of the files.
+ * Reads the files of a log: the last lines, and then new ones, also across rotation. Memory is bounded by the requested
+ * lines, not by the size of the files.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 
-/** A file as it was at one moment. */
+/** A file as observed at one time. */
 export interface Seen {
   readonly path: string
-  /** Stays the same when the file is renamed. */
+  /** Unchanged by a rename. */
   readonly id: string
   readonly size: number
 }
 
-/** How far a log has been read: in which file, and up to which byte. */
+/** The read position: a file and an offset in it. */
 export interface Position {
   readonly id: string
   readonly offset: number
-  /** Whether that is amid a line that is too long to be one. */
+  /** Whether the offset is inside an oversized line. */
   readonly isAmid: boolean
 }
 
 const chunkBytes = 65_536
 
-/** What has no end of line for so long is no line, and is passed over. */
+/** Longer data without an end of line is skipped. */
 const maxLineBytes = 1_048_576
 
-/** For how many bytes of a file the beginnings of such lines are looked for; what is before them is passed over too. */
+/** How much of a file is searched for the start of an oversized line. */
 const maxPassedBytes = 64 * 1_048_576
 
 const newline = 10
 
-/** The files that are there, newest first; what is no regular file may never end, or never begin. */
+/** The existing files, newest first. Only regular files: reading others may never end. */
 export const look = (paths: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -49,7 +49,7 @@ export const look = (paths: ReadonlyArray<string>) =>
       }))
   })
 
-/** Some bytes of a file; fewer where it has become shorter. */
+/** Bytes of a file; fewer if it was truncated. */
 const bytesOf = (file: FileSystem.File, from: number, length: number) =>
   Effect.gen(function* () {
     const buffer = Buffer.alloc(length)
@@ -64,17 +64,17 @@ const bytesOf = (file: FileSystem.File, from: number, length: number) =>
 
 const linesOf = (bytes: Buffer): Array<string> => bytes.toString("utf8").split("\n")
 
-/** The parts of a file that are read backwards: where its lines begin. */
+/** A chunk of a file that is read backwards. */
 interface Part {
-  /** Whole lines, the oldest first. */
+  /** Complete lines, oldest first. */
   readonly lines: ReadonlyArray<string>
-  /** The end of a line whose beginning was not read yet; `undefined` where that line is too long to be one. */
+  /** The end of a line whose start is not read yet; `undefined` if the line is oversized. */
   readonly rest: Buffer | undefined
 }
 
-/** What comes of some bytes, which end where a rest begins. */
+/** Splits a chunk that precedes `rest`. */
 const partOf = (bytes: Buffer, rest: Buffer | undefined, isFirst: boolean): Part => {
-  // Of a line that is too long nothing is kept, so its beginning is all that is looked for.
+  // Of an oversized line only the start is searched.
   const last = rest === undefined ? bytes.lastIndexOf(newline) : 0
   if (last < 0) return { lines: [], rest: undefined }
   const all = rest === undefined ? bytes.subarray(0, last) : Buffer.concat([bytes, rest])
@@ -87,7 +87,7 @@ const partOf = (bytes: Buffer, rest: Buffer | undefined, isFirst: boolean): Part
   }
 }
 
-/** The last lines of a file that are wanted, newest first, at most so many. */
+/** The last matching lines of a file, newest first. */
 const lastOf = ({ path, size }: Seen, limit: number, isWanted: (line: string) => boolean) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -107,7 +107,7 @@ const lastOf = ({ path, size }: Seen, limit: number, isWanted: (line: string) =>
     return found.slice(0, limit)
   }).pipe(Effect.scoped)
 
-/** The last lines of a log that are wanted, oldest first, at most so many. A file that is gone meanwhile is passed over. */
+/** The last matching lines of a log, oldest first. A file that disappears meanwhile is skipped. */
 export const tail = (files: ReadonlyArray<Seen>, limit: number, isWanted: (line: string) => boolean) =>
   Effect.gen(function* () {
     const found: Array<string> = []
@@ -118,7 +118,7 @@ export const tail = (files: ReadonlyArray<Seen>, limit: number, isWanted: (line:
     return found.toReversed()
   })
 
-/** Gives the lines of a file from a position on; gives how far the last whole line goes. */
+/** Emits the lines of a file from a position; returns the position after the last complete line. */
 const read = <E, R>({ id, path, size }: Seen, from: Position, each: (line: string) => Effect.Effect<void, E, R>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -143,26 +143,26 @@ const read = <E, R>({ id, path, size }: Seen, from: Position, each: (line: strin
     return { id, offset: at - rest.length, isAmid } satisfies Position
   }).pipe(Effect.scoped)
 
-/** Where the reading of a log goes on after `tail`. */
+/** The position at which `follow` continues after `tail`. */
 export const endOf = (files: ReadonlyArray<Seen>): Position | undefined =>
   files[0] === undefined ? undefined : { id: files[0].id, offset: files[0].size, isAmid: false }
 
 const beginningOf = ({ id }: Seen): Position => ({ id, offset: 0, isAmid: false })
 
-/** What has not been read yet, oldest first: from which file, and from where on. */
+/** The unread files and their start positions, oldest first. */
 const unread = (files: ReadonlyArray<Seen>, position: Position | undefined) => {
   const all = files.map((file) => ({ file, from: beginningOf(file) }))
   if (position === undefined) return all.toReversed()
   const index = files.findIndex(({ id }) => id === position.id)
-  // The files were removed; the rotated ones that are left have been read.
+  // The files were deleted; the remaining rotated ones are read already.
   if (index < 0) return all.slice(0, 1)
   const file = files[index]!
-  // A file that is shorter than it was has been emptied.
+  // A shorter file was truncated.
   const from = position.offset <= file.size ? position : beginningOf(file)
   return [{ file, from }, ...all.slice(0, index).toReversed()]
 }
 
-/** Gives the lines that came since a position, and the position after them. */
+/** Emits the lines after a position; returns the new position. */
 export const follow = <E, R>(
   files: ReadonlyArray<Seen>,
   position: Position | undefined,

@@ -1,12 +1,12 @@
 /**
- * The lines of the logs for a person.
+ * Formats the lines of the logs for a terminal.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Sanitize from "../internal/sanitize.ts"
 
-/** A line of `athena.log`, or of `shim.log`, which has an event and a reason. Whatever else it is, it is shown. */
+/** A line of `athena.log`, or of `shim.log`, which has an event and a reason. Other lines are shown as they are. */
 const Entry = Schema.Struct({
   time: Schema.Union([Schema.String, Schema.Finite]),
   level: Schema.optional(Schema.String),
@@ -21,9 +21,9 @@ const Entry = Schema.Struct({
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Entry))
 
 export interface Line {
-  /** As it stands in the file. */
+  /** The line as stored. */
   readonly raw: string
-  /** Nothing where the line is damaged. */
+  /** `undefined` if the line is damaged. */
   readonly entry: typeof Entry.Type | undefined
 }
 
@@ -31,10 +31,10 @@ export const parse = (raw: string): Line => ({ raw, entry: Option.getOrUndefined
 
 const levels = ["trace", "debug", "info", "warn", "error", "fatal"]
 
-/** What has no level, such as what the shim writes down, went wrong. */
+/** Lines of the shim have no level; all of them are problems. */
 const levelOf = ({ entry }: Line): string => (entry?.level ?? "WARN").toUpperCase()
 
-/** Whether the line is of a level or above. What is damaged is not kept back. */
+/** Whether the line has a level or a higher one. Damaged lines pass. */
 export const isAtLeast = (line: Line, level: string): boolean => {
   const found = levels.indexOf(levelOf(line).toLowerCase())
   return found < 0 || found >= levels.indexOf(level)
@@ -43,7 +43,7 @@ export const isAtLeast = (line: Line, level: string): boolean => {
 const momentOf = ({ entry }: Line): DateTime.DateTime | undefined =>
   entry === undefined ? undefined : Option.getOrUndefined(DateTime.make(entry.time))
 
-/** Each line with its time; one that has none has that of the line before it. */
+/** A line without a time has the time of the previous one. */
 const timed = (lines: ReadonlyArray<Line>) => {
   let at = Number.NEGATIVE_INFINITY
   return lines.map((line) => {
@@ -53,16 +53,16 @@ const timed = (lines: ReadonlyArray<Line>) => {
   })
 }
 
-/** The lines of two logs in the order of their times; those of a log stay in its order where the times are the same. */
+/** Merges two logs by time; lines of one log retain their order. */
 export const merge = (a: ReadonlyArray<Line>, b: ReadonlyArray<Line>): ReadonlyArray<Line> =>
   [...timed(a), ...timed(b)].toSorted((x, y) => (x.at < y.at ? -1 : x.at > y.at ? 1 : 0)).map(({ line }) => line)
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
-/** The line as JSON that a terminal may be shown; nothing where it is no JSON object. */
+/** The line as JSON that is safe for a terminal; `undefined` if it is no JSON object. */
 export const json = ({ raw }: Line): string | undefined => {
   const value = Option.getOrUndefined(decodeJson(raw))
-  // Control characters stand in texts only, where JSON has an escape for each.
+  // JSON has control characters only inside strings, where each has an escape.
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? Sanitize.escape(JSON.stringify(value))
     : undefined
@@ -70,7 +70,7 @@ export const json = ({ raw }: Line): string | undefined => {
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value))
 
-/** Quoted where it would not be seen where it ends. */
+/** Quoted if its end would be ambiguous. */
 const valueOf = (value: unknown): string => {
   const text = textOf(value)
   return typeof value === "string" && (text === "" || /[\s"=]/.test(text)) ? JSON.stringify(text) : text
@@ -89,7 +89,7 @@ export const format = (line: Line): string => {
     [
       moment === undefined ? textOf(entry.time) : DateTime.formatIso(moment),
       levelOf(line).padEnd(5),
-      isShim ? `answered without the resident process: ${textOf(entry.reason)}` : textOf(entry.message ?? ""),
+      isShim ? `responded without the daemon: ${textOf(entry.reason)}` : textOf(entry.message ?? ""),
       ...pairs(entry.event === undefined ? undefined : { event: entry.event }),
       ...pairs(entry.annotations),
       ...pairs(entry.spans),

@@ -1,10 +1,8 @@
 /**
- * Appends lines to a file that is replaced by a new one when it is full, together with other processes that do the same.
+ * Appends lines to a file, and rotates it when it is full. The files have one writer at a time, the daemon.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Database from "../sql/Database.ts"
@@ -20,10 +18,7 @@ export interface WriterSettings {
 export const pathsOf = (path: Path.Path, { files, folder, name }: Omit<WriterSettings, "maxBytes">) =>
   Array.from({ length: files }, (_, index) => path.join(folder, index === 0 ? name : `${name}.${index}`))
 
-/** Who moves the files has made a folder beside them; one that is this old was left by a process that was killed. */
-const staleMs = 10_000
-
-/** Lines that go into one file together. */
+/** Splits lines into groups that fit into one file. */
 const groupsOf = (lines: ReadonlyArray<string>, maxBytes: number): ReadonlyArray<ReadonlyArray<string>> => {
   const groups: Array<Array<string>> = []
   let room = 0
@@ -44,30 +39,13 @@ export const make = Effect.fnUntraced(function* (settings: WriterSettings) {
   const path = yield* Path.Path
   const files = pathsOf(path, settings)
   const file = files[0]!
-  const lock = `${file}.rotating`
-  /** Whether the last write ended inside a line. */
+  /** Whether the last write ended inside a line: the next one starts with a newline. */
   let isTorn = false
 
   const sizeOf = (file: string) =>
     Effect.orElseSucceed(
       Effect.map(fs.stat(file), ({ size }) => Number(size)),
       () => 0
-    )
-
-  const isStale = Effect.gen(function* () {
-    const { mtime } = yield* fs.stat(lock)
-    const now = yield* Clock.currentTimeMillis
-    return Option.exists(mtime, (made) => now - made.getTime() > staleMs)
-  })
-
-  /** Runs where no other process moves the files; else nothing happens, and the file grows a little longer. */
-  const alone = <A, E>(move: Effect.Effect<A, E>) =>
-    fs.makeDirectory(lock).pipe(
-      Effect.andThen(Effect.ensuring(move, Effect.ignore(fs.remove(lock, { recursive: true })))),
-      Effect.catch(() =>
-        Effect.flatMap(isStale, (isStale) => (isStale ? fs.remove(lock, { recursive: true }) : Effect.void))
-      ),
-      Effect.ignore
     )
 
   const shift = Effect.gen(function* () {
@@ -77,16 +55,10 @@ export const make = Effect.fnUntraced(function* (settings: WriterSettings) {
     if (files.length === 1) yield* Effect.ignore(fs.remove(file))
   })
 
-  const isFull = (more: number) => Effect.map(sizeOf(file), (size) => size > 0 && size + more > settings.maxBytes)
-
   const rotate = (more: number) =>
-    Effect.gen(function* () {
-      if (!(yield* isFull(more))) return
-      // Another process may have moved them in the meantime.
-      yield* alone(Effect.flatMap(isFull(more), (isFull) => (isFull ? shift : Effect.void)))
-    })
+    Effect.flatMap(sizeOf(file), (size) => (size > 0 && size + more > settings.maxBytes ? shift : Effect.void))
 
-  /** Writes as much as goes, and says how many bytes that were. */
+  /** Writes as many bytes as the disk accepts, and returns their number. */
   const write = (bytes: Uint8Array) =>
     Effect.gen(function* () {
       const open = yield* fs.open(file, { flag: "a", mode: 0o600 })
@@ -99,7 +71,7 @@ export const make = Effect.fnUntraced(function* (settings: WriterSettings) {
       return written
     }).pipe(Effect.scoped)
 
-  /** How many of the lines are in the file now. */
+  /** Returns the number of appended lines. */
   const appendGroup = (lines: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const start = isTorn ? "\n" : ""
@@ -111,7 +83,7 @@ export const make = Effect.fnUntraced(function* (settings: WriterSettings) {
       return bytes.subarray(start.length, written).toString("latin1").split("\n").length - 1
     })
 
-  /** Appends lines, and says how many of them are in the file now: fewer where the disk is full or the folder gone. */
+  /** Appends lines, and returns their number: fewer if the disk is full or the folder is unusable. */
   return (lines: ReadonlyArray<string>): Effect.Effect<number> =>
     Effect.gen(function* () {
       yield* Database.makeFolder(settings.folder).pipe(

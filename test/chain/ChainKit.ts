@@ -1,5 +1,5 @@
 /**
- * The whole chain on one host: agents with the hooks that were installed, the resident process, its database, and what is
+ * The whole chain on one host: agents with the hooks that were installed, the daemon, its database, and what is
  * in it in the end.
  */
 import * as fs from "node:fs"
@@ -138,7 +138,7 @@ export const make = (options: Options = {}) =>
     /** The resident process, as soon as it listens and whoever came to start another has left. */
     const ready = Effect.gen(function* () {
       yield* until(
-        "the resident process listens",
+        "the daemon listens",
         Effect.map(status, (status) => typeof status?.health.port === "number")
       )
       yield* until(

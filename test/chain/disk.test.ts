@@ -1,5 +1,5 @@
 /**
- * What agents see, and what is in the database in the end, where something is wrong with what the resident process stands on:
+ * What agents see, and what is in the database in the end, where something is wrong with what the daemon stands on:
  * the disk, the database, and the network to it.
  */
 import * as fs from "node:fs"
@@ -49,7 +49,7 @@ const remote = Effect.gen(function* () {
   return { proxy, chain }
 })
 
-describe.skipIf(process.platform !== "linux")("the resident process", () => {
+describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
   it.live.skipIf(!SmallDisk.canMount)(

@@ -1,5 +1,5 @@
 /**
- * The life of the resident process under traffic: killed at any moment, ended in order, asleep, for a long time, up to its
+ * The life of the daemon under traffic: killed at any moment, ended in order, asleep, for a long time, up to its
  * limits. `CHAIN_KILLS`, `CHAIN_COLD_STARTS` and `CHAIN_EVENTS` make the tests longer.
  */
 import * as fs from "node:fs"
@@ -66,7 +66,7 @@ const postAll = (
     return statuses
   })
 
-describe.skipIf(process.platform !== "linux")("the resident process", () => {
+describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
   it.live(

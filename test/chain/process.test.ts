@@ -1,5 +1,5 @@
 /**
- * What agents see, and what is in the database in the end, where something is wrong with the resident process.
+ * What agents see, and what is in the database in the end, where something is wrong with the daemon.
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
@@ -15,7 +15,7 @@ import * as Kit from "./ChainKit.ts"
 const version = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../../package.json"), "utf8"))
   .version as string
 
-describe.skipIf(process.platform !== "linux")("the resident process", () => {
+describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
   it.live("is there: every event is answered in time and stored once, and each agent is told what matters", () =>

@@ -1,5 +1,5 @@
 /**
- * What the client makes of everything that can be at the place of the resident process.
+ * What the client makes of everything that can be at the place of the daemon.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"

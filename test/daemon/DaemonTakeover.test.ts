@@ -1,5 +1,5 @@
 /**
- * Taking the place of another resident process, with real processes on both sides of the lock.
+ * Taking the place of another daemon, with real processes on both sides of the lock.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"

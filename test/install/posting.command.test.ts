@@ -447,14 +447,14 @@ describe("athena doctor, where events are posted", () => {
       const silent = yield* during({ silent: true })
       assert.match(
         silent("process")!,
-        /^failed: the resident process does not answer: nothing within 2s -> the next session of an agent replaces it/
+        /^failed: the daemon does not respond: no response within 2s -> the next session of an agent replaces it/
       )
       assert.match(silent("port")!, /^warning: who listens on port \d+ can't be told/)
       assert.isUndefined(silent("claude post"))
       const other = yield* during({ token: Redacted.make("another") })
       assert.match(
         other("process")!,
-        /^failed: .* refuses to answer \(status 401\): it knows another token than this home has -> the next/
+        /^failed: .* rejected the request \(status 401\): it knows another token than this home has -> the next/
       )
       assert.isUndefined(other("claude post"))
       assert.strictEqual(endpoint().port, (yield* json(["install"])).port)

@@ -8,7 +8,6 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as LogFile from "../../src/logging/LogFile.ts"
@@ -78,7 +77,7 @@ describe("LogFile", () => {
       assert.strictEqual(JSON.parse(lines[0]!).message.slice(0, 5), "a\nb\r\u2028")
       assert.isTrue(JSON.parse(lines[4]!).cut)
       assert.match(JSON.parse(lines[4]!).message, /^x{100,}…$/)
-      assert.include(lines[2], "can't be written down")
+      assert.include(lines[2], "can't be formatted")
     })
   )
 
@@ -98,53 +97,6 @@ describe("LogFile", () => {
       assert.isAbove(numbers.length, 2 * 55)
       numbers.forEach((number, index) => assert.strictEqual(number, numbers[0] + index))
     })
-  )
-
-  it.live("two that write and move the same files lose no line", () =>
-    Effect.gen(function* () {
-      const folder = yield* inFolder
-      const make = LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 100 })
-      const files = yield* FileSystem.FileSystem
-      let moving = 0
-      let mostMoving = 0
-      const rename: typeof files.rename = (from, to) =>
-        Effect.gen(function* () {
-          mostMoving = Math.max(mostMoving, ++moving)
-          for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
-          yield* files.rename(from, to)
-        }).pipe(Effect.ensuring(Effect.sync(() => void moving--)))
-      const slow = make.pipe(Effect.provideService(FileSystem.FileSystem, { ...files, rename }))
-      const writers = yield* Effect.all([slow, slow])
-      const text = "x".repeat(200)
-      yield* Effect.forEach(
-        writers,
-        (append, writer) =>
-          Effect.gen(function* () {
-            for (let n = 0; n < 500; n++) {
-              const lines = [0, 1, 2].map((k) => JSON.stringify({ id: `${writer}-${n * 3 + k}`, text }))
-              assert.strictEqual(yield* append(lines), 3)
-            }
-          }),
-        { concurrency: 2 }
-      )
-      const ids = fs.readdirSync(folder).flatMap((name) => read(folder, name).map(({ id }) => id))
-      assert.strictEqual(ids.length, 3_000)
-      assert.strictEqual(new Set(ids).size, 3_000)
-      assert.isAbove(fs.readdirSync(folder).length, 4)
-      assert.strictEqual(mostMoving, 1)
-    }).pipe(Effect.provide(NodeServices.layer))
-  )
-
-  it.live("goes on where one that moved the files was killed", () =>
-    Effect.gen(function* () {
-      const folder = yield* inFolder
-      fs.mkdirSync(path.join(folder, "athena.log.rotating"), { recursive: true })
-      fs.utimesSync(path.join(folder, "athena.log.rotating"), 0, 0)
-      const append = yield* LogWriter.make({ folder, name: "athena.log", maxBytes: 65_536, files: 3 })
-      const line = "x".repeat(60_000)
-      for (let n = 0; n < 4; n++) assert.strictEqual(yield* append([line]), 1)
-      assert.deepStrictEqual(fs.readdirSync(folder).toSorted(), ["athena.log", "athena.log.1", "athena.log.2"])
-    }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.live("holds a bounded number of lines, and says how many did not fit", () =>
@@ -214,8 +166,8 @@ describe("LogFile", () => {
         maxBytes: { maxBytes: 1 },
         files: { files: 0 },
         maxLineBytes: { maxLineBytes: 10 },
-        maxWaiting: { maxWaiting: 0.5 },
-        flushEvery: { flushEvery: "1 milli" }
+        maxQueued: { maxQueued: 0.5 },
+        flushInterval: { flushInterval: "1 milli" }
       } as const)) {
         const error = yield* Effect.flip(Effect.scoped(LogFile.make({ folder: "/nowhere", ...options })))
         assert.include(error.message, `LogFile: ${name} must be`)

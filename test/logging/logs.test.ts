@@ -1,5 +1,5 @@
 /**
- * `athena logs`, on files as the resident process and the shim leave them, and while they are moved.
+ * `athena logs`, on files as the daemon and the shim leave them, and while they are moved.
  */
 import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -45,10 +45,10 @@ describe("athena logs", () => {
         `${at(1)} INFO  oldest`,
         `${at(2)} INFO  older`,
         `${at(3)} DEBUG quiet`,
-        `${at(4)} WARN  answered without the resident process: refused event=Stop`,
+        `${at(4)} WARN  responded without the daemon: refused event=Stop`,
         `${at(5)} INFO  started port=21234 path="a b" cause="Error: no\\n    at x"`,
         "damaged \\u001b[2J",
-        `${at(6)} WARN  answered without the resident process: too slow event=SessionEnd`,
+        `${at(6)} WARN  responded without the daemon: too slow event=SessionEnd`,
         `${at(7)} ERROR bad \\u001b[31m\\u202e\\n`,
         ""
       ])

@@ -1,10 +1,10 @@
 /**
- * A line of the log: one JSON object, whatever was logged, and never longer than it may be.
+ * Encodes a line of the log: one JSON object of a bounded length, whatever was logged.
  */
 import * as Formatter from "effect/Formatter"
 import { preview } from "../../internal/text.ts"
 
-/** What is logged, as `Logger.formatStructured` gives it. */
+/** The output of `Logger.formatStructured`. */
 export interface Entry {
   readonly level: string
   readonly timestamp: string
@@ -14,7 +14,7 @@ export interface Entry {
   readonly spans: Record<string, number>
 }
 
-/** What JSON leaves as it is and a terminal, or a reader of lines, takes for the end of a line or for an order. */
+/** Characters that JSON leaves unescaped but a terminal or line reader interprets. */
 const unsafe = /[\u007f-\u009f\u2028\u2029]/g
 
 const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
@@ -34,18 +34,18 @@ const whole = ({ annotations, cause, level, message, spans, timestamp }: Entry) 
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : stringify(value))
 
-/** The beginning of a text that takes no more than so many bytes as JSON. */
+/** The longest prefix that fits as JSON. */
 const fitting = (text: string, maxBytes: number): string => {
-  // A character takes a byte at least.
+  // A character needs at least one byte.
   let cut = preview(text, maxBytes)
   while (cut.length > 1 && Buffer.byteLength(stringify(cut)) > maxBytes) cut = preview(cut, Math.ceil(cut.length / 2))
   return cut
 }
 
-/** The parts of the space that a line which is too long gives to its texts; the rest is for what is around them. */
+/** Shares of a truncated line's texts; the rest is for the structure. */
 const shares = { message: 0.4, cause: 0.25, annotations: 0.15 }
 
-/** The line with its texts cut, and marked so. */
+/** The line with truncated texts, marked `cut`. */
 const cut = ({ annotations, cause, level, message, timestamp }: Entry, maxBytes: number) => ({
   time: timestamp,
   level,
@@ -57,12 +57,12 @@ const cut = ({ annotations, cause, level, message, timestamp }: Entry, maxBytes:
   cut: true
 })
 
-/** The line, without the character that ends it. */
+/** Encodes a line without its newline. */
 export const encode = (entry: Entry, maxBytes: number): string => {
   const line = stringify(whole(entry))
   return Buffer.byteLength(line) <= maxBytes ? line : stringify(cut(entry, maxBytes))
 }
 
-/** Says how many lines did not fit. */
+/** Reports lines beyond the bound of the queue. */
 export const dropped = (timestamp: string, count: number): string =>
-  stringify({ time: timestamp, level: "WARN", message: `${count} lines of the log did not fit`, dropped: count })
+  stringify({ time: timestamp, level: "WARN", message: `${count} log lines were dropped`, dropped: count })
