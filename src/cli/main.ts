@@ -29,7 +29,7 @@ import { uninstall } from "./commands/uninstall.ts"
 import { version } from "../internal/version.ts"
 
 export const athena = Command.make("athena").pipe(
-  Command.withDescription("Memory for coding agents, by hooks that do not get in the way"),
+  Command.withDescription("Memory for coding agents through fast and safe hooks"),
   Command.withSubcommands([
     install,
     uninstall,

@@ -31,7 +31,7 @@ export const process = (daemon: DaemonProbe.ProbeResult): Check => {
     case "UntrustedFolder":
       return failed(name, daemon.message, `remove ${daemon.folder}`)
     case "Refused": {
-      const why = daemon.status === 401 ? ": it knows another token than this home has" : ""
+      const why = daemon.status === 401 ? ": its token differs from this home's" : ""
       return failed(name, `${daemon.message}${why}`, replaced)
     }
     case "Unresponsive":
@@ -42,13 +42,13 @@ export const process = (daemon: DaemonProbe.ProbeResult): Check => {
       if (DaemonProbe.hasOtherDatabase(daemon.health)) {
         return failed(
           name,
-          `process ${pid} uses another database than this environment names`,
+          `process ${pid} uses another database than this environment`,
           DaemonProbe.otherDatabaseAdvice
         )
       }
       return found === version
-        ? ok(name, `it runs: version ${version}, process ${pid}`)
-        : warning(name, `version ${found} runs, and this is ${version}`, replaced)
+        ? ok(name, `version ${version}, process ${pid}`)
+        : warning(name, `version ${found} runs; this is ${version}`, replaced)
     }
   }
 }
@@ -82,23 +82,22 @@ const port = Effect.fnUntraced(function* (daemon: DaemonProbe.ProbeResult, { url
   const name = "port"
   const wanted = Number(url.port)
   if (url.hostname !== "127.0.0.1") return failed(name, `events are posted to ${url.host}, not to 127.0.0.1`, again)
-  if (isRunningAt(daemon, wanted))
-    return ok(name, `the process listens on port ${wanted}, where events are posted to`)
+  if (isRunningAt(daemon, wanted)) return ok(name, `the daemon listens on port ${wanted}`)
   if (daemon._tag === "Unresponsive" || daemon._tag === "Refused") {
-    return warning(name, `who listens on port ${wanted} can't be told from a process that says nothing`, replaced)
+    return warning(name, `the daemon does not respond, so the listener of port ${wanted} is unknown`, replaced)
   }
   if (yield* Ports.isHeld(wanted)) {
     return failed(
       name,
-      `another program listens on port ${wanted}, where events are posted to`,
-      `${again}; it takes another port`
+      `another program listens on port ${wanted} of the HTTP hooks`,
+      `${again}, which selects another port`
     )
   }
   if (daemon._tag === "Running") {
     const where = daemon.health.port === null ? "no port" : `port ${daemon.health.port}`
-    return failed(name, `events are posted to port ${wanted}, and the process listens on ${where}`, again)
+    return failed(name, `HTTP hooks use port ${wanted}, but the daemon listens on ${where}`, again)
   }
-  return ok(name, `events are posted to port ${wanted}, on which nobody else listens`)
+  return ok(name, `events are posted to port ${wanted}, which is free`)
 })
 
 const authorization = ({ headers }: Post): string | undefined =>
@@ -109,11 +108,11 @@ const token = Effect.fnUntraced(function* (home: string, posts: ReadonlyArray<Po
   const name = "token"
   const endpoint = yield* Effect.result(Endpoint.read(home))
   if (endpoint._tag === "Failure") return failed(name, endpoint.failure.message, again)
-  if (Option.isNone(endpoint.success)) return failed(name, `${home} has no token and port, or damaged ones`, again)
+  if (Option.isNone(endpoint.success)) return failed(name, `${home} has no valid token and port`, again)
   const wanted = Wiring.bearer(endpoint.success.value.token)
   return posts.every((post) => authorization(post) === wanted)
-    ? ok(name, "the settings have the token of this home")
-    : failed(name, "the settings have another token than this home", again)
+    ? ok(name, "the settings contain the token of this home")
+    : failed(name, "the token in the settings differs from this home's", again)
 })
 
 /** A valid event that the memory ignores. */
@@ -121,12 +120,12 @@ const event = (home: string): string =>
   JSON.stringify({ hook_event_name: "Notification", session_id: "athena-doctor", cwd: home })
 
 const statuses: Readonly<Record<number, string>> = {
-  401: "it does not know the token",
-  403: "it refuses where the request came from",
-  404: "it does not know the address",
-  409: "it uses another database than the hooks were installed for",
-  429: "it has too much to do",
-  503: "it is stopping, or full"
+  401: "the daemon rejects the token",
+  403: "the daemon rejects the origin of the request",
+  404: "the daemon does not know the address",
+  409: "the daemon uses another database than the installed hooks",
+  429: "the daemon is overloaded",
+  503: "the daemon is stopping or overloaded"
 }
 
 interface Problem {
@@ -134,20 +133,20 @@ interface Problem {
   readonly advice: string
 }
 
-const problem = (detail: string): Problem => ({ detail, advice: `${again}, and start a new session` })
+const problem = (detail: string): Problem => ({ detail, advice: `${again}, then start a new session` })
 
 const answerProblem = ({ headers, status }: HttpClientResponse): Problem | undefined => {
-  const detail = `${statuses[status] ?? "it did not take the event"} (status ${status})`
+  const detail = `${statuses[status] ?? "the daemon rejected the event"} (status ${status})`
   if (status === 409) return { detail, advice: DaemonProbe.otherDatabaseAdvice }
   if (status !== 200 && status !== 204) return problem(detail)
-  return headers[Layout.headers.version] === undefined ? problem("it is not athena-hooks that answered") : undefined
+  return headers[Layout.headers.version] === undefined ? problem("another program responded") : undefined
 }
 
 /** Describes a failed request without any of its content. */
 const noAnswer = ({ reason }: HttpClientError): string => {
   const code =
     typeof reason.cause === "object" && reason.cause !== null && "code" in reason.cause ? reason.cause.code : undefined
-  return `no answer came (${typeof code === "string" ? code : reason._tag})`
+  return `no response (${typeof code === "string" ? code : reason._tag})`
 }
 
 /** Posts an event as the agent would, without a proxy, and validates the response. */
@@ -164,7 +163,7 @@ const post = Effect.fnUntraced(function* (home: string, { headers, timeoutMs, ur
     Effect.catch((error) => Effect.succeed(problem(noAnswer(error)))),
     Effect.timeoutOrElse({
       duration: timeoutMs,
-      orElse: () => Effect.succeed(problem(`no answer came within ${timeoutMs} ms, which is all that the agent waits`))
+      orElse: () => Effect.succeed(problem(`no response within ${timeoutMs} ms, the timeout of the agent`))
     })
   )
   return { found, tookMs: Math.round((yield* monotonicMs) - before) }
@@ -185,7 +184,7 @@ const posted = Effect.fnUntraced(function* (home: string, agent: string, posts: 
   const found = runs.find((run) => run.found !== undefined)?.found
   const tookMs = Math.max(...runs.map((run) => run.tookMs))
   return found === undefined
-    ? ok(name, `what the settings post was answered in ${tookMs} ms`)
+    ? ok(name, `the daemon responded in ${tookMs} ms`)
     : failed(name, found.detail, found.advice)
 })
 

@@ -11,6 +11,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
 import type { DatabaseProblem } from "../pool/ConnectionPool.ts"
+import { plural } from "../internal/text.ts"
 import * as Database from "../sql/Database.ts"
 import * as Migrations from "../sql/Migrations.ts"
 import { type Check, failed, ok, warning } from "./check.ts"
@@ -87,13 +88,13 @@ const checkVersion = Effect.gen(function* () {
 const checkIntegrity = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ quick_check: string }>`PRAGMA quick_check(1)`
-  const answer = rows[0]?.quick_check ?? "no answer"
-  return answer === "ok"
+  const result = rows[0]?.quick_check ?? "no result"
+  return result === "ok"
     ? ok("integrity", "the file is sound")
-    : failed("integrity", answer, "move the file away, or restore it from a backup")
+    : failed("integrity", result, "move the file away, or restore it from a backup")
 })
 
-class TakenBack extends Data.TaggedError("TakenBack")<{}> {}
+class RolledBack extends Data.TaggedError("RolledBack")<{}> {}
 
 /** Writes like the next event, a row or the tables, and rolls back. */
 const checkWrite = Effect.gen(function* () {
@@ -103,9 +104,9 @@ const checkWrite = Effect.gen(function* () {
     ? sql`INSERT INTO projects (name, path) VALUES ('athena doctor', 'athena doctor')`
     : sql`CREATE TABLE athena_hooks_doctor (probe INTEGER)`
   yield* probe.pipe(
-    Effect.andThen(new TakenBack()),
+    Effect.andThen(new RolledBack()),
     sql.withTransaction,
-    Effect.catchTag("TakenBack", () => Effect.void)
+    Effect.catchTag("RolledBack", () => Effect.void)
   )
   return ok("write", "the database can be written")
 })
@@ -123,10 +124,10 @@ const checkEncoding = Effect.gen(function* () {
 
 const checkContent = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  if (!(yield* MemorySchema.hasEvents)) return ok("content", "nothing is remembered yet")
+  if (!(yield* MemorySchema.hasEvents)) return ok("content", "no memories yet")
   const rows = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
     (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
-  return ok("content", `${rows[0]?.events ?? 0} events in ${rows[0]?.projects ?? 0} projects`)
+  return ok("content", `${plural("event", rows[0]?.events ?? 0)} in ${plural("project", rows[0]?.projects ?? 0)}`)
 })
 
 const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = {
@@ -154,7 +155,7 @@ const layersOf = (error: unknown): ReadonlyArray<Error> => {
 }
 
 /** The messages of the pool and the driver. Neither contains a parameter or a password. */
-const said = (error: SqlError): string => {
+const driverMessage = (error: SqlError): string => {
   const [, ...inner] = layersOf(error)
   const messages = inner.map((layer) => layer.message)
   return messages
@@ -171,7 +172,7 @@ const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> 
   tls: "correct sslmode in ATHENA_DATABASE_URL, or have the server's certificate trusted (NODE_EXTRA_CA_CERTS)",
   noSlots: "the server has no free connection for this user: close some, or raise its limit",
   notReady: "the server is starting or stopping: try again",
-  noMatch: "none of the servers has the role that was asked for",
+  noMatch: "no server has the requested role",
   readOnly: "the server takes no writes now: wait until it does, or name the primary",
   lost: "the connection broke: try again",
   rejected: "check that the database exists, and that the user may connect to it"
@@ -190,9 +191,9 @@ const adviceOn = (error: SqlError, otherwise: string): Effect.Effect<string> =>
 
 const asCheck = (name: string) => (error: SqlError) => {
   const reason = MemoryError.reasonFromSqlError(error)
-  const words = said(error)
-  const isSaid = reason._tag === "DatabaseUnavailable" || words === ""
-  const detail = (isSaid ? reason.message : `${reason.message} (${words})`).replace(/\s+/g, " ")
+  const message = driverMessage(error)
+  const isComplete = reason._tag === "DatabaseUnavailable" || message === ""
+  const detail = (isComplete ? reason.message : `${reason.message} (${message})`).replace(/\s+/g, " ")
   return Effect.map(adviceOn(error, adviceOf(error, reason)), (advice) => failed(name, detail, advice))
 }
 

@@ -58,10 +58,10 @@ export const of = Effect.fnUntraced(function* (home: string, transport: "http" |
     const setting = settingOf(places, variable)
     return setting !== undefined && differs(setting.value) ? [setting] : []
   })
-  if (found.length === 0) return ok(name, "the settings of the agent lead its hooks nowhere else")
+  if (found.length === 0) return ok(name, "the settings of the agent set no conflicting variables")
   const detail = found.map(({ file, name }) => `${name} (env in ${file})`).join(", ")
-  const advice = "take it out there, or set the same in the environment of this command and run: athena install"
+  const advice = "remove it there, or set the same value here and run: athena install"
   return transport === "http"
-    ? failed(name, `hooks run with another ${detail}, so events are posted to nobody, or refused`, advice)
-    : warning(name, `hooks run with another ${detail}: they use another memory than is looked at here`, advice)
+    ? failed(name, `hooks run with another ${detail}, so events are lost or rejected`, advice)
+    : warning(name, `hooks run with another ${detail}: they use another memory than these checks`, advice)
 })

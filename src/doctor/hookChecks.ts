@@ -3,6 +3,7 @@
  * hooks to the daemon.
  */
 import * as Effect from "effect/Effect"
+import { plural } from "../internal/text.ts"
 import * as Database from "../sql/Database.ts"
 import { type Check, failed, ok, warning } from "./check.ts"
 import * as EnvironmentChecks from "./environmentChecks.ts"
@@ -12,7 +13,7 @@ import * as DaemonSwitch from "../host/environment.ts"
 import * as HookStatus from "../install/hookStatus.ts"
 import * as LoginUsers from "../install/loginUsers.ts"
 import * as PermissionChecks from "./permissionChecks.ts"
-import * as PostChecks from "./proxyChecks.ts"
+import * as ProxyChecks from "./proxyChecks.ts"
 import * as DaemonProbe from "../daemon/DaemonProbe.ts"
 import * as DaemonChecks from "./daemonChecks.ts"
 
@@ -21,7 +22,10 @@ const settingsOf = ({ agent, events, file, problems, scope, transport, versions 
   const [first, ...others] = problems
   const by = versions.length === 0 ? "" : `, version ${versions.join(", ")}`
   return first === undefined
-    ? ok(name, `hooks for ${events.length} events, ${transport === "http" ? "posted" : "by command"}${by}, in ${file}`)
+    ? ok(
+        name,
+        `${transport === "http" ? "HTTP" : "command"} hooks for ${plural("event", events.length)}${by}, in ${file}`
+      )
     : failed(name, file, [first, ...others].join("; "))
 }
 
@@ -31,7 +35,7 @@ const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatu
   if (first === undefined) return []
   const { problem, tookMs } = yield* HookRun.start(first.handler)
   const name = `${agent} run`
-  const took = `the installed command answered a session's start in ${tookMs} ms`
+  const took = `the installed command responded in ${tookMs} ms`
   return [
     problem === undefined
       ? ok(name, took)
@@ -40,14 +44,15 @@ const runOf = Effect.fnUntraced(function* ({ agent, handlers, scope }: HookStatu
 })
 
 /** Not a problem: another program may call the hooks. */
-const none = ok("hooks", "not installed for any agent; athena install puts them in")
+const none = ok("hooks", "not installed for any agent; run: athena install")
 
 /** The agent deduplicates equal handlers only: an HTTP hook and a command hook both run. */
-const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> =>
+const duplicates = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Check> =>
   [...new Set(statuses.map(({ agent }) => agent))].flatMap((name) => {
     const scopes = statuses.filter(({ agent, installed }) => agent === name && installed)
     if (new Set(scopes.map(({ transport }) => transport)).size < 2) return []
-    const detail = "the user's settings post what those of the project run by command: the agent is answered twice"
+    const detail =
+      "HTTP hooks in the user's settings and command hooks in the project's: the agent receives two responses"
     const which = name === "claude" ? "" : ` --agent ${name}`
     return [warning(`${name} twice`, detail, `run: athena uninstall${which} --scope project`)]
   })
@@ -55,14 +60,14 @@ const twice = (statuses: ReadonlyArray<HookStatus.HookStatus>): ReadonlyArray<Ch
 /** Another user of the machine could listen on the port while the daemon is down. */
 const otherUsers = Effect.map(LoginUsers.areSeveral, (several) => {
   const name = "other users"
-  if (!several) return ok(name, "nobody else logs in who could answer in the place of the resident process")
+  if (!several) return ok(name, "no other user of this machine can impersonate the daemon")
   const detail = "events are posted, and several people log in to this machine"
-  const risk = "while the process is not running, each of them could listen in its place, receive events and answer"
-  return warning(name, `${detail}: ${risk}`, "run: athena install, which has events run a command")
+  const risk = "while the daemon is down, each of them could listen on its port, receive events and respond"
+  return warning(name, `${detail}: ${risk}`, "run: athena install, which switches to command hooks")
 })
 
 /** Checks the daemon and the HTTP hooks that use it. */
-const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
+const daemon = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus.HookStatus>) {
   const posting = statuses.filter(({ transport }) => transport === "http")
   if (posting.length === 0 && (yield* DaemonSwitch.isDaemonDisabled)) return []
   const home = yield* Database.home
@@ -74,7 +79,7 @@ const resident = Effect.fnUntraced(function* (statuses: ReadonlyArray<HookStatus
       const address = String(status.handlers.find(HookPaths.isPost)?.handler["url"])
       return [
         ...(yield* DaemonChecks.of(home, status, found)),
-        ...(URL.canParse(address) ? yield* PostChecks.of(status.agent, address) : [])
+        ...(URL.canParse(address) ? yield* ProxyChecks.of(status.agent, address) : [])
       ]
     })
   )
@@ -98,10 +103,10 @@ export const all = Effect.gen(function* () {
   if (statuses.length === 0) return [none]
   return [
     ...checks.flat(),
-    ...twice(statuses),
+    ...duplicates(statuses),
     permissions,
     ...(yield* environment(statuses)),
-    ...(yield* resident(statuses))
+    ...(yield* daemon(statuses))
   ]
 }).pipe(
   Effect.catch((error) =>

@@ -64,9 +64,9 @@ const isObject = (text: string): boolean => {
 
 const problemOf = ({ failed, stderr, stdout }: Ended): string | undefined => {
   const said = stderr.trim().split("\n")[0]?.slice(0, 300)
-  if (failed) return `it could not be started, or did not end in order${said ? `: ${said}` : ""}`
+  if (failed) return `it did not start or failed${said ? `: ${said}` : ""}`
   if (said) return said
-  return isObject(stdout) ? undefined : "its answer is not a JSON object"
+  return isObject(stdout) ? undefined : "its response is not a JSON object"
 }
 
 /** Sends a `SessionStart` event to a handler. */

@@ -66,7 +66,7 @@ export const of = Effect.fnUntraced(function* (home: string) {
     const advice = "remove what is not yours, or set ATHENA_HOME to a folder of your own"
     return failed(name, `of another user: ${foreign.join(", ")}`, advice)
   }
-  if (open.length === 0) return ok(name, "nobody else can read the token, or reach the process") satisfies Check
+  if (open.length === 0) return ok(name, "only you can read the token and reach the daemon") satisfies Check
   return warning(
     name,
     `open to other users: ${open.map(({ file }) => file).join(", ")}`,

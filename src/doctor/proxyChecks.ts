@@ -83,11 +83,11 @@ const proxyCheck = (agent: Agents.AgentName, places: ReadonlyArray<Place>, url: 
   const isExcepted = exceptions?.value.split(/[\s,]+/).some((entry) => covers(entry, url)) === true
   const surely = firstOf(places, used)
   const found = surely ?? firstOf(places, perhaps)
-  if (found === undefined || isExcepted) return ok(name, "events are posted past any proxy")
-  const advice = `add 127.0.0.1 to ${exceptions?.name ?? "NO_PROXY"}, there or where the agent is started`
+  if (found === undefined || isExcepted) return ok(name, "no proxy applies to HTTP hooks")
+  const advice = `add 127.0.0.1 to ${exceptions?.name ?? "NO_PROXY"}, there or in the environment of the agent`
   return surely === undefined
-    ? warning(name, `${found.name} is set (${found.place}); the agent may send events there`, advice)
-    : failed(name, `${found.name} is set (${found.place}), so the agent sends events there`, advice)
+    ? warning(name, `${found.name} is set (${found.place}); the agent may send events to it`, advice)
+    : failed(name, `${found.name} is set (${found.place}), so the agent sends events to it`, advice)
 }
 
 const escaped = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, "\\$&")
@@ -101,7 +101,7 @@ const urls = (places: ReadonlyArray<Place>, url: URL): ReadonlyArray<Check> => {
   const lists = places.filter(({ allowedUrls }) => allowedUrls !== undefined)
   const without = lists.filter(({ allowedUrls }) => !allowedUrls?.some((pattern) => matches(pattern, url)))
   if (lists.length === 0) return []
-  if (without.length === 0) return [ok(name, "allowedHttpHookUrls lets events through")]
+  if (without.length === 0) return [ok(name, "allowedHttpHookUrls permits the HTTP hooks")]
   const files = without.map((place) => place.name.replace(/^env in /, "")).join(", ")
   const detail = `allowedHttpHookUrls has no pattern for ${url.href} in ${files}`
   const advice = `add ${url.origin}/* to it`

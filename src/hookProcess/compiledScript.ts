@@ -62,7 +62,7 @@ const write = (fs: typeof NodeFs, file: string, bytes: Buffer, kinds: ReadonlyAr
 export interface CompiledScript {
   readonly exports: unknown
   /** Writes the cache if it lacks the functions of this kind of work. */
-  readonly keep: (kind: string) => void
+  readonly save: (kind: string) => void
 }
 
 /**
@@ -82,7 +82,7 @@ export const run = (script: string, folder: string | undefined): CompiledScript 
   compiled.runInThisContext()(module.exports, nodeBuiltin, module)
   return {
     exports: module.exports,
-    keep: (kind) => {
+    save: (kind) => {
       if (file !== undefined && !kinds.includes(kind)) write(fs, file, compiled.createCachedData(), [...kinds, kind])
     }
   }

@@ -34,7 +34,7 @@ export const eventOf = (body: Buffer): string => {
  */
 const waits: Readonly<Record<string, number>> = { SessionStart: 500, SessionEnd: 600 }
 
-const otherwiseMs = 250
+const defaultWaitMs = 250
 
 /** Characters that are safe in a header and a path. */
 const isPlain = (text: string): boolean => /^[\w.~+/=-]+$/.test(text)
@@ -81,7 +81,7 @@ export const hookRequest = (options: {
       [HostPaths.headers.project]: projectOf(agent, env)
     }),
     body,
-    waitMs: waits[eventOf(body)] ?? otherwiseMs
+    waitMs: waits[eventOf(body)] ?? defaultWaitMs
   }
 }
 
@@ -102,7 +102,7 @@ export interface DaemonResponse {
   readonly body: string
 }
 
-const nonsense = "nonsense"
+const invalid = "invalid response"
 
 const isObject = (text: string): boolean => {
   try {
@@ -114,12 +114,12 @@ const isObject = (text: string): boolean => {
 }
 
 /** Parses a response; `undefined` if it is incomplete, a description if it is invalid. */
-const parseResponse = (bytes: Buffer): DaemonResponse | "nonsense" | "another protocol" | undefined => {
+const parseResponse = (bytes: Buffer): DaemonResponse | "invalid response" | "another protocol" | undefined => {
   const end = bytes.indexOf("\r\n\r\n")
   if (end < 0) return undefined
   const [first = "", ...lines] = bytes.toString("latin1", 0, end).split("\r\n")
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1])
-  if (!(status >= 200)) return nonsense
+  if (!(status >= 200)) return invalid
   const headers = new Map(
     lines.map((line) => {
       const colon = line.indexOf(":")
@@ -130,43 +130,43 @@ const parseResponse = (bytes: Buffer): DaemonResponse | "nonsense" | "another pr
   const version = headers.get(HostPaths.headers.version) ?? ""
   const length = Number(headers.get("content-length") || Number.NaN)
   if (status !== 200 && !(status === 202 && length > 0)) return { status, version, body: "{}" }
-  if (!(length <= maxBytes)) return nonsense
+  if (!(length <= maxBytes)) return invalid
   if (bytes.length < end + 4 + length) return undefined
   const body = bytes.toString("utf8", end + 4, end + 4 + length)
-  return isObject(body) ? { status, version, body } : nonsense
+  return isObject(body) ? { status, version, body } : invalid
 }
 
 /** Sends a request. Calls `done` once, with the response or the reason for its absence. */
 export const exchange = (
   socket: string,
-  question: DaemonRequest,
-  done: (reply: DaemonResponse | string) => void
+  request: DaemonRequest,
+  done: (response: DaemonResponse | string) => void
 ): void => {
   const connection = nodeBuiltin("node:net").connect(socket)
   const chunks: Array<Buffer> = []
   let size = 0
   let isDone = false
-  const end = (reply: DaemonResponse | string): void => {
+  const end = (response: DaemonResponse | string): void => {
     if (isDone) return
     isDone = true
     clearTimeout(timer)
     // After a response the process exits, which closes the connection.
-    if (typeof reply === "string") connection.destroy()
-    done(reply)
+    if (typeof response === "string") connection.destroy()
+    done(response)
   }
-  const timer = setTimeout(() => end(`nothing within ${question.waitMs} ms`), question.waitMs)
+  const timer = setTimeout(() => end(`no response within ${request.waitMs} ms`), request.waitMs)
   connection.on("error", (error: NodeJS.ErrnoException) => end(String(error.code)))
-  connection.on("close", () => end("cut"))
+  connection.on("close", () => end("connection closed"))
   connection.on("data", (chunk: Buffer) => {
     chunks.push(chunk)
     size += chunk.length
-    if (size > maxBytes + 16_384) return end("too much")
-    const reply = parseResponse(Buffer.concat(chunks))
-    if (reply !== undefined) end(reply)
+    if (size > maxBytes + 16_384) return end("response too large")
+    const response = parseResponse(Buffer.concat(chunks))
+    if (response !== undefined) end(response)
   })
   // Head and body leave in one write.
   connection.cork()
-  connection.write(question.head)
-  if (question.body.length > 0) connection.write(question.body)
+  connection.write(request.head)
+  if (request.body.length > 0) connection.write(request.body)
   connection.uncork()
 }

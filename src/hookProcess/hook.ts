@@ -147,7 +147,10 @@ export const main = (onHandled: (event: string) => void, event: Event, around: A
   process.removeAllListeners("uncaughtException")
   process.on("uncaughtException", (error) => finish(failed(error)))
   // The last resort if the thread blocks or a fiber can't be interrupted.
-  setTimeout(() => finish(failed(new Error(`no answer within ${HookStreams.lifetimeMs} ms`))), HookStreams.lifeLeftMs())
+  setTimeout(
+    () => finish(failed(new Error(`no response within ${HookStreams.lifetimeMs} ms`))),
+    HookStreams.lifeLeftMs()
+  )
   Effect.runCallback(program(onHandled, event, around), {
     onExit: (exit) => finish(exit._tag === "Success" ? exit.value : failed(undefined))
   })

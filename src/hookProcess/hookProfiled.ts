@@ -37,4 +37,5 @@ const profiled: Hook.Around = (hook, body) =>
     Effect.provide(Layer.catchCause(Profiler.layerConfig({ level }), () => Profiler.layerNoop))
   )
 
-export const main = (onHandled: (event: string) => void, event: Hook.Event): void => Hook.main(onHandled, event, profiled)
+export const main = (onHandled: (event: string) => void, event: Hook.Event): void =>
+  Hook.main(onHandled, event, profiled)

@@ -42,6 +42,6 @@ const scriptName = (): string => {
 
 /** Responds to an event with a bundle of the folder, and ends the process. */
 export const run = (folder: string, event: Hook.Event): void => {
-  const { exports, keep } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder(true))
-  ;(exports as typeof Hook).main(keep, event)
+  const { exports, save } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder(true))
+  ;(exports as typeof Hook).main(save, event)
 }

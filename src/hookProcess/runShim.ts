@@ -40,46 +40,50 @@ const uuid = (): string =>
  * The time in milliseconds that a session start waits for a starting daemon. The HTTP hooks that follow need the daemon
  * and would wait for it anyway.
  */
-const startMs = 2_500
+const startTimeoutMs = 2_500
 
 /** The initial and the maximum interval between attempts to reach a starting daemon, in milliseconds. */
-const pauseMs = 25
-const longestPauseMs = 200
+const initialIntervalMs = 25
+const maxIntervalMs = 200
 
 /** Returns the reason why the socket can't be trusted, or `undefined`. */
-const obstacle = (places: Layout.Paths): string | undefined => {
+const socketProblem = (paths: Layout.Paths): string | undefined => {
   if (process.platform === "win32") return undefined
-  const folder = places.socket.slice(0, places.socket.lastIndexOf("/"))
+  const folder = paths.socket.slice(0, paths.socket.lastIndexOf("/"))
   const problem = problemOf(folder)
   return problem === undefined ? undefined : `the folder of the socket is ${problem}`
 }
 
 const absent = "the folder of the socket is absent"
 
-const tokenOf = (places: Layout.Paths): string => {
+const tokenOf = (paths: Layout.Paths): string => {
   try {
-    return fs.readFileSync(places.token, "latin1").trim()
+    return fs.readFileSync(paths.token, "latin1").trim()
   } catch {
     return ""
   }
 }
 
 /** Whether a new daemon could serve better: not if this one responds, is as recent, and rejects the event. */
-const wantsAnother = (reply: DaemonRequest.DaemonResponse | string): boolean =>
-  typeof reply === "string" || reply.status >= 500 || (reply.version !== "" && isOlder(reply.version, version))
+const wantsNewDaemon = (response: DaemonRequest.DaemonResponse | string): boolean =>
+  typeof response === "string" ||
+  response.status >= 500 ||
+  (response.version !== "" && isOlder(response.version, version))
 
-const describe = (reply: DaemonRequest.DaemonResponse | string): string =>
-  typeof reply === "string" ? reply : `status ${reply.status}`
+const describe = (response: DaemonRequest.DaemonResponse | string): string =>
+  typeof response === "string" ? response : `status ${response.status}`
 
 /** A daemon without a port receives no HTTP hooks. */
-const isUnheard = ({ body }: DaemonRequest.DaemonResponse): boolean => body.includes('"port":null')
+const hasNoPort = ({ body }: DaemonRequest.DaemonResponse): boolean => body.includes('"port":null')
 
 /** Whether no daemon listens, or it is stopping. */
-const isAway = (reply: DaemonRequest.DaemonResponse | string): boolean =>
-  typeof reply === "string" ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|cut)$/.test(reply) : reply.status === 503
+const isUnavailable = (response: DaemonRequest.DaemonResponse | string): boolean =>
+  typeof response === "string"
+    ? /^(?:ECONNREFUSED|ENOENT|ECONNRESET|EPIPE|connection closed)$/.test(response)
+    : response.status === 503
 
 /** Whether the daemon accepted the event. */
-const isTaken = ({ status }: DaemonRequest.DaemonResponse): boolean =>
+const isAccepted = ({ status }: DaemonRequest.DaemonResponse): boolean =>
   status === 200 || status === 202 || status === 204
 
 const failed = (error: unknown): never =>
@@ -89,63 +93,67 @@ const failed = (error: unknown): never =>
       .slice(0, 500)
   ])
 
-const answer = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
+const respond = (folder: string, args: ReadonlyArray<string>, body: Buffer): void => {
   const found = findHome(args)
   const refused = found === undefined ? undefined : HomeAccess.prepare(found, folder)
   if (refused !== undefined) return failed(refused)
   const home = isDaemonDisabled() ? undefined : found
-  const revives = args.includes("--revive")
+  const isRevival = args.includes("--revive")
   const deliveryId = uuid()
   const since = performance.now()
   const event = DaemonRequest.eventOf(body)
   /** The daemon start that this event waits for. */
   let started: SpawnDaemon.Start | undefined
-  let pause = pauseMs
+  let interval = initialIntervalMs
 
   const inProcess = (): void =>
-    HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: revives })
+    HookScript.run(folder, { body, deliveryId, waitedMs: performance.now() - since, quiet: isRevival })
   if (home === undefined) return inProcess()
 
-  const places = hostPaths(home)
-  const instead = (why: DaemonRequest.DaemonResponse | string, reason = describe(why)): void => {
+  const paths = hostPaths(home)
+  const fallBack = (why: DaemonRequest.DaemonResponse | string, reason = describe(why)): void => {
     // Root leaves no files in the home of another user.
-    if (problemOf(places.folder) === "of another user") return inProcess()
+    if (problemOf(paths.folder) === "of another user") return inProcess()
     process.once("exit", () => {
-      const next =
-        started?.outcome ?? (wantsAnother(why) ? SpawnDaemon.start(folder, home, places) : "it stays as it is")
-      Trace.append(places, { event, reason, next })
+      const next = started?.outcome ?? (wantsNewDaemon(why) ? SpawnDaemon.start(folder, home, paths) : "no start")
+      Trace.append(paths, { event, reason, next })
     })
     inProcess()
   }
-  const replied = (reply: DaemonRequest.DaemonResponse | string): void => {
-    if (typeof reply === "string" || !isTaken(reply)) return instead(reply)
-    if (revives && isUnheard(reply)) return instead(reply, "no port")
-    if (started !== undefined) Trace.append(places, { event, reason: "away", next: started.outcome })
-    if (wantsAnother(reply)) process.once("exit", () => SpawnDaemon.start(folder, home, places))
-    HookStreams.finish(revives ? "{}" : reply.body, reply.status === 202 ? ["not safe yet, see: athena logs"] : [])
+  const onResponse = (response: DaemonRequest.DaemonResponse | string): void => {
+    if (typeof response === "string" || !isAccepted(response)) return fallBack(response)
+    if (isRevival && hasNoPort(response)) return fallBack(response, "no port")
+    if (started !== undefined) Trace.append(paths, { event, reason: "away", next: started.outcome })
+    if (wantsNewDaemon(response)) process.once("exit", () => SpawnDaemon.start(folder, home, paths))
+    HookStreams.finish(
+      isRevival ? "{}" : response.body,
+      response.status === 202 ? ["the event is accepted but not durable yet; see: athena logs"] : []
+    )
   }
 
   /** Only a session start waits for the daemon, because HTTP hooks follow it. */
-  const missed = (why: DaemonRequest.DaemonResponse | string): void => {
-    const isOver = started?.hasEnded() === true || performance.now() - since > startMs
-    if (event !== "SessionStart" || isOver || problemOf(places.folder) !== undefined) return instead(why)
-    SpawnDaemon.startNow(folder, home, places, (start) => {
-      if (started === undefined || start.outcome === "it is started") started = start
-      setTimeout(ask, pause)
-      pause = Math.min(longestPauseMs, pause * 1.5)
+  const onUnavailable = (why: DaemonRequest.DaemonResponse | string): void => {
+    const isOver = started?.hasEnded() === true || performance.now() - since > startTimeoutMs
+    if (event !== "SessionStart" || isOver || problemOf(paths.folder) !== undefined) return fallBack(why)
+    SpawnDaemon.startNow(folder, home, paths, (start) => {
+      if (started === undefined || start.outcome === "started") started = start
+      setTimeout(attempt, interval)
+      interval = Math.min(maxIntervalMs, interval * 1.5)
     })
   }
-  const ask = (): void => {
-    const problem = obstacle(places)
-    if (problem !== undefined) return problem === absent ? missed(problem) : instead(problem)
-    const token = tokenOf(places)
-    const question = revives
+  const attempt = (): void => {
+    const problem = socketProblem(paths)
+    if (problem !== undefined) return problem === absent ? onUnavailable(problem) : fallBack(problem)
+    const token = tokenOf(paths)
+    const request = isRevival
       ? DaemonRequest.healthRequest(token)
       : DaemonRequest.hookRequest({ agent: DaemonRequest.agentOf(args), token, deliveryId, body, env: process.env })
-    if (question === undefined) return instead(token === "" ? "no token" : "no such agent")
-    DaemonRequest.exchange(places.socket, question, (reply) => (isAway(reply) ? missed(reply) : replied(reply)))
+    if (request === undefined) return fallBack(token === "" ? "no token" : "no such agent")
+    DaemonRequest.exchange(paths.socket, request, (response) =>
+      isUnavailable(response) ? onUnavailable(response) : onResponse(response)
+    )
   }
-  ask()
+  attempt()
 }
 
 /** Responds to the event on standard input and ends the process. `folder` contains the bundles and `bin.js`. */
@@ -161,10 +169,10 @@ export const main = (folder: string, args: ReadonlyArray<string>): void => {
   // Applies until the one-shot hook installs its own handler. An update may remove its bundle.
   process.on("uncaughtException", failed)
   // The last resort.
-  setTimeout(() => failed(`no answer within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
+  setTimeout(() => failed(`no response within ${HookStreams.lifetimeMs} ms`), HookStreams.lifeLeftMs())
   HookStreams.readInput(maxPayloadBytes, (input) => {
     if (input instanceof Error) failed(input)
-    else answer(folder, args, input)
+    else respond(folder, args, input)
   })
   // Loads while a thread waits for standard input.
   if (!isDaemonDisabled()) nodeBuiltin("node:net")

@@ -13,7 +13,7 @@ import type { Paths } from "../host/paths.ts"
 const claimMs = 10_000
 
 /** Variables that the daemon inherits. Names are case-insensitive on some systems. */
-const isKept = (name: string): boolean =>
+const isInherited = (name: string): boolean =>
   /^(?:(?:LC|ATHENA)_\w+|PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|TE?MP|SYSTEMROOT|USERPROFILE|(?:LOCAL)?APPDATA|NODE_EXTRA_CA_CERTS|SSL_CERT_(?:FILE|DIR)|PGSSLROOTCERT)$/i.test(
     name
   )
@@ -44,7 +44,7 @@ done`
 const listenerFd = 3
 
 const environment = (): Record<string, string | undefined> =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => isKept(name)))
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => isInherited(name)))
 
 /** Creates a folder with mode 700. */
 const makeFolder = (folder: string): void => {
@@ -52,7 +52,7 @@ const makeFolder = (folder: string): void => {
 }
 
 /** Whether the process that claimed the start has exited. A file without a process id counts as alive. */
-const isLeft = (file: string): boolean => {
+const isAbandoned = (file: string): boolean => {
   const pid = Number(fs.readFileSync(file, "latin1"))
   if (!(pid > 0)) return false
   try {
@@ -79,7 +79,7 @@ const claim = (file: string, isUrgent: boolean): boolean => {
   if (make()) return true
   const stats = fs.statSync(file, { throwIfNoEntry: false })
   if (stats === undefined) return false
-  if (Math.abs(Date.now() - stats.mtimeMs) < claimMs && !(isUrgent && isLeft(file))) return false
+  if (Math.abs(Date.now() - stats.mtimeMs) < claimMs && !(isUrgent && isAbandoned(file))) return false
   fs.rmSync(file, { force: true })
   return make()
 }
@@ -94,10 +94,10 @@ export interface Start {
 
 const outcome = (outcome: string): Start => ({ outcome, hasEnded: () => false })
 
-const failed = (error: unknown): Start => outcome(`it can't be started: ${(error as NodeJS.ErrnoException).code}`)
+const failed = (error: unknown): Start => outcome(`start failed: ${(error as NodeJS.ErrnoException).code}`)
 
 /** Starts the daemon of a home with the `bin.js` of a folder, detached. */
-const spawn = (folder: string, home: string, places: Paths, listener: number | undefined): Start => {
+const spawn = (folder: string, home: string, paths: Paths, listener: number | undefined): Start => {
   const command = [
     process.execPath,
     ...memoryBounds,
@@ -122,33 +122,33 @@ const spawn = (folder: string, home: string, places: Paths, listener: number | u
   child.on("error", over)
   child.on("exit", over)
   child.unref()
-  if (child.pid === undefined) return outcome("it can't be started")
-  fs.writeFileSync(places.startClaim, String(child.pid))
-  return { outcome: "it is started", hasEnded: () => isOver }
+  if (child.pid === undefined) return outcome("start failed")
+  fs.writeFileSync(paths.startClaim, String(child.pid))
+  return { outcome: "started", hasEnded: () => isOver }
 }
 
-const isOurs = (home: string, places: Paths, isUrgent: boolean): boolean => {
+const isOurs = (home: string, paths: Paths, isUrgent: boolean): boolean => {
   makeFolder(home)
-  makeFolder(places.folder)
-  return claim(places.startClaim, isUrgent)
+  makeFolder(paths.folder)
+  return claim(paths.startClaim, isUrgent)
 }
 
-const starting = outcome("it is starting")
+const starting = outcome("starting")
 
 /** Starts the daemon unless another process is starting it, and returns the outcome. */
-export const start = (folder: string, home: string, places: Paths): string => {
+export const start = (folder: string, home: string, paths: Paths): string => {
   try {
-    return (isOurs(home, places, false) ? spawn(folder, home, places, undefined) : starting).outcome
+    return (isOurs(home, paths, false) ? spawn(folder, home, paths, undefined) : starting).outcome
   } catch (error) {
     return failed(error).outcome
   }
 }
 
 /** Returns the port of the home; `undefined` if it has none, or if sockets can't be inherited. */
-const portOf = (places: Paths): number | undefined => {
+const portOf = (paths: Paths): number | undefined => {
   if (process.platform === "win32") return undefined
   try {
-    const port = Number(fs.readFileSync(places.port, "latin1"))
+    const port = Number(fs.readFileSync(paths.port, "latin1"))
     return port > 0 && port <= 65_535 ? port : undefined
   } catch {
     return undefined
@@ -159,8 +159,8 @@ const portOf = (places: Paths): number | undefined => {
  * Listens on the port of the home if it is free and passes the file descriptor to `use`. This process accepts no
  * connections.
  */
-const withPort = (places: Paths, use: (listener: number | undefined) => void): void => {
-  const port = portOf(places)
+const withPort = (paths: Paths, use: (listener: number | undefined) => void): void => {
+  const port = portOf(paths)
   if (port === undefined) return use(undefined)
   const server = nodeBuiltin("node:net").createServer()
   server.once("error", () => use(undefined))
@@ -172,15 +172,15 @@ const withPort = (places: Paths, use: (listener: number | undefined) => void): v
 }
 
 /** Starts the daemon immediately with an inherited socket, for connections that are about to arrive. */
-export const startNow = (folder: string, home: string, places: Paths, done: (start: Start) => void): void => {
+export const startNow = (folder: string, home: string, paths: Paths, done: (start: Start) => void): void => {
   try {
-    if (!isOurs(home, places, true)) return done(starting)
+    if (!isOurs(home, paths, true)) return done(starting)
   } catch (error) {
     return done(failed(error))
   }
-  withPort(places, (listener) => {
+  withPort(paths, (listener) => {
     try {
-      done(spawn(folder, home, places, listener))
+      done(spawn(folder, home, paths, listener))
     } catch (error) {
       done(failed(error))
     }

@@ -8,10 +8,10 @@ import type { Paths } from "../host/paths.ts"
 const maxBytes = 256 * 1024
 
 /** Appends one line, if the folder is writable. */
-export const append = (places: Paths, line: Readonly<Record<string, string>>): void => {
-  const file = `${places.logs}/shim.log`
+export const append = (paths: Paths, line: Readonly<Record<string, string>>): void => {
+  const file = `${paths.logs}/shim.log`
   try {
-    if (!fs.existsSync(places.logs)) fs.mkdirSync(places.logs, { mode: 0o700 })
+    if (!fs.existsSync(paths.logs)) fs.mkdirSync(paths.logs, { mode: 0o700 })
     const stats = fs.statSync(file, { throwIfNoEntry: false })
     if (stats !== undefined && stats.size > maxBytes) fs.renameSync(file, `${file}.1`)
     fs.appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`, { mode: 0o600 })

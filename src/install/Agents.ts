@@ -307,8 +307,7 @@ export const claude: Agent = {
   wiring: claudeWiring,
   posts: true,
   switches: switchedOff,
-  commentCaution:
-    "the file has comments, for which Claude Code may discard it as a whole: take them out if no hook runs",
+  commentCaution: "the file has comments; some versions of Claude Code ignore such a file: remove them if no hook runs",
   switchFiles: [{ file: "settings.local.json", switches: (text) => valueOf(json(true), text, switchedOff) }],
   // Some versions are reported to ignore a file with comments; comments are preserved.
   text: json(true)
@@ -386,9 +385,7 @@ export const gemini: Agent = {
 const cursor: Unsupported = {
   name: "cursor",
   title: "Cursor",
-  unsupported:
-    "it is not known well enough what Cursor sends to hooks and takes from them, so nothing is installed; " +
-    "use --agent claude, codex, gemini or qwen"
+  unsupported: "hooks of Cursor are not supported; " + "use --agent claude, codex, gemini or qwen"
 }
 
 /**

@@ -55,7 +55,7 @@ export class OutsideProject extends Schema.TaggedError<OutsideProject>(`${id}/Ou
   target: Schema.String
 }) {
   override get message(): string {
-    return `${this.file}: a link leads out of the project, to ${this.target}; remove the link, or edit that file by hand`
+    return `${this.file}: a symbolic link leads out of the project to ${this.target}; remove the link, or edit that file manually`
   }
 }
 
@@ -70,7 +70,7 @@ export class ChangedMeanwhile extends Schema.TaggedError<ChangedMeanwhile>(`${id
   { file: Schema.String }
 ) {
   override get message(): string {
-    return `${this.file}: another program keeps writing it; end that program, or try again`
+    return `${this.file}: another program keeps changing the file; stop that program, or try again`
   }
 }
 

@@ -67,8 +67,8 @@ const again = ({ name }: Agents.Agent, scope: Installation.Scope): string =>
 
 const difference = (versions: ReadonlyArray<string>): string =>
   versions.every((found) => found === version)
-    ? "with another handler, path, port, token or database than would be installed now"
-    : `of another version (${versions.join(", ")})`
+    ? "outdated handler, path, port, token or database"
+    : `installed by another version (${versions.join(", ")})`
 
 const problemsOf = (
   agent: Agents.Agent,
@@ -80,9 +80,9 @@ const problemsOf = (
   if (found.events.length === 0) return []
   const gone = missingPaths(found.handlers)
   return [
-    ...disabled.map((name) => `switched off by ${name}: take that out`),
-    ...gone.map((file) => `${file} is not there, or can't be run; ${again(agent, scope)}`),
-    ...(found.missing.length > 0 ? [`a hook is missing for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
+    ...disabled.map((name) => `disabled by ${name}: remove that setting`),
+    ...gone.map((file) => `${file} does not exist or is not executable; ${again(agent, scope)}`),
+    ...(found.missing.length > 0 ? [`hooks are missing for ${found.missing.join(", ")}; ${again(agent, scope)}`] : []),
     ...(found.outdated.length > 0 && gone.length === 0
       ? [`${difference(found.versions)}; ${again(agent, scope)}`]
       : []),

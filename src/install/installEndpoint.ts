@@ -29,9 +29,9 @@ export const planned = (home: string) =>
   }))
 
 /** Replaces the port that another program occupies, and the token: that program may have received it. */
-const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoint) {
+const replaced = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoint) {
   const endpoint = yield* Endpoint.replace(home, held)
-  const note = `another program listens on port ${held.port}: events go to port ${endpoint.port}, with another token`
+  const note = `another program listens on port ${held.port}: events are posted to port ${endpoint.port} with a new token`
   return { endpoint, notes: [note] }
 })
 
@@ -41,19 +41,19 @@ const instead = Effect.fnUntraced(function* (home: string, held: Endpoint.Endpoi
  */
 export const make = Effect.fnUntraced(function* (home: string) {
   const recorded = yield* Endpoint.make(home)
-  const resident = yield* DaemonProbe.probe(home)
-  const isOurs = resident._tag === "Running" && resident.health.port === recorded.port
+  const daemon = yield* DaemonProbe.probe(home)
+  const isOurs = daemon._tag === "Running" && daemon.health.port === recorded.port
   // A daemon that does not respond may occupy the port.
-  const mayBeOurs = isOurs || resident._tag === "Unresponsive" || resident._tag === "Refused"
+  const mayBeOurs = isOurs || daemon._tag === "Unresponsive" || daemon._tag === "Refused"
   const isTaken = !mayBeOurs && (yield* Ports.isHeld(recorded.port))
   // The stop request needs the recorded token, so it precedes a new token.
-  const mustEnd = resident._tag === "Running" && (!isOurs || DaemonProbe.hasOtherDatabase(resident.health))
+  const mustEnd = daemon._tag === "Running" && (!isOurs || DaemonProbe.hasOtherDatabase(daemon.health))
   const ended = mustEnd && (yield* DaemonProbe.stop(home))
-  const chosen: InstallEndpoint = isTaken ? yield* instead(home, recorded) : { endpoint: recorded, notes: [] }
+  const chosen: InstallEndpoint = isTaken ? yield* replaced(home, recorded) : { endpoint: recorded, notes: [] }
   if (!ended) return chosen
   return {
     ...chosen,
-    notes: [...chosen.notes, "the resident process was asked to end: the next session starts it anew"]
+    notes: [...chosen.notes, "the daemon is stopping; the next session starts it again"]
   }
 })
 
@@ -71,5 +71,7 @@ const repositoryOf = Effect.fnUntraced(
 /** Warns if settings with a token are in a repository. */
 export const warnings = Effect.fnUntraced(function* (file: string) {
   const repository = yield* repositoryOf(file)
-  return Option.toArray(repository).map((path) => `warning: ${file} is in the git repository ${path}: commit no token`)
+  return Option.toArray(repository).map(
+    (path) => `warning: ${file} is in the git repository ${path}: do not commit the token`
+  )
 })

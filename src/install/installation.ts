@@ -16,7 +16,7 @@ import * as Agents from "./Agents.ts"
 import { InstallError, UnsupportedAgent } from "./InstallError.ts"
 import type * as Installer from "./Installer.ts"
 import * as Database from "../sql/Database.ts"
-import * as DaemonSwitch from "../host/environment.ts"
+import * as Environment from "../host/environment.ts"
 import * as HookPaths from "./hookHandler.ts"
 import * as LoginUsers from "./loginUsers.ts"
 import * as NodePath from "./internal/nodePath.ts"
@@ -80,8 +80,8 @@ export interface Transport {
 }
 
 const severalUsers =
-  "several people log in to this machine: while the resident process is not running, each of them could listen in its " +
-  "place, receive the token and the events, and answer; so each event runs a command instead (post all the same: --post)"
+  "several people log in to this machine: while the daemon is down, each of them could listen on its " +
+  "port, receive the token and events, and respond. Events therefore run a command; to use HTTP hooks anyway: --post"
 
 /**
  * Selects the transport: HTTP hooks if the agent supports them, unless the user, the environment or the machine
@@ -90,21 +90,21 @@ const severalUsers =
 export const transport = Effect.fnUntraced(function* (
   agent: Agents.Agent,
   scope: Scope,
-  wished: Option.Option<boolean>
+  requested: Option.Option<boolean>
 ) {
   const commands: Transport = { posted: false, note: undefined }
   const obstacle = !agent.posts
-    ? `${agent.title} can't post`
+    ? `${agent.title} does not support HTTP hooks`
     : scope !== "user"
-      ? "the settings of a project are shared, and a token is not"
-      : (yield* DaemonSwitch.isDaemonDisabled)
+      ? "project settings are shared and must not contain the token"
+      : (yield* Environment.isDaemonDisabled)
         ? "ATHENA_DAEMON is off"
         : undefined
   if (obstacle !== undefined) {
-    const isMissed = Option.contains(wished, true)
-    return { ...commands, note: isMissed ? `each event runs a command, for ${obstacle}` : undefined }
+    const isMissed = Option.contains(requested, true)
+    return { ...commands, note: isMissed ? `events run a command: ${obstacle}` : undefined }
   }
-  if (Option.isSome(wished)) return { posted: wished.value, note: undefined } satisfies Transport
+  if (Option.isSome(requested)) return { posted: requested.value, note: undefined } satisfies Transport
   return (yield* LoginUsers.areSeveral) ? { ...commands, note: severalUsers } : { ...commands, posted: true }
 })
 
@@ -114,8 +114,8 @@ export const transport = Effect.fnUntraced(function* (
  */
 export const wantedCommand = Effect.fnUntraced(function* (target: Installer.Target, scope: Scope) {
   const handlers = yield* installed(target)
-  const wished = handlers.length === 0 ? Option.none<boolean>() : Option.some(handlers.some(HookPaths.isPost))
-  const { posted } = yield* transport(target.agent, scope, wished)
+  const requested = handlers.length === 0 ? Option.none<boolean>() : Option.some(handlers.some(HookPaths.isPost))
+  const { posted } = yield* transport(target.agent, scope, requested)
   const endpoint = posted
     ? yield* Effect.orElseSucceed(Endpoint.read(target.home), () => Option.none<Endpoint.Endpoint>())
     : Option.none<Endpoint.Endpoint>()
@@ -136,7 +136,7 @@ const userFolder = Effect.fnUntraced(function* (agent: Agents.Agent) {
   const path = yield* Path.Path
   const named = agent.folderVariable === undefined ? "" : yield* variable(agent.folderVariable)
   if (named !== "" && !path.isAbsolute(named)) {
-    const detail = `${agent.folderVariable} must be an absolute path: the agent takes it as it stands, in each folder anew`
+    const detail = `${agent.folderVariable} must be an absolute path: the agent resolves it in each folder`
     return yield* new Database.InvalidSettings({ detail })
   }
   if (named !== "") return path.resolve(named)
@@ -200,31 +200,33 @@ export const inactiveLines = (
 ): ReadonlyArray<string> => {
   const of = (state: Agents.InactiveHook["state"]) =>
     inactive.filter((hook) => hook.state === state).map(({ event }) => event)
-  const said = [
-    ["nobody has confirmed", of("untrusted")],
-    ["others were confirmed in the place of", of("changed")],
-    ["they are switched off for", of("disabled")]
+  const states = [
+    ["not confirmed:", of("untrusted")],
+    ["changed since their confirmation:", of("changed")],
+    ["disabled:", of("disabled")]
   ] as const
-  const reasons = said.filter(([, events]) => events.length > 0).map(([why, events]) => `${why} ${events.join(", ")}`)
+  const reasons = states.filter(([, events]) => events.length > 0).map(([why, events]) => `${why} ${events.join(", ")}`)
   return trust === undefined || reasons.length === 0
     ? []
-    : [`${title} passes over hooks without a word (${reasons.join("; ")}): ${trust.advice}`]
+    : [`${title} does not run some hooks (${reasons.join("; ")}): ${trust.advice}`]
 }
 
 /** Warns about paths that an upgrade or a cleanup removes. */
-export const passing = ({ node, script }: Agents.HookCommand): ReadonlyArray<string> => [
+export const temporaryPaths = ({ node, script }: Agents.HookCommand): ReadonlyArray<string> => [
   ...(/[\\/]_npx[\\/]|[\\/]dlx-/.test(script)
-    ? [`${script} is in a cache that is emptied now and then: install athena-hooks for good, and run this again`]
+    ? [`${script} is in a temporary cache: install athena-hooks permanently and run this again`]
     : []),
-  ...(NodePath.isPassing(node)
-    ? [`${node} is of one version of Node.js, and the search path has none that stays: run this again after an upgrade`]
+  ...(NodePath.isTemporary(node)
+    ? [`${node} belongs to one version of Node.js, and PATH has no stable path: run this again after an upgrade`]
     : [])
 ]
 
 /** Warns about properties of the settings file. */
 export const cautions = (agent: Agents.Agent, { byHand, comments }: Installer.Inspection): ReadonlyArray<string> => [
   ...(byHand.length > 0
-    ? [`athena hook is also called by hand at ${byHand.join(", ")}: take that out, or everything is told twice`]
+    ? [
+        `athena hook is also configured manually for ${byHand.join(", ")}: remove that, or every event is delivered twice`
+      ]
     : []),
   ...(comments && agent.commentCaution !== undefined ? [agent.commentCaution] : [])
 ]

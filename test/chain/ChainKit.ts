@@ -266,12 +266,12 @@ export const make = (options: Options = {}) =>
     const due = new Set<string>()
 
     /**
-     * Nothing was wrong for the user, and all of it is to be stored: also what was not safe yet when a busy machine had to
+     * Nothing was wrong for the user, and all of it is to be stored: also what was not durable yet when a busy machine had to
      * be answered.
      */
     const isWell = (heard: ReadonlyArray<AgentSession.Heard>): void => {
       for (const { awaited, body, error, event, via } of heard) {
-        if (error === undefined || !/not safe yet/.test(error)) assert.isUndefined(error, `${event} by ${via}`)
+        if (error === undefined || !/not durable yet/.test(error)) assert.isUndefined(error, `${event} by ${via}`)
         const mark = markOf(body)
         if (awaited && mark !== undefined) due.add(mark)
       }

@@ -113,7 +113,7 @@ describe("athena with a shared cache", () => {
       for (const name of ["stats", "clear", "warm"]) {
         const result = yield* Cli.run(["cache", name], { env, cwd: project })
         assert.strictEqual(result.code, 0)
-        assert.include(result.stdout, "no cache is used")
+        assert.include(result.stdout, "the cache is disabled")
       }
     })
   )

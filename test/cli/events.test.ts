@@ -70,7 +70,7 @@ describe("athena events", () => {
       const { env, home, project } = yield* Cli.scratch
       const problems = Effect.map(
         Cli.run(["status", "--json"], { env, cwd: project }),
-        ({ stdout }) => JSON.parse(stdout).resident.problems as ReadonlyArray<string>
+        ({ stdout }) => JSON.parse(stdout).daemon.problems as ReadonlyArray<string>
       )
       assert.deepStrictEqual(yield* problems, [])
       assert.isFalse(fs.existsSync(path.join(home, "events.spool")))

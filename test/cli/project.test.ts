@@ -51,7 +51,7 @@ describe("athena project", () => {
       for (const [args, why] of [
         [["move", "7", moved], "there is no project"],
         [["move", "2", project], "athena project merge"],
-        [["merge", "2", "2"], "the two are one"],
+        [["merge", "2", "2"], "same project"],
         [["merge", "2", "nowhere"], "there is no project"]
       ] as const) {
         const refused = yield* run("project", ...args, "--yes")

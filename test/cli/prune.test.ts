@@ -20,7 +20,7 @@ describe("athena prune", () => {
       const { env, home } = yield* Cli.scratch
       const prune = (args: ReadonlyArray<string>, more: Record<string, string> = {}) =>
         Cli.run(["prune", ...args], { env: { ...env, ...more } })
-      assert.strictEqual((yield* prune([])).stdout, "nothing is stored yet\n")
+      assert.strictEqual((yield* prune([])).stdout, "no database yet\n")
       assert.isFalse(fs.existsSync(path.join(home, "athena.db")))
 
       fs.mkdirSync(home, { recursive: true })
@@ -67,7 +67,7 @@ describe("athena prune", () => {
       }).pipe(Effect.provide(Layer.fresh(Sqlite.layer({ filename }))))
       const before = fs.statSync(filename).size
       const first = yield* Cli.run(["prune"], { env })
-      assert.match(first.stdout, /^7\d\.\d MB of the file are free: it is written anew, and hooks wait meanwhile\n/)
+      assert.match(first.stdout, /^7\d\.\d MB of the file are free: rewriting it, hooks wait meanwhile\n/)
       assert.match(first.stdout, /, 7\d\.\d MB given back\n/)
       assert.isBelow(fs.statSync(filename).size, before / 100)
       assert.notInclude((yield* Cli.run(["prune"], { env })).stdout, "anew")

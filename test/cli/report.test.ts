@@ -160,7 +160,7 @@ describe("athena report", () => {
         const found = yield* report(scratch)
         assert.strictEqual(found.processes, measured, level)
         if (measured === 0) {
-          assert.include((yield* Cli.run(["report"], { env: scratch.env })).stdout, "Set ATHENA_PROFILE to")
+          assert.include((yield* Cli.run(["report"], { env: scratch.env })).stdout, "set ATHENA_PROFILE to")
         }
       }
       for (const one of answers) assert.deepStrictEqual(one, answers[0])

@@ -92,7 +92,7 @@ describe("athena serve", () => {
       const env = { HOME: folder, ATHENA_HOME: home, ATHENA_MAX_MB: "8" }
       yield* serve({ home, env })
       const { stdout } = yield* Cli.run(["status", "--json"], { env })
-      const { health } = JSON.parse(stdout).resident.status
+      const { health } = JSON.parse(stdout).daemon.status
       assert.match(health.problem, /^ATHENA_MAX_MB must be a whole number.*; nothing is deleted$/)
     }).pipe(Effect.scoped)
   )
@@ -122,7 +122,7 @@ describe("athena serve", () => {
         const port = Number(fs.readFileSync(places.port, "utf8"))
         assert.match(yield* Effect.promise(() => answerOf(port)), /^HTTP\/1\.1 401 /)
         const { stdout } = yield* Cli.run(["status", "--json"], { env: { HOME: folder, ATHENA_HOME: home } })
-        assert.deepInclude(JSON.parse(stdout).resident.status.health, { port, problem: null })
+        assert.deepInclude(JSON.parse(stdout).daemon.status.health, { port, problem: null })
       }).pipe(Effect.scoped)
     )
   }
@@ -143,7 +143,7 @@ describe("athena serve", () => {
       assert.deepStrictEqual(told, { code: 0, stdout: "{}\n", stderr: "" })
       assert.isFalse(fs.existsSync(path.join(resident.places.logs, "shim.log")), "it was told in process")
       const status = yield* Cli.run(["status", "--json"], { env, cwd: project })
-      assert.strictEqual(JSON.parse(status.stdout).resident.status?.health.pid, resident.pid)
+      assert.strictEqual(JSON.parse(status.stdout).daemon.status?.health.pid, resident.pid)
       assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${resident.pid} has ended`)
       assert.isFalse(fs.existsSync(near))
     }).pipe(Effect.scoped)

@@ -19,7 +19,7 @@ describe("athena stop", () => {
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const { code, stdout } = yield* Cli.run(["stop"], { env })
-      assert.deepStrictEqual([code, stdout], [0, "the resident process is not running\n"])
+      assert.deepStrictEqual([code, stdout], [0, "the daemon is not running\n"])
       assert.isFalse(fs.existsSync(path.join(home, "daemon")))
       yield* (yield* hold({ home, version: "0.1.0" })).kill
       assert.include((yield* Cli.run(["stop"], { env })).stdout, "not running")
@@ -46,7 +46,7 @@ describe("athena stop", () => {
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       for (const [holding, why] of [
-        [{ answers: false }, "takes no questions"],
+        [{ answers: false }, "accepts no requests"],
         [{ stops: false }, "was asked to end and did not within 10 seconds"],
         [{ refuses: 401 }, "refuses to answer (status 401)"]
       ] as const) {

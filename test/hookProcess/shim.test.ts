@@ -54,7 +54,7 @@ const said = (result: Cli.Result): unknown => {
   return JSON.parse(result.stdout)
 }
 
-/** What was recorded in process. */
+/** Recorded events in process. */
 const recorded = (home: string): ReadonlyArray<string> => {
   const file = path.join(home, "athena.db")
   if (!fs.existsSync(file)) return []
@@ -161,13 +161,13 @@ describe("the shim", () => {
 
   for (const text of ["", '{"systemMessage":"hello"}']) {
     live(
-      `says that an event may be lost that is not safe yet, and prints ${text === "" ? "no answer" : "the answer"}`,
+      `says that an event may be lost that is not durable yet, and prints ${text === "" ? "no answer" : "the answer"}`,
       Effect.gen(function* () {
         const { home, project, shim } = yield* scratch
         yield* FakeDaemon.start(home, respond(202, text))
         const { code, stderr, stdout } = yield* shim(end(project))
         assert.deepStrictEqual([code, stdout], [0, `${text || "{}"}\n`])
-        assert.strictEqual(stderr, "athena hook: not safe yet, see: athena logs\n")
+        assert.strictEqual(stderr, "athena hook: the event is accepted but not durable yet; see: athena logs\n")
         assert.deepStrictEqual(recorded(home), [])
       })
     )
@@ -215,7 +215,7 @@ describe("the shim", () => {
         const [trace] = traces(home)
         assert.match(trace!.reason, reason)
         assert.strictEqual(trace!.event, "SessionEnd")
-        assert.strictEqual(trace!.next, starts ? "it is started" : "it stays as it is")
+        assert.strictEqual(trace!.next, starts ? "started" : "no start")
         if (starts) assert.deepStrictEqual((yield* started(home)).args, ["serve"])
       })
     )
@@ -318,7 +318,7 @@ describe("the shim", () => {
       // One start is enough for all of them.
       assert.deepStrictEqual(
         traces(home).map((trace) => trace.next),
-        ["it is started", ...Array.from({ length: 3 }, () => "it is starting")]
+        ["started", ...Array.from({ length: 3 }, () => "it is starting")]
       )
       yield* started(home)
     })
@@ -396,7 +396,7 @@ describe("the shim", () => {
         traces(home)
           .map(({ next }) => next)
           .toSorted(),
-        ["it is started", ...Array.from({ length: 19 }, () => "it is starting")]
+        ["started", ...Array.from({ length: 19 }, () => "it is starting")]
       )
       yield* started(home)
     })
@@ -413,7 +413,7 @@ describe("the shim", () => {
       said(yield* shim(stop(project)))
       assert.deepStrictEqual(
         traces(home).map(({ next }) => next),
-        ["it is started"]
+        ["started"]
       )
       yield* started(home)
     })
@@ -484,7 +484,7 @@ describe("the shim", () => {
         traces(home)
           .map(({ next }) => next)
           .toSorted(),
-        ["it is started", "it is starting"]
+        ["started", "it is starting"]
       )
       fs.writeFileSync(path.join(home, "gate"), "open")
       yield* appeared(home, /^ended-/)
@@ -503,7 +503,7 @@ describe("the shim", () => {
         if (claim !== undefined) fs.writeFileSync(starting, claim)
         assert.deepStrictEqual(said(yield* shim(start(project))), {})
         const [trace] = traces(home).slice(-1)
-        assert.deepStrictEqual([trace!.event, trace!.next], ["SessionStart", "it is started"])
+        assert.deepStrictEqual([trace!.event, trace!.next], ["SessionStart", "started"])
       }
       yield* started(home)
     })
@@ -559,7 +559,7 @@ describe("the shim", () => {
       assert.deepStrictEqual(said(yield* shim(end(project), { args: ["--revive"] })), {})
       assert.deepStrictEqual(recorded(home), ["session ended (other)"])
       const [{ next, reason }] = traces(home) as [Trace]
-      assert.deepStrictEqual([reason, next], ["no port", "it stays as it is"])
+      assert.deepStrictEqual([reason, next], ["no port", "no start"])
     })
   )
 
@@ -636,7 +636,7 @@ describe("the shim", () => {
       const { shim } = yield* scratch
       const result = yield* shim("", { keepInputOpen: true })
       assert.deepStrictEqual([result.code, result.stdout], [0, "{}\n"])
-      assert.match(result.stderr, /^athena hook: no answer within [^\n]+\n$/)
+      assert.match(result.stderr, /^athena hook: no response within [^\n]+\n$/)
     })
   )
 

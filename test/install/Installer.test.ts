@@ -183,7 +183,7 @@ describe("Installer", () => {
       }
       fs.rmSync(file)
       fs.symlinkSync("settings.json", file)
-      assert.include((yield* reason(install(target))).message, "circle")
+      assert.include((yield* reason(install(target))).message, "circular")
     })
   )
 

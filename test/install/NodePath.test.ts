@@ -53,7 +53,7 @@ describe("the path of Node.js", () => {
     ["/home/ada/.local/share/mise/installs/node/22/bin/node", false],
     ["/usr/bin/node", false],
     ["C:\\Program Files\\nodejs\\node.exe", false]
-  ])("is of one version: %s, %s", (file, passing) => assert.strictEqual(NodePath.isPassing(file), passing))
+  ])("is of one version: %s, %s", (file, passing) => assert.strictEqual(NodePath.isTemporary(file), passing))
 
   it.effect("is the first on the search path that stays and leads to a Node.js that runs hooks", () =>
     Effect.gen(function* () {

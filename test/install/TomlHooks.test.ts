@@ -145,7 +145,7 @@ describe("hooks in TOML", () => {
 
   it.each([
     ["a = 1\nb = \n", "it is not valid TOML (line 2,"],
-    ["hooks = 1\n", "the hooks are written in another way; write them as tables, [[hooks.Stop]] (line 1"],
+    ["hooks = 1\n", "the hooks have an unsupported form; write them as tables, [[hooks.Stop]] (line 1"],
     ["[hooks]\nStop = 1\n", "write them as tables, [[hooks.Stop]] (line 1"],
     ["a = 1\n[hooks.Stop]\ntimeout = 10\n", "write them as tables, [[hooks.Stop]] (line 2"]
   ])("refuse %j", (text, where) => assert.include(problem(text), where))

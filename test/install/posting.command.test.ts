@@ -140,7 +140,7 @@ describe("athena install, where events are posted", () => {
       assert.isFalse(fs.existsSync(path.join(home, "daemon")))
       assert.strictEqual(mode(settings), 0o640)
       const { stdout } = yield* athena(["install"])
-      assert.include(stdout, `${settings} gets a token, so it is closed to other users: mode 600, 640 before`)
+      assert.include(stdout, `${settings} contains a token, so other users can't read it: mode 600, 640 before`)
       assert.match(stdout, /events go to port \d+ of 127\.0\.0\.1; the next session starts the process/)
       const first = endpoint()
       yield* start()
@@ -153,7 +153,7 @@ describe("athena install, where events are posted", () => {
       }
       assert.match((yield* doctor())("token")!, /^ok/)
       assert.include(read(), Redacted.value(first.token))
-      assert.include((yield* athena(["uninstall"])).stdout, "holds no token, so it has mode 640 again")
+      assert.include((yield* athena(["uninstall"])).stdout, "contains no token any more: mode 640")
       assert.notInclude(said.join("\n"), Redacted.value(first.token))
       // Nobody else can read what the settings were.
       for (const name of fs.readdirSync(path.dirname(settings))) {
@@ -210,7 +210,9 @@ describe("athena install, where events are posted", () => {
       assert.notInclude([first, second], third)
       assert.deepInclude(again, {
         port: third,
-        notes: [`another program listens on port ${second}: events go to port ${third}, with another token`]
+        notes: [
+          `another program listens on port ${second}: events are posted to 127.0.0.1:${third}, with another token`
+        ]
       })
       assert.include(posts()?.url, `:${third}/`)
       assert.include((yield* athena(["install"])).stdout, "up to date")
@@ -256,11 +258,11 @@ describe("athena install, where events are posted", () => {
       assert.deepInclude((yield* json(["status"])).agents[0], { outdated: [], problems: [] })
       const [claude] = (yield* json(["status"], other)).agents
       assert.strictEqual(claude.outdated.length, 9)
-      assert.match(claude.problems[0], /another handler, path, port, token or database than .*; run: athena install/)
+      assert.match(claude.problems[0], /outdated handler, path, port, token or database.*; run: athena install/)
       const requests = yield* start({ health: { database: Layout.databaseOf({}) } })
       assert.deepInclude(yield* json(["install"]), { change: "nothing", notes: [] })
       const { notes } = yield* json(["install"], other)
-      assert.deepStrictEqual(notes, ["the resident process was asked to end: the next session starts it anew"])
+      assert.deepStrictEqual(notes, ["the daemon is stopping; the next session starts it again"])
       assert.strictEqual(posts()?.headers?.["athena-database"], Layout.databaseOf(other))
       assert.notInclude(read(), "s3cret")
       assert.deepStrictEqual(
@@ -280,7 +282,7 @@ describe("athena install, where events are posted", () => {
       assert.deepInclude(yield* json(["uninstall", "--agent", "codex"]), { stopped: false })
       assert.deepStrictEqual(requests, [])
       const { stdout } = yield* athena(["uninstall"])
-      assert.include(stdout, "no agent has hooks any more, so the resident process was asked to end")
+      assert.include(stdout, "no agent has hooks any more; the daemon is stopping")
       assert.deepStrictEqual(
         requests.map(({ path }) => path),
         ["/stop"]
@@ -298,14 +300,14 @@ describe("athena install, where events are posted", () => {
       const requests = yield* start()
       const first = yield* uninstall
       assert.deepStrictEqual([first.code, first.stderr], [0, ""])
-      assert.include(first.stdout, `Claude Code: ${settings} held nothing else and is removed`)
+      assert.include(first.stdout, `Claude Code: ${settings} contained nothing else and is deleted`)
       // Those of the project are still there.
       assert.deepStrictEqual(requests, [])
       yield* athena(["uninstall", "--scope", "project"], { HOME: path.join(folder, "nobody"), ATHENA_HOME: home })
       yield* athena(["install"])
       const { code, stderr, stdout } = yield* uninstall
       assert.deepStrictEqual([code, stderr], [0, ""])
-      assert.include(stdout, "no agent has hooks any more, so the resident process was asked to end")
+      assert.include(stdout, "no agent has hooks any more; the daemon is stopping")
     })
   )
 
@@ -319,7 +321,9 @@ describe("athena install, where events are posted", () => {
       fs.renameSync(settings, path.join(dotfiles, "claude.json"))
       fs.symlinkSync(path.join(dotfiles, "claude.json"), settings)
       const { warnings } = yield* json(["install"])
-      assert.deepStrictEqual(warnings, [`warning: ${settings} is in the git repository ${dotfiles}: commit no token`])
+      assert.deepStrictEqual(warnings, [
+        `warning: ${settings} is in the git repository ${dotfiles}: do not commit the token`
+      ])
       // Commands hold none.
       assert.deepStrictEqual((yield* json(["install"], { ATHENA_DAEMON: "off" })).warnings, [])
     })
@@ -384,10 +388,10 @@ describe("athena doctor, where events are posted", () => {
       const requests = yield* start()
       const check = yield* doctor()
       const { port, token } = endpoint()
-      assert.strictEqual(check("process"), `ok: it runs: version ${version}, process 4321 -> `)
-      assert.match(check("port")!, new RegExp(`^ok: the process listens on port ${port}`))
+      assert.strictEqual(check("process"), `ok: version ${version}, process 4321 -> `)
+      assert.match(check("port")!, new RegExp(`^ok: the daemon listens on port ${port}`))
       assert.match(check("token")!, /^ok/)
-      assert.match(check("claude post")!, /^ok: what the settings post was answered in \d+ ms/)
+      assert.match(check("claude post")!, /^ok: the daemon responded in \d+ ms/)
       assert.match(check("proxy")!, /^ok/)
       assert.match(check("permissions")!, /^ok/)
       assert.isUndefined(check("allowed urls"))
@@ -429,27 +433,28 @@ describe("athena doctor, where events are posted", () => {
       yield* athena(["install"])
       assert.match(
         (yield* doctor())("process")!,
-        /^warning: the resident process is not running -> the next session of an agent starts it/
+        /^warning: the daemon is not running -> the next session of an agent starts it/
       )
-      assert.match((yield* doctor())("port")!, /^ok: .* on which nobody else listens/)
+      assert.match((yield* doctor())("port")!, /^ok: .* which is free/)
       assert.isTrue((yield* json(["doctor"])).healthy)
-      const during = (options: Partial<FakeDaemonServer.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const during = (options: Partial<FakeDaemonServer.Options>) =>
+        Effect.scoped(Effect.andThen(start(options), doctor()))
       assert.match(
         (yield* during({ version: "0.0.1" }))("process")!,
         /^warning: version 0\.0\.1 runs, and this is .* -> the next session of an agent replaces it, or run: athena stop/
       )
       const held = yield* during({ listens: false, health: { port: null, problem: "port 1 is held" } })
       assert.match(held("process")!, /^failed: port 1 is held -> run: athena install/)
-      assert.match(held("port")!, /^failed: events are posted to port \d+, and the process listens on no port -> run/)
+      assert.match(held("port")!, /^failed: HTTP hooks use port \d+, but the daemon listens on no port -> run/)
       assert.isUndefined(held("claude post"))
       const elsewhere = yield* during({ listens: false, health: { port: 1 } })
-      assert.match(elsewhere("port")!, /^failed: .* and the process listens on port 1 -> run: athena install/)
+      assert.match(elsewhere("port")!, /^failed: .* but the daemon listens on port 1 -> run: athena install/)
       const silent = yield* during({ silent: true })
       assert.match(
         silent("process")!,
-        /^failed: the daemon does not respond: no response within 2s -> the next session of an agent replaces it/
+        /^failed: the resident process does not answer: nothing within 2s -> the next session of an agent replaces it/
       )
-      assert.match(silent("port")!, /^warning: who listens on port \d+ can't be told/)
+      assert.match(silent("port")!, /^warning: the daemon does not respond, so the listener of port \d+ can't be told/)
       assert.isUndefined(silent("claude post"))
       const other = yield* during({ token: Redacted.make("another") })
       assert.match(
@@ -468,18 +473,19 @@ describe("athena doctor, where events are posted", () => {
         "give all sessions of this user the same ATHENA_ variables of the database, then run: athena stop; athena install"
       const other = Layout.databaseOf({ ATHENA_DATABASE_URL: "postgres://ada:s3cret@db/athena" })
       yield* athena(["install"])
-      const during = (options: Partial<FakeDaemonServer.Options>) => Effect.scoped(Effect.andThen(start(options), doctor()))
+      const during = (options: Partial<FakeDaemonServer.Options>) =>
+        Effect.scoped(Effect.andThen(start(options), doctor()))
       const elsewhere = yield* during({
         health: { database: other },
         answer: () => ({ status: 409, text: "" })
       })
       assert.strictEqual(
         elsewhere("process"),
-        `failed: process 4321 uses another database than this environment names -> ${advice}`
+        `failed: process 4321 uses another database than this environment -> ${advice}`
       )
       assert.strictEqual(
         elsewhere("claude post"),
-        `failed: it uses another database than the hooks were installed for (status 409) -> ${advice}`
+        `failed: the daemon uses another database than the installed hooks (status 409) -> ${advice}`
       )
       assert.match((yield* during({ health: { database: Layout.databaseOf({}) } }))("process")!, /^ok/)
       // One of before does not say which it uses.
@@ -487,11 +493,9 @@ describe("athena doctor, where events are posted", () => {
       const problemsWith = (database: string) =>
         Effect.gen(function* () {
           yield* start({ health: { database } })
-          return (yield* json(["status"])).resident.problems
+          return (yield* json(["status"])).daemon.problems
         }).pipe(Effect.scoped)
-      assert.deepStrictEqual(yield* problemsWith(other), [
-        `it uses another database than this environment names; ${advice}`
-      ])
+      assert.deepStrictEqual(yield* problemsWith(other), [`it uses another database than this environment; ${advice}`])
       assert.deepStrictEqual(yield* problemsWith(Layout.databaseOf({})), [])
     })
   )
@@ -506,22 +510,22 @@ describe("athena doctor, where events are posted", () => {
       for (const [status, problem] of [
         [500, /did not take the event \(status 500\) -> run: athena install/],
         [404, /does not know the address \(status 404\)/],
-        [503, /it is stopping, or full \(status 503\)/]
+        [503, /the daemon is stopping or overloaded \(status 503\)/]
       ] as const) {
         const check = yield* Effect.scoped(Effect.andThen(start({ answer: () => ({ status, text: "" }) }), doctor()))
         assert.match(check("claude post")!, problem)
       }
       const hung = yield* Effect.scoped(Effect.andThen(start({ answer: () => new Promise(() => undefined) }), doctor()))
-      assert.match(hung("claude post")!, /^failed: no answer came within 1000 ms, which is all that the agent waits/)
+      assert.match(hung("claude post")!, /^failed: no response within 1000 ms, the timeout of the agent/)
       yield* start()
       write(installed.replaceAll(Redacted.value(token), "another-token"))
       const changed = yield* doctor()
-      assert.match(changed("token")!, /^failed: the settings have another token than this home -> run: athena install/)
-      assert.match(changed("claude post")!, /^failed: it does not know the token \(status 401\)/)
       assert.match(
-        changed("claude user")!,
-        /with another handler, path, port, token or database than would be installed now; run: athena install/
+        changed("token")!,
+        /^failed: the token in the settings differs from this home's -> run: athena install/
       )
+      assert.match(changed("claude post")!, /^failed: the daemon rejects the token \(status 401\)/)
+      assert.match(changed("claude user")!, /outdated handler, path, port, token or database; run: athena install/)
       write(installed.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()
       assert.match(remote("port")!, /^failed: events are posted to example\.org:\d+, not to 127\.0\.0\.1 -> run/)
@@ -529,7 +533,7 @@ describe("athena doctor, where events are posted", () => {
       write(installed)
       fs.writeFileSync(path.join(home, "daemon", "token"), "damaged")
       const damaged = yield* doctor()
-      assert.match(damaged("token")!, /^failed: .* has no token and port, or damaged ones -> run: athena install/)
+      assert.match(damaged("token")!, /^failed: .* has no valid token and port -> run: athena install/)
       assert.strictEqual((yield* athena(["install"])).code, 0)
       assert.notStrictEqual(Redacted.value(endpoint().token), Redacted.value(token))
       assert.strictEqual(endpoint().port, port)
@@ -555,12 +559,12 @@ describe("athena doctor, where events are posted", () => {
       for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
         assert.strictEqual(
           yield* proxyOf({ [name]: proxy }),
-          `failed: ${name} is set (in this environment), so the agent sends events there -> add 127.0.0.1 to NO_PROXY, there or where the agent is started`
+          `failed: ${name} is set (in this environment), so the agent sends events to it -> add 127.0.0.1 to NO_PROXY, there or in the environment of the agent`
         )
       }
       assert.match(
         yield* proxyOf({ HTTPS_PROXY: proxy }),
-        /^warning: HTTPS_PROXY is set .*; the agent may send events there/
+        /^warning: HTTPS_PROXY is set .*; the agent may send events to it/
       )
       for (const exceptions of ["127.0.0.1", "*", "localhost, 127.0.0.1", `127.0.0.1:${port}`, ".0.0.1", "*.0.0.1"]) {
         assert.match(yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: exceptions }), /^ok/, exceptions)
@@ -713,7 +717,7 @@ describe("athena doctor, where events are posted", () => {
       const check = yield* doctor(off)
       for (const name of ["process", "port", "token", "claude post", "proxy"]) assert.isUndefined(check(name), name)
       // Commands make use of it too.
-      assert.match((yield* doctor())("process")!, /^warning: the resident process is not running/)
+      assert.match((yield* doctor())("process")!, /^warning: the daemon is not running/)
     })
   )
 })

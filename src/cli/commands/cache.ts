@@ -12,7 +12,7 @@ import * as Memory from "../../host/Memory.ts"
 import * as Output from "../output.ts"
 import * as HostCache from "../../host/sharedCache.ts"
 
-const none = "no cache is used: set ATHENA_CACHE=true where the memory is on a Postgres server that is far away"
+const none = "the cache is disabled; to enable it for a remote Postgres server: ATHENA_CACHE=true"
 
 /** Provides the cache, or prints that the cache is disabled. */
 const withCache = <A, E, R>(json: boolean, use: Effect.Effect<A, E, R>) =>
@@ -39,17 +39,17 @@ const stats = Command.make(
           json,
           { used: true, store: store ?? null },
           store === undefined
-            ? ["the file of the cache could not be read; it is made anew when it is damaged"]
+            ? ["the cache file can't be read; a damaged file is replaced automatically"]
             : [
                 `results            ${store.entries}, ${megabytes(store.bytes)}`,
-                `changed things     ${store.versions}`,
-                `writes under way   ${store.announcements}`
+                `dependencies       ${store.versions}`,
+                `pending writes     ${store.announcements}`
               ]
         )
       })
     )
   })
-).pipe(Command.withDescription("Show how full the cache is"))
+).pipe(Command.withDescription("Show the size of the cache"))
 
 const clear = Command.make(
   "clear",
@@ -63,7 +63,7 @@ const clear = Command.make(
       })
     )
   })
-).pipe(Command.withDescription("Remove everything from the cache, for all processes"))
+).pipe(Command.withDescription("Clear the cache for all processes"))
 
 const warm = Command.make(
   "warm",
@@ -82,14 +82,14 @@ const warm = Command.make(
           { concurrency: "unbounded", discard: true }
         )
         yield* Output.print(json, { used: true, project: project.name }, [
-          `what the next session of ${project.name} begins with is in the cache`
+          `the context of the next session of ${project.name} is in the cache`
         ])
       })
     )
   })
-).pipe(Command.withDescription("Load what the next session in the current project begins with"))
+).pipe(Command.withDescription("Load the context of the next session in the current project"))
 
 export const cache = Command.make("cache").pipe(
-  Command.withDescription("Look into the cache before a Postgres server, clear it or warm it"),
+  Command.withDescription("Show, clear or warm the cache of a Postgres server"),
   Command.withSubcommands([stats, clear, warm])
 )

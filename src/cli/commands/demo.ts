@@ -18,7 +18,7 @@ import * as Project from "../../memory/Project.ts"
 import * as ProfileHistory from "../../profiler/ProfileHistory.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
-import * as Resident from "../demo/resident.ts"
+import * as LongRunning from "../demo/longRunning.ts"
 import * as Session from "../demo/session.ts"
 import * as Output from "../output.ts"
 
@@ -69,7 +69,7 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
         stdin: Stream.encodeText(Stream.succeed(body))
       })
     )
-    const [answer, notice, exitCode] = yield* Effect.all(
+    const [response, notice, exitCode] = yield* Effect.all(
       [
         Stream.mkString(Stream.decodeText(child.stdout)),
         Stream.mkString(Stream.decodeText(child.stderr)),
@@ -78,12 +78,12 @@ const runHook = (scratch: Scratch, sessionId: string, step: Session.Step) =>
       { concurrency: "unbounded" }
     )
     const ms = (yield* monotonicMs) - started
-    const output = JSON.parse(answer) as { hookSpecificOutput?: { additionalContext?: string } }
+    const output = JSON.parse(response) as { hookSpecificOutput?: { additionalContext?: string } }
     return { step, context: output.hookSpecificOutput?.additionalContext, notice, exitCode, ms } satisfies Ran
   }).pipe(Effect.scoped)
 
 /** Summarizes a step in one line. */
-const gist = ({ body, name }: Session.Step): string => {
+const summary = ({ body, name }: Session.Step): string => {
   const input = body["tool_input"] as Record<string, unknown> | undefined
   const text =
     body["prompt"] ??
@@ -96,12 +96,12 @@ const gist = ({ body, name }: Session.Step): string => {
     ""
   const tool = body["tool_name"] === undefined ? "" : `${String(body["tool_name"])} `
   const line = `${tool}${String(text)}`.replace(/\s+/g, " ")
-  return name === "PostToolBatch" ? "(told again; stored once)" : line.length > 76 ? `${line.slice(0, 75)}…` : line
+  return name === "PostToolBatch" ? "(delivered again; stored once)" : line.length > 76 ? `${line.slice(0, 75)}…` : line
 }
 
 const show = (ran: Ran): Effect.Effect<void> =>
   Effect.gen(function* () {
-    yield* Console.log(`  ${ran.step.name.padEnd(18)} ${ran.ms.toFixed(0).padStart(4)} ms  ${gist(ran.step)}`)
+    yield* Console.log(`  ${ran.step.name.padEnd(18)} ${ran.ms.toFixed(0).padStart(4)} ms  ${summary(ran.step)}`)
     for (const line of ran.context?.split("\n") ?? []) yield* Console.log(`  ${" ".repeat(27)}| ${line}`)
     if (ran.notice !== "") yield* Console.log(`  ${" ".repeat(27)}! ${ran.notice.trim()}`)
   })
@@ -117,7 +117,7 @@ const stored = Effect.gen(function* () {
 })
 
 /** The number of events that a session yields: a start yields none, and a batch repeats earlier events. */
-const told = (steps: ReadonlyArray<Session.Step>): number =>
+const expectedEvents = (steps: ReadonlyArray<Session.Step>): number =>
   steps.filter(({ name }) => name !== "SessionStart" && name !== "PostToolBatch").length
 
 const median = (values: ReadonlyArray<number>): number =>
@@ -142,10 +142,10 @@ const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
     const { processes, report } = yield* history.read()
     const life = report.operations.find(({ name }) => name === "hook process")
     const outside = runs.reduce((sum, ran) => sum + ran.ms, 0)
-    yield* Console.log("\nWhat the hooks measured of themselves: athena report\n")
+    yield* Console.log("\nThe profile of the hooks: athena report\n")
     yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
     yield* Console.log(
-      `\n  ${processes} processes told of ${life?.wall.sum.toFixed(0)} ms; seen from outside: ${runs.length}, ${outside.toFixed(0)} ms`
+      `\n  ${processes} processes recorded ${life?.wall.sum.toFixed(0)} ms; measured from outside: ${runs.length}, ${outside.toFixed(0)} ms`
     )
     return processes === runs.length && life !== undefined && life.wall.sum <= outside
   })
@@ -158,7 +158,7 @@ const demonstrate = Effect.gen(function* () {
   const steps = [Session.first(scratch.project), Session.second(scratch.project)] as const
 
   yield* Console.log(`A recorded session goes through the hooks, on a scratch database in ${scratch.home}\n`)
-  yield* Console.log("First session: nothing is known yet")
+  yield* Console.log("First session: the memory is empty")
   const first = yield* runSession(scratch, "demo-1", steps[0])
 
   yield* Effect.gen(function* () {
@@ -168,25 +168,25 @@ const demonstrate = Effect.gen(function* () {
   }).pipe(Effect.provide(memory))
   yield* Console.log('\nA goal is added: athena goals add "Checkout error rate below 0.1 %" --priority 8')
 
-  yield* Console.log("\nSecond session: the first is remembered (lines after | are what the agent is told)")
+  yield* Console.log("\nSecond session: the memory contains the first (lines after | are the context of the agent)")
   const second = yield* runSession(scratch, "demo-2", steps[1])
 
   const events = yield* Effect.provide(stored, memory)
-  yield* Console.log("\nWhat was recorded")
+  yield* Console.log("\nRecorded events")
   for (const event of events) {
     const outcome = event.outcome === null ? "" : ` [${event.outcome}]`
     yield* Console.log(`  ${event.type.padEnd(18)}${outcome} ${event.content.replace(/\s+/g, " ").slice(0, 100)}`)
   }
-  const expected = told(steps[0]) + told(steps[1])
-  yield* Console.log(`\n  ${expected} events told = ${events.length} events stored`)
+  const expected = expectedEvents(steps[0]) + expectedEvents(steps[1])
+  yield* Console.log(`\n  ${expected} events delivered = ${events.length} events stored`)
   yield* showTimes([first, second])
   const profiled = yield* showProfile(scratch, [...first, ...second])
 
-  const arrived = yield* Resident.demonstrate(scratch.home, scratch.project, database)
+  const arrived = yield* LongRunning.demonstrate(scratch.home, scratch.project, database)
 
   const leaked = events.some((event) => event.content.includes("ghp_"))
-  const answered = [...first, ...second].every((ran) => ran.exitCode === 0)
-  return answered && events.length === expected && arrived && !leaked && profiled
+  const succeeded = [...first, ...second].every((ran) => ran.exitCode === 0)
+  return succeeded && events.length === expected && arrived && !leaked && profiled
 }).pipe(Effect.scoped)
 
 export const demo = Command.make(
@@ -194,7 +194,7 @@ export const demo = Command.make(
   {},
   Effect.fnUntraced(function* () {
     if (!(yield* demonstrate)) {
-      yield* Console.error("\nthe demonstration did not go as it should")
+      yield* Console.error("\nthe demonstration failed; report this as a defect")
       process.exitCode = 1
     }
   })

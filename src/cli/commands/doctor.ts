@@ -24,8 +24,4 @@ export const doctor = Command.make(
     yield* Output.print(json, { healthy, checks }, lines(checks))
     if (!healthy) process.exitCode = 1
   })
-).pipe(
-  Command.withDescription(
-    "Check everything that the memory and the hooks depend on; exit code 1 where something is wrong"
-  )
-)
+).pipe(Command.withDescription("Check the dependencies of memory and hooks; exit code 1 if a check fails"))

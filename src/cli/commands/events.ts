@@ -24,7 +24,7 @@ const statsLines = (stats: Stats, now: number): ReadonlyArray<string> => {
   return [
     `waiting    ${plural("event", stats.spooled)}${age === undefined ? "" : `, the oldest for ${Duration.format(age)}`}`,
     `delivered  ${plural("event", stats.delivered)}`,
-    `dropped    ${plural("event", stats.dropped)}${stats.dropped === 0 ? "" : ": there was no room for them"}`,
+    `dropped    ${plural("event", stats.dropped)}${stats.dropped === 0 ? "" : ": the spool was full"}`,
     `dead       ${plural("event", stats.deadLetters)}${stats.deadLetters === 0 ? "" : ": athena events dead"}`,
     `damaged    ${plural("event", stats.damaged)}`
   ]
@@ -38,12 +38,12 @@ const stats = Command.make(
     const oldest = stats.oldest === undefined ? undefined : DateTime.formatIso(stats.oldest)
     yield* Output.print(json, { ...stats, oldest }, statsLines(stats, yield* Clock.currentTimeMillis))
   })
-).pipe(Command.withDescription("How many events wait, were delivered, dropped or set aside"))
+).pipe(Command.withDescription("Show how many events wait, were delivered or dropped, and the number of dead letters"))
 
 /** The home has no spool of that name. */
 class UnknownSpool extends Data.TaggedError("UnknownSpool")<{ readonly name: string }> {
   override get message(): string {
-    return `there is no spool ${this.name}: athena status lists those in which events wait`
+    return `there is no spool ${this.name}; athena status lists the spools that hold events`
   }
 }
 
@@ -59,9 +59,9 @@ const draining = (name: string) =>
 const flush = Command.make(
   "flush",
   {
-    within: Flag.Int("within").pipe(Flag.withDescription("For how many seconds at most"), Flag.withDefault(60)),
+    within: Flag.Int("within").pipe(Flag.withDescription("Timeout in seconds"), Flag.withDefault(60)),
     spool: Flag.String("spool").pipe(
-      Flag.withDescription("Of which spool, as athena status names it; of the database in use when absent"),
+      Flag.withDescription("Spool name from athena status; the spool of the configured database when absent"),
       Flag.withDefault("")
     ),
     json: Output.json
@@ -74,14 +74,14 @@ const flush = Command.make(
       `delivered ${plural("event", flushed.delivered)}, set aside ${plural("event", flushed.deadLetters)}, ${plural("event", flushed.left)} left`
     ])
   })
-).pipe(Command.withDescription("Bring the events that wait into the database now"))
+).pipe(Command.withDescription("Deliver waiting events to the database now"))
 
 const deadLine = (event: DeadLetter): string =>
   `${event.id}  ${DateTime.formatIso(event.diedAt)}  ${event.kind}: ${event.reason}`
 
 const listing = {
-  limit: Flag.Int("limit").pipe(Flag.withDescription("How many at most"), Flag.withDefault(100)),
-  json: Output.json.pipe(Flag.withDescription("Print JSON, with the events themselves"))
+  limit: Flag.Int("limit").pipe(Flag.withDescription("Maximum number"), Flag.withDefault(100)),
+  json: Output.json.pipe(Flag.withDescription("Print JSON including the events"))
 }
 
 const showDead = Effect.fnUntraced(function* ({ json, limit }: { readonly json: boolean; readonly limit: number }) {
@@ -91,15 +91,13 @@ const showDead = Effect.fnUntraced(function* ({ json, limit }: { readonly json: 
     recordedAt: DateTime.formatIso(event.recordedAt),
     diedAt: DateTime.formatIso(event.diedAt)
   }))
-  yield* Output.print(json, printable, dead.length === 0 ? ["no event was set aside"] : dead.map(deadLine))
+  yield* Output.print(json, printable, dead.length === 0 ? ["no dead letters"] : dead.map(deadLine))
 })
 
-const list = Command.make("list", listing, showDead).pipe(
-  Command.withDescription("List the events that the database refused")
-)
+const list = Command.make("list", listing, showDead).pipe(Command.withDescription("List the dead letters"))
 
 const ids = Argument.String("id").pipe(
-  Argument.withDescription("Of which events; of all when absent"),
+  Argument.withDescription("Ids of the events; all when absent"),
   Argument.atLeast(0)
 )
 
@@ -110,30 +108,32 @@ const retry = Command.make(
     const retried = yield* MemoryRecorder.use((recorder) =>
       recorder.deadLetters.retry(ids.length === 0 ? undefined : ids)
     )
-    yield* Output.print(json, { retried }, [`${plural("event", retried)} back in line: athena events flush`])
+    yield* Output.print(json, { retried }, [
+      `${plural("event", retried)} queued again; to deliver now: athena events flush`
+    ])
   })
-).pipe(Command.withDescription("Put events that were set aside back in line"))
+).pipe(Command.withDescription("Queue dead letters for delivery again"))
 
 const drop = Command.make(
   "drop",
   {
-    ids: ids.pipe(Argument.withDescription("Which events")),
-    all: Flag.Boolean("all").pipe(Flag.withDescription("All of them"), Flag.withDefault(false)),
+    ids: ids.pipe(Argument.withDescription("Ids of the events")),
+    all: Flag.Boolean("all").pipe(Flag.withDescription("All dead letters"), Flag.withDefault(false)),
     json: Output.json
   },
   Effect.fnUntraced(function* ({ all, ids, json }) {
     const dropped = yield* MemoryRecorder.use((recorder) => recorder.deadLetters.drop(all ? undefined : ids))
-    yield* Output.print(json, { dropped }, [`${plural("event", dropped)} dropped for good`])
+    yield* Output.print(json, { dropped }, [`${plural("event", dropped)} deleted`])
   })
-).pipe(Command.withDescription("Remove events that were set aside for good: those named, or --all"))
+).pipe(Command.withDescription("Delete dead letters, by id or --all"))
 
 const dead = Command.make("dead", listing, showDead).pipe(
-  Command.withDescription("The events that the database refused"),
+  Command.withDescription("List, retry or delete dead letters: events that the database rejected"),
   Command.withSubcommands([list, retry, drop])
 )
 
 export const events = Command.make("events").pipe(
-  Command.withDescription("The events that wait on this host for the database"),
+  Command.withDescription("Show and deliver events that wait for the database"),
   Command.withSubcommands([stats, flush, dead]),
   Command.provide(EventSpool.layer())
 )

@@ -18,8 +18,11 @@ const none: Goals = { count: 0, goals: [] }
 const add = Command.make(
   "add",
   {
-    title: Argument.String("title").pipe(Argument.withDescription("What is to be achieved"), Argument.atLeast(1)),
-    priority: Flag.Int("priority").pipe(Flag.withDescription("From 1 to 10, 10 first"), Flag.withDefault(5)),
+    title: Argument.String("title").pipe(Argument.withDescription("Title of the goal"), Argument.atLeast(1)),
+    priority: Flag.Int("priority").pipe(
+      Flag.withDescription("Priority from 1 to 10, 10 is the highest"),
+      Flag.withDefault(5)
+    ),
     json: Output.json
   },
   Effect.fnUntraced(function* ({ json, priority, title }) {
@@ -29,15 +32,15 @@ const add = Command.make(
     yield* Output.print(json, goal, [line(goal)])
   })
 ).pipe(
-  Command.withDescription("Add a goal; the agent is told of it at the next session start"),
+  Command.withDescription("Add a goal, which the agent receives at the next session start"),
   Command.provide(Memory.layer)
 )
 
 const set = Command.make(
   "set",
   {
-    id: Argument.Int("id").pipe(Argument.withDescription("The goal's number")),
-    status: Argument.Literals("status", GoalStatus.literals).pipe(Argument.withDescription("Its new state")),
+    id: Argument.Int("id").pipe(Argument.withDescription("Id of the goal")),
+    status: Argument.Literals("status", GoalStatus.literals).pipe(Argument.withDescription("New status")),
     json: Output.json
   },
   Effect.fnUntraced(function* ({ id, json, status }) {
@@ -46,15 +49,12 @@ const set = Command.make(
     const goal = yield* memory.setGoalStatus(project.id, id, status)
     yield* Output.print(json, goal, [line(goal)])
   })
-).pipe(Command.withDescription("Set the state of a goal"), Command.provide(Memory.layer))
+).pipe(Command.withDescription("Set the status of a goal"), Command.provide(Memory.layer))
 
 export const goals = Command.make(
   "goals",
   {
-    all: Flag.Boolean("all").pipe(
-      Flag.withDescription("In any state, not only active and in progress"),
-      Flag.withDefault(false)
-    ),
+    all: Flag.Boolean("all").pipe(Flag.withDescription("Include goals of any status"), Flag.withDefault(false)),
     json: Output.json
   },
   Effect.fnUntraced(function* ({ all, json }) {
@@ -70,6 +70,6 @@ export const goals = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("List, add and close the goals of the current project"),
+  Command.withDescription("List, add and update the goals of the current project"),
   Command.withSubcommands([add, set])
 )

@@ -16,7 +16,7 @@ export const hook = Command.make(
   {
     // Documentation only: the shim reads the option itself.
     agent: Flag.Literals("agent", Struct.keys(HookAdapters.byName)).pipe(
-      Flag.withDescription("The agent that calls"),
+      Flag.withDescription("The calling agent"),
       Flag.withDefault("claude" as const)
     )
   },
@@ -25,4 +25,4 @@ export const hook = Command.make(
       Effect.sync(() => Shim.main(__dirname, process.argv.slice(2))),
       Effect.never
     )
-).pipe(Command.withDescription("Answer one hook event: JSON on standard input, JSON on standard output, exit code 0"))
+).pipe(Command.withDescription("Handle one hook event: JSON on standard input and output, exit code 0"))

@@ -28,8 +28,8 @@ export const report = ({ backup, plan }: Installer.Done, dryRun: boolean) => ({
 export const modeLines = ({ kind, mode: { after, before }, target }: Installer.Plan): ReadonlyArray<string> => {
   if (kind !== "change" || before === undefined || before === after) return []
   return after < before
-    ? [`${target.file} gets a token, so it is closed to other users: mode ${octal(after)}, ${octal(before)} before`]
-    : [`${target.file} holds no token, so it has mode ${octal(after)} again`]
+    ? [`${target.file} contains a token, so other users can't read it: mode ${octal(after)}, ${octal(before)} before`]
+    : [`${target.file} contains no token any more: mode ${octal(after)}`]
 }
 
 const lines = (
@@ -38,12 +38,12 @@ const lines = (
   details: ReadonlyArray<string>
 ): ReadonlyArray<string> => {
   const { agent, file } = plan.target
-  if (plan.kind === "nothing") return [`${agent.title}: up to date, ${file} is as it was`]
+  if (plan.kind === "nothing") return [`${agent.title}: ${file} is up to date`]
   return [
-    `${agent.title}: hooks for ${events} events are in ${file}`,
-    ...(backup === undefined ? [] : [`before it was: ${backup}`]),
+    `${agent.title}: installed hooks for ${events} events in ${file}`,
+    ...(backup === undefined ? [] : [`backup: ${backup}`]),
     ...details,
-    "see that it works: athena status; take it out: athena uninstall"
+    "next: athena status; to remove the hooks: athena uninstall"
   ]
 }
 
@@ -51,17 +51,17 @@ const lines = (
 const endpointFor = Effect.fnUntraced(function* (
   { agent, home }: Installer.Target,
   scope: Installation.Scope,
-  wished: Option.Option<boolean>,
+  requested: Option.Option<boolean>,
   dryRun: boolean
 ) {
-  const { note, posted } = yield* Installation.transport(agent, scope, wished)
+  const { note, posted } = yield* Installation.transport(agent, scope, requested)
   if (!posted) return { endpoint: Option.none<Endpoint>(), notes: note === undefined ? [] : [note] }
   const { endpoint, notes } = yield* dryRun ? InstallEndpoint.planned(home) : InstallEndpoint.make(home)
   return { endpoint: Option.some(endpoint), notes }
 })
 
 const postedTo = ({ port }: Endpoint): string =>
-  `events go to port ${port} of 127.0.0.1; the next session starts the process that answers there`
+  `events are posted to 127.0.0.1:${port}; the next session starts the daemon there`
 
 export const install = Command.make(
   "install",
@@ -80,7 +80,7 @@ export const install = Command.make(
     const { endpoint, notes } = yield* endpointFor(target, scope, post, dryRun)
     const command = yield* Installation.command(target, endpoint, scope)
     const wiring = target.agent.wiring(command)
-    const cautions = [...Installation.passing(command), ...Installation.cautions(target.agent, found)]
+    const cautions = [...Installation.temporaryPaths(command), ...Installation.cautions(target.agent, found)]
     const warnings = cautions.map((caution) => `warning: ${caution}`)
     const done = dryRun
       ? { plan: yield* Installer.planInstall(target, wiring), backup: undefined }
@@ -91,7 +91,7 @@ export const install = Command.make(
     const details = isChange ? [...modeLines(done.plan), ...Option.toArray(endpoint).map(postedTo)] : []
     const untrusted = dryRun ? [] : yield* Installation.inactiveHooks(target)
     const trust = Installation.inactiveLines(target.agent, untrusted)
-    const diff = [done.plan.diff.trimEnd(), ...details].filter((line) => line !== "")
+    const diff = [...done.plan.diff.trimEnd().split("\n"), ...details].filter((line) => line !== "")
     const text = dryRun && isChange ? diff : lines(done, events, details)
     yield* Output.print(
       json,
@@ -106,6 +106,4 @@ export const install = Command.make(
       [...text, ...trust, ...notes, ...warnings, ...more]
     )
   })
-).pipe(
-  Command.withDescription("Put the hooks into the settings of a coding agent; everything else in them stays as it is")
-)
+).pipe(Command.withDescription("Add the hooks to the settings of a coding agent, preserving everything else"))

@@ -33,7 +33,7 @@ export const logs = Command.make(
   "logs",
   {
     lines: Flag.Int("lines").pipe(
-      Flag.withDescription("How many lines at most, from 1 to 100000"),
+      Flag.withDescription("Maximum number of lines, from 1 to 100000"),
       Flag.filter(
         (lines) => lines >= 1 && lines <= 100_000,
         () => "from 1 to 100000"
@@ -41,14 +41,14 @@ export const logs = Command.make(
       Flag.withDefault(50)
     ),
     follow: Flag.Boolean("follow").pipe(
-      Flag.withDescription("Go on with what is logged from now on, until interrupted"),
+      Flag.withDescription("Continue with new lines until interrupted"),
       Flag.withDefault(false)
     ),
     level: Flag.Literals("level", ["trace", "debug", "info", "warn", "error", "fatal"]).pipe(
-      Flag.withDescription("Only lines of this level or above"),
+      Flag.withDescription("Minimum level"),
       Flag.withDefault("trace" as const)
     ),
-    json: Output.json.pipe(Flag.withDescription("Print one JSON object a line; what is none is left out"))
+    json: Output.json.pipe(Flag.withDescription("Print one JSON object per line; omit other lines"))
   },
   Effect.fnUntraced(function* ({ follow, json, level, lines }) {
     const paths = yield* pathsIn(yield* folder)
@@ -63,7 +63,7 @@ export const logs = Command.make(
       (yield* LogReader.tail(shim, lines, isWanted)).map(LogText.parse)
     ).slice(-lines)
     yield* show(last, json)
-    if (last.length === 0 && !json && !follow) yield* Console.log("nothing was logged")
+    if (last.length === 0 && !json && !follow) yield* Console.log("the logs are empty")
     if (!follow) return
 
     const each = (raw: string) => (isWanted(raw) ? show([LogText.parse(raw)], json) : Effect.void)
@@ -77,4 +77,4 @@ export const logs = Command.make(
       }
     }
   })
-).pipe(Command.withDescription("Show what the resident process has logged, and the hooks that answered without it"))
+).pipe(Command.withDescription("Show the logs of the daemon and of hooks that ran without it"))

@@ -15,6 +15,6 @@ export const migrate = Command.make(
     yield* Output.print(json, { upToDate: true }, ["the database is up to date"])
   })
 ).pipe(
-  Command.withDescription("Bring the database up to date; on one with many events this takes a while"),
+  Command.withDescription("Upgrade the database schema; this takes a while for many events"),
   Command.provide(Database.layerConfig())
 )

@@ -75,17 +75,18 @@ const named = Effect.fnUntraced(function* (projects: ReadonlyArray<Listed>, text
 })
 
 const dryRun = Flag.Boolean("dry-run").pipe(
-  Flag.withDescription("Say what would be changed, and change nothing"),
+  Flag.withDescription("Print the changes without applying them"),
   Flag.withDefault(false)
 )
 
-const yes = Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask for confirmation"), Flag.withDefault(false))
+const yes = Flag.Boolean("yes").pipe(Flag.withDescription("Skip the confirmation"), Flag.withDefault(false))
 
 /** Prompts for confirmation. Without a terminal, `--yes` is required. */
 const confirm = (message: string, isSure: boolean) =>
   Effect.gen(function* () {
     if (isSure) return
-    if (!process.stdin.isTTY || !process.stdout.isTTY) return yield* fail(`${message} To do it, call it with --yes`)
+    if (!process.stdin.isTTY || !process.stdout.isTTY)
+      return yield* fail(`${message} To confirm without a terminal, add --yes`)
     if (!(yield* Prompt.run(Prompt.Confirm({ message })))) return yield* fail("nothing was changed")
   })
 
@@ -94,13 +95,9 @@ const list = Command.make(
   { json: Output.json },
   Effect.fnUntraced(function* ({ json }) {
     const projects = yield* listed
-    yield* Output.print(
-      json,
-      projects.map(encode),
-      projects.length === 0 ? ["no project is remembered yet"] : projects.map(line)
-    )
+    yield* Output.print(json, projects.map(encode), projects.length === 0 ? ["no projects yet"] : projects.map(line))
   })
-).pipe(Command.withDescription("List the projects, what they hold, and which of their folders are gone"))
+).pipe(Command.withDescription("List the projects with their contents, and mark missing folders"))
 
 /** Resolves the target of a move: the repository at the path, or the path itself if it does not exist yet. */
 const destination = Effect.fnUntraced(function* (text: string) {
@@ -117,8 +114,8 @@ const destination = Effect.fnUntraced(function* (text: string) {
 const move = Command.make(
   "move",
   {
-    project: Argument.String("project").pipe(Argument.withDescription("Its number or its path")),
-    to: Argument.String("to").pipe(Argument.withDescription("The path that it has by now")),
+    project: Argument.String("project").pipe(Argument.withDescription("Id or path of the project")),
+    to: Argument.String("to").pipe(Argument.withDescription("New path")),
     yes,
     dryRun,
     json: Output.json
@@ -144,16 +141,16 @@ const move = Command.make(
       Effect.provide(Memory.layer)
     )
     yield* Output.print(json, { dryRun, ...moved }, [
-      `the project ${moved.id} is ${quoted(moved.name)} in ${quoted(moved.path)} now`
+      `the project ${moved.id} is ${quoted(moved.name)} in ${quoted(moved.path)}`
     ])
   })
-).pipe(Command.withDescription("Give a project the path that its folder has by now"))
+).pipe(Command.withDescription("Change the path of a project after its folder has moved"))
 
 const merge = Command.make(
   "merge",
   {
-    from: Argument.String("from").pipe(Argument.withDescription("The project that ends, by its number or its path")),
-    into: Argument.String("into").pipe(Argument.withDescription("The project that gets all it holds")),
+    from: Argument.String("from").pipe(Argument.withDescription("Id or path of the source, which is deleted")),
+    into: Argument.String("into").pipe(Argument.withDescription("Id or path of the target")),
     yes,
     dryRun,
     json: Output.json
@@ -161,25 +158,25 @@ const merge = Command.make(
   Effect.fnUntraced(function* ({ dryRun, from, into, json, yes }) {
     const projects = yield* listed
     const [ending, staying] = [yield* named(projects, from), yield* named(projects, into)]
-    if (ending.id === staying.id) return yield* fail("the two are one project")
+    if (ending.id === staying.id) return yield* fail("both arguments name the same project")
     const what = `${ending.events} events, ${ending.goals} goals and ${ending.sessions} sessions of ${quoted(ending.path)}`
     if (dryRun) {
       return yield* Output.print(json, { dryRun, from: encode(ending), into: encode(staying) }, [
-        `would put ${what} into ${quoted(staying.path)}, and end the project ${ending.id}`
+        `would move ${what} to ${quoted(staying.path)} and delete the project ${ending.id}`
       ])
     }
-    yield* confirm(`Put ${what} into ${quoted(staying.path)}? It can't be undone.`, yes)
+    yield* confirm(`Move ${what} to ${quoted(staying.path)}? This can't be undone.`, yes)
     const merged = yield* MemoryBridge.use((memory) => memory.mergeProjects(ending.id, staying.id)).pipe(
       Effect.provide(Memory.layer)
     )
     yield* Output.print(json, { dryRun, ...merged }, [
-      `put ${merged.events} events, ${merged.goals} goals and ${merged.sessions} sessions into ${quoted(staying.path)}`,
-      ...(ending.missing ? [] : [`a session in ${quoted(ending.path)} begins a new project`])
+      `moved ${merged.events} events, ${merged.goals} goals and ${merged.sessions} sessions into ${quoted(staying.path)}`,
+      ...(ending.missing ? [] : [`a session in ${quoted(ending.path)} starts a new project`])
     ])
   })
-).pipe(Command.withDescription("Put all that one project holds into another one"))
+).pipe(Command.withDescription("Move the contents of one project into another"))
 
 export const project = Command.make("project").pipe(
-  Command.withDescription("List the remembered projects, and say which have moved or are one"),
+  Command.withDescription("List, move and merge projects"),
   Command.withSubcommands([list, move, merge])
 )

@@ -66,7 +66,7 @@ const rewrite = (settings: Database.Settings, asJson: boolean) =>
     const space = yield* SqliteSpace.read
     if (!isWorthRewriting(space)) return false
     if (!asJson) {
-      yield* Console.log(`${megabytes(space.free)} of the file are free: it is written anew, and hooks wait meanwhile`)
+      yield* Console.log(`${megabytes(space.free)} of the file are free: rewriting it, hooks wait meanwhile`)
     }
     yield* SqliteSpace.rewrite(settings.home)
     return true
@@ -106,7 +106,7 @@ export const prune = Command.make(
   "prune",
   {
     dryRun: Flag.Boolean("dry-run").pipe(
-      Flag.withDescription("Say what would go, and delete nothing"),
+      Flag.withDescription("Print what would be deleted without deleting it"),
       Flag.withDefault(false)
     ),
     json: Output.json
@@ -116,14 +116,12 @@ export const prune = Command.make(
     const policy = yield* Retention.policyConfig(settings)
     if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(CompileCache.expire))
     if (!(yield* Memory.exists(settings))) {
-      return yield* Output.print(json, { dryRun, events: 0 }, ["nothing is stored yet"])
+      return yield* Output.print(json, { dryRun, events: 0 }, ["no database yet"])
     }
     yield* (dryRun ? dry(policy, json) : wet(policy, settings, json)).pipe(
       Effect.provide(Memory.executorOn(settings).pipe(Layer.provideMerge(Database.layer(settings))))
     )
   })
 ).pipe(
-  Command.withDescription(
-    "Delete what is older than ATHENA_KEEP_DAYS and what is more than ATHENA_MAX_MB, and give the space back"
-  )
+  Command.withDescription("Delete events older than ATHENA_KEEP_DAYS or beyond ATHENA_MAX_MB, and release the space")
 )

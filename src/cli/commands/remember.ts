@@ -13,7 +13,7 @@ import * as Output from "../output.ts"
 export const remember = Command.make(
   "remember",
   {
-    text: Argument.String("text").pipe(Argument.withDescription("What to remember"), Argument.atLeast(1)),
+    text: Argument.String("text").pipe(Argument.withDescription("Text of the note"), Argument.atLeast(1)),
     importance: Flag.Finite("importance").pipe(
       Flag.withDescription("From 0 to 1; above 0.7 it stays in the working memory longer"),
       Flag.withDefault(0.9)
@@ -33,9 +33,6 @@ export const remember = Command.make(
         worktreePath: project.worktreePath
       })
     )
-    yield* Output.print(json, { id, project: project.name }, [`remembered as ${id} in the project ${project.name}`])
+    yield* Output.print(json, { id, project: project.name }, [`stored as ${id} in the project ${project.name}`])
   })
-).pipe(
-  Command.withDescription("Note something that the agent should know of the current project"),
-  Command.provide(Memory.layer)
-)
+).pipe(Command.withDescription("Store a note for the agent in the current project"), Command.provide(Memory.layer))

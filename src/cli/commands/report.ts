@@ -67,8 +67,8 @@ const compare = Effect.fnUntraced(function* (between: ReadonlyArray<string>, jso
 })
 
 const empty = [
-  "no hook was profiled. Set ATHENA_PROFILE to wall, standard or deep in the environment of the agent,",
-  "and each hook writes down what it took."
+  "no profiles yet. To profile hooks, set ATHENA_PROFILE to wall, standard or deep in the environment",
+  "of the agent."
 ]
 
 const lines = (
@@ -105,9 +105,9 @@ export const report = Command.make(
       Flag.withDescription("Compare two sessions: --compare A B"),
       Flag.withDefault(false)
     ),
-    top: Flag.Int("top").pipe(Flag.withDescription("How many rows a table has at most"), Flag.withDefault(10)),
+    top: Flag.Int("top").pipe(Flag.withDescription("Maximum number of rows per table"), Flag.withDefault(10)),
     sort: Flag.Literals("sort", ["total", "p95", "max", "count", "failures", "name"]).pipe(
-      Flag.withDescription("How operations are sorted"),
+      Flag.withDescription("Sort order of operations"),
       Flag.withDefault("total" as const)
     ),
     json: Output.json
@@ -132,4 +132,4 @@ export const report = Command.make(
       lines(found, isFiltered, { sort, top, colors: yield* Output.isColored, width })
     )
   })
-).pipe(Command.withDescription("Show what the hooks that were profiled have taken"), Command.provide(history))
+).pipe(Command.withDescription("Show the profile of the hooks"), Command.provide(history))

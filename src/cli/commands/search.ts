@@ -16,11 +16,11 @@ export const search = Command.make(
   "search",
   {
     query: Argument.String("query").pipe(
-      Argument.withDescription("Words, beginnings of words or parts of them"),
+      Argument.withDescription("Words, prefixes or parts of words"),
       Argument.atLeast(1)
     ),
     limit: Flag.Int("limit").pipe(
-      Flag.withDescription("How many memories at most, from 1 to 100"),
+      Flag.withDescription("Maximum number of memories, from 1 to 100"),
       Flag.withDefault(5)
     ),
     json: Output.json
@@ -39,4 +39,4 @@ export const search = Command.make(
       lines.length === 0 ? [`nothing found in the project ${name}`] : lines
     )
   })
-).pipe(Command.withDescription("Search what is remembered of the current project"))
+).pipe(Command.withDescription("Search the memories of the current project"))

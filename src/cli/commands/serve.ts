@@ -21,16 +21,16 @@ import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
 
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
-  stop: "it was asked to end",
-  idle: "there was nothing to do",
-  memory: "it had grown too large; another one takes its place",
-  removed: "its home was removed, or is another process's by now"
+  stop: "stopped on request",
+  idle: "stopped after idling",
+  memory: "stopped because of its memory; a new daemon starts",
+  removed: "stopped because its home was removed or belongs to another daemon"
 }
 
 /** The exit code that requests a restart from the supervisor. */
-const startAgain = 75
+const restartExitCode = 75
 
-const takePlace = (home: string) =>
+const takeOver = (home: string) =>
   DaemonTakeover.acquire({ home, version }).pipe(Effect.provide(DaemonProbe.layer({ home })))
 
 /** The maximum memory of the daemon in bytes. */
@@ -39,7 +39,7 @@ const maxMemory = 256 * 1024 * 1024
 const keepEverything: Retention.Policy = { maxAge: Duration.infinity, maxBytes: Number.POSITIVE_INFINITY }
 
 /** An invalid retention policy does not stop the daemon: it deletes nothing and reports the problem. */
-const upkeep = (settings: Database.Settings) =>
+const retentionPolicy = (settings: Database.Settings) =>
   Retention.policyConfig(settings).pipe(
     Effect.map((retention) => ({ retention, caution: undefined })),
     Effect.catch(({ message }) =>
@@ -48,18 +48,18 @@ const upkeep = (settings: Database.Settings) =>
   )
 
 /** Takes over from any other daemon of the home and serves until it has a reason to end. */
-const resident = Effect.fnUntraced(function* (home: string, listenerFd: number | undefined) {
+const serveHome = Effect.fnUntraced(function* (home: string, listenerFd: number | undefined) {
   const settings = yield* Database.settings
-  const outcome = yield* takePlace(home)
+  const outcome = yield* takeOver(home)
   if (outcome._tag !== "Acquired") {
     const pid = outcome._tag === "Starting" ? outcome.identity.pid : outcome.health.pid
-    return `already there: process ${pid}`
+    return `a daemon runs already: process ${pid}`
   }
   const isOfHome = yield* DaemonLock.watch(home)
   const { port, token } = yield* Endpoint.make(home)
   const { socket } = hostPaths(home)
   const { instance, pid, startedAt } = outcome.identity
-  const { caution, retention } = yield* upkeep(settings)
+  const { caution, retention } = yield* retentionPolicy(settings)
   const reason = yield* Daemon.run({
     identity: { version, instance, pid, startedAt, home },
     token,
@@ -73,13 +73,13 @@ const resident = Effect.fnUntraced(function* (home: string, listenerFd: number |
     ownsHome: isOfHome,
     maxMemory
   })
-  if (reason === "memory") process.exitCode = startAgain
+  if (reason === "memory") process.exitCode = restartExitCode
   return reasons[reason]
 }, Effect.scoped)
 
 /** Completes when the terminal closes. */
-const hungUp = Effect.callback<string>((resume) => {
-  const end = () => resume(Effect.succeed("its terminal was closed"))
+const terminalClosed = Effect.callback<string>((resume) => {
+  const end = () => resume(Effect.succeed("its terminal closed"))
   process.once("SIGHUP", end)
   return Effect.sync(() => process.off("SIGHUP", end))
 })
@@ -96,10 +96,10 @@ export const serve = Command.make(
   Effect.fnUntraced(function* ({ listenerFd }) {
     const home = yield* Database.home
     const { logs } = hostPaths(home)
-    const ending = yield* Effect.raceFirst(resident(home, Option.getOrUndefined(listenerFd)), hungUp).pipe(
+    const ending = yield* Effect.raceFirst(serveHome(home, Option.getOrUndefined(listenerFd)), terminalClosed).pipe(
       // A background process has no visible output, so the log records the failure.
       Effect.tapCause((cause) =>
-        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the resident process could not go on", cause)
+        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the daemon failed", cause)
       ),
       Effect.provide(LogFile.layer({ folder: logs, mergeWithExisting: true })),
       // The daemon has its own profiler.
@@ -107,8 +107,4 @@ export const serve = Command.make(
     )
     yield* Console.log(ending)
   })
-).pipe(
-  Command.withDescription(
-    "Run the resident process that answers hooks, in the foreground; hooks start it in the background by themselves"
-  )
-)
+).pipe(Command.withDescription("Run the daemon in the foreground; hooks start it in the background"))

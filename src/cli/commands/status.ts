@@ -10,6 +10,7 @@ import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
 import * as Database from "../../sql/Database.ts"
 import * as HookStatus from "../../install/hookStatus.ts"
+import { plural } from "../../internal/text.ts"
 import * as Output from "../output.ts"
 import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
@@ -51,9 +52,9 @@ const memory = Effect.gen(function* () {
 
 const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
   const { events, installed, problems, scope, title, transport, versions } = status
-  const how = transport === "http" ? "posted" : "by command"
+  const how = transport === "http" ? "HTTP hooks" : "command hooks"
   const by = versions.length === 0 ? "" : `, version ${versions.join(", ")}`
-  const state = installed ? `${events.length} events, ${how}${by}` : "not installed"
+  const state = installed ? `${plural("event", events.length)}, ${how}${by}` : "not installed"
   return [
     `${`${title} (${scope})`.padEnd(24)} ${problems.length > 0 && installed ? "PROBLEM, " : ""}${state}  ${status.file}`,
     ...problems.map((problem) => `${" ".repeat(24)} -> ${problem}`)
@@ -61,7 +62,7 @@ const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
 }
 
 const memoryLines = ({ database, events, home, problem, projects }: Memory): ReadonlyArray<string> => [
-  `${"memory".padEnd(24)} ${database}${home === null ? "" : ` in ${home}`}: ${events} events in ${projects} projects`,
+  `${"memory".padEnd(24)} ${database}${home === null ? "" : ` in ${home}`}: ${plural("event", events)} in ${plural("project", projects)}`,
   ...(problem === null ? [] : [`${" ".repeat(24)} -> ${problem}`])
 ]
 
@@ -70,24 +71,20 @@ export const status = Command.make(
   { json: Output.json },
   Effect.fnUntraced(function* ({ json }) {
     const hooks = yield* HookStatus.all
-    const remembered = yield* memory
-    const resident = yield* DaemonProbe.summarize
+    const database = yield* memory
+    const daemon = yield* DaemonProbe.summarize
     const spools = yield* Effect.orElseSucceed(Spools.pending, () => [])
     const healthy =
-      remembered.problem === null &&
-      resident.problems.length === 0 &&
-      hooks.every(({ problems }) => problems.length === 0)
+      database.problem === null && daemon.problems.length === 0 && hooks.every(({ problems }) => problems.length === 0)
     const agents = hooks.map(({ handlers: _, ...rest }) => rest)
-    yield* Output.print(json, { version, healthy, agents, resident, memory: remembered, spools: Spools.json(spools) }, [
+    yield* Output.print(json, { version, healthy, agents, daemon, memory: database, spools: Spools.json(spools) }, [
       ...hooks.flatMap(hookLines),
-      ...DaemonProbe.lines(resident),
-      ...memoryLines(remembered),
+      ...DaemonProbe.lines(daemon),
+      ...memoryLines(database),
       ...(yield* Spools.lines(spools))
     ])
     if (!healthy) process.exitCode = 1
   })
 ).pipe(
-  Command.withDescription(
-    "Show which agents have the hooks, how the resident process is, and how much is remembered; exit code 1 where something is wrong"
-  )
+  Command.withDescription("Show the installed hooks, the daemon and the database; exit code 1 if there is a problem")
 )

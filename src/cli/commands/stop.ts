@@ -35,7 +35,7 @@ const notEnded = (pid: number | null, problem: string): Ended => ({
   running: true,
   stopped: false,
   pid,
-  problem: pid === null ? problem : `${problem}; to end it: kill -9 ${pid}`
+  problem: pid === null ? problem : `${problem}; to kill it: kill -9 ${pid}`
 })
 
 /** The holder of the lock, if its process start time matches its identity file. */
@@ -56,19 +56,16 @@ const end = (home: string) =>
     )
     // Status 503: the daemon is already stopping.
     if (refusal !== undefined && !(refusal._tag === "Refused" && refusal.status === 503)) {
-      return notEnded(
-        pid,
-        refusal._tag === "NotRunning" ? "a process is there but takes no questions" : refusal.message
-      )
+      return notEnded(pid, refusal._tag === "NotRunning" ? "a daemon runs but accepts no requests" : refusal.message)
     }
     return (yield* isGone(home, holder))
       ? { running: true, stopped: true, pid, problem: null }
-      : notEnded(pid, `the process was asked to end and did not within ${limit}`)
+      : notEnded(pid, `the daemon did not stop within ${limit}`)
   })
 
 const line = ({ pid, problem, running }: Ended): string => {
-  if (!running) return "the resident process is not running"
-  return problem ?? `the resident process${pid === null ? "" : ` ${pid}`} has ended; the next hook starts it again`
+  if (!running) return "the daemon is not running"
+  return problem ?? `the daemon${pid === null ? "" : ` (process ${pid})`} has stopped; the next hook starts it again`
 }
 
 export const stop = Command.make(
@@ -83,7 +80,5 @@ export const stop = Command.make(
     if (ended.problem !== null) process.exitCode = 1
   })
 ).pipe(
-  Command.withDescription(
-    "End the resident process; the next hook starts it again, unless ATHENA_DAEMON=off is in its environment"
-  )
+  Command.withDescription("Stop the daemon; the next hook starts it again unless its environment has ATHENA_DAEMON=off")
 )

@@ -13,23 +13,23 @@ import { modeLines, report } from "./install.ts"
 
 const lines = ({ backup, plan }: Installer.Done): ReadonlyArray<string> => {
   const { agent, file } = plan.target
-  if (plan.kind === "nothing") return [`${agent.title}: nothing of athena is in ${file}`]
+  if (plan.kind === "nothing") return [`${agent.title}: no hooks of athena are in ${file}`]
   return [
     plan.kind === "delete"
-      ? `${agent.title}: ${file} held nothing else and is removed`
-      : `${agent.title}: the hooks are out of ${file}`,
-    ...(backup === undefined ? [] : [`before it was: ${backup}`]),
+      ? `${agent.title}: ${file} contained nothing else and is deleted`
+      : `${agent.title}: the hooks are removed from ${file}`,
+    ...(backup === undefined ? [] : [`backup: ${backup}`]),
     ...modeLines(plan),
-    "what is remembered stays, in ATHENA_HOME or the database"
+    "the memories remain in ATHENA_HOME or the database"
   ]
 }
 
 /** Stops the daemon if no known agent has hooks, and returns whether it ran. */
-const endResident = Effect.fnUntraced(function* (home: string) {
+const stopDaemon = Effect.fnUntraced(function* (home: string) {
   return (yield* HookStatus.isAnyInstalled(home)) ? false : yield* DaemonProbe.stop(home)
 })
 
-const ended = "no agent has hooks any more, so the resident process was asked to end"
+const ended = "no agent has hooks any more; the daemon is stopping"
 
 export const uninstall = Command.make(
   "uninstall",
@@ -39,8 +39,8 @@ export const uninstall = Command.make(
     const done = dryRun
       ? { plan: yield* Installer.planUninstall(target), backup: undefined }
       : yield* Installer.uninstall(target)
-    const stopped = dryRun ? false : yield* endResident(target.home)
-    const text = dryRun && done.plan.kind !== "nothing" ? [done.plan.diff.trimEnd()] : lines(done)
+    const stopped = dryRun ? false : yield* stopDaemon(target.home)
+    const text = dryRun && done.plan.kind !== "nothing" ? done.plan.diff.trimEnd().split("\n") : lines(done)
     yield* Output.print(json, { ...report(done, dryRun), stopped }, [...text, ...(stopped ? [ended] : [])])
   })
-).pipe(Command.withDescription("Take the hooks out of the settings of a coding agent; what is remembered stays"))
+).pipe(Command.withDescription("Remove the hooks from the settings of a coding agent without deleting memories"))

@@ -24,18 +24,18 @@ const list = Effect.fnUntraced(function* (target: string) {
     .map((name) => path.join(path.dirname(target), name))
 })
 
-const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot, kept: (text: string) => string) {
+const write = Effect.fnUntraced(function* ({ content, file, target }: Snapshot, redact: (text: string) => string) {
   if (content === undefined) return undefined
   const fs = yield* FileSystem.FileSystem
   const time = DateTime.formatIso(yield* DateTime.now).replace(/[-:.]/g, "")
   const name = `${target}${infix}${time}`
-  yield* fs.writeFileString(name, kept(content.text), { flag: "wx", mode: content.mode & 0o700 }).pipe(
+  yield* fs.writeFileString(name, redact(content.text), { flag: "wx", mode: content.mode & 0o700 }).pipe(
     // Another run in the same millisecond has written the same backup.
     Effect.catchIf(
       (error) => error.reason._tag === "AlreadyExists",
       () => Effect.void
     ),
-    Effect.mapError(accessError(file, "keeping a backup beside it"))
+    Effect.mapError(accessError(file, "writing a backup beside it"))
   )
   return name
 })
@@ -50,10 +50,10 @@ const prune = Effect.fnUntraced(function* (target: string) {
  * Backs up a file around a change and returns the path of the backup; `undefined` if there was no file. A failed change
  * removes its backup. At most `maxBackups` remain. `redact` removes secrets from the text.
  */
-export const around = <A, E, R>(snapshot: Snapshot, kept: (text: string) => string, change: Effect.Effect<A, E, R>) =>
+export const around = <A, E, R>(snapshot: Snapshot, redact: (text: string) => string, change: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const name = yield* write(snapshot, kept)
+    const name = yield* write(snapshot, redact)
     yield* Effect.onError(change, () => (name === undefined ? Effect.void : Effect.ignore(fs.remove(name))))
     yield* prune(snapshot.target)
     return name

@@ -14,17 +14,17 @@ const windows = process.platform === "win32"
 const program = windows ? "node.exe" : "node"
 
 /** Folders of one version, of one shell, or of one run of a package manager. */
-const passing =
+const temporary =
   /[\\/](?:[^\\/]*\d+\.\d+\.\d+[^\\/]*|v\d+|[0-9a-z]{32}-[^\\/]+|fnm_multishells|_npx|dlx-[^\\/]+|yarn--[^\\/]+)[\\/]/i
 
 /** Whether a path does not outlive an upgrade. */
-export const isPassing = (file: string): boolean => passing.test(file)
+export const isTemporary = (file: string): boolean => temporary.test(file)
 
 /** Package managers add a project's programs to the search path. */
 const isOfProject = (file: string): boolean => /[\\/]node_modules[\\/]/.test(file)
 
 /** Whether a program selects a version by the current folder: a hook may run in any folder. */
-const isChooser = Effect.fnUntraced(function* (real: string) {
+const isVersionShim = Effect.fnUntraced(function* (real: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   if (!/^node(?:js)?(?:\.exe)?$/i.test(path.basename(real)) || /[\\/]shims[\\/]/i.test(real)) return true
@@ -46,7 +46,7 @@ const leadsToNode = Effect.fnUntraced(
     const files = yield* FileSystem.FileSystem
     const real = yield* files.realPath(file)
     if (real === (yield* files.realPath(process.execPath))) return true
-    if (yield* isChooser(real)) return false
+    if (yield* isVersionShim(real)) return false
     const [, version] = /^v(\d+\.\d+\.\d+)/.exec(yield* versionOf(file)) ?? []
     return version !== undefined && versionProblem(version) === undefined
   },
@@ -81,8 +81,8 @@ export const find = Effect.fnUntraced(function* (installed: string | undefined) 
   const path = yield* Path.Path
   const own = process.execPath
   const known = installed !== undefined && path.isAbsolute(installed) ? [installed] : []
-  const named = isPassing(own) ? (yield* onPath).filter((file) => !isOfProject(file)) : [own]
-  const candidates = [...known, ...named, ...linksOf(own)].filter((file) => !isPassing(file))
+  const named = isTemporary(own) ? (yield* onPath).filter((file) => !isOfProject(file)) : [own]
+  const candidates = [...known, ...named, ...linksOf(own)].filter((file) => !isTemporary(file))
   const found = yield* Effect.findFirst([...new Set(candidates)], leadsToNode)
   return found._tag === "Some" ? found.value : own
 })

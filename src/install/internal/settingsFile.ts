@@ -59,7 +59,8 @@ const follow = (file: string, links: number): Effect.Effect<string, InstallError
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    if (links > maxLinks) return yield* fail(new NotAccessible({ file, detail: "its links lead in a circle" }))
+    if (links > maxLinks)
+      return yield* fail(new NotAccessible({ file, detail: "it is a circular symbolic link; remove the link" }))
     const link = yield* Effect.option(fs.readLink(file))
     if (Option.isNone(link)) return file
     // A parent folder may be a symbolic link too; `..` is relative to its target.

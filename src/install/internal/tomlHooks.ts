@@ -70,7 +70,7 @@ const misshapen = (text: string, settings: Settings, wiring: Wiring.Wiring): Pro
   const wrong = wiring.find(({ event }) => !isRecord(hooks) || !Array.isArray(hooks[event] ?? []))
   if (wrong === undefined) return undefined
   const at = Math.max(text.search(new RegExp(`^[ \\t]*\\[*(?:hooks|${wrong.event})\\b`, "m")), 0)
-  return Problem.at(text, at, "the hooks are written in another way; write them as tables, [[hooks.Stop]]")
+  return Problem.at(text, at, "the hooks have an unsupported form; write them as tables, [[hooks.Stop]]")
 }
 
 const lines = (handler: Wiring.Handler, eol: string): string =>

@@ -30,7 +30,7 @@ const reads = (path: string) =>
     const sum = (of: (stats: QueryCache.QueryStats) => number) =>
       Object.values(queries).reduce((total, stats) => total + of(stats), 0)
     yield* Console.log(
-      `\nA process that lasts asks ${rounds} times for memories and goals: ${sum(({ loads }) => loads)} reads of the database, ` +
+      `\nA long-running process reads memories and goals ${rounds} times: ${sum(({ loads }) => loads)} reads of the database, ` +
         `${sum(({ memoryHits }) => memoryHits)} from memory`
     )
   })
@@ -46,7 +46,7 @@ export const demonstrate = <E, R>(
     const arrived = yield* Effect.withSpan(Events.demonstrate(`${folder}/events.spool`, project, database), "events")
     yield* Effect.gen(function* () {
       yield* Effect.withSpan(reads(project), "reads")
-      yield* Console.log("\nWhat this process measured of itself\n")
+      yield* Console.log("\nThe profile of this process\n")
       const report = yield* (yield* Profiler.Profiler).report
       yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
     }).pipe(Effect.provide(memory))
