@@ -39,7 +39,7 @@ const doctor = (options: Cli.RunOptions) =>
   })
 
 describe("athena", () => {
-  it.live("remembers, finds, and keeps goals, for people and for programs", () =>
+  it.live("stores notes, searches, and manages goals, as text and JSON", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       const run = (...args: ReadonlyArray<string>) => Cli.run(args, { env, cwd: project })
@@ -61,7 +61,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("ends with one line and exit code 1 where it can't do what it was asked", () =>
+  it.live("prints one line and exits with code 1 on failure", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       for (const [args, why] of [
@@ -81,7 +81,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("doctor finds nothing wrong with a memory that works, before and after its first event", () =>
+  it.live("doctor passes before and after the first event", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       assert.isTrue((yield* doctor({ env })).healthy)
@@ -94,7 +94,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("doctor names what is wrong, and what to do", () =>
+  it.live("doctor reports each problem with its next step", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       yield* Cli.run(["hook"], { env, input: Cli.event(project, "Stop", { last_assistant_message: "Done." }) })
@@ -137,7 +137,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("a large Athena database is refused by the hook, named by doctor, and taken by migrate", () =>
+  it.live("migrate upgrades a large Athena database, which the hook rejects and doctor reports", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       const { host, password, port, username } = inject("postgres")
@@ -169,7 +169,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("doctor tells wrong settings, an unreachable server and a wrong password apart", () =>
+  it.live("doctor distinguishes invalid settings, an unreachable server and a wrong password", () =>
     Effect.gen(function* () {
       const { env } = yield* Cli.scratch
       const { host, password, port, username } = inject("postgres")
@@ -199,7 +199,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("the demonstration works, tells of a secret nowhere, and leaves nothing behind", () =>
+  it.live("demo succeeds, prints no secret and removes its files", () =>
     Effect.gen(function* () {
       const { env, folder } = yield* Cli.scratch
       const temporary = path.join(folder, "tmp")
@@ -219,7 +219,7 @@ describe("athena", () => {
     })
   )
 
-  it.live("says so where Node.js is too old", () =>
+  it.live("reports an unsupported version of Node.js", () =>
     Effect.gen(function* () {
       const { folder } = yield* Cli.scratch
       // The same file, in a process that believes to be an older version.

@@ -87,18 +87,21 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
     return { env, folder, home, project }
   })
 
-  it.live("makes nothing that the user can't write, be it root or the user who comes first", () =>
-    Effect.gen(function* () {
-      for (const first of [false, true]) {
-        const { env, home, project } = yield* setUp
-        if (first) yield* useAll({ env, unprivileged: true }, project)
-        yield* useAll({ env }, project)
-        assert.deepStrictEqual(owners(home), [nobody])
-        yield* useAll({ env, unprivileged: true }, project)
-        const found = yield* Cli.run(["search", "--json", "note"], { env, cwd: project, unprivileged: true })
-        assert.strictEqual(JSON.parse(found.stdout).found, first ? 3 : 2)
-      }
-    })
+  it.live(
+    "makes nothing that the user can't write, be it root or the user who comes first",
+    () =>
+      Effect.gen(function* () {
+        for (const first of [false, true]) {
+          const { env, home, project } = yield* setUp
+          if (first) yield* useAll({ env, unprivileged: true }, project)
+          yield* useAll({ env }, project)
+          assert.deepStrictEqual(owners(home), [nobody])
+          yield* useAll({ env, unprivileged: true }, project)
+          const found = yield* Cli.run(["search", "--json", "note"], { env, cwd: project, unprivileged: true })
+          assert.strictEqual(JSON.parse(found.stdout).found, first ? 3 : 2)
+        }
+      }),
+    180_000
   )
 
   it.live("puts hooks into settings that stay the user's", () =>

@@ -86,8 +86,8 @@ const others = `{
 }
 `
 
-describe("athena install, where events are posted", () => {
-  it.live("goes from the commands of an earlier install to posts in place, and back to the bytes and the mode", () =>
+describe("athena install with HTTP hooks", () => {
+  it.live("replaces command hooks by HTTP hooks in place, and restores bytes and mode", () =>
     Effect.gen(function* () {
       const { endpoint, json, posts, read, settings, write } = yield* scratch
       write(others, 0o644)
@@ -131,7 +131,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("says what becomes of the file, and shows no token in anything it prints", () =>
+  it.live("describes the change of the mode and prints no token", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, home, port, project, read, said, settings, start, write } = yield* scratch
       write(others, 0o640)
@@ -141,7 +141,7 @@ describe("athena install, where events are posted", () => {
       assert.strictEqual(mode(settings), 0o640)
       const { stdout } = yield* athena(["install"])
       assert.include(stdout, `${settings} contains a token, so other users can't read it: mode 600, 640 before`)
-      assert.match(stdout, /events go to port \d+ of 127\.0\.0\.1; the next session starts the process/)
+      assert.match(stdout, /events are posted to 127\.0\.0\.1:\d+; the next session starts the daemon/)
       const first = endpoint()
       yield* start()
       // A diff in which the token is on both sides, and one in which it goes.
@@ -163,7 +163,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("puts no token into the settings of a project", () =>
+  it.live("writes no token to project settings", () =>
     Effect.gen(function* () {
       const { athena, doctor, home, json, project } = yield* scratch
       assert.deepInclude(yield* json(["install", "--scope", "project"]), {
@@ -192,7 +192,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("takes another port where a stranger has its own, also later, and tells the stranger nothing", () =>
+  it.live("selects another port if another program occupies it, and sends that program nothing", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, json, home, posts } = yield* scratch
       const first = Layout.defaultPort(home)
@@ -210,9 +210,7 @@ describe("athena install, where events are posted", () => {
       assert.notInclude([first, second], third)
       assert.deepInclude(again, {
         port: third,
-        notes: [
-          `another program listens on port ${second}: events are posted to 127.0.0.1:${third}, with another token`
-        ]
+        notes: [`another program listens on port ${second}: events are posted to port ${third} with a new token`]
       })
       assert.include(posts()?.url, `:${third}/`)
       assert.include((yield* athena(["install"])).stdout, "up to date")
@@ -220,7 +218,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("keeps the port that its own process has, and asks one that has another port to end", () =>
+  it.live("retains the port of a running daemon, and stops a daemon with another port", () =>
     Effect.gen(function* () {
       const { athena, endpoint, json, start } = yield* scratch
       yield* athena(["install"])
@@ -250,7 +248,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("says which database the posts are for, and installs another one in the place of what was", () =>
+  it.live("identifies the database in HTTP hooks, and updates them for another database", () =>
     Effect.gen(function* () {
       const { athena, json, posts, read, start } = yield* scratch
       const other = { ATHENA_POSTGRES_HOST: "db.example", ATHENA_POSTGRES_PASSWORD: "s3cret" }
@@ -272,7 +270,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("ends the process with the last hooks, and not before", () =>
+  it.live("stops the daemon with the last hooks", () =>
     Effect.gen(function* () {
       const { athena, json, start } = yield* scratch
       yield* athena(["install"])
@@ -290,7 +288,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("takes the hooks out and says so where HOME is not set, which other agents would need", () =>
+  it.live("uninstalls without HOME, which other agents need", () =>
     Effect.gen(function* () {
       const { athena, folder, home, project, settings, start } = yield* scratch
       const env = { ATHENA_HOME: home, ATHENA_DAEMON: "on", CLAUDE_CONFIG_DIR: path.dirname(settings) }
@@ -311,7 +309,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("warns of a token that may be committed", () =>
+  it.live("warns about a token in a repository", () =>
     Effect.gen(function* () {
       const { folder, json, settings, write } = yield* scratch
       assert.deepStrictEqual((yield* json(["install"])).warnings, [])
@@ -329,7 +327,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("names the home for an agent that is started without it, and for nobody else", () =>
+  it.live("writes ATHENA_HOME to user settings only", () =>
     Effect.gen(function* () {
       const { folder, json, settings } = yield* scratch
       const home = path.join(folder, "else where")
@@ -342,7 +340,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("makes nothing where the settings can't be changed", () =>
+  it.live("creates nothing if the settings are read-only", () =>
     Effect.gen(function* () {
       const { athena, home, write } = yield* scratch
       for (const [content, mode] of [
@@ -356,7 +354,7 @@ describe("athena install, where events are posted", () => {
     })
   )
 
-  it.live("calls the shim, where it is beside the command", () =>
+  it.live("installs the shim beside the command", () =>
     Effect.gen(function* () {
       const { folder, project, settings } = yield* scratch
       const cli = path.join(fs.realpathSync(yield* TempFolder.make), "cli")
@@ -380,8 +378,8 @@ describe("athena install, where events are posted", () => {
   )
 })
 
-describe("athena doctor, where events are posted", () => {
-  it.live("finds every link sound, by a request as the agent makes it", () =>
+describe("athena doctor with HTTP hooks", () => {
+  it.live("passes all checks, with a real request", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, home, start } = yield* scratch
       yield* athena(["install"])
@@ -407,7 +405,7 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("runs the installed command without any process that stays", () =>
+  it.live("runs the installed command without starting a daemon", () =>
     Effect.gen(function* () {
       const { athena, doctor, folder, read, write } = yield* scratch
       yield* athena(["install"])
@@ -427,7 +425,7 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("tells a process that does not run, is old, has a problem, or is silent", () =>
+  it.live("reports a daemon that is down, outdated, failing or unresponsive", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, json, start } = yield* scratch
       yield* athena(["install"])
@@ -466,7 +464,7 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("tells a process of another database, and what it refuses", () =>
+  it.live("reports a daemon with another database", () =>
     Effect.gen(function* () {
       const { athena, doctor, json, start } = yield* scratch
       const advice =
@@ -500,7 +498,7 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("tells what is wrong with what the settings post", () =>
+  it.live("reports invalid tokens, ports and responses", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, home, read, start, write } = yield* scratch
       yield* athena(["install"])
@@ -541,50 +539,56 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("tells proxies that the agent would ask, wherever they are set", () =>
-    Effect.gen(function* () {
-      const { athena, doctor, endpoint, project, read, write } = yield* scratch
-      yield* athena(["install"])
-      const installed = read()
-      const { port } = endpoint()
-      const local = path.join(project, ".claude", "settings.local.json")
-      const proxyOf = (env: Record<string, string>, user: object = {}, own: object = {}) =>
-        Effect.gen(function* () {
-          write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
-          fs.mkdirSync(path.dirname(local), { recursive: true })
-          fs.writeFileSync(local, JSON.stringify({ env: own }))
-          return (yield* doctor(env))("proxy")!
-        })
-      const proxy = "http://proxy.example:8080"
-      for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
-        assert.strictEqual(
-          yield* proxyOf({ [name]: proxy }),
-          `failed: ${name} is set (in this environment), so the agent sends events to it -> add 127.0.0.1 to NO_PROXY, there or in the environment of the agent`
+  it.live(
+    "reports proxies in settings and environment",
+    () =>
+      Effect.gen(function* () {
+        const { athena, doctor, endpoint, project, read, write } = yield* scratch
+        yield* athena(["install"])
+        const installed = read()
+        const { port } = endpoint()
+        const local = path.join(project, ".claude", "settings.local.json")
+        const proxyOf = (env: Record<string, string>, user: object = {}, own: object = {}) =>
+          Effect.gen(function* () {
+            write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
+            fs.mkdirSync(path.dirname(local), { recursive: true })
+            fs.writeFileSync(local, JSON.stringify({ env: own }))
+            return (yield* doctor(env))("proxy")!
+          })
+        const proxy = "http://proxy.example:8080"
+        for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
+          assert.strictEqual(
+            yield* proxyOf({ [name]: proxy }),
+            `failed: ${name} is set (in this environment), so the agent sends events to it -> add 127.0.0.1 to NO_PROXY, there or in the environment of the agent`
+          )
+        }
+        assert.match(
+          yield* proxyOf({ HTTPS_PROXY: proxy }),
+          /^warning: HTTPS_PROXY is set .*; the agent may send events to it/
         )
-      }
-      assert.match(
-        yield* proxyOf({ HTTPS_PROXY: proxy }),
-        /^warning: HTTPS_PROXY is set .*; the agent may send events to it/
-      )
-      for (const exceptions of ["127.0.0.1", "*", "localhost, 127.0.0.1", `127.0.0.1:${port}`, ".0.0.1", "*.0.0.1"]) {
-        assert.match(yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: exceptions }), /^ok/, exceptions)
-      }
-      for (const exceptions of ["localhost", "127.0.0.1:1", "27.0.0.1", "127.0.0.0/8", ""]) {
-        assert.match(yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: exceptions }), /^failed/, exceptions)
-      }
-      assert.match(yield* proxyOf({}, { HTTP_PROXY: proxy }), /^failed: HTTP_PROXY is set \(env in .*settings\.json\)/)
-      assert.match(yield* proxyOf({ HTTP_PROXY: proxy }, { NO_PROXY: "127.0.0.1" }), /^ok/)
-      assert.match(
-        yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: "127.0.0.1" }, { NO_PROXY: "example.org" }),
-        /^failed: .*add 127\.0\.0\.1 to NO_PROXY/
-      )
-      // Those of the project win over the user's, and an empty one unsets.
-      assert.match(yield* proxyOf({}, { HTTP_PROXY: proxy }, { HTTP_PROXY: "" }), /^ok/)
-      assert.match(yield* proxyOf({}, {}, { HTTP_PROXY: proxy }), /^failed: .*settings\.local\.json/)
-    })
+        for (const exceptions of ["127.0.0.1", "*", "localhost, 127.0.0.1", `127.0.0.1:${port}`, ".0.0.1", "*.0.0.1"]) {
+          assert.match(yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: exceptions }), /^ok/, exceptions)
+        }
+        for (const exceptions of ["localhost", "127.0.0.1:1", "27.0.0.1", "127.0.0.0/8", ""]) {
+          assert.match(yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: exceptions }), /^failed/, exceptions)
+        }
+        assert.match(
+          yield* proxyOf({}, { HTTP_PROXY: proxy }),
+          /^failed: HTTP_PROXY is set \(env in .*settings\.json\)/
+        )
+        assert.match(yield* proxyOf({ HTTP_PROXY: proxy }, { NO_PROXY: "127.0.0.1" }), /^ok/)
+        assert.match(
+          yield* proxyOf({ HTTP_PROXY: proxy, NO_PROXY: "127.0.0.1" }, { NO_PROXY: "example.org" }),
+          /^failed: .*add 127\.0\.0\.1 to NO_PROXY/
+        )
+        // Those of the project win over the user's, and an empty one unsets.
+        assert.match(yield* proxyOf({}, { HTTP_PROXY: proxy }, { HTTP_PROXY: "" }), /^ok/)
+        assert.match(yield* proxyOf({}, {}, { HTTP_PROXY: proxy }), /^failed: .*settings\.local\.json/)
+      }),
+    180_000
   )
 
-  it.live("tells addresses that the agent may not post to", () =>
+  it.live("reports lists of allowed URLs that exclude the daemon", () =>
     Effect.gen(function* () {
       const { athena, doctor, endpoint, project, read, write } = yield* scratch
       yield* athena(["install"])
@@ -631,58 +635,61 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("tells where the settings lead hooks elsewhere than this command, and shows no value", () =>
-    Effect.gen(function* () {
-      const { athena, doctor, home, project, read, said, write } = yield* scratch
-      yield* athena(["install"])
-      const installed = read()
-      const local = path.join(project, ".claude", "settings.local.json")
-      fs.mkdirSync(path.dirname(local), { recursive: true })
-      const environment = (user: object, own: object = {}, env: Record<string, string> = {}) =>
-        Effect.gen(function* () {
-          write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
-          fs.writeFileSync(local, JSON.stringify({ env: own }))
-          return (yield* doctor(env))("environment")!
-        })
-      const url = "postgres://ada:s3cret@db/athena"
-      for (const [name, value] of [
-        ["ATHENA_DAEMON", "off"],
-        ["ATHENA_HOME", "/somewhere/else"],
-        ["ATHENA_DATABASE_URL", url],
-        ["ATHENA_POSTGRES_HOST", "s3cret"],
-        ["ATHENA_POSTGRES_PASSWORD", "s3cret"]
-      ] as const) {
-        assert.match(
-          yield* environment({ [name]: value }),
-          new RegExp(
-            `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> take it out`
+  it.live(
+    "reports conflicting variables in settings without their values",
+    () =>
+      Effect.gen(function* () {
+        const { athena, doctor, home, project, read, said, write } = yield* scratch
+        yield* athena(["install"])
+        const installed = read()
+        const local = path.join(project, ".claude", "settings.local.json")
+        fs.mkdirSync(path.dirname(local), { recursive: true })
+        const environment = (user: object, own: object = {}, env: Record<string, string> = {}) =>
+          Effect.gen(function* () {
+            write(installed.replace("{", `{ "env": ${JSON.stringify(user)},`))
+            fs.writeFileSync(local, JSON.stringify({ env: own }))
+            return (yield* doctor(env))("environment")!
+          })
+        const url = "postgres://ada:s3cret@db/athena"
+        for (const [name, value] of [
+          ["ATHENA_DAEMON", "off"],
+          ["ATHENA_HOME", "/somewhere/else"],
+          ["ATHENA_DATABASE_URL", url],
+          ["ATHENA_POSTGRES_HOST", "s3cret"],
+          ["ATHENA_POSTGRES_PASSWORD", "s3cret"]
+        ] as const) {
+          assert.match(
+            yield* environment({ [name]: value }),
+            new RegExp(
+              `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> take it out`
+            )
           )
+        }
+        assert.match(yield* environment({}, { ATHENA_HOME: "/else" }), /^failed: .*settings\.local\.json/)
+        // The same as here, said another way, or taken back by a file that wins.
+        assert.match(yield* environment({ ATHENA_DAEMON: "yes", ATHENA_HOME: `${home}/`, ATHENA_X: "1" }), /^ok/)
+        assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, { ATHENA_DATABASE_URL: "" }), /^ok/)
+        assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, {}, { ATHENA_DATABASE_URL: url }), /^ok/)
+        // Here it is another one, and a file says it is none.
+        assert.match(
+          yield* environment({ ATHENA_POSTGRES_HOST: "" }, {}, { ATHENA_POSTGRES_HOST: "127.0.0.1:1" }),
+          /^failed: .*ATHENA_POSTGRES_HOST/
         )
-      }
-      assert.match(yield* environment({}, { ATHENA_HOME: "/else" }), /^failed: .*settings\.local\.json/)
-      // The same as here, said another way, or taken back by a file that wins.
-      assert.match(yield* environment({ ATHENA_DAEMON: "yes", ATHENA_HOME: `${home}/`, ATHENA_X: "1" }), /^ok/)
-      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, { ATHENA_DATABASE_URL: "" }), /^ok/)
-      assert.match(yield* environment({ ATHENA_DATABASE_URL: url }, {}, { ATHENA_DATABASE_URL: url }), /^ok/)
-      // Here it is another one, and a file says it is none.
-      assert.match(
-        yield* environment({ ATHENA_POSTGRES_HOST: "" }, {}, { ATHENA_POSTGRES_HOST: "127.0.0.1:1" }),
-        /^failed: .*ATHENA_POSTGRES_HOST/
-      )
-      assert.notInclude(said.join("\n"), "s3cret")
-      // Commands do without a process, and use the memory that the settings name.
-      yield* athena(["uninstall"])
-      write("{}")
-      yield* athena(["install"], { ATHENA_DAEMON: "off" })
-      const commands = read()
-      write(commands.replace("{", `{ "env": { "ATHENA_DAEMON": "off" },`))
-      assert.match((yield* doctor())("environment")!, /^ok/)
-      write(commands.replace("{", `{ "env": { "ATHENA_HOME": "/else" },`))
-      assert.match((yield* doctor())("environment")!, /^warning: hooks run with another ATHENA_HOME .*another memory/)
-    })
+        assert.notInclude(said.join("\n"), "s3cret")
+        // Commands do without a process, and use the memory that the settings name.
+        yield* athena(["uninstall"])
+        write("{}")
+        yield* athena(["install"], { ATHENA_DAEMON: "off" })
+        const commands = read()
+        write(commands.replace("{", `{ "env": { "ATHENA_DAEMON": "off" },`))
+        assert.match((yield* doctor())("environment")!, /^ok/)
+        write(commands.replace("{", `{ "env": { "ATHENA_HOME": "/else" },`))
+        assert.match((yield* doctor())("environment")!, /^warning: hooks run with another ATHENA_HOME .*another memory/)
+      }),
+    180_000
   )
 
-  it.live("tells what other users could read", () =>
+  it.live("reports files that other users can read", () =>
     Effect.gen(function* () {
       const { athena, doctor, home, settings } = yield* scratch
       yield* athena(["install"])
@@ -709,7 +716,7 @@ describe("athena doctor, where events are posted", () => {
     })
   )
 
-  it.live("says nothing of a process where there is none to be", () =>
+  it.live("omits the daemon with ATHENA_DAEMON=off", () =>
     Effect.gen(function* () {
       const { athena, doctor } = yield* scratch
       const off = { ATHENA_DAEMON: "off" }
