@@ -130,7 +130,7 @@ describe("athena install", () => {
       })
       assert.match(
         (yield* athena("status")).stdout,
-        /^Claude Code \(user\) +10 events, posted, version \d+\.\d+\.\d+ {2}\//
+        /^Claude Code \(user\) +10 events, HTTP hooks, version \d+\.\d+\.\d+ {2}\//
       )
 
       const checks = (yield* json("doctor")).checks.filter(({ status }: any) => status !== "ok")
@@ -204,7 +204,7 @@ describe("athena install", () => {
       assert.deepInclude(yield* find, { agent: "codex", installed: true, missing: [], outdated: [] })
       assert.match(
         (yield* find).problems.join(),
-        /^Codex CLI does not run some hooks .*nobody has confirmed .*SessionStart, /
+        /^Codex CLI does not run some hooks .*not confirmed: .*SessionStart, /
       )
       assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /answered/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
@@ -226,7 +226,7 @@ describe("athena install", () => {
       assert.strictEqual(installed.untrusted.length, 9)
       assert.match(
         installed.warnings.join(),
-        /nobody has confirmed SessionStart, .*: start codex in a terminal and trust/
+        /not confirmed: SessionStart, .*: start codex in a terminal and trust/
       )
       assert.match((yield* athena("install", "--agent", "codex")).stdout, /up to date[^]*does not run some hooks/)
       const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === hooks))
@@ -282,7 +282,7 @@ describe("athena install", () => {
           assert.strictEqual(code, 1, name)
           assert.match(
             stderr,
-            /settings\.json: a link leads out of the project, to \/.*\/outside\/.*\.json; remove/,
+            /settings\.json: a symbolic link leads out of the project to \/.*\/outside\/.*\.json; remove/,
             name
           )
         }
@@ -351,7 +351,7 @@ describe("athena install", () => {
       assert.strictEqual(code, 0)
       assert.match(
         stdout,
-        /warning: .*_npx.* is in a cache that is emptied now and then: install athena-hooks for good/
+        /warning: .*_npx.* is in a temporary cache: install athena-hooks permanently/
       )
     })
   )
@@ -450,7 +450,7 @@ describe("athena install", () => {
         assert.match(stderr, why)
         assert.deepStrictEqual(everything(), before)
       })
-      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: it is not known .* use --agent claude, codex/)
+      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: hooks of Cursor are not supported; .* use --agent claude, codex/)
       write('{\n  "model": "x",\n  oops\n}\n')
       yield* refused(["install"], new RegExp(`${settings}:3:3: a name in double quotes is expected here; correct`))
       yield* refused(["uninstall"], /settings\.json:3:3/)

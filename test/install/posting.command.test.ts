@@ -187,7 +187,7 @@ describe("athena install with HTTP hooks", () => {
       )
       assert.match(
         (yield* doctor())("claude twice")!,
-        /^warning: .*answered twice -> run: athena uninstall --scope project/
+        /^warning: .*receives two responses -> run: athena uninstall --scope project/
       )
     })
   )
@@ -203,7 +203,7 @@ describe("athena install with HTTP hooks", () => {
       const more = yield* stranger(second)
       assert.match(
         (yield* doctor())("port")!,
-        new RegExp(`^failed: another program listens on port ${second}, .*athena install; it takes another`)
+        new RegExp(`^failed: another program listens on port ${second} .*athena install, which selects another`)
       )
       const again = yield* json(["install"])
       const third = endpoint().port
@@ -239,7 +239,7 @@ describe("athena install with HTTP hooks", () => {
       const { notes } = yield* json(["install"])
       assert.match(
         notes.join("\n"),
-        /^another program listens on port \d+: events go to port \d+, with another token\nthe resident process was asked to end/
+        /^another program listens on port \d+: events are posted to port \d+ with a new token\nthe daemon is stopping/
       )
       assert.deepStrictEqual(
         elsewhere.map(({ path }) => path),
@@ -506,7 +506,7 @@ describe("athena doctor with HTTP hooks", () => {
       const { port, token } = endpoint()
       const requests = yield* stranger(0)
       for (const [status, problem] of [
-        [500, /did not take the event \(status 500\) -> run: athena install/],
+        [500, /the daemon rejected the event \(status 500\) -> run: athena install/],
         [404, /does not know the address \(status 404\)/],
         [503, /the daemon is stopping or overloaded \(status 503\)/]
       ] as const) {
