@@ -385,7 +385,7 @@ export const gemini: Agent = {
 const cursor: Unsupported = {
   name: "cursor",
   title: "Cursor",
-  unsupported: "hooks of Cursor are not supported; " + "use --agent claude, codex, gemini or qwen"
+  unsupported: "hooks of Cursor are not supported; use --agent claude, codex, gemini or qwen"
 }
 
 /**

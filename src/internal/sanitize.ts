@@ -7,10 +7,11 @@ const sequences =
   /(?:\u001b\[|\u009b)[0-?]{0,64}[ -/]{0,16}[@-~]?|(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\u0007\u001b\u009c\n]{0,4096}(?:\u0007|\u001b\\|\u009c)?|\u001b[ -/]{0,4}[0-~]?/g
 
 /**
- * Characters that are not seen, or that change how others are: controls, directions, joiners, tags, variation selectors,
- * annotations, fillers, the byte order mark, the soft hyphen, surrogates without their other half.
+ * Invisible characters and characters that change how others are displayed: controls, directions, joiners, tags, variation
+ * selectors, annotations, fillers, the byte order mark, the soft hyphen, lone surrogates.
  */
 const invisible =
+  // oxlint-disable-next-line no-misleading-character-class
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{13430}-\u{1345f}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|\p{Surrogate}/gu
 
 /**

@@ -224,10 +224,7 @@ describe("athena install", () => {
       const hooks = path.join(folder, ".codex", "hooks.json")
       const installed = yield* json("install", "--agent", "codex")
       assert.strictEqual(installed.untrusted.length, 9)
-      assert.match(
-        installed.warnings.join(),
-        /not confirmed: SessionStart, .*: start codex in a terminal and trust/
-      )
+      assert.match(installed.warnings.join(), /not confirmed: SessionStart, .*: start codex in a terminal and trust/)
       assert.match((yield* athena("install", "--agent", "codex")).stdout, /up to date[^]*does not run some hooks/)
       const find = Effect.map(json("status"), ({ agents }) => agents.find(({ file }: any) => file === hooks))
       assert.include(yield* find, { installed: true })
@@ -349,10 +346,7 @@ describe("athena install", () => {
       const shell = `shift 2; set -- '${process.execPath}' '${passing}/bin.js' "$@"`
       const { code, stdout } = yield* Cli.run(["install"], { env, cwd: project, shell })
       assert.strictEqual(code, 0)
-      assert.match(
-        stdout,
-        /warning: .*_npx.* is in a temporary cache: install athena-hooks permanently/
-      )
+      assert.match(stdout, /warning: .*_npx.* is in a temporary cache: install athena-hooks permanently/)
     })
   )
 
@@ -450,7 +444,10 @@ describe("athena install", () => {
         assert.match(stderr, why)
         assert.deepStrictEqual(everything(), before)
       })
-      yield* refused(["install", "--agent", "cursor"], /^athena: cursor: hooks of Cursor are not supported; .* use --agent claude, codex/)
+      yield* refused(
+        ["install", "--agent", "cursor"],
+        /^athena: cursor: hooks of Cursor are not supported; .* use --agent claude, codex/
+      )
       write('{\n  "model": "x",\n  oops\n}\n')
       yield* refused(["install"], new RegExp(`${settings}:3:3: a name in double quotes is expected here; correct`))
       yield* refused(["uninstall"], /settings\.json:3:3/)

@@ -175,6 +175,16 @@ for (const [name, database] of Object.entries({ SQLite: sqlite, Postgres: postgr
   })
 }
 
+/** Stores one event per given number of days after now. */
+const inDays = (...days: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    for (const n of days) {
+      yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, event_key)
+        VALUES (1, 's-0', ${Kit.now + n * Kit.day}, 'action', 'with another clock', ${`later ${n}`})`
+    }
+  })
+
 describe("Retention by age", () => {
   it.effect("deletes no more with a clock that is set far ahead than a day after the newest event", () =>
     Effect.gen(function* () {
@@ -186,16 +196,6 @@ describe("Retention by age", () => {
       assert.deepStrictEqual((yield* Kit.numbers)[0], 301)
     }).pipe(Effect.provide(sqlite))
   )
-
-  /** One event a day, from some days after now on. */
-  const inDays = (...days: ReadonlyArray<number>) =>
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      for (const n of days) {
-        yield* sql`INSERT INTO episodic_events (project_id, session_id, timestamp, event_type, content, event_key)
-          VALUES (1, 's-0', ${Kit.now + n * Kit.day}, 'action', 'with another clock', ${`later ${n}`})`
-      }
-    })
 
   const expiredNow = Effect.gen(function* () {
     const { countedFrom, expired } = yield* Retention.plan(yield* Retention.policy({ maxAge: "300 days" }))

@@ -4,7 +4,7 @@
 import { boundary, cut, row, type Row } from "./Detector.ts"
 import { isCode, isIdentifier, isMixed, isPlaceholder, isPublicId, isRandom, isSentenceWord } from "./values.ts"
 
-const isValue = (value: string): boolean => !isPlaceholder(value) && !isCode(value) && !/^\$/.test(value)
+const isValue = (value: string): boolean => !isPlaceholder(value) && !isCode(value) && !value.startsWith("$")
 
 const isMade = (value: string): boolean => isValue(value) && isMixed(value) && !isIdentifier(value)
 
@@ -94,7 +94,7 @@ const headers: ReadonlyArray<Row> = [
   }),
   row("basic", "basic", `\\bbasic\\s{1,3}([A-Za-z0-9+/]{8,}={0,2})`, {
     flags: "i",
-    accepts: (secret) => isRandom(secret) || /=$/.test(secret)
+    accepts: (secret) => isRandom(secret) || secret.endsWith("=")
   }),
   row(
     "cookie",
@@ -367,7 +367,7 @@ const files: ReadonlyArray<Row> = [
       accepts: (secret) =>
         isValue(secret) &&
         !isCode(secret) &&
-        (isMixed(secret) || /=$/.test(secret)) &&
+        (isMixed(secret) || secret.endsWith("=")) &&
         !isIdentifier(secret) &&
         !secret.startsWith("=")
     }

@@ -129,7 +129,7 @@ export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> =>
   }
 
   const attemptRun = (start: number, end: number): void => {
-    const part = lower.slice(start, end + 2)
+    const part = lower.substring(start, end + 2)
     for (const position of runs) {
       const { attempt: run, hints } = detectors[position]!
       if (cursorOf(position) > start || !hints.some((hint) => part.includes(hint))) continue
