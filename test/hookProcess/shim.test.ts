@@ -175,7 +175,7 @@ describe("the shim", () => {
 
   const large = "x".repeat(300 * 1024)
   const wrong: ReadonlyArray<readonly [string, FakeDaemon.Respond, RegExp, boolean]> = [
-    ["is silent", () => {}, /^nothing within 600 ms$/, true],
+    ["is silent", () => {}, /^no response within 600 ms$/, true],
     ["fails", respond(500), /^status 500$/, true],
     ["is full", respond(503), /^status 503$/, true],
     ["knows no such token", respond(401), /^status 401$/, false],
@@ -186,22 +186,22 @@ describe("the shim", () => {
     ["is older and speaks another protocol", respond(409, "", { "athena-version": "0.0.9" }), /^status 409$/, true],
     ["answers in another protocol", respond(200, "{}", { "athena-protocol": "2" }), /^another protocol$/, true],
     ["is another program", (_, response) => response.writeHead(200).end("{}"), /^another protocol$/, true],
-    ["cuts the connection", (_, response) => response.destroy(), /^(cut|ECONNRESET)$/, true],
+    ["cuts the connection", (_, response) => response.destroy(), /^(connection closed|ECONNRESET)$/, true],
     [
       "cuts its answer",
       (_, response) => {
         response.writeHead(200, { ...FakeDaemon.headers(), "content-length": 100 }).write('{"a":')
         setImmediate(() => response.destroy())
       },
-      /^(cut|ECONNRESET)$/,
+      /^(connection closed|ECONNRESET)$/,
       true
     ],
-    ["says no HTTP", (_, response) => response.socket!.end("good day\r\n\r\n"), /^nonsense$/, true],
-    ["answers with no JSON", respond(200, "good day"), /^nonsense$/, true],
-    ["answers with no object", respond(200, "[]"), /^nonsense$/, true],
-    ["answers with nothing", respond(200), /^nonsense$/, true],
-    ["answers too much", respond(200, JSON.stringify({ large })), /^nonsense$/, true],
-    ["never ends its headers", (_, response) => response.socket!.write(large), /^too much$/, true]
+    ["says no HTTP", (_, response) => response.socket!.end("good day\r\n\r\n"), /^invalid response$/, true],
+    ["answers with no JSON", respond(200, "good day"), /^invalid response$/, true],
+    ["answers with no object", respond(200, "[]"), /^invalid response$/, true],
+    ["answers with nothing", respond(200), /^invalid response$/, true],
+    ["answers too much", respond(200, JSON.stringify({ large })), /^invalid response$/, true],
+    ["never ends its headers", (_, response) => response.socket!.write(large), /^response too large$/, true]
   ]
   for (const [what, respond, reason, starts] of wrong) {
     live(
@@ -313,12 +313,12 @@ describe("the shim", () => {
       assert.deepStrictEqual(recorded(home).length, 4)
       assert.deepStrictEqual(
         traces(home).map(({ reason }) => reason),
-        ["the folder of the socket is absent", "ENOENT", "ECONNREFUSED", "nothing within 250 ms"]
+        ["the folder of the socket is absent", "ENOENT", "ECONNREFUSED", "no response within 250 ms"]
       )
       // One start is enough for all of them.
       assert.deepStrictEqual(
         traces(home).map((trace) => trace.next),
-        ["started", ...Array.from({ length: 3 }, () => "it is starting")]
+        ["started", ...Array.from({ length: 3 }, () => "starting")]
       )
       yield* started(home)
     })
@@ -396,7 +396,7 @@ describe("the shim", () => {
         traces(home)
           .map(({ next }) => next)
           .toSorted(),
-        ["started", ...Array.from({ length: 19 }, () => "it is starting")]
+        ["started", ...Array.from({ length: 19 }, () => "starting")]
       )
       yield* started(home)
     })
@@ -484,7 +484,7 @@ describe("the shim", () => {
         traces(home)
           .map(({ next }) => next)
           .toSorted(),
-        ["started", "it is starting"]
+        ["started", "starting"]
       )
       fs.writeFileSync(path.join(home, "gate"), "open")
       yield* appeared(home, /^ended-/)
