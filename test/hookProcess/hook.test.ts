@@ -270,7 +270,7 @@ describe("athena hook", () => {
       refused(yield* hook(stop(project, { prompt_id: "p-2" }), { env }), "locked by another process")
       db.exec("ROLLBACK")
       db.close()
-      refused(yield* Cli.run(["hook"], { env, keepInputOpen: true }), "no answer within")
+      refused(yield* Cli.run(["hook"], { env, keepInputOpen: true }), "no response within")
     })
   )
 
@@ -386,8 +386,8 @@ describe("athena hook", () => {
         [url(password, "no_such_database"), ""],
         [url(password, database, 1), "can't be reached or opened"],
         [url(password, database, yield* silentPort), ""],
-        ["mysql://localhost/x", "must be a postgres:// URL"],
-        [`postgres://user:${secret}@[not-an-address/x`, "must be a postgres:// URL"]
+        ["mysql://localhost/x", "is not a postgres:// URL"],
+        [`postgres://user:${secret}@[not-an-address/x`, "is not a postgres:// URL"]
       ] as const) {
         const result = yield* hook(stop(project), { env: { ...env, ATHENA_DATABASE_URL: given } })
         refused(result, why)

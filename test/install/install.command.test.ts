@@ -206,7 +206,7 @@ describe("athena install", () => {
         (yield* find).problems.join(),
         /^Codex CLI does not run some hooks .*not confirmed: .*SessionStart, /
       )
-      assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /answered/)
+      assert.match((yield* json("doctor")).checks.find((check: any) => check.name === "codex run").detail, /responded/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("\n\n", "\n[features]\nhooks = false\n\n"))
       assert.match((yield* find).problems.join(), /disabled by \[features\] hooks in .*config\.toml/)
       fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("[features]\nhooks = false\n", ""))
@@ -446,7 +446,7 @@ describe("athena install", () => {
       })
       yield* refused(
         ["install", "--agent", "cursor"],
-        /^athena: cursor: hooks of Cursor are not supported; .* use --agent claude, codex/
+        /^athena: cursor: hooks of Cursor are not supported; use --agent claude, codex/
       )
       write('{\n  "model": "x",\n  oops\n}\n')
       yield* refused(["install"], new RegExp(`${settings}:3:3: a name in double quotes is expected here; correct`))

@@ -439,7 +439,7 @@ describe("athena doctor with HTTP hooks", () => {
         Effect.scoped(Effect.andThen(start(options), doctor()))
       assert.match(
         (yield* during({ version: "0.0.1" }))("process")!,
-        /^warning: version 0\.0\.1 runs, and this is .* -> the next session of an agent replaces it, or run: athena stop/
+        /^warning: version 0\.0\.1 runs; this is .* -> the next session of an agent replaces it, or run: athena stop/
       )
       const held = yield* during({ listens: false, health: { port: null, problem: "port 1 is held" } })
       assert.match(held("process")!, /^failed: port 1 is held -> run: athena install/)
@@ -661,7 +661,7 @@ describe("athena doctor with HTTP hooks", () => {
           assert.match(
             yield* environment({ [name]: value }),
             new RegExp(
-              `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> take it out`
+              `^failed: hooks run with another ${name} \\(env in .*/\\.claude/settings\\.json\\), so events are .* -> remove it there`
             )
           )
         }
