@@ -86,7 +86,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
           yield* Fiber.interrupt(running)
           // The events of the time in between are the user's to see, and nobody vouched for them.
           for (const { error = "not durable yet" } of Kit.commands(chain.sinceThen()))
-            assert.match(error, /not safe yet/)
+            assert.match(error, /not durable yet/)
           yield* chain.later
           yield* chain.started
           chain.sinceThen()
@@ -110,7 +110,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
           yield* session.start()
           yield* session.prompt
           // A busy machine may start the process more slowly than the agent waits: nothing is refused, and all is stored.
-          for (const { error = "not durable yet" } of chain.sinceThen()) assert.match(error, /not safe yet|timed out/)
+          for (const { error = "not durable yet" } of chain.sinceThen()) assert.match(error, /not durable yet|timed out/)
           yield* Kit.until(
             "the prompt is stored",
             Effect.map(chain.stored, ({ size }) => size === round + 1)

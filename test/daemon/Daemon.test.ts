@@ -218,11 +218,12 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("stores what a known session tells after its folder is gone, though it has never seen the folder", () =>
+  it.live("stores the events of a known session whose folder was deleted before the daemon saw it", () =>
     Effect.gen(function* () {
       const shop = fs.realpathSync(yield* TempFolder.make)
       const folder = path.join(shop, "deep")
-      fs.mkdirSync(path.join(shop, ".git"))
+      for (const name of ["objects", "refs"]) fs.mkdirSync(path.join(shop, ".git", name), { recursive: true })
+      fs.writeFileSync(path.join(shop, ".git", "HEAD"), "ref: refs/heads/main\n")
       fs.mkdirSync(folder)
       const first = yield* TestDaemon.start()
       const inFolder = (id: string) =>

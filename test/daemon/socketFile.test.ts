@@ -22,10 +22,10 @@ const serve = (at: string) =>
   )
 
 const connect = (socket: string) =>
-  Effect.callback<void, Error>((resume) => {
+  Effect.callback<void, "refused">((resume) => {
     const connection = net.connect(socket)
     connection.on("connect", () => connection.destroy())
-    connection.on("close", (hadError) => resume(hadError ? Effect.fail(new Error("refused")) : Effect.void))
+    connection.on("close", (hadError) => resume(hadError ? Effect.fail("refused" as const) : Effect.void))
     connection.on("error", () => {})
   })
 

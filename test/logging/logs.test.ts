@@ -29,7 +29,7 @@ describe("athena logs", () => {
   it.live("shows the last lines of both logs in the order of their times, one line each", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
-      assert.strictEqual((yield* Cli.run(["logs"], { env })).stdout, "nothing was logged\n")
+      assert.strictEqual((yield* Cli.run(["logs"], { env })).stdout, "the logs are empty\n")
       const folder = logsOf(home)
       write(folder, "athena.log.2", [line(1, "INFO", "oldest")])
       write(folder, "athena.log.1", [line(2, "INFO", "older"), line(3, "DEBUG", "quiet")])
