@@ -212,7 +212,7 @@ const replace = (contest: Takeover, holder: Holder): Attempt =>
     )
     return Option.isSome(taken)
       ? taken.value
-      : yield* force(contest, holder, "is of an older version, was asked to end and did not,")
+      : yield* force(contest, holder, "is of an older version, received a request to end and did not end,")
   })
 
 /** The holder uses another protocol or token. */
@@ -221,7 +221,7 @@ const replaceRefusing = (contest: Takeover, holder: Holder, refusal: Refused): A
     const { home, version } = contest.options
     const found = refusal.version ?? holder?.version
     return found !== undefined && isOlder(found, version)
-      ? yield* force(contest, holder, "is of an older version that can't be asked to end")
+      ? yield* force(contest, holder, "is of an older version that accepts no request to end")
       : yield* refuse(home, `refuses to answer (status ${refusal.status})`)
   })
 

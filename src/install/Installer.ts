@@ -166,21 +166,21 @@ export const planInstall = Effect.fnUntraced(function* (
   const before = untouched ?? present
   const change = yield* fromResult(
     target,
-    target.agent.text.install(before, wiring, untouched === undefined ? known?.kept : undefined)
+    target.agent.text.install(before, wiring, untouched === undefined ? known?.existing : undefined)
   )
   // Without a receipt the previous bytes are unknown; the undo then only removes our handlers.
   const ours = yield* fromResult(target, target.agent.text.found(before))
   const undo =
     ours.length === 0
       ? undoOf(before, change.steps)
-      : (yield* fromResult(target, target.agent.text.uninstall(change.text, change.kept))).steps
+      : (yield* fromResult(target, target.agent.text.uninstall(change.text, change.existing))).steps
   const mode = snapshot.content?.mode ?? target.newMode
   const hasSecret = Wiring.hasSecret(wiring)
   const receipt = {
     file: target.file,
     digest: Receipts.digest(change.text),
     undo,
-    kept: change.kept,
+    existing: change.existing,
     created: snapshot.content === undefined || known?.created === true,
     folders: known?.folders ?? [],
     mode: !hasSecret ? undefined : mode === closed(mode) ? known?.mode : mode
@@ -204,7 +204,7 @@ export const planUninstall = Effect.fnUntraced(function* (target: Target): Effec
   if (text === undefined) return planOf(target, snapshot, undefined, known)
   const ours = yield* fromResult(target, target.agent.text.found(text))
   if (ours.length === 0) return planOf(target, snapshot, text, known)
-  const change = yield* fromResult(target, target.agent.text.uninstall(text, known?.kept ?? []))
+  const change = yield* fromResult(target, target.agent.text.uninstall(text, known?.existing ?? []))
   const after = restored(text, known) ?? change.text
   const isLeftOver = known?.created === true && target.agent.text.isBlank(after)
   const mode = reopened(snapshot.content?.mode ?? target.newMode, known)

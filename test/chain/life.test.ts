@@ -110,7 +110,8 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
           yield* session.start()
           yield* session.prompt
           // A busy machine may start the process more slowly than the agent waits: nothing is refused, and all is stored.
-          for (const { error = "not durable yet" } of chain.sinceThen()) assert.match(error, /not durable yet|timed out/)
+          for (const { error = "not durable yet" } of chain.sinceThen())
+            assert.match(error, /not durable yet|timed out/)
           yield* Kit.until(
             "the prompt is stored",
             Effect.map(chain.stored, ({ size }) => size === round + 1)

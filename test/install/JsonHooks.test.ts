@@ -23,7 +23,7 @@ const current = wiring("1.0.0", events)
 const get = <A, E extends Error>(result: Result.Result<A, E>): A =>
   Result.getOrThrowWith(result, (problem) => new Error(problem.message))
 const install = (text: string, wires = current): string => get(hooks.install(text, wires)).text
-const uninstall = (text: string, kept: ReadonlyArray<string> = []): string => get(hooks.uninstall(text, kept)).text
+const uninstall = (text: string, existing: ReadonlyArray<string> = []): string => get(hooks.uninstall(text, existing)).text
 const problem = (result: Result.Result<unknown, Error>): string =>
   Result.match(result, { onFailure: ({ message }) => message, onSuccess: () => "" })
 
@@ -115,7 +115,7 @@ describe("hooks in JSON", () => {
     assert.strictEqual(uninstall(change(install(text))), change(text))
   })
 
-  always("are taken out wherever they were moved to, with every comment kept", any, (text) => {
+  always("are taken out wherever they were moved to, with every comment existing", any, (text) => {
     const document = get(Jsonc.parse(text, dialect))
     const ours = JSON.stringify({ hooks: [current[0]!.handler] })
     // Ours come first in every list.

@@ -101,7 +101,7 @@ describe("hooks in values of TOML", () => {
   })
 
   it.each(variants)("are put beside those of others, and taken back exactly: %s", (_, __, without) => {
-    const { kept, steps, text } = get(hooks.install(without, current))
+    const { existing, steps, text } = get(hooks.install(without, current))
     assert.sameMembers(
       found(text),
       events.map((event) => `${event} 1.0.0`)
@@ -111,7 +111,7 @@ describe("hooks in values of TOML", () => {
       const groups = settings.hooks[event]
       assert.deepStrictEqual(groups.at(-1), { hooks: [current.find((wire) => wire.event === event)!.handler] })
     }
-    const { steps: back } = get(hooks.uninstall(text, kept))
+    const { steps: back } = get(hooks.uninstall(text, existing))
     assert.strictEqual(back.reduce(Edit.apply, text), without)
     const undo: Array<ReadonlyArray<Edit.Edit>> = []
     let now = without
@@ -130,9 +130,9 @@ describe("hooks in values of TOML", () => {
       "hooks.Stop = [ # none\n]\n",
       "hooks = {}\n"
     ]) {
-      const { kept, text: after } = get(hooks.install(text, current))
+      const { existing, text: after } = get(hooks.install(text, current))
       assert.strictEqual(found(after).length, events.length, after)
-      assert.strictEqual(get(hooks.uninstall(after, kept)).text, text)
+      assert.strictEqual(get(hooks.uninstall(after, existing)).text, text)
     }
   })
 

@@ -76,12 +76,12 @@ const read = (text: string, format: Format, names: Iterable<string> = []) =>
     return problem === undefined ? Result.succeed(document) : Result.fail(problem)
   })
 
-const keptName = (event: string): string => `hooks/${event}`
+const existingName = (event: string): string => `hooks/${event}`
 
 const existing = (document: Jsonc.Document): ReadonlyArray<string> => {
   const hooks = hooksOf(document)?.value
   if (hooks?.kind !== "object") return []
-  return ["hooks", ...hooks.items.map((item) => keptName(item.key ?? ""))]
+  return ["hooks", ...hooks.items.map((item) => existingName(item.key ?? ""))]
 }
 
 /** Whether a group has no members besides handlers and matcher. */
@@ -93,7 +93,7 @@ const without = (
   document: Jsonc.Document,
   format: Format,
   doomed: ReadonlySet<Jsonc.Item>,
-  kept: ReadonlySet<string>
+  existing: ReadonlySet<string>
 ): ReadonlyArray<Edit> => {
   const edits: Array<Edit> = []
   const goneFrom = (container: Jsonc.Container, gone: ReadonlySet<Jsonc.Item>, keep: boolean): boolean => {
@@ -108,7 +108,7 @@ const without = (
       format.nesting === "groups"
         ? groups.filter(groupIsGone).map((group) => group.item)
         : list.items.filter((handler) => doomed.has(handler))
-    return goneFrom(list, new Set(gone), kept.has(keptName(item.key ?? "")))
+    return goneFrom(list, new Set(gone), existing.has(existingName(item.key ?? "")))
   }
   const hooks = hooksOf(document)
   const events = new Set(
@@ -116,7 +116,7 @@ const without = (
       .filter(eventIsGone)
       .map(({ item }) => item)
   )
-  if (hooks?.value.kind === "object" && goneFrom(hooks.value, events, kept.has("hooks"))) {
+  if (hooks?.value.kind === "object" && goneFrom(hooks.value, events, existing.has("hooks"))) {
     edits.push(...JsoncEdit.remove(document, document.root as Jsonc.Container, new Set([hooks])))
   }
   return edits
@@ -192,31 +192,35 @@ const updated = (document: Jsonc.Document, format: Format, wanted: ReturnType<ty
   ]
 }
 
-const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept: ReadonlyArray<string>): Change => ({
+const change = (
+  before: string,
+  steps: ReadonlyArray<ReadonlyArray<Edit>>,
+  existing: ReadonlyArray<string>
+): Change => ({
   text: steps.reduce(apply, before),
   steps: steps.filter((edits) => edits.length > 0),
-  kept
+  existing
 })
 
 /** Returns the lists that existed before our handlers: uninstalling preserves them, even if empty. */
-const keptOf = (document: Jsonc.Document, format: Format): ReadonlyArray<string> =>
+const existingOf = (document: Jsonc.Document, format: Format): ReadonlyArray<string> =>
   eventsOf(document, format).some((event) => oursOf(event).length > 0) ? [] : existing(document)
 
 const install = (text: string, wiring: Wiring.Wiring, format: Format, known: ReadonlyArray<string> | undefined) => {
   const wanted = Wiring.byEvent(wiring)
   return Result.gen(function* () {
     const first = yield* read(text, format, wanted.keys())
-    const kept = known ?? keptOf(first, format)
-    const removal = without(first, format, new Set(excess(first, format, wanted)), new Set(kept))
+    const existing = known ?? existingOf(first, format)
+    const removal = without(first, format, new Set(excess(first, format, wanted)), new Set(existing))
     const second = yield* read(apply(text, removal), format)
-    return change(text, [removal, updated(second, format, wanted)], kept)
+    return change(text, [removal, updated(second, format, wanted)], existing)
   })
 }
 
-const uninstall = (text: string, format: Format, kept: ReadonlyArray<string>) =>
+const uninstall = (text: string, format: Format, existing: ReadonlyArray<string>) =>
   Result.map(read(text, format), (document) => {
     const ours = eventsOf(document, format).flatMap(oursOf)
-    return change(text, [without(document, format, new Set(ours), new Set(kept))], kept)
+    return change(text, [without(document, format, new Set(ours), new Set(existing))], existing)
   })
 
 const found = (text: string, format: Format) =>
@@ -241,8 +245,8 @@ const isBlank = (text: string, format: Format): boolean =>
 
 /** Makes the operations for a JSON format. */
 export const make = (format: Format): HookText => ({
-  install: (text, wiring, kept) => install(text, wiring, format, kept),
-  uninstall: (text, kept) => uninstall(text, format, kept),
+  install: (text, wiring, existing) => install(text, wiring, format, existing),
+  uninstall: (text, existing) => uninstall(text, format, existing),
   found: (text) => found(text, format),
   value: (text) =>
     Result.map(Jsonc.parse(text, format.dialect), ({ comments, root }) => ({

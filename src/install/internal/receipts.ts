@@ -23,7 +23,7 @@ export const Receipt = Schema.Struct({
   /** The edits that lead back to the previous text, in order. */
   undo: Schema.Array(Schema.Array(Edit)),
   /** The lists of handlers that existed before. */
-  kept: Schema.Array(Schema.String),
+  existing: Schema.Array(Schema.String),
   /** Whether the installation created the file. */
   created: Schema.Boolean,
   /** The folders that the installation created, the outermost first. */

@@ -12,7 +12,7 @@ export interface Change {
   /** The edits in steps; each step applies to the result of the previous one. */
   readonly steps: ReadonlyArray<ReadonlyArray<Edit>>
   /** The lists of handlers that existed before, empty or not. */
-  readonly kept: ReadonlyArray<string>
+  readonly existing: ReadonlyArray<string>
 }
 
 /** An installed handler. */
@@ -26,9 +26,9 @@ export interface HookText {
    * Adds missing handlers, replaces outdated ones, and removes ours that the wiring no longer contains. `existing` is
    * that of the first installation.
    */
-  readonly install: (text: string, wiring: Wiring, kept?: ReadonlyArray<string>) => Result.Result<Change, Problem>
+  readonly install: (text: string, wiring: Wiring, existing?: ReadonlyArray<string>) => Result.Result<Change, Problem>
   /** Removes our handlers, and lists that become empty unless they are in `existing`. */
-  readonly uninstall: (text: string, kept: ReadonlyArray<string>) => Result.Result<Change, Problem>
+  readonly uninstall: (text: string, existing: ReadonlyArray<string>) => Result.Result<Change, Problem>
   readonly found: (text: string) => Result.Result<ReadonlyArray<Found>, Problem>
   /** Parses the settings. */
   readonly value: (text: string) => Result.Result<{ readonly value: unknown; readonly comments: boolean }, Problem>

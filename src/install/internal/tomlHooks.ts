@@ -90,10 +90,14 @@ const removal = (text: string, { group, table }: Ours): Edit => {
   return { offset: start, length: table.end - start, text: "" }
 }
 
-const change = (before: string, steps: ReadonlyArray<ReadonlyArray<Edit>>, kept: ReadonlyArray<string>): Change => ({
+const change = (
+  before: string,
+  steps: ReadonlyArray<ReadonlyArray<Edit>>,
+  existing: ReadonlyArray<string>
+): Change => ({
   text: steps.reduce(apply, before),
   steps: steps.filter((edits) => edits.length > 0),
-  kept
+  existing
 })
 
 /** One of our handlers, in a table of its own or in a value. */
@@ -146,12 +150,12 @@ const sort = (ours: ReadonlyArray<Place>, wiring: Wiring.Wiring): Sorted => {
   return { excess: left, stale, missing }
 }
 
-const removals = (text: string, places: ReadonlyArray<Place>, kept: ReadonlyArray<string>): ReadonlyArray<Edit> => [
+const removals = (text: string, places: ReadonlyArray<Place>, existing: ReadonlyArray<string>): ReadonlyArray<Edit> => [
   ...places.flatMap(({ table }) => (table === undefined ? [] : [removal(text, table)])),
   ...TomlInline.removals(
     text,
     places.flatMap(({ inline }) => inline ?? []),
-    new Set(kept)
+    new Set(existing)
   )
 ]
 
@@ -170,16 +174,16 @@ const install = (text: string, wiring: Wiring.Wiring, known: ReadonlyArray<strin
     if (problem !== undefined) return Result.fail(problem)
     const eol = text.includes("\r\n") ? "\r\n" : "\n"
     const ours = placesIn(text, eol)
-    const kept = known ?? (ours.length === 0 ? TomlInline.eventsIn(text) : [])
+    const existing = known ?? (ours.length === 0 ? TomlInline.eventsIn(text) : [])
     const { excess, missing, stale } = sort(ours, wiring)
-    const first = [...removals(text, excess, kept), ...stale.map(([place, handler]) => place.replace(handler))]
+    const first = [...removals(text, excess, existing), ...stale.map(([place, handler]) => place.replace(handler))]
     const without = apply(text, first)
     const { edits, rest } = TomlInline.additions(without, missing, eol)
-    return Result.succeed(change(text, [first, [...edits, ...appended(without, rest, eol)]], kept))
+    return Result.succeed(change(text, [first, [...edits, ...appended(without, rest, eol)]], existing))
   })
 
-const uninstall = (text: string, kept: ReadonlyArray<string>) =>
-  Result.map(parse(text), () => change(text, [removals(text, placesIn(text, "\n"), kept)], kept))
+const uninstall = (text: string, existing: ReadonlyArray<string>) =>
+  Result.map(parse(text), () => change(text, [removals(text, placesIn(text, "\n"), existing)], existing))
 
 /** Whether the settings contain any hooks. */
 const hasHooks = (text: string): boolean =>

@@ -101,7 +101,11 @@ const isBare = (group: Jsonc.Item): boolean =>
   group.value.kind === "object" && group.value.items.every(({ key }) => key === "hooks" || key === "matcher")
 
 /** Removes handlers, and the groups and events that become empty unless they existed before. */
-export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: ReadonlySet<string>): ReadonlyArray<Edit> => {
+export const removals = (
+  text: string,
+  ours: ReadonlyArray<Ours>,
+  existing: ReadonlySet<string>
+): ReadonlyArray<Edit> => {
   const { comments, statements } = TomlText.statements(text)
   const document: Jsonc.Document = { text, root: undefined, comments }
   const doomed = new Set(ours.map(({ item }) => item.start))
@@ -138,13 +142,13 @@ export const removals = (text: string, ours: ReadonlyArray<Ours>, kept: Readonly
     const { event, list, member, nesting, statement } = one
     const out = list.items.filter(nesting === "groups" ? groupIsGone : isDoomed)
     if (out.length === 0) continue
-    const isEmptied = out.length === list.items.length && !hasRemark(list) && !kept.has(event)
+    const isEmptied = out.length === list.items.length && !hasRemark(list) && !existing.has(event)
     if (!isEmptied || (nesting === "handlers" && !cutTable(statement))) take(list, out)
     else if (member !== undefined) gone.set(member.of, [...(gone.get(member.of) ?? []), one])
     else if (nesting === "groups") cutStatement(statement)
   }
   for (const [all, events] of gone) {
-    if (events.length === all.items.length && !hasRemark(all) && !kept.has(allEvents))
+    if (events.length === all.items.length && !hasRemark(all) && !existing.has(allEvents))
       cutStatement(events[0]!.statement)
     else
       take(
