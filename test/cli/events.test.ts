@@ -36,16 +36,16 @@ describe("athena events", () => {
       assert.include((yield* events("stats")).stdout, "waiting    0 events")
       yield* fill(path.join(home, "events.spool"), project)
       assert.match((yield* events("stats")).stdout, /waiting {4}2 events, the oldest for /)
-      assert.deepStrictEqual(json(yield* events("flush", "--json")), { delivered: 1, dead: 1, left: 0 })
+      assert.deepStrictEqual(json(yield* events("flush", "--json")), { delivered: 1, deadLetters: 1, left: 0 })
 
       const listed = yield* events("dead")
       assert.match(listed.stdout, /^bad {2}\S+ {2}rejected: ConstraintError 787\n$/)
       assert.strictEqual(JSON.parse(json(yield* events("dead", "list", "--json"))[0].payload).key, "bad")
       assert.strictEqual(json(yield* events("dead", "retry", "bad", "--json")).retried, 1)
-      assert.strictEqual(json(yield* events("flush", "--json")).dead, 1)
+      assert.strictEqual(json(yield* events("flush", "--json")).deadLetters, 1)
       assert.strictEqual(json(yield* events("dead", "drop", "--json")).dropped, 0)
       assert.strictEqual(json(yield* events("dead", "drop", "--all", "--json")).dropped, 1)
-      assert.strictEqual(json(yield* events("stats", "--json")).dead, 0)
+      assert.strictEqual(json(yield* events("stats", "--json")).deadLetters, 0)
 
       assert.include((yield* Cli.run(["search", "works"], { env, cwd: project })).stdout, "It works")
     })
@@ -93,7 +93,13 @@ describe("athena events", () => {
           yield* Cli.run(["hook"], { script: Cli.hookScript, env: wrong, input })
         }
         const [spool] = json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools
-        assert.deepInclude(spool, { database: "127.0.0.1:1/none", current: false, waiting: 2, dead: 0, problem: null })
+        assert.deepInclude(spool, {
+          database: "127.0.0.1:1/none",
+          current: false,
+          waiting: 2,
+          deadLetters: 0,
+          problem: null
+        })
         const status = (yield* Cli.run(["status"], { env, cwd: project })).stdout
         assert.match(status, /waiting .*: 2 events wait for another database \(127\.0\.0\.1:1\/none\), the oldest for /)
         assert.include(status, `-> athena events flush --spool ${spool.name}`)
@@ -109,7 +115,7 @@ describe("athena events", () => {
         const flush = Cli.run(["events", "flush", "--spool", spool.name, "--json"], { env, cwd: project })
         const copy = path.join(path.dirname(home), "copy")
         fs.copyFileSync(path.join(home, spool.name), copy)
-        assert.deepStrictEqual(json(yield* flush), { delivered: 2, dead: 0, left: 0 })
+        assert.deepStrictEqual(json(yield* flush), { delivered: 2, deadLetters: 0, left: 0 })
         assert.deepStrictEqual(json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools, [])
         // The same events again, as after a kill between the database's commit and the spool's.
         fs.copyFileSync(copy, path.join(home, spool.name))

@@ -144,7 +144,7 @@ describe("athena serve", () => {
       assert.isFalse(fs.existsSync(path.join(resident.places.logs, "shim.log")), "it was told in process")
       const status = yield* Cli.run(["status", "--json"], { env, cwd: project })
       assert.strictEqual(JSON.parse(status.stdout).daemon.status?.health.pid, resident.pid)
-      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${resident.pid} has ended`)
+      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${resident.pid}) has stopped`)
       assert.isFalse(fs.existsSync(near))
     }).pipe(Effect.scoped)
   )
@@ -170,7 +170,7 @@ describe("athena serve", () => {
         assert.include(yield* first.ended, "removed")
         assert.strictEqual(JSON.parse(fs.readFileSync(second.places.identity, "utf8")).pid, second.pid)
         const { stdout } = yield* Cli.run(["stop"], { env: { ATHENA_HOME: home } })
-        assert.include(stdout, `process ${second.pid} has ended`)
+        assert.include(stdout, `process ${second.pid}) has stopped`)
         assert.deepStrictEqual(
           [fs.existsSync(second.places.identity), fs.existsSync(second.places.socket)],
           [false, false]

@@ -38,7 +38,7 @@ describe("athena stop", () => {
       assert.deepStrictEqual(JSON.parse(stdout), { running: true, stopped: true, pid, problem: null })
       assert.strictEqual(yield* holder.ended, "")
       const again = yield* hold({ home, version: "0.1.0" })
-      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${again.pid} has ended`)
+      assert.include((yield* Cli.run(["stop"], { env })).stdout, `process ${again.pid}) has stopped`)
     }).pipe(Effect.scoped)
   )
 
@@ -47,8 +47,8 @@ describe("athena stop", () => {
       const { env, home } = yield* Cli.scratch
       for (const [holding, why] of [
         [{ answers: false }, "accepts no requests"],
-        [{ stops: false }, "was asked to end and did not within 10 seconds"],
-        [{ refuses: 401 }, "refuses to answer (status 401)"]
+        [{ stops: false }, "did not stop within 10 seconds"],
+        [{ refuses: 401 }, "rejected the request (status 401)"]
       ] as const) {
         const holder = yield* hold({ home, version: "0.1.0", ...holding })
         const { code, stdout } = yield* Cli.run(["stop"], { env })

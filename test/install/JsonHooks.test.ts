@@ -23,7 +23,8 @@ const current = wiring("1.0.0", events)
 const get = <A, E extends Error>(result: Result.Result<A, E>): A =>
   Result.getOrThrowWith(result, (problem) => new Error(problem.message))
 const install = (text: string, wires = current): string => get(hooks.install(text, wires)).text
-const uninstall = (text: string, existing: ReadonlyArray<string> = []): string => get(hooks.uninstall(text, existing)).text
+const uninstall = (text: string, existing: ReadonlyArray<string> = []): string =>
+  get(hooks.uninstall(text, existing)).text
 const problem = (result: Result.Result<unknown, Error>): string =>
   Result.match(result, { onFailure: ({ message }) => message, onSuccess: () => "" })
 
