@@ -67,9 +67,13 @@ export const layer = (
   QueryExecutor.QueryExecutor | FileSystem.FileSystem | Path.Path
 > =>
   Layer.unwrap(
-    Effect.map(file(settings), (file) =>
-      file === undefined || settings._tag === "Embedded"
-        ? Layer.effect(QueryExecutor.QueryExecutor, QueryExecutor.QueryExecutor)
-        : middleware(settings, file)
-    )
+    Effect.gen(function* () {
+      const cache = yield* file(settings)
+      if (cache === undefined || settings._tag === "Embedded") {
+        return Layer.effect(QueryExecutor.QueryExecutor, QueryExecutor.QueryExecutor)
+      }
+      // On a failure the cache runs without its store.
+      yield* Effect.ignore(Database.makeFolder(yield* Database.home))
+      return middleware(settings, cache)
+    })
   )

@@ -88,7 +88,7 @@ describe("the notices", () => {
       ])
       assert.deepStrictEqual(text.match(/^\S+ 1\.0\.0 \(MIT\)$/gm), ["@x/a 1.0.0 (MIT)", "b 1.0.0 (MIT)"])
       assert.include(text, "(MIT)\n\nof a\n\n---")
-      assert.throws(() => notices(folder, [metafile("node_modules/c/c.js")]), /^c is bundled and has no file/)
+      assert.throws(() => notices(folder, [metafile("node_modules/c/c.js")]), /^c is bundled, but has no license file/)
     })
   )
 })

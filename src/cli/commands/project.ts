@@ -30,11 +30,10 @@ interface Listed extends Project.ProjectSummary {
 /** Quotes a path, so that it occupies one line. */
 const quoted = (path: string): string => JSON.stringify(path)
 
-const line = ({ events, goals, id, lastActivity, missing, name, path }: Listed): string =>
-  [
-    `${String(id).padStart(6)} ${quoted(name)}  ${quoted(path)}${missing ? "  MISSING" : ""}`,
-    `${" ".repeat(6)} ${events} events, ${goals} goals, ${lastActivity === null ? "no event yet" : `last active ${DateTime.formatIso(lastActivity)}`}`
-  ].join("\n")
+const linesOf = ({ events, goals, id, lastActivity, missing, name, path }: Listed): ReadonlyArray<string> => [
+  `${String(id).padStart(6)} ${quoted(name)}  ${quoted(path)}${missing ? "  MISSING" : ""}`,
+  `${" ".repeat(6)} ${events} events, ${goals} goals, ${lastActivity === null ? "no event yet" : `last active ${DateTime.formatIso(lastActivity)}`}`
+]
 
 const encode = ({ lastActivity, ...rest }: Listed) => ({
   ...rest,
@@ -95,7 +94,11 @@ const list = Command.make(
   { json: Output.json },
   Effect.fnUntraced(function* ({ json }) {
     const projects = yield* listed
-    yield* Output.print(json, projects.map(encode), projects.length === 0 ? ["no projects yet"] : projects.map(line))
+    yield* Output.print(
+      json,
+      projects.map(encode),
+      projects.length === 0 ? ["no projects yet"] : projects.flatMap(linesOf)
+    )
   })
 ).pipe(Command.withDescription("List the projects with their contents, and mark missing folders"))
 
