@@ -32,7 +32,7 @@ const foundBy = ({ attempt, hints, needs, row }: Detector, text: string): Readon
 
 /** Rows whose samples need what a random sample does not have. */
 const samples: Readonly<Record<string, string>> = {
-  "redis-auth": "AUTH \u0001aB3kQ7xZ0pM9tR5w\u0002",
+  "redis-auth": "redis> AUTH \u0001aB3kQ7xZ0pM9tR5w\u0002",
   launchdarkly: "api-0b5e7b0c-1111-4222-8333-444455556666",
   honeycomb: "hcaik_aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK",
   "vault-legacy": "s.aB3kQ7xZ0pM9tR5wY2cF8hJ4",
