@@ -450,14 +450,14 @@ describe("athena doctor with HTTP hooks", () => {
       const silent = yield* during({ silent: true })
       assert.match(
         silent("process")!,
-        /^failed: the resident process does not answer: nothing within 2s -> the next session of an agent replaces it/
+        /^failed: the daemon does not respond: no response within 2s -> the next session of an agent replaces it/
       )
-      assert.match(silent("port")!, /^warning: the daemon does not respond, so the listener of port \d+ can't be told/)
+      assert.match(silent("port")!, /^warning: the daemon does not respond, so the listener of port \d+ is unknown/)
       assert.isUndefined(silent("claude post"))
       const other = yield* during({ token: Redacted.make("another") })
       assert.match(
         other("process")!,
-        /^failed: .* rejected the request \(status 401\): it knows another token than this home has -> the next/
+        /^failed: .* rejected the request \(status 401\): its token differs from this home's -> the next/
       )
       assert.isUndefined(other("claude post"))
       assert.strictEqual(endpoint().port, (yield* json(["install"])).port)
@@ -493,7 +493,9 @@ describe("athena doctor with HTTP hooks", () => {
           yield* start({ health: { database } })
           return (yield* json(["status"])).daemon.problems
         }).pipe(Effect.scoped)
-      assert.deepStrictEqual(yield* problemsWith(other), [`it uses another database than this environment; ${advice}`])
+      assert.deepStrictEqual(yield* problemsWith(other), [
+        `it uses another database than this environment names; ${advice}`
+      ])
       assert.deepStrictEqual(yield* problemsWith(Layout.databaseOf({})), [])
     })
   )
