@@ -76,6 +76,7 @@ export class Spool {
   private filesUnrescued = 0
   private rescueFailures = 0
   private rescuePause = 0
+  private filesRescued = 0
 
   constructor(settings: SpoolSettings, now: () => number, failpoint: (failpoint: Failpoint) => void) {
     this.settings = settings
@@ -161,6 +162,11 @@ export class Spool {
     if (this.filesUnrescued === 0 || --this.rescuePause > 0) return
     const { busyTimeoutMs, filename } = this.settings
     this.use((file) => exclusively(filename, busyTimeoutMs, () => this.rescueAll(file)))
+  }
+
+  /** Rescued files: each may have appended events. */
+  get rescued(): number {
+    return this.filesRescued
   }
 
   /** Damaged files whose rescue failed. */
@@ -283,5 +289,6 @@ export class Spool {
     file.adopt(events, deadLetters, lost)
     this.failpoint("inside rescue")
     renameAll(damaged, damaged.replace(damagedMark, rescuedMark), () => {})
+    this.filesRescued++
   }
 }

@@ -199,14 +199,20 @@ const recordAll =
     }).pipe(Effect.mapError(parts.fail("recordAll")))
 
 /** Runs passes until each event in the spool at the start is delivered or held. */
-const drain = <Event>({ fail, relay, use }: Parts<Event>): Effect.Effect<void, EventRecorderError> =>
+const drain = <Event>({ fail, relay, spool, use }: Parts<Event>): Effect.Effect<void, EventRecorderError> =>
   Effect.gen(function* () {
-    const last = yield* use("flush", (file) => file.last())
+    let rescued = spool.rescued
+    let last = yield* use("flush", (file) => file.last())
     for (;;) {
       const pass = yield* relay.urgentPass
       if (pass._tag === "drained") return
       if (pass._tag === "unavailable") return yield* fail("flush")(new TargetUnavailable({ code: pass.code }))
       if (pass._tag === "fault" && pass.fault.kind !== "locked") return yield* fail("flush")(reasonOf(pass.fault))
+      // A rescue during a pass appends events that were in the spool at the start.
+      if (rescued !== spool.rescued) {
+        rescued = spool.rescued
+        last = yield* use("flush", (file) => file.last())
+      }
       if (yield* use("flush", (file) => file.isEmpty(last))) return
       yield* Effect.sleep(busyPause)
     }
@@ -215,12 +221,16 @@ const drain = <Event>({ fail, relay, use }: Parts<Event>): Effect.Effect<void, E
 const flush =
   <Event>(parts: Parts<Event>): EventRecorder<Event>["flush"] =>
   (options) => {
-    const { fail, groupCommit, recorder, relay, settings, use } = parts
+    const { fail, groupCommit, recorder, relay, settings, spool, use } = parts
     return Effect.gen(function* () {
       const before = { ...relay.counters }
       yield* groupCommit.barrier
-      yield* drain(parts)
-      const left = yield* use("flush", (file) => file.stats().rows)
+      let left = 0
+      for (let rescued = -1; rescued !== spool.rescued;) {
+        rescued = spool.rescued
+        yield* drain(parts)
+        left = yield* use("flush", (file) => file.stats().rows)
+      }
       const { damaged, delivered, rejected } = relay.counters
       return {
         delivered: delivered - before.delivered,
