@@ -507,7 +507,7 @@ const prose: ReadonlyArray<Row> = [
   row(
     "spoken-with",
     "password passwort passphrase token key secret credential mot␣de␣passe contraseña senha",
-    `(?<=\\b(?:use|using|with|mit|try|here(?:'|’)?s|here\\sis|this\\sis|take|nimm|benutze|utilise|usa)\\b[^\\n.:]{0,40})\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)]{6,200})`,
+    `(?<=\\b(?:use|using|with|mit|try|here(?:'|’)?s|here\\sis|this\\sis|take|nimm|benutze|utilise|usa)\\b[^\\n.:]{0,40})\\b(?:password|passwort|passphrase|token|key|secret|credential|mot\\sde\\spasse|contraseña|senha)s?\\b\\s{0,2}:?\\s{0,2}["'\`]?([^\\s"'\`,;)=][^\\s"'\`,;)]{5,199})`,
     { gate: hasValueAhead, flags: "i", accepts: proseSecret }
   ),
   row(
