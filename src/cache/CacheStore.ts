@@ -21,9 +21,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Options from "../internal/options.ts"
 import * as CacheClock from "./internal/cacheClock.ts"
 import * as MemoryStore from "./internal/memoryStore.ts"
-import * as Settings from "./internal/settings.ts"
 import * as SqliteStore from "./internal/sqliteStore.ts"
 import type { CacheStoreShape, StoreBounds } from "./internal/storeModel.ts"
 
@@ -83,23 +83,23 @@ export interface SqliteStoreOptions extends Bounds {
   readonly cleanEvery?: Duration.Input | undefined
 }
 
-const read = Settings.reader("CacheStore")
+const read = Options.reader("CacheStore")
 
 const boundsOf = (options: Bounds): StoreBounds => {
-  const maxBytes = read.whole("maxBytes", options.maxBytes, 64 * 1024 * 1024, 1_024, 16 * 2 ** 30)
+  const maxBytes = read.whole("maxBytes", options.maxBytes ?? 64 * 1024 * 1024, 1_024, 16 * 2 ** 30)
   return {
     maxBytes,
-    maxEntries: read.whole("maxEntries", options.maxEntries, 20_000, 1, 10_000_000),
-    maxEntryBytes: read.whole("maxEntryBytes", options.maxEntryBytes, Math.min(1_048_576, maxBytes), 1, maxBytes),
-    maxVersions: read.whole("maxVersions", options.maxVersions, 100_000, 1, 10_000_000)
+    maxEntries: read.whole("maxEntries", options.maxEntries ?? 20_000, 1, 10_000_000),
+    maxEntryBytes: read.whole("maxEntryBytes", options.maxEntryBytes ?? Math.min(1_048_576, maxBytes), 1, maxBytes),
+    maxVersions: read.whole("maxVersions", options.maxVersions ?? 100_000, 1, 10_000_000)
   }
 }
 
 const sqliteSettings = (options: SqliteStoreOptions) => ({
   ...boundsOf(options),
   filename: options.filename,
-  busyTimeoutMs: read.duration("busyTimeout", options.busyTimeout, 40, 0, 1_000),
-  cleanEveryMs: read.duration("cleanEvery", options.cleanEvery, 60_000, 1_000, Infinity)
+  busyTimeoutMs: read.duration("busyTimeout", options.busyTimeout ?? 40, 0, 1_000),
+  cleanEveryMs: read.duration("cleanEvery", options.cleanEvery ?? 60_000, 1_000, Infinity)
 })
 
 const cleaning = (store: CacheStoreShape, everyMs: number) =>
@@ -145,7 +145,7 @@ export const layerSqlite = (options: SqliteStoreOptions): Layer.Layer<CacheStore
  * @since 0.1.0
  */
 export const layerConfig = (config: Config.Wrap<SqliteStoreOptions>): Layer.Layer<CacheStore, Config.ConfigError> =>
-  Layer.effect(CacheStore, Effect.flatMap(Settings.fromConfig(config, sqliteSettings), sqliteStore))
+  Layer.effect(CacheStore, Effect.flatMap(Options.fromConfig(config, sqliteSettings), sqliteStore))
 
 /**
  * Provides a store in the memory of the process, with the protocol of the file: for tests, and for several caches of one

@@ -13,7 +13,6 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,8 +22,9 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Options from "../internal/options.ts"
+import { randomId } from "../internal/randomId.ts"
 import { ChangeFeed, type Change, type FeedEvent } from "./ChangeFeed.ts"
-import * as Settings from "./internal/settings.ts"
 
 /**
  * Options of the feed. An option beyond its bounds is a `RangeError`.
@@ -133,19 +133,19 @@ export const layer = (options: PostgresChangeFeedOptions = {}): Layer.Layer<Chan
 export const layerConfig = (
   config: Config.Wrap<PostgresChangeFeedOptions>
 ): Layer.Layer<ChangeFeed, Config.ConfigError, PgClient.PgClient> =>
-  Layer.effect(ChangeFeed, Effect.flatMap(Settings.fromConfig(config, settingsOf), make))
+  Layer.effect(ChangeFeed, Effect.flatMap(Options.fromConfig(config, settingsOf), make))
 
-const read = Settings.reader("PostgresChangeFeed")
+const read = Options.reader("PostgresChangeFeed")
 
 const settingsOf = ({ channel = "athena_hooks", heartbeat }: PostgresChangeFeedOptions) => {
-  read.whole("channel (length in bytes)", Buffer.byteLength(channel), 0, 1, 63)
-  return { channel, heartbeat: Duration.millis(read.duration("heartbeat", heartbeat, 2_000, 100, 3_600_000)) }
+  read.whole("channel (length in bytes)", Buffer.byteLength(channel), 1, 63)
+  return { channel, heartbeat: Duration.millis(read.duration("heartbeat", heartbeat ?? 2_000, 100, 3_600_000)) }
 }
 
 const make = ({ channel, heartbeat }: ReturnType<typeof settingsOf>) =>
   Effect.gen(function* () {
     const pg = yield* PgClient.PgClient
-    const from = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
+    const from = randomId()
     const beat = encodePayload({ from, dependencies: [], tags: [] })
 
     type Emit = (event: FeedEvent) => Effect.Effect<unknown>

@@ -30,6 +30,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Options from "../internal/options.ts"
 import type { Dependency } from "../query/Dependency.ts"
 import type { Query, QueryError } from "../query/Query.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
@@ -194,7 +195,7 @@ export const layerConfig = (
   config: Config.Wrap<Settings.QueryCacheOptions>
 ): Layer.Layer<QueryExecutor | QueryCache, Config.ConfigError, Requirements> =>
   Layer.effectContext(
-    Settings.fromConfig(config, Settings.make).pipe(
+    Options.fromConfig(config, Settings.make).pipe(
       Effect.flatMap((settings) => Middleware.make(settings, undefined)),
       Effect.map(contextOf)
     )

@@ -25,10 +25,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Options from "../internal/options.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import * as DirectRecorder from "./internal/directRecorder.ts"
 import type { Definition, EventRecorder, Stats } from "./internal/recorder.ts"
-import * as Options from "./internal/options.ts"
+import * as RecorderOptions from "./internal/options.ts"
 import * as SpoolRecorder from "./internal/spoolRecorder.ts"
 
 export type { DirectOptions, Policy, SpoolOptions } from "./internal/options.ts"
@@ -117,9 +118,12 @@ export const Service =
  */
 export const make = <Event>(
   definition: Definition<Event>,
-  options: Options.SpoolOptions
+  options: RecorderOptions.SpoolOptions
 ): Effect.Effect<EventRecorder<Event>, never, Scope.Scope | QueryExecutor> =>
-  Effect.flatMap(QueryExecutor, (executor) => SpoolRecorder.make(definition, options, executor))
+  Effect.suspend(() => makeSpool(definition, RecorderOptions.spool(options)))
+
+const makeSpool = <Event>(definition: Definition<Event>, settings: RecorderOptions.SpoolSettings) =>
+  Effect.flatMap(QueryExecutor, (executor) => SpoolRecorder.make(definition, settings, executor))
 
 /**
  * Provides a recorder with a spool and a relay that delivers to the `QueryExecutor` of the context.
@@ -129,7 +133,7 @@ export const make = <Event>(
  */
 export const layer = <Self, Id extends string, Event>(
   service: RecorderClass<Self, Id, Event>,
-  options: Options.SpoolOptions
+  options: RecorderOptions.SpoolOptions
 ): Layer.Layer<Self, never, QueryExecutor> => Layer.effect(service, make(service.definition, options))
 
 /**
@@ -140,9 +144,14 @@ export const layer = <Self, Id extends string, Event>(
  */
 export const layerConfig = <Self, Id extends string, Event>(
   service: RecorderClass<Self, Id, Event>,
-  config: Config.Wrap<Options.SpoolOptions>
+  config: Config.Wrap<RecorderOptions.SpoolOptions>
 ): Layer.Layer<Self, Config.ConfigError, QueryExecutor> =>
-  Layer.unwrap(Effect.map(Options.fromConfig(config, Options.spool), (options) => layer(service, options)))
+  Layer.effect(
+    service,
+    Effect.flatMap(Options.fromConfig(config, RecorderOptions.spool), (settings) =>
+      makeSpool(service.definition, settings)
+    )
+  )
 
 /**
  * Provides a recorder that writes into the spool and leaves delivery to other processes: for a process without a
@@ -153,8 +162,12 @@ export const layerConfig = <Self, Id extends string, Event>(
  */
 export const layerSpool = <Self, Id extends string, Event>(
   service: RecorderClass<Self, Id, Event>,
-  options: Options.SpoolOptions
-): Layer.Layer<Self> => Layer.effect(service, SpoolRecorder.make(service.definition, options, undefined))
+  options: RecorderOptions.SpoolOptions
+): Layer.Layer<Self> =>
+  Layer.effect(
+    service,
+    Effect.suspend(() => SpoolRecorder.make(service.definition, RecorderOptions.spool(options), undefined))
+  )
 
 /**
  * Provides a recorder without a spool, for a database that is a file on this host: each event is written once.
@@ -166,11 +179,13 @@ export const layerSpool = <Self, Id extends string, Event>(
  */
 export const layerDirect = <Self, Id extends string, Event>(
   service: RecorderClass<Self, Id, Event>,
-  options: Options.DirectOptions = {}
+  options: RecorderOptions.DirectOptions = {}
 ): Layer.Layer<Self, never, QueryExecutor> =>
   Layer.effect(
     service,
-    Effect.flatMap(QueryExecutor, (executor) => DirectRecorder.make(service.definition, options, executor))
+    Effect.flatMap(QueryExecutor, (executor) =>
+      DirectRecorder.make(service.definition, RecorderOptions.direct(options), executor)
+    )
   )
 
 const noStats: Stats = {

@@ -19,22 +19,21 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
+import { monotonicMsOf, systemClock } from "../internal/clock.ts"
+import * as Options from "../internal/options.ts"
 import * as Connector from "./internal/connector.ts"
 import { CurrentDeadline } from "./internal/deadlines.ts"
-import { monotonicMsOf, systemClock } from "../internal/clock.ts"
 import * as PgPoolClient from "./internal/pgClient.ts"
 import type { PoolStats } from "./PoolError.ts"
 import * as PoolLifecycle from "./internal/poolLifecycle.ts"
@@ -56,7 +55,6 @@ export {
   QueryTimeout,
   TransactionStatementRefused
 } from "./PoolError.ts"
-export { defaults, InvalidOption } from "./internal/poolSettings.ts"
 
 /**
  * The pool of a program.
@@ -109,7 +107,7 @@ const open = Effect.fnUntraced(function* (options: ConnectionPoolOptions, settin
  * Creates a pool for the lifetime of the scope. With `failFast` it waits for a connection and fails with the error of
  * its first statement; otherwise it does neither.
  *
- * An invalid option is a defect, an `InvalidOption` that names it.
+ * An invalid option is a defect, a `RangeError` that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -117,9 +115,7 @@ const open = Effect.fnUntraced(function* (options: ConnectionPoolOptions, settin
 export const make = (
   options: ConnectionPoolOptions
 ): Effect.Effect<ConnectionPool["Service"], SqlError, Scope.Scope | Reactivity.Reactivity> =>
-  Effect.suspend(() => Effect.orDie(Effect.fromResult(PoolSettings.resolve(options)))).pipe(
-    Effect.flatMap((settings) => open(options, settings))
-  )
+  Effect.suspend(() => open(options, PoolSettings.resolve(options)))
 
 /**
  * Provides the pool, and the `PgClient` and `SqlClient` on it. An invalid option is a defect.
@@ -182,15 +178,11 @@ export const layerConfig = (
   config: Config.Wrap<ConnectionPoolOptions>
 ): Layer.Layer<ConnectionPool | PgClient.PgClient | SqlClient.SqlClient, Config.ConfigError | SqlError> =>
   layerFrom(
-    Effect.gen(function* () {
-      const options = yield* Config.unwrap(config)
-      const settings = yield* Effect.mapError(Effect.fromResult(PoolSettings.resolve(options)), asConfigError)
-      return yield* open(options, settings)
-    })
+    Effect.flatMap(
+      Options.fromConfig(config, (options) => [options, PoolSettings.resolve(options)] as const),
+      ([options, settings]) => open(options, settings)
+    )
   )
-
-const asConfigError = ({ message }: PoolSettings.InvalidOption): Config.ConfigError =>
-  new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
 
 /**
  * Sets one deadline for all database operations of an effect, from its start: acquiring a connection, every statement,

@@ -32,12 +32,10 @@ export const prometheus: Effect.Effect<string, never, Profiler> = Effect.suspend
 )
 
 /**
- * Sends all metrics of the program, including those of `ProfileMetrics`, to an OpenTelemetry collector: at each interval,
- * and once more when the Layer closes, because a short program ends before the first interval. The last export takes at
- * most `shutdownTimeout`, 3 seconds when absent.
- *
- * Gotcha: it exports every metric. A program that uses `Otlp.layerJson` already exports its metrics; use
- * `ProfileMetrics.layer` there instead, or the metrics are exported twice.
+ * Sends the metrics of `ProfileMetrics`, and no others, to an OpenTelemetry collector: at each interval, and once more
+ * when the Layer closes, because a short program ends before the first interval. The last export takes at most
+ * `shutdownTimeout`, 3 seconds when absent. To export all metrics of a program, use `ProfileMetrics.layer` with Effect's
+ * `Otlp.layerJson`; beside that, this Layer exports none of them twice.
  *
  * **Example**
  *
@@ -63,7 +61,11 @@ export const prometheus: Effect.Effect<string, never, Profiler> = Effect.suspend
 export const layerOtlp = (
   options: Parameters<typeof OtlpMetrics.layer>[0]
 ): Layer.Layer<OtlpExporter.Flusher, never, Profiler | HttpClient.HttpClient | OtlpSerialization.OtlpSerialization> =>
-  OtlpMetrics.layer(options).pipe(Layer.provide(ProfileMetrics.layer))
+  OtlpMetrics.layer(options).pipe(
+    Layer.provide(ProfileMetrics.layer),
+    // A registry of its own: other exporters do not see these metrics, and this one sees no others.
+    Layer.provide(Layer.sync(Metric.MetricRegistry, () => new Map()))
+  )
 
 /** Characters that would end a name in a folded-stack line. */
 const separators = /[;\s]+/g

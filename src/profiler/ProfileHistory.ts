@@ -13,15 +13,16 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import * as Options from "../internal/options.ts"
 import * as Sqlite from "../sql/Sqlite.ts"
 import * as Report from "./ProfileReport.ts"
 import { Profiler } from "./Profiler.ts"
@@ -45,7 +46,7 @@ export class ProfileHistoryError extends Schema.TaggedError<ProfileHistoryError>
 }
 
 /**
- * Options of the history. One that is out of its bounds is a defect of the Layer that names it.
+ * Options of the history. One beyond its bounds is a `RangeError`.
  *
  * @category models
  * @since 0.1.0
@@ -83,23 +84,16 @@ export class ProfileHistory extends Context.Service<
   }
 >()("athena-hooks/profiler/ProfileHistory") {}
 
-interface Settings {
-  readonly folder: string
-  readonly maxAgeMs: number
-  readonly maxRows: number
-}
+const check = Options.reader("ProfileHistory")
 
-const resolve = (options: ProfileHistoryOptions): Effect.Effect<Settings> =>
-  Effect.sync(() => {
-    const { folder, maxRows = 20_000 } = options
-    const maxAge = Duration.fromInput(options.maxAge ?? Duration.days(30))
-    const maxAgeMs = Option.match(maxAge, { onNone: () => 0, onSome: Duration.toMillis })
-    if (!(maxAgeMs >= 3_600_000)) throw new RangeError("ProfileHistory: maxAge must be a duration of an hour or more")
-    if (!Number.isInteger(maxRows) || maxRows < 1 || maxRows > 1_000_000) {
-      throw new RangeError(`ProfileHistory: maxRows is ${maxRows}; give a whole number from 1 to 1,000,000`)
-    }
-    return { folder, maxAgeMs, maxRows }
-  })
+/** Throws an `InvalidOption`. */
+const resolve = ({ folder, maxAge, maxRows }: ProfileHistoryOptions) => ({
+  folder,
+  maxAgeMs: check.duration("maxAge", maxAge ?? Duration.days(30), 3_600_000, Infinity),
+  maxRows: check.whole("maxRows", maxRows ?? 20_000, 1, 1_000_000)
+})
+
+type Settings = ReturnType<typeof resolve>
 
 /** Opens the file for one operation. Many short-lived processes share it, so none holds it open. */
 const withDatabase = <A>(
@@ -125,9 +119,11 @@ const withDatabase = <A>(
  * @category constructors
  * @since 0.1.0
  */
-export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHistory["Service"]> = Effect.fnUntraced(
-  function* (options) {
-    const settings = yield* resolve(options)
+export const make = (options: ProfileHistoryOptions): Effect.Effect<ProfileHistory["Service"]> =>
+  Effect.suspend(() => fromSettings(resolve(options)))
+
+const fromSettings = (settings: Settings): Effect.Effect<ProfileHistory["Service"]> =>
+  Effect.gen(function* () {
     const readings = yield* CurrentReadings
     let lost = 0
 
@@ -178,8 +174,7 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
         ),
       lost: Effect.sync(() => lost)
     })
-  }
-)
+  })
 
 /**
  * Provides the history in a folder.
@@ -203,6 +198,17 @@ export const make: (options: ProfileHistoryOptions) => Effect.Effect<ProfileHist
  */
 export const layer = (options: ProfileHistoryOptions): Layer.Layer<ProfileHistory> =>
   Layer.effect(ProfileHistory, make(options))
+
+/**
+ * As `layer`, with its options read from `Config`. An invalid option is a `ConfigError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<ProfileHistoryOptions>
+): Layer.Layer<ProfileHistory, Config.ConfigError> =>
+  Layer.effect(ProfileHistory, Effect.flatMap(Options.fromConfig(config, resolve), fromSettings))
 
 /**
  * Records the profiler's measurements when the Layer closes.

@@ -14,7 +14,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
+import type * as Metric from "effect/Metric"
+import * as Metrics from "../internal/metrics.ts"
 import { Profiler } from "./Profiler.ts"
 import * as Histogram from "./internal/histogram.ts"
 import type { Operation, Outcome } from "./internal/operations.ts"
@@ -26,8 +27,6 @@ const boundaries = [
 ]
 
 const outcomes: ReadonlyArray<Outcome> = ["success", "failure", "defect", "interrupted"]
-
-const nothing = (): void => undefined
 
 const seconds = (histogram: Histogram.Histogram): Metric.HistogramState => {
   const bounds = [...boundaries, Infinity]
@@ -44,9 +43,6 @@ const seconds = (histogram: Histogram.Histogram): Metric.HistogramState => {
   }
 }
 
-const histogram = (name: string, description: string, attributes: Record<string, string>) =>
-  Metric.histogram(name, { description, boundaries, attributes: { ...attributes, unit: "s" } })
-
 /**
  * Registers the profiler's figures as metrics until the Layer closes.
  *
@@ -57,44 +53,28 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
   Effect.gen(function* () {
     const recorder = recorderOf(yield* Profiler)
     if (recorder === undefined) return
-    const context = yield* Effect.context<never>()
-    const registrations: Array<Metric.Registration> = []
-    const removeAll = (): void => {
-      for (const registration of registrations.splice(0)) registration.remove()
-    }
-    const show = <Input, State>(metric: Metric.Metric<Input, State>, get: () => State): void => {
-      registrations.push(Metric.registerUnsafe(metric, context, { get, update: nothing, modify: nothing }))
-    }
+    const { counter, gauge, histogram, removeAll } = yield* Metrics.make()
 
     const showOperation = (operation: Operation): void => {
       const attributes = { kind: operation.kind, operation: operation.name }
+      const times = (name: string, description: string, get: () => Histogram.Histogram): void =>
+        histogram(name, description, boundaries, () => seconds(get()), attributes)
       for (const outcome of outcomes) {
-        const calls = Metric.counter("athena_profiler_calls_total", {
-          description: "Calls that have ended",
-          incremental: true,
-          attributes: { ...attributes, outcome }
-        })
-        show(calls, () => ({ count: operation.outcomes[outcome], incremental: true }))
+        const calls = () => operation.outcomes[outcome]
+        counter("athena_profiler_calls_total", "Calls that have ended", calls, { ...attributes, outcome })
       }
-      show(Metric.gauge("athena_profiler_open", { description: "Calls that are open", attributes }), () => ({
-        value: operation.open
-      }))
-      show(histogram("athena_profiler_wall_seconds", "How long calls took", attributes), () => seconds(operation.wall))
-      if (recorder.isDeep) {
-        const active = histogram("athena_profiler_active_seconds", "How long calls held the thread", attributes)
-        const none = Histogram.make()
-        show(active, () => seconds(operation.thread?.active ?? none))
-      }
+      gauge("athena_profiler_open", "Calls that are open", () => operation.open, attributes)
+      times("athena_profiler_wall_seconds", "How long calls took", () => operation.wall)
+      if (!recorder.isDeep) return
+      const none = Histogram.make()
+      times("athena_profiler_active_seconds", "How long calls held the thread", () => operation.thread?.active ?? none)
     }
 
     const showCost = (): void =>
-      show(
-        Metric.gauge("athena_profiler_cost_seconds", {
-          description: "The cost of profiling, without the run loop's share"
-        }),
-        () => ({
-          value: recorder.internalCost / 1_000
-        })
+      gauge(
+        "athena_profiler_cost_seconds",
+        "The cost of profiling, without the run loop's share",
+        () => recorder.internalCost / 1_000
       )
 
     showCost()
@@ -105,11 +85,6 @@ export const layer: Layer.Layer<never, never, Profiler> = Layer.effectDiscard(
         showCost()
       }
     })
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        stop()
-        removeAll()
-      })
-    )
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
   })
 )

@@ -25,13 +25,14 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
+import * as Options from "../internal/options.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import type { ProfileReport } from "./ProfileReport.ts"
 import { emptyReport } from "./internal/emptyReport.ts"
@@ -164,8 +165,10 @@ const executor =
  * @since 0.1.0
  */
 export const make = (options: Settings.ProfilerOptions = {}): Effect.Effect<Profiler["Service"]> =>
+  Effect.suspend(() => fromSettings(Settings.resolve(options)))
+
+const fromSettings = (settings: ReturnType<typeof Settings.resolve>): Effect.Effect<Profiler["Service"]> =>
   Effect.withFiber((fiber) => {
-    const settings = Settings.resolve(options)
     const recorder = new CallRecorder(
       settings,
       fiber.getRef(CurrentReadings),
@@ -212,13 +215,13 @@ export const layer = (options: Settings.ProfilerOptions = {}): Layer.Layer<Profi
   Layer.effect(Profiler, make(options))
 
 /**
- * Provides a profiler with its options read from `Config`.
+ * As `layer`, with its options read from `Config`. An invalid option is a `ConfigError`.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (config: Config.Wrap<Settings.ProfilerOptions>): Layer.Layer<Profiler, Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(config), layer))
+  Layer.effect(Profiler, Effect.flatMap(Options.fromConfig(config, Settings.resolve), fromSettings))
 
 /**
  * Provides a profiler that does nothing.

@@ -20,7 +20,7 @@ const TypeId = "~athena-hooks/query/Mutation"
  * @category models
  * @since 0.1.0
  */
-export interface Mutation<in out I, in out A> {
+export interface Mutation<in out I, out A> {
   readonly [TypeId]: typeof TypeId
   /** Identifies the mutation in spans, metrics and tests. Unique in a program, for example `memory.recordEvents`. */
   readonly name: string

@@ -80,7 +80,7 @@ it.effect.each(wrong)("fails with a ConfigError that names an invalid %s", ([nam
   })
 )
 
-const settingsOf = (options: Options) => Effect.orDie(Effect.fromResult(PoolSettings.resolve(options)))
+const settingsOf = (options: Options) => Effect.sync(() => PoolSettings.resolve(options))
 
 it.effect("is named after its first server and database", () =>
   Effect.gen(function* () {

@@ -154,11 +154,11 @@ describe("Profiler", () => {
   it.effect("names the invalid option", () =>
     Effect.gen(function* () {
       for (const [options, message] of [
-        [{ maxNames: 0 }, "maxNames is 0; give a number from 1"],
-        [{ maxNames: 1.5 }, "maxNames is 1.5; give a whole number"],
+        [{ maxNames: 0 }, "maxNames is 0; specify a whole number from 1"],
+        [{ maxNames: 1.5 }, "maxNames is 1.5; specify a whole number"],
         [{ budget: 2 }, "budget is 2"],
-        [{ level: "loud" as "wall" }, "level is loud; give one of wall, standard, deep"],
-        [{ slowThreshold: "soon" as never }, "slowThreshold is no duration"],
+        [{ level: "loud" as "wall" }, "level is loud; specify one of wall, standard, deep"],
+        [{ slowThreshold: "soon" as never }, "slowThreshold is not a duration"],
         [{ repeatThreshold: 1 }, "repeatThreshold is 1"]
       ] as const) {
         const exit = yield* Effect.exit(Profiler.make(options))

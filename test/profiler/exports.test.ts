@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Otlp from "effect/observability/Otlp"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as ProfileExport from "../../src/profiler/ProfileExport.ts"
@@ -92,31 +92,62 @@ describe("profiler exports", () => {
     })
   )
 
-  it.effect("exports to an OpenTelemetry collector before a short program ends", () =>
-    Effect.gen(function* () {
-      const virtual = Virtual.make()
-      const sent = yield* Deferred.make<string>()
-      const collector = HttpClient.make((request) =>
-        Effect.gen(function* () {
-          const body = request.body
-          yield* Deferred.succeed(sent, body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : "")
+  /** A collector that records the names of the metrics in each export. */
+  const collectorOf = (bodies: Array<string>) =>
+    Layer.succeed(
+      HttpClient.HttpClient,
+      HttpClient.make((request) =>
+        Effect.sync(() => {
+          const { body } = request
+          if (request.url.endsWith("/v1/metrics") && body._tag === "Uint8Array") {
+            bodies.push(new TextDecoder().decode(body.body))
+          }
           return HttpClientResponse.fromWeb(request, new Response("{}"))
         })
       )
-      const exported = ProfileExport.layerOtlp({
-        url: "http://collector.test/v1/metrics",
-        resource: { serviceName: "test" }
-      }).pipe(
-        Layer.provide([Layer.succeed(HttpClient.HttpClient, collector), OtlpSerialization.layerJson]),
+    )
+  const metricsOf = (body: string) =>
+    JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics as ReadonlyArray<{ name: string; histogram: any }>
+  const resource = { serviceName: "test" }
+  const exporter = ProfileExport.layerOtlp({ url: "http://collector.test/v1/metrics", resource })
+
+  it.effect("exports to an OpenTelemetry collector before a short program ends", () =>
+    Effect.gen(function* () {
+      const virtual = Virtual.make()
+      const bodies: Array<string> = []
+      const exported = exporter.pipe(
+        Layer.provide([collectorOf(bodies), OtlpSerialization.layerJson]),
         Layer.provideMerge(profiler(virtual))
       )
       yield* calls(virtual).pipe(Effect.provide(exported), Effect.provideService(Metric.MetricRegistry, new Map()))
-      const body = yield* Deferred.await(sent)
-      assert.include(body, "athena_profiler_calls_total")
-      const metrics = JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics as ReadonlyArray<any>
-      const wall = metrics.find(({ name }) => name === "athena_profiler_wall_seconds").histogram.dataPoints[0]
+      const metrics = metricsOf(bodies.at(-1)!)
+      assert.include(
+        metrics.map(({ name }) => name),
+        "athena_profiler_calls_total"
+      )
+      const wall = metrics.find(({ name }) => name === "athena_profiler_wall_seconds")!.histogram.dataPoints[0]
       assert.strictEqual(Number(wall.count), 4)
       assert.closeTo(wall.sum, 0.321, 1e-9)
+    })
+  )
+
+  it.effect("exports no metric twice beside the exporter of the program", () =>
+    Effect.gen(function* () {
+      const virtual = Virtual.make()
+      const bodies: Array<string> = []
+      const own = Metric.counter("app_requests_total")
+      const exported = Layer.merge(exporter, Otlp.layerJson({ baseUrl: "http://collector.test", resource })).pipe(
+        Layer.provide([collectorOf(bodies), OtlpSerialization.layerJson]),
+        Layer.provideMerge(profiler(virtual))
+      )
+      yield* Effect.andThen(Metric.update(own, 1), calls(virtual)).pipe(
+        Effect.provide(exported),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      const last = bodies.slice(-2).map((body) => metricsOf(body).map(({ name }) => name))
+      const names = last.flat()
+      assert.includeMembers(names, ["app_requests_total", "athena_profiler_calls_total"])
+      assert.sameMembers(names, [...new Set(names)])
     })
   )
 

@@ -17,7 +17,7 @@ export type Options = Partial<ConnectionPool.ConnectionPoolOptions>
 
 export const make = (options: Options = {}, database = FakeSessions.make({ multiplex: options.multiplex })) =>
   Effect.gen(function* () {
-    const settings = yield* Effect.fromResult(PoolSettings.resolve({ host: "fake", ...options }))
+    const settings = PoolSettings.resolve({ host: "fake", ...options })
     const core = yield* PoolLifecycle.make(settings, database.connector)
     const sql = yield* PgPoolClient.make(core, { username: "fake" })
     return { database, core, sql, stats: () => core.stats(), run: (text: string) => sql.unsafe(text) }

@@ -5,18 +5,19 @@ import type * as Duration from "effect/Duration"
 import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Metrics } from "../../internal/metrics.ts"
 import type { Query } from "../../query/Query.ts"
 import * as CacheKey from "./cacheKey.ts"
 import type { InvalidationKeys } from "./invalidationTracker.ts"
-import * as Metrics from "./metrics.ts"
+import * as Counters from "./counters.ts"
 import type { QuerySettings, Settings } from "./settings.ts"
 
 export interface CachedQuery<I, A> extends Omit<QuerySettings, "timeToLiveOf" | "tags"> {
   readonly name: string
   readonly timeToLiveOf: ((result: A, input: I) => Duration.Input | undefined) | undefined
   readonly tags: (input: I) => ReadonlyArray<string>
-  readonly counters: Metrics.Counters
-  readonly loadTime: typeof Metrics.loadTime
+  readonly counters: Counters.Counters
+  readonly loadTime: typeof Counters.loadTime
   /** The average duration of a load in milliseconds; `undefined` before the first one. */
   loadMs: number | undefined
   /** The key in memory; `undefined` if the input has no canonical text. */
@@ -39,7 +40,7 @@ export interface CachedQueries {
   readonly of: <I, A>(query: Query<I, A>) => CachedQuery<I, A>
   /** `undefined` if the result is not cacheable: its input has no key, or its dependencies can't be determined. */
   readonly request: <I, A>(query: Query<I, A>, input: I) => CacheRequest<I, A> | undefined
-  readonly counters: ReadonlyMap<string, Metrics.Counters>
+  readonly counters: ReadonlyMap<string, Counters.Counters>
 }
 
 /** The maximum number of names with their own counters; further ones share `(others)`. */
@@ -63,23 +64,23 @@ const orUndefined = <A>(attempt: () => A | undefined): A | undefined => Result.g
 
 export const make = (options: {
   readonly settings: Settings
-  readonly metrics: Metrics.Metrics
+  readonly metrics: Metrics
   /** Receives each name that more than one `Query` value has, once. */
   readonly duplicate: (name: string) => void
 }): CachedQueries => {
   const { duplicate, metrics, settings } = options
   const known = new WeakMap<object, CachedQuery<any, any>>()
-  const counters = new Map<string, Metrics.Counters>()
+  const counters = new Map<string, Counters.Counters>()
   /** The number of `Query` values by name, up to the limit. */
   const values = new Map<string, number>()
   let ordinals = 0
 
-  const countersOf = (name: string): Metrics.Counters => {
+  const countersOf = (name: string): Counters.Counters => {
     const label = counters.has(name) || counters.size < maxNames ? name : "(others)"
     let found = counters.get(label)
     if (found === undefined) {
-      counters.set(label, (found = Metrics.zeroCounters()))
-      metrics.counters(label, found)
+      counters.set(label, (found = Counters.zeroCounters()))
+      Counters.register(metrics, label, found)
     }
     return found
   }
@@ -104,7 +105,7 @@ export const make = (options: {
       timeToLiveOf: timeToLiveOf as CachedQuery<I, A>["timeToLiveOf"],
       tags: (tags as CachedQuery<I, A>["tags"] | undefined) ?? (() => noTags),
       counters: countersOf(query.name),
-      loadTime: Metric.withAttributes(Metrics.loadTime, { query: query.name }),
+      loadTime: Metric.withAttributes(Counters.loadTime, { query: query.name }),
       loadMs: undefined,
       key: (input) =>
         orUndefined(() => {

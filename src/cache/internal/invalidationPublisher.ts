@@ -1,7 +1,6 @@
 /**
  * Publishes announcements and changes to the store: immediately, or in the background while the store is unavailable.
  */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -9,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { randomId } from "../../internal/randomId.ts"
 import * as CacheClock from "./cacheClock.ts"
 import type { InvalidationTracker } from "./invalidationTracker.ts"
 import type { Settings } from "./settings.ts"
@@ -113,7 +113,7 @@ export const make = (options: {
   Effect.gen(function* () {
     const { breaker, settings, store, tracker } = options
     const pending = makePending(tracker)
-    const writer = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
+    const writer = randomId()
     /** Announcements to end in the store, whose changes are published by another id or were rolled back. */
     const ended = new Set<string>()
     const wake = yield* Queue.sliding<void>(1)

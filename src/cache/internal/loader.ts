@@ -1,10 +1,10 @@
 /**
  * Loads from the database: with a timeout, and once at a time per result across the processes of a host.
  */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { SqlError, StatementTimeoutError } from "effect/sql/SqlError"
+import { randomId } from "../../internal/randomId.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as CacheClock from "./cacheClock.ts"
@@ -87,7 +87,7 @@ export interface LoadLeases {
 }
 
 export const makeLeases = (store: CacheStoreShape, breaker: StoreBreaker, leaseMs: number): LoadLeases => {
-  const owner = Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
+  const owner = randomId()
 
   const claim = (storeKey: string): Effect.Effect<Option.Option<boolean>> =>
     Effect.flatMap(CacheClock.now, (now) => breaker.write("claim", store.claim(storeKey, owner, now, now + leaseMs)))

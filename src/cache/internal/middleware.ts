@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Metrics from "../../internal/metrics.ts"
 import type { Query } from "../../query/Query.ts"
 import { QueryExecutor } from "../../query/QueryExecutor.ts"
 import { CacheStore } from "../CacheStore.ts"
@@ -15,7 +16,6 @@ import * as CacheClock from "./cacheClock.ts"
 import * as CachedQuery from "./cachedQuery.ts"
 import * as InvalidationTracker from "./invalidationTracker.ts"
 import * as MemoryTier from "./memoryTier.ts"
-import * as Metrics from "./metrics.ts"
 import * as Mutations from "./mutations.ts"
 import * as Reader from "./reader.ts"
 import type { Settings } from "./settings.ts"
@@ -120,7 +120,7 @@ export const make = (settings: Settings, feed: ChangeFeed["Service"] | undefined
     const tracker = InvalidationTracker.make()
     const breaker = yield* StoreBreaker.make(settings)
     const memory = MemoryTier.make(settings.memoryCapacity, settings.memoryBytes, tracker)
-    const metrics = yield* Metrics.make
+    const metrics = yield* Metrics.make()
     const duplicate = (name: string) => void Effect.runForkWith(context)(Effect.logWarning(duplicateName(name)))
     const queries = CachedQuery.make({ settings, metrics, duplicate })
     const parts = { executor, store, feed, keys, tracker, breaker, memory, settings, queries }

@@ -1,11 +1,8 @@
 /**
  * The options of the query cache, with their defaults and bounds.
  */
-import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Duration from "effect/Duration"
+import * as Options from "../../internal/options.ts"
 import type { Query } from "../../query/Query.ts"
 
 /**
@@ -156,45 +153,16 @@ export interface QueryCacheOptions {
   readonly policies?: ReadonlyArray<Policy> | undefined
 }
 
-/** An option beyond its bounds. */
-export class InvalidOption extends RangeError {
-  override readonly name = "InvalidOption"
-}
-
 /** The longest time to live, in milliseconds: 400 days, which stands for infinite. */
 export const unlimited = 400 * 24 * 60 * 60 * 1_000
 
-/** Readers of options that throw an `InvalidOption` in the name of their owner. */
-export const reader = (owner: string) => {
-  const number = (name: string, value: number | undefined, absent: number, min: number, max: number): number => {
-    const found = value ?? absent
-    if (found >= min && found <= max) return found
-    throw new InvalidOption(`${owner}: ${name} is ${found}; specify a number from ${min} to ${max}`)
-  }
-  const millis = (name: string, value: Duration.Input | undefined, absent: number): number => {
-    const found = Duration.fromInput(value ?? absent)
-    if (found._tag === "Some") return Duration.toMillis(found.value)
-    throw new InvalidOption(`${owner}: ${name} is not a duration; specify one such as "100 millis"`)
-  }
-  return {
-    number,
-    whole: (name: string, value: number | undefined, absent: number, min: number, max: number): number => {
-      const found = number(name, value, absent, min, max)
-      if (Number.isInteger(found)) return found
-      throw new InvalidOption(`${owner}: ${name} is ${found}; specify a whole number`)
-    },
-    /** In milliseconds. */
-    duration: (name: string, value: Duration.Input | undefined, absent: number, min: number, max: number): number =>
-      number(`${name} (in milliseconds)`, millis(name, value, absent), absent, min, max),
-    /** In milliseconds, from zero to `unlimited`; infinite is `unlimited`. */
-    age: (name: string, value: Duration.Input | undefined, absent: number): number => {
-      const ms = millis(name, value, absent)
-      return ms === Infinity ? unlimited : number(`${name} (in milliseconds)`, ms, absent, 0, unlimited)
-    }
-  }
-}
+const read = Options.reader("QueryCache")
 
-const read = reader("QueryCache")
+/** In milliseconds; infinite is `unlimited`. */
+const age = (name: string, value: Duration.Input): number => {
+  const ms = read.duration(name, value, 0, Infinity)
+  return ms === Infinity ? unlimited : read.duration(name, ms, 0, unlimited)
+}
 
 /** The options of one query. Times are in milliseconds. */
 export interface QuerySettings {
@@ -219,26 +187,19 @@ const querySettings = (
   const of = (option: string) => (name === "" ? option : `${option} of "${name}"`)
   const { timeToLive } = policy
   const isFunction = typeof timeToLive === "function"
-  const own = read.age(of("timeToLive"), isFunction ? queryTimeToLive : (timeToLive ?? queryTimeToLive), unlimited)
+  const own = age(of("timeToLive"), (isFunction ? undefined : timeToLive) ?? queryTimeToLive ?? unlimited)
   return {
     isCached: own > 0,
-    memoryMs: Math.min(own, read.age("memoryTimeToLive", options.memoryTimeToLive, 5 * 60_000)),
-    storeMs: Math.min(own, read.age("storeTimeToLive", options.storeTimeToLive, 60 * 60_000)),
-    graceMs: read.age(of("grace"), policy.grace ?? options.grace, 0),
-    softMs: read.age(of("softTimeout"), policy.softTimeout ?? options.softTimeout, unlimited),
-    hardMs: read.age(of("hardTimeout"), policy.hardTimeout ?? options.hardTimeout, unlimited),
-    backoffMs: read.age(of("backoff"), policy.backoff ?? options.backoff, 10_000),
-    earlyRefresh: read.number(of("earlyRefresh"), policy.earlyRefresh ?? options.earlyRefresh, 1, 0.01, 1),
+    memoryMs: Math.min(own, age("memoryTimeToLive", options.memoryTimeToLive ?? 5 * 60_000)),
+    storeMs: Math.min(own, age("storeTimeToLive", options.storeTimeToLive ?? 60 * 60_000)),
+    graceMs: age(of("grace"), policy.grace ?? options.grace ?? 0),
+    softMs: age(of("softTimeout"), policy.softTimeout ?? options.softTimeout ?? unlimited),
+    hardMs: age(of("hardTimeout"), policy.hardTimeout ?? options.hardTimeout ?? unlimited),
+    backoffMs: age(of("backoff"), policy.backoff ?? options.backoff ?? 10_000),
+    earlyRefresh: read.number(of("earlyRefresh"), policy.earlyRefresh ?? options.earlyRefresh ?? 1, 0.01, 1),
     timeToLiveOf: isFunction ? timeToLive : undefined,
     tags: policy.tags
   }
-}
-
-const unannouncedValues = ["proceed", "fail"] as const
-
-const unannounced = (value: QueryCacheOptions["unannounced"] = "proceed"): "proceed" | "fail" => {
-  if (unannouncedValues.includes(value)) return value
-  throw new InvalidOption(`QueryCache: unannounced is ${String(value)}; specify one of ${unannouncedValues.join(", ")}`)
 }
 
 export type Settings = ReturnType<typeof make>
@@ -251,37 +212,23 @@ export const make = (options: QueryCacheOptions) => {
   return {
     namespace: options.namespace ?? "",
     version: options.version ?? "",
-    memoryCapacity: read.whole("memoryCapacity", options.memoryCapacity, 1_000, 1, 1_000_000),
-    memoryBytes: read.whole("memoryBytes", options.memoryBytes, 32 * 1024 * 1024, 1_024, 4 * 2 ** 30),
-    jitter: read.number("jitter", options.jitter, 0.1, 0, 0.9),
-    storeTimeoutMs: read.duration("storeTimeout", options.storeTimeout, 50, 1, 10_000),
-    storeBreakerFailures: read.whole("storeBreakerFailures", options.storeBreakerFailures, 3, 1, 1_000_000),
+    memoryCapacity: read.whole("memoryCapacity", options.memoryCapacity ?? 1_000, 1, 1_000_000),
+    memoryBytes: read.whole("memoryBytes", options.memoryBytes ?? 32 * 1024 * 1024, 1_024, 4 * 2 ** 30),
+    jitter: read.number("jitter", options.jitter ?? 0.1, 0, 0.9),
+    storeTimeoutMs: read.duration("storeTimeout", options.storeTimeout ?? 50, 1, 10_000),
+    storeBreakerFailures: read.whole("storeBreakerFailures", options.storeBreakerFailures ?? 3, 1, 1_000_000),
     storeBreakerResetMs: read.duration(
       "storeBreakerResetTimeout",
-      options.storeBreakerResetTimeout,
-      5_000,
+      options.storeBreakerResetTimeout ?? 5_000,
       1,
       3_600_000
     ),
-    announceTimeoutMs: read.duration("announceTimeout", options.announceTimeout, 500, 0, 60_000),
-    unannounced: unannounced(options.unannounced),
-    announcementLeaseMs: read.duration("announcementLease", options.announcementLease, 30_000, 1_000, 3_600_000),
-    loadLeaseMs: read.duration("loadLease", options.loadLease, 1_000, 0, 60_000),
+    announceTimeoutMs: read.duration("announceTimeout", options.announceTimeout ?? 500, 0, 60_000),
+    unannounced: read.oneOf("unannounced", options.unannounced ?? "proceed", ["proceed", "fail"]),
+    announcementLeaseMs: read.duration("announcementLease", options.announcementLease ?? 30_000, 1_000, 3_600_000),
+    loadLeaseMs: read.duration("loadLease", options.loadLease ?? 1_000, 0, 60_000),
     prefetch: options.prefetch ?? false,
     ofQuery: (name: string, timeToLive: Duration.Input | undefined): QuerySettings =>
       querySettings(options, name, policies.get(name) ?? {}, timeToLive)
   }
 }
-
-/** Reads options from `Config` and resolves them; an invalid one is a `ConfigError`. */
-export const fromConfig = <Options, Resolved>(
-  config: Config.Wrap<Options>,
-  resolve: (options: Options) => Resolved
-): Effect.Effect<Resolved, Config.ConfigError> =>
-  Effect.flatMap(Config.unwrap(config), (options) =>
-    Effect.try({
-      try: () => resolve(options),
-      catch: (error) =>
-        new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: String(error) })))
-    })
-  )

@@ -8,13 +8,13 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import * as Clock from "effect/Clock"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as LockRetry from "../../internal/lockRetry.ts"
+import { randomId } from "../../internal/randomId.ts"
 import { extendedCode, primaryCode, SqliteCode, SqliteExtendedCode } from "../../internal/sqliteError.ts"
 import {
   CacheStoreError,
@@ -193,8 +193,6 @@ const journalSizeLimit = 4 * 1024 * 1024
 
 /** The expired entries removed per run, which bounds the time on the thread. */
 const maxCleaned = 1_000
-
-const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
 /** A file of an older version is set aside like a damaged one; a newer one is left alone. */
 const otherVersion = (found: number): Error =>

@@ -6,11 +6,16 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { Mutation } from "../../query/Mutation.ts"
 import type { QueryError } from "../../query/Query.ts"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as Fault from "./classifyFailure.ts"
+
+export const deliveryTime = Metric.timer("athena_events_delivery", {
+  description: "How long batches of events take to be delivered"
+})
 
 /** The database accepts nothing now. Events in no list of the outcome wait. */
 export class TargetFailure extends Data.TaggedError("TargetFailure")<{ readonly code: string }> {}
@@ -44,7 +49,7 @@ const failuresBeforeProbe = 8
 
 export interface Target<Event> {
   readonly executor: QueryExecutor["Service"]
-  readonly mutation: Mutation<ReadonlyArray<Event>, any>
+  readonly mutation: Mutation<ReadonlyArray<Event>, unknown>
   readonly timeoutMs: number
 }
 

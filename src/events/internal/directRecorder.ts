@@ -2,10 +2,10 @@
  * The recorder without a spool: events go from memory through a group commit into the database.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
+import * as Metrics from "../../internal/metrics.ts"
 import type { Definition, EventRecorder, RecordOptions } from "./recorder.ts"
 import {
   DeadlineExceeded,
@@ -15,10 +15,9 @@ import {
   EventRejected,
   TargetUnavailable
 } from "../EventRecorderError.ts"
-import { deliver, type Deliverable, outcome, type Target } from "./delivery.ts"
+import { deliver, type Deliverable, deliveryTime, outcome, type Target } from "./delivery.ts"
 import * as Encoding from "./encoding.ts"
 import { accept, shutdown, type Entry, GroupCommit, type Write } from "./groupCommit.ts"
-import * as Metrics from "./metrics.ts"
 import * as Options from "./options.ts"
 
 /** Events enqueued together; the rest of a long list waits until they are stored. */
@@ -47,7 +46,7 @@ const writeTo =
       const result = outcome<Deliverable<Event>>()
       const failure = yield* deliver(target, items, result).pipe(
         Effect.withSpan("EventRecorder.deliver", { attributes: { events: items.length } }),
-        Effect.trackDuration(Metrics.deliveryTime),
+        Effect.trackDuration(deliveryTime),
         Effect.match({ onSuccess: () => undefined, onFailure: ({ code }) => code })
       )
       const complete = ({ id }: Deliverable<Event>, reason?: EventRecorderErrorReason) => {
@@ -77,12 +76,11 @@ const writeTo =
 
 export const make = <Event>(
   definition: Definition<Event>,
-  options: Options.DirectOptions,
+  settings: Options.Settings,
   executor: QueryExecutor["Service"]
 ): Effect.Effect<EventRecorder<Event>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { name: recorder } = definition
-    const settings = Options.direct(options)
     const clock = yield* Clock.Clock
     const encoding = Encoding.make(definition, settings.maxEventBytes)
     const counters: Counters = { delivered: 0, rejected: 0, batches: 0, failures: 0, lastFailure: undefined }
@@ -99,7 +97,7 @@ export const make = <Event>(
       new EventRecorderError({ recorder, operation, reason })
 
     const submit = (items: ReadonlyArray<Deliverable<Event>>, options: RecordOptions | undefined) => {
-      const timeoutMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
+      const timeoutMs = Options.timeoutMs(options?.timeout, settings)
       const put = (items: ReadonlyArray<Deliverable<Event>>) =>
         Effect.timeoutOrElse(groupCommit.put(items, timeoutMs), {
           duration: timeoutMs,
@@ -121,7 +119,7 @@ export const make = <Event>(
           for (let at = 0; at < items.length; at += chunkSize) yield* submit(items.slice(at, at + chunkSize), options)
         }).pipe(Effect.mapError(fail(operation)))
 
-    const metrics = yield* Metrics.make(recorder)
+    const metrics = yield* Metrics.make({ recorder })
     metrics.counter("athena_events_delivered_total", "Events that this process delivered", () => counters.delivered)
     metrics.counter("athena_events_batches_total", "Batches that this process delivered", () => counters.batches)
     metrics.counter("athena_events_failures_total", "Batches that could not be delivered", () => counters.failures)
@@ -136,25 +134,22 @@ export const make = <Event>(
       record: (event, options) => recordAll("record")([event], options),
       recordAll: recordAll("recordAll"),
       flush: (options) =>
-        Effect.gen(function* () {
+        Effect.suspend(() => {
           const before = { ...counters }
-          yield* groupCommit.barrier
-          return {
-            delivered: counters.delivered - before.delivered,
-            deadLetters: counters.rejected - before.rejected,
-            left: groupCommit.waiting
-          }
-        }).pipe(
-          Effect.timeoutOrElse({
-            duration: options?.timeout ?? settings.deadlineMs,
-            orElse: () =>
-              Effect.fail(
-                fail("flush")(
-                  new DeadlineExceeded({ reached: "none", detail: counters.lastFailure ?? "the database is slow" })
-                )
-              )
-          })
-        ),
+          return Effect.timeoutOrElse(groupCommit.barrier, {
+            duration: Options.timeoutMs(options?.timeout, settings),
+            orElse: () => {
+              const detail = counters.lastFailure ?? "the database is slow"
+              return Effect.fail(fail("flush")(new DeadlineExceeded({ reached: "none", detail })))
+            }
+          }).pipe(
+            Effect.map(() => ({
+              delivered: counters.delivered - before.delivered,
+              deadLetters: counters.rejected - before.rejected,
+              left: groupCommit.waiting
+            }))
+          )
+        }),
       stats: Effect.sync(() => ({
         waiting: groupCommit.waiting,
         spooled: 0,

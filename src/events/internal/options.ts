@@ -1,12 +1,8 @@
 /**
  * The options of a recorder, with their defaults and bounds.
  */
-import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Duration from "effect/Duration"
+import * as Options from "../../internal/options.ts"
 
 /**
  * The policy for an event that exceeds the limits of the recorder.
@@ -62,7 +58,7 @@ export interface SpoolOptions extends DirectOptions {
   readonly maxBytes?: number | undefined
   /** The limit of events in the file, within 64 per process. From 1 to 100,000,000; default: 100,000. */
   readonly maxRows?: number | undefined
-  /** The limit of one event's JSON in bytes. From 1 to 16 MiB, and at most half of `maxBytes`; default: 1 MiB. */
+  /** The limit of one event's JSON in bytes. From 1 to 16 MiB and to half of `maxBytes`; default: 1 MiB, or that half. */
   readonly maxEventBytes?: number | undefined
   /** The limit of a batch in bytes; a single event may exceed it. From 1 KiB to 64 MiB; default: 1 MiB. */
   readonly maxBatchBytes?: number | undefined
@@ -71,7 +67,7 @@ export interface SpoolOptions extends DirectOptions {
    * default: 100 milliseconds.
    */
   readonly busyTimeout?: Duration.Input | undefined
-  /** The number of new events of this process that trigger a delivery. From 1 to `maxBatchSize`; default: 100. */
+  /** The number of new events of this process that trigger a delivery. From 1 to `maxBatchSize`; default: 100, or that size. */
   readonly batchSize?: number | undefined
   /** The interval of deliveries. From 10 ms to 1 hour; default: 5 seconds. */
   readonly interval?: Duration.Input | undefined
@@ -109,53 +105,25 @@ export interface SpoolFileSettings {
   readonly busyTimeoutMs: number
 }
 
-class Check {
-  readonly invalid: Array<string> = []
-
-  count(name: string, value: number | undefined, absent: number, minimum: number, maximum: number): number {
-    const count = value ?? absent
-    if (!Number.isInteger(count) || count < minimum || count > maximum) {
-      this.invalid.push(`${name} is ${count}; give a whole number from ${minimum} to ${maximum}`)
-    }
-    return count
-  }
-
-  ms(
-    name: string,
-    value: Duration.Input | undefined,
-    absent: Duration.Input,
-    minimum: number,
-    maximum: number
-  ): number {
-    const duration = Duration.fromInput(value ?? absent)
-    const ms = Option.isSome(duration) ? Duration.toMillis(duration.value) : Number.NaN
-    if (!(ms >= minimum && ms <= maximum)) {
-      this.invalid.push(`${name} is ${ms} ms; give a time from ${minimum} ms to ${maximum} ms`)
-    }
-    return ms
-  }
-
-  /** Throws a `RangeError` that names each invalid option. */
-  verify(): void {
-    if (this.invalid.length > 0) throw new RangeError(`EventRecorder: ${this.invalid.join("; ")}`)
-  }
-}
-
+const owner = "EventRecorder"
 const hour = 3_600_000
+const mebi = 1_048_576
 
-const common = (check: Check, options: DirectOptions): Settings => {
-  const maxBatchSize = check.count("maxBatchSize", options.maxBatchSize, 1_000, 1, 100_000)
+type Read = Parameters<Parameters<typeof Options.resolveAll>[1]>[0]
+
+const common = (read: Read, options: DirectOptions): Settings => {
+  const maxBatchSize = read.whole("maxBatchSize", options.maxBatchSize ?? 1_000, 1, 100_000)
   return {
-    policy: options.whenFull ?? "block",
-    deadlineMs: check.ms("deadline", options.deadline, "5 seconds", 1, hour),
-    maxQueued: check.count("maxQueued", options.maxQueued, 10_000, 1, 10_000_000),
-    maxEventBytes: Number.POSITIVE_INFINITY,
+    policy: read.oneOf("whenFull", options.whenFull ?? "block", ["block", "dropNewest", "fail"]),
+    deadlineMs: read.duration("deadline", options.deadline ?? 5_000, 1, hour),
+    maxQueued: read.whole("maxQueued", options.maxQueued ?? 10_000, 1, 10_000_000),
+    maxEventBytes: Infinity,
     batchSize: maxBatchSize,
     maxBatchSize,
-    maxBatchBytes: Number.POSITIVE_INFINITY,
+    maxBatchBytes: Infinity,
     intervalMs: 0,
-    deliverTimeoutMs: check.ms("deliverTimeout", options.deliverTimeout, "10 seconds", 10, hour),
-    shutdownMs: check.ms("shutdownTimeout", options.shutdownTimeout, "5 seconds", 0, hour),
+    deliverTimeoutMs: read.duration("deliverTimeout", options.deliverTimeout ?? 10_000, 10, hour),
+    shutdownMs: read.duration("shutdownTimeout", options.shutdownTimeout ?? 5_000, 0, hour),
     drain: false,
     dutyCycle: 1,
     leaseMs: 0,
@@ -164,62 +132,49 @@ const common = (check: Check, options: DirectOptions): Settings => {
   }
 }
 
-/** Throws a `RangeError` that names each invalid option. */
-export const direct = (options: DirectOptions): Settings => {
-  const check = new Check()
-  const settings = common(check, options)
-  check.verify()
-  return settings
+/** Throws an `InvalidOption`. */
+export const direct = (options: DirectOptions): Settings => Options.resolveAll(owner, (read) => common(read, options))
+
+export interface SpoolSettings {
+  readonly settings: Settings
+  readonly file: SpoolFileSettings
 }
 
-/** Throws a `RangeError` that names each invalid option. */
-export const spool = (options: SpoolOptions): { readonly settings: Settings; readonly file: SpoolFileSettings } => {
-  const check = new Check()
-  const shared = common(check, options)
-  const dutyCycle = options.dutyCycle ?? 0.5
-  if (!(dutyCycle >= 0.01 && dutyCycle <= 1)) {
-    check.invalid.push(`dutyCycle is ${dutyCycle}; give a share from 0.01 to 1`)
-  }
-  if (options.filename === "" || options.filename === ":memory:") {
-    check.invalid.push("filename must be the path of a file")
-  }
-  const maxBytes = check.count("maxBytes", options.maxBytes, 64 * 1_048_576, 65_536, 16 * 2 ** 30)
-  const maxEventBytes = check.count("maxEventBytes", options.maxEventBytes, 1_048_576, 1, 16 * 1_048_576)
-  const settings: Settings = {
-    ...shared,
+/** Throws an `InvalidOption`. */
+export const spool = (options: SpoolOptions): SpoolSettings =>
+  Options.resolveAll(owner, (read, refuse) => {
+    const { filename } = options
+    if (filename === "" || filename === ":memory:") refuse("filename must be the path of a file")
+    const shared = common(read, options)
+    const { maxBatchSize } = shared
+    const maxBytes = read.whole("maxBytes", options.maxBytes ?? 64 * mebi, 65_536, 16 * 1_024 * mebi)
     // A larger event would not fit into an empty spool, and block all later ones.
-    maxEventBytes: Math.min(maxEventBytes, Math.floor(maxBytes / 2)),
-    maxBatchBytes: check.count("maxBatchBytes", options.maxBatchBytes, 1_048_576, 1_024, 64 * 1_048_576),
-    batchSize: Math.min(check.count("batchSize", options.batchSize, 100, 1, 100_000), shared.maxBatchSize),
-    intervalMs: check.ms("interval", options.interval, "5 seconds", 10, hour),
-    drain: options.drain ?? true,
-    dutyCycle,
-    leaseMs: check.ms("lease", options.lease, "5 seconds", 100, hour)
-  }
-  const file: SpoolFileSettings = {
-    filename: options.filename,
-    durability: options.durability ?? "normal",
-    maxBytes,
-    maxRows: check.count("maxRows", options.maxRows, 100_000, 1, 100_000_000),
-    busyTimeoutMs: check.ms("busyTimeout", options.busyTimeout, "100 millis", 0, 60_000)
-  }
-  check.verify()
-  return { settings, file }
-}
+    const largest = Math.max(1, Math.min(16 * mebi, Math.floor(maxBytes / 2)))
+    return {
+      settings: {
+        ...shared,
+        maxEventBytes: read.whole("maxEventBytes", options.maxEventBytes ?? Math.min(mebi, largest), 1, largest),
+        maxBatchBytes: read.whole("maxBatchBytes", options.maxBatchBytes ?? mebi, 1_024, 64 * mebi),
+        batchSize: read.whole("batchSize", options.batchSize ?? Math.min(100, maxBatchSize), 1, maxBatchSize),
+        intervalMs: read.duration("interval", options.interval ?? 5_000, 10, hour),
+        drain: options.drain ?? true,
+        dutyCycle: read.number("dutyCycle", options.dutyCycle ?? 0.5, 0.01, 1),
+        leaseMs: read.duration("lease", options.lease ?? 5_000, 100, hour)
+      },
+      file: {
+        filename,
+        durability: read.oneOf("durability", options.durability ?? "normal", ["normal", "full"]),
+        maxBytes,
+        maxRows: read.whole("maxRows", options.maxRows ?? 100_000, 1, 100_000_000),
+        busyTimeoutMs: read.duration("busyTimeout", options.busyTimeout ?? 100, 0, 60_000)
+      }
+    }
+  })
 
-/** Reports invalid options that were read from `Config` as a `ConfigError`. */
-export const fromConfig = <A>(config: Config.Wrap<A>, resolve: (options: A) => unknown) =>
-  Effect.flatMap(Config.unwrap(config), (options) =>
-    Effect.as(
-      Effect.try({
-        try: () => resolve(options),
-        catch: (error) =>
-          new Config.ConfigError(
-            new Schema.SchemaError(
-              new SchemaIssue.InvalidValue({ message: error instanceof RangeError ? error.message : String(error) })
-            )
-          )
-      }),
-      options
-    )
-  )
+const { duration, whole } = Options.reader(owner)
+
+/** The timeout of one operation. */
+export const timeoutMs = (timeout: Duration.Input | undefined, settings: Settings): number =>
+  timeout === undefined ? settings.deadlineMs : duration("timeout", timeout, 0, Infinity)
+
+export const deadLetterLimit = (limit: number): number => whole("limit", limit, 0, Infinity)

@@ -42,7 +42,7 @@ export interface Definition<in out Event> {
    * Stores a batch. It must ignore events whose id is stored already (`ON CONFLICT DO NOTHING`): a batch is delivered
    * again if a process ends between its commit and its removal from the spool.
    */
-  readonly target: Mutation<ReadonlyArray<Event>, any>
+  readonly target: Mutation<ReadonlyArray<Event>, unknown>
 }
 
 /**

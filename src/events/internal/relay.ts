@@ -10,12 +10,20 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { type EventRecorderErrorReason, EventRejected } from "../EventRecorderError.ts"
-import { type TargetFailure, deliver, type Deliverable, outcome, type Outcome, type Target } from "./delivery.ts"
+import {
+  type TargetFailure,
+  deliver,
+  type Deliverable,
+  deliveryTime,
+  outcome,
+  type Outcome,
+  type Target
+} from "./delivery.ts"
 import { monotonicMsOf } from "../../internal/clock.ts"
-import { deliveryTime } from "./metrics.ts"
+import { randomId } from "../../internal/randomId.ts"
 import type { Failpoint } from "./failpoints.ts"
 import type { Settings } from "./options.ts"
-import { randomId, type Spool } from "./spool.ts"
+import type { Spool } from "./spool.ts"
 import type { SpoolFault } from "./spoolFault.ts"
 import type { DeadLetterKind, Acknowledgement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 

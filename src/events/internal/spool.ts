@@ -9,8 +9,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Result from "effect/Result"
+import { randomId } from "../../internal/randomId.ts"
 import type { Failpoint } from "./failpoints.ts"
 import { rescue } from "./rescue.ts"
 import { inodeOf, LostLog, type Row, SpoolFile, type SpoolLimit, type SpoolSettings } from "./spoolFile.ts"
@@ -25,8 +25,6 @@ const maxRescuedFiles = 3
 
 /** Consecutive failures after which the pause between two rescues grows no more. */
 const maxRescueFailures = 6
-
-export const randomId = (): string => Buffer.from(SecureRandom.randomBytesUnsafe(12)).toString("base64url")
 
 const sizeOf = (filename: string): number => fs.statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 

@@ -3,7 +3,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -16,10 +15,10 @@ import {
   SpoolUnavailable,
   TargetUnavailable
 } from "../EventRecorderError.ts"
+import * as Metrics from "../../internal/metrics.ts"
 import * as Encoding from "./encoding.ts"
 import { Failpoints } from "./failpoints.ts"
 import { accept, GroupCommit, maxGroup, shutdown, type Write } from "./groupCommit.ts"
-import * as Metrics from "./metrics.ts"
 import * as Options from "./options.ts"
 import type { DeadLetters, Definition, EventRecorder, Flushed, RecordOptions, Stats } from "./recorder.ts"
 import { Relay, type Waiter } from "./relay.ts"
@@ -73,12 +72,11 @@ const writeTo =
 /** Constructs the parts. Finalizers run in reverse order, so the spool is closed last. */
 const makeParts = <Event>(
   definition: Definition<Event>,
-  options: Options.SpoolOptions,
+  { file, settings }: Options.SpoolSettings,
   executor: QueryExecutor["Service"] | undefined
 ): Effect.Effect<Parts<Event>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { name: recorder } = definition
-    const { file, settings } = Options.spool(options)
     const clock = yield* Clock.Clock
     const failpoint = yield* Failpoints
     const encoding = Encoding.make(definition, settings.maxEventBytes)
@@ -163,7 +161,7 @@ const submit = <Event>(
   options: RecordOptions | undefined
 ): Effect.Effect<void, EventRecorderErrorReason> => {
   const { groupCommit, settings } = parts
-  const timeoutMs = options?.timeout === undefined ? settings.deadlineMs : Duration.toMillis(options.timeout)
+  const timeoutMs = Options.timeoutMs(options?.timeout, settings)
   switch (options?.ack ?? "spooled") {
     case "accepted":
       return Effect.suspend(() => {
@@ -222,7 +220,7 @@ const flush =
   <Event>(parts: Parts<Event>): EventRecorder<Event>["flush"] =>
   (options) => {
     const { fail, groupCommit, recorder, relay, settings, spool, use } = parts
-    return Effect.gen(function* () {
+    const flushed = Effect.gen(function* () {
       const before = { ...relay.counters }
       yield* groupCommit.barrier
       let left = 0
@@ -237,18 +235,16 @@ const flush =
         deadLetters: rejected + damaged - before.rejected - before.damaged,
         left
       } satisfies Flushed
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: options?.timeout ?? settings.deadlineMs,
-        orElse: () =>
-          Effect.fail(
-            fail("flush")(
-              new DeadlineExceeded({ reached: "spooled", detail: relay.lastFailure ?? "the spool is not empty yet" })
-            )
-          )
-      }),
-      Effect.withSpan("EventRecorder.flush", { attributes: { recorder } })
-    )
+    })
+    return Effect.suspend(() =>
+      Effect.timeoutOrElse(flushed, {
+        duration: Options.timeoutMs(options?.timeout, settings),
+        orElse: () => {
+          const detail = relay.lastFailure ?? "the spool is not empty yet"
+          return Effect.fail(fail("flush")(new DeadlineExceeded({ reached: "spooled", detail })))
+        }
+      })
+    ).pipe(Effect.withSpan("EventRecorder.flush", { attributes: { recorder } }))
   }
 
 const stats = <Event>({ groupCommit, relay, spool, use }: Parts<Event>): Effect.Effect<Stats, EventRecorderError> =>
@@ -267,21 +263,19 @@ const stats = <Event>({ groupCommit, relay, spool, use }: Parts<Event>): Effect.
 
 const deadLetters = <Event>({ groupCommit, use }: Parts<Event>): DeadLetters => ({
   list: (limit = 100) =>
-    Effect.suspend(() => {
-      if (!Number.isInteger(limit) || limit < 0) {
-        throw new RangeError(`EventRecorder: limit is ${limit}; give a whole number from 0`)
-      }
-      return Effect.map(
-        use("deadLetters.list", (file) => file.listDead(limit)),
-        (rows) =>
-          rows.map(({ diedAt, recordedAt, session, ...row }) => ({
-            ...row,
-            order: session,
-            recordedAt: DateTime.makeUnsafe(recordedAt),
-            diedAt: DateTime.makeUnsafe(diedAt)
-          }))
-      )
-    }),
+    Effect.map(
+      Effect.suspend(() => {
+        const most = Options.deadLetterLimit(limit)
+        return use("deadLetters.list", (file) => file.listDead(most))
+      }),
+      (rows) =>
+        rows.map(({ diedAt, recordedAt, session, ...row }) => ({
+          ...row,
+          order: session,
+          recordedAt: DateTime.makeUnsafe(recordedAt),
+          diedAt: DateTime.makeUnsafe(diedAt)
+        }))
+    ),
   retry: (ids) => use("deadLetters.retry", (file) => file.retryDead(ids)),
   drop: (ids) =>
     Effect.tap(
@@ -291,7 +285,7 @@ const deadLetters = <Event>({ groupCommit, use }: Parts<Event>): DeadLetters => 
 })
 
 const registerMetrics = <Event>({ groupCommit, recorder, relay }: Parts<Event>) =>
-  Effect.map(Metrics.make(recorder), ({ counter, gauge }) => {
+  Effect.map(Metrics.make({ recorder }), ({ counter, gauge }) => {
     const { counters } = relay
     counter("athena_events_spooled_total", "Events that this process wrote into the spool", () => relay.spooled)
     counter("athena_events_delivered_total", "Events that this process delivered", () => counters.delivered)
@@ -306,7 +300,7 @@ const registerMetrics = <Event>({ groupCommit, recorder, relay }: Parts<Event>) 
 /** Constructs the recorder. Without an executor it only writes into the spool. */
 export const make = <Event>(
   definition: Definition<Event>,
-  options: Options.SpoolOptions,
+  options: Options.SpoolSettings,
   executor: QueryExecutor["Service"] | undefined
 ): Effect.Effect<EventRecorder<Event>, never, Scope.Scope> =>
   Effect.gen(function* () {

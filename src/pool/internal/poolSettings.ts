@@ -1,13 +1,12 @@
 /**
  * Validates the options of a pool against one table of defaults and bounds, and resolves them to plain numbers.
- *
- * Nothing is clamped: a value out of bounds is refused with the name of its option.
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Options from "../../internal/options.ts"
 import type { Address } from "./pgSession.ts"
 import * as PostgresUrl from "../PostgresUrl.ts"
 import type { ConnectionPoolOptions, Target } from "./poolOptions.ts"
@@ -53,23 +52,6 @@ const times = {
   drainTimeout: { default: seconds(5), min: zero }
 } as const satisfies Record<string, TimeOption>
 
-const lifetimeJitter = 0.1
-
-const defaultsOf = <K extends string, A>(table: Readonly<Record<K, { readonly default: A }>>): Readonly<Record<K, A>> =>
-  Object.fromEntries(
-    Object.entries<{ readonly default: A }>(table).map(([name, row]) => [name, row.default])
-  ) as Record<K, A>
-
-/**
- * The defaults of the pool's options.
- *
- * @category defaults
- * @since 0.1.0
- */
-export const defaults: Readonly<
-  Record<keyof typeof counts | "lifetimeJitter", number> & Record<keyof typeof times, Duration.Duration>
-> = { ...defaultsOf(counts), ...defaultsOf<keyof typeof times, Duration.Duration>(times), lifetimeJitter }
-
 /** The resolved options, with durations in milliseconds. */
 export interface Settings {
   readonly name: string
@@ -106,30 +88,15 @@ export interface Settings {
   readonly direct: { readonly client: PgClient.PgClientConfig; readonly address: Address } | undefined
 }
 
-/** An option has an invalid value. The message names the option and contains no URL. */
-export class InvalidOption extends RangeError {
-  override readonly name = "InvalidOption"
-}
-
-const refuse = (message: string): never => {
-  throw new InvalidOption(`ConnectionPool: ${message}`)
-}
-
-const wholeNumber = (name: string, value: number, { max, min }: Omit<CountOption, "default">): number =>
-  Number.isInteger(value) && value >= min && value <= max
-    ? value
-    : refuse(`${name} must be a whole number from ${min} to ${max}, got ${value}`)
+const { duration: durationFrom, oneOf, refuse, number, whole } = Options.reader("ConnectionPool")
 
 const duration = (name: string, value: Duration.Input, { finite, min }: Omit<TimeOption, "default">): number => {
-  const found = Duration.fromInput(value)
-  if (found._tag === "None") return refuse(`${name} is not a duration`)
-  const ms = Duration.toMillis(found.value)
-  if (ms < Duration.toMillis(min)) return refuse(`${name} must be at least ${Duration.format(min)}, got ${ms} ms`)
+  const ms = durationFrom(name, value, Duration.toMillis(min), Infinity)
   return finite === true && ms === Infinity ? refuse(`${name} must be finite`) : ms
 }
 
 const count = (options: ConnectionPoolOptions, name: keyof typeof counts): number =>
-  wholeNumber(name, options[name] ?? counts[name].default, counts[name])
+  whole(name, options[name] ?? counts[name].default, counts[name].min, counts[name].max)
 
 const time = (
   options: ConnectionPoolOptions,
@@ -138,24 +105,18 @@ const time = (
 ): number => duration(name, options[name] ?? absent, times[name])
 
 /** Lowers a default to a bound that the user set. */
-const clampDefault = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
+const defaultWithin = (value: Duration.Duration, bound: Duration.Input | undefined): Duration.Duration =>
   bound === undefined ? value : Duration.min(value, Duration.fromInputUnsafe(bound))
 
 const targets: ReadonlyArray<Target> = ["any", "primary", "standby", "preferPrimary", "preferStandby"]
 
-const checkTarget = (target: Target): Target =>
-  targets.includes(target) ? target : refuse(`target must be one of ${targets.join(", ")}, got ${String(target)}`)
-
 /** Bounds of the driver's options, which the driver does not validate. */
 const checkDriverOptions = ({ maxMessageSize, preparedStatementCacheSize }: ConnectionPoolOptions): void => {
-  if (maxMessageSize !== undefined) wholeNumber("maxMessageSize", maxMessageSize, { min: 1, max: 2 ** 31 - 1 })
+  if (maxMessageSize !== undefined) whole("maxMessageSize", maxMessageSize, 1, 2 ** 31 - 1)
   if (preparedStatementCacheSize !== undefined) {
-    wholeNumber("preparedStatementCacheSize", preparedStatementCacheSize, { min: 0, max: 1_000_000 })
+    whole("preparedStatementCacheSize", preparedStatementCacheSize, 0, 1_000_000)
   }
 }
-
-const fraction = (name: string, value: number): number =>
-  value >= 0 && value <= 1 ? value : refuse(`${name} must be from 0 to 1, got ${value}`)
 
 const urlOf = (name: "url" | "directUrl", url: Redacted.Redacted | undefined): PostgresUrl.PostgresUrl | undefined => {
   if (url === undefined) return undefined
@@ -163,7 +124,7 @@ const urlOf = (name: "url" | "directUrl", url: Redacted.Redacted | undefined): P
   return Result.isSuccess(parsed) ? parsed.success : refuse(`${name} is not a postgres:// URL: ${parsed.failure}`)
 }
 
-const port = (name: string, value: number): number => wholeNumber(name, value, { min: 1, max: 65_535 })
+const port = (name: string, value: number): number => whole(name, value, 1, 65_535)
 
 const addressesOf = (
   options: ConnectionPoolOptions,
@@ -302,12 +263,12 @@ const read = (options: ConnectionPoolOptions): Settings => {
     maxWaiters: count(options, "maxWaiters"),
     idleTimeoutMs: time(options, "idleTimeout"),
     maxLifetimeMs,
-    lifetimeJitter: fraction("lifetimeJitter", options.lifetimeJitter ?? lifetimeJitter),
+    lifetimeJitter: number("lifetimeJitter", options.lifetimeJitter ?? 0.1, 0, 1),
     validationWindowMs: time(options, "validationWindow"),
     validationTimeoutMs: time(
       options,
       "validationTimeout",
-      clampDefault(times.validationTimeout.default, options.acquireTimeout)
+      defaultWithin(times.validationTimeout.default, options.acquireTimeout)
     ),
     keepaliveMs: keepaliveOf(options, maxLifetimeMs),
     connectTimeoutMs: connectTimeoutOf(options, url),
@@ -316,12 +277,12 @@ const read = (options: ConnectionPoolOptions): Settings => {
     breakerFailures: count(options, "breakerFailures"),
     breakerResetTimeoutMs: time(options, "breakerResetTimeout"),
     leakDetectionThresholdMs: time(options, "leakDetectionThreshold"),
-    slowAcquireMs: time(options, "slowAcquire", clampDefault(times.slowAcquire.default, options.acquireTimeout)),
+    slowAcquireMs: time(options, "slowAcquire", defaultWithin(times.slowAcquire.default, options.acquireTimeout)),
     drainMs: time(options, "drainTimeout"),
     deadlineMs: deadlineMs === Infinity ? undefined : deadlineMs,
     rotatesPassword: Effect.isEffect(options.password),
     tcpKeepAliveMs: time(options, "keepAlive"),
-    target: checkTarget(options.target ?? url?.target ?? "any"),
+    target: oneOf("target", options.target ?? url?.target ?? "any", targets),
     addresses,
     initSql: initSqlOf(options),
     client,
@@ -337,12 +298,5 @@ const crossCheck = (settings: Settings): Settings => {
   return settings
 }
 
-/** Validates and resolves the options. */
-export const resolve = (options: ConnectionPoolOptions): Result.Result<Settings, InvalidOption> =>
-  Result.try({
-    try: () => crossCheck(read(options)),
-    catch: (error) => {
-      if (error instanceof InvalidOption) return error
-      throw error
-    }
-  })
+/** Throws an `InvalidOption`. */
+export const resolve = (options: ConnectionPoolOptions): Settings => crossCheck(read(options))
