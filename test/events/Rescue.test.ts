@@ -134,6 +134,30 @@ describe("rows rescued from a damaged spool", () => {
     })
   )
 
+  it.effect("are added once if the process is killed after it added them", () =>
+    Effect.gen(function* () {
+      const folder = yield* TempFolder.make
+      damage(
+        write(folder, (file) => {
+          file.append(rows(0, 20))
+          acknowledge(file, [], [1, 2])
+        })
+      )
+      let kills = 1
+      const failpoint = (failpoint: string) => {
+        if (failpoint === "inside rescue" && kills-- > 0) throw new Error("killed")
+      }
+      const spool = yield* open(folder, { failpoint })
+      assert.deepStrictEqual([idsOf(spool), spool.unrescued], [idsFrom(2, 20), 1])
+      // Another process rejects an event before the rescue is repeated.
+      Result.getOrThrow(spool.use((file) => acknowledge(file, [], [1])))
+      spool.retryRescue()
+      assert.deepStrictEqual([idsOf(spool), spool.unrescued], [idsFrom(3, 20), 0])
+      const dead = Result.getOrThrow(spool.use((file) => file.listDead(100)))
+      assert.deepStrictEqual(dead.map(({ id }) => id).toSorted(), idsFrom(0, 3))
+    })
+  )
+
   it.effect("come from a file of more than 2 GiB", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make

@@ -474,14 +474,19 @@ export class SpoolFile {
     return Math.max((this.usedPages() * pageBytes) / maxBytes, this.span() / maxRows)
   }
 
-  /** Adds the rows rescued from a damaged file, and counts the damaged and the lost ones. */
+  /**
+   * Adds the rows rescued from a damaged file, and counts the damaged and the lost ones. A rescue that was killed after
+   * this step is repeated: events that are here already are skipped.
+   */
   adopt(events: ReadonlyArray<Row>, dead: ReadonlyArray<DeadLetterRow>, lost: number): void {
     this.withReserve(() =>
       this.transaction(() => {
         // Beyond the bound, because these events were acknowledged.
         this.db.exec("PRAGMA max_page_count = 1073741823")
         this.written = []
-        for (const row of events) this.write(row)
+        const ids = this.prepare("SELECT id FROM event UNION SELECT id FROM dead WHERE kind <> 'damaged'").all()
+        const known = new Set(ids.map((row) => row["id"]))
+        for (const row of events) if (!known.has(row.id)) this.write(row)
         const aside = this.prepare(
           `INSERT INTO dead (id, session, recorded_at, payload, checksum, kind, reason, died_at)
             SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM dead WHERE id = ? AND kind = ?)`
