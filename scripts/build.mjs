@@ -72,12 +72,15 @@ const ofHooks = await Promise.all([
   hook("hookProcess/hookProfiled", "hook-profiled-postgres.cjs")
 ])
 
-/** The scripts that load these bundles. */
-const define = { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) }
+/** The scripts that load these bundles. A UMD module, the `main` of some packages, cannot be bundled. */
+const options = {
+  define: { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) },
+  mainFields: ["module", "main"]
+}
 const ofCommands = await Promise.all([
-  script("hookProcess/shim", "shim.cjs", { format: "cjs", define }),
-  script("cli/bin", "bin.js", { format: "esm", define }),
-  script("cli/main", "main.cjs", { format: "cjs", define })
+  script("hookProcess/shim", "shim.cjs", { format: "cjs", ...options }),
+  script("cli/bin", "bin.js", { format: "esm", ...options }),
+  script("cli/main", "main.cjs", { format: "cjs", ...options })
 ])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

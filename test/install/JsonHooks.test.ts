@@ -205,7 +205,7 @@ describe("hooks in JSON", () => {
     )
     assert.include(
       problem(strict.install('{\n  "a": [1,\n]\n}', current)),
-      "no comma may stand last (line 2, column 10)"
+      "a trailing comma is not allowed in this file (line 2, column 10)"
     )
   })
 

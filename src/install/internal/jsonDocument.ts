@@ -1,10 +1,11 @@
 /**
- * JSON, with comments and trailing commas where they are allowed, read into nodes that know where they stand in the text.
+ * JSON, with comments and trailing commas where they are allowed, as nodes with their offsets in the text.
  */
 import * as Result from "effect/Result"
+import { type JSONVisitor, printParseErrorCode, visit } from "jsonc-parser"
 import * as Problem from "./syntaxProblem.ts"
 
-/** What a reader takes beyond JSON. */
+/** Extensions of JSON that the agent reads. */
 export interface Dialect {
   readonly comments: boolean
   readonly trailingCommas: boolean
@@ -19,11 +20,11 @@ export interface Scalar {
 
 /** An element of an array, or a member of an object. */
 export interface Item {
-  /** Of an array's element nothing. */
+  /** `undefined` for an element of an array. */
   readonly key: string | undefined
   readonly start: number
   readonly end: number
-  /** Where the comma after it is. */
+  /** The offset of the comma that follows. */
   readonly comma: number | undefined
   readonly value: Node
 }
@@ -45,144 +46,120 @@ export interface Comment {
 
 export interface Document {
   readonly text: string
-  /** Nothing in a text of blanks and comments. */
+  /** `undefined` if the text has only whitespace and comments. */
   readonly root: Node | undefined
   readonly comments: ReadonlyArray<Comment>
 }
 
-/** How deep values may be inside each other. */
 const maxDepth = 200
 
-const isBlank = (char: string | undefined): boolean => char === " " || char === "\t" || char === "\n" || char === "\r"
-
-const scalarToken = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y
-const stringToken = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"/y
-
-class Reader {
-  readonly comments: Array<Comment> = []
-  private at = 0
-  private readonly text: string
-  private readonly dialect: Dialect
-
-  constructor(text: string, dialect: Dialect) {
-    this.text = text
-    this.dialect = dialect
-    if (text.startsWith("\uFEFF")) this.at = 1
-  }
-
-  document(): Document {
-    this.skip()
-    const root = this.at === this.text.length ? undefined : this.value(0)
-    this.skip()
-    if (this.at < this.text.length) this.fail("something follows the end")
-    return { text: this.text, root, comments: this.comments }
-  }
-
-  private fail(detail: string, offset = this.at): never {
-    throw Problem.at(this.text, offset, detail)
-  }
-
-  /** Passes over blanks and comments. */
-  private skip(): void {
-    for (;;) {
-      while (isBlank(this.text[this.at])) this.at += 1
-      if (this.text[this.at] !== "/") return
-      this.comment()
-    }
-  }
-
-  private comment(): void {
-    const start = this.at
-    const opening = this.text.slice(start, start + 2)
-    if (opening !== "//" && opening !== "/*") this.fail("a value is expected here")
-    if (!this.dialect.comments) this.fail("comments are not allowed in this file")
-    const line = opening === "//"
-    const found = line ? this.text.slice(start).search(/[\r\n]/) : this.text.indexOf("*/", start + 2) - start
-    if (found < 0 && !line) this.fail("the comment has no end")
-    this.at = found < 0 ? this.text.length : start + found + (line ? 0 : 2)
-    this.comments.push({ start, end: this.at, line })
-  }
-
-  private token(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.at
-    const found = pattern.exec(this.text)?.[0]
-    if (found !== undefined) this.at += found.length
-    return found
-  }
-
-  private value(depth: number): Node {
-    if (depth > maxDepth) this.fail(`values are more than ${maxDepth} deep`)
-    const char = this.text[this.at]
-    if (char === "{") return this.container("object", "}", depth)
-    if (char === "[") return this.container("array", "]", depth)
-    const start = this.at
-    const value: Scalar["value"] = char === '"' ? this.string() : this.scalar()
-    return { kind: "scalar", start, end: this.at, value }
-  }
-
-  private string(): string {
-    return JSON.parse(
-      this.token(stringToken) ?? this.fail("the string has no end, or has a character that must be escaped")
-    )
-  }
-
-  private scalar(): Scalar["value"] {
-    return JSON.parse(this.token(scalarToken) ?? this.fail("a value is expected here"))
-  }
-
-  private container(kind: Container["kind"], close: string, depth: number): Container {
-    const start = this.at
-    const items: Array<Item> = []
-    this.at += 1
-    this.skip()
-    while (this.text[this.at] !== close) {
-      if (this.at >= this.text.length) this.fail(`the ${kind} has no end`, start)
-      const item = this.item(kind, depth)
-      this.skip()
-      const comma = this.text[this.at] === "," ? this.at : undefined
-      items.push({ ...item, comma })
-      if (comma === undefined) {
-        if (this.at >= this.text.length) this.fail(`the ${kind} has no end`, start)
-        if (this.text[this.at] !== close) this.fail(`"," or "${close}" is expected here`)
-        break
-      }
-      this.at += 1
-      this.skip()
-      if (this.text[this.at] === close && !this.dialect.trailingCommas) this.fail("no comma may stand last", comma)
-    }
-    this.at += 1
-    return { kind, start, end: this.at, items }
-  }
-
-  private item(kind: Container["kind"], depth: number): Omit<Item, "comma"> {
-    const start = this.at
-    if (kind === "array") {
-      const value = this.value(depth + 1)
-      return { key: undefined, start, end: value.end, value }
-    }
-    if (this.text[this.at] !== '"') this.fail("a name in double quotes is expected here")
-    const key = this.string()
-    this.skip()
-    if (this.text[this.at] !== ":") this.fail('":" is expected here')
-    this.at += 1
-    this.skip()
-    const value = this.value(depth + 1)
-    return { key, start, end: value.end, value }
-  }
+/** The default is for `ValueExpected`, `InvalidSymbol` and malformed numbers. */
+const details: Readonly<Record<string, string>> = {
+  PropertyNameExpected: "a name in double quotes is expected here",
+  ColonExpected: '":" is expected here',
+  EndOfFileExpected: "something follows the end",
+  InvalidCommentToken: "comments are not allowed in this file",
+  UnexpectedEndOfComment: "the comment has no end",
+  UnexpectedEndOfString: "the string has no end",
+  InvalidUnicode: "the string has an invalid escape",
+  InvalidEscapeCharacter: "the string has an invalid escape",
+  InvalidCharacter: "the string has a character that must be escaped"
 }
 
-/** Reads a text, or says where it is not valid. */
+type Mutable<A> = { -readonly [K in keyof A]: A[K] }
+
+/** An array or object before its end. */
+interface Open extends Omit<Mutable<Container>, "items"> {
+  readonly items: Array<Mutable<Item>>
+  /** The member whose value follows. */
+  name: { readonly key: string; readonly start: number } | undefined
+}
+
+/** Builds nodes from the parser's events, and throws the first problem. */
+const builder = (text: string) => {
+  const comments: Array<Comment> = []
+  const open: Array<Open> = []
+  let root: Node | undefined
+
+  const fail = (offset: number, detail: string): never => {
+    throw Problem.at(text, offset, detail)
+  }
+
+  const add = (value: Node): void => {
+    const parent = open.at(-1)
+    if (parent === undefined) root = value
+    else {
+      const { key, start } = parent.name ?? { key: undefined, start: value.start }
+      parent.items.push({ key, start, end: value.end, comma: undefined, value })
+      parent.name = undefined
+    }
+  }
+
+  const begin = (kind: Container["kind"]) => (start: number) => {
+    if (open.length > maxDepth) fail(start, `values are more than ${maxDepth} deep`)
+    open.push({ kind, start, end: start, items: [], name: undefined })
+  }
+
+  const end = (offset: number, length: number): void => {
+    const { items, kind, start } = open.pop()!
+    if (length === 0) fail(start, `the ${kind} has no end`)
+    add({ kind, start, end: offset + length, items })
+  }
+
+  const onError = (name: string, offset: number): never => {
+    const container = open.at(-1)
+    const close = container?.kind === "object" ? "}" : "]"
+    if (name === "CommaExpected") return fail(offset, `"," or "${close}" is expected here`)
+    const comma = container?.items.at(-1)?.comma
+    // Behind a comma, the parser expects an item.
+    if (comma !== undefined && text[offset] === close)
+      return fail(comma, "a trailing comma is not allowed in this file")
+    const isName = name === "InvalidSymbol" && container?.kind === "object" && container.name === undefined
+    return fail(offset, details[isName ? "PropertyNameExpected" : name] ?? "a value is expected here")
+  }
+
+  const visitor: JSONVisitor = {
+    onObjectBegin: begin("object"),
+    onObjectEnd: end,
+    onArrayBegin: begin("array"),
+    onArrayEnd: end,
+    onObjectProperty: (key, start) => {
+      open.at(-1)!.name = { key, start }
+    },
+    onLiteralValue: (value, start, length) => add({ kind: "scalar", start, end: start + length, value }),
+    onSeparator: (character, offset) => {
+      const last = open.at(-1)!.items.at(-1)
+      if (character === "," && last !== undefined) last.comma = offset
+    },
+    onComment: (start, length) => {
+      comments.push({ start, end: start + length, line: text[start + 1] === "/" })
+    },
+    onError: (code, offset) => onError(printParseErrorCode(code), offset)
+  }
+  return { visitor, document: (): Document => ({ text, root, comments }) }
+}
+
+/** Reads a text, or returns its first syntax problem. */
 export const parse = (text: string, dialect: Dialect): Result.Result<Document, Problem.Problem> =>
   Result.try({
-    try: () => new Reader(text, dialect).document(),
+    try: () => {
+      const { document, visitor } = builder(text)
+      // The parser takes a byte order mark for a symbol.
+      visit(text.replace(/^\uFEFF/, " "), visitor, {
+        disallowComments: !dialect.comments,
+        allowTrailingComma: dialect.trailingCommas,
+        allowEmptyContent: true
+      })
+      return document()
+    },
     catch: (error) => (error instanceof Problem.Problem ? error : Problem.at(text, 0, String(error)))
   })
 
-/** The member of a name; the last one, as other readers take it. */
+/** Returns the member of a name: the last one, as other JSON readers do. */
 export const member = (node: Node | undefined, key: string): Item | undefined =>
   node?.kind === "object" ? node.items.findLast((item) => item.key === key) : undefined
 
-/** The value without its places. */
+/** Returns the value without offsets. */
 export const valueOf = (node: Node): unknown => {
   if (node.kind === "scalar") return node.value
   if (node.kind === "array") return node.items.map((item) => valueOf(item.value))
