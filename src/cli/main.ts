@@ -70,13 +70,16 @@ const endWithReader = (): void => {
   }
 }
 
-/** Runs the command line. A failure or a defect prints one line and sets exit code 1. */
-export const main = (): void => {
-  endWithReader()
-  Command.run(athena, { version }).pipe(
+/** Runs a command line. A failure or a defect prints one line and sets exit code 1. */
+export const run = (args: ReadonlyArray<string>) =>
+  Command.runWith(athena, { version })(args).pipe(
     Effect.catchIf((error) => error._tag !== "ShowHelp", fail),
     Effect.catchDefect((defect) => fail(new Error(`unexpected failure: ${MemoryError.describe(defect)}`))),
-    Effect.provide(NodeServices.layer),
-    NodeRuntime.runMain({ disableErrorReporting: true })
+    Effect.provide(NodeServices.layer)
   )
+
+/** Runs the command line of this process. */
+export const main = (): void => {
+  endWithReader()
+  NodeRuntime.runMain(run(process.argv.slice(2)), { disableErrorReporting: true })
 }

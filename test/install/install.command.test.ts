@@ -11,6 +11,7 @@ import * as Agents from "../../src/install/Agents.ts"
 import * as CodexTrust from "../../src/install/internal/codexTrust.ts"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
+import * as CliInProcess from "../utils/CliInProcess.ts"
 
 /** The home of a user, with a repository in it. */
 const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
@@ -23,6 +24,9 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
   }
   const read = () => fs.readFileSync(settings, "utf8")
   const athena = (...args: ReadonlyArray<string>) =>
+    CliInProcess.run(Cli.posting(args), { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
+  /** The same as a process. */
+  const process = (...args: ReadonlyArray<string>) =>
     Cli.run(Cli.posting(args), { env: { ...env, ATHENA_DAEMON: "on" }, cwd: project })
   const json = (...args: ReadonlyArray<string>) =>
     Effect.map(athena(...args, "--json"), ({ code, stdout }): any => ({ code, ...JSON.parse(stdout) }))
@@ -33,7 +37,7 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
       .filter((name) => fs.lstatSync(path.join(folder, name)).isFile() && !name.includes("compile-cache"))
       .toSorted()
       .map((name) => [name, fs.readFileSync(path.join(folder, name), "utf8")])
-  return { folder, project, env, settings, write, read, athena, json, everything }
+  return { folder, project, env, settings, write, read, athena, process, json, everything }
 })
 
 /** Confirms all hooks of a file of Codex, as its user does in its terminal. */
@@ -300,7 +304,7 @@ describe("athena install", () => {
 
   it.live("creates nothing in commands that only read", () =>
     Effect.gen(function* () {
-      const { athena, folder } = yield* scratch
+      const { folder, process } = yield* scratch
       const all = () => fs.readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted()
       const before = all()
       for (const args of [
@@ -313,7 +317,7 @@ describe("athena install", () => {
         ["status"],
         ["doctor"]
       ]) {
-        yield* athena(...args)
+        yield* process(...args)
         assert.deepStrictEqual(all(), before, args.join(" "))
       }
     })
@@ -398,10 +402,10 @@ describe("athena install", () => {
 
   it.live("adds one handler per event, however often and concurrently it runs", () =>
     Effect.gen(function* () {
-      const { athena, json, read, write } = yield* scratch
+      const { athena, json, process, read, write } = yield* scratch
       for (const before of [undefined, others]) {
         if (before !== undefined) write(before)
-        const both = yield* Effect.all([athena("install"), athena("install")], { concurrency: 2 })
+        const both = yield* Effect.all([process("install"), process("install")], { concurrency: 2 })
         for (const { code, stderr } of both) assert.strictEqual(code, 0, stderr)
         const once = read()
         assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 10)
@@ -434,10 +438,10 @@ describe("athena install", () => {
 
   it.live("rejects unsafe changes in one line with the next step", () =>
     Effect.gen(function* () {
-      const { athena, everything, settings, write } = yield* scratch
+      const { everything, process, settings, write } = yield* scratch
       const refused = Effect.fnUntraced(function* (args: ReadonlyArray<string>, why: RegExp) {
         const before = everything()
-        const { code, stderr, stdout } = yield* athena(...args)
+        const { code, stderr, stdout } = yield* process(...args)
         assert.strictEqual(code, 1)
         assert.strictEqual(stdout, "")
         assert.match(stderr, /^athena: [^\n]+\n$/)

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Layout from "../../src/host/paths.ts"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
+import * as CliInProcess from "../utils/CliInProcess.ts"
 import * as FakeDaemonServer from "../utils/FakeDaemonServer.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 
@@ -30,10 +31,12 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
     fs.chmodSync(settings, mode)
   }
   const read = () => fs.readFileSync(settings, "utf8")
+  /** The installed settings with a command that only prints: for checks that do not need its response. */
+  const installed = () => read().replaceAll(JSON.stringify(process.execPath), '"echo"')
   const said: Array<string> = []
   const athena = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
     Effect.map(
-      Cli.run(Cli.posting(args), { env: { HOME: folder, ATHENA_DAEMON: "on", ...env }, cwd: project }),
+      CliInProcess.run(Cli.posting(args), { env: { HOME: folder, ATHENA_DAEMON: "on", ...env }, cwd: project }),
       (result) => {
         said.push(result.stdout, result.stderr)
         return result
@@ -55,7 +58,23 @@ const scratch = Effect.map(Cli.scratch, ({ folder, project }) => {
     FakeDaemonServer.start({ ...endpoint(), home, version, ...options })
   const port = (value: number) => fs.writeFileSync(path.join(home, "daemon", "port"), String(value))
   const posts = () => Agent.handlers(settings, "Stop").find(({ type }) => type === "http")
-  return { folder, home, project, settings, write, read, said, athena, json, doctor, endpoint, start, port, posts }
+  return {
+    folder,
+    home,
+    project,
+    settings,
+    write,
+    read,
+    installed,
+    said,
+    athena,
+    json,
+    doctor,
+    endpoint,
+    start,
+    port,
+    posts
+  }
 })
 
 /** A program that has nothing to do with us, and what it was sent. */
@@ -427,7 +446,7 @@ describe("athena doctor with HTTP hooks", () => {
 
   it.live("reports a daemon that is down, outdated, failing or unresponsive", () =>
     Effect.gen(function* () {
-      const { athena, doctor, endpoint, json, start } = yield* scratch
+      const { athena, doctor, endpoint, installed, json, start, write } = yield* scratch
       yield* athena(["install"])
       assert.match(
         (yield* doctor())("process")!,
@@ -435,6 +454,7 @@ describe("athena doctor with HTTP hooks", () => {
       )
       assert.match((yield* doctor())("port")!, /^ok: .* which is free/)
       assert.isTrue((yield* json(["doctor"])).healthy)
+      write(installed())
       const during = (options: Partial<FakeDaemonServer.Options>) =>
         Effect.scoped(Effect.andThen(start(options), doctor()))
       assert.match(
@@ -502,9 +522,11 @@ describe("athena doctor with HTTP hooks", () => {
 
   it.live("reports invalid tokens, ports and responses", () =>
     Effect.gen(function* () {
-      const { athena, doctor, endpoint, home, read, start, write } = yield* scratch
+      const { athena, doctor, endpoint, home, installed, read, start, write } = yield* scratch
       yield* athena(["install"])
-      const installed = read()
+      const before = read()
+      const quick = installed()
+      write(quick)
       const { port, token } = endpoint()
       const requests = yield* stranger(0)
       for (const [status, problem] of [
@@ -518,7 +540,7 @@ describe("athena doctor with HTTP hooks", () => {
       const hung = yield* Effect.scoped(Effect.andThen(start({ answer: () => new Promise(() => undefined) }), doctor()))
       assert.match(hung("claude post")!, /^failed: no response within 1000 ms, the timeout of the agent/)
       yield* start()
-      write(installed.replaceAll(Redacted.value(token), "another-token"))
+      write(before.replaceAll(Redacted.value(token), "another-token"))
       const changed = yield* doctor()
       assert.match(
         changed("token")!,
@@ -526,11 +548,11 @@ describe("athena doctor with HTTP hooks", () => {
       )
       assert.match(changed("claude post")!, /^failed: the daemon rejects the token \(status 401\)/)
       assert.match(changed("claude user")!, /outdated handler, path, port, token or database; run: athena install/)
-      write(installed.replaceAll("127.0.0.1", "example.org"))
+      write(quick.replaceAll("127.0.0.1", "example.org"))
       const remote = yield* doctor()
       assert.match(remote("port")!, /^failed: events are posted to example\.org:\d+, not to 127\.0\.0\.1 -> run/)
       assert.isUndefined(remote("claude post"))
-      write(installed)
+      write(before)
       fs.writeFileSync(path.join(home, "daemon", "token"), "damaged")
       const damaged = yield* doctor()
       assert.match(damaged("token")!, /^failed: .* has no valid token and port -> run: athena install/)
@@ -545,7 +567,7 @@ describe("athena doctor with HTTP hooks", () => {
     "reports proxies in settings and environment",
     () =>
       Effect.gen(function* () {
-        const { athena, doctor, endpoint, project, read, write } = yield* scratch
+        const { athena, doctor, endpoint, project, installed: read, write } = yield* scratch
         yield* athena(["install"])
         const installed = read()
         const { port } = endpoint()
@@ -592,7 +614,7 @@ describe("athena doctor with HTTP hooks", () => {
 
   it.live("reports lists of allowed URLs that exclude the daemon", () =>
     Effect.gen(function* () {
-      const { athena, doctor, endpoint, project, read, write } = yield* scratch
+      const { athena, doctor, endpoint, project, installed: read, write } = yield* scratch
       yield* athena(["install"])
       const installed = read()
       const { port } = endpoint()
@@ -641,7 +663,7 @@ describe("athena doctor with HTTP hooks", () => {
     "reports conflicting variables in settings without their values",
     () =>
       Effect.gen(function* () {
-        const { athena, doctor, home, project, read, said, write } = yield* scratch
+        const { athena, doctor, home, project, installed: read, said, write } = yield* scratch
         yield* athena(["install"])
         const installed = read()
         const local = path.join(project, ".claude", "settings.local.json")
@@ -693,8 +715,9 @@ describe("athena doctor with HTTP hooks", () => {
 
   it.live("reports files that other users can read", () =>
     Effect.gen(function* () {
-      const { athena, doctor, home, settings } = yield* scratch
+      const { athena, doctor, home, installed, settings, write } = yield* scratch
       yield* athena(["install"])
+      write(installed())
       const folder = path.join(home, "daemon")
       for (const [file, good, bad] of [
         [home, 0o700, 0o755],
