@@ -40,14 +40,14 @@ export const isAtLeast = (line: Line, level: string): boolean => {
   return found < 0 || found >= levels.indexOf(level)
 }
 
-const momentOf = ({ entry }: Line): DateTime.DateTime | undefined =>
+const timeOf = ({ entry }: Line): DateTime.DateTime | undefined =>
   entry === undefined ? undefined : Option.getOrUndefined(DateTime.make(entry.time))
 
 /** A line without a time has the time of the previous one. */
 const timed = (lines: ReadonlyArray<Line>) => {
   let at = Number.NEGATIVE_INFINITY
   return lines.map((line) => {
-    const own = momentOf(line)
+    const own = timeOf(line)
     if (own !== undefined) at = DateTime.toEpochMillis(own)
     return { line, at }
   })
@@ -84,10 +84,10 @@ export const format = (line: Line): string => {
   const { entry } = line
   if (entry === undefined) return Sanitize.escape(line.raw)
   const isShim = entry.message === undefined && entry.reason !== undefined
-  const moment = momentOf(line)
+  const time = timeOf(line)
   return Sanitize.escape(
     [
-      moment === undefined ? textOf(entry.time) : DateTime.formatIso(moment),
+      time === undefined ? textOf(entry.time) : DateTime.formatIso(time),
       levelOf(line).padEnd(5),
       isShim ? `responded without the daemon: ${textOf(entry.reason)}` : textOf(entry.message ?? ""),
       ...pairs(entry.event === undefined ? undefined : { event: entry.event }),

@@ -61,7 +61,7 @@ describe("athena logs", () => {
     })
   )
 
-  it.live("shows no character that a terminal obeys or a person can't see, and as JSON nothing that is none", () =>
+  it.live("escapes control and invisible characters and omits lines that are not JSON", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const folder = logsOf(home)
@@ -94,7 +94,7 @@ describe("athena logs", () => {
     })
   )
 
-  it.live("reads regular files alone", () =>
+  it.live("reads regular files only", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const folder = logsOf(home)
@@ -105,7 +105,7 @@ describe("athena logs", () => {
     })
   )
 
-  it.live("goes on with what is logged, also when the file is moved away", () =>
+  it.live("follows new lines across rotation", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const folder = logsOf(home)
@@ -155,14 +155,14 @@ describe("logReader", () => {
   const files = Effect.map(TempFolder.make, (folder) =>
     [0, 1, 2].map((index) => path.join(folder, index === 0 ? "log" : `log.${index}`))
   )
-  it.live("gives the last lines whatever their length and wherever the parts that are read begin", () =>
+  it.live("returns the last lines of any length across files", () =>
     Effect.gen(function* () {
       const paths = yield* files
       const lines = Array.from({ length: 3_000 }, (_, n) => `${n} ${"\u20ac".repeat((n * 37) % 211)}`)
       fs.writeFileSync(paths[2]!, `${lines.slice(0, 1_000).join("\n")}\n`)
       fs.writeFileSync(paths[1]!, `${lines.slice(1_000, 2_000).join("\n")}\n`)
       fs.writeFileSync(paths[0]!, lines.slice(2_000).join("\n"))
-      const seen = yield* LogReader.look(paths)
+      const seen = yield* LogReader.observe(paths)
       for (const limit of [1, 2, 999, 1_000, 1_001, 2_500, 5_000]) {
         assert.deepStrictEqual(yield* LogReader.tail(seen, limit, all), lines.slice(-limit))
       }
@@ -174,80 +174,21 @@ describe("logReader", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("reads a file's end only, and bounds what is no line", () =>
+  it.live("passes over a line of any length", () =>
     Effect.gen(function* () {
       const paths = yield* files
-      fs.writeFileSync(paths[1]!, "never read\n")
-      fs.writeFileSync(paths[0]!, `first\n${"x".repeat(3 * 1_048_576)}\nlast\n`)
-      const seen = yield* LogReader.look(paths)
-      let read = 0
-      assert.deepStrictEqual(
-        yield* LogReader.tail(seen, 1, () => {
-          read++
-          return true
-        }),
-        ["last"]
-      )
-      assert.isAtMost(read, 2)
-      assert.deepStrictEqual(yield* LogReader.tail(seen, 2, all), ["first", "last"])
-      assert.deepStrictEqual(yield* LogReader.tail(seen, 3, all), ["never read", "first", "last"])
-    }).pipe(Effect.provide(NodeServices.layer))
-  )
-
-  it.live("looks for the beginning of what is no line so far and no further", () =>
-    Effect.gen(function* () {
-      const paths = yield* files
-      const megabyte = "x".repeat(1_048_576)
-      const big = (megabytes: number) => {
-        const file = fs.openSync(paths[0]!, "w")
-        fs.writeSync(file, "first\n")
-        for (let i = 0; i < megabytes; i++) fs.writeSync(file, megabyte)
-        fs.writeSync(file, "\nlast\n")
-        fs.closeSync(file)
-      }
+      const long = "x".repeat(3 * 1_048_576)
       fs.writeFileSync(paths[1]!, "older\n")
-      for (const [megabytes, expected] of [
-        [60, ["older", "first", "last"]],
-        [70, ["older", "last"]]
-      ] satisfies ReadonlyArray<[number, Array<string>]>) {
-        big(megabytes)
-        assert.deepStrictEqual(yield* LogReader.tail(yield* LogReader.look(paths), 9, all), expected)
-      }
-      // One byte less than too much is a line, wherever the parts that are read begin.
-      for (const length of [1_048_575, 1_048_576, 1_048_577, 1_200_000]) {
-        fs.writeFileSync(paths[0]!, `first\n${"x".repeat(length)}\n${"y".repeat(70_000)}\n`)
-        const found = yield* LogReader.tail(yield* LogReader.look(paths.slice(0, 1)), 9, all)
-        assert.deepStrictEqual(
-          found.filter((line) => line.length !== length),
-          ["first", "y".repeat(70_000)]
-        )
-        assert.strictEqual(found.length, length > 1_100_000 ? 2 : length <= 1_048_576 ? 3 : found.length)
-      }
+      fs.writeFileSync(paths[0]!, `first\n${long}\nlast\n`)
+      const observed = yield* LogReader.observe(paths)
+      assert.deepStrictEqual(yield* LogReader.tail(observed, 1, all), ["last"])
+      const isShort = (line: string) => line.length < 10
+      assert.deepStrictEqual(yield* LogReader.tail(observed, 3, isShort), ["older", "first", "last"])
+      assert.deepStrictEqual(yield* LogReader.tail(observed, 2, all), [long, "last"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("follows past what is no line, also when its end comes later", () =>
-    Effect.gen(function* () {
-      const [file] = (yield* files) as [string, string, string]
-      const found: Array<string> = []
-      let position: LogReader.Position | undefined
-      const poll = Effect.gen(function* () {
-        found.length = 0
-        position = yield* LogReader.follow(yield* LogReader.look([file]), position, (line) =>
-          Effect.sync(() => void found.push(line))
-        )
-        return [...found]
-      })
-      fs.writeFileSync(file, `a\n${"x".repeat(1_500_000)}`)
-      assert.deepStrictEqual(yield* poll, ["a"])
-      fs.appendFileSync(file, "x".repeat(1_500_000))
-      assert.deepStrictEqual(yield* poll, [])
-      fs.appendFileSync(file, "end of it\nb\n")
-      assert.deepStrictEqual(yield* poll, ["b"])
-    }).pipe(Effect.provide(NodeServices.layer))
-  )
-
-  it.live("follows over several moves, an emptied file and one that was removed, and leaves unfinished lines", () =>
+  it.live("follows across rotations, truncation and removal, and waits for the end of a line", () =>
     Effect.gen(function* () {
       const paths = yield* files
       const [file, second, third] = paths as [string, string, string]
@@ -255,7 +196,7 @@ describe("logReader", () => {
       let position: LogReader.Position | undefined
       const poll = Effect.gen(function* () {
         found.length = 0
-        position = yield* LogReader.follow(yield* LogReader.look(paths), position, (line) =>
+        position = yield* LogReader.follow(yield* LogReader.observe(paths), position, (line) =>
           Effect.sync(() => void found.push(line))
         )
         return [...found]

@@ -56,8 +56,8 @@ export const logs = Command.make(
       const line = LogText.parse(raw)
       return LogText.isAtLeast(line, level) && (!json || LogText.json(line) !== undefined)
     }
-    const athena = yield* LogReader.look(paths.athena)
-    const shim = yield* LogReader.look(paths.shim)
+    const athena = yield* LogReader.observe(paths.athena)
+    const shim = yield* LogReader.observe(paths.shim)
     const last = LogText.merge(
       (yield* LogReader.tail(athena, lines, isWanted)).map(LogText.parse),
       (yield* LogReader.tail(shim, lines, isWanted)).map(LogText.parse)
@@ -72,8 +72,8 @@ export const logs = Command.make(
     for (;;) {
       yield* Effect.sleep("250 millis")
       positions = {
-        athena: yield* LogReader.follow(yield* LogReader.look(paths.athena), positions.athena, each),
-        shim: yield* LogReader.follow(yield* LogReader.look(paths.shim), positions.shim, each)
+        athena: yield* LogReader.follow(yield* LogReader.observe(paths.athena), positions.athena, each),
+        shim: yield* LogReader.follow(yield* LogReader.observe(paths.shim), positions.shim, each)
       }
     }
   })

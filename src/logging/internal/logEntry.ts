@@ -34,33 +34,28 @@ const whole = ({ annotations, cause, level, message, spans, timestamp }: Entry) 
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : stringify(value))
 
-/** The longest prefix that fits as JSON. */
-const fitting = (text: string, maxBytes: number): string => {
-  // A character needs at least one byte.
-  let cut = preview(text, maxBytes)
-  while (cut.length > 1 && Buffer.byteLength(stringify(cut)) > maxBytes) cut = preview(cut, Math.ceil(cut.length / 2))
-  return cut
-}
+/** Longer lines, in bytes, are truncated. */
+const maxLineBytes = 8_192
 
-/** Shares of a truncated line's texts; the rest is for the structure. */
-const shares = { message: 0.4, cause: 0.25, annotations: 0.15 }
+/** Characters of each text of a truncated line: one needs up to 6 bytes as JSON. */
+const maxTextLength = maxLineBytes / 24
+
+const truncated = (value: unknown): string => preview(textOf(value), maxTextLength)
 
 /** The line with truncated texts, marked `cut`. */
-const cut = ({ annotations, cause, level, message, timestamp }: Entry, maxBytes: number) => ({
+const cut = ({ annotations, cause, level, message, timestamp }: Entry) => ({
   time: timestamp,
   level,
-  message: fitting(textOf(message), maxBytes * shares.message),
-  ...(hasAny(annotations)
-    ? { annotations: { cut: fitting(stringify(annotations), maxBytes * shares.annotations) } }
-    : {}),
-  ...(cause === undefined ? {} : { cause: fitting(cause, maxBytes * shares.cause) }),
+  message: truncated(message),
+  ...(hasAny(annotations) ? { annotations: { cut: truncated(annotations) } } : {}),
+  ...(cause === undefined ? {} : { cause: truncated(cause) }),
   cut: true
 })
 
 /** Encodes a line without its newline. */
-export const encode = (entry: Entry, maxBytes: number): string => {
+export const encode = (entry: Entry): string => {
   const line = stringify(whole(entry))
-  return Buffer.byteLength(line) <= maxBytes ? line : stringify(cut(entry, maxBytes))
+  return Buffer.byteLength(line) <= maxLineBytes ? line : stringify(cut(entry))
 }
 
 /** Reports lines beyond the bound of the queue. */
