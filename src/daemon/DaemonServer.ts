@@ -36,6 +36,7 @@ import * as Scope from "effect/Scope"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
+import * as Options from "../internal/options.ts"
 import { type HookResponse, HookService } from "./HookService.ts"
 import * as RequestBody from "./internal/requestBody.ts"
 import * as ConnectionLimits from "./internal/connectionLimits.ts"
@@ -45,7 +46,7 @@ import { headers as names, protocol } from "../host/paths.ts"
 import { Lifecycle } from "./internal/lifecycle.ts"
 import * as SocketFile from "./internal/socketFile.ts"
 import * as Ports from "./ports.ts"
-import { DaemonState } from "./internal/statusReport.ts"
+import { DaemonState, type State } from "./internal/statusReport.ts"
 import * as StatusReport from "./internal/statusReport.ts"
 
 /**
@@ -67,7 +68,7 @@ export class SocketUnusable extends Schema.TaggedError<SocketUnusable>(
 }
 
 /**
- * Options of the server.
+ * Options of the server. A number out of its bounds is a defect of the Layer, a `RangeError` that names it.
  *
  * @category models
  * @since 0.1.0
@@ -190,6 +191,11 @@ const statusRoutes = Layer.unwrap(
   )
 )
 
+const makeRoutes = (options: DaemonServerOptions) =>
+  Effect.suspend(() =>
+    HttpRouter.toHttpEffect(Layer.merge(hookRoutes(AdmissionControl.make(limitsOf(options))), statusRoutes))
+  )
+
 const codeOf = (error: unknown): string => {
   if (typeof error !== "object" || error === null) return "unknown"
   if ("code" in error && typeof error.code === "string") return error.code
@@ -202,6 +208,18 @@ const isHook = ({ method, url }: HttpServerRequest): boolean => method === "POST
 const listensAt = (server: net.Server, port: number): boolean => {
   const address = server.address()
   return typeof address === "object" && address?.address === "127.0.0.1" && address.port === port
+}
+
+const read = Options.reader("DaemonServer")
+
+const limitsOf = ({ payloadBytes, requestsPerSecond }: DaemonServerOptions): AdmissionControl.Limits => {
+  const perSecond = read.number("requestsPerSecond", requestsPerSecond ?? 1_000, 1, Infinity)
+  return {
+    perSecond,
+    burst: 2 * perSecond,
+    bytes: read.number("payloadBytes", payloadBytes ?? 64 * 1024 * 1024, HookRunner.maxPayloadBytes, Infinity),
+    largeBytes
+  }
 }
 
 /** The types of Node.js lack the option to listen on an inherited descriptor. */
@@ -219,6 +237,89 @@ const ownScope = <A, E, R>(attempt: Effect.Effect<A, E, R | Scope.Scope>) =>
     )
   })
 
+type App = ReturnType<typeof makeApp>
+
+/** Responds to requests of a listener: authentication, then the routes. */
+const makeApp = (
+  options: DaemonServerOptions,
+  state: State,
+  isEnding: () => boolean,
+  routes: Effect.Success<ReturnType<typeof makeRoutes>>
+) => {
+  const auth = RequestAuth.make(Redacted.value(options.token), options.database)
+  const identifying = { [names.protocol]: protocol, [names.version]: state.identity.version }
+  // A keep-alive connection would be served until the shutdown ends, and its last request then lost.
+  const headers = () => (isEnding() ? { ...identifying, ...ConnectionLimits.closeHeader } : identifying)
+
+  return (listener: RequestAuth.Listener, authenticate: (socket: net.Socket) => void) =>
+    Effect.flatMap(HttpServerRequest, (request) => {
+      const refused = RequestAuth.refuse(auth, listener, request.headers)
+      // Any local program may connect to loopback: without the token a response does not even identify the daemon.
+      if (refused !== undefined) {
+        return Effect.succeed(
+          HttpServerResponse.empty({
+            status: refused,
+            headers: listener._tag === "Socket" ? identifying : ConnectionLimits.closeHeader
+          })
+        )
+      }
+      // A client of the socket runs the hook itself or starts the next daemon. An agent that posts can do neither.
+      if (listener._tag === "Socket" && isHook(request) && isEnding()) {
+        return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: headers() }))
+      }
+      authenticate(incoming(request).socket)
+      return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
+    })
+}
+
+const listen = Effect.fnUntraced(function* (app: App, listener: RequestAuth.Listener, at: NodeHttpServer.Options) {
+  const server = ConnectionLimits.createServer()
+  const flushBuffered = ConnectionLimits.bufferRequests(server)
+  const { authenticate } = yield* ConnectionLimits.limitUnauthenticated(server)
+  const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
+  // An inherited descriptor may be any file.
+  if (listener._tag === "Loopback" && !listensAt(server, listener.port)) return yield* otherAddress
+  yield* serve(app(listener, authenticate))
+  flushBuffered()
+  ConnectionLimits.ignoreUpgrades(server)
+})
+
+/** Listens on the port: on the inherited socket, or now, or as soon as the port is free. */
+const listenOnLoopback = Effect.fnUntraced(function* (
+  app: App,
+  { listenerFd, port }: DaemonServerOptions,
+  state: State
+) {
+  const attempt = (at: NodeHttpServer.Options) => ownScope(listen(app, { _tag: "Loopback", port }, at))
+  const own = attempt({ host: "127.0.0.1", port }).pipe(
+    Effect.tapError(({ cause }) =>
+      Effect.sync(() => {
+        state.problem = Ports.problemOf(port, cause)
+      })
+    )
+  )
+  const first = listenerFd === undefined ? own : Effect.catch(attempt(atFd(listenerFd)), () => own)
+  const listening = Effect.sync(() => {
+    state.port = port
+    state.problem = null
+  })
+  const retried = Effect.andThen(Effect.retry(Effect.delay(own, retryInterval), Schedule.forever), listening)
+  yield* Effect.catch(Effect.andThen(first, listening), (error) =>
+    Effect.andThen(Effect.logError(state.problem ?? error.message), Effect.forkScoped(retried))
+  )
+})
+
+/** Whether the server shuts down, from the first finalizer of the scope on, or the daemon ends. */
+const makeEnding = Effect.map(Lifecycle, (lifecycle) => {
+  let isClosing = false
+  return {
+    isEnding: () => isClosing || lifecycle.isEnding(),
+    close: Effect.sync(() => {
+      isClosing = true
+    })
+  }
+})
+
 /**
  * Provides the server. It listens on the socket when the Layer is built, and on the port as soon as that is free. When
  * the scope closes it accepts no further requests and completes pending ones within 2 seconds.
@@ -232,91 +333,18 @@ export const layer = (options: DaemonServerOptions) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const state = yield* DaemonState
-      const perSecond = Math.max(1, options.requestsPerSecond ?? 1_000)
-      const admission = AdmissionControl.make({
-        perSecond,
-        burst: 2 * perSecond,
-        bytes: Math.max(HookRunner.maxPayloadBytes, options.payloadBytes ?? 64 * 1024 * 1024),
-        largeBytes
-      })
-      const routes = yield* HttpRouter.toHttpEffect(Layer.merge(hookRoutes(admission), statusRoutes))
-      const auth = RequestAuth.make(Redacted.value(options.token), options.database)
-      const identifying = { [names.protocol]: protocol, [names.version]: state.identity.version }
-
-      // A keep-alive connection would be served until the shutdown ends, and its last request then lost.
-      let isEnding = false
-      const { isEnding: isLifecycleEnding } = yield* Lifecycle
-      const isStopping = () => isEnding || isLifecycleEnding()
-      const headers = () => (isStopping() ? { ...identifying, ...ConnectionLimits.closeHeader } : identifying)
-
-      const app = (listener: RequestAuth.Listener, authenticate: (socket: net.Socket) => void) =>
-        Effect.flatMap(HttpServerRequest, (request) => {
-          const refused = RequestAuth.refuse(auth, listener, request.headers)
-          // A client of the socket runs the hook itself or starts the next daemon. An agent that posts can do neither.
-          if (refused === undefined && listener._tag === "Socket" && isHook(request) && isStopping()) {
-            return Effect.succeed(HttpServerResponse.empty({ status: 503, headers: headers() }))
-          }
-          if (refused === undefined) {
-            authenticate(incoming(request).socket)
-            return Effect.map(routes, (response) => HttpServerResponse.setHeaders(response, headers()))
-          }
-          // Any local program may connect to loopback: without the token a response does not even identify the daemon.
-          return Effect.succeed(
-            HttpServerResponse.empty({
-              status: refused,
-              headers: listener._tag === "Socket" ? identifying : ConnectionLimits.closeHeader
-            })
-          )
-        })
-
-      const listen = Effect.fnUntraced(function* (listener: RequestAuth.Listener, at: NodeHttpServer.Options) {
-        const server = ConnectionLimits.createServer()
-        const flushBuffered = ConnectionLimits.bufferRequests(server)
-        const { authenticate } = yield* ConnectionLimits.limitUnauthenticated(server)
-        const { serve } = yield* NodeHttpServer.make(() => server, { ...at, gracefulShutdownTimeout: "2 seconds" })
-        // An inherited descriptor may be any file.
-        if (listener._tag === "Loopback" && !listensAt(server, listener.port)) return yield* otherAddress
-        yield* serve(app(listener, authenticate))
-        flushBuffered()
-        ConnectionLimits.ignoreUpgrades(server)
-      })
-
-      const { listenerFd, port, socket } = options
-      const loopback = (at: NodeHttpServer.Options) => ownScope(listen({ _tag: "Loopback", port }, at))
-      const onLoopback = loopback({ host: "127.0.0.1", port }).pipe(
-        Effect.tapError(({ cause }) =>
-          Effect.sync(() => {
-            state.problem = Ports.problemOf(port, cause)
-          })
-        )
-      )
-      const inherited =
-        listenerFd === undefined ? onLoopback : Effect.catch(loopback(atFd(listenerFd)), () => onLoopback)
-      const listening = Effect.sync(() => {
-        state.port = port
-        state.problem = null
-      })
-
-      yield* Effect.catch(Effect.andThen(inherited, listening), (error) =>
-        Effect.logError(state.problem ?? error.message).pipe(
-          Effect.andThen(
-            Effect.andThen(Effect.retry(Effect.delay(onLoopback, retryInterval), Schedule.forever), listening).pipe(
-              Effect.forkScoped
-            )
-          )
-        )
-      )
+      const routes = yield* makeRoutes(options)
+      const { close, isEnding } = yield* makeEnding
+      const app = makeApp(options, state, isEnding, routes)
+      yield* listenOnLoopback(app, options, state)
       // The holder of the lock owns the socket; an existing one was left by a killed process. The socket is opened
       // last, so its clients find a complete daemon.
+      const { socket } = options
       yield* Effect.mapError(
-        SocketFile.listen(socket, state.identity.home, (path) => listen({ _tag: "Socket" }, { path })),
+        SocketFile.listen(socket, state.identity.home, (path) => listen(app, { _tag: "Socket" }, { path })),
         (error) => new SocketUnusable({ socket, code: codeOf(error) })
       )
       // Finalizers run in reverse order: this one runs first.
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          isEnding = true
-        })
-      )
+      yield* Effect.addFinalizer(() => close)
     })
   )

@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,13 +19,13 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import * as Record from "effect/Record"
 import { EventSink } from "../hooks/EventSink.ts"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import type { HookEvent } from "../hooks/HookEvent.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
+import * as Options from "../internal/options.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import { Profiler } from "../profiler/Profiler.ts"
@@ -86,7 +87,8 @@ export interface Stats {
 }
 
 /**
- * Options of the service.
+ * Options of the service. One beyond its bounds is a `RangeError` that names it: a defect of `layer`, a `ConfigError` of
+ * `layerConfig`.
  *
  * @category models
  * @since 0.1.0
@@ -145,47 +147,30 @@ interface Pending {
   hasTimedOut: boolean
 }
 
-const durationOf = (name: string, input: Duration.Input): Duration.Duration =>
-  Option.getOrThrowWith(
-    Duration.fromInput(input),
-    () => new RangeError(`HookService: ${name} must be a duration, such as "100 millis"`)
-  )
+const read = Options.reader("HookService")
 
-const deadlinesOf = (
-  given: Partial<HookRunner.Deadlines> = {}
-): Readonly<Record<keyof HookRunner.Deadlines, Duration.Duration>> =>
-  Record.map(defaultDeadlines, (absent, event) => durationOf(`deadlines.${event}`, given[event] ?? absent))
+const settingsOf = ({ deadlines = {}, maxConcurrent, message, onEvent, workTimeout }: HookServiceOptions) => ({
+  deadlines: Record.map(defaultDeadlines, (absent, event) =>
+    Duration.millis(read.duration(`deadlines.${event}`, deadlines[event] ?? absent, 0, Infinity))
+  ),
+  maxConcurrent: read.whole("maxConcurrent", maxConcurrent ?? 256, 1, Infinity),
+  workTimeout: Duration.millis(read.duration("workTimeout", workTimeout ?? "30 seconds", 0, Infinity)),
+  message: message ?? Effect.undefined,
+  onEvent: onEvent ?? (() => Effect.void)
+})
 
-const countOf = (name: string, value: number): number => {
-  if (Number.isInteger(value) && value >= 1) return value
-  throw new RangeError(`HookService: ${name} must be a whole number from 1`)
-}
+type Settings = ReturnType<typeof settingsOf>
 
 type Count = "stored" | "timedOut" | "failed" | "invalid" | "overloaded" | "dropped"
 
 const bodyOf = (body: string): string | undefined => (body === "{}" ? undefined : body)
 
-/**
- * Constructs the service. Closing its scope waits up to 2 seconds for work in progress. An option out of its bounds is
- * a defect that names it.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {}) {
+/** Makes the work of an event: its program with its own sink, and the count of the events that are lost. */
+const makeWork = Effect.fnUntraced(function* ({ message }: Settings, counts: Record<Count, number>) {
   const recorder = yield* MemoryRecorder
-  const profiler = yield* Profiler
   const context = yield* Effect.context<MemoryBridge | FileSystem.FileSystem | Path.Path>()
-  const scope = yield* Effect.scope
-  const running = yield* FiberSet.make<HookRunner.RunResult>()
-  yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownTimeout))
   const sinks = SpoolSink.make(recorder)
   const repositories = RepositoryCache.make(context)
-  const counts: Record<Count, number> = { stored: 0, timedOut: 0, failed: 0, invalid: 0, overloaded: 0, dropped: 0 }
-  const maxConcurrent = countOf("maxConcurrent", options.maxConcurrent ?? 256)
-  const workTimeout = durationOf("workTimeout", options.workTimeout ?? "30 seconds")
-  const deadlines = deadlinesOf(options.deadlines)
-  const { message = Effect.undefined, onEvent = () => Effect.void } = options
 
   const respond = (
     event: HookEvent,
@@ -226,6 +211,17 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
         Effect.updateContext((_: Context.Context<never>) => own)
       )
     })
+  return { work, accepted: sinks.stored }
+})
+
+const makeWith = Effect.fnUntraced(function* (settings: Settings) {
+  const { deadlines, maxConcurrent, onEvent, workTimeout } = settings
+  const profiler = yield* Profiler
+  const scope = yield* Effect.scope
+  const running = yield* FiberSet.make<HookRunner.RunResult>()
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(FiberSet.awaitEmpty(running), shutdownTimeout))
+  const counts: Record<Count, number> = { stored: 0, timedOut: 0, failed: 0, invalid: 0, overloaded: 0, dropped: 0 }
+  const { accepted, work } = yield* makeWork(settings, counts)
 
   const completed = ({ notices, response }: HookRunner.RunResult): HookResponse => {
     const isStored = notices.length === 0
@@ -301,9 +297,17 @@ export const make = Effect.fnUntraced(function* (options: HookServiceOptions = {
           })
         )
       ),
-    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: sinks.stored(), running: size }))
+    stats: Effect.map(FiberSet.size(running), (size) => ({ ...counts, accepted: accepted(), running: size }))
   })
 })
+
+/**
+ * Constructs the service. Closing its scope waits up to 2 seconds for work in progress.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: HookServiceOptions = {}) => Effect.suspend(() => makeWith(settingsOf(options)))
 
 /**
  * Provides the service. The profiler measures how long agents wait, as `respond NAME`.
@@ -315,3 +319,29 @@ export const layer = (
   options: HookServiceOptions = {}
 ): Layer.Layer<HookService, never, MemoryBridge | MemoryRecorder | Profiler | FileSystem.FileSystem | Path.Path> =>
   Layer.effect(HookService, make(options))
+
+/**
+ * Provides the service, with its options read from `Config`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import * as HookService from "athena-hooks/daemon/HookService"
+ * import * as Config from "effect/Config"
+ *
+ * const Hooks = HookService.layerConfig({
+ *   deadlines: { SessionStart: Config.Duration("SESSION_START_DEADLINE") },
+ *   maxConcurrent: Config.Int("MAX_CONCURRENT")
+ * })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<HookServiceOptions>
+): Layer.Layer<
+  HookService,
+  Config.ConfigError,
+  MemoryBridge | MemoryRecorder | Profiler | FileSystem.FileSystem | Path.Path
+> => Layer.effect(HookService, Effect.flatMap(Options.fromConfig(config, settingsOf), makeWith))

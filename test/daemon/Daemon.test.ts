@@ -2,7 +2,9 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -66,6 +68,18 @@ describe("the daemon", () => {
         [["ToolUse", 1]]
       )
       assert.include((yield* daemon.send({ path: "/metrics" })).body, "athena_events")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("dies with the name of a limit out of its bounds", () =>
+    Effect.gen(function* () {
+      for (const [name, options] of Object.entries({
+        requestsPerSecond: { requestsPerSecond: 0.5 },
+        payloadBytes: { payloadBytes: 1024 }
+      })) {
+        const exit = yield* Effect.exit(TestDaemon.run(options))
+        assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), `DaemonServer: ${name} is`)
+      }
     }).pipe(Effect.scoped)
   )
 

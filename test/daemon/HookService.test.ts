@@ -1,5 +1,8 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -34,12 +37,13 @@ const found = {
 
 interface Setting {
   readonly options?: HookService.HookServiceOptions
+  readonly service?: ReturnType<typeof HookService.layerConfig>
   /** What keeping an event does. */
   readonly keep?: Effect.Effect<void, EventRecorderError>
   readonly verbs?: Parameters<typeof MemoryBridge.layerTest>[0]
 }
 
-const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
+const setUp = ({ keep = Effect.void, options, service, verbs = {} }: Setting = {}) => {
   const kept: Array<SpooledEvent> = []
   const calls: Array<string> = []
   const recordAll: EventRecorder<SpooledEvent>["recordAll"] = (events, recording) =>
@@ -69,7 +73,7 @@ const setUp = ({ keep = Effect.void, options, verbs = {} }: Setting = {}) => {
       }),
     ...verbs
   })
-  const layer = HookService.layer(options).pipe(
+  const layer = (service ?? HookService.layer(options)).pipe(
     Layer.provide([recorder, memory, Profiler.layer({ level: "wall" }), NodeServices.layer])
   )
   return { kept, calls, layer }
@@ -335,6 +339,33 @@ describe("HookService", () => {
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(closing)
       assert.strictEqual(kept.length, 1)
+    })
+  )
+
+  it.effect("names an option out of its bounds, as a defect in code and as a ConfigError from the environment", () =>
+    Effect.gen(function* () {
+      const { layer } = setUp({ options: { maxConcurrent: 0 } })
+      const exit = yield* Effect.exit(Effect.scoped(Layer.build(layer)))
+      const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.instanceOf(defect, RangeError)
+      assert.include(String(defect), "HookService: maxConcurrent is 0; specify a whole number of at least 1")
+      const configured = HookService.layerConfig({
+        deadlines: { Answer: Config.Duration("ANSWER_DEADLINE") },
+        maxConcurrent: Config.Int("MAX_CONCURRENT")
+      })
+      const build = (env: Record<string, string>) =>
+        Effect.scoped(Layer.build(setUp({ service: configured }).layer)).pipe(
+          Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+        )
+      yield* build({ ANSWER_DEADLINE: "20 millis", MAX_CONCURRENT: "8" })
+      for (const [name, value] of [
+        ["maxConcurrent", "0"],
+        ["MAX_CONCURRENT", "many"]
+      ] as const) {
+        const error = yield* Effect.flip(build({ ANSWER_DEADLINE: "20 millis", MAX_CONCURRENT: value }))
+        assert.strictEqual(error._tag, "ConfigError")
+        assert.include(error.message, name)
+      }
     })
   )
 })

@@ -2,7 +2,9 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as HookFileSystem from "../../src/hookProcess/hookFileSystem.ts"
@@ -365,11 +367,28 @@ describe("HookProgram", () => {
           hook("Stop.plain", { session_id: "s-0", last_assistant_message: `${index} ${"\u{1F600}x".repeat(5_000)}` }),
         { discard: true }
       )
-      const context = yield* hook("SessionStart.startup", { session_id: "s-1" }, { startTokens: 1_000_000 })
+      const context = yield* hook("SessionStart.startup", { session_id: "s-1" }, { startTokens: 2_500 })
       assert.isAtMost(context!.length, 10_000)
       assert.isTrue(context!.isWellFormed())
       const small = yield* hook("SessionStart.startup", { session_id: "s-2" }, { startTokens: 100 })
       assert.isAtMost(small?.length ?? 0, 400)
+    })
+  )
+
+  test(
+    "dies with the name of a budget out of its bounds",
+    Effect.gen(function* () {
+      const { hook } = yield* setup
+      const named = (name: string, effect: ReturnType<typeof hook>) =>
+        Effect.map(Effect.exit(effect), (exit) =>
+          assert.include(
+            String(Exit.isFailure(exit) && Cause.squash(exit.cause)),
+            `RangeError: HookProgram: ${name} is`
+          )
+        )
+      yield* named("startTokens", hook("SessionStart.startup", { session_id: "s-1" }, { startTokens: 2_501 }))
+      yield* named("promptTokens", hook("UserPromptSubmit.plain", { session_id: "s-1" }, { promptTokens: 0 }))
+      yield* named("maxReminders", hook("UserPromptSubmit.plain", { session_id: "s-1" }, { maxReminders: 31 }))
     })
   )
 

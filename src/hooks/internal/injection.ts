@@ -22,6 +22,20 @@ const maxStartMemories = 7
 /** Extra memories read in case some are filtered or repeat others; the query ranks as many anyway. */
 const spareMemories = 57
 
+/** The most memories searched for a reminder. */
+const maxSearched = 30
+
+const maxTokens = ContextText.maxLength / ContextText.charactersPerToken
+
+const whole = (name: keyof HookOptions, value: number, min: number, max: number): number => {
+  if (Number.isInteger(value) && value >= min && value <= max) return value
+  throw new RangeError(`HookProgram: ${name} is ${value}; specify a whole number from ${min} to ${max}`)
+}
+
+const startBudget = ({ startTokens = 2_000 }: HookOptions) => whole("startTokens", startTokens, 1, maxTokens)
+
+const promptBudget = ({ promptTokens = 500 }: HookOptions) => whole("promptTokens", promptTokens, 1, maxTokens)
+
 /** Marks memories as injected. A failure becomes a notice: they may be injected again. */
 export const markInjected = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwaited }: HookOptions) =>
   memoryIds.length === 0 || isAwaited?.() === false
@@ -125,7 +139,7 @@ export const retainContext = (event: SessionStart, isNew: boolean) =>
 export const injectAtStart = (event: SessionStart, session: Session, retained: RetainedContext, options: HookOptions) =>
   Effect.gen(function* () {
     const { memories, sections } = yield* startSections(event.sessionId, session, retained)
-    const { text, used } = ContextText.framed(sections, options.startTokens ?? 2_000)
+    const { text, used } = ContextText.framed(sections, startBudget(options))
     const notice = yield* markInjected(event.sessionId, memories.slice(0, used[1]), options)
     return { ...HookOutput.context(text), notice }
   })
@@ -145,12 +159,15 @@ const reminders = (event: Prompt, session: Session, injected: ReadonlySet<number
     if (terms.length === 0) return []
     const memory = yield* MemoryBridge
     const { results } = yield* memory.searchMemories(session.project.id, event.text, {
-      limit: 30,
+      limit: maxSearched,
       fragments: false,
       exceptSession: event.sessionId
     })
     const relevant = results.filter((result) => isRelevant(result, terms.length) && isReminder(result))
-    return withoutInjected(relevant, injected).slice(0, options.maxReminders ?? 3)
+    return withoutInjected(relevant, injected).slice(
+      0,
+      whole("maxReminders", options.maxReminders ?? 3, 0, maxSearched)
+    )
   })
 
 /** The output of a prompt, and the ids to mark as injected: reminders, and the start's context if it is due. */
@@ -168,7 +185,7 @@ export const injectAtPrompt = (event: Prompt, session: Session, options: HookOpt
         ...start.sections,
         { title: "Related memories of earlier sessions (times in UTC):", lines: recalled.map(ContextText.memoryLine) }
       ],
-      (options.promptTokens ?? 500) + (needsStart ? (options.startTokens ?? 2_000) : 0)
+      promptBudget(options) + (needsStart ? startBudget(options) : 0)
     )
     const ids = [
       ...(needsStart ? [startMarker] : []),

@@ -17,18 +17,17 @@ import * as Relocation from "../Relocation.ts"
 import * as Repository from "../Repository.ts"
 
 /**
- * Options of the programs.
+ * Options of the programs. A number out of its bounds is a defect, a `RangeError` that names it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HookOptions {
-  /** Budget of the context at a session's start, in tokens of four characters. 2,000 when absent; `ContextText.maxLength`
-   * caps it at 2,500. */
+  /** Budget of the context at a session's start, in tokens of four characters, from 1 to 2,500. 2,000 when absent. */
   readonly startTokens?: number | undefined
-  /** Budget of the reminder at a prompt, in tokens of four characters. 500 when absent; capped at 2,500. */
+  /** Budget of the reminder at a prompt, in tokens of four characters, from 1 to 2,500. 500 when absent. */
   readonly promptTokens?: number | undefined
-  /** The most memories in a reminder. 3 when absent; at most 30 are searched. */
+  /** The most memories in a reminder, from 0 to 30. 3 when absent. */
   readonly maxReminders?: number | undefined
   /**
    * The folder in which the agent started, if the agent reports it. It decides the project of a session whose first event
