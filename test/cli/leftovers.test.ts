@@ -30,18 +30,36 @@ it.live("prune removes old compiled code and empty spools, and never events", ()
 
     const code = path.join(home, "compile-cache")
     fs.mkdirSync(code, { recursive: true, mode: 0o700 })
-    const entries = ["v22.1.0-x64-aaa-0", "hook.cjs-v22.1.0-x64", "v21.0.0-x64-bbb-0", `${process.version}-x64-ccc-0`]
+    const entries = [
+      "v22.1.0-x64-aaa-0",
+      "hook.cjs-v22.1.0-x64",
+      `hook.cjs-${process.version}-x64.4711`,
+      "v21.0.0-x64-bbb-0",
+      `${process.version}-x64-ccc-0`
+    ]
     for (const name of entries) fs.writeFileSync(path.join(code, name), "")
-    for (const [index, days] of [31, 200, 1, 200].entries()) age(path.join(code, entries[index]!), days)
+    for (const [index, days] of [31, 200, 2, 1, 200].entries()) age(path.join(code, entries[index]!), days)
+
+    const receipts = path.join(home, "install")
+    fs.mkdirSync(receipts)
+    for (const [name, days] of [
+      ["a.json.4711-17", 2],
+      ["b.json.4711-17", 0.5],
+      ["c.json", 400]
+    ] as const) {
+      fs.writeFileSync(path.join(receipts, name), "")
+      age(path.join(receipts, name), days)
+    }
 
     yield* Cli.run(["prune", "--dry-run"], { env, cwd: project })
     assert.strictEqual(spools().length, 2)
     yield* Cli.run(["prune"], { env, cwd: project })
     assert.deepStrictEqual(spools(), [waiting])
+    assert.deepStrictEqual(fs.readdirSync(receipts).toSorted(), ["b.json.4711-17", "c.json"])
     assert.isFalse(fs.readdirSync(home).some((name) => name.startsWith(delivered!)))
     assert.deepStrictEqual(
       entries.filter((name) => fs.existsSync(path.join(code, name))),
-      entries.slice(2)
+      entries.slice(3)
     )
   })
 )

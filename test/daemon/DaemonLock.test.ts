@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as DaemonLock from "../../src/daemon/DaemonLock.ts"
 import { startTimeOf } from "../../src/daemon/internal/processStartTime.ts"
 import { isOlder } from "../../src/internal/compareVersions.ts"
+import * as Bundle from "../utils/Bundle.ts"
 import * as FakeDaemon from "../utils/FakeDaemon.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
 import * as Worker from "../utils/Worker.ts"
@@ -156,8 +157,10 @@ describe("DaemonLock", () => {
   it.live("is got by exactly one of twenty processes that try at once", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
+      const bundle = yield* Bundle.make(module)
+      const holding: Holding = { home, version, answers: false }
       const workers = yield* Effect.all(
-        Array.from({ length: 20 }, () => hold({ home, version, answers: false })),
+        Array.from({ length: 20 }, () => Worker.start(bundle, [JSON.stringify(holding)])),
         { concurrency: 20 }
       )
       // Those who got it wait to be told; the others have said why and ended.

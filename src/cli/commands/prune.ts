@@ -9,12 +9,11 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
 import { megabytes, plural } from "../../internal/text.ts"
-import * as Spools from "../../host/spools.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
 import * as SqliteSpace from "../../sql/SqliteSpace.ts"
 import * as Memory from "../../host/Memory.ts"
-import * as CompileCache from "../../host/compileCache.ts"
+import * as Leftovers from "../../host/leftovers.ts"
 import * as Output from "../output.ts"
 
 const policyLine = ({ maxAge, maxBytes }: Retention.Policy): string => {
@@ -114,7 +113,7 @@ export const prune = Command.make(
   Effect.fnUntraced(function* ({ dryRun, json }) {
     const settings = yield* Database.settings
     const policy = yield* Retention.policyConfig(settings)
-    if (!dryRun) yield* Effect.andThen(Effect.ignore(Spools.expire), Effect.ignore(CompileCache.expire))
+    if (!dryRun) yield* Leftovers.expire
     if (!(yield* Memory.exists(settings))) {
       return yield* Output.print(json, { dryRun, events: 0 }, ["no database yet"])
     }

@@ -12,11 +12,11 @@ import * as Daemon from "../../daemon/Daemon.ts"
 import * as DaemonLock from "../../daemon/DaemonLock.ts"
 import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
-import { hostPaths } from "../../host/paths.ts"
+import * as Leftovers from "../../host/leftovers.ts"
+import { databaseIdentity, hostPaths } from "../../host/paths.ts"
 import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
-import { databaseIdentity } from "../../host/paths.ts"
 import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
 import { version } from "../../internal/version.ts"
 
@@ -59,6 +59,7 @@ const serveHome = Effect.fnUntraced(function* (home: string, listenerFd: number 
   const { port, token } = yield* Endpoint.make(home)
   const { socket } = hostPaths(home)
   const { instance, pid, startedAt } = outcome.identity
+  yield* Effect.forkScoped(Leftovers.run)
   const { caution, retention } = yield* retentionPolicy(settings)
   const reason = yield* Daemon.run({
     identity: { version, instance, pid, startedAt, home },

@@ -177,6 +177,22 @@ const draft = Effect.fnUntraced(function* (snapshot: Snapshot, bytes: Uint8Array
   return name
 })
 
+/** Deletes the drafts that killed installations left an hour ago or earlier. */
+const removeStaleDrafts = Effect.fnUntraced(
+  function* (target: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const folder = path.dirname(target)
+    const now = yield* Clock.currentTimeMillis
+    for (const name of yield* fs.readDirectory(folder)) {
+      if (!name.startsWith(`${path.basename(target)}.athena-`) || !/-\d+-\d+$/.test(name)) continue
+      const { mtime } = yield* fs.stat(path.join(folder, name))
+      if (Option.exists(mtime, (at) => now - at.getTime() > 3_600_000)) yield* fs.remove(path.join(folder, name))
+    }
+  },
+  (effect) => Effect.ignore(effect)
+)
+
 const isTaken = (error: PlatformError): boolean => error.reason._tag === "AlreadyExists"
 
 /** A hard link does not replace a file that another program has just created. Some file systems lack hard links. */
@@ -205,6 +221,7 @@ export const replace = Effect.fnUntraced(function* (snapshot: Snapshot, text: st
     const name = yield* draft(snapshot, new TextEncoder().encode(text), mode)
     yield* checkUnchanged(snapshot)
     yield* content === undefined ? create(name, target) : fs.rename(name, target)
+    yield* removeStaleDrafts(target)
     return folders
   }).pipe(
     Effect.scoped,
