@@ -35,7 +35,7 @@ layer(NodeServices.layer)("histories", (it) => {
       for (const half of ["tuning", "validation"] as const) {
         const histories = all.filter((labelled) => labelled.half === half).map(({ history }) => history)
         const prompts = histories.flatMap((history) => history.prompts)
-        assert.isAtLeast(histories.length, 7)
+        assert.isAtLeast(histories.length, 8)
         assert.isAtLeast(
           count(histories, ({ language }) => language === "en"),
           4
@@ -43,10 +43,10 @@ layer(NodeServices.layer)("histories", (it) => {
         assert.isAtLeast(new Set(histories.map(({ language }) => language)).size, 4)
         assert.isAtLeast(
           count(prompts, ({ relevant }) => relevant.length > 0),
-          55
+          85
         )
-        assert.isAtLeast(count(prompts, isSilent), 55)
-        assert.isAtLeast(histories.flatMap(({ start }) => start).length, 30)
+        assert.isAtLeast(count(prompts, isSilent), 90)
+        assert.isAtLeast(histories.flatMap(({ start }) => start).length, 50)
       }
     })
   )
