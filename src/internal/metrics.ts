@@ -23,6 +23,9 @@ export interface Metrics {
 
 const nothing = (): void => undefined
 
+const merged = (common: Attributes | undefined, own: Attributes | undefined): Attributes | undefined =>
+  own === undefined ? common : { ...common, ...own }
+
 /** Registers metrics with common attributes until the scope closes. */
 export const make = (common?: Attributes): Effect.Effect<Metrics, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -31,18 +34,17 @@ export const make = (common?: Attributes): Effect.Effect<Metrics, never, Scope.S
     const removeAll = (): void => {
       for (const registration of registrations.splice(0)) registration.remove()
     }
-    const merged = (own: Attributes | undefined) => (own === undefined ? common : { ...common, ...own })
     const add = <Input, State>(metric: Metric.Metric<Input, State>, get: () => State): void =>
       void registrations.push(Metric.registerUnsafe(metric, context, { get, update: nothing, modify: nothing }))
 
     yield* Effect.addFinalizer(() => Effect.sync(removeAll))
     return {
       counter: (name, description, get, own) => {
-        const options = { description, incremental: true, attributes: merged(own) }
+        const options = { description, incremental: true, attributes: merged(common, own) }
         add(Metric.counter(name, options), () => ({ count: get(), incremental: true }))
       },
       gauge: (name, description, get, own) =>
-        add(Metric.gauge(name, { description, attributes: merged(own) }), () => ({ value: get() })),
+        add(Metric.gauge(name, { description, attributes: merged(common, own) }), () => ({ value: get() })),
       histogram: (name, description, boundaries, get, own) =>
         add(Metric.histogram(name, { description, boundaries, attributes: { ...common, ...own, unit: "s" } }), get),
       removeAll

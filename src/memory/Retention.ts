@@ -473,7 +473,7 @@ const releaseFreePages = (batches: Batches.Batches) =>
       const { free, isIncremental, pageSize } = yield* retryWhileLocked(SqliteSpace.read)
       const pages = Math.min(stepPages, Math.floor((free - reserve) / pageSize))
       if (!isIncremental || pages <= 0) return bytes
-      const given = yield* retryWhileLocked(Batches.run(batches, SqliteSpace.giveBack(pages)))
+      const given = yield* retryWhileLocked(Batches.run(batches, SqliteSpace.incrementalVacuum(pages)))
       // Another process has taken what was free.
       if (given <= 0) return bytes
       bytes += given

@@ -113,6 +113,13 @@ const withDatabase = <A>(
     Effect.mapError((cause) => new ProfileHistoryError({ cause }))
   )
 
+const mergeFile = (folder: string, sql: SqlClient.SqlClient, name: string, now: number) =>
+  Effect.gen(function* () {
+    const file = yield* ProfileLog.read(folder, name)
+    if (typeof file !== "string") yield* Store.merge(sql, file, now)
+    return file
+  }).pipe(sql.withTransaction)
+
 /**
  * Constructs the service.
  *
@@ -127,18 +134,11 @@ const fromSettings = (settings: Settings): Effect.Effect<ProfileHistory["Service
     const readings = yield* CurrentReadings
     let lost = 0
 
-    const mergeFile = (sql: SqlClient.SqlClient, name: string, now: number) =>
-      Effect.gen(function* () {
-        const file = yield* ProfileLog.read(settings.folder, name)
-        if (typeof file !== "string") yield* Store.merge(sql, file, now)
-        return file
-      }).pipe(sql.withTransaction)
-
     /** Merges the rotated files and counts the unreadable ones. */
     const mergeRotated = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, now: number) {
       let unreadable = 0
       for (const name of yield* ProfileLog.rotatedFiles(settings.folder)) {
-        const file = yield* mergeFile(sql, name, now)
+        const file = yield* mergeFile(settings.folder, sql, name, now)
         if (typeof file !== "string") yield* ProfileLog.remove(settings.folder, file)
         else if (file === "unreadable") unreadable++
       }

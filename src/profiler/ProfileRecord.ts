@@ -62,7 +62,7 @@ export const encode = ({ kernel, report, session }: ProfileRecord): string =>
       ...report,
       operations: report.operations.map(operation),
       statements: report.statements.map(statement),
-      measured: report.metrics.filter(({ value }) => value !== 0)
+      metrics: report.metrics.filter(({ value }) => value !== 0)
     }
   })
 

@@ -46,10 +46,6 @@ export const Distribution = Schema.Struct({
   buckets: Schema.Array(Schema.Tuple([count, count]))
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Distribution = typeof Distribution.Type
 
 /**
@@ -60,10 +56,6 @@ export type Distribution = typeof Distribution.Type
  */
 export const Outcomes = Schema.Struct({ success: count, failure: count, defect: count, interrupted: count })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Outcomes = typeof Outcomes.Type
 
 /**
@@ -77,10 +69,6 @@ export type Outcomes = typeof Outcomes.Type
  */
 export const Cpu = Schema.Struct({ samples: count, user: amount, system: amount, alone: count, aloneTotal: amount })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Cpu = typeof Cpu.Type
 
 /**
@@ -103,10 +91,6 @@ export const Memory = Schema.Struct({
   peaks: count
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Memory = typeof Memory.Type
 
 /**
@@ -126,10 +110,6 @@ export const Thread = Schema.Struct({
   activeCpu: amount
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Thread = typeof Thread.Type
 
 /**
@@ -157,10 +137,6 @@ export const Operation = Schema.Struct({
   maxRepeats: count
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Operation = typeof Operation.Type
 
 /**
@@ -192,10 +168,6 @@ export const Statement = Schema.Struct({
   plan: Schema.NullOr(Schema.Array(Schema.String))
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Statement = typeof Statement.Type
 
 /**
@@ -232,10 +204,6 @@ export const MetricValue = Schema.Struct({
   max: Schema.NullOr(amount)
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type MetricValue = typeof MetricValue.Type
 
 /**
@@ -272,10 +240,6 @@ export const Cost = Schema.Struct({
   failures: count
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type Cost = typeof Cost.Type
 
 /**
@@ -307,10 +271,6 @@ export const ProfileReport = Schema.Struct({
   cost: Cost
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type ProfileReport = typeof ProfileReport.Type
 
 /**
@@ -368,8 +328,4 @@ export const History = Schema.Struct({
   report: ProfileReport
 })
 
-/**
- * @category models
- * @since 0.1.0
- */
 export type History = typeof History.Type

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Options from "../internal/options.ts"
 import type * as Report from "./ProfileReport.ts"
 import * as Table from "./internal/textTable.ts"
 import * as Units from "./internal/units.ts"
@@ -20,13 +21,13 @@ import * as Units from "./internal/units.ts"
 export type Sort = "total" | "p95" | "max" | "count" | "failures" | "name"
 
 /**
- * Options of `format`.
+ * Options of `format`. One beyond its bounds is a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TextOptions {
-  /** The maximum number of rows per table; 10 when absent. A line below the table counts the omitted rows. */
+  /** The maximum number of rows per table, from 1; 10 when absent. A line below the table counts the omitted rows. */
   readonly top?: number | undefined
   /** `total` when absent. */
   readonly sort?: Sort | undefined
@@ -38,6 +39,8 @@ export interface TextOptions {
    */
   readonly width?: number | undefined
 }
+
+const read = Options.reader("ProfileText")
 
 interface Settings {
   readonly top: number
@@ -330,10 +333,10 @@ const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArra
  */
 export const format = (report: Report.ProfileReport, options: TextOptions = {}): string => {
   const settings: Settings = {
-    top: Math.max(1, Math.floor(options.top ?? 10)),
-    sort: options.sort ?? "total",
+    top: read.whole("top", options.top ?? 10, 1, Infinity),
+    sort: read.oneOf("sort", options.sort ?? "total", Object.keys(orders) as ReadonlyArray<Sort>),
     style: options.colors === true ? Table.colored : Table.plain,
-    width: Math.max(60, Math.floor(options.width ?? 120))
+    width: read.whole("width", options.width ?? 120, 60, Infinity)
   }
   return [summary, operations, outcomes, threads, resources, statements, slow, repeated, measured, cost]
     .flatMap((part) => part(report, settings))

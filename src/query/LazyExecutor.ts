@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
 import { monotonicMs } from "../internal/clock.ts"
+import * as Options from "../internal/options.ts"
 import type { QueryError } from "./Query.ts"
 import { fromOperations, QueryExecutor } from "./QueryExecutor.ts"
 
@@ -29,9 +30,9 @@ import { fromOperations, QueryExecutor } from "./QueryExecutor.ts"
  * @since 0.1.0
  */
 export interface LazyExecutorOptions {
-  /** How long callers receive the last open failure before the executor retries. 1 second when absent. */
+  /** How long callers receive the last open failure before the executor retries. From 0; 1 second when absent. */
   readonly retryAfter?: Duration.Input | undefined
-  /** The maximum duration of an open, after which its waiters fail. 30 seconds when absent. */
+  /** The maximum duration of an open, after which its waiters fail. From 1 ms; 30 seconds when absent. */
   readonly openTimeout?: Duration.Input | undefined
   /**
    * Runs when an open starts and returns a check of whether the opened database is still current, because a file can be
@@ -40,6 +41,8 @@ export interface LazyExecutorOptions {
    */
   readonly watch?: Effect.Effect<Effect.Effect<boolean>> | undefined
 }
+
+const read = Options.reader("LazyExecutor")
 
 const failure = (operation: string, message: string, cause?: unknown): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause, message, operation }) })
@@ -108,8 +111,8 @@ export const layer = <E, R>(
     Effect.gen(function* () {
       const scope = yield* Effect.scope
       const context = yield* Effect.context<R>()
-      const retryAfter = Duration.toMillis(options.retryAfter ?? "1 second")
-      const openTimeout = Duration.fromInputUnsafe(options.openTimeout ?? "30 seconds")
+      const retryAfter = read.duration("retryAfter", options.retryAfter ?? 1_000, 0, Infinity)
+      const openTimeout = read.duration("openTimeout", options.openTimeout ?? 30_000, 1, Infinity)
       const watch = options.watch ?? Effect.succeed(Effect.succeed(true))
       let state: State = { _tag: "Closed" }
       let replaced: Open | undefined
@@ -173,7 +176,7 @@ export const layer = <E, R>(
           const fiber = yield* Effect.forkIn(attempt, scope)
           const exit = yield* Effect.timeoutOption(Fiber.await(fiber), openTimeout)
           if (Option.isSome(exit)) return yield* settle(opening, exit.value)
-          const limit = Duration.format(openTimeout)
+          const limit = Duration.format(Duration.millis(openTimeout))
           yield* settle(opening, Exit.fail(failure("open", `the database could not be opened within ${limit}`)))
           fiber.interruptUnsafe()
           const late = yield* Fiber.await(fiber)

@@ -1,9 +1,9 @@
 /**
- * The database that the configuration names: the embedded one, or a Postgres server.
+ * The configured database: the embedded one, or a Postgres server.
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `ATHENA_HOME` | folder of the embedded database, an absolute path or one that begins with `~/`; made with mode 700, its files with mode 600 | `~/.athena` |
+ * | `ATHENA_HOME` | folder of the embedded database, an absolute path or one that begins with `~/`; created with mode 700, its files with mode 600 | `~/.athena` |
  * | `ATHENA_DATABASE_URL` | `postgres://user:password@host:5432/name` instead of the embedded database, see `ConnectionPoolOptions` for its forms; white space and quotes around it are ignored | - |
  * | `ATHENA_DATABASE_DIRECT_URL` | the server itself, where the URL is that of a pooler | - |
  * | `ATHENA_POSTGRES_HOST`, `_PORT`, `_DB`, `_USER`, `_PASSWORD` | the same in parts; the host, or the folder of its socket, alone is enough | -, 5432, `athena`, `postgres`, `postgres` |
@@ -12,7 +12,7 @@
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -23,11 +23,12 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
-import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as HomePath from "../internal/homePath.ts"
+import { missingSqlPg } from "../internal/missingPeer.ts"
+import * as Options from "../internal/options.ts"
 import * as PrivateFile from "../internal/privateFile.ts"
 import type { ConnectionPoolOptions } from "../pool/ConnectionPool.ts"
-import { missingSqlPg } from "../internal/missingPeer.ts"
 import type { PoolStats } from "../pool/PoolError.ts"
 import * as PostgresUrl from "../pool/PostgresUrl.ts"
 import * as Sqlite from "./Sqlite.ts"
@@ -52,12 +53,12 @@ export interface Embedded {
 export interface Postgres {
   readonly _tag: "Postgres"
   readonly url: Redacted.Redacted
-  /** The server itself, where `url` is that of a pooler. */
+  /** The server itself, if `url` is that of a pooler. */
   readonly directUrl?: Redacted.Redacted | undefined
 }
 
 /**
- * Which database stores the memory.
+ * The database of the memory.
  *
  * @category models
  * @since 0.1.0
@@ -80,14 +81,14 @@ export class InvalidSettings extends Schema.TaggedError<InvalidSettings>("athena
 }
 
 /**
- * The name of the embedded database's file in its folder.
+ * The file name of the embedded database.
  *
  * @category constants
  * @since 0.1.0
  */
 export const filename = "athena.db"
 
-/** White space and quotes around a value stay there where a file of variables is not read by a shell. */
+/** Removes the white space and quotes that remain where no shell reads a file of variables. */
 const bare = (text: string): string => {
   const trimmed = text.trim()
   return /^(["']).*\1$/s.test(trimmed) ? trimmed.slice(1, -1).trim() : trimmed
@@ -124,7 +125,7 @@ const urlOfHost = (host: string): Effect.Effect<Redacted.Redacted, Config.Config
   Effect.map(partsOfUrl, ({ database, password, port, username }) => {
     const part = encodeURIComponent
     const login = `${part(username)}:${part(Redacted.value(password))}`
-    // The folder of a socket stands in the query, an IPv6 address in brackets.
+    // The folder of a socket belongs in the query, an IPv6 address in brackets.
     if (host.startsWith("/")) {
       return Redacted.make(`postgres://${login}@/${part(database)}?host=${part(host)}&port=${port}`)
     }
@@ -133,8 +134,8 @@ const urlOfHost = (host: string): Effect.Effect<Redacted.Redacted, Config.Config
   })
 
 /**
- * Which servers and database a URL means, however it is written, and the user who logs in; it throws where the URL is
- * none, as those of `settings` never are. A URL with several servers names them in its order.
+ * The servers and the database of a URL in a canonical form, and its user. Throws if the URL is invalid; those of
+ * `settings` are valid. Several servers have the order of the URL.
  *
  * @category accessors
  * @since 0.1.0
@@ -150,9 +151,9 @@ const optional = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) => Option.getOrElse(value, () => ""))
 
 /**
- * The folder of all files on this host, whichever the database is: `ATHENA_HOME`, else `.athena` in the user's own. `~`
- * at its beginning stands for the user's own folder, and a relative path is refused: it would mean another folder wherever
- * an agent runs. It may not exist yet, see `makeFolder`.
+ * The folder of all files on this host, for either database: `ATHENA_HOME`, else `.athena` in the user's home. A leading
+ * `~` is the user's home. A relative path is refused, because agents run in different folders. It may not exist yet, see
+ * `makeFolder`.
  *
  * @category config
  * @since 0.1.0
@@ -167,7 +168,7 @@ export const home: Effect.Effect<string, InvalidSettings | Config.ConfigError, P
 })
 
 /**
- * Reads the settings from the configuration. A variable is read only when those before it do not decide.
+ * Reads the settings from the configuration. A later variable is read only if the earlier ones are absent.
  *
  * @category config
  * @since 0.1.0
@@ -191,22 +192,22 @@ const unavailable = (cause: unknown, message: string): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause, message, operation: "open" }) })
 
 /**
- * Options that hold for either database.
+ * Options of either database.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DatabaseOptions {
   /**
-   * How long to wait for another process's lock (embedded) or for a connection (Postgres); 5 seconds when absent. When
-   * given, each operation on Postgres ends within it as well, and it is at least 50 ms there.
+   * The timeout of another process's lock (embedded, from 0), or of a connection and, if set, of each operation
+   * (Postgres, from 50 ms). 5 seconds when absent. One beyond its bounds is a `RangeError`.
    */
   readonly timeout?: Duration.Input | undefined
 }
 
 /**
- * Makes a folder, and those above it, for their owner alone. One after the other: where a folder can't be made for no
- * reason that it understands, Node.js tries for ever to make all of them.
+ * Creates a folder and its parents, accessible only to their owner. It creates them one by one, because the recursive
+ * mode of Node.js does not terminate after some errors.
  *
  * @category constructors
  * @since 0.1.0
@@ -217,7 +218,7 @@ export const makeFolder = (folder: string): Effect.Effect<void, PlatformError, F
     const path = yield* Path.Path
     if (yield* fs.exists(folder)) return
     if (path.dirname(folder) !== folder) yield* makeFolder(path.dirname(folder))
-    // Another process may have made it in the meantime.
+    // Another process may have created it.
     yield* fs
       .makeDirectory(folder, { mode: 0o700 })
       .pipe(
@@ -229,8 +230,11 @@ const embedded = (settings: Embedded, options: DatabaseOptions) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const path = yield* Path.Path
+      if (options.timeout !== undefined) read.duration("timeout", options.timeout, 0, Infinity)
       yield* makeFolder(settings.home).pipe(
-        Effect.mapError((cause) => unavailable(cause, `the folder of the memory could not be made: ${cause.message}`))
+        Effect.mapError((cause) =>
+          unavailable(cause, `the folder of the memory could not be created: ${cause.message}`)
+        )
       )
       const file = path.join(settings.home, filename)
       PrivateFile.makeDatabase(file)
@@ -246,8 +250,7 @@ const embedded = (settings: Embedded, options: DatabaseOptions) =>
   )
 
 /**
- * Which database a program runs on, and how the pool of its connections is. Programs that only ask and store need
- * `SqlClient` alone.
+ * The database of a program and the state of its connection pool. Queries require `SqlClient` only.
  *
  * @category services
  * @since 0.1.0
@@ -256,34 +259,22 @@ export class Database extends Context.Service<
   Database,
   {
     readonly settings: Settings
-    /** The pool's state now; none for the embedded database, which has no pool. */
+    /** The pool's current state; none for the embedded database. */
     readonly poolStats: Effect.Effect<Option.Option<PoolStats>>
   }
 >()("athena-hooks/sql/Database") {}
 
-/** The shortest time in which a connection to a Postgres server may be opened. */
-const shortestTimeout = Duration.millis(50)
+const read = Options.reader("Database")
 
-const timeoutTooShort = new SqlError({
-  reason: new UnknownError({
-    cause: undefined,
-    message: `Database: timeout must be at least ${Duration.format(shortestTimeout)} for Postgres`,
-    operation: "configure"
-  })
-})
-
-const isTooShort = ({ timeout }: DatabaseOptions): boolean =>
-  timeout !== undefined && Duration.isLessThan(Duration.fromInputUnsafe(timeout), shortestTimeout)
-
-/** The pool and its driver are loaded only where they are needed: most hooks use the embedded database. */
+/** Loaded on demand, because most hooks use the embedded database. */
 const loadPool = Effect.tryPromise({
   try: () => import("../pool/ConnectionPool.ts"),
   catch: missingSqlPg
 })
 
 /**
- * What every pool for a memory is made with: a primary where there is one, unless the URL says otherwise, for a memory is
- * written.
+ * The options of every pool for a memory. The target is a primary where one exists, unless the URL names another,
+ * because a memory is written.
  *
  * @category accessors
  * @since 0.1.0
@@ -299,28 +290,27 @@ export const poolOptions = (
 
 const postgres = (settings: Postgres, options: DatabaseOptions) =>
   Layer.unwrap(
-    (isTooShort(options) ? Effect.fail(timeoutTooShort) : loadPool).pipe(
-      Effect.map(({ ConnectionPool, layer }) => {
-        const pool = layer({
-          ...poolOptions(settings),
-          // Neither the role of the server nor a pooler before it is worth a round trip to a program that asks once.
-          target: undefined,
-          prepare: false,
-          acquireTimeout: options.timeout,
-          connectTimeout: options.timeout,
-          // A migration may take long; a caller that sets a timeout applies it to every operation.
-          deadline: options.timeout,
-          // A program with one query, such as a hook, has no use for an idle connection.
-          minConnections: 0
-        })
-        const database = Effect.map(ConnectionPool, ({ stats }) => ({ settings, poolStats: Effect.asSome(stats) }))
-        return Layer.provideMerge(Layer.effect(Database, database), pool)
+    Effect.map(loadPool, ({ ConnectionPool, layer }) => {
+      if (options.timeout !== undefined) read.duration("timeout", options.timeout, 50, Infinity)
+      const pool = layer({
+        ...poolOptions(settings),
+        // Detecting the role or a pooler would cost a program with one query a round trip.
+        target: undefined,
+        prepare: false,
+        acquireTimeout: options.timeout,
+        connectTimeout: options.timeout,
+        // A migration may take long; a caller that sets a timeout applies it to every operation.
+        deadline: options.timeout,
+        // A program with one query, such as a hook, has no use for an idle connection.
+        minConnections: 0
       })
-    )
+      const database = Effect.map(ConnectionPool, ({ stats }) => ({ settings, poolStats: Effect.asSome(stats) }))
+      return Layer.provideMerge(Layer.effect(Database, database), pool)
+    })
   )
 
 /**
- * Provides the database of some settings.
+ * Provides the database of these settings.
  *
  * @category layers
  * @since 0.1.0
@@ -332,7 +322,7 @@ export const layer = (
   settings._tag === "Embedded" ? embedded(settings, options) : postgres(settings, options)
 
 /**
- * Provides the database that the configuration names.
+ * Provides the configured database.
  *
  * @category layers
  * @since 0.1.0

@@ -1,9 +1,8 @@
 /**
- * Brings a database's schema up to date: forward only, safe when many processes start in the same instant.
+ * Migrates the schema of a database: forward only, and safe when many processes start concurrently.
  *
- * The work is done by `effect/sql/Migrator`. What is added here is for programs that live for a few milliseconds: a
- * schema that is up to date costs one read and no lock, processes that meet while one of them migrates wait for it, and
- * a database that a newer version of the program has migrated is refused instead of being written to.
+ * It extends `effect/sql/Migrator` for short-lived programs: a current schema costs one read and no lock, concurrent
+ * processes wait for the one that migrates, and a schema of a newer version is refused.
  *
  * @since 0.1.0
  */
@@ -15,7 +14,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 
 /**
- * The database was migrated by a newer version of the program than this one.
+ * A newer version of the program has migrated the database.
  *
  * @category errors
  * @since 0.1.0
@@ -35,7 +34,7 @@ export class NewerSchema extends Schema.TaggedError<NewerSchema>("athena-hooks/s
 }
 
 /**
- * A migration did not complete. The transaction it ran in was rolled back.
+ * A migration failed. Its transaction was rolled back.
  *
  * @category errors
  * @since 0.1.0
@@ -50,7 +49,7 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>("athena
 }
 
 /**
- * Migrations by name, `<number>_<what>`: `{ "0001_schema": effect }`. An entry never changes once it was released.
+ * Migrations by name, a number and a description: `{ "0001_schema": effect }`. Released entries never change.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +57,7 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>("athena
 export type Migrations = Readonly<Record<string, Effect.Effect<void, SqlError, SqlClient.SqlClient>>>
 
 /**
- * The number of the newest of some migrations, `0` where there is none.
+ * The number of the newest migration; 0 without one.
  *
  * @category accessors
  * @since 0.1.0
@@ -67,7 +66,7 @@ export const newest = (migrations: Migrations): number =>
   Object.keys(migrations).reduce((max, name) => Math.max(max, Number.parseInt(name, 10)), 0)
 
 /**
- * The number of the newest migration in the database, `0` where there is none.
+ * The number of the newest migration in the database; 0 without one.
  *
  * @category accessors
  * @since 0.1.0
@@ -85,16 +84,16 @@ export const version = (table: string): Effect.Effect<number, SqlError, SqlClien
   })
 
 /**
- * Runs the migrations that the database does not have yet, in one transaction.
+ * Runs the missing migrations in one transaction.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const run = <E = never>(options: {
   readonly migrations: Migrations
-  /** The table that remembers what has run. */
+  /** The table of the migrations that have run. */
   readonly table: string
-  /** Runs first where something is missing, with the newest migration that the database has; it may refuse. */
+  /** Runs before missing migrations, with the number of the database's newest one; its failure prevents them. */
   readonly before?: ((version: number) => Effect.Effect<void, E | SqlError, SqlClient.SqlClient>) | undefined
 }): Effect.Effect<void, E | NewerSchema | MigrationFailed | SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
@@ -111,7 +110,7 @@ const migrate = (options: {
   readonly table: string
 }): Effect.Effect<void, MigrationFailed | SqlError, SqlClient.SqlClient> =>
   Migrator.make({})({ loader: Migrator.fromRecord(options.migrations), table: options.table }).pipe(
-    // Two processes that create the migrations table together collide in Postgres's catalogue; the loser tries again.
+    // Two processes that create the migrations table concurrently conflict in Postgres's catalogue.
     Effect.retry({
       while: (error) => error._tag === "SqlError" && error.isRetryable,
       schedule: Schedule.exponential(10).pipe(Schedule.jittered, Schedule.upTo({ times: 8 }))

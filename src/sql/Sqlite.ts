@@ -1,18 +1,16 @@
 /**
  * The embedded database: one SQLite file that many short processes share.
  *
- * The file is in WAL mode, so that readers never wait for a writer, and every transaction starts with `BEGIN IMMEDIATE`,
- * so that a writer takes its place in the queue at once instead of failing half-way when it first writes. Locks are
- * waited for without holding the thread: the clients of one process that write to the same file do so in their order,
- * and where another process has the lock, the attempt is made again after a pause.
+ * The file is in WAL mode, so readers never wait for a writer. Every transaction starts with `BEGIN IMMEDIATE`: it waits
+ * for the write lock when it begins and does not fail at its first write. Waiting does not block the thread: the clients
+ * of a process acquire the lock in FIFO order, and retry while another process holds it.
  *
- * The client survives what becomes of a transaction. Where `COMMIT` fails, it is rolled back and fails with SQLite's
- * error; where SQLite itself rolls a transaction back, as `INSERT OR ROLLBACK`, `RAISE(ROLLBACK)` or a full disk make it,
- * further statements in it fail and write nothing.
+ * A transaction whose `COMMIT` fails is rolled back and fails with SQLite's error. After a rollback by SQLite itself
+ * (`INSERT OR ROLLBACK`, `RAISE(ROLLBACK)`, a full disk), further statements of the transaction fail and write nothing.
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,11 +18,12 @@ import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Options from "../internal/options.ts"
 import * as Client from "./internal/sqliteClient.ts"
 
 /**
- * How long an operation waits for the lock of another connection before it fails: 5 seconds.
+ * The default of `busyTimeout`: 5 seconds.
  *
  * @category defaults
  * @since 0.1.0
@@ -38,28 +37,28 @@ export const defaultBusyTimeout: Duration.Duration = Duration.seconds(5)
  * @since 0.1.0
  */
 export interface SqliteOptions {
-  /** Path of the database file, or `:memory:`. The folder must exist; the file is made when it does not. */
+  /** Path of the file, or `:memory:`. The folder must exist; the file is created if it does not. */
   readonly filename: string
   /**
-   * How long an operation waits for the lock of another connection, of this process or another one, before it fails with
-   * `LockTimeoutError`. The thread is free meanwhile. Zero does not wait; may be infinite; 5 seconds when absent.
+   * How long an operation waits for the lock of another connection before it fails with `LockTimeoutError`. The thread
+   * is not blocked. From 0 to infinite; 5 seconds when absent.
    */
   readonly busyTimeout?: Duration.Input | undefined
   /**
-   * What a commit survives. `normal`: a kill of the process at any moment. `full`: a power loss as well, at the cost
-   * of one disk sync a commit. `normal` when absent.
+   * `normal`: a commit survives a kill of the process; `full`: also a power loss, at one disk sync per commit. `normal`
+   * when absent.
    */
   readonly durability?: "normal" | "full" | undefined
   /**
-   * Whether a file that is made now can give space back in small steps, see `SqliteSpace.giveBack`. It makes the file
-   * 0.1 % larger. A file that is there stays as it was made. `none` when absent.
+   * Whether a new file can return free pages to the disk, see `SqliteSpace.incrementalVacuum`; the file is 0.1 % larger.
+   * Existing files are unaffected. `none` when absent.
    */
   readonly autoVacuum?: "none" | "incremental" | undefined
-  /** Opens an existing file without the right to change it. `false` when absent. */
+  /** Opens an existing file read-only. `false` when absent. */
   readonly readonly?: boolean | undefined
-  /** How many statements stay prepared; 200 when absent, and none at zero. */
+  /** The capacity of the cache of prepared statements. From 0 to 1,000,000; 200 when absent. */
   readonly prepareCacheSize?: number | undefined
-  /** For how long a statement stays prepared. As long as there is room for it when absent. */
+  /** The time to live of a prepared statement. From 0; infinite when absent. */
   readonly prepareCacheTTL?: Duration.Input | undefined
   /** Added to the spans of statements and transactions. */
   readonly spanAttributes?: Record<string, unknown> | undefined
@@ -70,7 +69,7 @@ export interface SqliteOptions {
 }
 
 /**
- * The `SqlClient` with what only SQLite can do.
+ * A `SqlClient` with the operations of SQLite.
  *
  * @category models
  * @since 0.1.0
@@ -78,15 +77,15 @@ export interface SqliteOptions {
 export interface SqliteClient extends SqlClient.SqlClient {
   readonly [TypeId]: TypeId
   readonly config: SqliteOptions
-  /** Copies the database into another file, as it was at one instant between two transactions. */
+  /** Copies a consistent snapshot of the database into another file. */
   readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
   readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
-  /** SQLite has no such statement. */
+  /** Unsupported by SQLite. */
   readonly updateValues: never
 }
 
 /**
- * What a backup has copied.
+ * The result of a backup.
  *
  * @category models
  * @since 0.1.0
@@ -97,7 +96,7 @@ export interface BackupMetadata {
 }
 
 /**
- * The mark of a `SqliteClient`: that of `@effect/sql-sqlite-node`.
+ * The type id of `@effect/sql-sqlite-node`.
  *
  * @category type IDs
  * @since 0.1.0
@@ -105,7 +104,7 @@ export interface BackupMetadata {
 export type TypeId = "~@effect/sql-sqlite-node/SqliteClient"
 
 /**
- * The mark of a `SqliteClient`: that of `@effect/sql-sqlite-node`.
+ * The type id of `@effect/sql-sqlite-node`.
  *
  * @category type IDs
  * @since 0.1.0
@@ -113,51 +112,48 @@ export type TypeId = "~@effect/sql-sqlite-node/SqliteClient"
 export const TypeId: TypeId = "~@effect/sql-sqlite-node/SqliteClient"
 
 /**
- * Service tag of the client, which programs that know `@effect/sql-sqlite-node` ask for: the keys are the same.
+ * The service of the client, with the key of `@effect/sql-sqlite-node`.
  *
  * @category services
  * @since 0.1.0
  */
 export const SqliteClient = Context.Service<SqliteClient>("@effect/sql-sqlite-node/SqliteClient")
 
-/**
- * The largest write-ahead log on disk between checkpoints, in bytes: 16 MiB.
- */
+/** The maximum size of the write-ahead log between checkpoints, in bytes: 16 MiB. */
 const journalSizeLimit = 16 * 1024 * 1024
 
-const busyTimeoutMs = (options: SqliteOptions): Effect.Effect<number, SqlError> => {
-  const ms = Duration.toMillis(options.busyTimeout ?? defaultBusyTimeout)
-  return ms >= 0
-    ? Effect.succeed(ms)
-    : Effect.fail(
-        new SqlError({
-          reason: new ConnectionError({
-            cause: new RangeError(`busyTimeout is ${ms} ms`),
-            message: "Sqlite: busyTimeout must not be negative",
-            operation: "open"
-          })
-        })
-      )
-}
+const read = Options.reader("Sqlite")
 
-/** Switching to WAL needs the file to itself for an instant, which is waited for like any other lock. */
-const enableWal = (sql: SqlClient.SqlClient, autoVacuum: SqliteOptions["autoVacuum"]): Effect.Effect<void, SqlError> =>
+/** Throws an `InvalidOption`. */
+const resolve = (options: SqliteOptions) => ({
+  ...options,
+  readonly: options.readonly ?? false,
+  busyTimeoutMs: read.duration("busyTimeout", options.busyTimeout ?? defaultBusyTimeout, 0, Infinity),
+  durability: read.oneOf("durability", options.durability ?? "normal", ["normal", "full"]),
+  autoVacuum: read.oneOf("autoVacuum", options.autoVacuum ?? "none", ["none", "incremental"]),
+  prepareCacheSize: read.whole("prepareCacheSize", options.prepareCacheSize ?? 200, 0, 1_000_000),
+  prepareCacheMs: read.duration("prepareCacheTTL", options.prepareCacheTTL ?? Infinity, 0, Infinity)
+})
+
+/** Switching to WAL requires exclusive access, for which the client waits as for any lock. */
+const enableWal = (sql: SqlClient.SqlClient, isIncremental: boolean): Effect.Effect<void, SqlError> =>
   Effect.gen(function* () {
-    const current = yield* sql<{ journal_mode: string }>`PRAGMA journal_mode`
-    if (current[0]?.journal_mode === "wal" || current[0]?.journal_mode === "memory") return
-    // Only the first page that is ever written can say it, and the switch to WAL writes that.
-    if (autoVacuum === "incremental") yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
+    const [current] = yield* sql<{ journal_mode: string }>`PRAGMA journal_mode`
+    if (current?.journal_mode === "wal" || current?.journal_mode === "memory") return
+    // Before the first page is written: the switch to WAL writes it.
+    if (isIncremental) yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`PRAGMA journal_mode = WAL`
   })
 
 /**
  * Opens the embedded database for the lifetime of the scope.
  *
- * An integer of a result that is beyond 2^53 fails the statement, unless `SqlClient.SafeIntegers` is provided; in what a
- * statement returns that may have written, it is a `bigint` instead, for the write has happened.
+ * A statement whose result contains an integer beyond 2^53 fails, unless `SqlClient.SafeIntegers` is provided. A
+ * statement that may have written does not fail: its result contains a `bigint`.
  *
- * Fails with `SqlError`: reason `ConnectionError` where the file can't be opened, `LockTimeoutError` where it stays
- * locked, `UnknownError` with SQLite's own message where it is not a database or is damaged.
+ * Fails with `SqlError`: reason `ConnectionError` if the file can't be opened, `LockTimeoutError` if it stays locked,
+ * `UnknownError` with SQLite's message if it is not a database or is damaged. An invalid option is a defect, a
+ * `RangeError` that names it.
  *
  * @category constructors
  * @since 0.1.0
@@ -165,25 +161,27 @@ const enableWal = (sql: SqlClient.SqlClient, autoVacuum: SqliteOptions["autoVacu
 export const make = (
   options: SqliteOptions
 ): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
-  Effect.gen(function* () {
-    const sql = yield* Client.make({
-      ...options,
-      readonly: options.readonly ?? false,
-      busyTimeoutMs: yield* busyTimeoutMs(options)
-    })
-    // The names of what SQLite itself answers stay as they are.
-    const plain = sql.withoutTransforms()
-    if (options.readonly !== true) {
-      yield* enableWal(plain, options.autoVacuum)
-      yield* plain`PRAGMA journal_size_limit = ${plain.literal(String(journalSizeLimit))}`
-    }
-    yield* plain`PRAGMA synchronous = ${plain.literal(options.durability ?? "normal")}`
-    yield* plain`PRAGMA foreign_keys = ON`
-    return Object.assign(sql as typeof sql & { readonly updateValues: never }, {
-      [TypeId]: TypeId,
-      config: options
-    })
-  })
+  Effect.suspend(() => open(options, resolve(options)))
+
+const open = Effect.fnUntraced(function* (config: SqliteOptions, settings: ReturnType<typeof resolve>) {
+  const sql = yield* Client.make(settings)
+  // Transformations do not apply to the columns of pragmas.
+  const plain = sql.withoutTransforms()
+  if (!settings.readonly) {
+    yield* enableWal(plain, settings.autoVacuum === "incremental")
+    yield* plain`PRAGMA journal_size_limit = ${plain.literal(String(journalSizeLimit))}`
+  }
+  yield* plain`PRAGMA synchronous = ${plain.literal(settings.durability)}`
+  yield* plain`PRAGMA foreign_keys = ON`
+  return Object.assign(sql as typeof sql & { readonly updateValues: never }, { [TypeId]: TypeId, config })
+})
+
+const layerFrom = <E>(
+  make: Effect.Effect<SqliteClient, E, Scope.Scope | Reactivity.Reactivity>
+): Layer.Layer<SqlClient.SqlClient | SqliteClient, E> =>
+  Layer.effectContext(
+    Effect.map(make, (client) => Context.make(SqlClient.SqlClient, client).pipe(Context.add(SqliteClient, client)))
+  ).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * Provides the embedded database as the `SqlClient` and the `SqliteClient`.
@@ -200,14 +198,10 @@ export const make = (
  * @since 0.1.0
  */
 export const layer = (options: SqliteOptions): Layer.Layer<SqlClient.SqlClient | SqliteClient, SqlError> =>
-  Layer.effectContext(
-    Effect.map(make(options), (client) =>
-      Context.make(SqlClient.SqlClient, client).pipe(Context.add(SqliteClient, client))
-    )
-  ).pipe(Layer.provide(Reactivity.layer))
+  layerFrom(make(options))
 
 /**
- * Provides the embedded database with its options read from `Config`.
+ * As `layer`, with its options read from `Config`. An invalid option is a `ConfigError`.
  *
  * @category layers
  * @since 0.1.0
@@ -215,4 +209,9 @@ export const layer = (options: SqliteOptions): Layer.Layer<SqlClient.SqlClient |
 export const layerConfig = (
   config: Config.Wrap<SqliteOptions>
 ): Layer.Layer<SqlClient.SqlClient | SqliteClient, Config.ConfigError | SqlError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(config), layer))
+  layerFrom(
+    Effect.flatMap(
+      Options.fromConfig(config, (options) => [options, resolve(options)] as const),
+      ([options, settings]) => open(options, settings)
+    )
+  )

@@ -1,9 +1,8 @@
 /**
- * How full a file of SQLite is, and how space that is free in it goes back to the disk.
+ * The free space in a SQLite file, and how to return it to the disk.
  *
- * SQLite keeps the pages that a deletion frees, for what is written next; the file does not shrink by itself. A file that
- * was made with `autoVacuum: "incremental"` gives pages back in steps that are as short as one likes. Any other file has
- * to be written anew as a whole.
+ * SQLite reuses the pages that a deletion frees; the file does not shrink by itself. A file created with `autoVacuum:
+ * "incremental"` can return them in small steps. Any other file must be rewritten.
  *
  * @since 0.1.0
  */
@@ -15,26 +14,25 @@ import type { SqlError } from "effect/sql/SqlError"
 import { megabytes } from "../internal/text.ts"
 
 /**
- * How full a file is.
+ * The sizes of a file, in bytes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Space {
-  /** The size of the file, in bytes, without the log that lies beside it. */
+  /** The size of the file, without its write-ahead log. */
   readonly file: number
-  /** What is in use, in bytes. */
+  /** The pages in use. */
   readonly live: number
-  /** What is free inside the file, in bytes. */
+  /** The free pages. */
   readonly free: number
-  /** The size of a page, in bytes. */
   readonly pageSize: number
-  /** Whether `giveBack` can do anything. */
+  /** Whether `incrementalVacuum` has an effect. */
   readonly isIncremental: boolean
 }
 
 /**
- * Reads how full the file of the `SqlClient` is: one statement, whatever its size.
+ * Reads the sizes of the file of the `SqlClient`, in constant time.
  *
  * @category accessors
  * @since 0.1.0
@@ -55,19 +53,19 @@ export const read: Effect.Effect<Space, SqlError, SqlClient.SqlClient> = Effect.
 })
 
 /**
- * Gives up to so many free pages back to the disk, in one transaction, and says how many bytes that were. Others wait for
- * it as for any write: 64 pages take about half a millisecond.
+ * Returns at most this number of free pages to the disk, in one write transaction: 64 pages take about half a
+ * millisecond. The result is the number of bytes.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const giveBack = (pages: number): Effect.Effect<number, SqlError, SqlClient.SqlClient> =>
+export const incrementalVacuum = (pages: number): Effect.Effect<number, SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const before = yield* read
     const count = before.isIncremental ? Math.min(pages, before.free / before.pageSize) : 0
     if (count === 0) return 0
-    // The driver takes one step of a statement that has no columns, and a step frees one page.
+    // The driver steps once through a statement without columns, and a step frees one page.
     yield* sql.withTransaction(
       Effect.forEach(Array.from({ length: count }), () => sql`PRAGMA incremental_vacuum(1)`, { discard: true })
     )
@@ -75,24 +73,26 @@ export const giveBack = (pages: number): Effect.Effect<number, SqlError, SqlClie
   })
 
 /**
- * The disk has no room to write the file anew. Nothing was changed.
+ * The disk has too little free space to rewrite the file. The file is unchanged.
  *
  * @category errors
  * @since 0.1.0
  */
-export class NoRoom extends Schema.TaggedError<NoRoom>("athena-hooks/sql/SqliteSpace/NoRoom")("NoRoom", {
-  /** How much is needed, in bytes. */
+export class InsufficientSpace extends Schema.TaggedError<InsufficientSpace>(
+  "athena-hooks/sql/SqliteSpace/InsufficientSpace"
+)("InsufficientSpace", {
+  /** In bytes. */
   needed: Schema.Int,
-  /** How much there is, in bytes. */
+  /** In bytes. */
   available: Schema.Int
 }) {
   override get message(): string {
-    return `to write the database file anew takes ${megabytes(this.needed)} of free disk, and there is ${megabytes(this.available)}`
+    return `rewriting the database file needs ${megabytes(this.needed)} of free disk space; ${megabytes(this.available)} are available`
   }
 }
 
-/** How much a folder's disk has left for this user, in bytes; without a limit where it does not say. */
-const available = (folder: string): Effect.Effect<number> =>
+/** The free space of a folder's disk for this user, in bytes; unlimited if it is unknown. */
+const availableSpace = (folder: string): Effect.Effect<number> =>
   Effect.orElseSucceed(
     Effect.tryPromise(async () => {
       const { bavail, bsize } = await process.getBuiltinModule("node:fs").promises.statfs(folder)
@@ -101,8 +101,8 @@ const available = (folder: string): Effect.Effect<number> =>
     () => Number.MAX_SAFE_INTEGER
   )
 
-/** The rewrite is in the log; the file shrinks at the checkpoint, which needs a time without readers. */
-const takeOver = Effect.flatMap(
+/** The rewritten pages are in the log; the file shrinks at a checkpoint without concurrent readers. */
+const checkpoint = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`
 ).pipe(
@@ -113,20 +113,20 @@ const takeOver = Effect.flatMap(
 )
 
 /**
- * Writes the file of the `SqlClient` anew, without what is free in it, so that it can give space back in steps from now
- * on. Writers wait meanwhile, some seconds a gigabyte, and it takes twice the size of what is in use of the disk while
- * it lasts: `NoRoom` where the disk of this folder, that of the file, has not got it.
+ * Rewrites the file of the `SqlClient` without its free pages, and enables `incrementalVacuum` for it. Writers wait, for
+ * some seconds per gigabyte. It needs twice the pages in use on the disk of this folder, the file's own; fails with
+ * `InsufficientSpace` otherwise.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const rewrite = (folder: string): Effect.Effect<void, NoRoom | SqlError, SqlClient.SqlClient> =>
+export const rewrite = (folder: string): Effect.Effect<void, InsufficientSpace | SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const needed = 2 * (yield* read).live
-    const room = yield* available(folder)
-    if (room < needed) return yield* new NoRoom({ needed, available: room })
+    const available = yield* availableSpace(folder)
+    if (available < needed) return yield* new InsufficientSpace({ needed, available })
     yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`VACUUM`
-    yield* takeOver
+    yield* checkpoint
   })

@@ -2,6 +2,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -137,8 +138,10 @@ describe("Database", () => {
     Effect.gen(function* () {
       const url = Redacted.make("postgres://me@db/x")
       const database = Database.layer({ _tag: "Postgres", url }, { timeout: "49 millis" })
-      const error = yield* Effect.flip(Layer.build(database.pipe(Layer.provide(NodeServices.layer))))
-      assert.include(error.message, "timeout must be at least 50ms")
+      const built = Layer.build(database.pipe(Layer.provide(NodeServices.layer)))
+      const error = Cause.squash(yield* Effect.flip(Effect.sandbox(built)))
+      assert.instanceOf(error, RangeError)
+      assert.include(error.message, "Database: timeout is 49 ms")
     }).pipe(Effect.scoped)
   )
 

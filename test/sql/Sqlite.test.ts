@@ -171,7 +171,6 @@ describe("Sqlite", () => {
       ])
       assert.deepStrictEqual(yield* reasonOf({ filename: damaged }), ["UnknownError", "Error: file is not a database"])
       assert.strictEqual(fs.readFileSync(damaged, "utf8").slice(0, 19), "this is no database")
-      assert.strictEqual((yield* reasonOf({ filename: ":memory:", busyTimeout: -1 }))[0], "ConnectionError")
       const error = yield* Effect.flip(open({ filename: path.join(folder, "folder.db") }))
       assert.include(error.message, "unable to open database file")
     })

@@ -47,12 +47,12 @@ describe("SqliteSpace", () => {
         const before = yield* SqliteSpace.read
         assert.isTrue(before.isIncremental)
         assert.isAbove(before.free, 1_048_576)
-        assert.strictEqual(yield* SqliteSpace.giveBack(10), 10 * before.pageSize)
+        assert.strictEqual(yield* SqliteSpace.incrementalVacuum(10), 10 * before.pageSize)
         const after = yield* SqliteSpace.read
         assert.deepStrictEqual([after.file, after.live], [before.file - 10 * before.pageSize, before.live])
         // A page that tells where pages are goes with the last of them.
-        assert.isAtLeast(yield* SqliteSpace.giveBack(1_000_000), after.free)
-        assert.strictEqual(yield* SqliteSpace.giveBack(10), 0)
+        assert.isAtLeast(yield* SqliteSpace.incrementalVacuum(1_000_000), after.free)
+        assert.strictEqual(yield* SqliteSpace.incrementalVacuum(10), 0)
         assert.deepStrictEqual(yield* notes, [{ n: 40 }])
       }).pipe(Effect.provide(Database.layer({ _tag: "Embedded", home })))
     }).pipe(Effect.provide(NodeServices.layer))
@@ -66,7 +66,7 @@ describe("SqliteSpace", () => {
       yield* Effect.gen(function* () {
         const before = yield* SqliteSpace.read
         assert.isFalse(before.isIncremental)
-        assert.strictEqual(yield* SqliteSpace.giveBack(10), 0)
+        assert.strictEqual(yield* SqliteSpace.incrementalVacuum(10), 0)
         yield* SqliteSpace.rewrite(folder)
         const after = yield* SqliteSpace.read
         assert.isTrue(after.isIncremental)
@@ -78,7 +78,7 @@ describe("SqliteSpace", () => {
     })
   )
 
-  it.live.skipIf(!canMount)("says how much room it needs where the disk has not got it, and changes nothing", () =>
+  it.live.skipIf(!canMount)("reports the needed and the available space of a small disk, and changes nothing", () =>
     Effect.gen(function* () {
       const folder = yield* smallDisk
       const filename = path.join(folder, "old.db")
@@ -89,8 +89,8 @@ describe("SqliteSpace", () => {
           INSERT INTO notes SELECT n, hex(zeroblob(500)) FROM n`
         yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
         const error = yield* Effect.flip(SqliteSpace.rewrite(folder))
-        assert.strictEqual(error._tag, "NoRoom")
-        assert.match(error.message, /takes \d\.\d MB of free disk, and there is \d\.\d MB$/)
+        assert.strictEqual(error._tag, "InsufficientSpace")
+        assert.match(error.message, /needs \d\.\d MB of free disk space; \d\.\d MB are available$/)
         assert.isFalse((yield* SqliteSpace.read).isIncremental)
       }).pipe(Effect.provide(Layer.fresh(Sqlite.layer({ filename }))))
     })

@@ -105,7 +105,14 @@ export const report = Command.make(
       Flag.withDescription("Compare two sessions: --compare A B"),
       Flag.withDefault(false)
     ),
-    top: Flag.Int("top").pipe(Flag.withDescription("Maximum number of rows per table"), Flag.withDefault(10)),
+    top: Flag.Int("top").pipe(
+      Flag.filter(
+        (top) => top >= 1,
+        (top) => `--top must be a whole number from 1, not ${top}`
+      ),
+      Flag.withDescription("Maximum number of rows per table"),
+      Flag.withDefault(10)
+    ),
     sort: Flag.Literals("sort", ["total", "p95", "max", "count", "failures", "name"]).pipe(
       Flag.withDescription("Sort order of operations"),
       Flag.withDefault("total" as const)
@@ -125,7 +132,7 @@ export const report = Command.make(
     const history = yield* ProfileHistory.ProfileHistory
     const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
     const { sort, top } = options
-    const width = process.stdout.columns ?? 120
+    const width = Math.max(60, process.stdout.columns ?? 120)
     yield* Output.printStyled(
       json,
       found,

@@ -3,7 +3,7 @@
  */
 import type { Cost, ProfileReport } from "../ProfileReport.ts"
 
-export const noCost: Cost = {
+const noCost: Cost = {
   bookkeeping: 0,
   runLoop: 0,
   samples: 0,

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Report from "../ProfileReport.ts"
-import { emptyReport, noCost } from "./emptyReport.ts"
+import { emptyReport } from "./emptyReport.ts"
 import * as Histogram from "./histogram.ts"
 import type { ProfileRecord } from "../ProfileRecord.ts"
 import * as RecordReader from "./profileRecordReader.ts"
@@ -16,35 +16,26 @@ import * as Merge from "./merge.ts"
 import { distribution } from "./snapshot.ts"
 import { type RotatedFile, droppedOf } from "./profileLog.ts"
 
-const Encoded = Schema.Struct({
-  count: Schema.Int,
-  sum: Schema.Finite,
-  min: Schema.Finite,
-  max: Schema.Finite,
-  zeros: Schema.Int,
-  buckets: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int]))
-})
+const { mean: _mean, p50: _p50, p90: _p90, p95: _p95, p99: _p99, ...encodedFields } = Report.Distribution.fields
 
-const { fields } = Report.ProfileReport
+const Encoded = Schema.Struct(encodedFields)
 
-/** The figures of the processes of one hour and session, beside their measurements. */
+const {
+  callPaths: _paths,
+  operations: _operations,
+  statements: _statements,
+  ...summaryFields
+} = Report.ProfileReport.fields
+
+/** The processes of one hour and session, beside their operations and statements. */
 const Processes = Schema.Struct({
   processes: Schema.Int,
   unreadable: Schema.Int,
   dropped: Schema.Int,
   kernel: Encoded,
-  level: fields.level,
-  from: Schema.Finite,
-  to: Schema.Finite,
+  /** In milliseconds. */
   elapsed: Schema.Finite,
-  budget: Schema.Finite,
-  overflowed: Schema.Int,
-  unowned: fields.unattributed,
-  evicted: fields.evicted,
-  slow: fields.slow,
-  slowDropped: Schema.Int,
-  measured: Schema.Array(Report.MetricValue),
-  cost: Report.Cost
+  summary: Schema.Struct(summaryFields)
 })
 
 type Processes = typeof Processes.Type
@@ -77,7 +68,9 @@ export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError 
   Effect.gen(function* () {
     const isReady = Effect.flatMap(sql.unsafe<{ user_version: number }>("PRAGMA user_version"), ([row]) => {
       const version = row?.user_version ?? 0
-      return version > schemaVersion ? Effect.fail(new NewerHistory({ version })) : Effect.succeed(version > 0)
+      return version > schemaVersion
+        ? Effect.fail(new NewerHistory({ version }))
+        : Effect.succeed(version > 0)
     })
     if (yield* isReady) return
     yield* sql.withTransaction(
@@ -150,76 +143,44 @@ const one = (value: number): Histogram.Encoded => {
 const maxSlowOfRow = 20
 const maxSlow = 100
 
-/** The figures of one process. Times ahead of the reader's clock count as now. */
-const processOf = ({ kernel, report }: ProfileRecord, now: number): Processes => ({
-  processes: 1,
-  unreadable: 0,
-  dropped: 0,
-  kernel: one(kernel),
-  level: report.level,
-  from: Math.min(report.from, now),
-  to: Math.min(report.to, now),
-  elapsed: report.to - report.from,
-  budget: report.budget,
-  overflowed: report.overflowed,
-  unowned: report.unattributed,
-  evicted: report.evicted,
-  slow: report.slow,
-  slowDropped: report.slowDropped,
-  measured: report.metrics,
-  cost: report.cost
-})
+/** One process. Times ahead of the reader's clock count as now. */
+const processOf = ({ kernel, report }: ProfileRecord, now: number): Processes => {
+  const { callPaths: _, operations: _operations, statements: _statements, ...summary } = report
+  return {
+    processes: 1,
+    unreadable: 0,
+    dropped: 0,
+    kernel: one(kernel),
+    elapsed: report.to - report.from,
+    summary: { ...summary, from: Math.min(report.from, now), to: Math.min(report.to, now) }
+  }
+}
 
 const noTimes = Histogram.encode(Histogram.make())
 
 /** Unreadable and dropped records, of which only the number is known. */
-const unknownAt = (at: number, unreadable: number, dropped: number): Processes => ({
+const unknownRecords = (at: number, unreadable: number, dropped: number): Processes => ({
   processes: 0,
   unreadable,
   dropped,
   kernel: noTimes,
-  level: "wall",
-  from: at,
-  to: at,
   elapsed: 0,
-  budget: 0,
-  overflowed: 0,
-  unowned: null,
-  evicted: { statements: 0, calls: 0 },
-  slow: [],
-  slowDropped: 0,
-  measured: [],
-  cost: noCost
+  summary: { ...emptyReport, from: at, to: at }
 })
 
-/** Level and time range; unreadable records have neither. */
-const known = (a: Processes, b: Processes): Pick<Processes, "level" | "from" | "to"> =>
-  b.processes === 0
-    ? a
-    : a.processes === 0
-      ? b
-      : { level: a.level === b.level ? a.level : "mixed", from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) }
+/** The summary of unreadable records is empty. */
+const summaries = (a: Processes, b: Processes, maxSlow: number): Merge.Summary => {
+  if (a.processes === 0) return b.summary
+  return b.processes === 0 ? a.summary : Merge.summaries(a.summary, b.summary, a.elapsed + b.elapsed, maxSlow)
+}
 
 const processes = (a: Processes, b: Processes, maxSlow: number): Processes => ({
   processes: a.processes + b.processes,
   unreadable: a.unreadable + b.unreadable,
   dropped: a.dropped + b.dropped,
   kernel: histograms(a.kernel, b.kernel),
-  level: known(a, b).level,
-  from: known(a, b).from,
-  to: known(a, b).to,
   elapsed: a.elapsed + b.elapsed,
-  budget: Math.max(a.budget, b.budget),
-  overflowed: a.overflowed + b.overflowed,
-  unowned: Merge.unowned(a.unowned, b.unowned),
-  evicted: {
-    statements: a.evicted.statements + b.evicted.statements,
-    calls: a.evicted.calls + b.evicted.calls
-  },
-  slow: Merge.slow(a.slow, b.slow, maxSlow),
-  slowDropped: a.slowDropped + b.slowDropped + Math.max(0, a.slow.length + b.slow.length - maxSlow),
-  measured: Merge.measureds(a.measured, b.measured),
-  cost: Merge.costs(a.cost, b.cost, a.elapsed + b.elapsed)
+  summary: summaries(a, b, maxSlow)
 })
 
 /** Merges a value into the row of its key. */
@@ -257,7 +218,12 @@ const collect = (lines: ReadonlyArray<string>, now: number): Batch => {
   }
   if (unreadable + dropped > 0) {
     const hour = hourOf(now)
-    put(batch.processes, keyOf(hour, ""), { hour, session: "", value: unknownAt(now, unreadable, dropped) }, mergeOfRow)
+    put(
+      batch.processes,
+      keyOf(hour, ""),
+      { hour, session: "", value: unknownRecords(now, unreadable, dropped) },
+      mergeOfRow
+    )
   }
   return batch
 }
@@ -335,21 +301,7 @@ const byTotal = <A extends { readonly wall: Report.Distribution }>(all: Readonly
 
 const reportOf = (all: Processes | undefined, found: ReadonlyArray<Measured>): Report.ProfileReport => ({
   ...emptyReport,
-  ...(all === undefined
-    ? {}
-    : {
-        level: all.level,
-        from: all.from,
-        to: all.to,
-        budget: all.budget,
-        overflowed: all.overflowed,
-        unattributed: all.unowned,
-        evicted: all.evicted,
-        slow: all.slow,
-        slowDropped: all.slowDropped,
-        metrics: all.measured,
-        cost: all.cost
-      }),
+  ...all?.summary,
   operations: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [] : [body]))),
   statements: byTotal(found.flatMap(({ body }) => (isStatement(body) ? [body] : [])))
 })

@@ -11,49 +11,37 @@ const distributions = (a: Report.Distribution, b: Report.Distribution): Report.D
   return distribution(merged)
 }
 
-const outcomes = (a: Report.Outcomes, b: Report.Outcomes): Report.Outcomes => ({
-  success: a.success + b.success,
-  failure: a.failure + b.failure,
-  defect: a.defect + b.defect,
-  interrupted: a.interrupted + b.interrupted
-})
+/** Adds the members, which are all numbers. */
+export const sum = <A extends { readonly [Name in keyof A]: number }>(a: A, b: A): A =>
+  Object.fromEntries(Object.entries<number>(a).map(([name, value]) => [name, value + b[name as keyof A]])) as A
 
 /** Merges two values that may be unknown. */
 const either = <A>(a: A | null, b: A | null, both: (a: A, b: A) => A): A | null =>
   a === null ? b : b === null ? a : both(a, b)
 
-const cpus = (a: Report.Cpu, b: Report.Cpu): Report.Cpu => ({
-  samples: a.samples + b.samples,
-  user: a.user + b.user,
-  system: a.system + b.system,
-  alone: a.alone + b.alone,
-  aloneTotal: a.aloneTotal + b.aloneTotal
-})
+const memories = (a: Report.Memory, b: Report.Memory): Report.Memory => {
+  const { max, peak, ...sums } = a
+  const { max: otherMax, peak: otherPeak, ...others } = b
+  return { ...sum(sums, others), max: Math.max(max, otherMax), peak: either(peak, otherPeak, Math.max) }
+}
 
-const memories = (a: Report.Memory, b: Report.Memory): Report.Memory => ({
-  samples: a.samples + b.samples,
-  invalid: a.invalid + b.invalid,
-  total: a.total + b.total,
-  max: Math.max(a.max, b.max),
-  peak: either(a.peak, b.peak, Math.max),
-  peaks: a.peaks + b.peaks
-})
-
-const threads = (a: Report.Thread, b: Report.Thread): Report.Thread => ({
-  active: distributions(a.active, b.active),
-  waiting: distributions(a.waiting, b.waiting),
-  self: a.self + b.self,
-  selfCpu: a.selfCpu + b.selfCpu,
-  activeCpu: a.activeCpu + b.activeCpu
-})
+const threads = (a: Report.Thread, b: Report.Thread): Report.Thread => {
+  const { active, waiting, ...sums } = a
+  const { active: otherActive, waiting: otherWaiting, ...others } = b
+  return {
+    ...sum(sums, others),
+    active: distributions(active, otherActive),
+    waiting: distributions(waiting, otherWaiting)
+  }
+}
 
 export const operations = (a: Report.Operation, b: Report.Operation): Report.Operation => ({
   kind: a.kind,
   name: a.name,
-  outcomes: outcomes(a.outcomes, b.outcomes),
+  outcomes: sum(a.outcomes, b.outcomes),
   wall: distributions(a.wall, b.wall),
   maxConcurrency: Math.max(a.maxConcurrency, b.maxConcurrency),
-  cpu: either(a.cpu, b.cpu, cpus),
+  cpu: either(a.cpu, b.cpu, sum),
   memory: either(a.memory, b.memory, memories),
   thread: either(a.thread, b.thread, threads),
   repeatedParents: a.repeatedParents + b.repeatedParents,
@@ -63,7 +51,7 @@ export const operations = (a: Report.Operation, b: Report.Operation): Report.Ope
 export const statements = (a: Report.Statement, b: Report.Statement): Report.Statement => ({
   fingerprint: a.fingerprint,
   system: a.system,
-  outcomes: outcomes(a.outcomes, b.outcomes),
+  outcomes: sum(a.outcomes, b.outcomes),
   wall: distributions(a.wall, b.wall),
   wait: distributions(a.wait, b.wait),
   execution: distributions(a.execution, b.execution),
@@ -78,19 +66,13 @@ export const statements = (a: Report.Statement, b: Report.Statement): Report.Sta
   plan: b.plan ?? a.plan
 })
 
-export const unowned = (
-  a: Report.ProfileReport["unattributed"],
-  b: Report.ProfileReport["unattributed"]
-): Report.ProfileReport["unattributed"] =>
-  either(a, b, (a, b) => ({ fibers: a.fibers + b.fibers, elsewhere: a.elsewhere + b.elsewhere }))
-
 type Slow = Report.ProfileReport["slow"]
 
 /** The newest slow executions of both. */
-export const slow = (a: Slow, b: Slow, most: number): Slow =>
+const slow = (a: Slow, b: Slow, most: number): Slow =>
   [...a, ...b].toSorted((one, other) => one.at - other.at).slice(-most)
 
-const measured = (a: Report.MetricValue, b: Report.MetricValue): Report.MetricValue => ({
+const metric = (a: Report.MetricValue, b: Report.MetricValue): Report.MetricValue => ({
   ...a,
   value: a.type === "gauge" ? Math.max(a.value, b.value) : a.value + b.value,
   sum: either(a.sum, b.sum, (a, b) => a + b),
@@ -98,9 +80,9 @@ const measured = (a: Report.MetricValue, b: Report.MetricValue): Report.MetricVa
 })
 
 /** The maximum number of metrics of other Layers in a merged report. */
-const maxMeasured = 200
+const maxMetrics = 200
 
-export const measureds = (
+const metrics = (
   a: ReadonlyArray<Report.MetricValue>,
   b: ReadonlyArray<Report.MetricValue>
 ): ReadonlyArray<Report.MetricValue> => {
@@ -108,27 +90,35 @@ export const measureds = (
   for (const one of [...a, ...b]) {
     const key = JSON.stringify([one.type, one.name, one.attributes])
     const known = all.get(key)
-    if (known !== undefined) all.set(key, measured(known, one))
-    else if (all.size < maxMeasured) all.set(key, one)
+    if (known !== undefined) all.set(key, metric(known, one))
+    else if (all.size < maxMetrics) all.set(key, one)
   }
   return [...all.values()]
 }
 
-export const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.Cost => {
-  const total = a.total + b.total
-  return {
-    bookkeeping: a.bookkeeping + b.bookkeeping,
-    runLoop: a.runLoop + b.runLoop,
-    samples: a.samples + b.samples,
-    sampleCount: a.sampleCount + b.sampleCount,
-    switches: a.switches + b.switches,
-    switchCount: a.switchCount + b.switchCount,
-    primitives: a.primitives + b.primitives,
-    total,
-    share: elapsed > 0 ? total / elapsed : 0,
-    failures: a.failures + b.failures
-  }
+const costs = (a: Report.Cost, b: Report.Cost, elapsed: number): Report.Cost => {
+  const cost = sum(a, b)
+  return { ...cost, share: elapsed > 0 ? cost.total / elapsed : 0 }
 }
+
+/** A report without its lists of operations, statements and call paths. */
+export type Summary = Omit<Report.ProfileReport, "operations" | "statements" | "callPaths">
+
+/** Merges the summaries of processes that ran for this time together, in milliseconds. */
+export const summaries = (a: Summary, b: Summary, elapsed: number, maxSlow: number): Summary => ({
+  version: a.version,
+  level: a.level === b.level ? a.level : "mixed",
+  from: Math.min(a.from, b.from),
+  to: Math.max(a.to, b.to),
+  budget: Math.max(a.budget, b.budget),
+  overflowed: a.overflowed + b.overflowed,
+  unattributed: either(a.unattributed, b.unattributed, sum),
+  evicted: sum(a.evicted, b.evicted),
+  slow: slow(a.slow, b.slow, maxSlow),
+  slowDropped: a.slowDropped + b.slowDropped + Math.max(0, a.slow.length + b.slow.length - maxSlow),
+  metrics: metrics(a.metrics, b.metrics),
+  cost: costs(a.cost, b.cost, elapsed)
+})
 
 /** The wall times in units of the calibration kernel's time. The error is at most 3.2 %. */
 export const normalised = (wall: Report.Distribution, kernelMs: number): Histogram.Encoded => {

@@ -8,7 +8,6 @@
  * `test/sql/SqliteDriver.test.ts` compares with the driver's source. A stable release of the driver can therefore
  * replace this module in `Sqlite.ts` alone, once it also handles the cases above.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Reactivity from "effect/reactivity/Reactivity"
@@ -22,12 +21,8 @@ import * as Stream from "effect/Stream"
 import * as SqliteConnection from "./sqliteConnection.ts"
 import * as SqliteLock from "./sqliteLock.ts"
 
-export interface Options {
-  readonly filename: string
-  readonly readonly: boolean
+export interface Options extends SqliteConnection.Options {
   readonly busyTimeoutMs: number
-  readonly prepareCacheSize?: number | undefined
-  readonly prepareCacheTTL?: Duration.Input | undefined
   readonly spanAttributes?: Record<string, unknown> | undefined
   readonly transformResultNames?: ((name: string) => string) | undefined
   readonly transformQueryNames?: ((name: string) => string) | undefined
@@ -51,7 +46,7 @@ const transactionLost = Effect.suspend(() =>
     new SqlError({
       reason: new UnknownError({
         cause: new Error("no transaction is active"),
-        message: "Sqlite: SQLite has rolled the transaction back, and nothing more is done in it",
+        message: "Sqlite: SQLite has rolled the transaction back; begin a new one",
         operation: "execute"
       })
     })
@@ -156,12 +151,7 @@ export const make = (
   options: Options
 ): Effect.Effect<SqlClient.SqlClient & Extras, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
-    const connection = yield* SqliteConnection.make({
-      filename: options.filename,
-      readonly: options.readonly,
-      prepareCacheSize: options.prepareCacheSize ?? 200,
-      prepareCacheMs: Duration.toMillis(options.prepareCacheTTL ?? Duration.infinity)
-    })
+    const connection = yield* SqliteConnection.make(options)
     const lock = yield* SqliteLock.make(options.filename, options.busyTimeoutMs)
     const acquirers = SqlClient.makeSqliteAcquirers({
       connection: Effect.succeed(connection),
