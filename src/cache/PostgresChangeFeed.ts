@@ -35,9 +35,7 @@ import { ChangeFeed, type Change, type FeedEvent } from "./ChangeFeed.ts"
 export interface PostgresChangeFeedOptions {
   /** The channel, equal for all caches of a database. From 1 to 63 bytes; `athena_hooks` when absent. */
   readonly channel?: string | undefined
-  /**
-   * The interval of checks of the listening connection. From 100 milliseconds to 1 hour; 2 seconds when absent.
-   */
+  /** The interval of checks of the listening connection. From 100 milliseconds to 1 hour; 2 seconds when absent. */
   readonly heartbeat?: Duration.Input | undefined
 }
 

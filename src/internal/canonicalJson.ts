@@ -1,13 +1,13 @@
-/** Values that lie deeper are left out: no stack has to hold them. */
+/** Deeper values are omitted, which bounds the recursion. */
 const maxDepth = 100
 
-/** So many values of one text are put in order: more would take longer than an agent waits. */
+/** The number of values whose names are sorted, which bounds the time. */
 const maxOrdered = 20_000
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null
 
-/** As it was written; a value that no stack holds is left out. */
+/** Unsorted; a value too deep for the stack is omitted. */
 const asWritten = (value: unknown): string => {
   try {
     return JSON.stringify(value) ?? "null"
@@ -34,7 +34,7 @@ const write = (value: unknown, depth: number, budget: { left: number }): string 
 }
 
 /**
- * A JSON value as text that does not depend on the order of the names in its objects, at least among its first 20,000
- * values. What lies deeper than 100 levels is left out. It is hashed for what is stored, so it must never change.
+ * A JSON value as text that does not depend on the order of the names in its objects, among its first 20,000 values.
+ * Deeper levels than 100 are omitted. Its hashes are stored, so it must never change.
  */
 export const canonicalJson = (value: unknown): string => write(value, 0, { left: maxOrdered })

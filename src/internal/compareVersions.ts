@@ -1,6 +1,4 @@
-/**
- * The order of versions by semver 2.0.0, section 11.
- */
+/** The order of versions by semver 2.0.0, section 11. */
 
 interface Version {
   readonly numbers: ReadonlyArray<string>

@@ -19,6 +19,24 @@ export const fileIdentity = (path: string): string | undefined => identity(path,
 /** The identity of the file to which a path resolves. */
 export const targetIdentity = (path: string): string | undefined => identity(path, fs.statSync)
 
+/** The inode of the file to which a path resolves; absent where it does not exist or is inaccessible. */
+export const inodeOf = (path: string): number | undefined => {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false })?.ino
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The inodes of a SQLite database and its write-ahead log; absent without the file. A connection to a renamed or deleted
+ * file or log misses the writes of others, and its own are lost.
+ */
+export const databaseIdentity = (filename: string): string | undefined => {
+  const inode = inodeOf(filename)
+  return inode === undefined ? undefined : `${inode}/${inodeOf(`${filename}-wal`)}`
+}
+
 /**
  * Watches whether the path of a SQLite database still resolves to the open file and its write-ahead log. Writes to a
  * deleted or replaced file are lost.

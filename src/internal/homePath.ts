@@ -34,7 +34,7 @@ const userHome = (env: Env, paths: Paths): HomePath => {
   return value === undefined ? { problem: "neither ATHENA_HOME nor HOME is set" } : absolute(name, value, paths)
 }
 
-/** Returns `ATHENA_HOME`, in which `~` stands for the user's home folder; `~/.athena` when absent. */
+/** Returns `ATHENA_HOME`, in which a leading `~` is the user's home folder; `~/.athena` when absent. */
 export const of = (env: Env, paths: Paths): HomePath => {
   const value = named(env, "ATHENA_HOME")
   if (value !== undefined && !/^~(?:[\\/]|$)/.test(value)) {

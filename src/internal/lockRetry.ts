@@ -1,6 +1,4 @@
-/**
- * Retries operations on a locked SQLite file. SQLite's own busy timeout would block the thread.
- */
+/** Retries operations on a locked SQLite file. SQLite's own busy timeout would block the thread. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"

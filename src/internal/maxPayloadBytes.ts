@@ -1,4 +1,2 @@
-/**
- * The maximum size of a hook payload, in bytes.
- */
+/** The maximum size of a hook payload, in bytes. */
 export const maxPayloadBytes: number = 16 * 1024 * 1024

@@ -1,6 +1,4 @@
-/**
- * Metrics whose values are read when an exporter collects them, so that an operation pays nothing for them.
- */
+/** Metrics whose values are read when an exporter collects them, so that an operation pays nothing for them. */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"

@@ -1,6 +1,4 @@
-/**
- * The error of an optional peer package that can't be loaded.
- */
+/** The error of an optional peer package that can't be loaded. */
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 
 export const missingPeer =

@@ -1,6 +1,4 @@
-/**
- * A folder that only its owner can access. Part of the shim, whose start-up time matters.
- */
+/** A folder that only its owner can access. Part of the shim, whose start-up time matters. */
 import type { Stats } from "node:fs"
 import { nodeBuiltin } from "./nodeBuiltin.ts"
 

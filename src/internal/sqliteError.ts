@@ -44,6 +44,14 @@ export const primaryCode = (error: unknown): number | undefined => {
   return code === undefined ? undefined : code & 0xff
 }
 
+const hasCode = (error: unknown, codes: ReadonlyArray<number>): boolean => codes.includes(primaryCode(error) ?? 0)
+
+/** Whether another connection holds a lock. */
+export const isLocked = (error: unknown): boolean => hasCode(error, [SqliteCode.busy, SqliteCode.locked])
+
+/** Whether the file is damaged, or not a database. */
+export const isDamaged = (error: unknown): boolean => hasCode(error, [SqliteCode.corrupt, SqliteCode.notADatabase])
+
 /** Whether another connection holds the lock and waiting can help. */
 export const isBusy = (error: unknown): boolean =>
   primaryCode(error) === SqliteCode.busy && extendedCode(error) !== SqliteExtendedCode.busySnapshot

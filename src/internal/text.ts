@@ -1,6 +1,4 @@
-/**
- * Text helpers: valid database text, truncation, and quantities.
- */
+/** Text helpers: valid database text, truncation, and quantities. */
 
 /** Replaces NUL characters and lone surrogates, which databases reject, with U+FFFD. */
 export const storable = <Text extends string>(text: Text): Text =>

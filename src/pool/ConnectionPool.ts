@@ -7,7 +7,7 @@
  *
  * **When to use**
  *
- * In place of `PgClient.layer`, wherever a program must respond in time though the database or the network fails.
+ * Instead of `PgClient.layer`, wherever a program must respond in time though the database or the network fails.
  *
  * **Gotchas**
  *
@@ -193,8 +193,8 @@ export const layerConfig = (
  * **Gotchas**
  *
  * With `multiplex` a cancel request could hit another caller's statement. While other callers await results on the
- * connection nothing is cancelled; the connection accepts no new callers, and the server terminates it with the late
- * statement once it has no pending callers. Statements behind a late one wait for it, so set a deadline for all
+ * connection nothing is cancelled; the connection accepts no new callers, and the server terminates it with the
+ * expired statement once it has no pending callers. Statements behind an expired one wait for it, so set a deadline for all
  * operations of a multiplexing pool.
  *
  * A transaction, a stream, a listener and a reservation need an exclusive connection. With `multiplex` they wait until

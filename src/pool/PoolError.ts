@@ -1,6 +1,4 @@
-/**
- * The errors of a pool, and their conversion from and to `SqlError`.
- */
+/** The errors of a pool, and their conversion from and to `SqlError`. */
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
@@ -29,7 +27,7 @@ export class ClosedConnections extends Schema.Class<ClosedConnections>("athena-h
   validation: Schema.Int,
   /** Closed by the server or the network. */
   lost: Schema.Int,
-  /** Had a cancelled statement: a late cancel could hit the next one. */
+  /** Had a cancelled statement: the cancel could still reach the next one. */
   cancelled: Schema.Int,
   /** Its transaction or settings could not be reset. */
   dirty: Schema.Int,

@@ -1,7 +1,7 @@
 /**
  * Requests the query plan of each slow read once, in the background, and adds it to the statement's report.
  *
- * The plan is made without the values, which the profiler does not store: parameters take their places. The statement
+ * The plan has parameters instead of the values, which the profiler does not store. The statement
  * is not executed, and statements that may write are skipped. Supported databases: SQLite, and Postgres 12 and later.
  *
  * @since 0.1.0

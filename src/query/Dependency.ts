@@ -48,8 +48,8 @@ export const affects = (changed: Dependency, read: Dependency): boolean =>
   (changed.scope === undefined || read.scope === undefined || changed.scope === read.scope)
 
 /**
- * Encodes the dependency as text, for keys and logs. Scopes of different types never share a key: scope `7` gives
- * `events#7`, scope `"7"` gives `events#"7"`.
+ * Encodes the dependency as text, for keys and logs. Scopes of different types never share a key: scope `7` is
+ * `events#7`, scope `"7"` is `events#"7"`.
  *
  * @category conversions
  * @since 0.1.0

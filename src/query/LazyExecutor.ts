@@ -179,8 +179,8 @@ export const layer = <E, R>(
           const limit = Duration.format(Duration.millis(openTimeout))
           yield* settle(opening, Exit.fail(failure("open", `the database could not be opened within ${limit}`)))
           fiber.interruptUnsafe()
-          const late = yield* Fiber.await(fiber)
-          if (Exit.isSuccess(late)) yield* Scope.close(late.value.scope, Exit.void)
+          const ended = yield* Fiber.await(fiber)
+          if (Exit.isSuccess(ended)) yield* Scope.close(ended.value.scope, Exit.void)
         }).pipe(Effect.onInterrupt(() => settle(opening, Exit.interrupt())))
 
       /** The attempt outlives its waiters. */

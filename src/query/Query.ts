@@ -2,8 +2,7 @@
  * A read from the database, as a value.
  *
  * A `Query` carries everything that a middleware needs: its name, the schemas of its input and result, its dependencies
- * and its time to live. Beside these stands the program that performs the read. The program requires a `SqlClient` and
- * nothing else: it never mentions caching, tracing or pooling.
+ * and its time to live. Its program requires a `SqlClient` and nothing else: no caching, tracing or pooling.
  *
  * @since 0.1.0
  */

@@ -22,7 +22,7 @@ import type { Mutation } from "./Mutation.ts"
 import type { Query, QueryError } from "./Query.ts"
 
 /**
- * Runs around each mutation of an executor. `next` runs the mutation, or one with the same input and result in its place.
+ * Runs around each mutation of an executor. `next` runs the mutation, or another one with the same input and result.
  *
  * @category models
  * @since 0.1.0

@@ -94,7 +94,7 @@ export const delay =
  * import * as Fault from "athena-hooks/testing/Fault"
  *
  * const lost = Fault.after(Fault.hang)
- * const slowAnswer = Fault.after(Fault.delay("80 millis"))
+ * const slowResponse = Fault.after(Fault.delay("80 millis"))
  * ```
  *
  * @category combinators
@@ -115,7 +115,7 @@ export interface Gate {
   readonly fault: Fault
   /** Waits until an operation has reached the gate. */
   readonly reached: Effect.Effect<void>
-  /** Lets waiting and later operations continue. */
+  /** Resumes waiting operations; later ones do not wait. */
   readonly open: Effect.Effect<void>
 }
 

@@ -1,5 +1,5 @@
 /**
- * A `QueryExecutor` with injectable faults per query: it can fail, hang, be late or wait at a gate. It also counts
+ * A `QueryExecutor` with injectable faults per query: it can fail, hang, be delayed or wait at a gate. It also counts
  * loads, as the database of a cache under test.
  *
  * @since 0.1.0
@@ -41,7 +41,7 @@ export const unavailable: Fault.Fault<QueryError> = (_, { operation }) =>
   )
 
 /**
- * Wraps the executor of the context: provides a `QueryExecutor` in its place, and `FaultyExecutor` to control it. Below
+ * Wraps the executor of the context: provides the wrapped `QueryExecutor`, and `FaultyExecutor` to control it. Below
  * a cache it counts the loads that reach the database.
  *
  * **Example**

@@ -1,5 +1,5 @@
 /**
- * A `CacheStore` with injectable faults: it can fail, hang, be late, wait at a gate or return damaged entries. It also
+ * A `CacheStore` with injectable faults: it can fail, hang, be delayed, wait at a gate or return damaged entries. It also
  * records its calls.
  *
  * Wrap the memory store to test a cache whose store misbehaves, or a custom store to observe the calls it receives.
@@ -66,10 +66,10 @@ const corrupted = (found: LookupResult, damage: (value: string) => string): Look
 export const corrupt =
   (damage: (value: string) => string = (value) => value.slice(0, value.length / 2)): Fault.Fault =>
   (operation, call) =>
-    Effect.map(operation, (answer) => {
-      if (call.operation === "get") return corrupted(answer as LookupResult, damage) as typeof answer
-      if (call.operation !== "getMany") return answer
-      return (answer as ReadonlyArray<LookupResult>).map((found) => corrupted(found, damage)) as typeof answer
+    Effect.map(operation, (result) => {
+      if (call.operation === "get") return corrupted(result as LookupResult, damage) as typeof result
+      if (call.operation !== "getMany") return result
+      return (result as ReadonlyArray<LookupResult>).map((found) => corrupted(found, damage)) as typeof result
     })
 
 const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, CacheStoreError>): CacheStoreShape =>
@@ -93,7 +93,7 @@ const around = (store: CacheStoreShape, injector: Injector.Injector<Operation, C
   })
 
 /**
- * Wraps the store of the context: provides a `CacheStore` in its place, and `FaultyStore` to control it.
+ * Wraps the store of the context: provides the wrapped `CacheStore`, and `FaultyStore` to control it.
  *
  * Without a fault it is transparent. `generation` is unknown while a fault for `stamp`, or for all operations, is
  * injected.

@@ -1,6 +1,4 @@
-/**
- * Keys of entries, and the text form of inputs and results.
- */
+/** Keys of entries, and the text form of inputs and results. */
 import { hash as digest } from "node:crypto"
 import * as DateTime from "effect/DateTime"
 import * as Result from "effect/Result"

@@ -1,6 +1,4 @@
-/**
- * What the cache derives from a query once: its settings, counters, keys and codec.
- */
+/** What the cache derives from a query once: its settings, counters, keys and codec. */
 import type * as Duration from "effect/Duration"
 import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"

@@ -1,6 +1,4 @@
-/**
- * The counters of a query, and their metrics.
- */
+/** The counters of a query, and their metrics. */
 import * as Metric from "effect/Metric"
 import type { Metrics } from "../../internal/metrics.ts"
 

@@ -1,6 +1,4 @@
-/**
- * Loads from the database: with a timeout, and once at a time per result across the processes of a host.
- */
+/** Loads from the database: with a timeout, and once at a time per result across the processes of a host. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { SqlError, StatementTimeoutError } from "effect/sql/SqlError"

@@ -1,6 +1,4 @@
-/**
- * The store in memory: the protocol of the SQLite file, for one process.
- */
+/** The store in memory: the protocol of the SQLite file, for one process. */
 import * as Effect from "effect/Effect"
 import type { CacheStoreShape, LookupResult, StoreBounds, StoredEntry } from "./storeModel.ts"
 

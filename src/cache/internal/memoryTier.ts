@@ -1,6 +1,4 @@
-/**
- * The memory tier: results in the memory of the process, removed when their dependencies change.
- */
+/** The memory tier: results in the memory of the process, removed when their dependencies change. */
 import type { InvalidationTracker, Watcher } from "./invalidationTracker.ts"
 import * as S3Fifo from "./s3Fifo.ts"
 
@@ -34,7 +32,7 @@ export interface MemoryEntry extends S3Fifo.Node, Watcher, CacheEntry {
   freshUntil: number
   /** The time from which a read reloads the entry in the background. */
   refreshAt: number
-  /** Whether it is served in place of a failing source. */
+  /** Whether it is served because its source fails. */
   readonly stale: boolean
   /** Whether it was prefetched and not read since. */
   isPrefetched: boolean

@@ -1,6 +1,4 @@
-/**
- * Assembles the cache over the executor and the store of the context.
- */
+/** Assembles the cache over the executor and the store of the context. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,6 +1,4 @@
-/**
- * The reads of the cache: from memory, or by a load.
- */
+/** The reads of the cache: from memory, or by a load. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,4 @@
-/**
- * The options of the query cache, with their defaults and bounds.
- */
+/** The options of the query cache, with their defaults and bounds. */
 import type * as Duration from "effect/Duration"
 import * as Options from "../../internal/options.ts"
 import type { Query } from "../../query/Query.ts"
@@ -153,7 +151,7 @@ export interface QueryCacheOptions {
   readonly policies?: ReadonlyArray<Policy> | undefined
 }
 
-/** The longest time to live, in milliseconds: 400 days, which stands for infinite. */
+/** The longest time to live, in milliseconds: 400 days, which means infinite. */
 export const unlimited = 400 * 24 * 60 * 60 * 1_000
 
 const read = Options.reader("QueryCache")

@@ -33,7 +33,7 @@ export interface LoadMode {
   readonly isBackground?: boolean
   /** Loads ahead of a read. */
   readonly isPrefetch?: boolean
-  /** Waits a moment for the reads that share this load. */
+  /** Yields once, so that concurrent reads join this load. */
   readonly isShared?: boolean
   /** The lookup of the store, if it was part of a batch. */
   readonly storeLookup?: Effect.Effect<Tiers.StoreLookup> | undefined

@@ -13,9 +13,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { databaseIdentity, inodeOf } from "../../internal/fileIdentity.ts"
 import * as LockRetry from "../../internal/lockRetry.ts"
 import { randomId } from "../../internal/randomId.ts"
-import { extendedCode, primaryCode, SqliteCode, SqliteExtendedCode } from "../../internal/sqliteError.ts"
+import * as SqliteError from "../../internal/sqliteError.ts"
+import { transaction } from "../../internal/sqliteTransaction.ts"
 import {
   CacheStoreError,
   type CacheStoreShape,
@@ -121,8 +123,7 @@ interface Connection {
   /** The first row. */
   readonly row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => Row | undefined
   readonly run: (sql: string, ...params: ReadonlyArray<SQLInputValue>) => void
-  /** Runs several statements on one snapshot. */
-  readonly snapshot: <A>(read: () => A) => A
+  readonly transaction: <A>(begin: "BEGIN" | "BEGIN IMMEDIATE", run: () => A) => A
   readonly close: () => void
 }
 
@@ -143,44 +144,22 @@ const connectionOf = (database: DatabaseSync): Connection => {
     row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) =>
       statement(sql).get(...params) as unknown as Row | undefined,
     run: (sql, ...params) => void statement(sql).run(...params),
-    snapshot: (read) => {
-      database.exec("BEGIN")
-      try {
-        const found = read()
-        database.exec("COMMIT")
-        return found
-      } catch (error) {
-        if (database.isTransaction) database.exec("ROLLBACK")
-        throw error
-      }
-    },
+    transaction: (begin, run) => transaction(database, begin, run),
     close: () => database.close()
   }
 }
 
-const isLocked = ({ cause }: CacheStoreError): boolean =>
-  [SqliteCode.busy, SqliteCode.locked].some((code) => code === primaryCode(cause))
+const isLocked = ({ cause }: CacheStoreError): boolean => SqliteError.isLocked(cause)
 
 const isDamaged = ({ cause }: CacheStoreError): boolean =>
-  [SqliteCode.corrupt, SqliteCode.notADatabase].some((code) => code === primaryCode(cause)) ||
-  extendedCode(cause) === SqliteExtendedCode.ioShortRead
+  SqliteError.isDamaged(cause) || SqliteError.extendedCode(cause) === SqliteError.SqliteExtendedCode.ioShortRead
 
-/** The inode of the file with this name; `undefined` if there is none, or it is inaccessible. */
-const inodeOf = (path: string): number | undefined =>
-  Result.getOrUndefined(Result.try(() => fs.statSync(path, { throwIfNoEntry: false })?.ino))
-
-/**
- * Identifies the file and its log. A connection continues on a removed file or log, and then misses the writes of
- * others. `undefined` if it is inaccessible.
- */
-const identityOf = (filename: string): string | undefined => {
-  if (filename === ":memory:") return filename
-  const inode = inodeOf(filename)
-  return inode === undefined ? undefined : `${inode}/${inodeOf(`${filename}-wal`)}`
-}
+/** `undefined` if the file is inaccessible. */
+const identityOf = (filename: string): string | undefined =>
+  filename === ":memory:" ? filename : databaseIdentity(filename)
 
 /** Renames the file and its log, for later inspection. */
-const setAside = (filename: string, now: number): Effect.Effect<void> =>
+const quarantine = (filename: string, now: number): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const suffix of ["-wal", "-shm", ""]) {
       const from = `${filename}${suffix}`
@@ -194,13 +173,13 @@ const journalSizeLimit = 4 * 1024 * 1024
 /** The expired entries removed per run, which bounds the time on the thread. */
 const maxCleaned = 1_000
 
-/** A file of an older version is set aside like a damaged one; a newer one is left alone. */
+/** A file of an older version is renamed like a damaged one; a newer one stays unchanged. */
 const otherVersion = (found: number): Error =>
   Object.assign(
     new Error(
       `the tables have version ${found}, this release requires version ${schemaVersion}: use another file, or upgrade`
     ),
-    { errcode: found < schemaVersion ? SqliteCode.notADatabase : 0 }
+    { errcode: found < schemaVersion ? SqliteError.SqliteCode.notADatabase : 0 }
   )
 
 const versionOf = (connection: Connection): number =>
@@ -211,18 +190,12 @@ const prepareTables = (connection: Connection): void => {
   const found = versionOf(connection)
   if (found === schemaVersion) return
   if (found !== 0) throw otherVersion(found)
-  connection.run("BEGIN IMMEDIATE")
-  try {
-    if (versionOf(connection) === 0) {
-      for (const statement of schema) connection.run(statement)
-      connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), hostStart())
-      connection.run(`PRAGMA user_version = ${schemaVersion}`)
-    }
-    connection.run("COMMIT")
-  } catch (error) {
-    connection.run("ROLLBACK")
-    throw error
-  }
+  connection.transaction("BEGIN IMMEDIATE", () => {
+    if (versionOf(connection) !== 0) return
+    for (const statement of schema) connection.run(statement)
+    connection.run("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0, 0)", randomId(), hostStart())
+    connection.run(`PRAGMA user_version = ${schemaVersion}`)
+  })
 }
 
 /** A power loss may lose the last announcements, and the monotonic clock restarts: entries do not survive a start. */
@@ -249,7 +222,7 @@ const touch = (filename: string): number => {
 
 /** Retried like a lock. */
 const replaced = (): Error =>
-  Object.assign(new Error("the file was replaced while it was opened"), { errcode: SqliteCode.busy })
+  Object.assign(new Error("the file was replaced while it was opened"), { errcode: SqliteError.SqliteCode.busy })
 
 /** Opens the file, and no other one that replaces it meanwhile. Throws the errors of SQLite. */
 const openFile = ({ filename }: Settings): Omit<Opened, "ordinal"> => {
@@ -415,7 +388,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
           Effect.gen(function* () {
             // Only the damaged file: another process may have created a new one since.
             if (inodeOf(settings.filename) === before)
-              yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
+              yield* quarantine(settings.filename, yield* Clock.currentTimeMillis)
             return yield* openOnce
           })
         )
@@ -426,7 +399,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
     const current = (): Opened | undefined =>
       opened?.identity !== undefined && opened.identity === identityOf(settings.filename) ? opened : undefined
 
-    /** The connection to the current file, which may have been set aside since it was opened. */
+    /** The connection to the current file, which may have been renamed since it was opened. */
     const connect: Effect.Effect<Opened, CacheStoreError> = Effect.suspend(() => {
       const found = current()
       if (found !== undefined) return Effect.succeed(found)
@@ -440,19 +413,19 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       )
     })
 
-    const setAsideDamaged = opening.withPermit(
+    const quarantineDamaged = opening.withPermit(
       Effect.gen(function* () {
         const last = opened
         close()
         if (last?.inode !== undefined && last.inode === inodeOf(settings.filename)) {
-          yield* setAside(settings.filename, yield* Clock.currentTimeMillis)
+          yield* quarantine(settings.filename, yield* Clock.currentTimeMillis)
         }
       })
     )
 
     const using = <A>(operation: string, use: (connection: Opened) => A): Effect.Effect<A, CacheStoreError> =>
       withRetry(Effect.flatMap(connect, (connection) => attempt(operation, () => use(connection)))).pipe(
-        Effect.tapError((error) => (isDamaged(error) ? setAsideDamaged : Effect.void))
+        Effect.tapError((error) => (isDamaged(error) ? quarantineDamaged : Effect.void))
       )
 
     const writing: typeof using = (operation, use) =>
@@ -479,7 +452,7 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       getMany: (requests, now) =>
         using("getMany", (connection) => {
           const read = () => requests.map((request) => readEntry(connection, request, now))
-          return requests.length > 1 ? connection.snapshot(read) : read()
+          return requests.length > 1 ? connection.transaction("BEGIN", read) : read()
         }),
       set: (item) =>
         using("set", (connection) => {

@@ -1,6 +1,4 @@
-/**
- * The protocol between the cache and its store.
- */
+/** The protocol between the cache and its store. */
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 

@@ -1,6 +1,4 @@
-/**
- * Reads and writes both tiers: looks a result up, and stores a loaded one with its times to live.
- */
+/** Reads and writes both tiers: looks a result up, and stores a loaded one with its times to live. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

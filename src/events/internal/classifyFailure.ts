@@ -1,7 +1,6 @@
-/**
- * Classifies a failed delivery: the database is unavailable, an event is invalid, or the cause is unknown.
- */
+/** Classifies a failed delivery: the database is unavailable, an event is invalid, or the cause is unknown. */
 import * as Cause from "effect/Cause"
+import { primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
 import type { QueryError } from "../../query/Query.ts"
 
 /**
@@ -24,17 +23,16 @@ const codeOf = (cause: unknown): string => {
   return typeof code === "number" || (typeof code === "string" && /^[0-9A-Z]{5}$/.test(code)) ? String(code) : ""
 }
 
-/** Too big, constraint, mismatch, out of range. */
-const sqliteEventCodes = new Set([18, 19, 20, 25])
-/** Read-only, interrupted, input and output, damaged, full, can't open, protocol, schema, no database. */
-const sqliteDatabaseCodes = new Set([8, 9, 10, 11, 13, 14, 15, 17, 26])
+const { constraint, mismatch, outOfRange, tooBig, ...otherCodes } = SqliteCode
+const sqliteEventCodes: ReadonlySet<number> = new Set([constraint, mismatch, outOfRange, tooBig])
+const sqliteDatabaseCodes: ReadonlySet<number> = new Set(Object.values(otherCodes))
 
 /** Classifies failures without a driver reason. */
 const kindOfUnknown = (cause: unknown): FailureClass["kind"] => {
-  const errcode = field(cause, "errcode")
-  if (typeof errcode === "number") {
-    if (sqliteEventCodes.has(errcode & 0xff)) return "event"
-    return sqliteDatabaseCodes.has(errcode & 0xff) ? "database" : "unknown"
+  const code = primaryCode(cause)
+  if (code !== undefined) {
+    if (sqliteEventCodes.has(code)) return "event"
+    return sqliteDatabaseCodes.has(code) ? "database" : "unknown"
   }
   const state = codeOf(cause)
   // Data exception, integrity violation, or program limit, such as the size of an index entry. All other classes of

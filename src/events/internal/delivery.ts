@@ -1,6 +1,4 @@
-/**
- * Delivers a batch in one transaction, and isolates the events that the database rejects by halving it.
- */
+/** Delivers a batch in one transaction, and isolates the events that the database rejects by halving it. */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -55,7 +53,7 @@ export interface Target<Event> {
 
 /**
  * Bounds the wait for an exit, because an unresponsive database does not respond to a cancellation either. The effect
- * is interrupted in the background; a late commit is harmless, because the target stores each id once.
+ * is interrupted in the background; a commit after the timeout is harmless, because the target stores each id once.
  */
 const bounded = <A>(
   effect: Effect.Effect<A, QueryError>,

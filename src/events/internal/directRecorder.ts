@@ -1,6 +1,4 @@
-/**
- * The recorder without a spool: events go from memory through a group commit into the database.
- */
+/** The recorder without a spool: events go from memory through a group commit into the database. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -1,6 +1,4 @@
-/**
- * Encodes events as rows of the spool: id, order key and JSON.
- */
+/** Encodes events as rows of the spool: id, order key and JSON. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -1,6 +1,4 @@
-/**
- * The failpoints: instants between two steps at which a test can kill the process.
- */
+/** The failpoints: instants between two steps at which a test can kill the process. */
 import * as Context from "effect/Context"
 
 /** In the order in which an event passes them. */

@@ -224,7 +224,7 @@ export class GroupCommit<T> {
       this.wake.closeUnsafe()
       if (this.queue.length === 0) {
         yield* this.wake.await
-        // The latch resumes this fiber immediately; yielding lets concurrent callers join the group.
+        // The latch resumes this fiber immediately; yielding allows concurrent callers to join the group.
         yield* Effect.yieldNow
       }
       const blocked = yield* this.next()

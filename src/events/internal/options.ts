@@ -1,6 +1,4 @@
-/**
- * The options of a recorder, with their defaults and bounds.
- */
+/** The options of a recorder, with their defaults and bounds. */
 import type * as Duration from "effect/Duration"
 import * as Options from "../../internal/options.ts"
 

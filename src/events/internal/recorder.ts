@@ -1,6 +1,4 @@
-/**
- * The interface of a recorder and its definition.
- */
+/** The interface of a recorder and its definition. */
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"

@@ -1,6 +1,4 @@
-/**
- * The relay delivers events from the spool to the target. A lease ensures that one process at a time does so.
- */
+/** The relay delivers events from the spool to the target. A lease ensures that one process at a time does so. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

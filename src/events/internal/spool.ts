@@ -10,10 +10,11 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Result from "effect/Result"
+import { inodeOf } from "../../internal/fileIdentity.ts"
 import { randomId } from "../../internal/randomId.ts"
 import type { Failpoint } from "./failpoints.ts"
 import { rescue } from "./rescue.ts"
-import { inodeOf, LostLog, type Row, SpoolFile, type SpoolLimit, type SpoolSettings } from "./spoolFile.ts"
+import { LostLog, type Row, SpoolFile, type SpoolLimit, type SpoolSettings } from "./spoolFile.ts"
 import { classify, Damage, isDamage, type SpoolFault } from "./spoolFault.ts"
 
 /** The database file is renamed first, so that processes with the open file detect it, and acknowledge nothing more. */

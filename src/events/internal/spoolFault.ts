@@ -1,10 +1,8 @@
-/**
- * Classifies the failures of a spool: damage, a lock, a full disk, or a file that can't be used and its cause.
- */
+/** Classifies the failures of a spool: damage, a lock, a full disk, or a file that can't be used and its cause. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Result from "effect/Result"
-import { primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
+import { isDamaged, primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
 
 /** The spool failed. A spool at its bound accepts fewer rows and does not fail. */
 export interface SpoolFault {
@@ -23,14 +21,8 @@ export class Damage extends Error {
 /** SQLite's messages for a valid statement over a damaged schema. */
 const schemaDamage = /no such (?:table|column|index)|has no column|malformed|syntax error|unrecognized token/
 
-export const isDamage = (error: unknown): boolean => {
-  const code = primaryCode(error)
-  return (
-    code === SqliteCode.corrupt ||
-    code === SqliteCode.notADatabase ||
-    (code === 1 && error instanceof Error && schemaDamage.test(error.message))
-  )
-}
+export const isDamage = (error: unknown): boolean =>
+  isDamaged(error) || (primaryCode(error) === 1 && error instanceof Error && schemaDamage.test(error.message))
 
 export const diskFull: SpoolFault = { kind: "diskFull", detail: "the disk is full" }
 

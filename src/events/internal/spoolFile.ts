@@ -5,11 +5,12 @@
  * one insert, without an index, a counter or a disk sync. SQLite's page limit bounds the bytes exactly across all
  * processes, at no cost.
  */
-import * as fs from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import * as zlib from "node:zlib"
 import * as Result from "effect/Result"
+import { databaseIdentity } from "../../internal/fileIdentity.ts"
 import { primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
+import { transaction } from "../../internal/sqliteTransaction.ts"
 import type { Failpoint } from "./failpoints.ts"
 import * as LogTail from "./logTail.ts"
 import { ForeignFile } from "./spoolFault.ts"
@@ -130,28 +131,18 @@ const checksumOf = (id: string, session: string, recordedAt: number, payload: st
 /** CRC-32 over the columns of a row. */
 export const checksum = (row: Row): number => checksumOf(row.id, row.session, row.recordedAt, row.payload)
 
-export const inodeOf = (filename: string): number | undefined => fs.statSync(filename, { throwIfNoEntry: false })?.ino
-
-/** The identity of a file and its log. Writes into a log that was renamed are lost. */
-const identityOf = (filename: string): string => `${inodeOf(filename)} ${inodeOf(`${filename}-wal`)}`
-
 const prepareFile = (db: DatabaseSync, settings: SpoolSettings, epoch: string): void => {
   const { application_id: found } = db.prepare("PRAGMA application_id").get() as { application_id: number }
   if (found !== applicationId) {
-    db.exec("BEGIN IMMEDIATE")
-    try {
+    transaction(db, "BEGIN IMMEDIATE", () => {
       const { application_id: again } = db.prepare("PRAGMA application_id").get() as { application_id: number }
-      if (again !== applicationId) {
-        if (db.prepare("SELECT 1 FROM sqlite_master LIMIT 1").get() !== undefined) {
-          throw new ForeignFile("the file is a database but not a spool: choose another file")
-        }
-        db.exec(schema)
-        db.prepare("INSERT INTO spool VALUES (1, ?, ?, '', 0, 0, 0, 0, 0, 0)").run(settings.recorder, epoch)
+      if (again === applicationId) return
+      if (db.prepare("SELECT 1 FROM sqlite_master LIMIT 1").get() !== undefined) {
+        throw new ForeignFile("the file is a database but not a spool: choose another file")
       }
-      db.exec("COMMIT")
-    } finally {
-      if (db.isTransaction) db.exec("ROLLBACK")
-    }
+      db.exec(schema)
+      db.prepare("INSERT INTO spool VALUES (1, ?, ?, '', 0, 0, 0, 0, 0, 0)").run(settings.recorder, epoch)
+    })
   }
   const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number }
   if (version !== schemaVersion)
@@ -166,7 +157,7 @@ export class SpoolFile {
   readonly epoch: string
   private readonly db: DatabaseSync
   private readonly settings: SpoolSettings
-  private readonly identity: string
+  private readonly identity: string | undefined
   private readonly failpoint: (failpoint: Failpoint) => void
   private readonly statements = new Map<string, StatementSync>()
   private readonly insert: StatementSync
@@ -188,7 +179,7 @@ export class SpoolFile {
       prepareFile(this.db, settings, epoch)
       this.limitPages(0)
       this.epoch = (this.db.prepare("SELECT epoch FROM spool").get() as { epoch: string }).epoch
-      this.identity = identityOf(settings.filename)
+      this.identity = databaseIdentity(settings.filename)
       this.insert = this.db.prepare(
         "INSERT INTO event (id, session, recorded_at, payload, checksum) VALUES (?, ?, ?, ?, ?)"
       )
@@ -205,7 +196,7 @@ export class SpoolFile {
 
   /** Whether the path still names this file and its log; another process may have renamed them. */
   isCurrent(): boolean {
-    return identityOf(this.settings.filename) === this.identity
+    return databaseIdentity(this.settings.filename) === this.identity
   }
 
   /** Verifies the B-trees, which reads the whole file. */
@@ -222,15 +213,10 @@ export class SpoolFile {
     // The first read recovers the log.
     this.get("PRAGMA application_id")
     if (LogTail.lostTransactions(filename) === 0) return
-    const again = Result.try(() => {
-      this.db.exec("BEGIN IMMEDIATE")
-      try {
-        return LogTail.lostTransactions(filename) > 0
-      } finally {
-        this.db.exec("ROLLBACK")
-      }
-    })
-    if (Result.getOrElse(again, () => false)) throw new LostLog(this.db)
+    const again = Result.try(() =>
+      transaction(this.db, "BEGIN IMMEDIATE", () => LogTail.lostTransactions(filename) === 0)
+    )
+    if (Result.isSuccess(again) && !again.success) throw new LostLog(this.db)
   }
 
   close(): void {
@@ -529,16 +515,8 @@ export class SpoolFile {
     }
   }
 
-  /** Rolls back on `false` too. */
-  private transaction<A>(use: () => A): A {
-    this.db.exec("BEGIN IMMEDIATE")
-    try {
-      const result = use()
-      if (result !== false) this.db.exec("COMMIT")
-      return result
-    } finally {
-      if (this.db.isTransaction) this.db.exec("ROLLBACK")
-    }
+  private transaction<A>(run: () => A): A {
+    return transaction(this.db, "BEGIN IMMEDIATE", run)
   }
 
   private prepare(sql: string): StatementSync {

@@ -1,6 +1,4 @@
-/**
- * Lends a connection for one statement.
- */
+/** Lends a connection for one statement. */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import * as Pool from "effect/Pool"

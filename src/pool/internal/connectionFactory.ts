@@ -1,6 +1,4 @@
-/**
- * Opens connections on demand, with a limit on concurrent opens, retries, and a circuit breaker.
- */
+/** Opens connections on demand, with a limit on concurrent opens, retries, and a circuit breaker. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -63,8 +61,8 @@ const serverRecovered = (core: PoolCore): Effect.Effect<void> =>
     let wasSilent = false
     for (;;) {
       yield* Effect.sleep(probeIntervalMs)
-      const answered = yield* Effect.timeoutOption(core.connector.probe, probeIntervalMs)
-      const isSilent = !Option.getOrElse(answered, () => false)
+      const responded = yield* Effect.timeoutOption(core.connector.probe, probeIntervalMs)
+      const isSilent = !Option.getOrElse(responded, () => false)
       if (wasSilent && !isSilent) return
       wasSilent = isSilent
     }
@@ -206,7 +204,7 @@ export const make = Effect.fnUntraced(function* (core: PoolCore) {
     })
   ).pipe(Effect.ensuring(openPermits.release(1)), Effect.provideService(Clock.Clock, core.clock))
 
-  /** An idle connection in place of a new one, where the waiting callers have been served meanwhile. */
+  /** An idle connection instead of a new one, if the waiting callers have been served meanwhile. */
   const idleReplacement = (pool: Pool.Pool<PooledConnection, SqlError>) => {
     const { availableHead, invalidated, items, usage } = pool.state
     // Evicted connections in use count in `usage` but not as open; the pool would request replacements endlessly.

@@ -1,6 +1,4 @@
-/**
- * Opens sessions to a server of the requested role.
- */
+/** Opens sessions to a server of the requested role. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -149,7 +147,7 @@ export const make = (
   return {
     open,
     probe: Effect.raceAll(
-      addresses.map((address) => Effect.filterOrFail(PgSession.probe(config, address), (answered) => answered))
+      addresses.map((address) => Effect.filterOrFail(PgSession.probe(config, address), (hasResponded) => hasResponded))
     ).pipe(Effect.isSuccess),
     openForTermination: (session) => PgSession.open(config, session.address, connectTimeoutMs),
     openDirect:

@@ -1,6 +1,4 @@
-/**
- * The deadline of a fiber's database operations, and one timer for the deadlines of all operations.
- */
+/** The deadline of a fiber's database operations, and one timer for the deadlines of all operations. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -1,6 +1,4 @@
-/**
- * Housekeeping: evicts old and idle connections, validates silent ones, reports possible leaks.
- */
+/** Housekeeping: evicts old and idle connections, validates silent ones, reports possible leaks. */
 import * as Effect from "effect/Effect"
 import type * as Pool from "effect/Pool"
 import type { SqlError } from "effect/sql/SqlError"
@@ -27,8 +25,8 @@ const reportLeak = (core: PoolCore, holder: Holder, now: number): Effect.Effect<
 
 const detectLeaks = (core: PoolCore, connection: PooledConnection, now: number): Effect.Effect<void> => {
   const { leakDetectionThresholdMs } = core.settings
-  const late = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= leakDetectionThresholdMs)
-  return Effect.forEach(late, (holder) => reportLeak(core, holder, now), { discard: true })
+  const leaked = connection.holders.unreported.filter(({ acquiredAt }) => now - acquiredAt >= leakDetectionThresholdMs)
+  return Effect.forEach(leaked, (holder) => reportLeak(core, holder, now), { discard: true })
 }
 
 /** Evicts or validates one idle connection; `isSurplus` where the pool has more than its minimum. */

@@ -1,6 +1,4 @@
-/**
- * Records the holders of a connection and where in the program they acquired it.
- */
+/** Records the holders of a connection and where in the program they acquired it. */
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"

@@ -1,6 +1,4 @@
-/**
- * An exclusive connection: for a transaction, a stream, a listener or a reservation.
- */
+/** An exclusive connection: for a transaction, a stream, a listener or a reservation. */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -204,7 +202,7 @@ export class Lease extends StatementConnection {
   }
 
   /**
-   * Evicts the connection of a stream that ends early, because a late cancel could hit the next statement, and destroys
+   * Evicts the connection of a stream that ends early, because its cancel could still reach the next statement, and destroys
    * the session where the server does not end the stream: the driver waits for seconds. Finalizers run in reverse
    * order, so the driver's runs between these two.
    */

@@ -1,6 +1,4 @@
-/**
- * The driver's client over connections of the pool.
- */
+/** The driver's client over connections of the pool. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

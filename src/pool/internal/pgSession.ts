@@ -2,8 +2,8 @@
  * One Postgres session over a socket of the pool.
  *
  * `@effect/sql-pg` implements the protocol. The pool creates the socket, because only its owner can destroy it: a
- * session over a dead network neither responds nor closes, and a graceful close would keep the process alive until TCP
- * gives up.
+ * session over a dead network neither responds nor closes, and a graceful close would prevent the exit of the process until
+ * the TCP timeout.
  */
 import * as net from "node:net"
 import type { Duplex } from "node:stream"

@@ -76,7 +76,7 @@ export class PoolCore implements RequestListener {
     return this.counters.snapshot(this.occupancy())
   }
 
-  /** Lets the effects of `awaitChange` evaluate their conditions again. */
+  /** Reevaluates the conditions of `awaitChange`. */
   notifyChange(): void {
     if (this.changeListeners.size === 0) return
     // A copy: an opening that resumes and fails immediately registers again.

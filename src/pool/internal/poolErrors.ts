@@ -1,6 +1,4 @@
-/**
- * Constructs and counts the errors of a pool.
- */
+/** Constructs and counts the errors of a pool. */
 import * as Cause from "effect/Cause"
 import { SqlError } from "effect/sql/SqlError"
 import {

@@ -1,6 +1,4 @@
-/**
- * Creates a pool, and shuts it down within a bound.
- */
+/** Creates a pool, and shuts it down within a bound. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

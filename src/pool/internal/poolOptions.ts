@@ -1,6 +1,4 @@
-/**
- * The options of a pool, as users write them; `poolSettings.ts` has their defaults and bounds.
- */
+/** The options of a pool, as users write them; `poolSettings.ts` has their defaults and bounds. */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import type * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
@@ -142,8 +140,8 @@ export interface ConnectionPoolOptions extends PgClient.PgPoolConfig {
    */
   readonly breakerResetTimeout?: Duration.Input | undefined
   /**
-   * The deadline of each operation, from acquiring a connection to its result, whatever the state of the network. A
-   * late statement is cancelled in the server, see `withDeadline`, which overrides this one for a part of a program.
+   * The deadline of each operation, from acquiring a connection to its result, whatever the state of the network. An
+   * expired statement is cancelled in the server, see `withDeadline`, which overrides this one for a part of a program.
    * From 1 ms; defaults to none.
    *
    * Without either, the transaction control statements are bounded, because they are uninterruptible: `BEGIN` and

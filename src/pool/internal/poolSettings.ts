@@ -1,6 +1,4 @@
-/**
- * Validates the options of a pool against one table of defaults and bounds, and resolves them to plain numbers.
- */
+/** Validates the options of a pool against one table of defaults and bounds, and resolves them to plain numbers. */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

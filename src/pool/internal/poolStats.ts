@@ -1,6 +1,4 @@
-/**
- * The counters of a pool: plain numbers that are cheap to increment, and a snapshot of them.
- */
+/** The counters of a pool: plain numbers that are cheap to increment, and a snapshot of them. */
 import { AcquireTimes, ClosedConnections, PoolStats } from "../PoolError.ts"
 
 /** The reason for which a connection was closed. */

@@ -1,6 +1,4 @@
-/**
- * A session of the pool with its usage, its state and its callers.
- */
+/** A session of the pool with its usage, its state and its callers. */
 import * as Effect from "effect/Effect"
 import type { Connection } from "effect/sql/SqlConnection"
 import type { SqlError } from "effect/sql/SqlError"
@@ -96,7 +94,7 @@ export class PooledConnection {
     return this.validations > 0 || this.validationFailed
   }
 
-  /** Lets `whenIdle` check again. */
+  /** Reevaluates the condition of `whenIdle`. */
   notifyReleased(): void {
     if (this.onRelease.size === 0) return
     // A copy: a caller that finds it in use registers again.

@@ -1,6 +1,4 @@
-/**
- * Records calls: the readings at their start and end, and the cost of taking them.
- */
+/** Records calls: the readings at their start and end, and the cost of taking them. */
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"

@@ -1,6 +1,4 @@
-/**
- * The call tree: which operations ran within which, with their thread times. Flame graphs are drawn from it.
- */
+/** The call tree: which operations ran within which, with their thread times. Flame graphs are drawn from it. */
 import { overflowName } from "./operations.ts"
 
 /** Deeper operations are merged, because the paths of a deep recursion would grow with the square of its depth. */

@@ -1,6 +1,4 @@
-/**
- * The report without measurements.
- */
+/** The report without measurements. */
 import type { Cost, ProfileReport } from "../ProfileReport.ts"
 
 const noCost: Cost = {

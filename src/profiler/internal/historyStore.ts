@@ -1,6 +1,4 @@
-/**
- * The tables of `profile.db`: merges records into them and reads histories from them.
- */
+/** The tables of `profile.db`: merges records into them and reads histories from them. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -68,9 +66,7 @@ export const prepare = (sql: SqlClient.SqlClient): Effect.Effect<void, SqlError 
   Effect.gen(function* () {
     const isReady = Effect.flatMap(sql.unsafe<{ user_version: number }>("PRAGMA user_version"), ([row]) => {
       const version = row?.user_version ?? 0
-      return version > schemaVersion
-        ? Effect.fail(new NewerHistory({ version }))
-        : Effect.succeed(version > 0)
+      return version > schemaVersion ? Effect.fail(new NewerHistory({ version })) : Effect.succeed(version > 0)
     })
     if (yield* isReady) return
     yield* sql.withTransaction(

@@ -1,6 +1,4 @@
-/**
- * Merges measurements of the same operation from several processes.
- */
+/** Merges measurements of the same operation from several processes. */
 import type * as Report from "../ProfileReport.ts"
 import * as Histogram from "./histogram.ts"
 import { distribution } from "./snapshot.ts"

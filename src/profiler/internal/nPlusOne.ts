@@ -1,6 +1,4 @@
-/**
- * Detects the N+1 pattern: the same query or statement runs many times under one parent span.
- */
+/** Detects the N+1 pattern: the same query or statement runs many times under one parent span. */
 import type * as Tracer from "effect/Tracer"
 
 export interface Repeatable {

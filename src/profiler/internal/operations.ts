@@ -1,6 +1,4 @@
-/**
- * The measurements of each operation: one record per name, and a bounded number of names.
- */
+/** The measurements of each operation: one record per name, and a bounded number of names. */
 import * as Histogram from "./histogram.ts"
 
 /** The source of a name: a tracked operation, a span, or a query or mutation of the `QueryExecutor`. */

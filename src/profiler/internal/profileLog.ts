@@ -20,7 +20,7 @@ export const maxBytes = 1024 * 1024
 export const maxRotatedFiles = 15
 
 const current = "profile.jsonl"
-const aside = /^profile\..+\.jsonl$/
+const rotated = /^profile\..+\.jsonl$/
 
 /** The number of attempts when the file is removed during a write. */
 const maxAttempts = 3
@@ -41,10 +41,10 @@ export const makePrivate = (file: string): Effect.Effect<void> =>
 const listRotated = (folder: string): ReadonlyArray<string> =>
   fs
     .readdirSync(folder)
-    .filter((file) => aside.test(file))
+    .filter((file) => rotated.test(file))
     .toSorted()
 
-const setAside = (folder: string, stats: NodeFs.Stats): void => {
+const rotateFile = (folder: string, stats: NodeFs.Stats): void => {
   const unique = Buffer.from(SecureRandom.randomBytesUnsafe(8)).toString("hex")
   const name = `profile.${String(Math.floor(stats.mtimeMs)).padStart(14, "0")}-${unique}.jsonl`
   try {
@@ -100,7 +100,7 @@ export const append = (folder: string, line: string): boolean => {
   try {
     const stats = fs.statSync(`${folder}/${current}`, { throwIfNoEntry: false })
     if (stats === undefined || stats.size < maxBytes) return write(folder, line)
-    setAside(folder, stats)
+    rotateFile(folder, stats)
     const dropped = dropOldest(folder)
     return write(folder, dropped === 0 ? line : `${droppedPrefix}${dropped}}\n${line}`)
   } catch {
@@ -113,7 +113,7 @@ export const rotate = (folder: string): Effect.Effect<void> =>
   Effect.ignore(
     Effect.try(() => {
       const stats = fs.statSync(`${folder}/${current}`, { throwIfNoEntry: false })
-      if (stats !== undefined && listRotated(folder).length < maxRotatedFiles) setAside(folder, stats)
+      if (stats !== undefined && listRotated(folder).length < maxRotatedFiles) rotateFile(folder, stats)
     })
   )
 

@@ -1,6 +1,4 @@
-/**
- * Decodes the records that `profileRecord.ts` writes. A separate file, because the writer must not load Schema.
- */
+/** Decodes the records that `profileRecord.ts` writes. A separate file, because the writer must not load Schema. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ProfileReport } from "../ProfileReport.ts"

@@ -1,6 +1,4 @@
-/**
- * Estimates the size of rows in bytes from the first ones.
- */
+/** Estimates the size of rows in bytes from the first ones. */
 
 const maxRows = 10
 const maxColumns = 50

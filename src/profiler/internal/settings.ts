@@ -1,6 +1,4 @@
-/**
- * Resolves the profiler's options: defaults and bounds.
- */
+/** Resolves the profiler's options: defaults and bounds. */
 import type * as Duration from "effect/Duration"
 import * as Options from "../../internal/options.ts"
 import type { Settings } from "./callRecorder.ts"

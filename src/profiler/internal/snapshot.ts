@@ -1,6 +1,4 @@
-/**
- * Builds the report from the recorded measurements.
- */
+/** Builds the report from the recorded measurements. */
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as Report from "../ProfileReport.ts"

@@ -1,6 +1,4 @@
-/**
- * The measurements of each statement: one record per fingerprint, in a bounded table.
- */
+/** The measurements of each statement: one record per fingerprint, in a bounded table. */
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import * as Fingerprint from "./sqlFingerprint.ts"
@@ -34,7 +32,7 @@ export class Statement implements Repeatable {
   readonly fingerprint: string
   /** `db.system.name`. */
   readonly system: string
-  /** The text with parameters in place of values, and their number. */
+  /** The text with parameters instead of values, and their number. */
   readonly text: string
   readonly parameters: number
 

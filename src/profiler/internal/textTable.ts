@@ -1,6 +1,4 @@
-/**
- * Text tables: each column is as wide as its content, and the first one takes the rest of the line.
- */
+/** Text tables: each column is as wide as its content, and the first one takes the rest of the line. */
 
 export interface Style {
   readonly bold: (text: string) => string

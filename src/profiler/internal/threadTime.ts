@@ -53,7 +53,7 @@ interface Paused {
 }
 
 /** A primitive's result is a symbol when its fiber yields, and the next primitive otherwise. */
-const isYield = (answer: unknown): boolean => typeof answer === "symbol"
+const isYield = (result: unknown): boolean => typeof result === "symbol"
 
 const evaluate = "~effect/Effect/evaluate"
 
@@ -211,15 +211,15 @@ export class ThreadTime {
       this.primitives++
       if (fiber !== this.fiber || fiber.context !== this.context) this.arrive(fiber)
       this.nesting++
-      let answer
+      let result
       try {
-        answer = inner === undefined ? primitive[evaluate](fiber) : inner(primitive, fiber)
+        result = inner === undefined ? primitive[evaluate](fiber) : inner(primitive, fiber)
       } finally {
         this.nesting--
       }
       // Under another tracer neither primitives nor yields are visible, so that time is not attributed.
-      if (isYield(answer) || (fiber.context !== this.context && !this.isHook(fiber.cache.tracerContext))) this.leave()
-      return answer
+      if (isYield(result) || (fiber.context !== this.context && !this.isHook(fiber.cache.tracerContext))) this.leave()
+      return result
     }
     this.hooks.add(hook)
     return hook

@@ -1,6 +1,4 @@
-/**
- * Formats figures for people: three significant digits and a unit.
- */
+/** Formats figures for people: three significant digits and a unit. */
 
 const digits = (value: number): string =>
   value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)

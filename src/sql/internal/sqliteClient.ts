@@ -58,7 +58,7 @@ const takesWriteLock = /^\s*BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)\b/i
 type Acquirers = ReturnType<typeof SqlClient.makeSqliteAcquirers<SqliteConnection.SqliteConnection>>
 
 /** The shared parts of one client. */
-interface Waits {
+interface Parts {
   readonly connection: SqliteConnection.SqliteConnection
   readonly acquirers: Acquirers
   readonly lock: SqliteLock.SqliteLock
@@ -69,18 +69,18 @@ interface Waits {
 
 /** Runs one statement. While another process holds the lock, other statements may use the connection. */
 const makeBorrower =
-  ({ acquirers, lock, writer }: Waits): Borrower =>
+  ({ acquirers, lock, writer }: Parts): Borrower =>
   (use) => {
     const once = acquirers.borrower(use)
     return lock.whenBusy(once, (until) =>
       Effect.scoped(
-        writer.takeScoped(1).pipe(Effect.andThen(lock.enter(until)), Effect.andThen(lock.patiently(once, until)))
+        writer.takeScoped(1).pipe(Effect.andThen(lock.acquire(until)), Effect.andThen(lock.retryUntil(once, until)))
       )
     )
   }
 
 /** Acquires the connection for the lifetime of the scope and begins a transaction, or releases it. */
-const beginOnce = ({ acquirers, begin, connection }: Waits, statement: string | undefined) => {
+const beginOnce = ({ acquirers, begin, connection }: Parts, statement: string | undefined) => {
   const control =
     statement === undefined
       ? connection.execute(begin, [], undefined)
@@ -102,13 +102,13 @@ const beginOnce = ({ acquirers, begin, connection }: Waits, statement: string | 
 }
 
 const makeTransaction = (
-  waits: Waits,
+  parts: Parts,
   transactionService: SqlClient.SqlClient["transactionService"],
   spanAttributes: ReadonlyArray<readonly [string, unknown]>
 ) => {
-  const { acquirers, begin, connection, lock, writer } = waits
+  const { acquirers, begin, connection, lock, writer } = parts
   const inTransaction = through(connection, (effect) =>
-    Effect.suspend(() => (connection.isTransaction() ? lock.patient(effect) : transactionLost))
+    Effect.suspend(() => (connection.isTransaction() ? lock.retryWhileBusy(effect) : transactionLost))
   )
   const control = (sql: string) => inTransaction.execute(sql, [], undefined)
   const cleanup = (sql: string) =>
@@ -121,8 +121,8 @@ const makeTransaction = (
         const statement = yield* SqlClient.BeginTransaction
         yield* restore(writer.takeScoped(1))
         const until = lock.deadline()
-        if (takesWriteLock.test(statement ?? begin)) yield* restore(lock.enter(until))
-        yield* restore(lock.patiently(beginOnce(waits, statement), until))
+        if (takesWriteLock.test(statement ?? begin)) yield* restore(lock.acquire(until))
+        yield* restore(lock.retryUntil(beginOnce(parts, statement), until))
         return inTransaction
       }),
     // Begun by `acquireConnection`, so that nothing is held during the wait for the lock.
@@ -159,14 +159,14 @@ export const make = (
       isTransaction: () => connection.isTransaction()
     })
     const begin = options.readonly ? "BEGIN" : "BEGIN IMMEDIATE"
-    const waits: Waits = { connection, acquirers, lock, writer: Semaphore.makeUnsafe(1), begin }
-    const reserved = through(connection, lock.patient)
+    const parts: Parts = { connection, acquirers, lock, writer: Semaphore.makeUnsafe(1), begin }
+    const reserved = through(connection, lock.retryWhileBusy)
     const lease: Acquirer = Effect.as(acquirers.acquirer, reserved)
     const spanAttributes = attributesOf(options)
     const client = yield* SqlClient.make({
       driver: "sqlite-node",
       acquirer: lease,
-      borrower: makeBorrower(waits),
+      borrower: makeBorrower(parts),
       compiler: Statement.makeCompilerSqlite(options.transformQueryNames),
       spanAttributes,
       transformRows:
@@ -175,7 +175,7 @@ export const make = (
           : Statement.defaultTransforms(options.transformResultNames).array
     })
     return Object.assign(client, {
-      withTransaction: makeTransaction(waits, client.transactionService, spanAttributes),
+      withTransaction: makeTransaction(parts, client.transactionService, spanAttributes),
       backup: (destination: string) =>
         Effect.scoped(Effect.andThen(acquirers.acquirer, connection.backup(destination))),
       loadExtension: (path: string) => Effect.scoped(Effect.andThen(acquirers.acquirer, connection.loadExtension(path)))

@@ -12,13 +12,13 @@ import * as SqliteError from "../../internal/sqliteError.ts"
 
 export interface SqliteLock {
   /** Retries until the deadline while another connection holds the lock. */
-  readonly patiently: <A, E, R>(effect: Effect.Effect<A, E, R>, until: number) => Effect.Effect<A, E, R>
+  readonly retryUntil: <A, E, R>(effect: Effect.Effect<A, E, R>, until: number) => Effect.Effect<A, E, R>
   /** Becomes the writer for the lifetime of the scope, in FIFO order among the clients of the file. */
-  readonly enter: (until: number) => Effect.Effect<void, SqlError, Scope.Scope>
+  readonly acquire: (until: number) => Effect.Effect<void, SqlError, Scope.Scope>
   /** The deadline of a wait that begins now. */
   readonly deadline: () => number
   /** `retryUntil` with the full timeout. */
-  readonly patient: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly retryWhileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Replaces an effect that found the file locked, unless the timeout is zero. */
   readonly whenBusy: <A, E, R, A2, E2, R2>(
     effect: Effect.Effect<A, E, R>,
@@ -28,33 +28,33 @@ export interface SqliteLock {
 
 const isBusy = (error: unknown): boolean => isSqlError(error) && SqliteError.isBusy(error.reason.cause)
 
-interface Gate {
+interface LockQueue {
   readonly semaphore: Semaphore.Semaphore
   clients: number
   waiting: number
 }
 
 /** By file identity, because a file may have several names. */
-const gates = new Map<string, Gate>()
+const queues = new Map<string, LockQueue>()
 
-const newGate = (): Gate => ({ semaphore: Semaphore.makeUnsafe(1), clients: 0, waiting: 0 })
+const newQueue = (): LockQueue => ({ semaphore: Semaphore.makeUnsafe(1), clients: 0, waiting: 0 })
 
 /** The queue that all clients of a file share; a separate one where the file has no identity, such as `:memory:`. */
-const gateOf = (filename: string): Effect.Effect<Gate, never, Scope.Scope> =>
+const queueOf = (filename: string): Effect.Effect<LockQueue, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const identity = targetIdentity(filename)
-      const gate = (identity === undefined ? undefined : gates.get(identity)) ?? newGate()
-      if (identity !== undefined) gates.set(identity, gate)
-      gate.clients++
-      return { gate, identity }
+      const queue = (identity === undefined ? undefined : queues.get(identity)) ?? newQueue()
+      if (identity !== undefined) queues.set(identity, queue)
+      queue.clients++
+      return { queue, identity }
     }),
-    ({ gate, identity }) =>
+    ({ queue, identity }) =>
       Effect.sync(() => {
-        gate.clients--
-        if (gate.clients === 0 && identity !== undefined && gates.get(identity) === gate) gates.delete(identity)
+        queue.clients--
+        if (queue.clients === 0 && identity !== undefined && queues.get(identity) === queue) queues.delete(identity)
       })
-  ).pipe(Effect.map(({ gate }) => gate))
+  ).pipe(Effect.map(({ queue }) => queue))
 
 const lockTimeout = (): SqlError =>
   new SqlError({
@@ -67,7 +67,7 @@ const lockTimeout = (): SqlError =>
 
 const deadline = (limitMs: number): number => LockRetry.now() + limitMs
 
-const patiently: SqliteLock["patiently"] = (effect, until) => LockRetry.retryUntil(effect, isBusy, until)
+const retryUntil: SqliteLock["retryUntil"] = (effect, until) => LockRetry.retryUntil(effect, isBusy, until)
 
 const whenBusy =
   (limitMs: number): SqliteLock["whenBusy"] =>
@@ -76,33 +76,33 @@ const whenBusy =
 
 /** The file must be open already. */
 export const make = (filename: string, limitMs: number): Effect.Effect<SqliteLock, never, Scope.Scope> =>
-  Effect.map(gateOf(filename), (gate) => {
+  Effect.map(queueOf(filename), (queue) => {
     const queued = (until: number) =>
       Effect.suspend(() => {
-        gate.waiting++
-        const taken = gate.semaphore.takeScoped(1)
+        queue.waiting++
+        const taken = queue.semaphore.takeScoped(1)
         const timeUp = Effect.andThen(
           LockRetry.sleep(Math.max(0, until - LockRetry.now())),
           Effect.suspend(() => Effect.fail(lockTimeout()))
         )
         return Effect.ensuring(
           Effect.raceFirst(taken, timeUp),
-          Effect.sync(() => gate.waiting--)
+          Effect.sync(() => queue.waiting--)
         )
       })
 
-    const enter: SqliteLock["enter"] = (until) =>
+    const acquire: SqliteLock["acquire"] = (until) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(gate.waiting > 0 ? Effect.succeed(false) : gate.semaphore.takeIfAvailable(1), (taken) =>
-          taken ? Effect.addFinalizer(() => gate.semaphore.release(1)) : restore(queued(until))
+        Effect.flatMap(queue.waiting > 0 ? Effect.succeed(false) : queue.semaphore.takeIfAvailable(1), (taken) =>
+          taken ? Effect.addFinalizer(() => queue.semaphore.release(1)) : restore(queued(until))
         )
       )
 
     return {
-      patiently,
-      enter,
+      retryUntil,
+      acquire,
       deadline: () => deadline(limitMs),
-      patient: (effect) => whenBusy(limitMs)(effect, (until) => patiently(effect, until)),
+      retryWhileBusy: (effect) => whenBusy(limitMs)(effect, (until) => retryUntil(effect, until)),
       whenBusy: whenBusy(limitMs)
     }
   })
