@@ -45,7 +45,7 @@ describe("a full memory", () => {
     assert.isAbove(hits, 6_000)
   })
 
-  it("returns evicted nodes, replaces in place, and rejects a node beyond its capacity", () => {
+  it("returns evicted nodes, replaces a node, and rejects one beyond its capacity", () => {
     const kept = Eviction.make<Eviction.Node>(100, 10)
     const first = node("a", 4)
     assert.deepStrictEqual(kept.set(first), [])

@@ -217,7 +217,7 @@ describe("prefetch", () => {
     assert.strictEqual(prediction.observe("3", asked("a"))?.key, "c")
   })
 
-  it("keeps sequences apart", () => {
+  it("distinguishes sequences", () => {
     const prediction = Prediction.make()
     for (let i = 0; i < 5; i++) {
       observe(prediction, "one", "ab")

@@ -275,7 +275,7 @@ describe("the lease", () => {
     })
   )
 
-  it.effect("passes from a relay that stalled in a batch, whose late acknowledgement changes nothing", () =>
+  it.effect("passes from a relay that stalled in a batch, whose later acknowledgement has no effect", () =>
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make

@@ -16,7 +16,7 @@ describe("canonicalJson", () => {
     }
   })
 
-  it("writes what JSON has no word for as null", () => {
+  it("writes values without a JSON form as null", () => {
     assert.strictEqual(canonicalJson(undefined), "null")
     assert.strictEqual(canonicalJson({ a: undefined, b: Number.NaN }), `{"b":null}`)
   })
@@ -27,7 +27,7 @@ describe("canonicalJson", () => {
     assert.isString(canonicalJson([Array(20_000).fill(1), deep]))
   })
 
-  it("goes on in the order of the names as they came once there are very many values", () => {
+  it("stops sorting names beyond its limit of values", () => {
     const many = Array(20_000).fill(0)
     const of = (last: object) => canonicalJson({ many, zlast: last })
     assert.strictEqual(of({ b: 1, a: 2 }).slice(-15), `"zlast":{"b":1,"a":2}}`.slice(-15))

@@ -44,7 +44,7 @@ const home = (env: Env) =>
   )
 
 describe("the path of the home", () => {
-  it.effect("is what the environment says, for the hook and for Effect alike", () =>
+  it.effect("resolves the home equally for the hook and for Effect", () =>
     Effect.gen(function* () {
       for (const [env, expected] of found) {
         assert.deepStrictEqual(HomePath.of(env, path.posix), { path: expected }, JSON.stringify(env))

@@ -157,7 +157,7 @@ describe("sanitize", () => {
     assert.notMatch(quoted, /[\n<]/)
   })
 
-  it("escapes for logs what acts or is not seen, and JSON stays JSON", () => {
+  it("escapes active and invisible characters for logs, and preserves JSON", () => {
     assert.strictEqual(Sanitize.escape("a\u001b[2J\nb\u202e"), "a\\u001b[2J\\nb\\u202e")
     const value = { text: `x${character(0xe0041)}\u202e\ud800` }
     assert.deepStrictEqual(JSON.parse(Sanitize.escape(JSON.stringify(value))), value)

@@ -8,7 +8,7 @@ const seed = Math.floor(Math.random() * 2 ** 32)
 const numbers = (state: number) => () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 8
 
 describe("sha256", () => {
-  it("is the hash that FIPS 180-4 gives as examples", () => {
+  it("matches the examples of FIPS 180-4", () => {
     assert.strictEqual(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     assert.strictEqual(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
   })

@@ -128,7 +128,7 @@ for (const target of ["primary", "preferPrimary"] as const) {
   )
 }
 
-it.effect("keeps the session after a requested refusal to write", () =>
+it.effect("retains the session after a requested refusal to write", () =>
   scoped(
     Effect.gen(function* () {
       const asked = yield* setup({ maxConnections: 1, target: "primary" })

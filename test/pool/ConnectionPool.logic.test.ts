@@ -13,7 +13,7 @@ import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
 import { advance, make as setup, reasonOf, scoped, settle, type Options } from "../utils/FakePool.ts"
 import * as FakeSessions from "../utils/FakeSessions.ts"
 
-it.effect("keeps the minimum open and grows to the maximum", () =>
+it.effect("maintains the minimum and grows to the maximum", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ minConnections: 1, maxConnections: 3 })

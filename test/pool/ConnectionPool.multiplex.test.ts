@@ -9,7 +9,7 @@ import { advance, type FakePool, make as setup, type Options, reasonOf, scoped, 
 import * as Stream from "effect/Stream"
 import * as FakeSessions from "../utils/FakeSessions.ts"
 
-it.effect("returns all results on a shared connection with a late statement, on a full server", () =>
+it.effect("returns all results on a shared connection with an expired statement, on a full server", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, stats } = yield* setup({ multiplex: true, maxConnections: 1 })
@@ -148,7 +148,7 @@ it.effect("opens another connection for a transaction instead of waiting", () =>
   )
 )
 
-it.effect("gives a transaction the first free connection, though another is being opened", () =>
+it.effect("leases a transaction the first free connection, though another is being opened", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats, stranger } = yield* beside({ maxConnections: 2, acquireTimeout: "1 minute" })
@@ -164,7 +164,7 @@ it.effect("gives a transaction the first free connection, though another is bein
   )
 )
 
-it.effect("gives a transaction another connection when the awaited one breaks", () =>
+it.effect("leases a transaction another connection when the awaited one breaks", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stranger } = yield* beside({ maxConnections: 1 })
@@ -179,7 +179,7 @@ it.effect("gives a transaction another connection when the awaited one breaks", 
   )
 )
 
-it.effect("gives one connection to waiting transactions one at a time", () =>
+it.effect("leases one connection to waiting transactions one at a time", () =>
   scoped(
     Effect.gen(function* () {
       const { database, run, sql, stats } = yield* setup({ multiplex: true, maxConnections: 1, validationWindow: 0 })

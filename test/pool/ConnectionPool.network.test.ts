@@ -172,7 +172,7 @@ it.live("refills to the minimum without a caller once the server is back", () =>
   )
 )
 
-it.live("returns other callers' results beside a late statement on a slow network", () =>
+it.live("returns other callers' results beside an expired statement on a slow network", () =>
   run(
     Effect.gen(function* () {
       const { proxy, sql } = yield* setup({ multiplex: true, maxConnections: 4, acquireTimeout: "5 seconds" })
@@ -202,7 +202,7 @@ const slowSocket = (address: { readonly host: string; readonly port: number }, m
   })
 }
 
-it.live("cancels a late statement in the server on a network slower than the grace period", () =>
+it.live("cancels an expired statement in the server on a network slower than the grace period", () =>
   run(
     Effect.gen(function* () {
       const { sql: direct } = yield* setup()

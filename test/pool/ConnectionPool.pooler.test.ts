@@ -82,7 +82,7 @@ describe.skipIf(PgBouncer.absent !== undefined)(`behind PgBouncer ${PgBouncer.ab
     }).pipe(hung)
   )
 
-  it.live("cancels a late statement in the server", () =>
+  it.live("cancels an expired statement in the server", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const late = yield* sql`SELECT pg_sleep(60)`.pipe(ConnectionPool.withDeadline("300 millis"), Effect.flip)

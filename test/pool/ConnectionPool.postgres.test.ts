@@ -134,7 +134,7 @@ for (const multiplex of [false, true]) {
   )
 }
 
-it.live("returns the results of other callers on a shared connection with a late statement", () =>
+it.live("returns the results of other callers on a shared connection with an expired statement", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -188,7 +188,7 @@ it.live("opens another connection for a transaction beside another caller's stat
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 2 })))
 )
 
-it.live("ends all late statements of a shared connection in the server", () =>
+it.live("ends all expired statements of a shared connection in the server", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -201,7 +201,7 @@ it.live("ends all late statements of a shared connection in the server", () =>
   }).pipe(Effect.provide(layerPool({ multiplex: true, maxConnections: 1, acquireTimeout: "10 seconds" })))
 )
 
-it.live("keeps the results of earlier statements when one can't be sent", () =>
+it.live("returns the results of earlier statements when one can't be sent", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`SELECT 1`
@@ -288,7 +288,7 @@ it.live("terminates only sessions of the same program", () =>
   }).pipe(Effect.provide(layerPool()))
 )
 
-it.live("completes the outer transaction after a late savepoint", () =>
+it.live("completes the outer transaction after an expired savepoint", () =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE TABLE kept (id int)`

@@ -36,7 +36,7 @@ const seeds = Array.from({ length: 60 }, (_, index) => 1_000 + index)
 const sequences = [false, true].flatMap((multiplex) => seeds.map((seed) => ({ multiplex, seed })))
 
 it.effect.each(sequences)(
-  "keeps its promises after every step of a generated sequence, seed $seed, multiplex $multiplex",
+  "satisfies its invariants after every step of a generated sequence, seed $seed, multiplex $multiplex",
   ({ multiplex, seed }) =>
     scoped(
       Effect.gen(function* () {

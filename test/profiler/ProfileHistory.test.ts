@@ -285,7 +285,7 @@ describe("ProfileHistory", () => {
     })
   )
 
-  it.effect("leaves records in place that it can't merge", () =>
+  it.effect("retains records that it can't merge", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const history = yield* open(folder)

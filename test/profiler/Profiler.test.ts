@@ -384,7 +384,7 @@ describe("Profiler", () => {
       })
     )
 
-    it.effect("does not attribute work after a call in the same run-loop turn", () =>
+    it.effect("does not attribute work after a call in the same run-loop iteration", () =>
       profiled({ level: "deep" }, (virtual) =>
         Effect.gen(function* () {
           yield* Profiler.track(virtual.busy(3), "call").pipe(

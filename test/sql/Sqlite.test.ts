@@ -155,7 +155,7 @@ describe("Sqlite", () => {
     { timeout: 120_000 }
   )
 
-  it.live("says what is wrong with what it can't open", () =>
+  it.live("reports why a file can't be opened", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const damaged = path.join(folder, "damaged.db")
@@ -236,7 +236,7 @@ describe("Sqlite", () => {
     })
   )
 
-  it.live("fails with SqlError for what is no SQL, however it is run", () =>
+  it.live("fails with SqlError for invalid SQL, however it is run", () =>
     Effect.gen(function* () {
       const sql = yield* open({ filename: yield* inFile() })
       const wrong = sql`SELEC 1`
@@ -347,7 +347,7 @@ describe("Sqlite", () => {
     })
   )
 
-  it.live("tells of changes through Reactivity when they are committed, and not when they are not", () =>
+  it.live("notifies Reactivity of committed changes and of no others", () =>
     Effect.gen(function* () {
       const context = yield* Layer.build(
         Sqlite.layer({ filename: yield* inFile() }).pipe(Layer.provideMerge(Reactivity.layer))
