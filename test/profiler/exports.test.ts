@@ -25,6 +25,25 @@ const calls = (virtual: Virtual.Virtual) =>
     yield* Profiler.track(Effect.fail("no"), "work").pipe(Effect.ignore)
   })
 
+/** A collector that records the names of the metrics in each export. */
+const collectorOf = (bodies: Array<string>) =>
+  Layer.succeed(
+    HttpClient.HttpClient,
+    HttpClient.make((request) =>
+      Effect.sync(() => {
+        const { body } = request
+        if (request.url.endsWith("/v1/metrics") && body._tag === "Uint8Array") {
+          bodies.push(new TextDecoder().decode(body.body))
+        }
+        return HttpClientResponse.fromWeb(request, new Response("{}"))
+      })
+    )
+  )
+const metricsOf = (body: string) =>
+  JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics as ReadonlyArray<{ name: string; histogram: any }>
+const resource = { serviceName: "test" }
+const exporter = ProfileExport.layerOtlp({ url: "http://collector.test/v1/metrics", resource })
+
 describe("profiler exports", () => {
   it.effect("exports outcome counters and histograms in seconds to Prometheus", () =>
     Effect.suspend(() => {
@@ -91,25 +110,6 @@ describe("profiler exports", () => {
       assert.strictEqual(registry.size, 0)
     })
   )
-
-  /** A collector that records the names of the metrics in each export. */
-  const collectorOf = (bodies: Array<string>) =>
-    Layer.succeed(
-      HttpClient.HttpClient,
-      HttpClient.make((request) =>
-        Effect.sync(() => {
-          const { body } = request
-          if (request.url.endsWith("/v1/metrics") && body._tag === "Uint8Array") {
-            bodies.push(new TextDecoder().decode(body.body))
-          }
-          return HttpClientResponse.fromWeb(request, new Response("{}"))
-        })
-      )
-    )
-  const metricsOf = (body: string) =>
-    JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics as ReadonlyArray<{ name: string; histogram: any }>
-  const resource = { serviceName: "test" }
-  const exporter = ProfileExport.layerOtlp({ url: "http://collector.test/v1/metrics", resource })
 
   it.effect("exports to an OpenTelemetry collector before a short program ends", () =>
     Effect.gen(function* () {

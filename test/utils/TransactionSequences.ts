@@ -56,6 +56,8 @@ const ownTables: Readonly<Record<string, string>> = { insert: "numbers", insertR
 /** The table of the row that a common step inserts. */
 export const commonTable = (tag: string): string | undefined => ownTables[tag]
 
+const isConsistent = (rows: ReadonlyArray<string>): boolean => !rows.some((row) => row.startsWith("child"))
+
 export const make = <Own extends string>(options: Options<Own>) => {
   const tags = Object.entries<number>(options.weights).flatMap(([tag, weight]) =>
     Array.from({ length: weight }, () => tag as CommonTag | Own)
@@ -97,8 +99,6 @@ export const make = <Own extends string>(options: Options<Own>) => {
     if (end !== "succeed") return { rows: [], state: "open" }
     return state === "failed" ? { rows: [], state } : { rows, state }
   }
-
-  const isConsistent = (rows: ReadonlyArray<string>): boolean => !rows.some((row) => row.startsWith("child"))
 
   /** Whether its COMMIT succeeds. */
   const isCommitted = (transaction: Transaction<Own>): boolean => {
