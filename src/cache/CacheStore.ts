@@ -121,14 +121,6 @@ const sqliteStore = (settings: ReturnType<typeof sqliteSettings>) =>
  * version, is renamed to `<filename>.damaged-<time>-<process>` with its log, and created anew. Entries from before the
  * machine's last start are invalid.
  *
- * **Example**
- *
- * ```ts
- * import * as CacheStore from "athena-hooks/cache/CacheStore"
- *
- * const Store = CacheStore.layerSqlite({ filename: "cache.db", maxBytes: 16 * 1024 * 1024 })
- * ```
- *
  * @category layers
  * @since 0.1.0
  */

@@ -179,15 +179,6 @@ export const layer = (
 /**
  * As `layer`, with its options read from `Config`. An invalid option is a `ConfigError`.
  *
- * **Example**
- *
- * ```ts
- * import * as QueryCache from "athena-hooks/cache/QueryCache"
- * import * as Config from "effect/Config"
- *
- * const Cached = QueryCache.layerConfig({ memoryCapacity: Config.Int("CACHE_CAPACITY") })
- * ```
- *
  * @category layers
  * @since 0.1.0
  */

@@ -162,15 +162,6 @@ const layerFrom = <E>(
 /**
  * Provides the pool with options from `Config`. An invalid option is a `ConfigError` that names it.
  *
- * **Example**
- *
- * ```ts
- * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
- * import * as Config from "effect/Config"
- *
- * const Database = ConnectionPool.layerConfig({ url: Config.Redacted("DATABASE_URL") })
- * ```
- *
  * @category layers
  * @since 0.1.0
  */

@@ -102,20 +102,7 @@ export class PoolStats extends Schema.Class<PoolStats>("athena-hooks/pool/Connec
  * @category models
  * @since 0.1.0
  */
-export const DatabaseProblem: Schema.Literals<
-  readonly [
-    "refused",
-    "unreachable",
-    "authentication",
-    "tls",
-    "noSlots",
-    "notReady",
-    "noMatch",
-    "readOnly",
-    "lost",
-    "rejected"
-  ]
-> = Schema.Literals([
+export const DatabaseProblem = Schema.Literals([
   "refused",
   "unreachable",
   "authentication",
@@ -128,12 +115,6 @@ export const DatabaseProblem: Schema.Literals<
   "rejected"
 ])
 
-/**
- * The reason for which the database is unavailable.
- *
- * @category models
- * @since 0.1.0
- */
 export type DatabaseProblem = typeof DatabaseProblem.Type
 
 /** A retry with the same credentials, database and certificate would fail again. */
@@ -291,19 +272,6 @@ export class PoolError extends Schema.TaggedError<PoolError>("athena-hooks/pool/
 
 /**
  * The pool's error in the `SqlError` of an operation; none for an error of the database itself.
- *
- * **Example**
- *
- * ```ts
- * import * as ConnectionPool from "athena-hooks/pool/ConnectionPool"
- * import * as Effect from "effect/Effect"
- * import { dual } from "effect/Function"
- * import * as Option from "effect/Option"
- * import type { SqlError } from "effect/sql/SqlError"
- *
- * const isExhausted = (error: SqlError): boolean =>
- *   Option.exists(ConnectionPool.fromSqlError(error), (pool) => pool.reason._tag === "PoolExhausted")
- * ```
  *
  * @category errors
  * @since 0.1.0

@@ -276,16 +276,6 @@ export type ProfileReport = typeof ProfileReport.Type
 /**
  * Reads a report from JSON text, and writes it.
  *
- * **Example**
- *
- * ```ts
- * import * as ProfileReport from "athena-hooks/profiler/ProfileReport"
- * import * as Schema from "effect/Schema"
- *
- * const read = Schema.decodeUnknownEffect(ProfileReport.Json)
- * const write = Schema.encodeEffect(ProfileReport.Json)
- * ```
- *
  * @category schemas
  * @since 0.1.0
  */

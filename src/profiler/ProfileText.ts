@@ -316,18 +316,6 @@ const cost = ({ cost }: Report.ProfileReport, { style }: Settings): ReadonlyArra
 /**
  * The report as text, without a line break at its end.
  *
- * **Example**
- *
- * ```ts
- * import * as ProfileText from "athena-hooks/profiler/ProfileText"
- * import * as Profiler from "athena-hooks/profiler/Profiler"
- * import * as Effect from "effect/Effect"
- *
- * const text = Effect.map(Profiler.report, (report) =>
- *   ProfileText.format(report, { top: 5, sort: "p95", colors: process.stdout.isTTY })
- * )
- * ```
- *
  * @category formatting
  * @since 0.1.0
  */

@@ -21,15 +21,6 @@ export interface Dependency {
 /**
  * Constructs a `Dependency` on a whole table, or on one scope of it.
  *
- * **Example**
- *
- * ```ts
- * import * as Dependency from "athena-hooks/query/Dependency"
- *
- * const events = Dependency.make("episodic_events")
- * const eventsOfProject = Dependency.make("episodic_events", 7)
- * ```
- *
  * @category constructors
  * @since 0.1.0
  */

@@ -54,7 +54,6 @@ const unavailable = (error: unknown): SqlError => {
   return failure("open", message, error)
 }
 
-/** An open database and the number of its users. */
 interface Open {
   readonly _tag: "Open"
   readonly executor: QueryExecutor["Service"]
@@ -70,7 +69,6 @@ interface Opening {
   readonly done: Deferred.Deferred<Open, SqlError>
 }
 
-/** The open database, the open in progress, or the last failure. */
 type State =
   | { readonly _tag: "Closed" }
   | Opening

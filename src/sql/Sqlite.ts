@@ -186,14 +186,6 @@ const layerFrom = <E>(
 /**
  * Provides the embedded database as the `SqlClient` and the `SqliteClient`.
  *
- * **Example**
- *
- * ```ts
- * import * as Sqlite from "athena-hooks/sql/Sqlite"
- *
- * const Database = Sqlite.layer({ filename: "memory.db", busyTimeout: "250 millis" })
- * ```
- *
  * @category layers
  * @since 0.1.0
  */

@@ -88,15 +88,6 @@ export const delay =
  * Runs the operation first, then applies the fault to its result. With `fail` that simulates a lost response: the
  * caller can't know that the operation ran.
  *
- * **Example**
- *
- * ```ts
- * import * as Fault from "athena-hooks/testing/Fault"
- *
- * const lost = Fault.after(Fault.hang)
- * const slowResponse = Fault.after(Fault.delay("80 millis"))
- * ```
- *
  * @category combinators
  * @since 0.1.0
  */

@@ -21,10 +21,8 @@ const names = Object.keys(descriptions) as ReadonlyArray<keyof Counters>
 
 export const zeroCounters = (): Counters => Object.fromEntries(names.map((name) => [name, 0])) as Counters
 
-/** The durations of loads, by query. */
 export const loadTime = Metric.timer("athena_cache_load", { description: "Durations of loads from the database" })
 
-/** Exports the counters of a query. */
 export const register = ({ counter }: Metrics, query: string, counters: Counters): void => {
   for (const key of names) {
     const [name, description] = descriptions[key]

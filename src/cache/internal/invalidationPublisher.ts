@@ -75,7 +75,6 @@ export const makePending = (tracker: InvalidationTracker): PendingInvalidations 
 }
 
 export interface InvalidationPublisher {
-  /** A unique id for an announcement. */
   readonly nextId: () => string
   /** Announces changes; `false` if the store has not accepted it. */
   readonly announce: (id: string, changed: ReadonlyArray<string>) => Effect.Effect<boolean>
@@ -86,14 +85,12 @@ export interface InvalidationPublisher {
   /** Ends the announcement of a rolled-back mutation in the background. */
   readonly retractLater: (id: string) => void
   readonly clear: Effect.Effect<void>
-  /** The number of pending keys. */
   readonly pendingInvalidations: () => number
 }
 
 /** The maximum number of announcements to end in the background; further ones lapse and count as changes. */
 const maxEnded = 10_000
 
-/** The attempts to publish when the scope closes. */
 const closingAttempts = 5
 
 /** In a detached fiber, so that the timeout holds in uninterruptible regions, and publishing works in a closing scope. */

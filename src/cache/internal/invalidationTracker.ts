@@ -15,9 +15,7 @@ export interface InvalidationKeys {
   readonly watched: (dependencies: ReadonlyArray<Dependency.Dependency>) => Array<string>
   /** The keys that a write to these dependencies changes. */
   readonly changed: (dependencies: ReadonlyArray<Dependency.Dependency>) => Array<string>
-  /** The key of one entry. */
   readonly entry: (key: string) => string
-  /** The key of all entries with a tag. */
   readonly tag: (tag: string) => string
 }
 
@@ -60,15 +58,12 @@ export interface Watcher {
 export interface InvalidationTracker {
   readonly add: (watcher: Watcher) => void
   readonly remove: (watcher: Watcher) => void
-  /** The number of watchers of a key. */
   readonly watchers: (key: string) => number
-  /** Whether any key is announced. */
   readonly isAnyPending: () => boolean
   readonly isPending: (watched: ReadonlyArray<string>) => boolean
   readonly announce: (changed: ReadonlyArray<string>) => void
   /** Notifies the watchers of a change. The announcement remains. */
   readonly change: (changed: ReadonlyArray<string>) => void
-  /** Ends an announcement. */
   readonly end: (changed: ReadonlyArray<string>) => void
   /** Treats every key as announced until `resume` has been called as often. */
   readonly suspend: () => void

@@ -24,7 +24,6 @@ const timedOut = (name: string): SqlError =>
 /** The weight of the latest load in the average duration. */
 const latestWeight = 0.25
 
-/** Applies the hard timeout of a query. */
 export const limited = <A>(
   cached: CachedQuery<any, any>,
   effect: Effect.Effect<A, QueryError>

@@ -10,7 +10,6 @@ import * as S3Fifo from "./s3Fifo.ts"
  */
 export type Tier = "memory" | "store" | "source"
 
-/** A cached result. */
 export interface CacheEntry {
   readonly value: unknown
   readonly tier: Tier

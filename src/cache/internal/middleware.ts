@@ -130,7 +130,6 @@ export const make = (settings: Settings, feed: ChangeFeed["Service"] | undefined
     yield* executor.intercept(mutations.intercept)
     const publish = publisher(feed, executor, scope)
 
-    /** The keys of one entry: in memory, in the store, and of its invalidation. */
     const entryKeys = <I, A>(query: Query<I, A>, input: I) => {
       const request = queries.request(query, input)
       if (request === undefined) return undefined

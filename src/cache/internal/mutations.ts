@@ -30,11 +30,9 @@ export interface Mutations {
   readonly invalidate: (changed: ReadonlyArray<string>) => Effect.Effect<void>
   /** As `invalidate`, for changes committed elsewhere: immediately here, in the background for the store. */
   readonly invalidateCommitted: (changed: ReadonlyArray<string>) => void
-  /** Removes everything from the store. */
   readonly clear: Effect.Effect<void>
   /** Resolves the mutations of these keys whose transaction has ended. */
   readonly settle: (watched: ReadonlyArray<string>) => Effect.Effect<void>
-  /** The number of changed keys that the store has not received. */
   readonly pendingInvalidations: () => number
 }
 

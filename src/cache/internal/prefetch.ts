@@ -6,10 +6,8 @@
  */
 import type { CacheRequest } from "./cachedQuery.ts"
 
-/** The maximum numbers of sequences and reads. */
 const maxSequences = 256
 const maxReads = 512
-/** The maximum number of followers per read. */
 const maxFollowers = 4
 
 /** The minimum occurrences of an expected follower, and its minimum share. */

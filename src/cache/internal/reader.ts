@@ -38,15 +38,6 @@ export interface Read {
 /**
  * Constructs a `Read`.
  *
- * **Example**
- *
- * ```ts
- * import * as QueryCache from "athena-hooks/cache/QueryCache"
- * import * as Goals from "athena-hooks/memory/queries/Goals"
- *
- * const goals = QueryCache.read(Goals.withStatus, { projectId: 1, statuses: ["active"], limit: 5 })
- * ```
- *
  * @category constructors
  * @since 0.1.0
  */

@@ -27,7 +27,6 @@ export interface S3Fifo<N extends Node> {
   readonly count: () => number
 }
 
-/** The share of the small queue. */
 const smallShare = 0.1
 
 /** A FIFO queue. A Map iterates in insertion order. */
@@ -55,7 +54,6 @@ class Queue<N extends Node> {
     return true
   }
 
-  /** Removes the oldest node. */
   shift(): N | undefined {
     const node = this.nodes.values().next().value
     if (node !== undefined) this.remove(node)

@@ -162,26 +162,12 @@ const age = (name: string, value: Duration.Input): number => {
   return ms === Infinity ? unlimited : read.duration(name, ms, 0, unlimited)
 }
 
-/** The options of one query. Times are in milliseconds. */
-export interface QuerySettings {
-  readonly isCached: boolean
-  readonly memoryMs: number
-  readonly storeMs: number
-  readonly graceMs: number
-  readonly softMs: number
-  readonly hardMs: number
-  readonly backoffMs: number
-  readonly earlyRefresh: number
-  readonly timeToLiveOf: ((result: never, input: never) => Duration.Input | undefined) | undefined
-  readonly tags: ((input: never) => ReadonlyArray<string>) | undefined
-}
-
 const querySettings = (
   options: QueryCacheOptions,
   name: string,
   policy: PolicyOptions<never, never>,
   queryTimeToLive: Duration.Input | undefined
-): QuerySettings => {
+) => {
   const of = (option: string) => (name === "" ? option : `${option} of "${name}"`)
   const { timeToLive } = policy
   const isFunction = typeof timeToLive === "function"
@@ -200,7 +186,10 @@ const querySettings = (
   }
 }
 
-export type Settings = ReturnType<typeof make>
+/** The options of one query. Times are in milliseconds. */
+export type QuerySettings = Readonly<ReturnType<typeof querySettings>>
+
+export type Settings = Readonly<ReturnType<typeof make>>
 
 /** Throws an `InvalidOption`. */
 export const make = (options: QueryCacheOptions) => {

@@ -31,7 +31,6 @@ export interface LoadMode {
   readonly newerThan?: number
   /** Continues without waiting reads. */
   readonly isBackground?: boolean
-  /** Loads ahead of a read. */
   readonly isPrefetch?: boolean
   /** Yields once, so that concurrent reads join this load. */
   readonly isShared?: boolean
@@ -49,13 +48,11 @@ export interface SingleFlight {
     order: number,
     mode?: LoadMode
   ) => Effect.Effect<Tiers.Traced<A>, QueryError>
-  /** Starts a load in the background. */
   readonly start: <I, A>(request: CacheRequest<I, A>, mode: LoadMode) => Effect.Effect<void>
   /** Invalidates all loads in progress: no further read joins them, and their results are not stored. */
   readonly invalidateAll: () => void
 }
 
-/** A load in progress. */
 interface Flight extends Watcher {
   readonly key: string
   readonly storeKey: string | undefined
@@ -94,7 +91,6 @@ interface State extends Options {
   lastOrder: number
 }
 
-/** One load and what it needs. */
 interface Run<I, A> {
   readonly state: State
   readonly request: CacheRequest<I, A>

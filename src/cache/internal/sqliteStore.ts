@@ -120,7 +120,6 @@ export interface Settings extends StoreBounds {
 
 /** A connection with its prepared statements. All calls are synchronous. */
 interface Connection {
-  /** The first row. */
   readonly row: <Row>(sql: string, ...params: ReadonlyArray<SQLInputValue>) => Row | undefined
   readonly run: (sql: string, ...params: ReadonlyArray<SQLInputValue>) => void
   readonly transaction: <A>(begin: "BEGIN" | "BEGIN IMMEDIATE", run: () => A) => A
@@ -375,7 +374,6 @@ export const make = (settings: Settings): Effect.Effect<CacheStoreShape, never, 
       })
     )
 
-    /** Opens the file unless the store is closed. */
     const openOnce: Effect.Effect<Opened, CacheStoreError> = attempt("open", () => {
       if (closed) throw new Error("the store is closed")
       return { ...openFile(settings), ordinal: ++opens }

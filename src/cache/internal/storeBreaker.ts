@@ -22,7 +22,6 @@ export interface StoreBreaker {
    * failures say nothing about reading.
    */
   readonly attempt: Operation
-  /** Whether the last `read` succeeded. */
   readonly isHealthy: () => boolean
   readonly failures: () => number
 }

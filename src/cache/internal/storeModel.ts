@@ -163,7 +163,6 @@ export interface CacheStoreShape {
   readonly stats: Effect.Effect<Stats, CacheStoreError>
 }
 
-/** The bounds of a store, resolved. */
 export interface StoreBounds {
   readonly maxBytes: number
   readonly maxEntries: number

@@ -71,7 +71,6 @@ const bounded = <A>(
     return yield* new TargetFailure({ code: "timeout" })
   })
 
-/** Delivers events in order. */
 export const deliver = <Event, Item extends Deliverable<Event>>(
   target: Target<Event>,
   items: ReadonlyArray<Item>,

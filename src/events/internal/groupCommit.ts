@@ -25,16 +25,13 @@ export interface Blocked {
   readonly detail: string
 }
 
-/** The caller of some entries. */
 interface Owner {
   /** Whether the caller has its acknowledgement (`accepted`) already, so that failures can only be counted. */
   readonly acknowledged: boolean
-  /** Whether the caller was interrupted. */
   isGone: boolean
   readonly complete: (index: number, reason: EventRecorderErrorReason | undefined, sequence: number) => void
 }
 
-/** An enqueued event. */
 export class Entry<T> {
   readonly value: T
   /** The end of its caller's wait, in monotonic milliseconds. */
@@ -132,7 +129,6 @@ export class GroupCommit<T> {
     this.onDrop = onDrop
   }
 
-  /** Events that wait in memory. */
   get waiting(): number {
     return this.queue.length + this.inFlight.filter(({ done }) => !done).length
   }

@@ -77,24 +77,6 @@ export interface SpoolOptions extends DirectOptions {
   readonly lease?: Duration.Input | undefined
 }
 
-export interface Settings {
-  readonly policy: Policy
-  readonly deadlineMs: number
-  readonly maxQueued: number
-  readonly maxEventBytes: number
-  readonly batchSize: number
-  readonly maxBatchSize: number
-  readonly maxBatchBytes: number
-  readonly intervalMs: number
-  readonly deliverTimeoutMs: number
-  readonly shutdownMs: number
-  readonly drain: boolean
-  readonly dutyCycle: number
-  readonly leaseMs: number
-  readonly backoffMs: number
-  readonly maxBackoffMs: number
-}
-
 export interface SpoolFileSettings {
   readonly filename: string
   readonly durability: "normal" | "full"
@@ -109,7 +91,7 @@ const mebi = 1_048_576
 
 type Read = Parameters<Parameters<typeof Options.resolveAll>[1]>[0]
 
-const common = (read: Read, options: DirectOptions): Settings => {
+const common = (read: Read, options: DirectOptions) => {
   const maxBatchSize = read.whole("maxBatchSize", options.maxBatchSize ?? 1_000, 1, 100_000)
   return {
     policy: read.oneOf("whenFull", options.whenFull ?? "block", ["block", "dropNewest", "fail"]),
@@ -129,6 +111,8 @@ const common = (read: Read, options: DirectOptions): Settings => {
     maxBackoffMs: 30_000
   }
 }
+
+export type Settings = Readonly<ReturnType<typeof common>>
 
 /** Throws an `InvalidOption`. */
 export const direct = (options: DirectOptions): Settings => Options.resolveAll(owner, (read) => common(read, options))

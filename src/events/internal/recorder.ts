@@ -129,7 +129,6 @@ export interface DeadLetters {
   readonly list: (limit?: number) => Effect.Effect<ReadonlyArray<DeadLetter>, EventRecorderError>
   /** Appends dead letters with these ids, or all, to the spool again, except damaged ones. Returns their number. */
   readonly retry: (ids?: ReadonlyArray<string>) => Effect.Effect<number, EventRecorderError>
-  /** Deletes dead letters with these ids, or all. Returns their number. */
   readonly drop: (ids?: ReadonlyArray<string>) => Effect.Effect<number, EventRecorderError>
 }
 

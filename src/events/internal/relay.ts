@@ -25,7 +25,6 @@ import type { Spool } from "./spool.ts"
 import type { SpoolFault } from "./spoolFault.ts"
 import type { DeadLetterKind, Acknowledgement, SpooledRow, SpoolFile } from "./spoolFile.ts"
 
-/** The result of one pass over the spool. */
 export type Pass =
   | { readonly _tag: "drained" }
   /** Another process has the lease. */
@@ -313,7 +312,6 @@ export class Relay<Event> {
     })
   }
 
-  /** Delivers rows and acknowledges the result in the spool. */
   private deliverRows(
     target: Target<Event>,
     rows: ReadonlyArray<SpooledRow>,
@@ -414,7 +412,6 @@ export class Relay<Event> {
     this.counters.rejected += dead.length - damaged
   }
 
-  /** Renews the lease during a delivery. */
   private readonly renewLease: Effect.Effect<never> = Effect.suspend(() =>
     Effect.map(Clock.currentTimeMillis, (now) =>
       this.options.spool.use((file) => file.renew(this.token, now, this.options.settings.leaseMs))
@@ -448,7 +445,6 @@ export class Relay<Event> {
     else if (ms < fastMs) this.batch = Math.min(maxBatchSize, this.batch * 2)
   }
 
-  /** Pauses to stay within the duty cycle. */
   private throttle(ms: number): Effect.Effect<void> {
     const { dutyCycle } = this.options.settings
     const pause = Math.min(maxPauseMs, (ms * (1 - dutyCycle)) / dutyCycle)

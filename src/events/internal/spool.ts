@@ -31,7 +31,6 @@ const sizeOf = (filename: string): number => fs.statSync(filename, { throwIfNoEn
 
 const withoutSuffix = (name: string): string => name.replace(/-(?:wal|shm)$/, "")
 
-/** Renames a database file with its log and index. */
 const renameAll = (from: string, to: string, between: () => void): void => {
   for (const suffix of suffixes) {
     if (!fs.existsSync(`${from}${suffix}`)) continue
@@ -142,7 +141,6 @@ export class Spool {
     return this.opened?.reached ?? "bound"
   }
 
-  /** Drops that the file does not contain yet. */
   get uncountedDrops(): number {
     return this.pendingDrops
   }
@@ -168,7 +166,6 @@ export class Spool {
     return this.filesRescued
   }
 
-  /** Damaged files whose rescue failed. */
   get unrescued(): number {
     return this.filesUnrescued
   }

@@ -13,6 +13,7 @@ import { primaryCode, SqliteCode } from "../../internal/sqliteError.ts"
 import { transaction } from "../../internal/sqliteTransaction.ts"
 import type { Failpoint } from "./failpoints.ts"
 import * as LogTail from "./logTail.ts"
+import type { SpoolFileSettings } from "./options.ts"
 import { ForeignFile } from "./spoolFault.ts"
 
 /** An event in the spool: id, order key, recording time and JSON. */
@@ -24,7 +25,6 @@ export interface Row {
   readonly payload: string
 }
 
-/** An event as read from the spool. */
 export interface SpooledRow extends Row {
   readonly sequence: number
   /** Failed attempts with an unknown reason. */
@@ -61,14 +61,8 @@ export interface Acknowledgement {
   readonly failed: ReadonlyArray<number>
 }
 
-export interface SpoolSettings {
-  readonly filename: string
-  /** The recorder that the file belongs to. */
+export interface SpoolSettings extends SpoolFileSettings {
   readonly recorder: string
-  readonly busyTimeoutMs: number
-  readonly durability: "normal" | "full"
-  readonly maxBytes: number
-  readonly maxRows: number
 }
 
 export interface SpoolStats {

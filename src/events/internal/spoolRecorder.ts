@@ -48,7 +48,6 @@ interface Parts<Event> {
 const reasonOf = (fault: SpoolFault): EventRecorderErrorReason =>
   fault.kind === "diskFull" ? new DiskFull({ detail: fault.detail }) : new SpoolUnavailable({ detail: fault.detail })
 
-/** Writes groups into the spool. */
 const writeTo =
   <Event>(spool: Spool, relay: Relay<Event>): Write<Row> =>
   (group) =>

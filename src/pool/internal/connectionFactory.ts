@@ -45,7 +45,6 @@ const connectFailure = (error: SqlError, at: number): ConnectFailure => ({
   at
 })
 
-/** Records the duration of a successful open. */
 const timed = <A, E, R>(core: PoolCore, open: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const startedAt = core.now()

@@ -24,7 +24,6 @@ export const remainingMs = (fiber: Fiber.Fiber<unknown, unknown>): number | unde
 /** The resolution of deadlines, in milliseconds: none fires later than this. */
 export const resolutionMs = 5
 
-/** An operation with a deadline. */
 export interface Expirable {
   readonly expire: () => void
 }

@@ -13,11 +13,9 @@ import * as Holder from "./leakDetection.ts"
 import { cancelGraceMs } from "./cancellation.ts"
 import type { PoolCore } from "./poolCore.ts"
 import { errorCode, isConnectionLoss } from "../PoolError.ts"
-import { type PooledConnection, StatementConnection } from "./pooledConnection.ts"
+import { type PooledConnection, StatementConnection, type TransformRows } from "./pooledConnection.ts"
 import type { PoolRequest } from "./poolRequest.ts"
 import { StatementEffects, effectsOf, resetStatements } from "./sessionState.ts"
-
-type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
 /** Resets a session for its next caller, or evicts it where that is impossible. */
 export const resetSession = (

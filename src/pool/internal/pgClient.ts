@@ -30,7 +30,6 @@ const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
     (result as { readonly command: string }).command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
   )
 
-/** An exclusive session of the pool. */
 const leaseSession = (core: PoolCore) =>
   Effect.gen(function* () {
     const { connection, pinned } = yield* Lease.acquire(core, { detectLeaks: false })

@@ -109,7 +109,6 @@ export class PoolCore implements RequestListener {
     this.fork(this.evict(connection, reason))
   }
 
-  /** Evicts all connections that are open now. */
   evictAll(): Effect.Effect<void> {
     return Effect.forEach(Array.from(this.sessions), (connection) => this.evict(connection, "evicted"), {
       discard: true
@@ -177,7 +176,6 @@ export class PoolCore implements RequestListener {
     )
   }
 
-  /** The request has its connection. */
   acquired(request: PoolRequest): void {
     const waitedMs = request.waiting ? this.now() - request.startedAt : 0
     request.acquiredAt = request.startedAt + waitedMs
@@ -244,7 +242,6 @@ export class PoolCore implements RequestListener {
     return new PoolRequest(this, fiber, startedAt, deadlineAt, exclusive)
   }
 
-  /** A request without a deadline. */
   newUnboundedRequest(fiber: Fiber.Fiber<unknown, unknown>): PoolRequest {
     return new PoolRequest(this, fiber, this.now(), undefined, true)
   }

@@ -19,7 +19,6 @@ import type { PooledConnection } from "./pooledConnection.ts"
 import type { Settings } from "./poolSettings.ts"
 import type { CloseReason, Counters } from "./poolStats.ts"
 
-/** A failure to connect. */
 export interface ConnectFailure {
   readonly problem: DatabaseProblem
   readonly cause: SqlError | undefined

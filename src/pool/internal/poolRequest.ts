@@ -20,13 +20,11 @@ import type { PooledConnection } from "./pooledConnection.ts"
 export const Retry: unique symbol = Symbol("athena-hooks/pool/ConnectionPool/Retry")
 export type Retry = typeof Retry
 
-/** The work of a request. */
 export interface Work<A, E, R> {
   /** Repeated with another connection while it results in `Retry`. */
   readonly attempt: Effect.Effect<A | Retry, E, R>
 }
 
-/** A connection that was acquired for the caller. */
 interface Releasable {
   readonly release: Effect.Effect<void>
 }

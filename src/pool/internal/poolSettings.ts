@@ -50,40 +50,10 @@ const times = {
   drainTimeout: { default: seconds(5), min: zero }
 } as const satisfies Record<string, TimeOption>
 
-/** The resolved options, with durations in milliseconds. */
-export interface Settings {
-  readonly name: string
-  readonly database: string
-  readonly min: number
-  readonly max: number
-  readonly concurrency: number
-  readonly acquireTimeoutMs: number
-  readonly maxWaiters: number
-  readonly idleTimeoutMs: number
-  readonly maxLifetimeMs: number
-  readonly lifetimeJitter: number
-  readonly validationWindowMs: number
-  readonly validationTimeoutMs: number
-  readonly keepaliveMs: number
-  readonly connectTimeoutMs: number
-  readonly connectRetries: number
-  readonly connectBackoffMs: number
-  readonly breakerFailures: number
-  readonly breakerResetTimeoutMs: number
-  readonly leakDetectionThresholdMs: number
-  readonly slowAcquireMs: number
-  readonly drainMs: number
-  readonly deadlineMs: number | undefined
-  readonly rotatesPassword: boolean
-  readonly tcpKeepAliveMs: number
-  readonly target: Target
-  readonly addresses: ReadonlyArray<Address>
-  /** Statements that initialize every session, also after a reset. */
-  readonly initSql: ReadonlyArray<string>
-  /** The driver's options for each session. */
+/** A server that bypasses the pooler. */
+export interface Direct {
   readonly client: PgClient.PgClientConfig
-  /** The listeners' server, bypassing a pooler; absent where they use sessions of the pool. */
-  readonly direct: { readonly client: PgClient.PgClientConfig; readonly address: Address } | undefined
+  readonly address: Address
 }
 
 const { duration: durationFrom, oneOf, refuse, number, whole } = Options.reader("ConnectionPool")
@@ -168,7 +138,7 @@ const keepaliveOf = (options: ConnectionPoolOptions, maxLifetimeMs: number): num
 }
 
 /** The default maximum rises to the minimum that the user set. */
-const sizeOf = (options: ConnectionPoolOptions): Pick<Settings, "min" | "max"> => {
+const sizeOf = (options: ConnectionPoolOptions): { readonly min: number; readonly max: number } => {
   const min = count(options, "minConnections")
   if (options.maxConnections === undefined) {
     return { min, max: Math.max(min, counts.maxConnections.default) }
@@ -218,7 +188,7 @@ const clientOf = (
 })
 
 /** Parts that the direct URL omits are those of the pool. */
-const directOf = (options: ConnectionPoolOptions, client: PgClient.PgClientConfig): Settings["direct"] => {
+const directOf = (options: ConnectionPoolOptions, client: PgClient.PgClientConfig): Direct | undefined => {
   const url = urlOf("directUrl", options.directUrl)
   if (url === undefined) return undefined
   const { database, password, username } = clientOf({}, url)
@@ -243,7 +213,7 @@ const initSqlOf = ({ connectionInitSql }: ConnectionPoolOptions): ReadonlyArray<
     : refuse("connectionInitSql must be statements that are not empty")
 }
 
-const read = (options: ConnectionPoolOptions): Settings => {
+const read = (options: ConnectionPoolOptions) => {
   checkDriverOptions(options)
   const url = urlOf("url", options.url)
   const addresses = addressesOf(options, url)
@@ -282,11 +252,16 @@ const read = (options: ConnectionPoolOptions): Settings => {
     tcpKeepAliveMs: time(options, "keepAlive"),
     target: oneOf("target", options.target ?? url?.target ?? "any", targets),
     addresses,
+    /** Statements that initialize every session, also after a reset. */
     initSql: initSqlOf(options),
     client,
+    /** The server of listeners; absent if they use sessions of the pool. */
     direct: directOf(options, client)
   }
 }
+
+/** The resolved options, with durations in milliseconds. */
+export type Settings = Readonly<ReturnType<typeof read>>
 
 const crossCheck = (settings: Settings): Settings => {
   if (settings.validationTimeoutMs > settings.acquireTimeoutMs)

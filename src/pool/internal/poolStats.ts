@@ -42,7 +42,6 @@ export class Histogram {
   }
 }
 
-/** The current number of connections and callers by state. */
 export interface Occupancy {
   readonly idle: number
   readonly inUse: number

@@ -25,7 +25,6 @@ export class PooledConnection {
   closeReason: CloseReason | undefined
   /** The number of current callers. */
   leases = 0
-  /** The number of validations in progress. */
   validations = 0
   validationFailed = false
   /** One caller has it exclusively, or waits for the others to leave. */
@@ -79,17 +78,14 @@ export class PooledConnection {
     return this.wasLeased ? this.expiresAt : Math.max(this.expiresAt, this.openedAt + 1_000)
   }
 
-  /** Whether it has no callers and no validation in progress. */
   get isIdle(): boolean {
     return this.leases === 0 && this.validations === 0
   }
 
-  /** Whether it is open and not to be closed. */
   get isReusable(): boolean {
     return this.closeReason === undefined && !this.isAbandoned && this.session.isOpen()
   }
 
-  /** Whether a validation is in progress or the last one failed. */
   get isUnverified(): boolean {
     return this.validations > 0 || this.validationFailed
   }
@@ -118,7 +114,7 @@ export class PooledConnection {
   }
 }
 
-type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+export type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
 /** Runs one statement on a session; `effect` sends it. */
 export type RunStatement = <A>(

@@ -26,7 +26,6 @@ export const StatementEffects = {
   readOnly: 1024
 } as const
 
-/** The bits of statements that control a transaction. */
 export const transactionControl =
   StatementEffects.begins | StatementEffects.ends | StatementEffects.rollsBack | StatementEffects.savepoint
 

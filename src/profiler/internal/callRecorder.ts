@@ -12,17 +12,8 @@ import { NPlusOneDetector } from "./nPlusOne.ts"
 import { type Calls, type Sample, Sampler } from "./sampler.ts"
 import { type Frame, ThreadTime } from "./threadTime.ts"
 import { CallTree } from "./callTree.ts"
-import { type Settings as StatementSettings, Statements } from "./statements.ts"
-
-export type Level = "wall" | "standard" | "deep"
-
-export interface Settings extends StatementSettings {
-  readonly level: Level
-  readonly maxNames: number
-  readonly maxCallPaths: number
-  /** The share of the time that samples may cost. */
-  readonly budget: number
-}
+import type { Settings } from "./settings.ts"
+import { Statements } from "./statements.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -161,7 +152,6 @@ export class CallRecorder {
     return { open: this.open, startedCalls: this.startedCalls, outermost: this.outermost }
   }
 
-  /** Ends a call. */
   exit(
     call: Call,
     exit: Exit.Exit<unknown, unknown>,
@@ -197,7 +187,6 @@ export class CallRecorder {
     }
   }
 
-  /** Records a call that the caller has timed. */
   record(kind: Kind, name: string, wall: Duration.Input): void {
     try {
       const operation = this.operations.get(kind, name)

@@ -99,7 +99,6 @@ export const record = (self: Histogram, value: number, times = 1): void => {
   else add(self, indexOf(known), times)
 }
 
-/** Adds the values of another histogram. */
 export const merge = (self: Histogram, other: Encoded): void => {
   self.count += other.count
   self.sum += other.sum

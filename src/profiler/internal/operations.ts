@@ -6,7 +6,6 @@ export type Kind = "operation" | "span" | "query" | "mutation"
 
 export type Outcome = "success" | "failure" | "defect" | "interrupted"
 
-/** Process figures during sampled calls. */
 export class SampleTotals {
   samples = 0
   /** CPU time in milliseconds. */
@@ -25,7 +24,6 @@ export class SampleTotals {
   peaks = 0
 }
 
-/** Thread times of an operation's fibers. */
 export class ThreadTotals {
   /** The thread time of a call including its callees and forked fibers, in milliseconds. */
   readonly active = Histogram.make()
@@ -68,7 +66,6 @@ export const overflowName = "(others)"
 /** The maximum length of a name, in UTF-16 units. */
 export const maxNameLength = 200
 
-/** Truncates a name to its maximum length. */
 export const truncateName = (name: string): string =>
   name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name
 
@@ -87,7 +84,6 @@ export class Operations {
   private readonly listeners = new Set<Listener>()
   private size = 0
   readonly maxNames: number
-  /** Calls of names beyond the bound. */
   overflowed = 0
 
   constructor(maxNames: number) {

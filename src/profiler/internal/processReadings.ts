@@ -43,7 +43,6 @@ let v8: typeof NodeV8 | undefined
 
 let known: Readings | undefined
 
-/** The readings of this process. */
 export const ofProcess = (): Readings =>
   (known ??= {
     now: () => performance.now(),

@@ -25,7 +25,6 @@ const rotated = /^profile\..+\.jsonl$/
 /** The number of attempts when the file is removed during a write. */
 const maxAttempts = 3
 
-/** Whether the folder exists. */
 export const exists = (folder: string): boolean => fs.existsSync(folder)
 
 /** Creates a file readable only by its owner, or restricts an existing one. */
@@ -117,7 +116,6 @@ export const rotate = (folder: string): Effect.Effect<void> =>
     })
   )
 
-/** The names of the rotated files. */
 export const rotatedFiles = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.try(() => listRotated(folder)).pipe(Effect.orElseSucceed(() => []))
 

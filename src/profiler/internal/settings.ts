@@ -1,7 +1,6 @@
 /** Resolves the profiler's options: defaults and bounds. */
 import type * as Duration from "effect/Duration"
 import * as Options from "../../internal/options.ts"
-import type { Settings } from "./callRecorder.ts"
 
 /**
  * Options of the profiler. A value outside its bounds is a defect that names the option.
@@ -41,7 +40,7 @@ export interface ProfilerOptions {
 const read = Options.reader("Profiler")
 
 /** Throws an `InvalidOption`. */
-export const resolve = (options: ProfilerOptions): Settings => ({
+export const resolve = (options: ProfilerOptions) => ({
   level: read.oneOf("level", options.level ?? "standard", ["wall", "standard", "deep"]),
   budget: read.number("budget", options.budget ?? 0.01, 0, 1),
   maxNames: read.whole("maxNames", options.maxNames ?? 500, 1, 100_000),
@@ -51,3 +50,5 @@ export const resolve = (options: ProfilerOptions): Settings => ({
   maxSlow: read.whole("maxSlow", options.maxSlow ?? 100, 0, 10_000),
   repeats: read.whole("repeatThreshold", options.repeatThreshold ?? 10, 2, 1_000_000)
 })
+
+export type Settings = Readonly<ReturnType<typeof resolve>>

@@ -5,6 +5,7 @@ import * as Fingerprint from "./sqlFingerprint.ts"
 import * as Histogram from "./histogram.ts"
 import { truncateName, type Outcome } from "./operations.ts"
 import { NPlusOneDetector, type Repeatable } from "./nPlusOne.ts"
+import type { Settings } from "./settings.ts"
 import * as Size from "./resultSize.ts"
 
 export class Statement implements Repeatable {
@@ -50,16 +51,8 @@ export interface SlowExecution {
   readonly ms: number
   readonly waitMs: number | undefined
   readonly rows: number | undefined
-  /** The parent span's name. */
   readonly parent: string | undefined
   readonly why: "limit" | "outlier"
-}
-
-export interface Settings {
-  readonly maxStatements: number
-  readonly slowMs: number
-  readonly maxSlow: number
-  readonly repeats: number
 }
 
 /** One execution, from its span. */
@@ -153,7 +146,6 @@ export class Statements {
     return statement
   }
 
-  /** Evicts the least recently seen statement. */
   private evict(): void {
     let oldest: [string, Statement] | undefined
     for (const entry of this.table) if (oldest === undefined || entry[1].seen < oldest[1].seen) oldest = entry

@@ -17,7 +17,6 @@ import { type Operation, ThreadTotals } from "./operations.ts"
 import type { Readings } from "./processReadings.ts"
 import type { CallPath, CallTree } from "./callTree.ts"
 
-/** One call of an operation. */
 export class Frame {
   readonly operation: Operation
   parent: Frame | undefined

@@ -30,7 +30,6 @@ export interface Options extends SqliteConnection.Options {
 
 type Each = <A>(effect: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
 
-/** A connection that wraps each statement. */
 const through = (connection: Connection, each: Each): Connection => ({
   execute: (sql, params, transformRows) => each(connection.execute(sql, params, transformRows)),
   executeRaw: (sql, params) => each(connection.executeRaw(sql, params)),
@@ -57,7 +56,6 @@ const takesWriteLock = /^\s*BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)\b/i
 
 type Acquirers = ReturnType<typeof SqlClient.makeSqliteAcquirers<SqliteConnection.SqliteConnection>>
 
-/** The shared parts of one client. */
 interface Parts {
   readonly connection: SqliteConnection.SqliteConnection
   readonly acquirers: Acquirers

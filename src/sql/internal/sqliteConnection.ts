@@ -30,7 +30,6 @@ export interface SqliteConnection extends Connection {
 export interface Options {
   readonly filename: string
   readonly readonly: boolean
-  /** The capacity of the cache of prepared statements. */
   readonly prepareCacheSize: number
   /** The time to live of a prepared statement, in milliseconds. */
   readonly prepareCacheMs: number
