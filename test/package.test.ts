@@ -39,6 +39,32 @@ describe("the package", () => {
     assert.isUndefined(resolve(`athena-hooks/${name}`))
   )
 
+  it.live("names a missing peer in the error of each module that needs it", () =>
+    Effect.gen(function* () {
+      const folder = path.join(yield* TempFolder.make, "node_modules")
+      const own = path.join(folder, "athena-hooks")
+      fs.cpSync(path.join(root, "dist"), path.join(own, "dist"), { recursive: true })
+      fs.copyFileSync(path.join(root, "package.json"), path.join(own, "package.json"))
+      fs.symlinkSync(path.join(root, "node_modules", "effect"), path.join(folder, "effect"))
+      const peers = {
+        "pool/ConnectionPool": "@effect/sql-pg",
+        "cache/PostgresChangeFeed": "@effect/sql-pg",
+        "daemon/DaemonServer": "@effect/platform-node",
+        "testing/CacheStoreSuite": "@effect/vitest"
+      }
+      const script = `for (const name of ${JSON.stringify(Object.keys(peers))})
+        await import("athena-hooks/" + name).then(() => console.log("loaded"), ({ message }) => console.log(message))`
+      const output = execFileSync(process.execPath, ["--input-type=module", "-e", script], {
+        cwd: path.dirname(folder),
+        encoding: "utf8"
+      })
+      const messages = output.trim().split("\n")
+      for (const [index, [name, peer]] of Object.entries(peers).entries()) {
+        assert.match(messages[index]!, new RegExp(`^Cannot find package '${peer}' imported from .*/${name}\\.js$`))
+      }
+    })
+  )
+
   it.live("packs a manifest without scripts, and builds before it packs", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
