@@ -50,7 +50,7 @@ const storeWith = (change: (store: CacheStore.CacheStoreShape) => Partial<CacheS
     Effect.map(CacheStore.CacheStore, (store) => ({ ...store, ...change(store) }))
   ).pipe(Layer.provide(CacheStore.layerMemory()))
 
-/** Lets time go on in steps until the fiber has ended, for at most so many milliseconds; says how many it took. */
+/** Advances the time in steps until the fiber has ended, up to a maximum, and returns the milliseconds. */
 const timed = <A, E>(fiber: Fiber.Fiber<A, E>, longest: number, step = 10) =>
   Effect.gen(function* () {
     let passed = 0
@@ -354,7 +354,7 @@ describe("a subscribed feed", () => {
   )
 })
 
-/** As if it were asked by somebody who is not in the transaction. */
+/** As a caller outside of the transaction. */
 const outside = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.updateContext(effect, Context.omit(sql.transactionService) as never)
 
@@ -402,7 +402,7 @@ describe("a nested transaction that rolls back late", () => {
             yield* gate.reached
             if (givenUp) yield* Fiber.interrupt(part)
             else yield* Effect.andThen(gate.open, Fiber.join(part))
-            // Another process reads what was there before, which is right, and must not be kept beyond the commit.
+            // Another process reads the earlier state, which is right until the commit.
             yield* outside(sql, read)
           })
         )

@@ -170,7 +170,7 @@ describe("an announcement", () => {
         const filename = path.join(folder, "cache.db")
         const database = path.join(folder, "shop.db")
         const store = CacheStore.layerSqlite({ filename })
-        // What a commit has changed is known from the announcement alone.
+        // The announcement alone names the changes of the commit.
         const ofWriter = Layer.effect(
           CacheStore.CacheStore,
           Effect.map(CacheStore.CacheStore, (store) => ({ ...store, resolve: () => broken }))
@@ -192,7 +192,7 @@ describe("an announcement", () => {
                 Effect.tap(Effect.orDie(set.run(input)), () =>
                   Effect.gen(function* () {
                     for (const suffix of ["", "-wal", "-shm"]) fs.rmSync(`${filename}${suffix}`, { force: true })
-                    // It makes the file anew and keeps there what it reads, which is right until the commit.
+                    // It recreates the file and stores its read there, which is valid until the commit.
                     assert.strictEqual(yield* Effect.orDie(read), before)
                     assert.strictEqual(yield* Effect.orDie(read), before)
                     if (!lockedAgain) return
@@ -351,7 +351,7 @@ describe("an unpublished invalidation", () => {
     assert.strictEqual(pending.size(), 3)
     assert.isTrue(tracker.isPending(["b"]))
     const published = pending.pending()
-    // Changed again after the store was asked to hear of it.
+    // Changed again after the publication started.
     pending.add(["b"])
     pending.published(published)
     assert.deepStrictEqual([tracker.isPending(["a"]), tracker.isPending(["b"])], [false, true])

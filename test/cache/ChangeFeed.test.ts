@@ -1,5 +1,5 @@
 /**
- * Caches of several hosts over one database: what one of them changes, the others do not serve.
+ * Caches of several hosts over one database: a change of one host invalidates the others.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
@@ -175,7 +175,7 @@ const startHost = (database: string, address?: Address) =>
       sql: Context.get(context, PgClient.PgClient),
       get,
       set: (value: number) => executor.mutate(set, { shop: 1, price: value }),
-      /** Reads until the answer comes from memory: from then on it must be told of changes. */
+      /** Reads until a result comes from memory, which later changes must invalidate. */
       keeping: Effect.repeat(Effect.andThen(Effect.sleep("5 millis"), get), {
         until: ({ tier }) => tier === "memory"
       }),
@@ -210,7 +210,7 @@ describe("hosts on one Postgres server", () => {
       yield* here.keeping
       yield* there.keeping
       yield* Effect.flip(here.sql.withTransaction(Effect.andThen(here.set(4), Effect.fail("no"))))
-      // What is told afterwards arrives afterwards: nothing was told of the rollback.
+      // Notifications are ordered, so the rollback has sent none.
       yield* here.cache.invalidateTags(["done"])
       yield* Effect.sleep("50 millis")
       assert.deepInclude(yield* there.get, { value: 3, tier: "memory" })
@@ -238,7 +238,7 @@ describe("hosts on one Postgres server", () => {
       yield* there.keeping
       yield* proxy.set({ _tag: "blackHole" })
       yield* here.set(1)
-      // What it kept is no longer served: the read waits for the database, and would for ever.
+      // Its entries are not served: the read waits for the database without end.
       yield* Effect.repeat(Effect.andThen(Effect.sleep("20 millis"), Effect.timeoutOption(there.get, "200 millis")), {
         until: ({ _tag }) => _tag === "None"
       })

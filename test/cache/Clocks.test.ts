@@ -1,5 +1,5 @@
 /**
- * Wall clocks that jump: what is kept ends when its time is over, not for ever later and not at once.
+ * Wall clocks that jump: entries expire after their time to live, neither earlier nor later.
  */
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -15,7 +15,7 @@ import * as Kit from "./QueryCacheKit.ts"
 
 const day = 24 * 60 * 60 * 1_000
 
-/** A wall clock that can be set, over the clock of the test, which goes on evenly. */
+/** A settable wall clock over the even clock of the test. */
 const settable = Effect.map(Clock.Clock, (clock) => {
   const shift = { ms: 0 }
   const wall: Clock.Clock = {
@@ -73,7 +73,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
           yield* setBy(by)
           const { age, reason: why } = yield* get
           assert.deepStrictEqual([why, age], ["hit", 200])
-          // What is from the future of the wall clock counts as stored when it is seen, once.
+          // An entry from the future counts as stored when it is first read.
           if (store === "of the wall clock" && by < 0) {
             yield* TestClock.adjust("501 millis")
             assert.strictEqual((yield* get).tier, "store")
@@ -96,7 +96,7 @@ for (const store of Object.keys(stores) as Array<keyof typeof stores>) {
             const { cache } = yield* Kit.another(times)
             return (yield* cache.get(queries.price, { shop: 1 })).tier
           })
-          // A clock that was behind has stored what is old by now.
+          // A clock that was behind has stored an entry that is old now.
           if (store !== "of the wall clock" || by > 0) assert.strictEqual(yield* read(), "store")
           let loads = 0
           for (let round = 0; round < 4; round++) {

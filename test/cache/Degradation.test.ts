@@ -1,5 +1,5 @@
 /**
- * Every fault of the store, cell by cell: what a read and a write get, and that the cache caches again afterwards.
+ * Every fault of the store: the results of a read and a write, and the recovery of the cache.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -20,9 +20,9 @@ type Operation = "stamp" | "get" | "set" | "announce" | "resolve" | "expire"
 const operations: ReadonlyArray<Operation> = ["stamp", "get", "set", "announce", "resolve", "expire"]
 
 interface Fault {
-  /** What happens instead of an operation; nothing while `undefined`. */
+  /** Replaces an operation; none while `undefined`. */
   current: Effect.Effect<never, CacheStore.CacheStoreError> | undefined
-  /** How often the store was asked. */
+  /** The number of calls of the store. */
   asked: number
 }
 
@@ -117,7 +117,7 @@ describe("a store that", () => {
         yield* inTime(set(10), 1_000)
         assert.strictEqual((yield* cache.stats).pendingInvalidations, 2)
         fault.current = undefined
-        // Not told yet: this process knows, and does not believe the store.
+        // The store has not received it; this process does not trust the store.
         assert.strictEqual((yield* inTime(get, 120)).value, 10)
         yield* TestClock.adjust("7 seconds")
         assert.strictEqual((yield* cache.stats).pendingInvalidations, 0)
@@ -163,7 +163,7 @@ describe("a store file that", () => {
       yield* set(10)
       assert.strictEqual((yield* get).value, 10)
       fs.rmdirSync(filename)
-      // The store comes back, and hears of what it missed, by itself.
+      // After its recovery the store receives the missed invalidations.
       const again = Effect.andThen(Effect.sleep("20 millis"), get)
       yield* Effect.repeat(again, { until: ({ tier }) => tier === "memory" })
     })

@@ -31,7 +31,7 @@ const entriesIn = (filename: string): number => {
   return n
 }
 
-/** Reads and writes all shops, and holds every answer against what was written. */
+/** Reads and writes all shops, and compares each result with the written value. */
 const working = Effect.gen(function* () {
   const { price, set } = Kit.queries(Kit.control())
   const executor = yield* QueryExecutor
@@ -50,14 +50,14 @@ const working = Effect.gen(function* () {
   })
   return {
     cache,
-    /** Reads everything, and what is just written, some times over. */
+    /** Reads everything several times, including the latest writes. */
     round: Effect.gen(function* () {
       for (let i = 0; i < 5; i++) {
         yield* write((value * 7) % shops)
         yield* readAll
       }
     }),
-    /** Goes on until the store is used again. */
+    /** Continues until the store is used again. */
     untilStored: Effect.repeat(
       Effect.andThen(Effect.sleep("20 millis"), Effect.andThen(write(0), cache.get(price, { shop: 0 }))).pipe(
         Effect.andThen(cache.get(price, { shop: 0 }))
@@ -67,7 +67,7 @@ const working = Effect.gen(function* () {
   }
 })
 
-/** Brings all that is in the log into the file, so that it is the file that counts. */
+/** Checkpoints the log into the file. */
 const checkpoint = (filename: string): void => {
   const db = new DatabaseSync(filename)
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -102,7 +102,7 @@ describe("a store file at work that", () => {
           yield* round
           if (fs.statSync(filename, { throwIfNoEntry: false })?.isDirectory() === true) fs.rmdirSync(filename)
           yield* untilStored
-          // Without its log SQLite goes on from its pages in memory, and the file is none for others.
+          // Without its log SQLite continues from its pages in memory, and the file is invalid for others.
           if (what !== "loses its log") assert.isAbove(entriesIn(filename), 0)
           yield* round
         }).pipe(Effect.provide(openCache(filename)))

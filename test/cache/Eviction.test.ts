@@ -1,5 +1,5 @@
 /**
- * What stays in a full memory.
+ * Eviction from a full memory tier.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Eviction from "../../src/cache/internal/s3Fifo.ts"

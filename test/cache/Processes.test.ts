@@ -1,5 +1,5 @@
 /**
- * Many processes at work on one store file, all at once.
+ * Many concurrent processes on one store file.
  */
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -25,7 +25,7 @@ describe("thirty processes on one store file", () => {
         const folder = yield* TempFolder.make
         const database = path.join(folder, "shop.db")
         const cache = path.join(folder, "cache.db")
-        // A writer that is patient with a busy store never commits unannounced.
+        // A writer with a long announceTimeout never commits unannounced.
         const work = { database, cache, shops: 8, reads: 200, writeEvery: 25, patienceMs: 60_000 }
         const processes = yield* Effect.forEach(
           Array.from({ length: 30 }, (_, i) => i),
@@ -78,7 +78,7 @@ describe("processes beside one that locks the store file for longer than a mutat
           (i) => Worker.start(module, [JSON.stringify({ ...work, seed: seed * 100 + i } as Work)]),
           { concurrency: 2 }
         )
-        // They share this process's thread with nobody: it only has the lock, again and again.
+        // This process only acquires the lock repeatedly.
         const locking = Effect.acquireUseRelease(
           Effect.sync(() => new DatabaseSync(cache, { timeout: 10_000 })),
           (db) =>

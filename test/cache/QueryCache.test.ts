@@ -133,7 +133,7 @@ for (const [name, store] of stores) {
         yield* gate.reached
         control.afterRead = Effect.void
         yield* set(1, 10)
-        // Whoever asks now must not be served by the load that began before.
+        // A read from now on must not be served by the earlier load.
         assert.strictEqual(yield* price(1), 10)
         yield* gate.open
         assert.strictEqual(yield* Fiber.join(slow), null)
@@ -315,7 +315,7 @@ for (const [name, store] of stores) {
         assert.strictEqual(yield* loadsAfter("1 millis"), 2)
         // `short`, and `total` again.
         assert.strictEqual(yield* loadsAfter("1 second"), 3)
-        // What the result of shop 7 says.
+        // The result of shop 7.
         assert.strictEqual(yield* loadsAfter("8 seconds"), 4)
       }),
       {

@@ -22,7 +22,7 @@ export const failure = new SqlError({
   reason: new UnknownError({ cause: new Error("no"), message: "no", operation: "execute" })
 })
 
-/** What a test does to the loads. */
+/** The controls of the loads. */
 export interface Control {
   loads: number
   /** Runs in a load after its rows were read. */
@@ -93,7 +93,7 @@ export const layer = (
     Layer.provideMerge(database(filename))
   )
 
-/** Another cache over the same database, as another process would have one; on a connection of its own where given. */
+/** Another cache over the same database, as in another process; optionally on another connection. */
 export const another = (
   options: QueryCache.QueryCacheOptions = {},
   ownStore?: Layer.Layer<CacheStore.CacheStore>,
@@ -117,7 +117,7 @@ export const another = (
     }
   })
 
-/** What most tests work with: one query and one mutation, through the cache of the context. */
+/** One query and one mutation, through the cache of the context. */
 export const setup = Effect.gen(function* () {
   const own = control()
   const { price, set } = queries(own)
@@ -136,14 +136,14 @@ export const setup = Effect.gen(function* () {
   }
 })
 
-/** Lets others go on until nothing moves without time. */
+/** Yields until no fiber can continue without time. */
 export const rest = Effect.yieldNow.pipe(Effect.repeat({ times: 50 }))
 
-/** Begins something, and lets it go as far as it can without time. */
+/** Forks an effect and runs it as far as possible without time. */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.tap(Effect.forkChild(effect, { startImmediately: true }), () => rest)
 
-/** A place where loads wait: `reached` when one is there, `open` to let it go on. */
+/** A gate for loads: `reached` when one waits, `open` to continue. */
 export const gate = Effect.gen(function* () {
   const reached = yield* Deferred.make<void>()
   const opened = yield* Deferred.make<void>()

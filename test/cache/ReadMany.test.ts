@@ -1,5 +1,5 @@
 /**
- * Many reads at once, and reads before they are asked for.
+ * Batches of reads, and prefetched reads.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -212,7 +212,7 @@ describe("prefetch", () => {
   it("expects a read that followed at least twice and every second time", () => {
     const prediction = Prediction.make()
     assert.strictEqual(observe(prediction, "1", "ababa"), "----b")
-    // What comes now gains on what came before, until it comes as often.
+    // A newer follower replaces an older one once it is as frequent.
     assert.strictEqual(observe(prediction, "2", "acacac"), "b-b--a")
     assert.strictEqual(prediction.observe("3", asked("a"))?.key, "c")
   })

@@ -22,7 +22,7 @@ const test = (
   store: Layer.Layer<CacheStore.CacheStore> = CacheStore.layerMemory()
 ) => it.effect(what, () => Effect.provide(body, Kit.layer(options, store)))
 
-/** A store that can't be asked for stamps. */
+/** A store whose stamps can't be read. */
 const away = Layer.effect(
   CacheStore.CacheStore,
   Effect.map(CacheStore.CacheStore, (store): CacheStore.CacheStoreShape => {
@@ -131,7 +131,7 @@ describe("a stale result", () => {
     storeTimeToLive: "1 minute"
   }
 
-  /** A load that hangs, with a stale result to serve in its place. */
+  /** A load that hangs, with a stale result to serve. */
   const hanging = Effect.gen(function* () {
     const all = yield* setup
     yield* all.get

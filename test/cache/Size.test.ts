@@ -34,7 +34,7 @@ const values: Readonly<Record<string, (i: number) => unknown>> = {
   bytes: (i) => new Uint8Array(300).fill(i)
 }
 
-/** What is watched: things of its own, and things that all entries share. */
+/** The watched keys: own ones and ones that all entries share. */
 const watching: Readonly<Record<string, (i: number) => ReadonlyArray<string>>> = {
   "two of its own, one shared": (i) => [`entry:${text(40, i)}${i}`, `scope:prices ${i}`, "table:prices"],
   "shared only": () => ["any:prices", "any:shops", "table:shops"],

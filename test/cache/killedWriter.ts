@@ -1,7 +1,7 @@
 /**
- * A process that writes through the cache and kills itself at a given moment of its last write.
+ * A process that writes through the cache and kills itself at a step of its last write.
  *
- * Arguments: the database, the file of the cache, the shop, how many writes, the moment.
+ * Arguments: the database, the file of the cache, the shop, the number of writes, the step.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

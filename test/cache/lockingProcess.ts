@@ -1,5 +1,5 @@
 /**
- * A worker that takes the lock of a database and keeps it until it is killed. Argument: the file.
+ * A worker that holds the lock of a database until it is killed. Argument: the file.
  */
 import { DatabaseSync } from "node:sqlite"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * A worker that reads and writes prices through a cache, and prints what it saw. Argument: `Work` as JSON.
+ * A worker that reads and writes prices through a cache and prints its observations. Argument: `Work` as JSON.
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"

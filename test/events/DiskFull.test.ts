@@ -1,5 +1,5 @@
 /**
- * A disk on which nothing fits any more: a small one is mounted, where the machine lets the tests do that.
+ * A full disk: a small one is mounted, where the machine permits that.
  */
 import { execFileSync } from "node:child_process"
 import * as path from "node:path"
@@ -39,7 +39,7 @@ it.live.skipIf(!SmallDisk.canMount)(
         }
       }
       assert.isAbove(acknowledged.length, 20)
-      // What is in the spool is delivered, though that can't be written down yet.
+      // The spooled events are delivered, though the acknowledgement can't be written yet.
       assert.strictEqual((yield* Effect.flip(recorder.flush())).reason._tag, "DiskFull")
       assert.deepStrictEqual(yield* Kit.storedNumbers.pipe(Effect.provide(context)), acknowledged)
       execFileSync("mount", ["-o", "remount,size=2m", disk])

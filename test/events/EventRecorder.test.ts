@@ -50,7 +50,7 @@ const fifty = (from: number) => Array.from({ length: 50 }, (_, n) => from + n)
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void
 
-/** What is held, in bytes: what is not, is collected first. */
+/** The used heap in bytes, after a garbage collection. */
 const heap = (): number => {
   collect()
   return process.memoryUsage().heapUsed

@@ -56,7 +56,7 @@ const recorderOn = (folder: string, database: Layer.Layer<SqlClient, SqlError>) 
     Context.get(context, Kit.Ticks)
   )
 
-/** Tries until the database takes what is left. */
+/** Retries until the database accepts the rest. */
 const flushed = (recorder: EventRecorder.EventRecorder<Kit.Tick>) =>
   recorder
     .flush({ timeout: "15 seconds" })

@@ -1,5 +1,5 @@
 /**
- * A spool that can't be opened says what the system says of it, and never more than that.
+ * The error of a spool that can't be opened contains the system's cause and nothing else.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"

@@ -1,5 +1,5 @@
 /**
- * A recorder over a table of its own, for the tests: small events, a target that can be told to fail.
+ * A recorder over its own table: small events, and a target with controlled failures.
  */
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
@@ -66,7 +66,7 @@ export class Ticks extends EventRecorder.Service<Ticks, Tick>()("test/Ticks", {
   target: store
 }) {}
 
-/** Postgres refuses a negative number as SQLite does; `place` keeps the order of storing. */
+/** Postgres rejects a negative number as SQLite does; `place` records the order. */
 export const table: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql.onDialectOrElse({
@@ -81,7 +81,7 @@ export const table: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.
 
 export const tick = (n: number, session = "s"): Tick => ({ id: `${session}-${n}`, session, n })
 
-/** What is stored, in the order of storing. */
+/** The stored events in order. */
 export const stored = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   return yield* sql<Tick>`SELECT id, session, n FROM ticks ORDER BY place`

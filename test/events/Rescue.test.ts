@@ -298,7 +298,7 @@ describe("a spool", () => {
         const other = new DatabaseSync(Kit.spoolOf(folder))
         other.exec("UPDATE event SET id = 's-4'")
         other.close()
-        // Until it is set aside, nobody can say whose it was.
+        // Until it is renamed, its owner is unknown.
         assert.strictEqual(file.locate("s-3", 1), "waiting")
       })
     })

@@ -1,5 +1,5 @@
 /**
- * The file: its bounds, who may drain it, and what is saved of one that is damaged.
+ * The file of the spool: its bounds, its lease, and the rescue of a damaged one.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -130,7 +130,7 @@ describe("a spool that is full", () => {
       yield* TestClock.adjust("1 second")
       const flushing = yield* Effect.forkChild(recorder.deadLetters.drop())
       yield* Fiber.join(flushing)
-      // Whoever makes room says so; the waiting event is in the spool before the flush ends.
+      // Freed space is signalled; the waiting event is in the spool before the flush ends.
       const other = yield* build(folder, { drain: false })
       yield* other.flush()
       yield* TestClock.adjust("1 second")
@@ -166,7 +166,7 @@ describe("a spool that is full", () => {
       assert.isBelow(taken, 256)
       assert.strictEqual(file.append([row(500, 5_000)]), 0)
       assert.isAtMost(file.stats().bytes, maxBytes)
-      // A full file can still be emptied: to set aside takes room before it gives some.
+      // A full file can still be emptied: moving dead letters needs space first.
       assert.isTrue(file.acquire("t", 0, 1_000))
       const found = file.read(0, 1_000, 1e9)
       assert.strictEqual(found.length, taken)
@@ -366,7 +366,7 @@ describe("the file of a spool", () => {
     Effect.gen(function* () {
       yield* Kit.reset
       const folder = yield* TempFolder.make
-      // It has no database of its own, and sees only what becomes of the file.
+      // It has no database and observes only the file.
       const context = yield* Layer.build(EventRecorder.layerSpool(Kit.Ticks, { filename: Kit.spoolOf(folder) }))
       const recorder = Context.get(context, Kit.Ticks)
       const waiting = yield* Effect.forkChild(reasonOf(recorder.record(Kit.tick(1), { ack: "committed" })))

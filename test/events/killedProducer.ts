@@ -1,6 +1,6 @@
 /**
  * A process that records events, writes down each one that was acknowledged after it was, and is killed: by itself at a
- * given failpoint, or by whoever started it.
+ * given failpoint, or by its parent.
  *
  * Argument: JSON, see `Orders`.
  */
@@ -40,7 +40,7 @@ export const database = ({ folder, postgres }: Orders): Layer.Layer<SqlClient, S
     ? Kit.database(folder)
     : PgClient.layer({ ...postgres, password: Redacted.make(postgres.password), maxConnections: 2 })
 
-/** Written, and in the file system, before the next event: `+` for what was acknowledged. */
+/** Written to the file system before the next event: `+` for an acknowledged one. */
 const log = (file: number, line: string): void => {
   fs.writeSync(file, `${line}\n`)
 }
@@ -54,7 +54,7 @@ const main = (orders: Orders): void => {
   }
   const acks: ReadonlyArray<Ack> = ["accepted", "spooled", "spooled", "spooled", "committed"]
 
-  /** One session after the other's event: a few at once, so that groups and batches form. */
+  /** Alternating sessions, several concurrently, so that groups and batches form. */
   const session = (name: string) =>
     Effect.gen(function* () {
       const recorder = yield* Kit.Ticks

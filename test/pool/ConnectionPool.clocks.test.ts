@@ -1,5 +1,5 @@
 /**
- * The pool on a real server under a clock that jumps, and what it does when it starts.
+ * The pool on a real server under a clock that jumps, and its start.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

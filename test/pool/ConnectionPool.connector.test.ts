@@ -1,5 +1,5 @@
 /**
- * How long it takes to find a server where none answers, on virtual time.
+ * The time to find a server while none responds, on virtual time.
  */
 import { Duplex } from "node:stream"
 import { assert, it } from "@effect/vitest"
@@ -14,7 +14,7 @@ const silent = () => new Duplex({ read: () => {}, write: (_chunk, _encoding, sen
 
 const connectTimeoutMs = 900
 
-/** Begins to connect to three servers; `lines` has the moment at which each was tried. */
+/** Connects to three servers; `lines` has the time of each attempt. */
 const begin = (target: ConnectionPool.Target) =>
   Effect.gen(function* () {
     const lines: Array<Duplex> = []
@@ -73,7 +73,7 @@ it.effect("passes the unused share of a refusing host to the next", () =>
   Effect.gen(function* () {
     const { lines, opening } = yield* begin("any")
     lines[0]!.destroy(new Error("refused"))
-    // The error comes with the next turn of the event loop.
+    // The error arrives in the next iteration of the event loop.
     yield* Effect.promise(() => new Promise(setImmediate))
     yield* settle
     assert.strictEqual(lines.length, 2)

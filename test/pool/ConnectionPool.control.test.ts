@@ -1,5 +1,5 @@
 /**
- * What a program does to a pool beside asking for connections, and what the pool refuses, on virtual time.
+ * The control operations of a pool, and its rejections, on virtual time.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -147,7 +147,7 @@ it.effect("retains the session after a requested refusal to write", () =>
       yield* Effect.ignore(standby.run("fail 25006"))
       yield* standby.run("next")
       assert.deepStrictEqual([asked.stats().created, standby.stats().created], [1, 1])
-      // What one holder asked for says nothing of the next.
+      // A request of one holder does not affect the next.
       yield* Effect.ignore(asked.run("fail 25006"))
       yield* settle
       assert.strictEqual(asked.stats().closed.readOnly, 1)
@@ -283,7 +283,7 @@ it.effect("fails with PoolExhausted while one connection responds", () =>
       const holder = pool.sql.withTransaction(Effect.forever(pool.run("sleep 100")))
       const busy = yield* Effect.forkChild(Effect.all([holder, holder], { concurrency: 2 }))
       yield* settle
-      // The third is lost, and its successor takes longer to open than anybody waits.
+      // The third is lost, and its replacement opens after all timeouts.
       pool.database.connectMs = 4_000
       for (const session of pool.database.openSessions()) if (session.pending.size === 0) session.kill()
       yield* advance(50)
@@ -339,7 +339,7 @@ it.effect("resumes paused openings when a connection opens", () =>
       yield* settle
       yield* advance(700)
       pool.database.refusing = undefined
-      // The breaker lets one try in; the other is paused until a second after its own failure.
+      // The breaker admits one attempt; the other is paused until a second after its own failure.
       yield* advance(300)
       yield* advance(5)
       assert.strictEqual(pool.database.openSessions().length, 2)

@@ -1,5 +1,5 @@
 /**
- * What the pool's bounds do to callers and to connections, on virtual time.
+ * The pool's bounds for callers and connections, on virtual time.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

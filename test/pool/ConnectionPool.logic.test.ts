@@ -1,5 +1,5 @@
 /**
- * The pool's logic on virtual time: who gets a connection, which ones are kept, when new ones are opened.
+ * The pool's logic on virtual time: leasing, retaining and opening connections.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -70,7 +70,7 @@ const beside = (options: Options) =>
     return { ...pool, stranger }
   })
 
-/** What asks for a connection alone. */
+/** The operations that need an exclusive connection. */
 const alone: ReadonlyArray<readonly [string, (pool: FakePool) => Effect.Effect<unknown, unknown>]> = [
   ["transaction", ({ run, sql }) => sql.withTransaction(run("inside"))],
   ["stream", ({ sql }) => Stream.runDrain(sql.unsafe("inside").stream)],
@@ -117,7 +117,7 @@ for (const [name, ask] of alone) {
         yield* advance(300)
         yield* Fiber.interrupt(caller)
         yield* settle
-        // The connection takes callers again at once, and nothing was ended for the one who left.
+        // The connection accepts callers immediately, and no statement was ended.
         yield* pool.run("next").pipe(Effect.forkChild)
         yield* settle
         assert.deepStrictEqual(pool.database.sessions[0]!.statements, ["sleep 9000", "next"])

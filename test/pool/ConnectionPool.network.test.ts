@@ -30,7 +30,7 @@ const setup = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
       database: "postgres",
       acquireTimeout: "2 seconds",
       connectTimeout: "900 millis",
-      // A busy machine must not turn a late statement into a late ping.
+      // On a busy machine an expired statement must not become an expired validation.
       validationWindow: "1 minute",
       validationTimeout: "300 millis",
       breakerResetTimeout: "100 millis",
@@ -179,7 +179,7 @@ it.live("returns other callers' results beside an expired statement on a slow ne
       yield* proxy.set({ _tag: "latency", ms: 40 })
       for (const ms of [230, 240, 250, 260, 275]) {
         yield* sql`SELECT 1`
-        // By the deadline the server may have gone on to the neighbour without the pool having heard of it.
+        // At the deadline the server may already run the next statement.
         const late = Effect.exit(sql`SELECT pg_sleep(0.2)`.pipe(ConnectionPool.withDeadline(ms)))
         const first = yield* Effect.forkChild(late)
         yield* Effect.yieldNow
@@ -190,7 +190,7 @@ it.live("returns other callers' results beside an expired statement on a slow ne
   )
 )
 
-/** A socket that sends everything a while later, and what waits to be sent not at all once it is ended. */
+/** A socket that delays its output and discards the rest when it ends. */
 const slowSocket = (address: { readonly host: string; readonly port: number }, ms: number): net.Socket => {
   const socket = net.connect(address.port, address.host)
   const write = socket._write.bind(socket)

@@ -1,5 +1,5 @@
 /**
- * The options of the pool: bounds, defaults, and what is said of a wrong one.
+ * The options of the pool: bounds, defaults, and errors.
  */
 import { inspect } from "node:util"
 import { assert, it } from "@effect/vitest"

@@ -1,5 +1,5 @@
 /**
- * The pool on a healthy server: what runs on the driver's own pool runs here.
+ * The pool on a healthy server, compared with the driver's own pool.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, it } from "@effect/vitest"
@@ -29,7 +29,7 @@ const layerPool = (options?: Partial<ConnectionPool.ConnectionPoolOptions>) =>
         ...server,
         password: Redacted.make(server.password),
         database,
-        // A busy machine must not turn a late statement into a late ping.
+        // On a busy machine an expired statement must not become an expired validation.
         validationWindow: "1 minute",
         ...options
       })
@@ -97,7 +97,7 @@ it.live("cancels a statement in the server at its deadline", () =>
   }).pipe(Effect.provide(layerPool()))
 )
 
-/** What runs in the server with this mark in its text, but for the asking itself. */
+/** The running statements of the server with this mark in their text. */
 const runningInServer = (mark: string) =>
   Effect.flatMap(
     SqlClient.SqlClient,
@@ -168,7 +168,7 @@ it.live("bounds a transaction's wait for another caller's statement, and ends it
     assert.isTrue(Option.isNone(yield* Effect.timeoutOption(transaction, "200 millis")))
     const next = yield* Effect.forkChild(sql<{ n: number }>`SELECT 2 AS n`)
     assert.strictEqual((yield* ConnectionPool.stats).inUse, 1)
-    // Nobody's statement was ended for those who left.
+    // No other caller's statement was ended.
     yield* eventuallyIn("stranger_alone", 1)
     yield* Fiber.interruptAll([stranger, next])
     yield* eventuallyIn("stranger_alone", 0)
@@ -452,7 +452,7 @@ it.live("resets the session after a DO block", () =>
   }).pipe(Effect.provide(layerPool({ maxConnections: 1 })))
 )
 
-/** What a client says to a name that is no channel's, and delivers of a transaction that is rolled back. */
+/** The behaviour of a client for an invalid channel and for a rolled-back notification. */
 const notified = Effect.gen(function* () {
   const pg = yield* PgClient.PgClient
   const queue = yield* pg.listen("news")

@@ -1,5 +1,5 @@
 /**
- * What the pool says of itself: warnings and metrics.
+ * The warnings and metrics of the pool.
  */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"

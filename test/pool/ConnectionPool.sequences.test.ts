@@ -11,7 +11,7 @@ import * as ConnectionPool from "../../src/pool/ConnectionPool.ts"
 import { advance, make as setup, scoped, settle } from "../utils/FakePool.ts"
 import * as FakeSessions from "../utils/FakeSessions.ts"
 
-/** One step of a generated sequence, and what it is called when it fails. */
+/** One step of a generated sequence, as named in a failure. */
 type Step = "borrow" | "hold" | "limited" | "leave" | "kill" | "fail" | "mend" | "advance"
 
 const steps: ReadonlyArray<Step> = [
@@ -29,7 +29,7 @@ const steps: ReadonlyArray<Step> = [
   "advance"
 ]
 
-/** How long a statement may go on for nobody: the patience of a cancel or of an end from beside, and its pauses. */
+/** The maximum duration of an abandoned statement: the grace of a cancel or a termination, and its pauses. */
 const desertedAtMostMs = 300
 
 const seeds = Array.from({ length: 60 }, (_, index) => 1_000 + index)
@@ -55,7 +55,7 @@ it.effect.each(sequences)(
           validationTimeout: 100,
           breakerResetTimeout: 100,
           connectRetries: 1,
-          // A failed check must not wait for time that nobody lets pass.
+          // A failed check must not wait for virtual time.
           drainTimeout: 0,
           multiplex,
           multiplexConcurrency: 4

@@ -27,7 +27,7 @@ const poolOn = (server: PrivatePostgres.PrivatePostgres, options?: Partial<Conne
     database: "postgres",
     acquireTimeout: "3 seconds",
     connectTimeout: "1500 millis",
-    // A busy machine must not turn a late statement into a late ping.
+    // On a busy machine an expired statement must not become an expired validation.
     validationWindow: "1 minute",
     validationTimeout: "500 millis",
     breakerResetTimeout: "100 millis",
@@ -57,7 +57,7 @@ it.live("replaces sessions killed while idle without an error", () =>
     Effect.gen(function* () {
       const server = yield* PrivatePostgres.make()
       yield* server.start
-      // A ping that is late on a busy machine would count as one more that was killed.
+      // An expired validation on a busy machine would count as another killed session.
       const { client: sql, stats } = yield* poolOn(server, {
         validationWindow: 0,
         validationTimeout: "3 seconds",
@@ -86,7 +86,7 @@ for (const multiplex of [false, true]) {
           yield* server.start
           const { client: sql, stats } = yield* poolOn(server, { multiplex })
           const { client: admin } = yield* poolOn(server, { applicationName: "admin", maxConnections: 1 })
-          // By calls and not by time: a busy machine opens sessions more slowly than they would be killed, and nobody gets one.
+          // By calls and not by time: a busy machine would open sessions more slowly than they are killed.
           const ended = yield* Semaphore.make(0)
           const killOne = admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE backend_type = 'client backend' AND application_name <> 'admin' ORDER BY random() LIMIT 1`.pipe(
@@ -273,7 +273,7 @@ it.live("accepts a trusted TLS certificate and reports an untrusted one", () =>
       yield* refusedFor(byUrl("require"))
       yield* refusedFor(byUrl("verify-full"))
       yield* refusedFor({ ssl: true })
-      // Trusted, and made for somebody else.
+      // Trusted, but issued for another host.
       yield* refusedFor({ ssl: { ca: tls.certificate, servername: "elsewhere.test" } })
 
       for (const ssl of [{ ca: tls.certificate }, { rejectUnauthorized: false }]) {

@@ -31,7 +31,7 @@ const events: ReadonlyArray<
   ["is turned away", ({ core }) => core.waiting.forEach((request) => request.fail(core.errors.closed()))]
 ]
 
-/** What is still counted on the pool and its sessions; nothing, once everybody is gone. */
+/** The counters of the pool and its sessions; all zero without callers. */
 const leftOn = ({ core, database }: FakePool): ReadonlyArray<string> => {
   const connections = Array.from(core.sessions)
   const counted: ReadonlyArray<readonly [string, boolean]> = [

@@ -1,5 +1,5 @@
 /**
- * What is read from the text of a statement about its session.
+ * The effects of a statement on its session, derived from its text.
  */
 import { assert, it } from "@effect/vitest"
 import { StatementEffects, effectsOf } from "../../src/pool/internal/sessionState.ts"

@@ -16,7 +16,7 @@ import * as Virtual from "./VirtualReadings.ts"
 const hour = 3_600_000
 const start = Date.UTC(2026, 0, 1)
 
-/** What a process measures in which an operation takes these times. */
+/** The measurements of a process whose operation takes these times. */
 const measure = (
   times: Readonly<Record<string, ReadonlyArray<number>>>,
   level: "wall" | "deep" = "wall"

@@ -6,7 +6,7 @@ import * as ProfileText from "../../src/profiler/ProfileText.ts"
 import * as Profiler from "../../src/profiler/Profiler.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
-/** Clocks that stand still between what a program does are the same on every machine. */
+/** Clocks that advance only with the program are equal on every machine. */
 const example = (level: "wall" | "standard" | "deep"): Effect.Effect<ProfileReport> =>
   Effect.suspend(() => {
     const virtual = Virtual.make()

@@ -31,7 +31,7 @@ const profiled = <A, E, R>(
     return program(virtual).pipe(Effect.provide(Profiler.layer(options).pipe(Layer.provide(Virtual.layer(virtual)))))
   })
 
-/** Works for so long in so many slices, and lets others work in between. */
+/** Works for this time in slices, and yields between them. */
 const slices = (virtual: Virtual.Virtual, ms: number, count: number) =>
   Effect.gen(function* () {
     for (let i = 0; i < count; i++) {
@@ -216,7 +216,7 @@ describe("Profiler", () => {
           const report = yield* Profiler.report
           const { cpu, wall } = find(report, "work")
           assert.strictEqual(wall.count, 2_000)
-          // A sample has two readings, so one call in two is what 1 % of 1 ms pays for.
+          // A sample has two readings, so 1 % of 1 ms affords a sample for every second call.
           assert.isAtLeast(cpu!.samples, 900)
           assert.isAtMost(cpu!.samples, 1_060)
           assert.isAtMost(report.cost.samples, 0.01 * (report.to - report.from) + 1 + 0.04)

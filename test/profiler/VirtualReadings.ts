@@ -1,5 +1,5 @@
 /**
- * Readings that a test moves by hand: work is what passes on the clocks while it runs.
+ * Readings that a test controls: work advances the clocks.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,7 +9,7 @@ import { CurrentReadings, type Readings } from "../../src/profiler/internal/proc
 export interface Virtual extends Readings {
   /** Holds the thread for so long, in milliseconds. */
   readonly busy: (ms: number) => Effect.Effect<void>
-  /** As `busy`, at once. */
+  /** As `busy`, synchronously. */
   readonly work: (ms: number) => void
   readonly allocate: (bytes: number) => void
   /** Has the highest resident memory reach this. */

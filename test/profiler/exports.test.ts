@@ -165,7 +165,7 @@ describe("profiler exports", () => {
   )
 })
 
-/** Runs statements that are all slow, and gives the report once the last of them has its plan. */
+/** Runs slow statements, and returns the report once the last one has its plan. */
 const planned = (statements: (sql: SqlClient.SqlClient) => ReadonlyArray<Effect.Effect<unknown, unknown>>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -177,7 +177,7 @@ const planned = (statements: (sql: SqlClient.SqlClient) => ReadonlyArray<Effect.
     return yield* Profiler.report
   })
 
-/** A statement as its span tells it, and no database. */
+/** The span of a statement, without a database. */
 const ofPostgres = (text: string) =>
   Effect.withSpan(Effect.void, "db", { attributes: { "db.query.text": text, "db.system.name": "postgresql" } })
 

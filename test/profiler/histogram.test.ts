@@ -4,7 +4,7 @@ import * as Generator from "../utils/Generator.ts"
 
 const quantiles = [0.5, 0.9, 0.95, 0.99]
 
-/** What the histogram promises, for the middle of a bucket against any value in it. */
+/** The bound of the error between a bucket's middle and any value in it. */
 const bound = 1 / 64 + 1e-12
 
 const of = (values: ReadonlyArray<number>): Histogram.Histogram => {

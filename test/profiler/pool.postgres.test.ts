@@ -1,5 +1,5 @@
 /**
- * The wait for a connection of a real pool, in the report beside what is known of it from outside.
+ * The wait for a connection of a real pool, in the report and as measured outside.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -16,7 +16,7 @@ import * as QueryExecutor from "../../src/query/QueryExecutor.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
 import * as Virtual from "./VirtualReadings.ts"
 
-/** Does what `effect/sql` does for a statement that takes so long, of which it waits for a connection. */
+/** Simulates a statement of `effect/sql` with these durations of waiting and execution. */
 const statement = (
   virtual: Virtual.Virtual,
   text: string,

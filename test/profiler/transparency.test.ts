@@ -100,7 +100,7 @@ const add = Mutation.make({
   })
 })
 
-/** Does all that a program may do, notes what it can observe, and gives the notes. */
+/** Exercises every kind of operation and returns the observations. */
 const program = (track: Track) =>
   Effect.gen(function* () {
     const notes: Array<string> = []

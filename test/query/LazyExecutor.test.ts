@@ -36,7 +36,7 @@ const ask = Effect.flatMap(QueryExecutor.QueryExecutor, (executor) => executor.q
 
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
-/** Lets every fiber that can go on do so. */
+/** Runs every fiber that can continue. */
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve))).pipe(Effect.repeat({ times: 20 }))
 
 /** A database that counts its opens and closes, and fails on demand. */

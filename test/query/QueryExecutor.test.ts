@@ -38,7 +38,7 @@ const database = Layer.effectDiscard(
   SqlClient.SqlClient.use((sql) => sql`CREATE TABLE numbers (n INTEGER NOT NULL)`)
 ).pipe(Layer.provideMerge(Sqlite.layer({ filename: ":memory:" })))
 
-/** A middleware that writes down what passes it. */
+/** A middleware that records its calls. */
 const noted = (label: string, notes: Array<string>) =>
   Layer.effect(
     QueryExecutor.QueryExecutor,

@@ -23,7 +23,7 @@ const numbers = SqlClient.SqlClient.use((sql) => sql<{ n: number }>`SELECT n FRO
 
 type Client = Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope>
 
-/** Gives clients of one fresh database, as separate processes would have them. */
+/** The clients of one fresh database, as in separate processes. */
 type Fresh = Effect.Effect<Client, SqlError, Scope.Scope>
 
 const clientOf = (layer: Layer.Layer<SqlClient.SqlClient, SqlError>): Client =>

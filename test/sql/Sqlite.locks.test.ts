@@ -31,7 +31,7 @@ const holding = (filename: string) =>
     (database) => Effect.sync(() => database.isOpen && database.close())
   )
 
-/** Lets everything go as far as it can without time. */
+/** Runs all fibers as far as possible without time. */
 const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yieldNow, { discard: true })
 
 const numbers = (sql: SqlClient.SqlClient) =>
@@ -70,7 +70,7 @@ describe("Sqlite locks", () => {
       const found = yield* numbers(two)
       assert.strictEqual(found[0], 0)
       assert.deepStrictEqual(found.toSorted(), [0, 1, 2, 3, 4, 5, 6])
-      // Among those who wait for the same client or for the file, the first come is the first served.
+      // The waiters for a client, and for the file, are served in FIFO order.
       assert.deepStrictEqual(
         found.filter((n) => n % 3 !== 0),
         [1, 2, 4, 5]

@@ -22,7 +22,7 @@ const open = (options: Sqlite.SqliteOptions) =>
 const pragma = (sql: SqlClient.SqlClient, name: string) =>
   Effect.map(sql.unsafe<Record<string, unknown>>(`PRAGMA ${name}`), (rows) => Object.values(rows[0] ?? {})[0])
 
-/** The reason that a database can't be opened for, and what was said of it. */
+/** The reason and the message of a database that can't be opened. */
 const reasonOf = (options: Sqlite.SqliteOptions) =>
   Effect.map(Effect.flip(Effect.asVoid(open(options))), (error) => [error.reason._tag, String(error.reason.cause)])
 

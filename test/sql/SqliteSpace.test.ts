@@ -1,5 +1,5 @@
 /**
- * How a file of SQLite gives free space back, by itself and written anew.
+ * Returning the free space of a SQLite file: incrementally, and by a rewrite.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -27,7 +27,7 @@ const notes = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT count(*) A
 
 const canMount = process.platform === "linux" && process.getuid?.() === 0
 
-/** A disk of 7 MB, in a folder that goes with its scope. */
+/** A disk of 7 MB in a scoped folder. */
 const smallDisk = Effect.gen(function* () {
   const folder = path.join(yield* TempFolder.make, "disk")
   fs.mkdirSync(folder)
@@ -50,7 +50,7 @@ describe("SqliteSpace", () => {
         assert.strictEqual(yield* SqliteSpace.incrementalVacuum(10), 10 * before.pageSize)
         const after = yield* SqliteSpace.read
         assert.deepStrictEqual([after.file, after.live], [before.file - 10 * before.pageSize, before.live])
-        // A page that tells where pages are goes with the last of them.
+        // A pointer-map page is removed with its last page.
         assert.isAtLeast(yield* SqliteSpace.incrementalVacuum(1_000_000), after.free)
         assert.strictEqual(yield* SqliteSpace.incrementalVacuum(10), 0)
         assert.deepStrictEqual(yield* notes, [{ n: 40 }])

@@ -28,10 +28,10 @@ export type FakePool = Effect.Success<ReturnType<typeof make>>
 export const scoped = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | Reactivity.Reactivity>) =>
   Effect.scoped(effect).pipe(Effect.provide(Reactivity.layer))
 
-/** Why the pool gave no answer. */
+/** The reason of the pool's error. */
 export const reasonOf = (error: unknown) => Option.getOrThrow(ConnectionPool.fromSqlError(error as SqlError)).reason
 
-/** Lets everything happen that can happen without time passing. */
+/** Runs all fibers as far as possible without time. */
 export const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 20 }))
 
 export const advance = (ms: number) => TestClock.adjust(ms).pipe(Effect.andThen(settle))

@@ -12,11 +12,11 @@ import type { Connector } from "../../src/pool/internal/connector.ts"
 import type { Session } from "../../src/pool/internal/pgSession.ts"
 import { terminateStatement } from "../../src/pool/internal/cancellation.ts"
 
-/** A statement that the server has not answered yet. Times are those of the test's clock, in milliseconds. */
+/** A statement without a response yet. Times are milliseconds of the test's clock. */
 interface Pending {
   readonly sql: string
   readonly endsAt: number
-  /** When whoever waited for the answer went away. */
+  /** The time at which its caller left. */
   leftAt: number | undefined
 }
 
@@ -24,11 +24,11 @@ interface Pending {
 export interface FakeSession {
   readonly id: number
   readonly statements: Array<string>
-  /** What the server has to do yet, in order. */
+  /** The pending statements in order. */
   readonly pending: Set<Pending>
-  /** Until when somebody waited for an answer. */
+  /** The time until which a caller waited for a response. */
   awaitedUntil: number
-  /** Somebody has it alone. */
+  /** Whether one caller has it exclusively. */
   pinned: boolean
   /** It was opened beside another, and is none of the pool's own. */
   readonly beside: boolean
@@ -43,19 +43,19 @@ export interface FakeDatabase {
   readonly openSessions: () => Array<FakeSession>
   /** Sessions of the pool's own that are being opened now. */
   opening: number
-  /** Sessions asked for since the start. */
+  /** The sessions requested since the start. */
   asked: number
   /** How long it takes to open one, in milliseconds. */
   connectMs: number
   /** Fails every attempt to open one, with this. */
   refusing: SqlError | undefined
-  /** Gives no answer any more to anything. */
+  /** Responds to nothing from now on. */
   silent: boolean
   /** How long it takes to cancel a statement, in milliseconds. */
   cancelMs: number
-  /** How long an answer on a shared session is on its way, in milliseconds. */
+  /** The latency of a response on a shared session, in milliseconds. */
   answerMs: number
-  /** What was found wrong: two callers on one session, a session ended while somebody else waits for its answer. */
+  /** The violations: two callers on one session, a session ended while another caller waits for its response. */
   readonly violations: Array<string>
   /**
    * For how long sessions have worked at `now` for nobody: who asked is gone, and nobody waits for an answer behind it.
@@ -80,7 +80,7 @@ export const wrongPassword = (): SqlError =>
 const lost = (): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: new Error("lost"), message: "lost", operation: "query" }) })
 
-/** What the server answers to `fail CODE`. */
+/** The response of the server to `fail CODE`. */
 const failure = (code: string): SqlError =>
   new SqlError({
     reason: new UnknownError({
@@ -101,7 +101,7 @@ const untilClosed = (closing: Set<() => void>) =>
     return Effect.sync(() => closing.delete(onClose))
   })
 
-/** Where statements share a session, the server answers them in the order they were sent and none can be taken back. */
+/** On a shared session the server responds in order, and no statement can be withdrawn. */
 export const make = (options: { readonly multiplex?: boolean | undefined } = {}): FakeDatabase => {
   const sessions: Array<FakeSession> = []
   const closers = new Map<number, () => void>()
@@ -132,7 +132,7 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
   const cancelling = (closing: Set<() => void>) =>
     Effect.suspend(() => Effect.ignore(Effect.timeoutOption(untilClosed(closing), database.cancelMs)))
 
-  /** Sends a statement that takes its turn behind others; whoever sent it can leave, but not take it back. */
+  /** Sends a statement behind others; its caller can leave but not withdraw it. */
   const queryShared = (session: FakeSession, closing: Set<() => void>, sql: string) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       if (session.pinned) database.violations.push(`session ${session.id} is shared while somebody has it alone`)
@@ -192,7 +192,7 @@ export const make = (options: { readonly multiplex?: boolean | undefined } = {})
       fake.isOpen = false
       for (const listener of [...closing, ...listeners]) listener()
     }
-    /** Ends it as the pool does, which must not do so while somebody waits. */
+    /** Ends it as the pool does, which must not happen while a caller waits. */
     const close = () => {
       if (!fake.isOpen) return
       for (const { leftAt, sql } of fake.pending) {

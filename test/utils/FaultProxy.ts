@@ -1,5 +1,5 @@
 /**
- * A loopback TCP proxy that misbehaves on demand, to see what a client does on a bad network.
+ * A loopback TCP proxy with network faults on demand.
  *
  * A fault holds for the connections that are open and for those that come, until the next one is set.
  */
@@ -8,15 +8,15 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 /**
- * What the proxy does with connections.
+ * The fault of the proxy.
  *
  * - `pass`: hands everything on.
  * - `latency`: hands everything on, `ms` later in each direction.
  * - `bandwidth`: hands on `bytesPerSecond` in each direction at most.
  * - `blackHole`: takes everything and hands nothing on until the next fault is set, as TCP does when the line is back.
- *   New connections are accepted and get no answer.
- * - `halfOpen`: hands on what the client sends, and none of the answers until the next fault is set.
- * - `reset`: ends every connection with a reset, new ones at once.
+ *   New connections are accepted and receive nothing.
+ * - `halfOpen`: forwards the client's data, and no response until the next fault is set.
+ * - `reset`: ends every connection with a reset, new ones immediately.
  * - `slowClose`: hands everything on; when one side closes, the other side hears of it `ms` later.
  * - `refuse`: does not listen; connections that are open stay as they are.
  */
@@ -33,7 +33,7 @@ export type Fault =
 export interface FaultProxy {
   readonly host: string
   readonly port: number
-  /** Sets the fault. A fault of delivery (`latency`, `bandwidth`) holds for what is sent from now on. */
+  /** Sets the fault. `latency` and `bandwidth` apply to later data. */
   readonly set: (fault: Fault) => Effect.Effect<void>
   /** Ends the open connections with a reset; new ones are treated as the fault says. */
   readonly resetAll: Effect.Effect<void>
@@ -44,7 +44,7 @@ export interface FaultProxy {
 /** Pieces that a narrow line is cut into, in bytes. */
 const pieceBytes = 1_024
 
-/** One direction of one connection: what came in goes out later, in order. */
+/** One direction of a connection: forwards its data in order, with a delay. */
 class Lane {
   private readonly to: net.Socket
   private readonly fault: () => Fault
@@ -87,7 +87,7 @@ class Lane {
 
   end(): void {
     const fault = this.fault()
-    // Nobody on the other side of a black hole hears that this side is gone.
+    // The peer behind a black hole does not receive the close.
     if (fault._tag === "blackHole" || this.held.length > 0) {
       this.held.push("end")
       return
@@ -95,7 +95,7 @@ class Lane {
     this.enqueue("end", performance.now() + (fault._tag === "slowClose" ? fault.ms : 0))
   }
 
-  /** Sends on its way what was held back, under the fault that holds now. */
+  /** Forwards the withheld data under the current fault. */
   resume(): void {
     for (const bytes of this.held.splice(0)) {
       if (bytes === "end") this.end()

@@ -29,7 +29,7 @@ export interface Server {
 
 const idOfNobody = (flag: string): number => Number(spawnSync("id", [flag, "nobody"], { encoding: "utf8" }).stdout)
 
-/** It runs as nobody where the tests run as root, for it refuses to be root itself. */
+/** It refuses to run as root, so tests run by root start it as the user `nobody`. */
 const account = (): { readonly uid?: number; readonly gid?: number } => {
   if (process.getuid?.() !== 0) return {}
   return { uid: idOfNobody("-u"), gid: idOfNobody("-g") }

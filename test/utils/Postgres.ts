@@ -17,7 +17,7 @@ export const layerDatabase = (database: string): Layer.Layer<PgClient.PgClient |
 
 let created = 0
 
-/** Makes an empty database on the test server and gives its name; it goes with the server. */
+/** Creates an empty database on the test server and returns its name. */
 export const createDatabase: Effect.Effect<string, SqlError> = Effect.gen(function* () {
   const database = `test_${process.pid}_${++created}`
   const sql = yield* PgClient.PgClient

@@ -56,11 +56,11 @@ const untilReady = async (dataFolder: string): Promise<void> => {
 
 interface Options {
   readonly maxConnections?: number | undefined
-  /** What it shows of itself to those who ask for TLS; none are let in with it when absent. */
+  /** The certificate for TLS; TLS is refused when absent. */
   readonly tls?: Certificate | undefined
 }
 
-/** The server reads its key only where nobody else can. */
+/** The server accepts only a key that is private. */
 const writeCertificate = (dataFolder: string, tls: Certificate): void => {
   const { gid, uid } = fs.statSync(dataFolder)
   for (const [name, content] of [

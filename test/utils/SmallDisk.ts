@@ -26,7 +26,7 @@ export const canMount: boolean = ((): boolean => {
   return mounted
 })()
 
-/** The folder of a disk of a size such as `4m`; it goes with its scope. */
+/** The folder of a disk of a size such as `4m`, in the scope. */
 export const make = (size: string) =>
   Effect.gen(function* () {
     const folder = path.join(fs.realpathSync(yield* TempFolder.make), "disk")

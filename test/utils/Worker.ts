@@ -1,5 +1,5 @@
 /**
- * A module of the tests as a process of its own, that says when it is ready and begins when it is told to.
+ * A module of the tests as a process, which signals its readiness and starts on request.
  */
 import { spawn } from "node:child_process"
 import * as Deferred from "effect/Deferred"
@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 export interface Worker {
   readonly pid: number
   readonly begin: Effect.Effect<void>
-  /** What it printed, where it ended well; else its exit and what it complained of. */
+  /** Its output after a success, else its exit and its errors. */
   readonly ended: Effect.Effect<string>
   /** Ends it as `kill -9` does. */
   readonly kill: Effect.Effect<void>
@@ -61,7 +61,7 @@ export const start = (
     }
   })
 
-/** In the worker: says that it is ready, and waits until it is told to begin. */
+/** In the worker: signals readiness, and waits for the start. */
 export const ready: Effect.Effect<void> = Effect.callback((resume) => {
   process.stdin.once("data", () => resume(Effect.void))
   process.stdout.write("ready\n")

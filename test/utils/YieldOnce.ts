@@ -1,10 +1,10 @@
 /**
- * A scheduler that lets others go on at one chosen step, so that a test can try every step.
+ * A scheduler that yields at one chosen step, so that a test can try every step.
  */
 import type * as Fiber from "effect/Fiber"
 import { MixedScheduler } from "effect/Scheduler"
 
-/** Has the fibers that run on it yield at one step, counted over all of them, and calls back before any goes on. */
+/** Yields at one step, counted over all fibers, and calls back before any continues. */
 export class YieldOnce extends MixedScheduler {
   /** Whether there was such a step. */
   hit = false
