@@ -53,7 +53,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
   it.live.skipIf(!SmallDisk.canMount)(
-    "has a full disk: it vouches for nothing that it could not keep, and goes on when there is room",
+    "acknowledges no unstored event on a full disk and resumes when there is space",
     () =>
       Effect.gen(function* () {
         const home = path.join(yield* smallDisk, "home")
@@ -83,7 +83,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
       })
   )
 
-  it.live("finds its database locked for longer than anybody waits: events are kept beside it, and arrive", () =>
+  it.live("spools events while its database is locked and delivers them afterwards", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       yield* chain.started
@@ -129,7 +129,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     ["is refused by", "refuse"],
     ["hears nothing from", "blackHole"]
   ] as const) {
-    it.live(`${what} its server: events are kept on this host, and arrive when it is back`, () =>
+    it.live(`${what} its server: spools events and delivers them when the server returns`, () =>
       Effect.gen(function* () {
         const { chain, proxy } = yield* remote
         yield* chain.started

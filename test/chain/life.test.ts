@@ -70,7 +70,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
   it.live(
-    `is killed at any moment, and revived: what was acknowledged is stored once (seed ${seed})`,
+    `stores acknowledged events once across kills and restarts (seed ${seed})`,
     () =>
       Effect.gen(function* () {
         const random = Generator.make(seed)
@@ -101,7 +101,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
   )
 
   it.live(
-    `is not there when a session starts: its first prompt is stored (${coldStarts} times)`,
+    `stores the first prompt of a session without a daemon (${coldStarts} times)`,
     () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()
@@ -124,7 +124,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     { timeout: 60_000 + coldStarts * 10_000 }
   )
 
-  it.live("is not there when eight sessions start at once: one process has the first prompt of each", () =>
+  it.live("stores the first prompts of eight concurrent sessions in one daemon", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const sessions = yield* Effect.forEach(Array.from({ length: 8 }), () => chain.session())
@@ -137,7 +137,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("is killed between a session's start and its prompt: it is started again, and the prompt waited for it", () =>
+  it.live("restarts and stores the prompt after a kill behind the session start", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const first = yield* chain.started
@@ -158,7 +158,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("ends for good when it is told to, and so does what would start it again", () =>
+  it.live("stops together with its supervisor", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       yield* chain.started
@@ -170,7 +170,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
   )
 
   for (const name of ["SIGTERM", "SIGHUP"] as const) {
-    it.live(`ends in order by ${name}: no event that it took is lost, and the next session starts another`, () =>
+    it.live(`loses no event on ${name}, and the next session starts a daemon`, () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()
         yield* chain.started
@@ -198,7 +198,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     )
   }
 
-  it.live("was asleep with its machine: it goes on with the sessions that it knew", () =>
+  it.live("retains its sessions across a suspend", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const pid = yield* chain.started
@@ -214,7 +214,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("has its limits, and keeps what it took when it ends at them", () =>
+  it.live("stores accepted events when it ends at its memory limit", () =>
     Effect.forEach(
       [
         ["idle", "1", String(2 ** 40)],
@@ -251,7 +251,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
   )
 
   it.live(
-    `takes ${events} events, each by a request, and does not grow`,
+    `stores ${events} events within bounded memory`,
     () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()

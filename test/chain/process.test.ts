@@ -18,7 +18,7 @@ const version = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../..
 describe.skipIf(process.platform !== "linux")("the daemon", () => {
   afterEach(({ task }) => Kit.printSlowest(task.name))
 
-  it.live("is there: every event is answered in time and stored once, and each agent is told what matters", () =>
+  it.live("responds in time, stores each event once and injects memories for each agent", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       yield* chain.athena(["goals", "add", "ship the checkout"])
@@ -30,7 +30,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("is absent: posts fail at once, commands do without it, and the first of them starts it", () =>
+  it.live("is started by the first command hook, which runs without it", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const claude = yield* chain.session()
@@ -47,7 +47,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("is starting: twenty sessions that begin at once start one", () =>
+  it.live("is started once by twenty concurrent sessions", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const sessions = yield* Effect.forEach(Array.from({ length: 20 }), () => chain.session())
@@ -68,7 +68,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live("was just killed, and its socket is still there: the next command does without it and starts another", () =>
+  it.live("is replaced by the next command hook after a kill with a stale socket", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       yield* chain.started
@@ -93,32 +93,30 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     })
   )
 
-  it.live(
-    "is stopped in its tracks: posts end with their time, commands go on, and what was told twice is stored once",
-    () =>
-      Effect.gen(function* () {
-        const chain = yield* Kit.make()
-        yield* chain.started
-        const claude = yield* chain.session()
-        const codex = yield* chain.session("codex")
-        yield* claude.prompt
-        yield* codex.prompt
-        chain.allIsWell()
-        yield* chain.signal("SIGSTOP")
-        yield* claude.prompt
-        yield* claude.tools
-        assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["timed out"])
-        yield* claude.stop
-        yield* claude.settled
-        chain.sinceThen()
-        yield* codex.work
-        chain.allIsWell()
-        // Later it does what it was told meanwhile, as one does whose machine was asleep.
-        yield* chain.signal("SIGCONT")
-        yield* chain.ready
-        yield* chain.goodDay
-        yield* chain.holds
-      })
+  it.live("stores a redelivered event once after it was suspended", () =>
+    Effect.gen(function* () {
+      const chain = yield* Kit.make()
+      yield* chain.started
+      const claude = yield* chain.session()
+      const codex = yield* chain.session("codex")
+      yield* claude.prompt
+      yield* codex.prompt
+      chain.allIsWell()
+      yield* chain.signal("SIGSTOP")
+      yield* claude.prompt
+      yield* claude.tools
+      assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["timed out"])
+      yield* claude.stop
+      yield* claude.settled
+      chain.sinceThen()
+      yield* codex.work
+      chain.allIsWell()
+      // Later it does what it was told meanwhile, as one does whose machine was asleep.
+      yield* chain.signal("SIGCONT")
+      yield* chain.ready
+      yield* chain.goodDay
+      yield* chain.holds
+    })
   )
 
   for (const [what, answer, error] of [
@@ -132,7 +130,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
       "timed out"
     ]
   ] as const) {
-    it.live(`${what}: the user sees it, and commands do without it`, () =>
+    it.live(`${what}: reports it to the user while command hooks run without it`, () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()
         const claude = yield* chain.session()
@@ -165,7 +163,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     ["a token that it does not know", /Bearer [\w-]+/g, "Bearer of-another-home", "HTTP 401"],
     ["what is for another database", /("athena-database": )"\w+"/g, '$1"of-another"', "HTTP 409"]
   ] as const) {
-    it.live(`gets ${what}: posts are refused, commands are heard`, () =>
+    it.live(`rejects posts and accepts command hooks with ${what}`, () =>
       Effect.gen(function* () {
         const chain = yield* Kit.make()
         yield* chain.started
@@ -184,50 +182,48 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
     )
   }
 
-  it.live(
-    "has no port, for a stranger has it: posts fail, commands are heard, and it takes the port when it is free",
-    () =>
-      Effect.gen(function* () {
-        const chain = yield* Kit.make()
-        const { port } = FakeDaemonServer.endpointOf(chain.folder)
-        const claude = yield* chain.session()
-        yield* Effect.acquireRelease(
-          Effect.promise(async () => {
-            const server = http.createServer((_, response) => response.writeHead(404).end("<html>not here</html>"))
-            await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve))
-            return server
-          }),
-          (server) =>
-            Effect.promise(() => {
-              server.closeAllConnections()
-              return new Promise((resolve) => server.close(resolve))
-            })
-        ).pipe(
-          Effect.andThen(
-            Effect.gen(function* () {
-              yield* claude.start()
-              yield* Kit.until(
-                "the process says what is wrong",
-                Effect.map(chain.status, (status) => /held by another program/.test(String(status?.health.problem)))
-              )
-              chain.sinceThen()
-              yield* claude.work
-              assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["HTTP 404"])
-              const codex = yield* chain.session("codex")
-              yield* codex.start()
-              yield* codex.work
-              chain.allIsWell()
-            })
-          ),
-          Effect.scoped
-        )
-        yield* chain.ready
-        yield* chain.goodDay
-        yield* chain.holds
-      })
+  it.live("serves command hooks while a stranger holds its port, and listens once the port is free", () =>
+    Effect.gen(function* () {
+      const chain = yield* Kit.make()
+      const { port } = FakeDaemonServer.endpointOf(chain.folder)
+      const claude = yield* chain.session()
+      yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const server = http.createServer((_, response) => response.writeHead(404).end("<html>not here</html>"))
+          await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve))
+          return server
+        }),
+        (server) =>
+          Effect.promise(() => {
+            server.closeAllConnections()
+            return new Promise((resolve) => server.close(resolve))
+          })
+      ).pipe(
+        Effect.andThen(
+          Effect.gen(function* () {
+            yield* claude.start()
+            yield* Kit.until(
+              "the process says what is wrong",
+              Effect.map(chain.status, (status) => /held by another program/.test(String(status?.health.problem)))
+            )
+            chain.sinceThen()
+            yield* claude.work
+            assert.deepStrictEqual([...Kit.postErrors(chain.sinceThen())], ["HTTP 404"])
+            const codex = yield* chain.session("codex")
+            yield* codex.start()
+            yield* codex.work
+            chain.allIsWell()
+          })
+        ),
+        Effect.scoped
+      )
+      yield* chain.ready
+      yield* chain.goodDay
+      yield* chain.holds
+    })
   )
 
-  it.live("is of an older version: it is replaced amid the traffic, and what it took is stored", () =>
+  it.live("is replaced by a newer version amid traffic without a lost event", () =>
     Effect.gen(function* () {
       const { folder } = yield* Cli.scratch
       const dist = path.join(folder, "installed")
@@ -329,7 +325,7 @@ const unwelcome = (
 }
 
 describe.skipIf(process.platform !== "linux")("a request that no agent makes", () => {
-  it.live("is told nothing, and nothing of it is stored", () =>
+  it.live("receives no information, and nothing of it is stored", () =>
     Effect.gen(function* () {
       const chain = yield* Kit.make()
       const pid = yield* chain.started

@@ -35,7 +35,7 @@ const setup = Effect.gen(function* () {
 })
 
 describe("athena with a shared cache", () => {
-  it.live("answers as without one, from one process to the next", () =>
+  it.live("returns the same results as without a cache, across processes", () =>
     Effect.gen(function* () {
       const { file, json, run, start } = yield* setup
       yield* json("goals", "add", "Ship 1.0")
@@ -57,7 +57,7 @@ describe("athena with a shared cache", () => {
     })
   )
 
-  it.live("is cleared and warmed", () =>
+  it.live("clears and warms", () =>
     Effect.gen(function* () {
       const { file, json, start } = yield* setup
       yield* json("goals", "add", "Ship 1.0")
@@ -84,7 +84,7 @@ describe("athena with a shared cache", () => {
     })
   )
 
-  it.live("is harmless where the file is a folder, is locked, or is damaged", () =>
+  it.live("returns results if the file is a folder, locked or damaged", () =>
     Effect.gen(function* () {
       const { file, home, json, start } = yield* setup
       yield* json("goals", "add", "Ship 1.0")
@@ -107,7 +107,7 @@ describe("athena with a shared cache", () => {
     })
   )
 
-  it.live("says where none is used", () =>
+  it.live("reports that no cache is used", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       for (const name of ["stats", "clear", "warm"]) {

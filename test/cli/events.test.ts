@@ -28,7 +28,7 @@ const fill = (filename: string, project: string) =>
   }).pipe(Effect.provide(EventRecorder.layerSpool(MemoryRecorder.MemoryRecorder, { filename })))
 
 describe("athena events", () => {
-  it.live("says what waits, brings it in, and shows, retries and drops what was refused", () =>
+  it.live("reports and delivers waiting events, and lists, retries and drops dead letters", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const events = (...args: ReadonlyArray<string>) => Cli.run(["events", ...args], { env, cwd: project })
@@ -51,7 +51,7 @@ describe("athena events", () => {
     })
   )
 
-  it.live("fails in one line where the database is away, and keeps what waits", () =>
+  it.live("fails in one line and retains events if the database is unavailable", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const away = { ...env, ATHENA_DATABASE_URL: "postgres://127.0.0.1:1/none" }
@@ -65,7 +65,7 @@ describe("athena events", () => {
     })
   )
 
-  it.live("are told of and brought in where no process is left that would", () =>
+  it.live("reports and delivers events without a daemon", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const problems = Effect.map(
@@ -82,51 +82,49 @@ describe("athena events", () => {
     })
   )
 
-  it.live(
-    "names a spool of a database that the configuration no longer names, and brings it in where it is told to",
-    () =>
-      Effect.gen(function* () {
-        const { env, home, project } = yield* Cli.scratch
-        const wrong = { ...env, ATHENA_DATABASE_URL: "postgres://ada:secret@127.0.0.1:1/none" }
-        for (const n of [1, 2]) {
-          const input = Cli.event(project, "Stop", { prompt_id: `p-${n}`, last_assistant_message: `Done ${n}.` })
-          yield* Cli.run(["hook"], { script: Cli.hookScript, env: wrong, input })
-        }
-        const [spool] = json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools
-        assert.deepInclude(spool, {
-          database: "127.0.0.1:1/none",
-          current: false,
-          waiting: 2,
-          deadLetters: 0,
-          problem: null
-        })
-        const status = (yield* Cli.run(["status"], { env, cwd: project })).stdout
-        assert.match(status, /waiting .*: 2 events wait for another database \(127\.0\.0\.1:1\/none\), the oldest for /)
-        assert.include(status, `-> athena events flush --spool ${spool.name}`)
-        const doctor = (yield* Cli.run(["doctor"], { env, cwd: project })).stdout
-        assert.match(doctor, /ok +spool +an event was written, delivered and read back/)
-        assert.match(doctor, /warning +waiting .*2 events wait/)
-        assert.notInclude(status + doctor, "secret")
-        assert.deepStrictEqual(
-          fs.readdirSync(home).filter((name) => name.startsWith(".doctor-")),
-          []
-        )
-
-        const flush = Cli.run(["events", "flush", "--spool", spool.name, "--json"], { env, cwd: project })
-        const copy = path.join(path.dirname(home), "copy")
-        fs.copyFileSync(path.join(home, spool.name), copy)
-        assert.deepStrictEqual(json(yield* flush), { delivered: 2, deadLetters: 0, left: 0 })
-        assert.deepStrictEqual(json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools, [])
-        // The same events again, as after a kill between the database's commit and the spool's.
-        fs.copyFileSync(copy, path.join(home, spool.name))
-        assert.strictEqual(json(yield* flush).left, 0)
-        assert.strictEqual(json(yield* Cli.run(["status", "--json"], { env, cwd: project })).memory.events, 2)
-
-        for (const name of ["events-00000000.spool", "../events.spool", "athena.db"]) {
-          const refused = yield* Cli.run(["events", "flush", "--spool", name], { env, cwd: project })
-          assert.strictEqual(refused.code, 1)
-          assert.match(refused.stderr, /^athena: there is no spool [^\n]+\n$/)
-        }
+  it.live("lists the spool of a former database and delivers it on request", () =>
+    Effect.gen(function* () {
+      const { env, home, project } = yield* Cli.scratch
+      const wrong = { ...env, ATHENA_DATABASE_URL: "postgres://ada:secret@127.0.0.1:1/none" }
+      for (const n of [1, 2]) {
+        const input = Cli.event(project, "Stop", { prompt_id: `p-${n}`, last_assistant_message: `Done ${n}.` })
+        yield* Cli.run(["hook"], { script: Cli.hookScript, env: wrong, input })
+      }
+      const [spool] = json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools
+      assert.deepInclude(spool, {
+        database: "127.0.0.1:1/none",
+        current: false,
+        waiting: 2,
+        deadLetters: 0,
+        problem: null
       })
+      const status = (yield* Cli.run(["status"], { env, cwd: project })).stdout
+      assert.match(status, /waiting .*: 2 events wait for another database \(127\.0\.0\.1:1\/none\), the oldest for /)
+      assert.include(status, `-> athena events flush --spool ${spool.name}`)
+      const doctor = (yield* Cli.run(["doctor"], { env, cwd: project })).stdout
+      assert.match(doctor, /ok +spool +an event was written, delivered and read back/)
+      assert.match(doctor, /warning +waiting .*2 events wait/)
+      assert.notInclude(status + doctor, "secret")
+      assert.deepStrictEqual(
+        fs.readdirSync(home).filter((name) => name.startsWith(".doctor-")),
+        []
+      )
+
+      const flush = Cli.run(["events", "flush", "--spool", spool.name, "--json"], { env, cwd: project })
+      const copy = path.join(path.dirname(home), "copy")
+      fs.copyFileSync(path.join(home, spool.name), copy)
+      assert.deepStrictEqual(json(yield* flush), { delivered: 2, deadLetters: 0, left: 0 })
+      assert.deepStrictEqual(json(yield* Cli.run(["status", "--json"], { env, cwd: project })).spools, [])
+      // The same events again, as after a kill between the database's commit and the spool's.
+      fs.copyFileSync(copy, path.join(home, spool.name))
+      assert.strictEqual(json(yield* flush).left, 0)
+      assert.strictEqual(json(yield* Cli.run(["status", "--json"], { env, cwd: project })).memory.events, 2)
+
+      for (const name of ["events-00000000.spool", "../events.spool", "athena.db"]) {
+        const refused = yield* Cli.run(["events", "flush", "--spool", name], { env, cwd: project })
+        assert.strictEqual(refused.code, 1)
+        assert.match(refused.stderr, /^athena: there is no spool [^\n]+\n$/)
+      }
+    })
   )
 })

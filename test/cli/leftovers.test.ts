@@ -14,7 +14,7 @@ const age = (file: string, days: number) => {
   fs.utimesSync(file, at, at)
 }
 
-it.live("prune removes old compiled code and empty spools, and never events", () =>
+it.live("prune removes old compiled code, drafts and empty spools, and never events", () =>
   Effect.gen(function* () {
     const { env, home, project } = yield* Cli.scratch
     const input = Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done here." })

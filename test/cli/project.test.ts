@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Cli from "../utils/Cli.ts"
 
 describe("athena project", () => {
-  it.live("lists, moves and merges projects, and changes nothing that nobody has confirmed", () =>
+  it.live("lists, moves and merges projects, and changes nothing without confirmation", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       const run = (...args: ReadonlyArray<string>) => Cli.run(args, { env, cwd: project })

@@ -15,7 +15,7 @@ import * as Cli from "../utils/Cli.ts"
 const past: Kit.Past = { events: 600, projects: 3, from: 600.1, to: 0.1 }
 
 describe("athena prune", () => {
-  it.live("says what would go, deletes it, and says what is left", () =>
+  it.live("previews, deletes, and reports the remaining events", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const prune = (args: ReadonlyArray<string>, more: Record<string, string> = {}) =>
@@ -52,7 +52,7 @@ describe("athena prune", () => {
     })
   )
 
-  it.live("writes a file anew that can't give back what is free in it, once", () =>
+  it.live("rewrites a file without incremental vacuum once", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       fs.mkdirSync(home, { recursive: true })

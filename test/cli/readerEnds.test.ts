@@ -28,7 +28,7 @@ const withoutReader = (args: ReadonlyArray<string>, env: Readonly<Record<string,
     child.on("close", (code, signal) => resume(Effect.succeed({ code, signal, stderr })))
   })
 
-it.live("a command whose reader is gone ends without a word", () =>
+it.live("a command whose reader has closed ends without output", () =>
   Effect.gen(function* () {
     const { env, home, project } = yield* Cli.scratch
     const input = Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done here." })

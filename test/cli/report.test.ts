@@ -63,7 +63,7 @@ const total = (seen: ReadonlyArray<Seen>, event: string): number =>
   seen.filter((one) => one.event === event).reduce((sum, one) => sum + one.ms, 0)
 
 describe("athena report", () => {
-  it.live("agrees with what is seen of the same hooks from outside: counts exactly, times within them", () =>
+  it.live("agrees with external measurements: equal counts, times within them", () =>
     Effect.gen(function* () {
       const scratch = yield* Cli.scratch
       const seen = yield* session(scratch, "wall", "s-1")
@@ -117,7 +117,7 @@ describe("athena report", () => {
     })
   )
 
-  it.live("covers a session, a time, or all; and compares two sessions", () =>
+  it.live("covers a session, a period, or all, and compares two sessions", () =>
     Effect.gen(function* () {
       const scratch = yield* Cli.scratch
       yield* session(scratch, "wall", "s-1")
@@ -149,7 +149,7 @@ describe("athena report", () => {
     })
   )
 
-  it.live("changes no answer of a hook, and measures nothing where it is not asked to", () =>
+  it.live("changes no response of a hook, and measures only on request", () =>
     Effect.gen(function* () {
       const answers: Array<ReadonlyArray<string>> = []
       for (const level of ["", "off", "wall", "standard", "deep"]) {
@@ -167,7 +167,7 @@ describe("athena report", () => {
     })
   )
 
-  it.live("does no harm to a hook where it can't write, and says what is wrong where it can't read", () =>
+  it.live("leaves a hook unaffected if it can't write, and reports unreadable profiles", () =>
     Effect.gen(function* () {
       const scratch = yield* Cli.scratch
       fs.mkdirSync(path.join(scratch.home, "profile.jsonl"), { recursive: true })
@@ -179,7 +179,7 @@ describe("athena report", () => {
     })
   )
 
-  it.live("loses no hook of many that end while it reads", () =>
+  it.live("includes every hook that ends while it reads", () =>
     Effect.gen(function* () {
       const scratch = yield* Cli.scratch
       const use = { tool_name: "Bash", tool_input: { command: "ls" }, tool_response: {} }

@@ -29,19 +29,24 @@ interface ServeOptions {
   readonly pipe?: number
   /** The file that it inherits as its listening socket: the number in this process, or a pipe. */
   readonly listener?: number | "pipe"
+  /** A shell command that runs before it, in a network of its own. */
+  readonly network?: string
   /** Runs before the process can do anything. */
   readonly spawned?: () => void
 }
 
 /** Serves until the scope ends, at the latest, and gives what was printed in the end. It listens when it is given. */
-const serve = ({ env, home, listener, pipe, spawned = () => {} }: ServeOptions) =>
+const serve = ({ env, home, listener, network, pipe, spawned = () => {} }: ServeOptions) =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<string>()
     const more = pipe === undefined ? [] : [...Array.from({ length: pipe - 3 }, () => null), "pipe" as const]
     const args = listener === undefined ? [] : ["--listener-fd", "3"]
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const child = spawn(process.execPath, [Cli.bin, "serve", ...args], {
+        const command = [process.execPath, Cli.bin, "serve", ...args]
+        const inNetwork = ["unshare", "-n", "sh", "-c", `${network}; exec "$@"`, "sh", ...command]
+        const [file, ...rest] = (network === undefined ? command : inNetwork) as [string, ...Array<string>]
+        const child = spawn(file, rest, {
           env: { PATH: process.env["PATH"] ?? "", ATHENA_HOME: home, ...env },
           stdio: ["ignore", "pipe", "pipe", ...more, ...(listener === undefined ? [] : [listener])]
         })
@@ -86,7 +91,7 @@ const answerOf = (port: number): Promise<string> =>
   })
 
 describe("athena serve", () => {
-  it.live("serves though what is to be kept can't be understood, deletes nothing then, and says so", () =>
+  it.live("serves with an invalid retention policy, deletes nothing and reports it", () =>
     Effect.gen(function* () {
       const { folder, home } = yield* Cli.scratch
       const env = { HOME: folder, ATHENA_HOME: home, ATHENA_MAX_MB: "8" }
@@ -97,7 +102,7 @@ describe("athena serve", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("answers what was sent to the socket that it inherits before it was there", () =>
+  it.live("responds to a request sent to the inherited socket before its start", () =>
     Effect.gen(function* () {
       const { home } = yield* Cli.scratch
       const { close, fd, port } = yield* listening
@@ -114,7 +119,7 @@ describe("athena serve", () => {
   )
 
   for (const what of ["pipe", "socket on another port"] as const) {
-    it.live(`listens by itself where what it inherits is a ${what}`, () =>
+    it.live(`opens its own socket if it inherits a ${what}`, () =>
       Effect.gen(function* () {
         const { folder, home } = yield* Cli.scratch
         const { close, fd } = yield* listening
@@ -127,7 +132,22 @@ describe("athena serve", () => {
     )
   }
 
-  it.live("is found at a home whose path is too long for a socket, from wherever things pass", () =>
+  const canUnshare = process.platform === "linux" && process.getuid?.() === 0
+  it.live.skipIf(!canUnshare)("serves on its socket if loopback has only ::1", () =>
+    Effect.gen(function* () {
+      const { folder, home, project } = yield* Cli.scratch
+      yield* serve({ home, network: "ip link set lo up; ip addr del 127.0.0.1/8 dev lo" })
+      const env = { HOME: folder, ATHENA_HOME: home, ATHENA_DAEMON: "on" }
+      const input = Cli.event(project, "UserPromptSubmit", { prompt: "Which port is free?", prompt_id: "p-1" })
+      yield* Cli.run(["hook"], { script: shim, env, input })
+      const { status } = JSON.parse((yield* Cli.run(["status", "--json"], { env })).stdout).daemon
+      assert.strictEqual(status.health.port, null)
+      assert.include(status.health.problem, "127.0.0.1")
+      assert.strictEqual(status.responses.stored, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is found at a home whose path is too long for a socket", () =>
     Effect.gen(function* () {
       const { folder, project } = yield* Cli.scratch
       const home = path.join(folder, "x".repeat(200))
@@ -149,7 +169,7 @@ describe("athena serve", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("holds nothing open of who started it but its streams", () =>
+  it.live("closes every inherited file but its streams", () =>
     Effect.gen(function* () {
       if (process.platform !== "linux") return
       const { home } = yield* Cli.scratch
@@ -160,8 +180,31 @@ describe("athena serve", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("leaves no file of the shim's parent open in the daemon or its supervisor", () =>
+    Effect.gen(function* () {
+      if (process.platform !== "linux") return
+      const { folder, home, project } = yield* Cli.scratch
+      const env = { PATH: process.env["PATH"] ?? "", HOME: folder, ATHENA_HOME: home, ATHENA_DAEMON: "on" }
+      yield* Effect.addFinalizer(() => Cli.run(["stop"], { env }))
+      const closed = Effect.callback<void>((resume) => {
+        const above = Array.from({ length: 8 }, () => null)
+        const child = spawn(process.execPath, [shim, "hook"], {
+          env,
+          stdio: ["pipe", "ignore", "ignore", ...above, "pipe"]
+        })
+        // The pipe ends when the last process that inherited it has closed it.
+        const inherited = (child.stdio as ReadonlyArray<unknown>)[11] as net.Socket
+        inherited.on("close", () => resume(Effect.void)).on("data", () => {})
+        child.stdin!.end(Cli.event(project, "SessionStart", { source: "startup" }))
+      })
+      yield* closed
+      yield* until(() => fs.existsSync(FakeDaemon.layoutOf(home).socket))
+      assert.isTrue(JSON.parse((yield* Cli.run(["status", "--json"], { env })).stdout).daemon.state === "running")
+    }).pipe(Effect.scoped)
+  )
+
   for (const what of ["the folder of the process", "the home"]) {
-    it.live(`ends when ${what} was removed, and leaves what is another process's by then`, () =>
+    it.live(`ends when ${what} was removed, and leaves the files of its successor`, () =>
       Effect.gen(function* () {
         const { home } = yield* Cli.scratch
         const first = yield* serve({ home })

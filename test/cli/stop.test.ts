@@ -15,7 +15,7 @@ const module = path.join(import.meta.dirname, "..", "daemon", "holder.ts")
 const hold = (holding: Holding) => Worker.start(module, [JSON.stringify(holding)])
 
 describe("athena stop", () => {
-  it.live("says that nothing runs, and makes nothing", () =>
+  it.live("reports that nothing runs, and creates nothing", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const { code, stdout } = yield* Cli.run(["stop"], { env })
@@ -26,7 +26,7 @@ describe("athena stop", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("has ended the process when it says so", () =>
+  it.live("reports a stop after the process has ended", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       const holder = yield* hold({ home, version: "0.1.0" })
@@ -42,7 +42,7 @@ describe("athena stop", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("ends nobody by force, and says what to do", () =>
+  it.live("kills no process, and prints the next step", () =>
     Effect.gen(function* () {
       const { env, home } = yield* Cli.scratch
       for (const [holding, why] of [

@@ -32,7 +32,7 @@ const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => b
   )
 
 describe("the daemon", () => {
-  it.live("says who it is and what it has done, to whoever has the token", () =>
+  it.live("returns its health and status to a request with the token", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       assert.strictEqual((yield* daemon.tell(tool("t-1"))).status, 204)
@@ -83,7 +83,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says what to do where its socket can't be listened on", () =>
+  it.live("fails with the next step if it can't listen on its socket", () =>
     Effect.gen(function* () {
       const socket = "/nowhere/at/all/socket"
       const error = yield* Effect.flip(TestDaemon.run({ socket }))
@@ -92,7 +92,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says nothing at all without it", () =>
+  it.live("returns no information without the token", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       for (const path of ["/health", "/status", "/metrics", "/hooks/claude", "/stop", "/"]) {
@@ -108,7 +108,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("refuses what it can't take, and goes on", () =>
+  it.live("rejects malformed and oversized requests and continues", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       const of = (request: TestDaemon.Request) => Effect.map(daemon.send(request), ({ status }) => status)
@@ -129,7 +129,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("takes so many requests at once and no more", () =>
+  it.live("limits the bytes in flight", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       const answers = yield* Effect.forEach(
@@ -143,7 +143,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("answers what was remembered, each agent in its own words", () =>
+  it.live("returns memories in the format of each agent", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       const stop = Fixtures.body("Stop.plain", {
@@ -167,7 +167,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("hears of what other processes have written to the embedded database", () =>
+  it.live("returns memories that other processes have stored", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       const context = (session: string) =>
@@ -182,7 +182,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("works over its socket while another program has its port, and takes the port when it is free", () =>
+  it.live("serves its socket while another program holds its port, and listens once the port is free", () =>
     Effect.gen(function* () {
       const port = yield* Effect.promise(freePort)
       const stranger = net.createServer()
@@ -208,7 +208,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("ends when it is asked to, with everything it was told on this host's disk", () =>
+  it.live("stops on request with every accepted event on disk", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       yield* Effect.forEach(
@@ -265,7 +265,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("counts on from nothing where its spool was made anew", () =>
+  it.live("continues with zero counts after its spool was recreated", () =>
     Effect.gen(function* () {
       const first = yield* TestDaemon.start()
       const stored = (one: typeof first, count: number) =>
@@ -288,7 +288,7 @@ describe("the daemon", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("stores in Postgres what it was told", () =>
+  it.live("stores events in Postgres", () =>
     Effect.gen(function* () {
       const server = inject("postgres")
       const name = yield* Postgres.createDatabase

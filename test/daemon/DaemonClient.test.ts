@@ -32,7 +32,7 @@ const ask = <A, E>(
 const failed = (home: string, timeout?: Duration.Input) => Effect.flip(ask(home, ({ health }) => health, timeout))
 
 describe("DaemonClient", () => {
-  it.live("asks with the token and the protocol, and reads the answers", () =>
+  it.live("sends token and protocol, and decodes the responses", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const requests = yield* FakeDaemon.start(home, (request, response) => {
@@ -54,7 +54,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says that nobody is there: no folder, no socket, a socket that was left behind", () =>
+  it.live("reports a missing folder, a missing socket and a stale socket", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       assert.strictEqual((yield* failed(home))._tag, "NotRunning")
@@ -65,7 +65,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says what was refused, by which version", () =>
+  it.live("reports the status and the version of a rejection", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       let status = 401
@@ -79,7 +79,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("does not wait for ever, and takes no nonsense", () =>
+  it.live("times out, and rejects invalid responses", () =>
     Effect.gen(function* () {
       const answers: ReadonlyArray<FakeDaemon.Respond> = [
         () => {},
@@ -99,7 +99,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("trusts no socket in a folder that is open to others", () =>
+  it.live("rejects a socket in a folder that other users can write", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const requests = yield* FakeDaemon.start(home, (_, response) =>
@@ -113,7 +113,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("finds a socket of a home with a long name", () =>
+  it.live("connects to the socket of a home with a long path", () =>
     Effect.gen(function* () {
       const home = path.join(yield* homeIn, "x".repeat(150))
       const folder = path.dirname(DaemonClient.socketOf(home))
@@ -123,7 +123,7 @@ describe("DaemonClient", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says which option makes no sense", () =>
+  it.live("names an invalid option", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(ask("/home", ({ health }) => health, "0 seconds"))
       assert.include(String(exit), "timeout must be more than 0")

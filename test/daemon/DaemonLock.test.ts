@@ -25,7 +25,7 @@ const homeIn = Effect.map(TempFolder.make, (folder) => path.join(fs.realpathSync
 const acquire = (home: string) => DaemonLock.acquire({ home, version })
 
 describe("DaemonLock", () => {
-  it.live("is held by one, says who that is, and is free again when its scope ends", () =>
+  it.live("has one identified holder and is released with its scope", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const places = FakeDaemon.layoutOf(home)
@@ -45,7 +45,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("makes its folder for its owner alone, and closes one that is open", () =>
+  it.live("creates its folder with mode 700 and restricts an open one", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const places = FakeDaemon.layoutOf(home)
@@ -62,7 +62,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("makes the folder of a socket that lies elsewhere, and refuses one of another user", () =>
+  it.live("creates the folder of a socket outside the home and rejects one of another user", () =>
     Effect.gen(function* () {
       const home = path.join(yield* homeIn, "x".repeat(200))
       const folder = path.dirname(FakeDaemon.layoutOf(home).socket)
@@ -84,7 +84,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("looks whether its lock is still that of the home, and leaves the identity of another holder", () =>
+  it.live("detects a replaced lock file and preserves the identity of its holder", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const places = FakeDaemon.layoutOf(home)
@@ -101,7 +101,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("refuses a folder of another user, a link and a file in its place", () =>
+  it.live("rejects a folder of another user, a link and a file", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const { folder } = FakeDaemon.layoutOf(home)
@@ -125,7 +125,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("says what to do where the file of the lock is no such file", () =>
+  it.live("fails with the next step if the lock file is not a database", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const { folder, lock } = FakeDaemon.layoutOf(home)
@@ -137,7 +137,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("keeps other processes out, and is free as soon as its holder was killed", () =>
+  it.live("excludes other processes and is released by a kill", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const holder = yield* hold({ home, version })
@@ -154,7 +154,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it.live("is got by exactly one of twenty processes that try at once", () =>
+  it.live("is acquired by exactly one of twenty concurrent processes", () =>
     Effect.gen(function* () {
       const home = yield* homeIn
       const bundle = yield* Bundle.make(module)
@@ -175,7 +175,7 @@ describe("DaemonLock", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
-  it("does not take a process for another that had its number", () => {
+  it("distinguishes processes that reuse a pid", () => {
     const own = { instance: "i", pid: process.pid, startTime: startTimeOf(process.pid), version, startedAt: "" }
     if (process.platform === "linux") assert.isTrue(DaemonLock.isAlive(own))
     assert.isFalse(DaemonLock.isAlive({ ...own, startTime: (own.startTime ?? 0) + 1 }))

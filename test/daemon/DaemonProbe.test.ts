@@ -28,12 +28,12 @@ const status = (of: Partial<typeof events>): DaemonStatus => ({
   pool: null
 })
 
-describe("the daemon, as the status shows it", () => {
-  it("has no problem where every event is stored", () => {
+describe("the daemon in athena status", () => {
+  it("reports no problem if every event is stored", () => {
     assert.deepStrictEqual(DaemonProbe.running(status({})).problems, [])
   })
 
-  it("has one where events are lost, and it says how many", () => {
+  it("reports the number of lost events", () => {
     const summary = DaemonProbe.running(status({ dropped: 2 }))
     const problem = "2 events are lost: neither the disk nor the database stored them; see: athena doctor"
     assert.deepStrictEqual(summary.problems, [problem])

@@ -77,7 +77,7 @@ describe("Endpoint", () => {
     })
   )
 
-  it.live("is the same for processes that make it at once, also from damaged files", () =>
+  it.live("is the same for concurrent processes, also after damage", () =>
     Effect.gen(function* () {
       const scratches = yield* Effect.all(Array.from({ length: 40 }, () => scratch))
       for (const [index, { layout, write }] of scratches.entries()) {

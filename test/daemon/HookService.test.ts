@@ -122,7 +122,7 @@ const unavailable = new EventRecorderError({
 })
 
 describe("HookService", () => {
-  it.effect("keeps what it is told on this host before it answers, and asks the database nothing", () => {
+  it.effect("stores an event in the spool before the response, without a query", () => {
     const { kept, layer } = setUp({ verbs: { getSession: () => Effect.die("queried") } })
     return Effect.gen(function* () {
       assert.deepStrictEqual(yield* answer(told(tool())), { _tag: "Stored", body: undefined })
@@ -132,7 +132,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("answers at the deadline, and keeps what comes late all the same", () =>
+  it.effect("responds at the deadline and stores the event afterwards", () =>
     Effect.gen(function* () {
       const latch = yield* Deferred.make<void>()
       const { kept, layer } = setUp({ keep: Deferred.await(latch) })
@@ -150,7 +150,7 @@ describe("HookService", () => {
     })
   )
 
-  it.effect("does not count as told what came too late", () =>
+  it.effect("marks no memory as injected after the deadline", () =>
     Effect.gen(function* () {
       const latch = yield* Deferred.make<void>()
       const marked: Array<unknown> = []
@@ -174,7 +174,7 @@ describe("HookService", () => {
     })
   )
 
-  it.effect("tells the user at a session's start what must be known, and nobody else", () => {
+  it.effect("shows the message at a session start only", () => {
     const { layer } = setUp({ options: { message: Effect.succeed("the port is taken") } })
     return Effect.gen(function* () {
       const start = yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
@@ -183,7 +183,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("names an option that it can't use", () =>
+  it.effect("names an invalid duration", () =>
     Effect.gen(function* () {
       for (const options of [
         { deadlines: { ToolUse: "10 milis" as never } },
@@ -196,7 +196,7 @@ describe("HookService", () => {
     })
   )
 
-  it.effect("does not work on a late event for ever", () =>
+  it.effect("interrupts work after its timeout", () =>
     hanging(
       () =>
         Effect.gen(function* () {
@@ -219,7 +219,7 @@ describe("HookService", () => {
     ["Stop.plain", 10],
     ["PreCompact.manual", 10],
     ["SessionEnd.other", 500]
-  ] as const)("answers %s within %d ms", ([name, limit]) =>
+  ] as const)("responds to %s within %d ms", ([name, limit]) =>
     hanging(
       () =>
         Effect.gen(function* () {
@@ -233,7 +233,7 @@ describe("HookService", () => {
     )
   )
 
-  it.effect("says that it is not sure where neither the disk nor the database took the event", () => {
+  it.effect("responds Uncertain if neither spool nor database stores the event", () => {
     const { layer } = setUp({
       keep: Effect.fail(unavailable),
       verbs: {
@@ -248,7 +248,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("gives what the disk did not take to the database", () => {
+  it.effect("stores an event in the database if the spool fails", () => {
     const recorded: Array<unknown> = []
     const { layer } = setUp({
       keep: Effect.fail(unavailable),
@@ -267,7 +267,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("answers what is no event with nothing, for the person would see an error", () => {
+  it.effect("responds to an invalid payload without an error", () => {
     const { kept, layer } = setUp()
     return Effect.gen(function* () {
       for (const body of ["", "{", "[]", "7", { hook_event_name: "Unheard", session_id: "s" }, { session_id: "s" }]) {
@@ -278,7 +278,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("takes no more than it can do at once", () =>
+  it.effect("rejects payloads beyond maxConcurrent", () =>
     hanging(
       () =>
         Effect.gen(function* () {
@@ -293,7 +293,7 @@ describe("HookService", () => {
     )
   )
 
-  it.effect("brings in what earlier sessions told before a session starts", () => {
+  it.effect("flushes the spool before a session starts", () => {
     const { calls, layer } = setUp()
     return Effect.gen(function* () {
       yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
@@ -301,7 +301,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("takes the place of a session from its first event, wherever the agent goes", () => {
+  it.effect("records the location of a session's first event", () => {
     const { kept, layer } = setUp()
     return Effect.gen(function* () {
       yield* answer(told(tool({ tool_use_id: "t-1" })))
@@ -311,7 +311,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("gives an event without an id that of its delivery", () => {
+  it.effect("identifies an event without an id by its delivery", () => {
     const { kept, layer } = setUp()
     return Effect.gen(function* () {
       const stop = Fixtures.body("Stop.plain", { cwd: import.meta.dirname, prompt_id: undefined })
@@ -324,7 +324,7 @@ describe("HookService", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("waits at its end for what it works on", () =>
+  it.effect("waits for work in progress on shutdown", () =>
     Effect.gen(function* () {
       const latch = yield* Deferred.make<void>()
       const { kept, layer } = setUp({ keep: Deferred.await(latch) })

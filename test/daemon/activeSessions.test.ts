@@ -7,8 +7,8 @@ const hour = 3_600_000
 const of = (sessionId: string, _tag: "Prompt" | "SessionEnd" | "Ignored", agent = "claude-code"): HookEvent =>
   ({ _tag, agent, sessionId, cwd: "/" }) as never
 
-describe("open sessions", () => {
-  it("are those that have told something and not that they have ended", () => {
+describe("activeSessions", () => {
+  it("counts sessions with an event and without an end", () => {
     const sessions = OpenSessions.make()
     sessions.record(of("a", "Prompt"), 0)
     sessions.record(of("a", "Prompt"), 1)
@@ -22,7 +22,7 @@ describe("open sessions", () => {
     assert.strictEqual(sessions.count(8), 1)
   })
 
-  it("are forgotten when they have been silent for three days", () => {
+  it("removes sessions after three silent days", () => {
     const sessions = OpenSessions.make()
     sessions.record(of("a", "Prompt"), 0)
     sessions.record(of("b", "Prompt"), hour)
@@ -32,7 +32,7 @@ describe("open sessions", () => {
     assert.strictEqual(sessions.count(74 * hour), 0)
   })
 
-  it("are a bounded number", () => {
+  it("limits the number of sessions", () => {
     const sessions = OpenSessions.make()
     for (let i = 0; i < 5_000; i++) sessions.record(of(`s-${i}`, "Prompt"), i)
     assert.strictEqual(sessions.count(5_000), 1_000)

@@ -11,8 +11,8 @@ const count = (intake: Intake.AdmissionControl, times: number) =>
     (all) => all.filter((admitted) => admitted).length
   )
 
-describe("what is taken in", () => {
-  it.effect("is a burst, and then so many a second", () =>
+describe("admissionControl", () => {
+  it.effect("admits a burst, then the sustained rate", () =>
     Effect.gen(function* () {
       const intake = Intake.make({ perSecond: 10, burst: 20, bytes: 1, largeBytes: 1 })
       assert.strictEqual(yield* count(intake, 30), 20)
@@ -23,7 +23,7 @@ describe("what is taken in", () => {
     })
   )
 
-  it.effect("is so many bytes at once, and others when those are done with, however that ends", () =>
+  it.effect("limits the bytes in flight and releases them after any exit", () =>
     Effect.gen(function* () {
       const intake = Intake.make({ perSecond: 1, burst: 1, bytes: 100, largeBytes: 100 })
       const hold = (bytes: number) => intake.withBytes(bytes, Effect.succeed("held"), Effect.succeed("no room"))
@@ -38,7 +38,7 @@ describe("what is taken in", () => {
     })
   )
 
-  it.effect("is a large payload at a time, beside small ones", () =>
+  it.effect("processes one large payload at a time beside small ones", () =>
     Effect.gen(function* () {
       const large = 1024 * 1024
       const intake = Intake.make({ perSecond: 1, burst: 1, bytes: 64 * large, largeBytes: 2 * large })

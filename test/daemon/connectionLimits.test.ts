@@ -38,9 +38,9 @@ const refused = [
   ["a body that never ends", endlessBody]
 ] as const
 
-describe("a connection of somebody without a token", () => {
+describe("a connection without a token", () => {
   for (const [what, text] of refused) {
-    it.live(`ends with the answer to ${what}, which is a refusal`, () =>
+    it.live(`closes after the rejection of ${what}`, () =>
       Effect.gen(function* () {
         const daemon = yield* TestDaemon.start()
         const { answer } = yield* connect(daemon.port, text)
@@ -51,7 +51,7 @@ describe("a connection of somebody without a token", () => {
     )
   }
 
-  it.live("ends where it names another host, or an origin, with the token", () =>
+  it.live("closes after a request with a token and a foreign host or origin", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       const { answer } = yield* connect(
@@ -67,7 +67,7 @@ describe("a connection of somebody without a token", () => {
     ["with half a request", halfHead],
     ["that is refused", get],
     ["that would upgrade", upgrade]
-  ])("%s leaves room for the agent, however many there are", ([_, text]) =>
+  ])("admits the agent beside any number of %s", ([_, text]) =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start()
       yield* Effect.forEach(Array.from({ length: 600 }), () => connect(daemon.port, text), { concurrency: 32 })
@@ -83,7 +83,7 @@ const open = (server: net.Server): net.Socket => {
 }
 
 describe("connections", () => {
-  it.effect("have ten seconds to show the token", () =>
+  it.effect("closes unauthenticated connections after ten seconds", () =>
     Effect.gen(function* () {
       const server = net.createServer()
       const { authenticate } = yield* Connections.limitUnauthenticated(server)
@@ -98,7 +98,7 @@ describe("connections", () => {
     })
   )
 
-  it.effect("give way, the oldest first, where too many have not", () =>
+  it.effect("closes the oldest unauthenticated connection beyond the limit", () =>
     Effect.gen(function* () {
       const server = net.createServer()
       const { authenticate } = yield* Connections.limitUnauthenticated(server)

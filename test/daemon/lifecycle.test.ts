@@ -21,8 +21,8 @@ const started = Effect.gen(function* () {
   return { lifecycle, ended: yield* Effect.forkChild(lifecycle.ended) }
 })
 
-describe("how long the process stays", () => {
-  it.effect("is until it has had nothing to do for a while", () =>
+describe("lifecycle", () => {
+  it.effect("ends after its idle timeout", () =>
     Effect.gen(function* () {
       const { ended, lifecycle } = yield* started
       yield* TestClock.adjust("29 minutes")
@@ -38,7 +38,7 @@ describe("how long the process stays", () => {
     )
   )
 
-  it.effect("is for as long as a session is open, whatever it does", () =>
+  it.effect("continues while a session is active", () =>
     Effect.gen(function* () {
       openSessions = 1
       const { ended } = yield* started
@@ -53,7 +53,7 @@ describe("how long the process stays", () => {
     )
   )
 
-  it.effect("is until it has grown too large, and stays so when its garbage is gone", () => {
+  it.effect("ends if its memory exceeds the bound after garbage collections", () => {
     let memory = 256
     let garbage = 1
     return Effect.gen(function* () {
@@ -85,7 +85,7 @@ describe("how long the process stays", () => {
     )
   })
 
-  it.effect("is until it can't be found any more", () =>
+  it.effect("ends when it no longer owns its home", () =>
     Effect.gen(function* () {
       const { ended } = yield* started
       yield* TestClock.adjust("10 seconds")
@@ -104,7 +104,7 @@ describe("how long the process stays", () => {
     )
   )
 
-  it.effect("is until it is asked to end", () =>
+  it.effect("ends on request", () =>
     Effect.gen(function* () {
       const { ended, lifecycle } = yield* started
       yield* lifecycle.stop

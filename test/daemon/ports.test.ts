@@ -11,8 +11,8 @@ const refusal = (options: net.ListenOptions): Effect.Effect<NodeJS.ErrnoExceptio
     server.listen(options, () => server.close(() => resume(Effect.die("it was let in"))))
   })
 
-describe("what is said of a port that can't be listened on", () => {
-  it.live("is that another program holds it", () =>
+describe("ports.problemOf", () => {
+  it.live("reports a port that another program holds", () =>
     Effect.gen(function* () {
       const holder = net.createServer()
       const port = yield* Effect.callback<number>((resume) => {
@@ -27,7 +27,7 @@ describe("what is said of a port that can't be listened on", () => {
     })
   )
 
-  it.live("is that there is no such address", () =>
+  it.live("reports an unavailable address", () =>
     Effect.gen(function* () {
       // An address for documentation, which no machine has.
       const problem = Ports.problemOf(21_000, yield* refusal({ host: "192.0.2.1", port: 0 }))
@@ -40,14 +40,14 @@ describe("what is said of a port that can't be listened on", () => {
     ["EACCES", "by this user"],
     ["EPERM", "by this user"],
     ["EMFILE", "(EMFILE)"]
-  ])("is what is wrong: %s", (code, text) => {
+  ])("reports the error code: %s", (code, text) => {
     const problem = Ports.problemOf(80, Object.assign(new Error(code), { code }))
     assert.include(problem, text)
     assert.include(problem, code)
     assert.notInclude(problem, "another program")
   })
 
-  it("is something in any case", () => {
+  it("reports an unknown error", () => {
     assert.include(Ports.problemOf(80, undefined), "port 80")
   })
 })

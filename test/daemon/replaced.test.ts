@@ -45,8 +45,8 @@ const told = Effect.fnUntraced(function* () {
   return daemon
 })
 
-describe("what is told after the database", () => {
-  it.live("was deleted is in the new one", () =>
+describe("an event after the database", () => {
+  it.live("was deleted: is stored in the new one", () =>
     Effect.gen(function* () {
       const daemon = yield* told()
       remove(fileOf(daemon.home))
@@ -55,7 +55,7 @@ describe("what is told after the database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("was replaced is in the one that took its place", () =>
+  it.live("was replaced: is stored in the replacement", () =>
     Effect.gen(function* () {
       const daemon = yield* told()
       const file = fileOf(daemon.home)
@@ -69,7 +69,7 @@ describe("what is told after the database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("lost its log is in a file that has a name", () =>
+  it.live("lost its log: is stored in a linked file", () =>
     Effect.gen(function* () {
       const daemon = yield* told()
       const file = fileOf(daemon.home)
@@ -82,7 +82,7 @@ describe("what is told after the database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("went with the whole home is in a new home", () =>
+  it.live("was removed with its home: is stored in a new home", () =>
     Effect.gen(function* () {
       const daemon = yield* told()
       fs.rmSync(daemon.home, { recursive: true })

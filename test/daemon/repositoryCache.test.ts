@@ -30,8 +30,8 @@ const setUp = Effect.gen(function* () {
   return { answers, asked, places: Places.make(context) }
 })
 
-describe("places", () => {
-  it.effect("are looked up once a session", () =>
+describe("repositoryCache", () => {
+  it.effect("looks up a repository once per session", () =>
     Effect.gen(function* () {
       const { asked, places } = yield* setUp
       assert.strictEqual((yield* places.find("s-1", "/a")).worktreePath, "/mnt/a")
@@ -41,7 +41,7 @@ describe("places", () => {
     })
   )
 
-  it.effect("are the folders themselves where those do not answer, until they do", () =>
+  it.effect("uses the folder until its lookup completes", () =>
     Effect.gen(function* () {
       const { answers, asked, places } = yield* setUp
       const waiting = yield* Effect.forkChild(places.find("s-1", "/dead"))
@@ -60,7 +60,7 @@ describe("places", () => {
     })
   )
 
-  it.effect("leave threads to others: two lookups at once, and no more", () =>
+  it.effect("runs at most two lookups concurrently", () =>
     Effect.gen(function* () {
       const { answers, asked, places } = yield* setUp
       const folders = ["/dead-1", "/dead-2", "/dead-3", "/a"]

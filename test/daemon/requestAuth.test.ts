@@ -10,8 +10,8 @@ const good = { authorization: "Bearer secret", host: "127.0.0.1:21234" }
 const refuse = (headers: Record<string, string>, listener: Guard.Listener = loopback) =>
   Guard.refuse(guard, listener, Headers.fromInput(headers))
 
-describe("who may ask", () => {
-  it("is who has the token", () => {
+describe("requestAuth", () => {
+  it("accepts a request with the token", () => {
     assert.isUndefined(refuse(good))
     for (const authorization of [
       "",
@@ -27,13 +27,13 @@ describe("who may ask", () => {
     assert.strictEqual(refuse({ host: good.host }), 401)
   })
 
-  it("is no page in a browser", () => {
+  it("rejects a request from a browser page", () => {
     assert.strictEqual(refuse({ ...good, origin: "https://evil.example" }), 403)
     assert.strictEqual(refuse({ ...good, origin: "http://127.0.0.1:21234" }), 403)
     assert.strictEqual(refuse({ ...good, origin: "null" }, socket), 403)
   })
 
-  it("is who calls loopback by its own name", () => {
+  it("accepts only host names of loopback", () => {
     for (const host of ["localhost:21234", "[::1]:21234"]) assert.isUndefined(refuse({ ...good, host }))
     for (const host of ["evil.example:21234", "127.0.0.1", "127.0.0.1:80", "127.0.0.1.evil.example:21234", ""]) {
       assert.strictEqual(refuse({ ...good, host }), 403, host)
@@ -43,7 +43,7 @@ describe("who may ask", () => {
     assert.isUndefined(refuse({ authorization: good.authorization, host: "anything" }, socket))
   })
 
-  it("is who speaks the same version, of the same database", () => {
+  it("accepts only the same protocol and database", () => {
     assert.isUndefined(refuse({ ...good, "athena-protocol": "1", "athena-database": "db-1" }, socket))
     assert.strictEqual(refuse({ ...good, "athena-protocol": "2" }, socket), 409)
     assert.strictEqual(refuse({ ...good, "athena-database": "db-2" }, socket), 409)

@@ -47,14 +47,14 @@ const cut = (text: string): ReadonlyArray<Uint8Array> => {
   return [bytes.subarray(0, size), bytes.subarray(size, 2 * size), bytes.subarray(2 * size)]
 }
 
-describe("a body", () => {
+describe("requestBody", () => {
   for (const [name, text] of Object.entries({
     empty: "",
     small: '{"a":"é😀"}',
     "just not large": "é".repeat(32 * 1024 - 1),
     large: "😀é".repeat(300_000)
   })) {
-    it.live(`that is ${name} is read as it was sent`, () =>
+    it.live(`reads ${name} unchanged`, () =>
       Effect.gen(function* () {
         const { exit, port } = yield* reading
         yield* send(port, Buffer.byteLength(text), cut(text), false)
@@ -64,7 +64,7 @@ describe("a body", () => {
   }
 
   for (const length of [100, 1_000_000]) {
-    it.live(`of ${length} bytes that ends too early is none`, () =>
+    it.live(`fails for ${length} bytes that end early`, () =>
       Effect.gen(function* () {
         const { exit, port } = yield* reading
         yield* send(port, length, [Buffer.from('{"half":')], true)

@@ -48,7 +48,7 @@ const stop = (project: string, more?: Readonly<Record<string, unknown>>) =>
   Cli.event(project, "Stop", { prompt_id: "p-1", last_assistant_message: "All done.", ...more })
 
 describe("athena hook", () => {
-  it.live("records an event, and tells the next session of it", () =>
+  it.live("records an event and injects it into the next session", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       assert.deepStrictEqual(harmless(yield* hook(stop(project), { env })), {})
@@ -64,7 +64,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("is harmless for every payload that an agent was seen to send", () =>
+  it.live("returns valid output for every observed payload", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       for (const { body, file } of Fixtures.all) {
@@ -75,7 +75,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("says in one line what is wrong with what it was sent", () =>
+  it.live("reports an invalid payload in one line", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* hook(stop(project), { env })
@@ -102,7 +102,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("stores what databases refuse: NUL, lone surrogates, escape sequences", () =>
+  it.live("stores NUL, lone surrogates and escape sequences as valid text", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const body = stop(project, { session_id: "s\u0000\uD800", last_assistant_message: "a\u0000b \uD800 \u001b[31m" })
@@ -114,7 +114,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("takes bodies of megabytes with whole files inside", () =>
+  it.live("accepts payloads of several megabytes", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const body = Cli.event(project, "PostToolUse", {
@@ -129,7 +129,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("is harmless where the memory can't be opened or written", () =>
+  it.live("returns valid output if the memory can't be opened or written", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       const database = path.join(home, "athena.db")
@@ -168,7 +168,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("leaves a damaged database and one of a newer version alone", () =>
+  it.live("leaves damaged and newer databases unchanged", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       const damagedHome = path.join(folder, "damaged")
@@ -187,7 +187,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("reminds at a prompt although another process holds the database", () =>
+  it.live("injects memories while another process locks the database", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* hook(stop(project, { session_id: "s-0", last_assistant_message: "The payment client retries twice." }), {
@@ -211,7 +211,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("takes the project from the folder that the agent was started in, where it says so", () =>
+  it.live("uses the project folder that the agent reports", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       harmless(yield* hook(stop(folder), { env: { ...env, CLAUDE_PROJECT_DIR: project } }))
@@ -227,7 +227,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("is harmless whatever is added to its command", () =>
+  it.live("returns valid output with unknown arguments", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       for (const more of [["--json"], ["x"], ["hook", "--quiet"]]) {
@@ -237,7 +237,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("does not trust compiled code that is damaged, or that others can write", () =>
+  it.live("rejects compiled code that is damaged or writable by others", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* hook(stop(project), { env })
@@ -261,7 +261,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("answers although another process holds the database, and although nobody closes its input", () =>
+  it.live("responds while another process locks the database and its input stays open", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* hook(stop(project), { env })
@@ -275,7 +275,7 @@ describe("athena hook", () => {
   )
 
   it.live(
-    "loses nothing and stores nothing twice when thirty start at once on a fresh memory",
+    "stores each event once from thirty concurrent processes on a new memory",
     () =>
       Effect.gen(function* () {
         const { env, home, project } = yield* Cli.scratch
@@ -311,7 +311,7 @@ describe("athena hook", () => {
     { timeout: 120_000 }
   )
 
-  it.live("keeps its compiled code for the next process, and passes over code of another build", () =>
+  it.live("caches compiled code per build", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const folder = path.join(home, "compile-cache")
@@ -333,7 +333,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("leaves a short log of the database to the next process, and writes a long one back", () =>
+  it.live("checkpoints only a long write-ahead log", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       yield* hook(stop(project), { env })
@@ -350,7 +350,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("keeps its folder to its owner", () =>
+  it.live("restricts its folder to its owner", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* hook(stop(project), { env })
@@ -358,7 +358,7 @@ describe("athena hook", () => {
     })
   )
 
-  it.live("uses Postgres where a URL or a host is given, and is harmless where that is wrong", () =>
+  it.live("uses Postgres with a URL or a host, and returns valid output if it is wrong", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       const { host, password, port, username } = inject("postgres")

@@ -41,7 +41,7 @@ const tool = (n: number) => ({ tool_name: "Bash", tool_use_id: `t-${n}`, tool_in
 describe("athena hook over Postgres", () => {
   for (const fault of ["refuse", "blackHole", "reset"] as const) {
     it.live(
-      `keeps what happens while the database is away (${fault}), and it arrives once, in order`,
+      `spools events while the database is unavailable (${fault}) and delivers them once, in order`,
       () =>
         Effect.gen(function* () {
           const { database, hook, proxy, run } = yield* setup
@@ -66,7 +66,7 @@ describe("athena hook over Postgres", () => {
     )
   }
 
-  it.live("answers a prompt with what is remembered, and the session start with what came late", () =>
+  it.live("injects memories at a prompt, and spooled events at the session start", () =>
     Effect.gen(function* () {
       const { hook, proxy } = yield* setup
       yield* proxy.set({ _tag: "refuse" })
@@ -82,7 +82,7 @@ describe("athena hook over Postgres", () => {
     })
   )
 
-  it.live("keeps each database's events to itself", () =>
+  it.live("has one spool per database", () =>
     Effect.gen(function* () {
       const { env, hook, home, proxy } = yield* setup
       yield* proxy.set({ _tag: "refuse" })
@@ -94,7 +94,7 @@ describe("athena hook over Postgres", () => {
     })
   )
 
-  it.live("records straight into the database where nothing can be kept on this host", () =>
+  it.live("records directly into the database if the spool is unusable", () =>
     Effect.gen(function* () {
       const { database, env, home, project } = yield* setup
       fs.writeFileSync(home, "no folder")

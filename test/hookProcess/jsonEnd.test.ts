@@ -28,7 +28,7 @@ const values: ReadonlyArray<unknown> = [
 const texts = values.flatMap((value) => [JSON.stringify(value), JSON.stringify(value, null, 2)])
 
 describe("the end of a JSON value in pieces", () => {
-  it("is found wherever the pieces are cut, whatever comes behind it", () => {
+  it("is found at any split and with trailing data", () => {
     for (const text of texts) {
       for (const before of ["", " \r\n\t", "\uFEFF"]) {
         for (const behind of ["", "\n", "\r\n", "\u0000", '{"b":2}', "]}", '"']) {
@@ -49,14 +49,14 @@ describe("the end of a JSON value in pieces", () => {
     }
   })
 
-  it("is not found in what is no object and no array", () => {
+  it("is found only in objects and arrays", () => {
     for (const text of ["'{}'", "null", "12 {}", '"text" {}', "", "   ", "x{}", "}{"]) {
       assert.strictEqual(endOf(Buffer.from(text), 1), -1, text)
     }
     assert.strictEqual(endOf(Buffer.from('\uFEFF{"a":1}', "utf16le"), 1), -1)
   })
 
-  it("costs the same for a string of quotes, backslashes or braces: each byte is looked at once", () => {
+  it("takes linear time for strings of quotes, backslashes or braces", () => {
     for (const filler of ['\\"', "\\\\", "{", "x"]) {
       const bytes = Buffer.from(`{"a":"${filler.repeat(2_000_000)}"}`)
       assert.strictEqual(endOf(bytes, 65_536), bytes.length)

@@ -108,7 +108,7 @@ const live = (name: string, program: Effect.Effect<void, unknown, Scope.Scope>) 
   it.live(name, () => Effect.scoped(program))
 
 describe("the shim", () => {
-  it("is one small file that needs nothing but Node.js", () => {
+  it("is one small file that requires only Node.js", () => {
     const text = fs.readFileSync(path.join(dist, "shim.cjs"), "utf8")
     assert.isBelow(Buffer.byteLength(text), 16_000)
     assert.notMatch(text, /\brequire\(|\bimport\b/)
@@ -325,7 +325,7 @@ describe("the shim", () => {
   )
 
   live(
-    "trusts no socket in a folder that is open to others",
+    "rejects a socket in a folder that other users can write",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const requests = yield* FakeDaemon.start(home, respond(204))

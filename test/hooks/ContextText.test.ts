@@ -6,7 +6,7 @@ import * as ContextText from "../../src/hooks/ContextText.ts"
 const Sections = Schema.Array(Schema.Struct({ title: Schema.NonEmptyString, lines: Schema.Array(Schema.String) }))
 
 describe("ContextText", () => {
-  it("writes a memory and a goal as one line each", () => {
+  it("renders a memory and a goal as one line each", () => {
     assert.strictEqual(
       ContextText.memoryLine({
         type: "user_question",
@@ -21,7 +21,7 @@ describe("ContextText", () => {
     )
   })
 
-  it("takes whole lines until the budget is used up, and says how many", () => {
+  it("uses whole lines up to the budget and counts them", () => {
     const lines = ["- aaaa", "- bbbb", "- cccc"]
     const { text, used } = ContextText.fit(
       [
@@ -35,7 +35,7 @@ describe("ContextText", () => {
     assert.deepStrictEqual(used, [3, 0])
   })
 
-  it("leaves out a section without lines, title and all", () => {
+  it("omits a section without lines", () => {
     assert.deepStrictEqual(
       ContextText.fit(
         [
@@ -53,7 +53,7 @@ describe("ContextText", () => {
   })
 
   it.prop(
-    "never exceeds the budget nor the most that agents take",
+    "exceeds neither the budget nor the maximum of agents",
     { sections: Sections, tokens: Schema.Natural },
     ({ sections, tokens }) => {
       const { text, used } = ContextText.fit(sections, tokens)
@@ -62,7 +62,7 @@ describe("ContextText", () => {
     }
   )
 
-  it("never exceeds ten thousand units, whatever the budget", () => {
+  it("has at most 10,000 units for any budget", () => {
     const { text } = ContextText.fit([{ title: "All:", lines: Array.from({ length: 500 }, () => "x".repeat(99)) }], 1e9)
     assert.isAtMost(text.length, ContextText.maxLength)
     assert.isAbove(text.length, ContextText.maxLength - 101)

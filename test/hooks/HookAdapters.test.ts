@@ -41,7 +41,7 @@ const takesContext = (adapter: HookAdapter, event: HookEvent): boolean =>
   event._tag === "Prompt" || (event._tag === "SessionStart" && adapter !== gemini)
 
 describe("HookAdapters", () => {
-  it.each(Object.entries(HookAdapters.byName))("%s has a use for each event it is installed for", (_, adapter) => {
+  it.each(Object.entries(HookAdapters.byName))("%s decodes each event of its installed hooks", (_, adapter) => {
     for (const name of adapter.events) {
       const event = decode(adapter, name, fields[name])
       assert.notStrictEqual(event._tag, "Ignored", name)
@@ -51,7 +51,7 @@ describe("HookAdapters", () => {
   })
 
   it.each(Object.entries(HookAdapters.byName))(
-    "%s adds context where it does no harm, and nowhere else",
+    "%s injects context only into events that preserve the prompt",
     (_, adapter) => {
       for (const name of adapter.events) {
         const event = decode(adapter, name, fields[name])
@@ -63,7 +63,7 @@ describe("HookAdapters", () => {
     }
   )
 
-  it.each(Object.entries(HookAdapters.byName))("%s shows its user a message where the user looks", (_, adapter) => {
+  it.each(Object.entries(HookAdapters.byName))("%s encodes a message for the user", (_, adapter) => {
     for (const name of adapter.events) {
       const event = decode(adapter, name, fields[name])
       const isShown = event._tag === "SessionStart" || event._tag === "Prompt"
@@ -81,7 +81,7 @@ describe("HookAdapters", () => {
     }
   })
 
-  it.each(Object.entries(HookAdapters.byName))("%s names itself where something is no event", (_, adapter) => {
+  it.each(Object.entries(HookAdapters.byName))("%s names itself in the error of an invalid payload", (_, adapter) => {
     const title = { claude: "Claude Code", codex: "Codex", gemini: "Gemini CLI", qwen: "Qwen Code" }
     const name = Object.entries(HookAdapters.byName).find(([, one]) => one === adapter)![0] as keyof typeof title
     for (const body of [undefined, 1, "x", [], { ...common, hook_event_name: "Nonsense" }, { session_id: "s" }]) {
@@ -93,7 +93,7 @@ describe("HookAdapters", () => {
     Object.entries(Fixtures.byAgent).flatMap(([agent, fixtures]) =>
       fixtures.map(({ body, file }) => ({ agent: agent as keyof typeof Fixtures.byAgent, body, file }))
     )
-  )("$agent reads $file", ({ agent, body, file }) => {
+  )("$agent decodes $file", ({ agent, body, file }) => {
     const event = Effect.runSync(HookAdapters.byName[agent].decode(body))
     assert.strictEqual(event.sessionId, body["session_id"])
     if (event._tag !== "Ignored") assert.strictEqual(event.cwd, body["cwd"])
@@ -125,14 +125,14 @@ describe("HookAdapters", () => {
 })
 
 describe("Codex", () => {
-  it("knows a prompt by its turn", () => {
+  it("identifies a prompt by its prompt id", () => {
     const event = decode(codex, "UserPromptSubmit", { turn_id: "turn-1", model: "m", prompt: "deploy" })
     assert.deepInclude(event, { _tag: "Prompt", promptId: "turn-1", text: "deploy", isFromUser: true })
     const stop = decode(codex, "Stop", { turn_id: "turn-1", last_assistant_message: null, stop_hook_active: false })
     assert.deepInclude(stop, { _tag: "Answer", promptId: "turn-1", text: "" })
   })
 
-  it("reads what a tool did", () => {
+  it("decodes a tool use", () => {
     const body = {
       tool_name: "apply_patch",
       tool_input: { command: "*** Begin Patch" },
@@ -151,7 +151,7 @@ describe("Codex", () => {
 })
 
 describe("Qwen Code", () => {
-  it("takes for a person's only what was submitted", () => {
+  it("records only submitted text as a prompt", () => {
     const prompt = "expanded text"
     assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: "typed" }), {
       text: "typed",
@@ -161,7 +161,7 @@ describe("Qwen Code", () => {
     assert.deepInclude(decode(qwen, "UserPromptSubmit", { prompt, submitted_prompt: 1 }), { isFromUser: false })
   })
 
-  it("knows its tools that change files", () => {
+  it("identifies the tools that change files", () => {
     const body = { tool_name: "write_file", tool_input: { file_path: "/shop/a.ts" }, tool_use_id: "t-1" }
     assert.deepInclude(call(decode(qwen, "PostToolUse", body)), { changesFiles: true, files: ["/shop/a.ts"] })
     assert.deepInclude(call(decode(qwen, "PostToolUseFailure", { ...body, error: "no" })), {
@@ -175,7 +175,7 @@ const use = (tool_input: object, tool_response: object) =>
   call(decode(gemini, "AfterTool", { tool_name: "replace", tool_input, tool_response }))
 
 describe("Gemini CLI", () => {
-  it("reads its own events, and those of no other agent", () => {
+  it("decodes only its own events", () => {
     assert.deepInclude(decode(gemini, "BeforeAgent", { prompt: "deploy" }), {
       _tag: "Prompt",
       promptId: timestamp,
@@ -201,7 +201,7 @@ describe("Gemini CLI", () => {
     assert.include(refuse(gemini, { ...common, hook_event_name: "UserPromptSubmit", prompt: "p" }), "unknown event")
   })
 
-  it("tells a failed tool by its response, and uses of one moment by their input", () => {
+  it("detects a failed tool by its response and distinguishes concurrent uses by their input", () => {
     const first = use({ file_path: "/shop/a.ts" }, { llmContent: "ok" })
     assert.deepInclude(first, { outcome: "success", changesFiles: true, files: ["/shop/a.ts"] })
     assert.deepInclude(use({ file_path: "/a" }, { error: { message: "no such text", type: "edit" } }), {

@@ -85,7 +85,7 @@ const written = (tool_use_id: string, tool_response: unknown) => ({
 
 describe("HookProgram", () => {
   test(
-    "records each tool use once, whichever events tell of it",
+    "records each tool use once across its events",
     Effect.gen(function* () {
       const { cwd, hook, rows } = yield* setup
       yield* hook("PostToolUse.Edit", { tool_use_id: "t-1" })
@@ -133,7 +133,7 @@ describe("HookProgram", () => {
   }
 
   test(
-    "records prompts, answers, compactions and ends, each in short",
+    "records prompts, answers, compactions and session ends in short form",
     Effect.gen(function* () {
       const { hook, prompt, rows } = yield* setup
       yield* prompt("Do it", "p-1")
@@ -164,7 +164,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "keeps secrets out of what is stored",
+    "redacts secrets before storage",
     Effect.gen(function* () {
       const { hook, prompt, rows } = yield* setup
       yield* prompt("deploy with TOKEN=supersecretvalue", "p-1")
@@ -177,7 +177,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "keeps a session in the project that it began in",
+    "assigns a session to the project of its first event",
     Effect.gen(function* () {
       const { folder, hook, prompt, rows } = yield* setup
       const other = folder("other")
@@ -198,7 +198,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "fails with what is wrong where the folder of a new session does not exist",
+    "fails with the reason if the folder of a new session does not exist",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const error = yield* Effect.flip(hook("Stop.plain", { cwd: "/no/such/folder" }))
@@ -208,7 +208,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "keeps, where events are kept, also those from a folder that is gone",
+    "stores events from a deleted folder in the sink",
     Effect.gen(function* () {
       const { cwd, hook } = yield* setup
       const kept: Array<string> = []
@@ -231,7 +231,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "tells a session at its start what is remembered, and nothing where nothing is",
+    "injects memories at a session start, and nothing without memories",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       const memory = yield* MemoryBridge.MemoryBridge
@@ -249,7 +249,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "respects how a session starts: taken up again it is told only what is new, compacted all",
+    "injects only new memories on resume, and all after a compaction",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* prompt("The first question about the checkout page", "p-1", "s-0")
@@ -270,7 +270,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "does not tell a session that is taken up again what it said itself",
+    "injects no memory of the resumed session itself",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* prompt("The question of another session about the page", "p-0", "s-0")
@@ -282,7 +282,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes an event without an id for one, however often the same delivery tells of it",
+    "stores an event without an id once per delivery",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const tools = [1, 2].map((n) => ({ tool_name: "Read", tool_input: { file_path: `/${n}` } }))
@@ -310,7 +310,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "goes by the agent's own ids, whatever the delivery",
+    "identifies events by the agent's ids across deliveries",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const all = (deliveryId?: string) =>
@@ -327,7 +327,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes two answers without an id for two, and one that is told twice for one",
+    "distinguishes answers without an id by their delivery",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       yield* hook("Stop.plain", { prompt_id: undefined, last_assistant_message: "Done with it." })
@@ -339,7 +339,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes a secret out wherever a text is cut",
+    "redacts a secret at any truncation",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const secret = "postgres://app:hunter2supersecret@db/shop"
@@ -358,7 +358,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "never tells more than ten thousand units, whatever is remembered and asked for",
+    "injects at most 10,000 units for any memories and budget",
     Effect.gen(function* () {
       const { hook } = yield* setup
       yield* Effect.forEach(
@@ -393,7 +393,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "reminds at a prompt of what it is about, once a session, and not of the session itself",
+    "injects relevant memories of other sessions at a prompt, once per session",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* hook("Stop.plain", {
@@ -412,7 +412,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "does not remind a notification",
+    "injects nothing into a notification",
     Effect.gen(function* () {
       const { hook } = yield* setup
       yield* hook("Stop.plain", {
@@ -424,7 +424,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "answers a prompt that could not be recorded, and says so",
+    "responds to a prompt that was not stored, with a notice",
     Effect.gen(function* () {
       const { cwd, hook } = yield* setup
       const memory = yield* MemoryBridge.MemoryBridge
@@ -445,7 +445,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes uses under one id for several where their input or their turn differs, and for one where neither does",
+    "distinguishes uses with one id by input and prompt",
     Effect.gen(function* () {
       const { rows, send } = yield* setup
       const long = "i".repeat(300)
@@ -477,7 +477,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes a use under an id that no other turn can have for one, whatever the turn",
+    "identifies a use with a unique id across prompts",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       for (const tool_use_id of ["toolu_01A09q90qw90lq917835lq9", "exec-e581f593-a1f9-430a-b058-cb77539cc27d"]) {
@@ -488,7 +488,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes two prompts of one turn for two, one text in two turns for two, and a redelivered one for one",
+    "distinguishes prompts by text and prompt id, and stores a redelivered one once",
     Effect.gen(function* () {
       const { rows, send } = yield* setup
       for (const agent of ["claude", "codex"] as const) {
@@ -506,7 +506,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "takes sessions with long ids for sessions",
+    "accepts long session ids",
     Effect.gen(function* () {
       const { prompt, rows } = yield* setup
       const id = "s".repeat(254)
@@ -519,7 +519,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "knows a use of Qwen Code by the id that its events share",
+    "identifies a use of Qwen Code by the id that its events share",
     Effect.gen(function* () {
       const { rows, send } = yield* setup
       for (const name of ["PostToolUse.run_shell_command", "PostToolBatch.run_shell_command"]) {
@@ -532,7 +532,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "stores one end of Gemini CLI's two, and another after the session was taken up again",
+    "stores one of Gemini CLI's two session ends, and another after a resume",
     Effect.gen(function* () {
       const { rows, send } = yield* setup
       const end = (timestamp: string, reason = "exit") =>
@@ -547,7 +547,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "does not store again what an earlier release stored, and is not misled by it",
+    "stores no event again that an earlier release stored",
     Effect.gen(function* () {
       const { hook, prompt, rows, send } = yield* setup
       const sql = yield* SqlClient.SqlClient
@@ -615,7 +615,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "stores the summary of a compaction whole, without its analysis and secrets, and shows its beginning",
+    "stores a whole compaction summary without analysis and secrets, and injects its beginning",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const summary = `1. Primary Request and Intent:\n   ${"a long story ".repeat(5_000)}password=supersecretvalue\n9. Next Step:\n   ship`
@@ -641,7 +641,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "leaves out the calls of the memory's own tools, and no others",
+    "omits calls of the memory's own tools only",
     Effect.gen(function* () {
       const { hook, rows } = yield* setup
       const others = ["mcp__athenaeum__search", "mcp__aws-athena__query", "athena", "mcp__memory__athena"]
@@ -664,7 +664,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "stores refused calls as failures that changed no file, and what Codex changes with a patch",
+    "stores denied calls as failures without changed files, and the files of Codex's patches",
     Effect.gen(function* () {
       const { cwd, hook, rows, send } = yield* setup
       const refusal = "Permission to use Write with path /p/f.ts has been denied."
@@ -697,7 +697,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "never gives a model what a program wrote, also where an earlier release stored it as a prompt",
+    "injects no generated prompt, also of an earlier release",
     Effect.gen(function* () {
       const { hook, prompt, rows } = yield* setup
       const sql = yield* SqlClient.SqlClient
@@ -725,7 +725,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "gives once what many sessions said",
+    "injects a text that many sessions share once",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* prompt("The release branch is frozen until the audit", "p", "s-a")
@@ -740,7 +740,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "gives a fork only what its parent has not in its context",
+    "injects into a fork only memories missing from its parent's context",
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       const memory = yield* MemoryBridge.MemoryBridge
@@ -766,7 +766,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "gives Gemini CLI the context of a start with the first prompt after it, and again when it is lost",
+    "injects Gemini CLI's start context at the first prompt, and again after a loss",
     Effect.gen(function* () {
       const { prompt, rows, send } = yield* setup
       yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")
@@ -805,7 +805,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "gives a resumed session of Qwen Code its context again, and one of Codex only what is new",
+    "injects all context again on Qwen Code's resume, and only new memories on Codex's",
     Effect.gen(function* () {
       const { prompt, send } = yield* setup
       yield* prompt("Why is the checkout page slow today?", "p-1", "s-0")
@@ -822,7 +822,7 @@ describe("HookProgram", () => {
   )
 
   test(
-    "says nothing and stores nothing at an empty prompt, and notes an interruption",
+    "ignores an empty prompt and records an interruption",
     Effect.gen(function* () {
       const { rows, send } = yield* setup
       yield* send("qwen", Fixtures.body("UserPromptSubmit.empty", {}, "qwen"))

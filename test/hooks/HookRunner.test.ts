@@ -31,7 +31,7 @@ const run = <E>(body: unknown, memory: Layer.Layer<MemoryBridge.MemoryBridge, E>
 const stop = Fixtures.body("Stop.plain")
 
 describe("HookRunner", () => {
-  it.effect("answers an event that memory has no use for without opening the memory", () =>
+  it.effect("responds to an ignored event without opening the memory", () =>
     Effect.gen(function* () {
       const unopened = Layer.effect(MemoryBridge.MemoryBridge, Effect.die("opened"))
       assert.deepStrictEqual(yield* run(Fixtures.body("PreToolUse.Bash"), unopened), {
@@ -42,7 +42,7 @@ describe("HookRunner", () => {
     })
   )
 
-  it.effect("hears and answers each agent in its own words", () =>
+  it.effect("decodes and responds in the format of each agent", () =>
     Effect.gen(function* () {
       const heard: Array<unknown> = []
       const { response: answer } = yield* HookRunner.run('{"said":1}', {
@@ -63,7 +63,7 @@ describe("HookRunner", () => {
     })
   )
 
-  it.effect("gives the empty answer and one line where something fails", () =>
+  it.effect("returns an empty response and a one-line notice on failure", () =>
     Effect.gen(function* () {
       const busy = MemoryError.from("recordEvent", new MemoryError.DatabaseBusy({ cause: new Error("locked") }))
       for (const [body, memory, line] of [
@@ -89,7 +89,7 @@ describe("HookRunner", () => {
     })
   )
 
-  it.effect("gives up at the deadline of the event, and interrupts what it waited for", () =>
+  it.effect("returns at the deadline and interrupts the program", () =>
     Effect.gen(function* () {
       const interrupted = yield* Deferred.make<void>()
       const started = yield* Deferred.make<void>()
@@ -123,7 +123,7 @@ describe("HookRunner", () => {
     })
   )
 
-  it.effect("takes the deadlines it is given", () =>
+  it.effect("applies configured deadlines", () =>
     Effect.gen(function* () {
       const fiber = yield* HookRunner.run(JSON.stringify(stop), {
         memory: () => Layer.effect(MemoryBridge.MemoryBridge, Effect.never),
@@ -134,7 +134,7 @@ describe("HookRunner", () => {
     })
   )
 
-  it.effect("gives valid JSON and never an exit or a block, for every event that agents were seen to send", () =>
+  it.effect("returns valid JSON without a block for every observed event", () =>
     Effect.gen(function* () {
       for (const { body } of Fixtures.all) {
         const { response: answer } = yield* run(body, fake({}))

@@ -82,7 +82,7 @@ describe("PromptOrigin", () => {
     assert.deepStrictEqual(PromptOrigin.detectors.map(({ name }) => name).toSorted(), Object.keys(generated).toSorted())
   })
 
-  it.each(PromptOrigin.detectors)("recognises $name, also stored, cut and after white space", (detector) => {
+  it.each(PromptOrigin.detectors)("recognises $name, also stored, truncated and after white space", (detector) => {
     const text = generated[detector.name]!
     assert.isTrue(detector.start.test(text))
     assert.isUndefined(PromptOrigin.userText(text))
@@ -94,7 +94,7 @@ describe("PromptOrigin", () => {
     }
   })
 
-  it.each(PromptOrigin.detectors)("takes a quotation of $name for a person's", (detector) => {
+  it.each(PromptOrigin.detectors)("classifies a quotation of $name as a person's", (detector) => {
     const text = generated[detector.name]!
     for (const quoting of [
       `why do I see this?\n\n${text}`,
@@ -140,12 +140,12 @@ describe("PromptOrigin", () => {
     "continue",
     "<p",
     "<<EOF\nx\nEOF"
-  ])("leaves a person's: %s", (text) => {
+  ])("classifies as a person's: %s", (text) => {
     assert.strictEqual(PromptOrigin.userText(text), text)
     assert.isFalse(PromptOrigin.isGenerated(text))
   })
 
-  it("takes the words out of a wrapped command, and an unwrapped one as it is", () => {
+  it("extracts the words of a wrapped command and returns others unchanged", () => {
     assert.isUndefined(PromptOrigin.userText(wrapped("")))
     assert.isUndefined(PromptOrigin.userText(wrapped("\n<command-args>  </command-args>")))
     assert.strictEqual(
@@ -158,7 +158,7 @@ describe("PromptOrigin", () => {
     )
   })
 
-  it("finds no words in an empty prompt, and takes no time over a long one", () => {
+  it("finds no words in an empty prompt, and scans a long one in linear time", () => {
     assert.isUndefined(PromptOrigin.userText(""))
     assert.isUndefined(PromptOrigin.userText(" \n"))
     assert.isFalse(PromptOrigin.isGenerated(""))

@@ -55,7 +55,7 @@ describe("a repository", () => {
     ["by the remote", { remote: "https://git.example/shop.git" }, { remote: "https://git.example/payroll.git" }],
     ["by the first commit", { root: "a" }, { root: "b" }]
   ] as const) {
-    it.live(`that has the path of another one does not get its memory, which follows that one: ${what}`, () =>
+    it.live(`receives no memory of the former repository at its path, which follows that one: ${what}`, () =>
       withMemory(
         Effect.gen(function* () {
           for (const isAskedFirst of ["new", "moved"] as const) {
@@ -77,7 +77,7 @@ describe("a repository", () => {
     )
   }
 
-  it.live("keeps its memory where it is moved, from disk to disk as well, and comes back", () =>
+  it.live("retains its memory across moves and disks", () =>
     withMemory(
       Effect.gen(function* () {
         const { at, init, move } = yield* setUp
@@ -98,7 +98,7 @@ describe("a repository", () => {
     )
   )
 
-  it.live("keeps its memory where it gets another remote, or is cloned anew at its path", () =>
+  it.live("retains its memory with another remote and after a new clone at its path", () =>
     withMemory(
       Effect.gen(function* () {
         const { at, init } = yield* setUp
@@ -113,7 +113,7 @@ describe("a repository", () => {
     )
   )
 
-  it.live("is a project of its own as a second clone, and as one that only says the same of another", () =>
+  it.live("is a separate project as a second clone and with copied marks", () =>
     withMemory(
       Effect.gen(function* () {
         const { at, init } = yield* setUp
@@ -129,7 +129,7 @@ describe("a repository", () => {
     )
   )
 
-  it.live("is not moved because a folder can't be looked at", () =>
+  it.live("is not moved if a folder is unreadable", () =>
     withMemory(
       Effect.gen(function* () {
         const { at, init } = yield* setUp

@@ -18,7 +18,7 @@ for (const [name, files] of [
   const projectOf = (folder: string) => Effect.map(find(folder), ({ project }) => project.path)
 
   describe(`Repository on the file system of ${name}`, () => {
-    it.effect("is the repository that a folder is in", () =>
+    it.effect("is the enclosing repository", () =>
       Effect.gen(function* () {
         const { at, folder, link, repository } = yield* GitLayout.make
         repository("shop", ".git")
@@ -33,7 +33,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is one for all worktrees, wherever they are and however they say so", () =>
+    it.effect("is one for all worktrees", () =>
       Effect.gen(function* () {
         const { at, folder, repository, worktree } = yield* GitLayout.make
         repository("shop", ".git")
@@ -52,7 +52,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is one for a folder with a bare repository in it, its worktrees, and the repository", () =>
+    it.effect("is one for a folder around a bare repository, its worktrees, and the repository", () =>
       Effect.gen(function* () {
         const { at, file, repository, worktree } = yield* GitLayout.make
         for (const bare of [".bare", "deep/er/.git-data"]) {
@@ -68,7 +68,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is one for a submodule, its worktrees, and itself in a worktree of what it is in", () =>
+    it.effect("is one for a submodule, its worktrees, and itself in a worktree of its parent", () =>
       Effect.gen(function* () {
         const { at, file, repository, worktree } = yield* GitLayout.make
         repository("sup", ".git")
@@ -89,7 +89,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is the folder of git where that is kept apart, for the worktree that it recorded", () =>
+    it.effect("is the separate git folder for its recorded worktree", () =>
       Effect.gen(function* () {
         const { at, file, link, repository, worktree } = yield* GitLayout.make
         repository("kept.gitdir")
@@ -112,7 +112,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is none of the others for a folder that only claims to be a worktree", () =>
+    it.effect("rejects a folder that only claims to be a worktree", () =>
       Effect.gen(function* () {
         const { at, file, folder, link, repository, worktree } = yield* GitLayout.make
         repository("victim", ".git")
@@ -170,7 +170,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is not what a worktree was before it was moved by hand, until git is told", () =>
+    it.effect("rejects a worktree moved by hand until git is repaired", () =>
       Effect.gen(function* () {
         const { at, file, repository, worktree } = yield* GitLayout.make
         repository("shop", ".git")
@@ -185,7 +185,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("is the innermost repository, and passes over what git does not take for one", () =>
+    it.effect("is the innermost repository that git accepts", () =>
       Effect.gen(function* () {
         const { at, folder, repository } = yield* GitLayout.make
         repository("outer", ".git")
@@ -206,7 +206,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("does not open what can't be a file of git, such as a pipe", () =>
+    it.effect("opens regular files only", () =>
       Effect.gen(function* () {
         const { at, file, folder, repository, worktree } = yield* GitLayout.make
         repository("shop", ".git")
@@ -234,7 +234,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("has marks that are its own: the remote, the first commit, the folder", () =>
+    it.effect("has three marks: remote, first commit, folder", () =>
       Effect.gen(function* () {
         const { at, file, repository, worktree } = yield* GitLayout.make
         repository("shop", ".git")
@@ -254,7 +254,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect("says so where the folder does not exist", () =>
+    it.effect("reports a missing folder", () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(find("/no/such/folder"))
         assert.strictEqual(error._tag, "FolderNotFound")
@@ -263,7 +263,7 @@ for (const [name, files] of [
       })
     )
 
-    it.effect.skipIf(!GitLayout.hasGit)("agrees with git itself, in layouts that git has made", () =>
+    it.effect.skipIf(!GitLayout.hasGit)("agrees with git in layouts that git creates", () =>
       Effect.gen(function* () {
         const { at } = yield* GitLayout.make
         const layouts = GitLayout.byGit(at)

@@ -3,7 +3,7 @@ import * as GitConfig from "../../src/hooks/internal/gitConfig.ts"
 import * as GitRemote from "../../src/hooks/internal/gitRemote.ts"
 
 describe("the address of a remote", () => {
-  it("is one for all that name the repository, and has no secret in it", () => {
+  it("is equal for all URLs of a repository and contains no secret", () => {
     for (const url of [
       "https://git.example/me/shop",
       "https://git.example/me/shop.git",
@@ -22,7 +22,7 @@ describe("the address of a remote", () => {
     }
   })
 
-  it("differs by host, port and path, and is a folder where it is one", () => {
+  it("differs by host, port and path, and supports folders", () => {
     const all = [
       "https://git.example/me/shop",
       "https://git.example/me/Shop",
@@ -41,7 +41,7 @@ describe("the address of a remote", () => {
 })
 
 describe("the settings of a repository", () => {
-  it("are read as git reads them", () => {
+  it("are parsed as git parses them", () => {
     const config = GitConfig.parse(
       [
         "; a comment",

@@ -61,20 +61,20 @@ const done = [
 ]
 
 describe("ofClaude", () => {
-  it.each(refused)("takes for a failure: %s", (text) => {
+  it.each(refused)("classifies as a failure: %s", (text) => {
     for (const response of [text, ` ${text}`, [{ type: "text", text }]]) {
       for (const tool of ["Write", "Bash", "mcp__x__y"]) isFailure(Outcome.ofClaude(tool, response))
     }
   })
 
-  it.each(done)("takes for a success: %s", (text) => {
+  it.each(done)("classifies as a success: %s", (text) => {
     for (const response of [text, [{ type: "text", text }], { stdout: text, stderr: "", interrupted: false }]) {
       assert.deepStrictEqual(Outcome.ofClaude("Write", response), Outcome.success)
       assert.deepStrictEqual(Outcome.ofClaude("Bash", response), Outcome.success)
     }
   })
 
-  it("takes an error's name for one only where the tool's own words can't begin so", () => {
+  it("classifies an error name as a failure only if output can't begin with it", () => {
     for (const text of ["Error: EACCES: permission denied, open '/p/f6.ts'", "TypeError: x", "ENOENT: no such file"]) {
       isFailure(Outcome.ofClaude("Write", text), text)
       isFailure(Outcome.ofClaude("Edit", [{ type: "text", text }]), text)
@@ -84,7 +84,7 @@ describe("ofClaude", () => {
     assert.deepStrictEqual(Outcome.ofClaude("Write", "Errors are now logged"), Outcome.success)
   })
 
-  it("knows a command that failed, was interrupted, or printed such words itself", () => {
+  it("distinguishes failed and interrupted commands from output with such words", () => {
     isFailure(Outcome.ofClaude("Bash", "Exit code 3\nbroken"), "broken")
     isFailure(Outcome.ofClaude("Bash", "Error: Exit code 127\nnot found"))
     isFailure(Outcome.ofClaude("Bash", { stdout: "a", stderr: "", interrupted: true }), "interrupted")
@@ -95,7 +95,7 @@ describe("ofClaude", () => {
     assert.deepStrictEqual(Outcome.ofClaude("Read", "Exit code 3\n"), Outcome.success)
   })
 
-  it("says nothing worse of what it does not know", () => {
+  it("classifies unknown output as no failure", () => {
     for (const response of [undefined, null, 1, true, {}, [], [1, null, {}]]) {
       assert.deepStrictEqual(Outcome.ofClaude("Write", response), Outcome.success)
     }
@@ -109,7 +109,7 @@ const gemini = (output: string, tail: string, returnDisplay: unknown = output) =
   })
 
 describe("ofGemini", () => {
-  it("reads the exit code and the signal that the client puts after the output", () => {
+  it("decodes the exit code and signal behind the output", () => {
     isFailure(gemini("broken", "Exit Code: 3\n"), "broken")
     isFailure(gemini("broken", "Exit Code: 3\n", ""))
     isFailure(gemini("a", "Error: spawn failed\nExit Code: 1\nSignal: (none)\n", undefined))
@@ -120,7 +120,7 @@ describe("ofGemini", () => {
     }
   })
 
-  it("distinguishes them from the same words in the command's own output", () => {
+  it("distinguishes them from the same words in a command's output", () => {
     for (const output of ["Exit Code: 3", "a\nExit Code: 3", "Exit Code: 3\nb", "a\nSignal: SIGKILL"]) {
       assert.deepStrictEqual(gemini(output, ""), Outcome.success)
       assert.deepStrictEqual(gemini(output, "Exit Code: 0\n"), Outcome.success)
@@ -131,7 +131,7 @@ describe("ofGemini", () => {
     assert.deepStrictEqual(Outcome.ofGemini("read_file", read), Outcome.success)
   })
 
-  it("reads errors and what was broken off", () => {
+  it("decodes errors and interruptions", () => {
     isFailure(Outcome.ofGemini("read_file", { llmContent: "x", error: { message: "File not found: /a" } }), "not found")
     isFailure(Outcome.ofGemini("replace", { error: "no" }), "no")
     isFailure(Outcome.ofGemini("replace", { error: {} }), "failed")
@@ -156,7 +156,7 @@ const inBatch = (own: object, more: object) => ({
 const qwen = (own: object, more: object, status?: string) => Outcome.ofQwen("edit", inBatch(own, more), status)
 
 describe("ofQwen", () => {
-  it("reads a command's exit code and not what it printed", () => {
+  it("decodes a command's exit code and ignores its output", () => {
     const of = (output: string, code: string) =>
       Outcome.ofQwen("run_shell_command", {
         llmContent: `Command: x\nDirectory: (root)\nOutput: ${output}\n${qwenTail(code)}`,
@@ -168,7 +168,7 @@ describe("ofQwen", () => {
     isFailure(of("broken", "3"), "broken")
   })
 
-  it("reads the status of a call in a batch", () => {
+  it("decodes the status of a call in a batch", () => {
     assert.deepStrictEqual(qwen({ output: "ok" }, { execution_status: "success" }, "success"), Outcome.success)
     assert.deepStrictEqual(qwen({ output: "ok" }, {}), Outcome.success)
     isFailure(qwen({ error: "not read yet" }, { execution_status: "error" }, "error"), "not read yet")
@@ -179,7 +179,7 @@ describe("ofQwen", () => {
 })
 
 describe("ofCodex", () => {
-  it("reads the exit code where one of its formats has it", () => {
+  it("decodes the exit code from the formats that contain one", () => {
     isFailure(Outcome.ofCodex("Bash", "Exit code: 3\nWall time: 0.1 seconds\nOutput:\nbroken\n"), "broken")
     isFailure(
       Outcome.ofCodex("Bash", "Chunk ID: ab\nWall time: 1 seconds\nProcess exited with code 1\nOutput:\nbroken")
@@ -199,7 +199,7 @@ describe("ofCodex", () => {
     }
   })
 
-  it("does not know how a command ended of which it has only the output", () => {
+  it("returns no outcome for output alone", () => {
     for (const text of ["broken\n", "", "Exit code: 3\n", "Process exited with code 3", '{"output":1}', "{"]) {
       assert.deepStrictEqual(Outcome.ofCodex("Bash", text), Outcome.unknown)
     }
@@ -208,13 +208,13 @@ describe("ofCodex", () => {
     assert.deepStrictEqual(Outcome.ofCodex("mcp__x__y", [{ type: "text", text: "ok" }]), Outcome.success)
   })
 
-  it.each(refused)("takes for a failure: %s", (text) => isFailure(Outcome.ofCodex("Bash", text)))
+  it.each(refused)("classifies as a failure: %s", (text) => isFailure(Outcome.ofCodex("Bash", text)))
 })
 
 const patch = (...lines: ReadonlyArray<string>) => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n")
 
 describe("patchFiles", () => {
-  it("names each file once, as an absolute path", () => {
+  it("returns each file once, as an absolute path", () => {
     assert.deepStrictEqual(
       patchFiles(
         patch(
@@ -233,7 +233,7 @@ describe("patchFiles", () => {
     )
   })
 
-  it("reads one inside a command, and nothing where there is none", () => {
+  it("finds a patch inside a command, and nothing without one", () => {
     assert.deepStrictEqual(patchFiles(`apply_patch <<'EOF'\n${patch("*** Add File: a")}\nEOF`, "/w"), ["/w/a"])
     assert.deepStrictEqual(patchFiles("*** Add File: a", "/w"), [])
     assert.deepStrictEqual(patchFiles(patch(`*** Add File: ${"a".repeat(5_000)}`, "*** Add File:  "), "/w"), [])

@@ -46,9 +46,9 @@ const useAll = (options: Cli.RunOptions, project: string) =>
 
 const masks = ["000", "022", "077", "777"]
 
-describe("what is stored in a home", () => {
+describe("the home", () => {
   for (const mask of masks) {
-    it.live(`is its owner's alone, with the mask ${mask}`, () =>
+    it.live(`is private to its owner with the mask ${mask}`, () =>
       Effect.gen(function* () {
         const { env, home, project } = yield* Cli.scratch
         yield* useAll({ env, shell: `umask ${mask}` }, project)
@@ -61,7 +61,7 @@ describe("what is stored in a home", () => {
     )
   }
 
-  it.live("is closed where it was made open, in a folder that stays as it is, and others' files stay too", () =>
+  it.live("is restricted if it was open; its parent and foreign files remain unchanged", () =>
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       yield* useAll({ env }, project)
@@ -88,7 +88,7 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
   })
 
   it.live(
-    "makes nothing that the user can't write, be it root or the user who comes first",
+    "creates nothing that the user can't write, whether root or the user runs first",
     () =>
       Effect.gen(function* () {
         for (const first of [false, true]) {
@@ -104,7 +104,7 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
     180_000
   )
 
-  it.live("puts hooks into settings that stay the user's", () =>
+  it.live("installs hooks into settings that remain the user's", () =>
     Effect.gen(function* () {
       const { env, folder, project } = yield* setUp
       fs.rmSync(project, { recursive: true })
@@ -115,7 +115,7 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
     })
   )
 
-  it.live("does nothing where the user can't read the command, and says so", () =>
+  it.live("changes nothing and reports it if the user can't read the command", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* setUp
       const hidden = path.join(folder, "root")
@@ -135,7 +135,7 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
 })
 
 describe("a working directory that was deleted", () => {
-  it.live("is named by each command that needs one, and the others do without", () =>
+  it.live("is named by each command that needs a home", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch
       yield* Cli.run(["remember", "a note"], { env, cwd: project })
@@ -168,7 +168,7 @@ describe("a working directory that was deleted", () => {
     })
   )
 
-  it.live("is no reason for a hook to fail", () =>
+  it.live("fails no hook", () =>
     Effect.gen(function* () {
       const { env, folder, project } = yield* Cli.scratch
       const here = yield* gone(["hook"], { env, input: prompt(project, "p1") })
@@ -180,7 +180,7 @@ describe("a working directory that was deleted", () => {
 })
 
 describe("commands that only read", () => {
-  it.live("make no project, and no database", () =>
+  it.live("create no project and no database", () =>
     Effect.gen(function* () {
       const { env, folder, home, project } = yield* Cli.scratch
       const other = path.join(folder, "other")
@@ -205,7 +205,7 @@ describe("commands that only read", () => {
     })
   )
 
-  it.live("refuse a relative home, as hooks do, which answer all the same", () =>
+  it.live("refuse a relative home, to which hooks respond with empty output", () =>
     Effect.gen(function* () {
       const { env, folder, project } = yield* Cli.scratch
       const relative = { ...env, ATHENA_HOME: "mem" }

@@ -24,14 +24,14 @@ const settings = { _tag: "Postgres", url: Redacted.make("postgres://user:secret@
 const status = Schema.decodeUnknownSync(Schema.fromJsonString(DaemonStatus))
 
 describe("without the driver of Postgres", () => {
-  it.live("it is said what to install", () =>
+  it.live("reports the package to install", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Effect.scoped(Effect.provide(Effect.void, Database.layer(settings))))
       assert.strictEqual(error.message, "Postgres needs the package @effect/sql-pg: install it")
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("the daemon keeps events, as where the server is away", () =>
+  it.live("the daemon spools events as for an unavailable server", () =>
     Effect.gen(function* () {
       const daemon = yield* TestDaemon.start({ settings })
       const tool = Fixtures.body("PostToolUse.Bash", { cwd: import.meta.dirname, tool_use_id: "t-1" })

@@ -8,7 +8,7 @@ import * as TempFolder from "../utils/TempFolder.ts"
 
 const of = (url: string) => Layout.databaseOf({ ATHENA_DATABASE_URL: url })
 
-describe("what tells databases apart", () => {
+describe("the identity of a database", () => {
   it("is the server, the database and the user", () => {
     const one = of("postgres://ada:pw@db/athena")
     for (const other of [
@@ -24,7 +24,7 @@ describe("what tells databases apart", () => {
     assert.notStrictEqual(Layout.databaseOf(host), Layout.databaseOf({ ...host, ATHENA_POSTGRES_USER: "bob" }))
   })
 
-  it("is no password, which nobody can try on it then", () => {
+  it("does not depend on the password", () => {
     assert.strictEqual(of("postgres://ada:pw@db/athena"), of("postgres://ada:another%40@db/athena"))
     assert.strictEqual(
       of("postgres://db/athena?user=ada&password=pw&sslmode=require"),
@@ -38,8 +38,8 @@ describe("what tells databases apart", () => {
   })
 })
 
-describe("the places of a home", () => {
-  it.effect("are the same under each of its names, be it there yet or not, and be its path short or long", () =>
+describe("the paths of a home", () => {
+  it.effect("are equal under each name of a home", () =>
     Effect.gen(function* () {
       const root = fs.realpathSync(yield* TempFolder.make)
       for (const name of ["short", path.join("a".repeat(60), "b".repeat(40))]) {

@@ -25,7 +25,7 @@ const over = (answer: () => Effect.Effect<number, SqlError>) =>
   SqliteBackend.layerLockRetry.pipe(Layer.provide(QueryExecutor.layerTest({ locked: answer })))
 
 describe("waiting for a lock", () => {
-  it.effect("lasts until it is free", () => {
+  it.effect("waits until the lock is free", () => {
     let attempts = 0
     return Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(ask)
@@ -37,7 +37,7 @@ describe("waiting for a lock", () => {
     )
   })
 
-  it.effect("is done by one at a time, for each attempt holds the thread", () => {
+  it.effect("attempts one lock at a time, because each blocks the thread", () => {
     let attempts = 0
     return Effect.gen(function* () {
       const fibers = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.forkChild(Effect.exit(ask)))
@@ -57,7 +57,7 @@ describe("waiting for a lock", () => {
     )
   })
 
-  it.effect("ends after a while", () =>
+  it.effect("times out", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(Effect.flip(ask))
       yield* TestClock.adjust("10 seconds")

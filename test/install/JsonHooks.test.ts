@@ -71,28 +71,28 @@ const withoutOurs = (settings: any): unknown => {
 }
 
 describe("hooks in JSON", () => {
-  always("are taken back exactly, by the edits that put them in", any, (text) => {
+  always("are undone exactly by the inverse edits", any, (text) => {
     assert.strictEqual(undo(text, get(hooks.install(text, current))), text)
   })
 
-  always("are taken out exactly without knowing how they were put in", full, (text) => {
+  always("are uninstalled exactly without a receipt", full, (text) => {
     assert.strictEqual(uninstall(install(text)), text)
   })
 
-  always("leave what others have as it is", any, (text) => {
+  always("leave foreign settings unchanged", any, (text) => {
     const settings = valueOf(install(text))
     assert.deepStrictEqual(withoutOurs(settings), withoutOurs(valueOf(text)))
     for (const { event, handler } of current) assert.deepStrictEqual(settings.hooks[event].at(-1), { hooks: [handler] })
   })
 
-  always("are put in once", any, (text) => {
+  always("are installed once", any, (text) => {
     const once = install(text)
     const twice = get(hooks.install(once, current))
     assert.strictEqual(twice.text, once)
     assert.deepStrictEqual(twice.steps, [])
   })
 
-  always("are brought to another version in their places", full, (text) => {
+  always("are updated in place", full, (text) => {
     const later = wiring("2.0.0", ["SessionStart", "Stop", "PreCompact"])
     const upgraded = install(install(text), later)
     assert.strictEqual(uninstall(upgraded), text)
@@ -108,7 +108,7 @@ describe("hooks in JSON", () => {
     )
   })
 
-  always("are taken out alone when the file was edited around them", full, (text, random) => {
+  always("are uninstalled alone after edits around them", full, (text, random) => {
     const document = get(Jsonc.parse(text, dialect))
     const own = (document.root as Jsonc.Container).items[0]!
     const edited = `"edited": [1,${" ".repeat(random.int(3))}2]`
@@ -116,7 +116,7 @@ describe("hooks in JSON", () => {
     assert.strictEqual(uninstall(change(install(text))), change(text))
   })
 
-  always("are taken out wherever they were moved to, with every comment existing", any, (text) => {
+  always("are uninstalled at any position, with every comment preserved", any, (text) => {
     const document = get(Jsonc.parse(text, dialect))
     const ours = JSON.stringify({ hooks: [current[0]!.handler] })
     // Ours come first in every list.
@@ -135,7 +135,7 @@ describe("hooks in JSON", () => {
     assert.deepStrictEqual(comments(left), comments(text))
   })
 
-  it("are laid out as the file is", () => {
+  it("have the layout of the file", () => {
     assert.strictEqual(
       install('{\r\n\t"model": "x" // mine\r\n}\r\n', [current[0]!]),
       [
@@ -149,7 +149,7 @@ describe("hooks in JSON", () => {
     assert.match(install(""), /^\{\n {2}"hooks": \{\n {4}"SessionStart"[^]*\n\}\n$/)
   })
 
-  it("leave the end of a line to the comment before them", () => {
+  it("preserve the comment before them", () => {
     const ours = JSON.stringify({ hooks: [current[0]!.handler] })
     const text = `{ "hooks": { "Stop": [{ "hooks": [] }, // mine\n ${ours} ], "Other": [ // too\n ${ours}, {} ] } }`
     assert.strictEqual(
@@ -158,7 +158,7 @@ describe("hooks in JSON", () => {
     )
   })
 
-  it("are known by their mark alone", () => {
+  it("are identified by their mark alone", () => {
     const text = install(
       '{ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "node bin.js hook" }] }] } }'
     )
@@ -166,7 +166,7 @@ describe("hooks in JSON", () => {
     assert.include(uninstall(text), '"node bin.js hook"')
   })
 
-  it("may be of any kind, and more than one an event", () => {
+  it("may have any type, and several per event", () => {
     const http = { type: "http", url: "http://127.0.0.1:1/hooks", headers: { "x-athena": Wiring.mark("2.0.0") } }
     const later: Wiring.Wiring = [
       current[0]!,
@@ -197,7 +197,7 @@ describe("hooks in JSON", () => {
     ["{'a': 1}", "in double quotes"]
   ])("refuse %j", (text, where) => assert.include(problem(hooks.install(text, current)), where))
 
-  it("refuse what the agent itself would not read", () => {
+  it("refuse syntax that the agent does not read", () => {
     const strict = JsonHooks.make({ dialect: { comments: false, trailingCommas: false }, nesting: "groups" })
     assert.include(
       problem(strict.install('{\n  // x\n  "a": 1\n}', current)),
@@ -209,7 +209,7 @@ describe("hooks in JSON", () => {
     )
   })
 
-  it("may stand in an event at once, without groups", () => {
+  it("may be direct elements of an event, without groups", () => {
     const flat = JsonHooks.make({
       dialect: { comments: false, trailingCommas: false },
       nesting: "handlers",

@@ -38,12 +38,12 @@ describe("people who log in", () => {
     assert.strictEqual(LoginUsers.peopleOf(system + users, "", own).length, count)
   })
 
-  it("have the numbers that the system says", () => {
+  it("use the uid bounds of login.defs", () => {
     const users = user("ada", 500) + user("bob", 501) + user("eve", 1000)
     assert.strictEqual(LoginUsers.peopleOf(users, "# UID_MIN 1\n  UID_MIN\t500\nUID_MAX 999\n", undefined).length, 2)
   })
 
-  it.effect("decide whether events are posted, unless the user does", () =>
+  it.effect("decide whether events are posted, unless a flag does", () =>
     Effect.gen(function* () {
       const folder = yield* TempFolder.make
       const passwd = path.join(folder, "passwd")
@@ -68,7 +68,7 @@ describe("people who log in", () => {
     })
   )
 
-  it.effect("are those with a home, where the system has no such file", () =>
+  it.effect("are counted by home folders without a passwd file", () =>
     Effect.gen(function* () {
       const homes = yield* TempFolder.make
       for (const name of ["Shared", "Public", "Default User", ".localized", "ada"]) fs.mkdirSync(path.join(homes, name))

@@ -53,9 +53,9 @@ describe("the path of Node.js", () => {
     ["/home/ada/.local/share/mise/installs/node/22/bin/node", false],
     ["/usr/bin/node", false],
     ["C:\\Program Files\\nodejs\\node.exe", false]
-  ])("is of one version: %s, %s", (file, passing) => assert.strictEqual(NodePath.isTemporary(file), passing))
+  ])("detects a versioned path: %s, %s", (file, passing) => assert.strictEqual(NodePath.isTemporary(file), passing))
 
-  it.effect("is the first on the search path that stays and leads to a Node.js that runs hooks", () =>
+  it.effect("is the first stable path to a supported Node.js on the search path", () =>
     Effect.gen(function* () {
       const { link, real, script } = yield* scratch
       const own = link("versions/node/v26.10.0/bin/node", process.execPath)
@@ -70,7 +70,7 @@ describe("the path of Node.js", () => {
     })
   )
 
-  it.effect("is a link of the manager to the current version, where the search path has none", () =>
+  it.effect("is the manager's link to the current version if the search path has none", () =>
     Effect.gen(function* () {
       const { link } = yield* scratch
       const own = link("Cellar/node/26.10.0/bin/node", process.execPath)
@@ -80,7 +80,7 @@ describe("the path of Node.js", () => {
     })
   )
 
-  it.effect("stays what is installed, for as long as that works", () =>
+  it.effect("retains a working installed path", () =>
     Effect.gen(function* () {
       const { link, place } = yield* scratch
       const installed = link("mine/node", process.execPath)

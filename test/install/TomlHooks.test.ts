@@ -80,18 +80,18 @@ const always = (name: string, claim: (text: string, random: Generator.Generator)
   })
 
 describe("hooks in TOML", () => {
-  always("are taken out exactly", (text) => {
+  always("are uninstalled exactly", (text) => {
     assert.strictEqual(uninstall(install(text)), text)
   })
 
-  always("are taken back exactly, by the edits that put them in, whatever the file ends with", (text, random) => {
+  always("are undone exactly by the inverse edits for any end of file", (text, random) => {
     const cut = random.chance(0.5) ? text.trimEnd() : text
     const { steps } = get(hooks.install(cut, current))
     assert.strictEqual(steps.length, 1)
     assert.strictEqual(Edit.apply(Edit.apply(cut, steps[0]!), Edit.invert(cut, steps[0]!)), cut)
   })
 
-  always("leave what others have as it is", (text) => {
+  always("leave foreign settings unchanged", (text) => {
     const after = install(text)
     assert.isTrue(after.startsWith(text))
     if (text.includes("\r\n")) assert.notMatch(after.slice(text.length), /[^\r]\n/)
@@ -104,7 +104,7 @@ describe("hooks in TOML", () => {
     assert.deepStrictEqual(settings, valueOf(text))
   })
 
-  always("are put in once, and brought to another version in their places", (text) => {
+  always("are installed once and updated in place", (text) => {
     const once = install(text)
     assert.deepStrictEqual(get(hooks.install(once, current)).steps, [])
     const later = install(once, wiring("2.0.0", ["Stop", "PreCompact"]))
@@ -118,12 +118,12 @@ describe("hooks in TOML", () => {
     assert.strictEqual(uninstall(later), text)
   })
 
-  always("are taken out alone when something was put around them", (text) => {
+  always("are uninstalled alone after insertions around them", (text) => {
     const more = '# mine\n[z]\na = "[b]"\n'
     assert.strictEqual(uninstall(`${install(text)}${more}`), `${text}${more}`)
   })
 
-  it("stay in a group that has more than them", () => {
+  it("are removed alone from a group with other handlers", () => {
     const mine = '[[hooks.Stop]]\nmatcher = "x"\n\n[[hooks.Stop.hooks]]\ncommand = "say"\n'
     const ours = install("").split("[[hooks.Stop]]\n")[1]!
     assert.strictEqual(uninstall(mine + ours), mine)
@@ -132,7 +132,7 @@ describe("hooks in TOML", () => {
     assert.strictEqual(uninstall(`[[hooks.Stop]]\n${ours}${other}`), `[[hooks.Stop]]\n${other}`)
   })
 
-  it("are found where tables begin, and nowhere else", () => {
+  it("are found only at table headers", () => {
     const text = 'a = """\n[x]\n"""\n[ y . "z" ] # [w]\nb = [\n[1]\n]\n\n[[v]]\n'
     assert.deepStrictEqual(
       tables(text).map(({ end, isElement, name, start }) => [name, isElement, text.slice(start, end)]),
@@ -150,7 +150,7 @@ describe("hooks in TOML", () => {
     ["a = 1\n[hooks.Stop]\ntimeout = 10\n", "write them as tables, [[hooks.Stop]] (line 2"]
   ])("refuse %j", (text, where) => assert.include(problem(text), where))
 
-  it("are looked for by their events, not by what the agent keeps beside them", () => {
+  it("are found by their events, not in other tables", () => {
     assert.isFalse(hooks.hasHooks('[hooks.state]\n"a" = { trusted = true }\n'))
     assert.isTrue(hooks.hasHooks("[[hooks.Stop]]\n"))
     assert.isFalse(hooks.hasHooks("[["))

@@ -80,7 +80,7 @@ describe("hooks in values of TOML", () => {
     assert.strictEqual(get(hooks.install(text, current)).text, text)
   })
 
-  it.each(variants)("are brought up to date in their places: %s", (_, text) => {
+  it.each(variants)("are updated in place: %s", (_, text) => {
     const { text: after } = get(hooks.install(text, wiring("2.0.0")))
     assert.sameMembers(
       found(after),
@@ -93,14 +93,14 @@ describe("hooks in values of TOML", () => {
     )
   })
 
-  it.each(variants)("are taken out, and nothing else: %s", (_, text, without) => {
+  it.each(variants)("are uninstalled alone: %s", (_, text, without) => {
     const { text: after } = get(hooks.uninstall(text, []))
     assert.strictEqual(after, without)
     assert.deepStrictEqual(found(after), [])
     valueOf(after)
   })
 
-  it.each(variants)("are put beside those of others, and taken back exactly: %s", (_, __, without) => {
+  it.each(variants)("are installed beside foreign handlers and undone exactly: %s", (_, __, without) => {
     const { existing, steps, text } = get(hooks.install(without, current))
     assert.sameMembers(
       found(text),
@@ -123,7 +123,7 @@ describe("hooks in values of TOML", () => {
     assert.strictEqual(undone, without)
   })
 
-  it("keep a list that was empty before them", () => {
+  it("preserve a list that was empty before", () => {
     for (const text of [
       "[hooks]\nStop = []\n",
       "hooks = { Stop = [] }\n",
@@ -136,7 +136,7 @@ describe("hooks in values of TOML", () => {
     }
   })
 
-  it("are not put where there is no place for them", () => {
+  it("are refused without a list for them", () => {
     for (const text of [
       'hooks = "x"\n',
       "[hooks.Stop]\ntimeout = 10\n",
@@ -147,7 +147,7 @@ describe("hooks in values of TOML", () => {
     }
   })
 
-  it("are named by keys in any manner of writing", () => {
+  it("are found under keys in any notation", () => {
     assert.deepStrictEqual(keyOf(` hooks . "St\\u006fp" .'a.b' `), ["hooks", "Stop", "a.b"])
     assert.deepStrictEqual(keyOf(String.raw`"a\U0001F6A2\\U0001F6A2"`), ["a\u{1F6A2}\\U0001F6A2"])
   })

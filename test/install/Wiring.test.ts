@@ -17,32 +17,32 @@ const endpoint: Agents.HookEndpoint = { url: "http://127.0.0.1:21234/hooks", tok
 const group = (...commands: ReadonlyArray<string>) => ({ hooks: commands.map((command) => ({ command })) })
 
 describe("Wiring", () => {
-  it.each(Agents.supported.map((agent) => [agent.name, agent] as const))("of %s carries the mark", (_, agent) => {
+  it.each(Agents.supported.map((agent) => [agent.name, agent] as const))("of %s contains the mark", (_, agent) => {
     // Codex asks its user to confirm every other command line, so its own is the same for all versions.
     const version = agent.name === "codex" ? Wiring.anyVersion : command.version
     for (const { handler } of agent.wiring(command)) assert.strictEqual(Wiring.installedBy(handler), version)
   })
 
-  it("is the same for all versions where a person confirms it", () => {
+  it("is equal for all versions if the user confirms it", () => {
     const later = { ...command, version: "9.0.0" }
     assert.deepStrictEqual(Agents.codex.wiring(command), Agents.codex.wiring(later))
     assert.notDeepEqual(Agents.gemini.wiring(command), Agents.gemini.wiring(later))
   })
 
-  it("asks Codex for no more time than it gives, and none of what comes before each request of Gemini CLI", () => {
+  it("requests no longer timeout than Codex allows, and no hook before each request of Gemini CLI", () => {
     const timeouts = new Map(Agents.codex.wiring(command).map(({ event, handler }) => [event, handler["timeout"]]))
     assert.deepStrictEqual([timeouts.get("SessionEnd"), timeouts.get("Interrupt"), timeouts.get("Stop")], [3, 3, 10])
     const events = Agents.gemini.wiring(command).map(({ event }) => event)
     assert.deepStrictEqual(events, ["SessionStart", "BeforeAgent", "AfterTool", "AfterAgent", "SessionEnd"])
   })
 
-  it("has a name where the agent shows the whole command line without one", () => {
+  it("has a name if the agent shows the command line otherwise", () => {
     for (const agent of [Agents.gemini, Agents.qwen]) {
       for (const { handler } of agent.wiring({ ...command, endpoint })) assert.strictEqual(handler["name"], "athena")
     }
   })
 
-  it("posts the events of Qwen Code to one address, but for the first", () => {
+  it("posts all events of Qwen Code except the first to one address", () => {
     const wiring = Agents.qwen.wiring({ ...command, endpoint: { ...endpoint, headers: { "memory-of": "ada" } } })
     const [first, ...posts] = wiring
     assert.deepInclude(first, { event: "SessionStart" })
@@ -72,11 +72,11 @@ describe("Wiring", () => {
     [{ hooksConfig: { disabled: "athena" } }, []],
     [{}, []],
     [undefined, []]
-  ])("sees what switches the hooks of Gemini CLI off: %j", (settings, switches) => {
+  ])("detects disabled hooks of Gemini CLI: %j", (settings, switches) => {
     assert.deepStrictEqual(Agents.gemini.switches(settings), switches)
   })
 
-  it("posts the events of Claude Code to one address, but for the first, whose command starts the process", () => {
+  it("posts all events of Claude Code except the first, whose command starts the daemon", () => {
     const wiring = Agents.claude.wiring({ ...command, endpoint: { ...endpoint, headers: { "memory-of": "ada" } } })
     const posts = wiring.filter(({ handler }) => handler["type"] === "http")
     assert.deepStrictEqual(
@@ -109,7 +109,7 @@ describe("Wiring", () => {
     for (const { handler } of wiring) assert.strictEqual(Wiring.installedBy(handler), command.version)
   })
 
-  it("has commands alone for agents that post nothing, or without an address to post to", () => {
+  it("contains only commands for agents without HTTP hooks, or without an address", () => {
     const others = Agents.supported.filter(({ posts }) => !posts)
     for (const { wiring } of others) assert.deepStrictEqual(wiring({ ...command, endpoint }), wiring(command))
     const commands = Agents.claude.wiring(command)
@@ -120,7 +120,7 @@ describe("Wiring", () => {
     for (const { handler } of commands) assert.hasAllKeys(handler, ["type", "command", "args", "timeout"])
   })
 
-  it("knows a secret, and shows none", () => {
+  it("detects a secret and hides it", () => {
     assert.isFalse(Wiring.hasSecret(Agents.claude.wiring(command)))
     assert.isTrue(Wiring.hasSecret(Agents.claude.wiring({ ...command, endpoint })))
     const text = JSON.stringify(Agents.claude.wiring({ ...command, endpoint }))
@@ -132,7 +132,7 @@ describe("Wiring", () => {
     )
   })
 
-  it("knows its mark in any text of a handler, and nothing else for it", () => {
+  it("finds its mark in any text of a handler", () => {
     const mark = Wiring.mark("2.0.0")
     assert.strictEqual(Wiring.installedBy({ type: "http", url: "http://x", headers: { "x-y": mark } }), "2.0.0")
     assert.strictEqual(Wiring.installedBy({ command: `a 'b' ${mark}; c` }), "2.0.0")
@@ -149,7 +149,7 @@ describe("Wiring", () => {
     }
   })
 
-  it("sees where the hook is called by hand", () => {
+  it("detects a hook command without the mark", () => {
     const mark = Wiring.mark("1.0.0")
     const hooks = {
       Stop: [group("say"), group("say", "athena hook")],
@@ -163,7 +163,7 @@ describe("Wiring", () => {
     }
   })
 
-  it("gives a shell each word as it is", () => {
+  it("quotes each word for a shell", () => {
     const [first] = Agents.codex.wiring(command)
     const script = `for word in ${String(first?.handler["command"])}; do printf '%s\\n' "$word"; done`
     assert.deepStrictEqual(execFileSync("/bin/sh", ["-c", script], { encoding: "utf8" }).trimEnd().split("\n"), [

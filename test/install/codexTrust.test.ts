@@ -35,19 +35,19 @@ const wiring = (version: string) => Agents.codex.wiring({ node: "/bin/node", scr
 const missing = (text: string, value: unknown, files = [file]) => CodexTrust.inactive(text, files, value)
 
 describe("the trust of Codex", () => {
-  it("is hashed as Codex does it", () => {
+  it("equals the hash of Codex", () => {
     assert.strictEqual(CodexTrust.hashOf("SessionStart", undefined, handler), recorded.session_start)
     assert.strictEqual(CodexTrust.hashOf("UserPromptSubmit", undefined, handler), recorded.user_prompt_submit)
     assert.strictEqual(CodexTrust.hashOf("SessionEnd", undefined, { ...handler, timeout: 3 }), recorded.session_end)
   })
 
-  it("is there for hooks that were confirmed in their places", () => {
+  it("exists for confirmed hooks", () => {
     assert.deepStrictEqual(missing(record(trusted), settings), [])
     // The folder may be a link, and Codex names the file by either name.
     assert.deepStrictEqual(missing(record(trusted), settings, ["/link/hooks.json", file]), [])
   })
 
-  it("is missing for hooks that nobody confirmed", () => {
+  it("is missing for unconfirmed hooks", () => {
     const all: ReadonlyArray<Agents.InactiveHook> = [
       { event: "SessionStart", state: "untrusted" },
       { event: "UserPromptSubmit", state: "untrusted" }
@@ -58,7 +58,7 @@ describe("the trust of Codex", () => {
     assert.deepStrictEqual(missing(record(trusted), settings, ["/elsewhere/hooks.json"]), all)
   })
 
-  it("is missing where another hook was confirmed in the place, or the hook was switched off", () => {
+  it("is missing for replaced and disabled hooks", () => {
     const moved = { ...trusted, "session_start:1:0": trusted["user_prompt_submit:0:0"] }
     assert.deepStrictEqual(missing(record(moved), settings), [{ event: "SessionStart", state: "changed" }])
     const off = { ...trusted, "session_start:1:0": `${trusted["session_start:1:0"]}\nenabled = false` }
@@ -67,7 +67,7 @@ describe("the trust of Codex", () => {
     assert.deepStrictEqual(missing(record(trusted), edited), [{ event: "UserPromptSubmit", state: "changed" }])
   })
 
-  it("is asked for our hooks alone, whatever is beside them", () => {
+  it("is required for our hooks alone", () => {
     const others = {
       hooks: { Stop: [{ hooks: [{ type: "command", command: "say" }] }], state: { a: 1 }, odd: [1, {}] }
     }
@@ -76,7 +76,7 @@ describe("the trust of Codex", () => {
     }
   })
 
-  it("holds for what is installed, in both files of Codex, across versions", () => {
+  it("remains valid across versions in both files of Codex", () => {
     for (const agent of [Agents.codex, Agents.codex.otherwise!]) {
       const text = (version: string) => {
         const result = agent.text.install("", wiring(version))

@@ -475,7 +475,7 @@ describe("athena install", () => {
     })
   )
 
-  it.live("reports what keeps hooks from running", () =>
+  it.live("reports reasons that prevent hooks from running", () =>
     Effect.gen(function* () {
       const { athena, json, project, read, write } = yield* scratch
       yield* athena("install")

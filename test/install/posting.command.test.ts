@@ -660,6 +660,51 @@ describe("athena doctor with HTTP hooks", () => {
   )
 
   it.live(
+    "reports Qwen Code's proxy setting, proxies for https, and its list of allowed URLs",
+    () =>
+      Effect.gen(function* () {
+        const { athena, doctor, folder } = yield* scratch
+        const settings = path.join(folder, ".qwen", "settings.json")
+        fs.mkdirSync(path.dirname(settings), { recursive: true })
+        yield* athena(["install", "--agent", "qwen"])
+        const installed = fs.readFileSync(settings, "utf8")
+        const checkWith = (more: object, env: Record<string, string> = {}) => {
+          fs.writeFileSync(settings, installed.replace("{", `{ ${JSON.stringify(more).slice(1, -1)},`))
+          return doctor(env)
+        }
+        const proxy = "http://proxy.example:8080"
+        assert.match((yield* checkWith({ x: 1 }))("proxy")!, /^ok/)
+        assert.match((yield* checkWith({ proxy }))("proxy")!, /^failed: proxy is set \(.*\.qwen\/settings\.json\)/)
+        assert.match((yield* checkWith({ x: 1 }, { HTTPS_PROXY: proxy }))("proxy")!, /^failed: HTTPS_PROXY is set/)
+        assert.match((yield* checkWith({ x: 1 }, { ALL_PROXY: proxy }))("proxy")!, /^ok/)
+        assert.match((yield* checkWith({ proxy }, { NO_PROXY: "127.0.0.1" }))("proxy")!, /^ok/)
+        const urls = (list: ReadonlyArray<string>) =>
+          Effect.map(checkWith({ security: { allowedHttpHookUrls: list } }), (check) => check("allowed urls"))
+        assert.isUndefined(yield* urls([]))
+        assert.match((yield* urls(["http://127.0.0.1:*"]))!, /^ok/)
+        assert.match((yield* urls(["https://*"]))!, /^failed: allowedHttpHookUrls has no pattern for .*\/hooks\/qwen/)
+        assert.isUndefined((yield* checkWith({ allowedHttpHookUrls: ["https://*"] }))("allowed urls"))
+      }),
+    180_000
+  )
+
+  it.live("reports private files of another user and files open to others", () =>
+    Effect.gen(function* () {
+      if (process.getuid?.() !== 0) return
+      const { athena, doctor, home } = yield* scratch
+      yield* athena(["install"])
+      const token = path.join(home, "daemon", "token")
+      fs.chmodSync(token, 0o644)
+      assert.strictEqual(
+        (yield* doctor())("permissions"),
+        `warning: open to other users: ${token} -> chmod 600 ${token}`
+      )
+      fs.chownSync(token, 65_534, 65_534)
+      assert.match((yield* doctor())("permissions")!, new RegExp(`^failed: of another user: ${token} -> remove what`))
+    })
+  )
+
+  it.live(
     "reports conflicting variables in settings without their values",
     () =>
       Effect.gen(function* () {

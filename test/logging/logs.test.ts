@@ -151,7 +151,7 @@ describe("athena logs", () => {
 
 const all = () => true
 
-describe("logReader", () => {
+describe("LogReader", () => {
   const files = Effect.map(TempFolder.make, (folder) =>
     [0, 1, 2].map((index) => path.join(folder, index === 0 ? "log" : `log.${index}`))
   )

@@ -28,7 +28,7 @@ describe("ClaudeCode", () => {
     assert.isTrue(notification._tag === "Prompt" && !notification.isFromUser)
   })
 
-  it("reads what a tool did", () => {
+  it("decodes a tool use", () => {
     assert.deepStrictEqual(calls(decode("PostToolUse.Edit")), [
       {
         id: "toolu_01Fixture0000000000001",
