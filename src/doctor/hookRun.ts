@@ -5,6 +5,7 @@ import { execFile } from "node:child_process"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { monotonicMs } from "../internal/clock.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import type { Handler } from "../install/Wiring.ts"
 
 export interface HookRun {
@@ -63,7 +64,7 @@ const isObject = (text: string): boolean => {
 }
 
 const problemOf = ({ failed, stderr, stdout }: Ended): string | undefined => {
-  const said = stderr.trim().split("\n")[0]?.slice(0, 300)
+  const said = Redaction.excerpt(stderr.trim().split("\n", 1)[0]!, 300)
   if (failed) return `it did not start or failed${said ? `: ${said}` : ""}`
   if (said) return said
   return isObject(stdout) ? undefined : "its response is not a JSON object"

@@ -11,7 +11,6 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { preview } from "../internal/text.ts"
 import * as CompactionSummary from "../memory/CompactionSummary.ts"
 import { MemoryBridge } from "../memory/MemoryBridge.ts"
 import * as MemoryEvent from "../memory/MemoryEvent.ts"
@@ -135,9 +134,8 @@ const compaction = (event: Compaction, options: HookOptions) => {
     type: "compaction",
     content:
       summary === undefined
-        ? `context is compacted (${event.trigger.slice(0, 100)})`
-        : // No adapter truncates a summary, so its end can't be half a secret.
-          preview(Redaction.redact(summary.text), MemoryEvent.maxContentLength),
+        ? `context is compacted (${Redaction.excerpt(event.trigger, 100)})`
+        : Redaction.excerpt(summary.text, MemoryEvent.maxContentLength),
     importance: summary === undefined ? 0.2 : 0.8
   })
 }
@@ -155,7 +153,7 @@ const sessionEnd = (event: SessionEnd, options: HookOptions) =>
     record(event, options, {
       ...EventKey.ofSessionEnd(event, now),
       type: "session_end",
-      content: `session ended (${event.reason.slice(0, 100)})`,
+      content: `session ended (${Redaction.excerpt(event.reason, 100)})`,
       importance: 0.2
     })
   )

@@ -17,6 +17,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import type { Input as ProjectLocation } from "../memory/Project.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import * as GitFiles from "./internal/gitFiles.ts"
 import * as GitIdentity from "./internal/gitIdentity.ts"
 import * as GitMarks from "./internal/gitMarks.ts"
@@ -32,7 +33,7 @@ export class FolderNotFound extends Schema.TaggedError<FolderNotFound>("athena-h
   { folder: Schema.String, cause: Schema.Defect() }
 ) {
   override get message(): string {
-    return `the working directory ${JSON.stringify(this.folder.slice(0, 200))} does not exist or can't be read`
+    return `the working directory ${JSON.stringify(Redaction.excerpt(this.folder, 200))} does not exist or can't be read`
   }
 }
 
@@ -52,7 +53,7 @@ export interface Repository {
 const maxDepth = 64
 
 const named = (path: Path.Path, projectPath: string, worktreePath: string): Repository => ({
-  project: { path: projectPath, name: (path.basename(projectPath) || projectPath).slice(0, 200) },
+  project: { path: projectPath, name: path.basename(projectPath) || projectPath },
   worktreePath
 })
 

@@ -2,7 +2,8 @@
  * The log of the daemon, in rotated files of a bounded size.
  *
  * A line is a JSON object: `time` (ISO, UTC), `level`, `message`, and if present `annotations`, `spans` (in
- * milliseconds) and `cause` (as text). `Redacted` values are `<redacted>`. Lines are queued in memory and written
+ * milliseconds) and `cause` (as text). `Redacted` values are `<redacted>`,
+ * and secrets in texts are `[redacted]`. Lines are queued in memory and written
  * together. A full `athena.log` becomes `athena.log.1`, that one `athena.log.2`, and so on; the oldest is deleted.
  *
  * Logging never fails and never waits for the disk. If the disk is full, or the folder can't be created, queued lines

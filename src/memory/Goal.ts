@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { preview } from "../internal/text.ts"
 import * as Redaction from "../redaction/Redaction.ts"
 import { ProjectId } from "./Project.ts"
 
@@ -102,7 +101,7 @@ export type NewGoal = typeof NewGoal.Type
 
 /** A placeholder may be longer than the secret that it stands for. */
 const within = (text: string, length: number): Redaction.RedactedText =>
-  text.length <= length ? (preview(Redaction.redact(text), length) as Redaction.RedactedText) : Redaction.redact(text)
+  text.length <= length ? Redaction.truncate(Redaction.redact(text), length) : Redaction.redact(text)
 
 /**
  * Makes a goal to add of plain values: every text goes through the redactor.

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/Query.ts"
 import type { MigrationFailed, NewerSchema } from "../sql/Migrations.ts"
+import * as Redaction from "../redaction/Redaction.ts"
 import { GoalId } from "./Goal.ts"
 import { ProjectId } from "./Project.ts"
 import type { MigrationNeeded } from "./MemorySchema.ts"
@@ -112,7 +113,7 @@ const wordsOf = (error: unknown): string => {
   const inner = error.reason.cause
   const words = error.message.replace(/^ConnectionPool: /, "")
   const all = isNamed(inner) && !words.includes(inner.message) ? `${words}: ${inner.message}` : words
-  return all.replace(/[\s\p{Cc}\p{Cf}]+/gu, " ").slice(0, 300)
+  return Redaction.excerpt(all.replace(/[\s\p{Cc}\p{Cf}]+/gu, " "), 300)
 }
 
 const lacksPrivilege = (error: unknown): boolean => isSqlError(error) && error.reason._tag === "AuthorizationError"
@@ -399,7 +400,7 @@ export const from = (
 }
 
 /**
- * Describes a failure for a person, in one line of at most 500 characters. A failure of the database is described by its
+ * Describes a failure for a person, in one line of at most 500 characters without secrets. A failure of the database is described by its
  * reason.
  *
  * @category conversions
@@ -413,5 +414,5 @@ export const describe = (error: unknown): string => {
       : typeof error === "string"
         ? error
         : "unexpected failure"
-  return message.replace(/\s+/g, " ").slice(0, 500)
+  return Redaction.excerpt(message.replace(/\s+/g, " "), 500)
 }

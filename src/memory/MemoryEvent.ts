@@ -7,7 +7,6 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { preview } from "../internal/text.ts"
 import * as Redaction from "../redaction/Redaction.ts"
 import { MemoryId } from "./Memory.ts"
 import { IndexedPath, ProjectId } from "./Project.ts"
@@ -117,7 +116,7 @@ const earlierKey = ({ beginsWith, key }: Redaction.Unredacted<EarlierKey>): Earl
   key: Redaction.redactName(key, 255),
   ...(beginsWith === undefined
     ? {}
-    : { beginsWith: preview(Redaction.redact(beginsWith), 255) as Redaction.RedactedText })
+    : { beginsWith: Redaction.truncate(Redaction.redact(beginsWith), 255) })
 })
 
 /** The texts of an event, redacted: what names something stays distinct from what has another name. */
@@ -136,7 +135,7 @@ const redacted = (event: Partial<Input>) => ({
 /** A placeholder may be longer than the secret that it stands for. */
 const contentOf = (content: string): Redaction.RedactedText => {
   const clean = Redaction.redact(content)
-  return content.length <= maxContentLength ? (preview(clean, maxContentLength) as Redaction.RedactedText) : clean
+  return content.length <= maxContentLength ? Redaction.truncate(clean, maxContentLength) : clean
 }
 
 /**

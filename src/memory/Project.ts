@@ -142,7 +142,8 @@ const marksOf = ({ instance, remote, root }: RepositoryMarks): typeof RedactedMa
 })
 
 /**
- * Makes what a project is found by: a path has the same form each time, and two paths stay two.
+ * Makes what a project is found by: a path has the same form each time, and two paths stay two. A name is truncated to
+ * 200 characters.
  *
  * @category constructors
  * @since 0.1.0
@@ -151,7 +152,7 @@ export const make = ({ marks, name, path, ...rest }: Input): ProjectLocation => 
   ...rest,
   ...(marks === undefined ? {} : { marks: marksOf(marks) }),
   path: Redaction.redactName(storable(path), 850),
-  name: Redaction.redactName(storable(name), 200)
+  name: Redaction.truncate(Redaction.redactName(storable(name), 200), 200)
 })
 
 /**

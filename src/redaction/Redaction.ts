@@ -117,15 +117,25 @@ export const redactName = (text: string, maxLength: number = Number.POSITIVE_INF
 
 const digest = (text: string): string => fnv1a(text) + fnv1a(`-${text}`)
 
-/** The minimum window of an excerpt, and the units at its end in which a secret may be cut. */
+/**
+ * Truncates redacted text to `length` UTF-16 units, with a final `…`. What resembles a secret only because it is
+ * truncated is replaced too, so that redacting the result again does not change it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const truncate = (text: RedactedText, length: number): RedactedText =>
+  text.length <= length ? text : truncate(redact(preview(text, length)), length)
+
+/** The minimum window of an excerpt, and the units at its end in which a secret may be truncated. */
 const window = 8_000
 const reach = 1_024
 
 /**
  * The first `length` UTF-16 units at most of the text without its secrets and without white space around it, ending in
- * `…` where something was left out. Secrets are replaced before the text is cut, so half a secret is never left. Of a
- * text longer than the window of `max(8,000, length + 2,048)` units, or of exactly 8,000 units as adapters cut it, the last 1,024 units of the window are left out,
- * because a secret that the window cuts is not recognised.
+ * `…` where something was left out. Secrets are replaced before the text is truncated, so half a secret never remains:
+ * pass the whole text, however long. Only its first `max(8,000, length + 2,048)` units are read, and in a longer text the
+ * last 1,024 of them are left out, because a secret that ends beyond them is not recognised.
  *
  * @category combinators
  * @since 0.1.0
@@ -134,8 +144,7 @@ export const excerpt = (text: string, length: number): RedactedText => {
   const from = text.trimStart()
   const size = Math.max(window, length + 2 * reach)
   const looked = from.slice(0, size)
-  // Adapters cut long payload fields to this length, maybe inside a secret.
-  const isWhole = from.length <= size && text.length !== window
+  const isWhole = from.length <= size
   const clean = replaced(looked, secretsOf(looked), isWhole ? looked.length : looked.length - reach, plain).trim()
-  return preview(isWhole || clean.length > length ? clean : `${clean}…`, length) as RedactedText
+  return truncate((isWhole || clean.length > length ? clean : `${clean}…`) as RedactedText, length)
 }

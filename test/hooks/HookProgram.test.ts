@@ -338,24 +338,69 @@ describe("HookProgram", () => {
     })
   )
 
-  test(
-    "redacts a secret at any truncation",
-    Effect.gen(function* () {
-      const { hook, rows } = yield* setup
-      const secret = "postgres://app:hunter2supersecret@db/shop"
-      const cuts = [100, 500, 1_000, 2_000, 8_000]
-      for (const cut of cuts) {
-        for (let offset = 0; offset <= secret.length; offset += 7) {
-          const text = `${"x".repeat(cut - offset - 1)} ${secret} tail`
-          yield* hook("PostToolUse.Bash", { tool_input: { command: text }, tool_use_id: `a-${cut}-${offset}` })
-          yield* hook("PostToolUseFailure.Bash", { error: text, tool_use_id: `b-${cut}-${offset}` })
-          yield* hook("PostToolUse.mcp", { tool_input: { text }, tool_use_id: `c-${cut}-${offset}` })
-          yield* hook("Stop.plain", { last_assistant_message: text })
-        }
+  describe("redacts a secret that crosses a length limit, at each offset", () => {
+    const secret = "gh" + "p_aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"
+    const offsets = Array.from({ length: secret.length + 3 }, (_, offset) => offset)
+    /** A text in which the limit falls `offset` units into the secret; the text continues after it for `rest` units. */
+    const across = (limit: number, offset: number, rest: number) =>
+      `${"word ".repeat(Math.ceil(limit / 5)).slice(0, limit - offset - 1)} ${secret} ${"more ".repeat(rest / 5)}`
+    const limits = [100, 500, 1_000, 2_000, 6_976, 8_000, 16_384]
+
+    const assertRedacted = (rows: ReadonlyArray<Row>, count: number) => {
+      assert.strictEqual(rows.length, count)
+      for (const { content } of rows) {
+        for (let at = 4; at + 6 <= secret.length; at++) assert.notInclude(content, secret.slice(at, at + 6))
       }
-      for (const row of yield* rows) assert.notInclude(row.content, "hunter2")
-    })
-  )
+    }
+
+    test(
+      "of a tool's input and of its error",
+      Effect.gen(function* () {
+        const { hook, rows } = yield* setup
+        const calls = limits.flatMap((limit) =>
+          offsets.flatMap((offset) => {
+            const [short, long] = [across(limit, offset, 10), across(limit, offset, 20_000)]
+            const id = `${limit}-${offset}`
+            return [
+              { tool_name: "Bash", tool_input: { command: short }, tool_use_id: `a-${id}` },
+              { tool_name: "mcp__x__y", tool_input: { other: long, text: short }, tool_use_id: `b-${id}` },
+              { tool_name: "Bash", tool_input: {}, tool_response: `Exit code 1\n${long}`, tool_use_id: `c-${id}` }
+            ]
+          })
+        )
+        for (let at = 0; at < calls.length; at += 1_000) {
+          yield* hook("PostToolBatch.Bash", { tool_calls: calls.slice(at, at + 1_000) })
+        }
+        assertRedacted(yield* rows, calls.length)
+      })
+    )
+
+    test(
+      "of a prompt, a message, a trigger and a reason",
+      Effect.gen(function* () {
+        const { hook, prompt, rows } = yield* setup
+        for (const offset of offsets) {
+          yield* prompt(across(2_000, offset, 20_000), `p-${offset}`)
+          yield* hook("Stop.plain", { last_assistant_message: across(2_000, offset, 20_000), prompt_id: `p-${offset}` })
+          yield* hook("PreCompact.auto", { trigger: across(100, offset, 10), prompt_id: `p-${offset}` })
+          yield* hook("SessionEnd.other", { reason: across(100, offset, 10), prompt_id: `p-${offset}` })
+        }
+        assertRedacted(yield* rows, offsets.length * 4)
+      })
+    )
+
+    test(
+      "of a compaction summary",
+      Effect.gen(function* () {
+        const { hook, rows } = yield* setup
+        for (const offset of offsets.filter((offset) => offset % 6 === 0)) {
+          const summary = across(maxContentLength, offset, 10)
+          yield* hook("PostCompact.manual", { compact_summary: summary, prompt_id: `p-${offset}` })
+        }
+        assertRedacted(yield* rows, offsets.filter((offset) => offset % 6 === 0).length)
+      })
+    )
+  })
 
   test(
     "injects at most 10,000 units for any memories and budget",

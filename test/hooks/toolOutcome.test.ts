@@ -211,6 +211,22 @@ describe("ofCodex", () => {
   it.each(refused)("classifies as a failure: %s", (text) => isFailure(Outcome.ofCodex("Bash", text)))
 })
 
+describe("the error of a failure", () => {
+  const long = `${"word ".repeat(5_000)}end`
+  const shell = (text: string) => ({ llmContent: text, returnDisplay: "" })
+
+  it.each<readonly [string, Outcome.ToolOutcome]>([
+    ["Claude Code", Outcome.ofClaude("Bash", `Exit code 1\n${long}`)],
+    ["Claude Code, refused", Outcome.ofClaude("Bash", `<tool_use_error>${long}</tool_use_error>`)],
+    ["Codex", Outcome.ofCodex("Bash", `command timed out after 1 s: ${long}`)],
+    ["Gemini CLI", Outcome.ofGemini("run_shell_command", shell(`Output: ${long}\nExit Code: 3`))],
+    ["Gemini CLI, displayed", Outcome.ofGemini("shell", { llmContent: "", returnDisplay: `Command failed: ${long}` })],
+    ["Qwen Code", Outcome.ofQwen("mcp__x__y", { error: long })]
+  ])("is the whole text, for the redactor to truncate: %s", (_, outcome) => {
+    isFailure(outcome, long)
+  })
+})
+
 const patch = (...lines: ReadonlyArray<string>) => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n")
 
 describe("patchFiles", () => {

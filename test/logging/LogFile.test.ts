@@ -53,6 +53,25 @@ describe("LogFile", () => {
     })
   )
 
+  it.live("redacts secrets in messages, annotations and causes, also where a line is truncated", () =>
+    Effect.gen(function* () {
+      const folder = yield* inFolder
+      const secret = "gh" + "p_aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"
+      const offsets = Array.from({ length: secret.length }, (_, offset) => offset)
+      yield* Effect.forEach(offsets, (offset) => {
+        const text = `${"x".repeat(340 - offset)} ${secret} ${"more ".repeat(2_000)}`
+        return Effect.logWarning(text, Cause.fail(text)).pipe(Effect.annotateLogs({ text, password: "hunter2pw" }))
+      }).pipe(logging({ folder }))
+      yield* Effect.logInfo(`short ${secret}`, { api_key: "aB3kQ7xZ0pM9tR5w" }).pipe(logging({ folder }))
+      const lines = read(folder)
+      assert.strictEqual(lines.length, offsets.length + 1)
+      const all = JSON.stringify(lines)
+      for (let at = 4; at + 8 <= secret.length; at++) assert.notInclude(all, secret.slice(at, at + 8))
+      assert.notInclude(all, "hunter2pw")
+      assert.notInclude(all, "aB3kQ7xZ0pM9tR5w")
+    })
+  )
+
   it.live("writes one line of bounded length for any value", () =>
     Effect.gen(function* () {
       const folder = yield* inFolder

@@ -106,7 +106,7 @@ const list = Command.make(
 const destination = Effect.fnUntraced(function* (text: string) {
   const path = yield* Path.Path
   const place = yield* absolute(text)
-  const unseen = { path: place, name: (path.basename(place) || place).slice(0, 200) }
+  const unseen = { path: place, name: path.basename(place) || place }
   return yield* Repository.find(place).pipe(
     Effect.map(({ project }) => project),
     Effect.catchTag("FolderNotFound", () => Effect.succeed<Project.Input>(unseen)),

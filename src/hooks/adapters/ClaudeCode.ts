@@ -171,7 +171,7 @@ const sources: ReadonlySet<string> = new Set<SessionSource>(["startup", "resume"
 const toSource = (source: string | undefined): SessionSource =>
   source !== undefined && sources.has(source) ? (source as SessionSource) : "startup"
 
-const { isRecord, maxInspectedLength } = Outcome
+const { isRecord } = Outcome
 
 /** The input fields that describe a call best, in this order. */
 const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"]
@@ -179,11 +179,11 @@ const subjectFields = ["command", "file_path", "notebook_path", "pattern", "url"
 const subject = (input: unknown): string => {
   if (!isRecord(input)) return ""
   const field = subjectFields.map((name) => input[name]).find((value) => typeof value === "string" && value !== "")
-  if (typeof field === "string") return field.slice(0, maxInspectedLength)
+  if (typeof field === "string") return field
   const fields = Object.entries(input)
     .slice(0, 100)
-    .map(([name, value]) => (typeof value === "string" ? `${name}=${value.slice(0, maxInspectedLength)}` : name))
-  return fields.join(" ").slice(0, maxInspectedLength)
+    .map(([name, value]) => (typeof value === "string" ? `${name}=${value}` : name))
+  return fields.join(" ")
 }
 
 const fileFields = ["file_path", "notebook_path", "path"]

@@ -9,16 +9,17 @@ export type ToolOutcome =
   | { readonly outcome: "success" | "unknown" }
   | { readonly outcome: "failure"; readonly error: string }
 
-/** How much of what a tool said is looked at, at each end, and enough to see a secret whole before it is taken out. */
-export const maxInspectedLength = 8_000
+/** The length of the beginning or the end of a text in which the sentences of a client are searched. */
+const maxInspectedLength = 8_000
 
 export const success: ToolOutcome = { outcome: "success" }
 
 export const unknown: ToolOutcome = { outcome: "unknown" }
 
+/** The error is the whole text: only the redactor truncates it, because half a secret is not recognised as one. */
 export const failure = (error: string): ToolOutcome => ({
   outcome: "failure",
-  error: error.trim() === "" ? "failed" : error.slice(0, maxInspectedLength)
+  error: error.trim() === "" ? "failed" : error
 })
 
 type Fields = Readonly<Record<string, unknown>>
@@ -85,18 +86,20 @@ const refusals: ReadonlyArray<RegExp> = [
   /^failed to parse function arguments: /
 ]
 
+const toolError = "<tool_use_error>"
+
 /** The text of a refusal, `undefined` where the text is none. */
 export const refusal = (text: string): string | undefined => {
-  const start = text.slice(0, maxInspectedLength).trimStart()
-  const toolError = /^<tool_use_error>([^]*)/.exec(start)?.[1]
-  if (toolError !== undefined) return toolError.replace(/<\/tool_use_error>[^]*$/, "")
-  return refusals.some((pattern) => pattern.test(start)) ? start : undefined
+  const whole = text.trimStart()
+  if (whole.startsWith(toolError)) return whole.slice(toolError.length).replace(/<\/tool_use_error>[^]*$/, "")
+  const start = whole.slice(0, maxInspectedLength)
+  return refusals.some((pattern) => pattern.test(start)) ? whole : undefined
 }
 
 /** An error's name at the beginning: it says something only of a tool whose own text could not begin so. */
 export const namedError = (text: string): string | undefined => {
-  const start = text.slice(0, maxInspectedLength).trimStart()
-  return /^(?:[A-Z][A-Za-z]{0,60})?Error(?: \[\w+\])?: |^E[A-Z]{3,20}: /.test(start) ? start : undefined
+  const whole = text.trimStart()
+  return /^(?:[A-Z][A-Za-z]{0,60})?Error(?: \[\w+\])?: |^E[A-Z]{3,20}: /.test(whole) ? whole : undefined
 }
 
 /** What stands at the end of what a shell tool of Gemini CLI and Qwen Code says, line by line. */
@@ -116,7 +119,7 @@ const withoutOutput = (text: string, display: unknown): string => {
 
 /** How the shell tools of Gemini CLI and Qwen Code report a command. */
 export const shellReport = (text: string, display: unknown): ToolOutcome => {
-  const shown = typeof display === "string" ? display.slice(0, maxInspectedLength) : ""
+  const shown = typeof display === "string" ? display : ""
   if (/^Command (?:was )?(?:automatically )?cancell?ed\b/.test(text)) return failure(text)
   // Displayed where the command itself printed nothing.
   if (/^Command (?:exited with code: (?!0\s*$)-?\d+|terminated by signal: |cancell?ed by user|failed: )/.test(shown)) {
@@ -128,7 +131,7 @@ export const shellReport = (text: string, display: unknown): ToolOutcome => {
   const { code, signal } = found
   const signalled = signal !== undefined && signal !== "(none)"
   if ((code === undefined || code === "0" || code === "(none)") && !signalled) return success
-  return failure(text.slice(-maxInspectedLength))
+  return failure(text)
 }
 
 const shellTools: ReadonlySet<string> = new Set(["run_shell_command", "shell"])

@@ -2,7 +2,8 @@
  * Encodes a line of the log: one JSON object of a bounded length, whatever was logged.
  */
 import * as Formatter from "effect/Formatter"
-import { preview } from "../../internal/text.ts"
+import * as Option from "effect/Option"
+import * as Redaction from "../../redaction/Redaction.ts"
 
 /** The output of `Logger.formatStructured`. */
 export interface Entry {
@@ -40,7 +41,7 @@ const maxLineBytes = 8_192
 /** Characters of each text of a truncated line: one needs up to 6 bytes as JSON. */
 const maxTextLength = maxLineBytes / 24
 
-const truncated = (value: unknown): string => preview(textOf(value), maxTextLength)
+const truncated = (value: unknown): string => Redaction.excerpt(textOf(value), maxTextLength)
 
 /** The line with truncated texts, marked `cut`. */
 const cut = ({ annotations, cause, level, message, timestamp }: Entry) => ({
@@ -52,10 +53,28 @@ const cut = ({ annotations, cause, level, message, timestamp }: Entry) => ({
   cut: true
 })
 
-/** Encodes a line without its newline. */
+const parse = Option.liftThrowable((line: string): unknown => JSON.parse(line))
+
+/**
+ * A line without secrets. A secret is recognised best with the names around it; where its replacement breaks the JSON,
+ * each text is redacted by itself.
+ */
+const redacted = (line: string): string => {
+  const clean = Redaction.redact(line)
+  return clean === line || Option.isSome(parse(clean))
+    ? clean
+    : JSON.stringify(
+        JSON.parse(line, (_, value: unknown) => (typeof value === "string" ? Redaction.redact(value) : value))
+      )
+}
+
+const fits = (line: string): boolean => Buffer.byteLength(line) <= maxLineBytes
+
+/** Encodes a line without its newline and without secrets. */
 export const encode = (entry: Entry): string => {
   const line = stringify(whole(entry))
-  return Buffer.byteLength(line) <= maxLineBytes ? line : stringify(cut(entry))
+  const clean = fits(line) ? redacted(line) : line
+  return fits(clean) ? clean : redacted(stringify(cut(entry)))
 }
 
 /** Reports lines beyond the bound of the queue. */
