@@ -55,7 +55,8 @@ const sampleOf = ({ row }: Detector): string => {
   const flags = row.flags ?? ""
   const own = samples[row.id]
   if (own !== undefined) return own
-  const inner = sample(parse(row.pattern), flags, next)
+  const leads = (row.leads ?? []).map(({ source }) => sample(parse(source), "i", next)).join("")
+  const inner = leads + sample(parse(row.pattern), flags, next)
   if (row.within === undefined) return inner
   const outer = sample(parse(row.within.replace(/\[\^[^\]]*\]\{0,\d+\}$/, "")), flags, next)
   return `${outer} ${inner}`
@@ -118,6 +119,7 @@ describe("the work of the redactor", () => {
       if (row.id.startsWith("private-key")) continue
       assert.isFalse(unbounded(row.pattern), row.id)
       if (row.within !== undefined) assert.isFalse(unbounded(row.within), row.id)
+      for (const { source } of row.leads ?? []) assert.isFalse(unbounded(source), row.id)
     }
   })
 

@@ -6,6 +6,26 @@
 /** Reports a secret: from `start` to before `end`, in UTF-16 units of the text. */
 export type Report = (start: number, end: number) => void
 
+/** A pattern that precedes the pattern of a row. */
+export interface Lead {
+  readonly source: string
+  /** The end of its match at `from`, or -1. */
+  readonly match: (text: string, from: number) => number
+}
+
+/** A lead, which is compiled on first use. Rows that share it compile it once. */
+export const lead = (source: string): Lead => {
+  let compiled: RegExp | undefined
+  return {
+    source,
+    match: (text, from) => {
+      compiled ??= new RegExp(source, "iy")
+      compiled.lastIndex = from
+      return compiled.test(text) ? compiled.lastIndex : -1
+    }
+  }
+}
+
 export interface Row {
   readonly id: string
   /**
@@ -20,6 +40,11 @@ export interface Row {
   readonly needs?: string | undefined
   /** A check at an anchor, so that most processes never compile the pattern. */
   readonly gate?: ((text: string, at: number) => boolean) | undefined
+  /**
+   * Patterns that match one after the other from the anchor, before `pattern`, without backtracking from one into another:
+   * as parts of one pattern, long alternatives one after the other multiply the time to compile it.
+   */
+  readonly leads?: ReadonlyArray<Lead> | undefined
   /** Whether the secret lies in a run of at least 20 letters, digits and `+/=_~.-`. */
   readonly run?: boolean | undefined
   /**
@@ -138,7 +163,12 @@ export const fromRow = (row: Row): Detector => {
         within === undefined
           ? (compiled ??= new RegExp(`${skip}(?:${grouped(pattern)})`, `y${flags}`))
           : (outer ??= new RegExp(`${skip}(${within})`, `y${flags}`))
-      expression.lastIndex = from
+      let head = from
+      for (const { match } of row.leads ?? []) {
+        head = match(text, head)
+        if (head < 0) return from
+      }
+      expression.lastIndex = head
       const match = expression.exec(text)
       if (match === null) return from
       if (within === undefined) return judge(text, match, 0, report)

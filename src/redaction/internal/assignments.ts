@@ -20,6 +20,9 @@ const maxName = 80
 const maxValue = 16_384
 const maxLook = 256
 
+/** The lines at the beginning of a block of which one is the secret. */
+const maxBlockLines = 4
+
 /** The minimum length of the value of a name that may be the key of a map. */
 const minKey = 16
 
@@ -70,8 +73,12 @@ const blockEnd = (text: string, from: number, indent: number): number => {
   return end
 }
 
+/** Whether one of the first lines of a block is a secret. */
 const holdsSecret = (lines: string): boolean =>
-  lines.split("\n").some((line) => /^\s*\S{6,}\s*$/.test(line) && isMixed(line.trim()) && !isCode(line.trim()))
+  lines
+    .split("\n", maxBlockLines)
+    .map((line) => line.trim())
+    .some((line) => /^\S{6,}$/.test(line) && isMixed(line) && !isCode(line))
 
 const heredocEnd = (text: string, from: number, mark: string): number => {
   const end = text.indexOf(`\n${mark}`, from - 1)

@@ -1,7 +1,7 @@
 /**
  * Secrets that are known by where they stand: headers, addresses, commands, files of settings, sentences.
  */
-import { boundary, cut, row, type Row } from "./Detector.ts"
+import { boundary, cut, lead, type Lead, row, type Row } from "./Detector.ts"
 import { isCode, isIdentifier, isMixed, isPlaceholder, isPublicId, isRandom, isSentenceWord } from "./values.ts"
 
 const isValue = (value: string): boolean => !isPlaceholder(value) && !isCode(value) && !value.startsWith("$")
@@ -470,13 +470,34 @@ const qualified =
 
 const alternatives = (nouns: string): string => `(?:${nouns.replaceAll(" ", "|").replaceAll("␣", "\\s")})`
 
-/** What stands between the name and the secret: of what it is, and a word for "is". */
-const spokenIs =
-  "(?:\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[^\\s\"',;:=]{1,40}(?:\\s[^\\s\"',;:=]{1,40}){0,2})?\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|è|jest|to|je|är|er|on|bedraagt|luidt|este|adalah|là|คือ|это|был|является)(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|=>|（)\\s{0,3}[:：]?\\s{0,3}"
+/** What stands between a noun and its secret: a word or a sign for "is". */
+const isWord = lead(
+  "\\s{0,2}(?:\\s(?:is|was|are|equals|should\\sbe|will\\sbe|set\\sto|changed\\sto|reset\\sto|now|lautet|ist|heißt|heisst|war|est|es|era|é|è|jest|to|je|är|er|on|bedraagt|luidt|este|adalah|là|คือ|это|был|является)(?![a-z\\u00c0-\\u024f])(?:\\s(?:now|jetzt|maintenant|ahora|agora|still|simply|just))?|=>|[:=：＝]|はですか|は|是|为|為|就是|が|는|은|이|[-–—]>?|（)\\s{0,3}[:：]?\\s{0,3}"
+)
+
+/** What the secret is for, of up to three words. */
+const purpose = lead(
+  "\\s{1,2}(?:for|of|to|on|für|fuer|von|zu|zum|des|der|pour|de|du|del|la|el|da|do|di|per|voor|van|dla|pro|para|en|in|im|am|an|у|от|для)\\s{1,2}[^\\s\"',;:=]{1,40}"
+)
+const purposeWord = lead("\\s[^\\s\"',;:=]{1,40}")
+
+const spokenIs: Lead = {
+  source: isWord.source,
+  match: (text, from) => {
+    let end = isWord.match(text, from)
+    let head = end < 0 ? purpose.match(text, from) : -1
+    for (let words = 0; words < 3 && end < 0 && head >= 0; words++) {
+      end = isWord.match(text, head)
+      if (end < 0) head = purposeWord.match(text, head)
+    }
+    return end
+  }
+}
 
 const spoken = (id: string, hints: string, nouns: string, gate = hasValueAhead): Row =>
-  row(id, hints, `${nouns}["'\`*_”»]{0,3}${spokenIs}["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
+  row(id, hints, `["'\`*_“«「『(]{0,3}([^\\s"'\`*“”«»「」『』,;)<>。、，]{4,200})`, {
     gate,
+    leads: [lead(`${nouns}["'\`*_”»]{0,3}`), spokenIs],
     flags: "i",
     accepts: (secret, before) =>
       proseSecret(secret) ||

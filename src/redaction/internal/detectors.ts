@@ -25,7 +25,9 @@ export const attemptsOf = (length: number): number => 2_048 + Math.floor(length 
 
 interface Anchor {
   readonly hint: string
-  readonly detectors: ReadonlyArray<number>
+  readonly detectors: Array<number>
+  /** Detectors that are attempted at the end of the run that contains the anchor. */
+  readonly runs: Array<number>
 }
 
 /** A hash of three units: the low five bits of each. */
@@ -40,28 +42,33 @@ interface Index {
   readonly slots: Uint16Array
   readonly anchors: ReadonlyArray<ReadonlyArray<Anchor>>
   readonly runs: ReadonlyArray<number>
+  /** The anchors of runs that are too short for a slot, by detector. */
+  readonly short: ReadonlyArray<ReadonlyArray<string>>
 }
 
 const makeIndex = (): Index => {
-  const byHint = new Map<string, Array<number>>()
+  const byHint = new Map<string, Anchor>()
   const runs: Array<number> = []
+  const short: Array<ReadonlyArray<string>> = []
   for (const [position, { hints, row }] of detectors.entries()) {
-    if (row.run === true) runs.push(position)
-    else
-      for (const hint of hints) {
-        const owners = byHint.get(hint)
-        if (owners === undefined) byHint.set(hint, [position])
-        else owners.push(position)
-      }
+    const isRun = row.run === true
+    if (isRun) runs.push(position)
+    short.push(isRun ? hints.filter((hint) => hint.length < 3) : [])
+    for (const hint of hints) {
+      if (isRun && hint.length < 3) continue
+      let anchor = byHint.get(hint)
+      if (anchor === undefined) byHint.set(hint, (anchor = { hint, detectors: [], runs: [] }))
+      anchor[isRun ? "runs" : "detectors"].push(position)
+    }
   }
   const slots = new Uint16Array(size)
   const anchors: Array<Array<Anchor>> = []
-  for (const [hint, owners] of byHint) {
-    const slot = hashOf(hint)
+  for (const anchor of byHint.values()) {
+    const slot = hashOf(anchor.hint)
     if (slots[slot] === 0) slots[slot] = anchors.push([])
-    anchors[slots[slot]! - 1]!.push({ hint, detectors: owners })
+    anchors[slots[slot]! - 1]!.push(anchor)
   }
-  return { slots, anchors, runs }
+  return { slots, anchors, runs, short }
 }
 
 let index: Index | undefined
@@ -93,7 +100,7 @@ const joined = (spans: Array<Span>): ReadonlyArray<Span> => {
 
 /** Finds the secrets of a text. `work` receives the attempts made. */
 export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> => {
-  const { anchors, runs, slots } = (index ??= makeIndex())
+  const { anchors, runs, short, slots } = (index ??= makeIndex())
   const lower = lowerCase(text)
   const length = lower.length
   const spans: Array<Span> = []
@@ -128,13 +135,16 @@ export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> =>
     cursors[position] = Math.max(at + 1, run(text, Math.max(cursor, at - (row.back ?? 0)), at, report))
   }
 
+  /** For each detector of runs: the last position of one of its anchors. */
+  const seen = new Float64Array(detectors.length).fill(-1)
+
   const attemptRun = (start: number, end: number): void => {
     const part = lower.substring(start, end + 2)
     for (const position of runs) {
-      const { attempt: run, hints } = detectors[position]!
-      if (cursorOf(position) > start || !hints.some((hint) => part.includes(hint))) continue
+      if (seen[position]! < start && !short[position]!.some((hint) => part.includes(hint))) continue
+      if (cursorOf(position) > start) continue
       count(position)
-      run(text, start, end, report)
+      detectors[position]!.attempt(text, start, end, report)
     }
   }
 
@@ -149,9 +159,10 @@ export const secretsOf = (text: string, work?: Attempts): ReadonlyArray<Span> =>
     hash = hashed(hash, lower.charCodeAt(at + 2))
     const slot = slots[hash]!
     if (slot === 0) continue
-    for (const { detectors: owners, hint } of anchors[slot - 1]!) {
+    for (const { detectors: owners, hint, runs: ofRuns } of anchors[slot - 1]!) {
       if (!lower.startsWith(hint, at)) continue
-      if (left <= 0) {
+      for (const owner of ofRuns) seen[owner] = at
+      if (owners.length > 0 && left <= 0) {
         const end = lineEnd(text, at)
         report(at, end)
         at = Math.max(at, end - 3)

@@ -28,15 +28,56 @@ const publicId =
 
 export const isPublicId = (text: string): boolean => publicId.test(text)
 
-const placeholder =
-  /^(?:null|nil|none|true|false|yes|no|on|off|undefined|unset|empty|default|string|number|boolean|bool|any|unknown|never|void|object|bytes|text|varchar|char|str|int|\*+|x+|\.+|-+|_+|\?+)$|^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[A-Za-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretKeyRef.*|file:.*)$|(?:^|[<_ ])your[-_ ]|_here$|-here$|example|placeholder|change[-_]?(?:me|it|this)|replace[-_]?(?:me|with|this)|insert[-_]|dummy|redacted|\*{4}|x{5}|\.{3}|…|to[-_]?do\b/i
+/** Words of which a list costs nothing to look up: as a pattern, it takes longer to compile than all else. */
+const words = (text: string): ReadonlySet<string> => new Set(text.split(" "))
 
-/** Names of algorithms and types have digits in them. */
-const technical =
-  /^(?:U?Int(?:8|16|32|64)|Float\d|0x[0-9a-f]{1,8}$|Schema\.)|^[A-Za-z.]{0,40}(?:Array|Session|Buffer|FromBase64|FromHex)\b|^(?:[a-z\d]{1,12}[-_.]){0,3}(?:hmac|rsa|ecdsa|ed25519|x25519|aes|sha|md5|pbe|hs|rs|es|ps|pbkdf2|scrypt|bcrypt|argon2|base64|utf|oauth|dsa)[-_.]?\d{0,4}(?:[-_.]?with[-_.]?[a-z\d-]{2,24}|[-_.](?:cbc|gcm|rsa|dsa|\d{1,4}|sha[-_]?\d{1,3}|[a-z]{2,6})){0,3}$/i
+const emptyWords = words(
+  "null nil none true false yes no on off undefined unset empty default string number boolean bool any unknown never void object bytes text varchar char str int"
+)
 
-export const isPlaceholder = (value: string): boolean =>
-  placeholder.test(value) || (value.length <= 48 && technical.test(value))
+const repeated = /^([*x._?-])\1*$/
+
+/** A marker, a variable or a reference, in lower case. */
+const reference =
+  /^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[a-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretkeyref.*|file:.*)$/
+
+const substitutes = ["example", "placeholder", "dummy", "redacted", "****", "xxxxx", "...", "…"]
+
+const request =
+  /(?:^|[<_ ])your[-_ ]|[-_]here$|change[-_]?(?:me|it|this)|replace[-_]?(?:me|with|this)|insert[-_]|to[-_]?do\b/
+
+const isStandIn = (lower: string): boolean =>
+  emptyWords.has(lower) ||
+  repeated.test(lower) ||
+  reference.test(lower) ||
+  substitutes.some((text) => lower.includes(text)) ||
+  request.test(lower)
+
+/** Names of types have digits in them. */
+const typeName =
+  /^(?:u?int(?:8|16|32|64)|float\d|0x[0-9a-f]{1,8}$|schema\.)|^[a-z.]{0,40}(?:array|session|buffer|frombase64|fromhex)\b/
+
+const algorithm =
+  /^(?:hmac|rsa|ecdsa|ed25519|x25519|aes|sha|md5|pbe|hs|rs|es|ps|pbkdf2|scrypt|bcrypt|argon2|base64|utf|oauth|dsa)\d{0,4}(?:with[a-z\d]{2,24})?$/
+
+/** The name of an algorithm, such as `rsa-sha256` or `PBEWithMD5AndDES`, in lower case. */
+const isAlgorithm = (lower: string): boolean => {
+  const parts = lower.split(/[-_.]/, 9)
+  const named = parts.findIndex((part) => algorithm.test(part))
+  return (
+    named >= 0 &&
+    named <= 3 &&
+    parts.length <= named + 4 &&
+    parts.every((part, at) =>
+      at < named ? /^[a-z\d]{1,12}$/.test(part) : at === named || /^(?:[a-z]{2,6}|\d{1,4}|sha\d{1,3})$/.test(part)
+    )
+  )
+}
+
+export const isPlaceholder = (value: string): boolean => {
+  const lower = value.toLowerCase()
+  return isStandIn(lower) || (value.length <= 48 && (typeName.test(lower) || isAlgorithm(lower)))
+}
 
 /** A call, a member, an element, a type, a path: what stands for a value and is none. */
 const code =
@@ -53,17 +94,27 @@ const secretWord =
 export const isIdentifier = (value: string): boolean =>
   /^[A-Za-z_$][\w$-]*$/.test(value) && secretWord.test(value) && !isRandom(value)
 
-/** Words by which a sentence goes on. */
-const sentence =
-  /(?:^|[\s"'(])(?:a|an|and|are|at|as|be|been|but|by|can|can't|cannot|do|does|enter|for|from|has|have|if|in|incorrect|invalid|is|it|its|least|may|missing|more|must|needs?|new|no|not|of|on|only|or|optional|please|required|see|set|should|so|than|that|the|their|then|there|this|to|too|used|using|was|when|where|which|will|with|without|wrong|you|your)(?=[\s"'.,;:!?)]|$)/i
+/** Words by which a sentence continues. */
+const sentenceWords = words(
+  "a an and are at as be been but by can cannot do does enter for from has have if in incorrect invalid is it its least may missing more must need needs new no not of on only or optional please required see set should so than that the their then there this to too used using was when where which will with without wrong you your"
+)
 
-export const isSentence = (value: string): boolean => /\s/.test(value.trim()) && sentence.test(value)
+/** Words by which a sentence continues if they are the whole value, as in `password: expired`. */
+const commonWords = words(
+  "above again all already always any below changed checked correct encrypted expired expires file forgotten generated good handling hashed here hidden just kept leaked length limited lost management manager mandatory masked never now null old parsing policy protected protection read rejected removed reset revoked rotated rotation safe same sent shown strong stored strength stale supported taken unused updated valid validation visible weak what written kein nicht falsch abgelaufen ist wird est pas incorrecta es non errata"
+)
 
-/** A word that goes on a sentence by itself, as in `password: must have` or `the token is needed`. */
-export const isSentenceWord = (value: string): boolean => sentence.test(value) || commonWord.test(value)
+/** Whether a text in lower case has a word by which a sentence continues. */
+const hasSentenceWord = (lower: string): boolean =>
+  lower.split(/[\s"'(]/).some((part) => sentenceWords.has(part.split(/[.,;:!?)]/, 1)[0]!))
 
-const commonWord =
-  /^(?:above|again|all|already|always|any|below|changed|checked|correct|encrypted|expired|expires|file|forgotten|generated|good|handling|hashed|here|hidden|just|kept|leaked|length|limited|lost|management|manager|mandatory|masked|never|now|null|old|parsing|policy|protected|protection|read|rejected|removed|reset|revoked|rotated|rotation|safe|same|sent|shown|strong|stored|strength|stale|supported|taken|unused|updated|valid|validation|visible|weak|what|written|kein|nicht|falsch|abgelaufen|ist|wird|est|pas|incorrecta|es|non|errata)$/i
+export const isSentence = (value: string): boolean => /\s/.test(value.trim()) && hasSentenceWord(value.toLowerCase())
+
+/** A word that continues a sentence by itself, as in `password: must have` or `the token is needed`. */
+export const isSentenceWord = (value: string): boolean => {
+  const lower = value.toLowerCase()
+  return hasSentenceWord(lower) || commonWords.has(lower)
+}
 
 export const hasDigit = (value: string): boolean => /\d/.test(value)
 
