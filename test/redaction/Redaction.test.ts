@@ -114,7 +114,9 @@ describe("Redaction", () => {
 describe("truncate", () => {
   it("returns text that does not change when it is redacted again, at each length", () => {
     for (const [secret] of secrets) {
-      const clean = Redaction.redact(`a note, then: ${secret}; and the word ghp_in or eyJabcdefghij or npm_x at the end`)
+      const clean = Redaction.redact(
+        `a note, then: ${secret}; and the word ghp_in or eyJabcdefghij or npm_x at the end`
+      )
       for (let length = 1; length <= clean.length; length++) {
         const short = Redaction.truncate(clean, length)
         assert.isAtMost(short.length, length)

@@ -4,7 +4,7 @@ import { type Detector, row, type Token } from "../../src/redaction/internal/Det
 import { attemptsOf, type Attempts, detectors, secretsOf } from "../../src/redaction/internal/detectors.ts"
 import { isUnbounded, parse, sample } from "./regexSample.ts"
 
-const seed = 20_261_130
+const seed = Number(process.env["ATHENA_SEED"] ?? 20_261_130)
 let state = seed
 const next = (bound: number): number => {
   state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
@@ -39,6 +39,7 @@ const samples: Readonly<Record<string, string>> = {
   "wifi-code": "WIFI:S:home;P:\u0001aB3kQ7xZ0p\u0002;;",
   "dotted-set": 'config["db_password"] = "\u0001aB3kQ7xZ0p\u0002"',
   "spoken-with": "use the password \u0001aB3kQ7xZ0p\u0002",
+  "here-string": "sudo -S <<< \u0001aB3kQ7xZ0p\u0002",
   nearby: "the token \u0001aB3kQ7xZ0pM9tR5wY2cF8hJ4nV\u0002",
   "private-key-ssh2":
     "\u0001---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\naB3kQ7xZ0p\n---- END SSH2 ENCRYPTED PRIVATE KEY ----\u0002"
@@ -55,10 +56,10 @@ const sampleOf = ({ row }: Detector): string => {
   const flags = row.flags ?? ""
   const own = samples[row.id]
   if (own !== undefined) return own
-  const leads = (row.leads ?? []).map(({ source }) => sample(parse(source), "i", next)).join("")
+  const leads = (row.leads ?? []).map(({ source }) => sample(parse(source), "i", next, false)).join("")
   const inner = leads + sample(parse(row.pattern), flags, next)
   if (row.within === undefined) return inner
-  const outer = sample(parse(row.within.replace(/\[\^[^\]]*\]\{0,\d+\}$/, "")), flags, next)
+  const outer = sample(parse(row.within.replace(/\[\^[^\]]*\]\{0,\d+\}$/, "")), flags, next, false)
   return `${outer} ${inner}`
 }
 
@@ -90,15 +91,20 @@ const nearMiss = (detector: Detector, text: string): string => {
   )
 }
 
+/** Samples of each detector. */
+const rounds = Number(process.env["REDACTION_ROUNDS"] ?? 3)
+
 describe(`each of ${detectors.length} detectors (seed ${seed})`, () => {
   it.each(detectors.map((detector) => [detector.id, detector] as const))(
     "%s finds its secret and no near miss",
     (_, detector) => {
-      const text = positive(detector)
-      assert(text !== undefined, `no sample of ${detector.id} is found: ${JSON.stringify(plain(sampleOf(detector)))}`)
-      assert.isAbove(secretsOf(plain(text)).length, 0)
-      const miss = nearMiss(detector, text)
-      assert.deepStrictEqual(foundBy(detector, miss), [], miss)
+      for (let round = 0; round < rounds; round++) {
+        const text = positive(detector)
+        assert(text !== undefined, `no sample of ${detector.id} is found: ${JSON.stringify(plain(sampleOf(detector)))}`)
+        assert.isAbove(secretsOf(plain(text)).length, 0)
+        const miss = nearMiss(detector, text)
+        assert.deepStrictEqual(foundBy(detector, miss), [], miss)
+      }
     }
   )
 

@@ -86,29 +86,65 @@ const candidates = (source: string, flags: string): ReadonlyArray<string> => {
   return literal === undefined ? [] : [literal]
 }
 
-/** Makes a text that probably matches, with `{` and `}` around what the first group matches. */
-export const sample = (node: Node, flags: string, next: (bound: number) => number): string => {
+const hasCapture = (node: Node): boolean => {
+  switch (node.kind) {
+    case "class":
+    case "anchor":
+      return false
+    case "group":
+      return node.isCapture || hasCapture(node.inner)
+    case "sequence":
+      return node.parts.some(hasCapture)
+    case "either":
+      return node.options.some(hasCapture)
+    default:
+      return hasCapture(node.inner)
+  }
+}
+
+const first = () => 0
+
+/**
+ * Makes a text that probably matches, with U+0001 and U+0002 around what the first group matches. The secret is random;
+ * what surrounds it is plain, so that it does not resemble a secret itself.
+ */
+export const sample = (
+  root: Node,
+  flags: string,
+  next: (bound: number) => number,
+  isSecret = !hasCapture(root)
+): string => sampled(root, flags, next, isSecret ? next : first)
+
+/** `next` chooses alternatives and the secret, `around` the rest. */
+const sampled = (
+  node: Node,
+  flags: string,
+  next: (bound: number) => number,
+  around: (bound: number) => number
+): string => {
   switch (node.kind) {
     case "anchor":
       return ""
     case "class": {
       const options = candidates(node.source, flags)
-      return options.length === 0 ? "" : options[next(options.length)]!
+      return options.length === 0 ? "" : options[around(options.length)]!
     }
     case "assert":
-      return node.isPositive ? sample(node.inner, flags, next) : ""
+      return node.isPositive ? sampled(node.inner, flags, next, around) : ""
     case "group": {
-      const inner = sample(node.inner, flags, next)
+      const inner = sampled(node.inner, flags, next, node.isCapture ? next : around)
       return node.isCapture ? `\u0001${inner}\u0002` : inner
     }
     case "sequence":
-      return node.parts.map((part) => sample(part, flags, next)).join("")
+      return node.parts.map((part) => sampled(part, flags, next, around)).join("")
     case "either":
-      return sample(node.options[next(node.options.length)]!, flags, next)
+      return sampled(node.options[next(node.options.length)]!, flags, next, around)
     case "repeat": {
       const most = Math.min(node.max, Math.max(node.min, node.max === Number.POSITIVE_INFINITY ? node.min + 24 : 24))
-      const count = node.max <= 4 ? node.min + next(node.max - node.min + 1) : node.min + next(most - node.min + 1)
-      return Array.from({ length: count }, () => sample(node.inner, flags, next)).join("")
+      const count = node.min + around((node.max <= 4 ? node.max : most) - node.min + 1)
+      return Array.from({ length: hasCapture(node.inner) ? Math.max(1, count) : count }, () =>
+        sampled(node.inner, flags, next, around)
+      ).join("")
     }
   }
 }

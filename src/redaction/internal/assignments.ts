@@ -157,6 +157,9 @@ const isVariable = (value: string): boolean =>
   ) ||
     (/^[a-z]+(?:[A-Z][a-z]+)+$/.test(value) && isIdentifier(value)))
 
+/** A path of at least two words. */
+const isPath = (value: string): boolean => /^(?:\.{0,2}|~)(?:\/[a-zA-Z_.-]+){2,}$/.test(value) && !isRandom(value)
+
 /** A password that a person may have chosen. */
 const isPassword = (value: string, { form, isLast }: Value, isSetting: boolean): boolean => {
   if (value.length < 3 || isSentence(value)) return false
@@ -164,6 +167,7 @@ const isPassword = (value: string, { form, isLast }: Value, isSetting: boolean):
     return (
       !(isIdentifier(value) && !isMixed(value)) &&
       !(isSentenceWord(value) && !isSetting) &&
+      !isPath(value) &&
       !/^[A-Z][a-z]+ [a-zA-Z ]*$/.test(value)
     )
   if (value.length < 4 && !isMixed(value)) return false

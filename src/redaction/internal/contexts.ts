@@ -25,14 +25,13 @@ const isFlag = (text: string, at: number): boolean => {
   return false
 }
 
-const adjectives = "api access auth authentication secret private encryption license licence security recovery".split(
-  " "
-)
+const adjectives =
+  "api access auth authentication secret private encryption license licence security recovery product".split(" ")
 
 /** Whether the noun at an anchor is secret: `key` and `code` need an adjective. */
 const isQualified = (text: string, at: number): boolean => {
   const noun = text.slice(at, at + 4).toLowerCase()
-  if (noun === "code" || noun.startsWith("key")) {
+  if ((noun === "code" && !/^ d['’]acc/i.test(text.slice(at + 4, at + 10))) || noun.startsWith("key")) {
     const before = text
       .slice(Math.max(0, at - 16), at)
       .toLowerCase()
@@ -137,10 +136,14 @@ const addresses: ReadonlyArray<Row> = [
     `(?<=\\b[a-z][a-z0-9+.-]{1,20}):\\/\\/[^\\s:@/"'<>]{1,100}:(?!\\d{1,5}(?:\\/|\\b))([^\\s/"'<>@]{1,400}${cut})`,
     { flags: "i", accepts: isValue }
   ),
+  row("oracle-password", "jdbc:oracle:", `jdbc:oracle:\\w{2,10}:[\\w.-]{1,60}/([^\\s@"']{3,200})(?=@)`, {
+    flags: "i",
+    accepts: isValue
+  }),
   row(
     "url-user",
     "://",
-    `(?<=\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?):\\/\\/([\\w.~%+=-]{16,400})(?=@)`,
+    `(?<=\\b(?:https?|git|ssh|wss?|ftps?|sentry|s3|amqps?|redis|rediss|nats|mqtts?|ldaps?|socks5h?)(?:\\+\\w{1,10})?):\\/\\/([\\w.~%+=-]{16,400})(?=(?::(?:x-oauth-basic)?)?@)`,
     { flags: "i", accepts: isRandom }
   ),
   row(
@@ -175,7 +178,7 @@ const commands: ReadonlyArray<Row> = [
   row(
     "flag",
     "pass pwd -pw _pw",
-    `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?)(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
+    `(?<=(?<![\\w-])--?(?:[\\w.-]{0,60}[_.-])?(?:store|key|trust|user|db|root|ssh|proxy|admin|login|vnc)?)(?:password|passwd|passphrase|passwort|pass|pwd|pw)(?:[-_]?\\d)?\\s{1,3}${quoted}`,
     {
       gate: isFlag,
       back: 1,
@@ -202,7 +205,7 @@ const commands: ReadonlyArray<Row> = [
   row(
     "user-and-password",
     "curl http xh␣ smbclient rpcclient skopeo crane oras elasticdump snowsql crackmapexec lftp",
-    `\\s(?:-u|--user|-a|--auth|-U|--proxy-user|--creds|--src-creds|--dest-creds)[\\s=]{0,3}["']?[^\\s:"'%]{0,100}[:%]([^\\s"']{2,})`,
+    `\\s(?:-u|--user|-a|--auth|-U|--proxy-user|--creds|--src-creds|--dest-creds)[\\s=]{0,3}["']?[^\\s:"'%,]{0,100}[:%,]([^\\s"']{2,})`,
     {
       accepts: isValue,
       within: command("curl|https?|xh|smbclient|rpcclient|skopeo|crane|oras|elasticdump|snowsql|crackmapexec|lftp")
@@ -223,10 +226,10 @@ const commands: ReadonlyArray<Row> = [
   }),
   row(
     "short-password",
-    "sshpass docker podman helm nerdctl buildah skopeo az␣ oc␣ zip␣ unzip sqlcmd bcp␣ isql␣ mongo nuget cf␣ ldap argocd vsql rabbitmqadmin influx cqlsh impala-shell beeline clickhouse twine rdesktop ipmitool arangosh couchbase-cli cypher-shell xfreerdp wfreerdp",
-    `\\s(?:-p|-P|-w|/p:|-pw|--pw|-D)\\s{0,3}${quoted}`,
+    "sshpass docker podman helm nerdctl buildah skopeo az␣ oc␣ zip␣ unzip sqlcmd bcp␣ isql␣ mongo nuget cf␣ ldap argocd vsql rabbitmqadmin influx cqlsh impala-shell beeline clickhouse twine rdesktop ipmitool arangosh couchbase-cli cypher-shell xfreerdp wfreerdp psexec schtasks mosquitto",
+    `\\s(?:-p|-P|-w|/p:|/rp\\s|-pw|--pw|-D)\\s{0,3}${quoted}`,
     {
-      needs: "-p -w /p: -d",
+      needs: "-p -w /p: /rp -d",
       accepts: (secret) =>
         isMade(secret) &&
         !/^[\d.:/-]+(?:\/(?:tcp|udp))?$/.test(secret) &&
@@ -234,10 +237,47 @@ const commands: ReadonlyArray<Row> = [
         !/^[./~]/.test(secret) &&
         !/^\d+:\d+/.test(secret),
       within: command(
-        "sshpass|docker|podman|helm|nerdctl|buildah|skopeo|az|oc|zip|unzip|sqlcmd|bcp|isql|mongo(?:sh|dump|restore|export|import)?|nuget|cf|ldap(?:search|add|modify|passwd|whoami)|argocd|vsql|rabbitmqadmin|influx|cqlsh|impala-shell|beeline|clickhouse(?:-client)?|twine|rdesktop|ipmitool|arangosh|couchbase-cli|cypher-shell|xfreerdp|wfreerdp"
+        "sshpass|docker|podman|helm|nerdctl|buildah|skopeo|az|oc|zip|unzip|sqlcmd|bcp|isql|mongo(?:sh|dump|restore|export|import)?|nuget|cf|ldap(?:search|add|modify|passwd|whoami)|argocd|vsql|rabbitmqadmin|influx|cqlsh|impala-shell|beeline|clickhouse(?:-client)?|twine|rdesktop|ipmitool|arangosh|couchbase-cli|cypher-shell|xfreerdp|wfreerdp|psexec|schtasks|mosquitto_(?:pub|sub|passwd)"
       )
     }
   ),
+  row("net-use", "net␣use", `\\s/user:\\S{1,100}\\s{1,3}([^\\s/"'][^\\s"']{2,200})`, {
+    flags: "i",
+    accepts: isValue,
+    within: command("net\\suse")
+  }),
+  row("ssh-keygen", "ssh-keygen cryptsetup", `\\s-[NP]\\s{0,3}${quoted}`, {
+    accepts: (secret) => isValue(secret) && secret.length >= 4 && !secret.startsWith("-"),
+    within: command("ssh-keygen|cryptsetup")
+  }),
+  row("net-user", "net␣user", `\\bnet\\suser\\s{1,2}[^\\s/]{1,60}\\s{1,2}([^\\s/*][^\\s]{3,200})`, {
+    flags: "i",
+    accepts: isMade
+  }),
+  row(
+    "oracle-login",
+    "sqlplus exp␣ imp␣ expdp impdp sqlldr",
+    `\\s(?:userid=)?[A-Za-z][\\w.]{0,40}/([^\\s@"'/]{3,200})(?=[\\s@]|$)`,
+    { accepts: isMade, within: command("sqlplus|exp|imp|expdp|impdp|sqlldr") }
+  ),
+  row("here-string", "<<<", `<<<\\s{0,2}["']?([^\\s"'$]{6,400})`, {
+    accepts: (secret, before) =>
+      /sudo|kinit|login|passw|token|secret|auth|cryptsetup|gpg/i.test(before) && isMade(secret)
+  }),
+  row("expect-send", "send␣", `\\bsend\\s(?:--\\s)?"([^"\\s\\\\]{6,200})(?=\\\\[rn]")`, {
+    accepts: (secret) => isMade(secret) && isRandom(secret)
+  }),
+  row(
+    "login-call",
+    "login( auth( authenticate( credential( credentials(",
+    `(?:login|auth|authenticate|credentials?)\\(\\s{0,2}["'][^"'\\n]{1,80}["']\\s{0,2},\\s{0,2}["']([^"'\\n]{4,200})(?=["'])`,
+    { flags: "i", accepts: isMade }
+  ),
+  row("secure-string", "securestring", `securestring\\s{1,3}(?:-string\\s{1,3})?["']([^"'\\n$]{3,200})`, {
+    flags: "i",
+    accepts: isValue
+  }),
+  row("add-mask", "::add-mask::", `::add-mask::([^\\s"'\`$]{4,})`, { accepts: isValue }),
   row("redis-password", "redis-cli valkey-cli keydb-cli", `\\s(?:-a|--pass)[\\s=]{1,3}${quoted}`, {
     accepts: isValue,
     within: command("(?:redis|valkey|keydb)-cli")
@@ -299,6 +339,12 @@ const commands: ReadonlyArray<Row> = [
       accepts: (secret) => isValue(secret) && !/\s/.test(secret) && !isIdentifier(secret) && !isSentenceWord(secret)
     }
   ),
+  row("sql-insert", "insert␣into", `'([^'\\n]{6,400})(?=')`, {
+    flags: "i",
+    accepts: isMade,
+    within:
+      "insert\\sinto\\s[^\\n(]{1,100}\\([^)\\n]{0,300}(?:password|passwd|secret|token|api_key)[^)\\n]{0,300}\\)\\s{0,5}values\\s{0,5}\\([^\\n]{0,600}"
+  }),
   row(
     "requirepass",
     "requirepass masterauth sentinel",
@@ -360,8 +406,8 @@ const files: ReadonlyArray<Row> = [
   }),
   row(
     "connection-string",
-    "accountkey sharedaccess sharedsecret password pwd access apikey",
-    `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))`,
+    "accountkey sharedaccess sharedsecret password pwd access apikey instrumentationkey",
+    `\\b(?:AccountKey|SharedAccessKey|SharedSecretKey|SharedAccessSignature|InstrumentationKey|Password|Pwd|Access\\s?Key|ApiKey)\\s{0,2}=\\s{0,2}["']?([^\\s;"']{3,}|[^\\s;"'][^;"'\\n]{2,100}(?=;))`,
     {
       flags: "i",
       accepts: (secret) =>
@@ -383,6 +429,22 @@ const files: ReadonlyArray<Row> = [
     }
   ),
   row(
+    "xml-attribute",
+    "password passwd passphrase pwd secret token apikey api_key api-key accesskey access_key privatekey private_key credential",
+    `(?<=(?:key|name|id)=["'][\\w.:-]{0,60})(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access_?key|private_?key|credential)[\\w.-]{0,20}["'][^>\\n]{0,100}>\\s{0,10}([^<\\s][^<\\n]{0,500}?)(?=\\s{0,10}</)`,
+    {
+      needs: "</",
+      flags: "i",
+      accepts: (secret) => isValue(secret) && !/\s/.test(secret) && secret.length >= 4 && !isSentenceWord(secret)
+    }
+  ),
+  row(
+    "keyword-value",
+    "password passwd passphrase secret token api-key",
+    `(?<=[(:][\\w-]{0,40})(?:password|passwd|passphrase|secret|token|api-key)\\s{1,3}"([^"\\s]{4,200})(?=")`,
+    { flags: "i", accepts: isMade }
+  ),
+  row(
     "plist",
     "<key>",
     `<key>[^<\\n]{0,60}(?:password|secret|token|api_?key|passphrase|credential)[^<\\n]{0,30}</key>\\s{0,40}<string>([^<\\n]{4,500})(?=</string>)`,
@@ -397,6 +459,12 @@ const files: ReadonlyArray<Row> = [
       flags: "i",
       accepts: (secret) => isValue(secret) && (isMixed(secret) || secret.length >= 8) && !isIdentifier(secret)
     }
+  ),
+  row(
+    "variable-default",
+    "variable␣",
+    `variable\\s"\\w{0,60}(?:password|passwd|secret|token|api_?key|access_?key|private_?key)\\w{0,20}"\\s{0,3}\\{[^}]{0,200}?default\\s{0,5}=\\s{0,5}"([^"\\n]{4,})`,
+    { flags: "i", accepts: isValue }
   ),
   row(
     "value-then-name",
@@ -436,6 +504,12 @@ const files: ReadonlyArray<Row> = [
     { needs: "0x", flags: "i" }
   ),
   row(
+    "private-key-hex",
+    "private secret",
+    `(?:private|secret)[\\s_-]?key["'\\s:=]{1,6}(?:is\\s)?["']?([0-9a-f]{64})(?![0-9a-f])`,
+    { flags: "i" }
+  ),
+  row(
     "seed-phrase",
     "mnemonic seed recovery",
     `(?:mnemonic|seed[\\s_-]?(?:phrase|words)|recovery[\\s_-]phrase|secret[\\s_-]recovery[\\s_-]phrase)["']?\\s{0,3}(?:is|:|=|are)?\\s{0,3}["']?((?:[a-z]{3,8}\\s{1,2}){11,23}[a-z]{3,8})`,
@@ -466,7 +540,7 @@ const otherHints = otherNouns
 const qualifiedNouns = "key code clé␣ cle␣ chave chiave"
 
 const qualified =
-  "(?:(?<=(?:api|access|auth(?:entication)?|secret|private|encryption|licen[cs]e|security|recovery)[\\s-]?)(?:key|code)|cl(?:é|e)\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e)|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|chiave(?:\\s(?:segreta|api))?)"
+  "(?:(?<=(?:api|access|auth(?:entication)?|secret|private|encryption|licen[cs]e|security|recovery|product)[\\s-]?)(?:key|code)|code\\sd['’]acc(?:è|e)s|cl(?:é|e)\\s(?:api|d['’]acc(?:è|e)s|secr(?:è|e)te|priv(?:é|e)e)|chave(?:\\s(?:secreta|de\\sacesso|(?:da\\s)?api))?|chiave(?:\\s(?:segreta|api))?)"
 
 const alternatives = (nouns: string): string => `(?:${nouns.replaceAll(" ", "|").replaceAll("␣", "\\s")})`
 
@@ -508,6 +582,7 @@ const proseSecret = (secret: string): boolean => {
   const word = secret.slice(0, 80).replace(/[.,;:!?)。、，；]{1,9}$/, "")
   return (
     word.length >= 4 &&
+    !word.startsWith("]") &&
     (isRandom(word) || !/^[A-Za-z\u00c0-\uffff-]*$/.test(word)) &&
     !/^\d{1,12}(?:[.,:]\d{1,12}){0,5}%?$/.test(word) &&
     isMixed(word) &&
@@ -517,11 +592,35 @@ const proseSecret = (secret: string): boolean => {
   )
 }
 
+const directNouns =
+  "password passwd passphrase passcode passwort kennwort contraseña senha secret mot␣de␣passe parola hasło heslo пароль"
+
+/** At most one word, and a number such as the type of a password in the settings of a router. */
+const directly = lead("\\s{1,3}(?:[a-z\\u00c0-\\u04ff]{1,20}\\s)?(?:[057]\\s)?[\"'`]?")
+
 const prose: ReadonlyArray<Row> = [
   spoken(
     "spoken",
     latinNouns,
-    `${alternatives(latinNouns)}(?:n|m|si|niz|miz|s|\\sd['’]ordine|\\s(?:secreta|de\\sacceso|api))?`
+    `${alternatives(latinNouns)}(?:n|m|si|niz|miz|s|et|en|\\sd['’]ordine|\\s(?:secreta|de\\sacceso|api))?`
+  ),
+  row("spoken-directly", directNouns, `([^\\s"'\`*,;()<>:=]{8,200})(?=$|[\\s"'\`*,;)])`, {
+    gate: hasValueAhead,
+    leads: [lead(alternatives(directNouns)), directly],
+    flags: "i",
+    accepts: (secret) => isRandom(secret) && /\d/.test(secret) && proseSecret(secret)
+  }),
+  row(
+    "one-time-code",
+    "␣pin pin: code passcode otp",
+    `(?:\\bpin|(?:verification|confirmation|security|login|2fa|one-time)\\s(?:code|password)|passcode|\\botp)(?:\\scode)?\\s{0,2}(?:is|[:=]|lautet)\\s{0,3}(\\d{4,8})(?![\\d.])`,
+    { back: 16, flags: "i" }
+  ),
+  row(
+    "recovery-codes",
+    "backup␣code recovery␣code",
+    `(?:backup|recovery)\\scodes?\\s{0,2}(?:[:=]|are|is)\\s{0,3}((?:[a-z0-9]{4,10}-[a-z0-9]{4,10}(?:[\\s,]{1,3})?){1,20})`,
+    { flags: "i", accepts: isMixed }
   ),
   spoken("spoken-in-other-scripts", otherHints, `${alternatives(otherNouns)}(?:ь|я|ем|и)?`),
   spoken("spoken-qualified", qualifiedNouns, qualified, isQualified),
@@ -533,8 +632,8 @@ const prose: ReadonlyArray<Row> = [
   ),
   row(
     "user-slash-password",
-    "login credential creds zugangsdaten account user auth",
-    `\\b(?:login|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`,
+    "login log␣in sign␣in credential creds zugangsdaten account user auth",
+    `\\b(?:(?:log|sign)\\s?in(?:\\s(?:with|as|using))?|credentials?|creds|zugangsdaten|account|logins?|user(?:name)?(?:\\s?\\/\\s?pass(?:word)?)?|auth)\\s{0,2}(?:(?<=with|as|using)|is|are|[:=])\\s{0,2}["'\`]?[\\w.@+-]{2,64}\\s{0,2}[/:]\\s{0,2}([^\\s"'\`,;)/]{6,100})`,
     { gate: hasValueAhead, flags: "i", accepts: proseSecret }
   )
 ]

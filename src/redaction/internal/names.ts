@@ -29,7 +29,7 @@ const secretEnds =
 const secretWords = words("pat sid sig sas dsn salt pepper otp seed mnemonic session sessid phpsessid jsessionid")
 
 const keyOwners =
-  "api app application access private priv account storage encryption encrypt cipher crypto aes hmac signing sign master shared service license licence auth client deploy session consumer webhook admin write read ingest project server sas ssh gpg pgp tls ssl subscription function functions host root data backup vault registration integration personal publishable restricted live prod production".split(
+  "api app application access private priv account storage encryption encrypt cipher crypto aes hmac signing sign master shared service license licence auth client deploy session consumer webhook admin write read ingest project server sas ssh gpg pgp tls ssl subscription function functions host root data backup vault registration integration personal role product publishable restricted live prod production".split(
     " "
   )
 

@@ -290,6 +290,8 @@ const formats: ReadonlyArray<Row> = [
     `(?<![\\w$])(?:\\$(?:2[abxy]?|1|5|6|7|y|apr1|argon2(?:id|i|d)|scrypt|pbkdf2[\\w-]{0,10})\\$[\\w./$=,+-]{20,}|\\{S?SHA\\d{0,3}\\}[A-Za-z0-9+/=]{20,}|pbkdf2_sha\\d{1,3}\\$\\d{1,7}\\$[\\w./$=+-]{20,}|SCRAM-SHA-256\\$\\d{1,7}:[\\w./$=+:-]{20,})`,
     { flags: "i" }
   ),
+  row("bitcoin-key", "xprv yprv zprv tprv uprv vprv", `${boundary}[xyztuv]prv[1-9A-HJ-NP-Za-km-z]{90,}`),
+  token("nostr", "nsec1", "nsec1", "[a-z0-9]", 50),
   row("age-key", "age-secret-key-", "AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{6,}", { flags: "i" }),
   row("otp-seed", "otpauth", "otpauth://[^\\s\"'<>]{1,300}?[?&]secret=([A-Za-z2-7=%]{8,})", { flags: "i" }),
   row(

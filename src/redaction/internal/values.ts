@@ -32,14 +32,14 @@ export const isPublicId = (text: string): boolean => publicId.test(text)
 const words = (text: string): ReadonlySet<string> => new Set(text.split(" "))
 
 const emptyWords = words(
-  "null nil none true false yes no on off undefined unset empty default string number boolean bool any unknown never void object bytes text varchar char str int"
+  "null nil none true false yes no on off undefined unset empty default string number boolean bool any unknown never void object bytes text varchar char str int include omit bearer basic"
 )
 
 const repeated = /^([*x._?-])\1*$/
 
 /** A marker, a variable or a reference, in lower case. */
 const reference =
-  /^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[a-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretkeyref.*|file:.*)$/
+  /^(?:<[^>]*>?|\[[^\]]*\]|\{\{?[^}]*\}{0,2}|\$\{?[a-z_({].*|\$\d|%\w+%|#\{.*|@[\w.{].*|&\w+|!\w+ .*|env[:.(].*|op:\/\/.*|vault:.*|ref\+.*|arn:.*|secretkeyref.*|file:.*|#[0-9a-f]{3,8}|[\^~]?\d{1,5}(?:\.\d{1,5}){1,3})$/
 
 const substitutes = ["example", "placeholder", "dummy", "redacted", "****", "xxxxx", "...", "…"]
 
@@ -81,7 +81,7 @@ export const isPlaceholder = (value: string): boolean => {
 
 /** A call, a member, an element, a type, a path: what stands for a value and is none. */
 const code =
-  /^[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][\w$]*)+[!?]?(?:[([{<].*)?$|^[A-Za-z_$][\w$]*[([<{`].*$|^(?:new|await|yield|not|typeof|function|async|lambda)$|^[([{&*!].*$|^(?:\.{0,2}|~)\/[\w./ -]*$|^[A-Za-z]:\\|^https?:\/\/[^@]*$|=>|^\w+\($/
+  /^[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][\w$]*)+[!?]?(?:[([{<].*)?$|^[A-Za-z_$][\w$]*[([<{`].*$|^(?:new|await|yield\*?|not|typeof|function|async|lambda)$|^[([{&*!].*$|^(?:\.{0,2}|~)\/[\w./ -]*$|^[A-Za-z]:\\|^https?:\/\/[^@]*$|=>|^\w+\($|^\/[(^[\\]/
 
 const member = /^[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][\w$]*)+$/
 
