@@ -339,7 +339,7 @@ describe("HookProgram", () => {
   )
 
   describe("redacts a secret that crosses a length limit, at each offset", () => {
-    const secret = "gh" + "p_aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"
+    const secret = ["ghp", "aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"].join("_")
     const offsets = Array.from({ length: secret.length + 3 }, (_, offset) => offset)
     /** A text in which the limit falls `offset` units into the secret; the text continues after it for `rest` units. */
     const across = (limit: number, offset: number, rest: number) =>

@@ -211,9 +211,10 @@ describe("ofCodex", () => {
   it.each(refused)("classifies as a failure: %s", (text) => isFailure(Outcome.ofCodex("Bash", text)))
 })
 
+const shell = (llmContent: string) => ({ llmContent, returnDisplay: "" })
+
 describe("the error of a failure", () => {
   const long = `${"word ".repeat(5_000)}end`
-  const shell = (text: string) => ({ llmContent: text, returnDisplay: "" })
 
   it.each<readonly [string, Outcome.ToolOutcome]>([
     ["Claude Code", Outcome.ofClaude("Bash", `Exit code 1\n${long}`)],

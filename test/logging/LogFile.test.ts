@@ -56,7 +56,7 @@ describe("LogFile", () => {
   it.live("redacts secrets in messages, annotations and causes, also where a line is truncated", () =>
     Effect.gen(function* () {
       const folder = yield* inFolder
-      const secret = "gh" + "p_aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"
+      const secret = ["ghp", "aB3kQ7xZ0pM9tR5wY2cF8hJ4nV6dG1sLbEuK"].join("_")
       const offsets = Array.from({ length: secret.length }, (_, offset) => offset)
       yield* Effect.forEach(offsets, (offset) => {
         const text = `${"x".repeat(340 - offset)} ${secret} ${"more ".repeat(2_000)}`
