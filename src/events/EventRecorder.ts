@@ -28,7 +28,7 @@ import type * as Scope from "effect/Scope"
 import * as Options from "../internal/options.ts"
 import { QueryExecutor } from "../query/QueryExecutor.ts"
 import * as DirectRecorder from "./internal/directRecorder.ts"
-import type { Definition, EventRecorder, Stats } from "./internal/recorder.ts"
+import type { Definition, EventRecorder } from "./internal/recorder.ts"
 import * as RecorderOptions from "./internal/options.ts"
 import * as SpoolRecorder from "./internal/spoolRecorder.ts"
 
@@ -188,19 +188,6 @@ export const layerDirect = <Self, Id extends string, Event>(
     )
   )
 
-const noStats: Stats = {
-  waiting: 0,
-  spooled: 0,
-  bytes: 0,
-  oldest: undefined,
-  deadLetters: 0,
-  delivered: 0,
-  dropped: 0,
-  rejected: 0,
-  damaged: 0,
-  lastFailure: undefined
-}
-
 /**
  * Provides a fake that passes each event to a function, without a file and a database.
  *
@@ -232,7 +219,7 @@ export const layerTest = <Self, Id extends string, Event>(
       record,
       recordAll: (events) => Effect.forEach(events, record, { discard: true }),
       flush: () => Effect.succeed({ delivered: 0, deadLetters: 0, left: 0 }),
-      stats: Effect.sync(() => ({ ...noStats, delivered: recorded })),
-      deadLetters: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
+      stats: Effect.sync(() => ({ ...DirectRecorder.emptyStats, delivered: recorded })),
+      deadLetters: DirectRecorder.noDeadLetters
     }
   })

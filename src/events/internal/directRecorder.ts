@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { QueryExecutor } from "../../query/QueryExecutor.ts"
 import * as Metrics from "../../internal/metrics.ts"
-import type { Definition, EventRecorder, RecordOptions } from "./recorder.ts"
+import type { DeadLetters, Definition, EventRecorder, RecordOptions, Stats } from "./recorder.ts"
 import {
   DeadlineExceeded,
   EventRecorderError,
@@ -17,6 +17,25 @@ import { deliver, type Deliverable, deliveryTime, outcome, type Target } from ".
 import * as Encoding from "./encoding.ts"
 import { accept, shutdown, type Entry, GroupCommit, type Write } from "./groupCommit.ts"
 import * as Options from "./options.ts"
+
+export const emptyStats: Stats = {
+  waiting: 0,
+  spooled: 0,
+  bytes: 0,
+  oldest: undefined,
+  deadLetters: 0,
+  delivered: 0,
+  dropped: 0,
+  rejected: 0,
+  damaged: 0,
+  lastFailure: undefined
+}
+
+export const noDeadLetters: DeadLetters = {
+  list: () => Effect.succeed([]),
+  retry: () => Effect.succeed(0),
+  drop: () => Effect.succeed(0)
+}
 
 /** Events enqueued together; the rest of a long list waits until they are stored. */
 const chunkSize = 10_000
@@ -101,12 +120,7 @@ export const make = <Event>(
           duration: timeoutMs,
           orElse: () => Effect.fail(groupCommit.timeoutReason(items))
         })
-      if (options?.ack !== "accepted") return put(items)
-      return Effect.suspend(() => {
-        const rest = accept(groupCommit, items, settings)
-        if (rest.reason !== undefined) return Effect.fail(rest.reason)
-        return rest.rows.length === 0 ? Effect.void : put(rest.rows)
-      })
+      return options?.ack === "accepted" ? accept(groupCommit, items, settings, put) : put(items)
     }
 
     const recordAll =
@@ -149,17 +163,13 @@ export const make = <Event>(
           )
         }),
       stats: Effect.sync(() => ({
+        ...emptyStats,
         waiting: groupCommit.waiting,
-        spooled: 0,
-        bytes: 0,
-        oldest: undefined,
-        deadLetters: 0,
         delivered: counters.delivered,
         dropped: groupCommit.dropped,
         rejected: counters.rejected,
-        damaged: 0,
         lastFailure: counters.lastFailure
       })),
-      deadLetters: { list: () => Effect.succeed([]), retry: () => Effect.succeed(0), drop: () => Effect.succeed(0) }
+      deadLetters: noDeadLetters
     } satisfies EventRecorder<Event>
   })

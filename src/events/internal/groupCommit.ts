@@ -296,22 +296,25 @@ export class GroupCommit<T> {
   }
 }
 
-/** Accepts values into memory up to `maxQueued`, and applies the policy to the rest. */
+/** Accepts values into memory up to `maxQueued`, and applies the policy to the rest: `put` waits for space. */
 export const accept = <T>(
   groupCommit: GroupCommit<T>,
   values: ReadonlyArray<T>,
-  settings: Settings
-): { readonly rows: ReadonlyArray<T>; readonly reason: EventRecorderErrorReason | undefined } => {
-  if (groupCommit.closed) return { rows: [], reason: new Closed() }
-  let taken = 0
-  while (taken < values.length && groupCommit.accept(values[taken]!)) taken++
-  const rows = values.slice(taken)
-  if (rows.length === 0 || settings.policy === "block") return { rows, reason: undefined }
-  const detail = `${settings.maxQueued} events wait in memory`
-  if (settings.policy === "fail") return { rows: [], reason: new SpoolFull({ detail }) }
-  groupCommit.drop(rows.length)
-  return { rows: [], reason: new Dropped({ detail }) }
-}
+  { maxQueued, policy }: Settings,
+  put: (rest: ReadonlyArray<T>) => Effect.Effect<void, EventRecorderErrorReason>
+): Effect.Effect<void, EventRecorderErrorReason> =>
+  Effect.suspend(() => {
+    if (groupCommit.closed) return Effect.fail(new Closed())
+    let taken = 0
+    while (taken < values.length && groupCommit.accept(values[taken]!)) taken++
+    const rest = values.slice(taken)
+    if (rest.length === 0) return Effect.void
+    if (policy === "block") return put(rest)
+    const detail = `${maxQueued} events wait in memory`
+    if (policy === "fail") return Effect.fail(new SpoolFull({ detail }))
+    groupCommit.drop(rest.length)
+    return Effect.fail(new Dropped({ detail }))
+  })
 
 /** Closes the recorder: writes the enqueued events and runs `after`, within the shutdown timeout. */
 export const shutdown = <T>(

@@ -163,11 +163,7 @@ const submit = <Event>(
   const timeoutMs = Options.timeoutMs(options?.timeout, settings)
   switch (options?.ack ?? "spooled") {
     case "accepted":
-      return Effect.suspend(() => {
-        const rest = accept(groupCommit, rows, settings)
-        if (rest.reason !== undefined) return Effect.fail(rest.reason)
-        return rest.rows.length === 0 ? Effect.void : groupCommit.put(rest.rows, timeoutMs)
-      })
+      return accept(groupCommit, rows, settings, (rest) => groupCommit.put(rest, timeoutMs))
     case "spooled":
       return groupCommit.put(rows, timeoutMs)
     case "committed":
