@@ -140,6 +140,7 @@ const advice: Readonly<Record<MemoryError.MemoryErrorReason["_tag"], string>> = 
   AccessDenied: "check the user and the password in ATHENA_DATABASE_URL or ATHENA_POSTGRES_*",
   SchemaMismatch: "upgrade athena-hooks",
   InvalidInput: "this is a defect of athena-hooks: report it",
+  MemoryNotFound: "this is a defect of athena-hooks: report it",
   GoalNotFound: "this is a defect of athena-hooks: report it",
   ProjectNotFound: "run: athena project list",
   PathTaken: "run: athena project merge",

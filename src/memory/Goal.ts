@@ -114,3 +114,16 @@ export const make = ({ description, title, ...rest }: Redaction.Unredacted<NewGo
   title: within(title, 255),
   ...(description === undefined ? {} : { description: within(description, 4096) })
 })
+
+/**
+ * Changes of a goal; an absent field stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GoalChanges {
+  /** 1 to 255 characters, redacted. */
+  readonly title?: string | undefined
+  /** From 1 to 10. */
+  readonly priority?: number | undefined
+}

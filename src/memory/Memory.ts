@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 
 /**
  * Identifies a row of the `episodic_events` table: a positive safe integer.
@@ -120,3 +121,65 @@ export const SearchResult = Schema.Struct({
  * @since 0.1.0
  */
 export type SearchResult = typeof SearchResult.Type
+
+/** SQLite has no booleans. */
+const Flag = Schema.Literals([0, 1]).pipe(
+  Schema.decodeTo(Schema.Boolean, {
+    decode: SchemaGetter.transform((flag: 0 | 1) => flag === 1),
+    encode: SchemaGetter.transform((flag: boolean): 0 | 1 => (flag ? 1 : 0))
+  })
+)
+
+/**
+ * A memory with its circumstances, as a user inspects it.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const MemoryEntry = Schema.Struct({
+  ...summary,
+  projectId: Schema.Int,
+  sessionId: Schema.String,
+  /** From 0 to 1. */
+  importance: Schema.Finite,
+  /** The working directory. */
+  cwd: Schema.NullOr(Schema.String),
+  files: Schema.fromJsonString(Schema.Array(Schema.String)),
+  /** Whether every session start of the project receives it. */
+  isPinned: Flag,
+  /** Whether it is excluded from recall. */
+  isForgotten: Flag
+})
+
+/**
+ * A memory with its circumstances, as a user inspects it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MemoryEntry = typeof MemoryEntry.Type
+
+/**
+ * A session with its extent.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SessionSummary = Schema.Struct({
+  id: Schema.String,
+  /** When its first event happened. */
+  start: Schema.DateTimeUtcFromMillis,
+  /** When its last event happened. */
+  end: Schema.DateTimeUtcFromMillis,
+  events: Schema.Int,
+  /** The first `previewLength` characters of its first prompt; `null` without a prompt. */
+  firstPrompt: Schema.NullOr(Schema.String)
+})
+
+/**
+ * A session with its extent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SessionSummary = typeof SessionSummary.Type

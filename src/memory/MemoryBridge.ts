@@ -14,13 +14,14 @@ import * as Option from "effect/Option"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
-import type { Goal, Goals, GoalStatus, NewGoal } from "./Goal.ts"
-import type { ActiveMemories, SearchResult } from "./Memory.ts"
+import type { Goal, GoalChanges, Goals, GoalStatus, NewGoal } from "./Goal.ts"
+import type { ActiveMemories, MemoryEntry, SearchResult, SessionSummary } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
-import { type MemoryEvent, type RecordedEvent, stamp } from "./MemoryEvent.ts"
+import { type MemoryEvent, redactContent, type RecordedEvent, stamp } from "./MemoryEvent.ts"
 import * as MemorySchema from "./MemorySchema.ts"
 import type { MergedProjects, Project, ProjectLocation, ProjectStanding, ProjectSummary } from "./Project.ts"
 import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
+import * as Curation from "./queries/Curation.ts"
 import * as EventQueries from "./queries/Events.ts"
 import * as GoalQueries from "./queries/Goals.ts"
 import * as ProjectMoves from "./queries/ProjectMoves.ts"
@@ -73,6 +74,28 @@ export interface SearchOptions {
   readonly fragments?: boolean | undefined
   /** A session whose own events are excluded. */
   readonly exceptSession?: string | undefined
+}
+
+/**
+ * Options of `listMemories`. A memory is listed if it fulfils all conditions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListOptions {
+  /** From 1 to 1,000; default: 20. */
+  readonly limit?: number | undefined
+  /** An event type, for example `note`. */
+  readonly type?: string | undefined
+  readonly sessionId?: string | undefined
+  /** The earliest time. */
+  readonly since?: DateTime.Utc | undefined
+  /** A text that the content contains, whatever the case of ASCII letters. */
+  readonly containing?: string | undefined
+  /** Whether only pinned memories are listed. */
+  readonly pinned?: boolean | undefined
+  /** Whether only forgotten memories are listed. */
+  readonly forgotten?: boolean | undefined
 }
 
 /**
@@ -136,6 +159,58 @@ export class MemoryBridge extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, MemoryError.MemoryError>
     /** The whole content of a memory. */
     readonly getMemoryContent: (memoryId: number) => Effect.Effect<Option.Option<string>, MemoryError.MemoryError>
+    /** The memories of a project that fulfil all conditions, newest first, pinned and forgotten ones included. */
+    readonly listMemories: (
+      projectId: number,
+      options?: ListOptions
+    ) => Effect.Effect<ReadonlyArray<MemoryEntry>, MemoryError.MemoryError>
+    /** Up to 1,000 memories with their whole contents, by id. A missing one is left out. */
+    readonly getMemories: (
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<MemoryEntry>, MemoryError.MemoryError>
+    /** Replaces the content of a memory, after redaction. Fails with `MemoryNotFound`. */
+    readonly editMemory: (
+      projectId: number,
+      memoryId: number,
+      content: string
+    ) => Effect.Effect<void, MemoryError.MemoryError>
+    /**
+     * Pins up to 1,000 memories of a project, so that every session start receives them, and returns the ids of those
+     * that exist.
+     */
+    readonly pinMemories: (
+      projectId: number,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** Unpins up to 1,000 memories of a project, and returns the ids of those that exist. */
+    readonly unpinMemories: (
+      projectId: number,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** Excludes up to 1,000 memories of a project from recall, and returns the ids of those that exist. */
+    readonly forgetMemories: (
+      projectId: number,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** Returns up to 1,000 forgotten memories of a project to recall, and returns the ids of those that exist. */
+    readonly restoreMemories: (
+      projectId: number,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /**
+     * Deletes up to 1,000 memories of a project permanently, and returns the ids of those that existed. Their keys
+     * remain, so that no later delivery restores them. Their bytes leave the file of an embedded database only when it
+     * is rewritten, see `SqliteSpace.rewrite`.
+     */
+    readonly deleteMemories: (
+      projectId: number,
+      memoryIds: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** The sessions of a project, last active first; `limit` is from 1 to 1,000, 20 by default. */
+    readonly listSessions: (
+      projectId: number,
+      options?: { readonly limit?: number | undefined }
+    ) => Effect.Effect<ReadonlyArray<SessionSummary>, MemoryError.MemoryError>
     /** The time of the project's newest event. */
     readonly getLastSessionTime: (
       projectId: number
@@ -154,6 +229,14 @@ export class MemoryBridge extends Context.Service<
       goalId: number,
       status: GoalStatus
     ) => Effect.Effect<Goal, MemoryError.MemoryError>
+    /** Changes the title or the priority of a goal. Fails with `GoalNotFound` if the project has no such goal. */
+    readonly editGoal: (
+      projectId: number,
+      goalId: number,
+      changes: GoalChanges
+    ) => Effect.Effect<Goal, MemoryError.MemoryError>
+    /** Deletes a goal. Fails with `GoalNotFound` if the project has no goal with this id. */
+    readonly deleteGoal: (projectId: number, goalId: number) => Effect.Effect<void, MemoryError.MemoryError>
     /** The session with this id, if it exists. */
     readonly getSession: (sessionId: string) => Effect.Effect<Option.Option<Session>, MemoryError.MemoryError>
     /** The session with this id, created if absent. An existing session retains the project in which it began. */
@@ -274,6 +357,41 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
         executor
           .query(EventQueries.content, { memoryId })
           .pipe(Effect.map(Option.fromNullishOr), verb("getMemoryContent")),
+      listMemories: (projectId, options) =>
+        executor
+          .query(Curation.list, {
+            projectId,
+            limit: options?.limit ?? 20,
+            type: options?.type ?? null,
+            sessionId: options?.sessionId === undefined ? null : idOf(options.sessionId),
+            since: options?.since === undefined ? null : DateTime.toEpochMillis(options.since),
+            containing: options?.containing ?? null,
+            pinned: options?.pinned ?? false,
+            forgotten: options?.forgotten ?? false
+          })
+          .pipe(verb("listMemories")),
+      getMemories: (ids) => executor.query(Curation.byIds, { ids }).pipe(verb("getMemories")),
+      editMemory: (projectId, memoryId, content) =>
+        executor.mutate(Curation.edit, { projectId, memoryId, content: redactContent(content) }).pipe(
+          verb("editMemory"),
+          Effect.filterOrFail(
+            (exists) => exists,
+            () => MemoryError.from("editMemory", new MemoryError.MemoryNotFound({ memoryId }))
+          ),
+          Effect.asVoid
+        ),
+      pinMemories: (projectId, ids) =>
+        executor.mutate(Curation.pin, { projectId, ids, isPinned: true }).pipe(verb("pinMemories")),
+      unpinMemories: (projectId, ids) =>
+        executor.mutate(Curation.pin, { projectId, ids, isPinned: false }).pipe(verb("unpinMemories")),
+      forgetMemories: (projectId, ids) =>
+        executor.mutate(Curation.forget, { projectId, ids, isForgotten: true }).pipe(verb("forgetMemories")),
+      restoreMemories: (projectId, ids) =>
+        executor.mutate(Curation.forget, { projectId, ids, isForgotten: false }).pipe(verb("restoreMemories")),
+      deleteMemories: (projectId, ids) =>
+        executor.mutate(Curation.remove, { projectId, ids }).pipe(verb("deleteMemories")),
+      listSessions: (projectId, options) =>
+        executor.query(Curation.sessions, { projectId, limit: options?.limit ?? 20 }).pipe(verb("listSessions")),
       getLastSessionTime: (projectId) =>
         executor
           .query(EventQueries.lastSessionTime, { projectId })
@@ -294,6 +412,30 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
             (goal) => goal !== null,
             () => MemoryError.from("setGoalStatus", new MemoryError.GoalNotFound({ goalId }))
           )
+        ),
+      editGoal: (projectId, goalId, { priority, title }) =>
+        executor
+          .mutate(GoalQueries.edit, {
+            projectId,
+            goalId,
+            title: title === undefined ? null : Redaction.redact(title),
+            priority: priority ?? null
+          })
+          .pipe(
+            verb("editGoal"),
+            Effect.filterOrFail(
+              (goal) => goal !== null,
+              () => MemoryError.from("editGoal", new MemoryError.GoalNotFound({ goalId }))
+            )
+          ),
+      deleteGoal: (projectId, goalId) =>
+        executor.mutate(GoalQueries.remove, { projectId, goalId }).pipe(
+          verb("deleteGoal"),
+          Effect.filterOrFail(
+            (exists) => exists,
+            () => MemoryError.from("deleteGoal", new MemoryError.GoalNotFound({ goalId }))
+          ),
+          Effect.asVoid
         ),
       getSession: (sessionId) =>
         executor

@@ -9,6 +9,7 @@ import type { QueryError } from "../query/Query.ts"
 import type { MigrationFailed, NewerSchema } from "../sql/Migrations.ts"
 import * as Redaction from "../redaction/Redaction.ts"
 import { GoalId } from "./Goal.ts"
+import { MemoryId } from "./Memory.ts"
 import { ProjectId } from "./Project.ts"
 import type { MigrationNeeded } from "./MemorySchema.ts"
 
@@ -176,6 +177,23 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>(`${id}/Invali
 }
 
 /**
+ * The project has no memory with this id.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>(`${id}/MemoryNotFound`)("MemoryNotFound", {
+  memoryId: MemoryId
+}) {
+  override get message(): string {
+    return `the project has no memory ${this.memoryId}: list them with "athena list"`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
  * There is no goal with this id.
  *
  * @category reasons
@@ -258,6 +276,7 @@ export type MemoryErrorReason =
   | SchemaMismatch
   | InvalidInput
   | GoalNotFound
+  | MemoryNotFound
   | ProjectNotFound
   | PathTaken
   | Unexpected
@@ -281,6 +300,7 @@ export class MemoryError extends Schema.TaggedError<MemoryError>(id)("MemoryErro
     SchemaMismatch,
     InvalidInput,
     GoalNotFound,
+    MemoryNotFound,
     ProjectNotFound,
     PathTaken,
     Unexpected

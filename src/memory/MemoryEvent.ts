@@ -129,11 +129,16 @@ const redacted = (event: Partial<Input>) => ({
   ...(event.files === undefined ? {} : { files: event.files.map((file) => Redaction.redactName(file, 4096)) }),
   ...(event.type === undefined ? {} : { type: Redaction.redactName(event.type, 50) }),
   ...(event.outcome === undefined ? {} : { outcome: Redaction.redactName(event.outcome, 255) }),
-  ...(event.content === undefined ? {} : { content: contentOf(event.content) })
+  ...(event.content === undefined ? {} : { content: redactContent(event.content) })
 })
 
-/** A placeholder may be longer than the secret that it stands for. */
-const contentOf = (content: string): Redaction.RedactedText => {
+/**
+ * The content of an event, redacted and within `maxContentLength`: a placeholder may be longer than its secret.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const redactContent = (content: string): Redaction.RedactedText => {
   const clean = Redaction.redact(content)
   return content.length <= maxContentLength ? Redaction.truncate(clean, maxContentLength) : clean
 }
@@ -186,7 +191,8 @@ export const stamp = <
  * @since 0.1.0
  */
 export const RecordedEvent = Schema.Struct({
-  id: MemoryId,
+  /** `null` if the event was deleted permanently before; it is not stored again. */
+  id: Schema.NullOr(MemoryId),
   key: Schema.String,
   /** `false` if an event with this key was already stored, which remains. */
   isNew: Schema.Boolean

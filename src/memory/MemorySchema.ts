@@ -225,6 +225,25 @@ const projectIdentity: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effe
   yield* all(sql, [sql.onDialectOrElse({ pg: () => projectMarks("INT"), orElse: () => projectMarks("INTEGER") })])
 })
 
+/** The corrections of a user: memories that are always injected, and keys of events that were deleted permanently. */
+const curation = (id: string, key: string) => [
+  `CREATE TABLE IF NOT EXISTS agent_pins (
+    memory_id ${id} PRIMARY KEY REFERENCES episodic_events(id) ON DELETE CASCADE
+  )`,
+  `CREATE TABLE IF NOT EXISTS agent_tombstones (event_key ${key} PRIMARY KEY)`
+]
+
+const userCorrections: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* all(
+    sql,
+    sql.onDialectOrElse({
+      pg: () => curation("BIGINT", "VARCHAR(255)"),
+      orElse: () => curation("INTEGER", "TEXT")
+    })
+  )
+})
+
 /**
  * Every migration, oldest first. An entry never changes once it was released.
  *
@@ -233,7 +252,8 @@ const projectIdentity: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effe
  */
 export const migrations: Migrations.Migrations = {
   "0001_schema": initial,
-  "0002_project_marks": projectIdentity
+  "0002_project_marks": projectIdentity,
+  "0005_curation": userCorrections
 }
 
 /**

@@ -12,7 +12,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { MemoryBridge } from "../../src/memory/MemoryBridge.ts"
+import type * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import type { Input as MemoryEvent } from "../../src/memory/MemoryEvent.ts"
 import type { RepositoryMarks } from "../../src/memory/Project.ts"
 import { previewLength } from "../../src/memory/Memory.ts"
@@ -75,7 +75,7 @@ const contents = (result: { readonly items: ReadonlyArray<{ readonly content: st
 const found = (result: { readonly results: ReadonlyArray<{ readonly content: string }> }) =>
   result.results.map((item) => item.content)
 
-export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClient.SqlClient, E>): void => {
+export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge.MemoryBridge | SqlClient.SqlClient, E>): void => {
   describe(name, () => {
     // The clock is the real one: a driver that sees it jump by years closes its connections.
     it.layer(layer, { timeout: Duration.minutes(2), excludeTestServices: true })("MemoryBridge", (it) => {
@@ -197,7 +197,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           yield* memory.addGoal({ projectId: from.id, title: "Land" })
           const sessionId = `merge-${from.id}`
           yield* memory.openSession({ id: sessionId, project: from, worktreePath: "/w" })
-          yield* memory.markInjected(sessionId, [id])
+          yield* memory.markInjected(sessionId, [id!])
           yield* sql`CREATE TABLE IF NOT EXISTS "other's notes" (id INTEGER, "the project" INTEGER REFERENCES projects(id))`
           yield* sql`INSERT INTO "other's notes" (id, "the project") VALUES (1, ${from.id})`
           // What was read before must not be what is read afterwards.
@@ -214,7 +214,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           assert.strictEqual((yield* memory.searchMemories(from.id, "zeppelin")).found, 0)
           assert.deepStrictEqual((yield* memory.getActiveGoals(into.id)).count, 1)
           assert.deepStrictEqual(Option.getOrThrow(yield* memory.getSession(sessionId)).project, into)
-          assert.deepStrictEqual(yield* memory.getInjected(sessionId), [id])
+          assert.deepStrictEqual(yield* memory.getInjected(sessionId), [id!])
           assert.isFalse((yield* memory.listProjects).some(({ id }) => id === from.id))
           const rows = yield* sql<{ project: number }>`SELECT "the project" AS project FROM "other's notes"`
           assert.deepStrictEqual(
@@ -279,7 +279,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           )
           assert.isTrue(recorded.isNew)
           assert.match(recorded.key, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
-          assertSome(yield* memory.getMemoryContent(recorded.id), "Edit src/x.ts")
+          assertSome(yield* memory.getMemoryContent(recorded.id!), "Edit src/x.ts")
           assertSome(yield* memory.getLastSessionTime(id), hoursAgo(1))
           const active = yield* frozen(memory.getActiveMemories(id, { worktreePath: "/w" }))
           assert.strictEqual(active.count, 1)
@@ -320,7 +320,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           const first = yield* memory.recordEvent(event(id, "first", { key: `k-${id}` }))
           const second = yield* memory.recordEvent(event(id, "second", { key: `k-${id}` }))
           assert.deepStrictEqual(second, { ...first, isNew: false })
-          assertSome(yield* memory.getMemoryContent(first.id), "first")
+          assertSome(yield* memory.getMemoryContent(first.id!), "first")
         })
       )
 
@@ -396,7 +396,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           const memory = yield* PlainMemory
           const { id } = yield* newProject
           const { id: memoryId } = yield* memory.recordEvent(event(id, "a\u0000b\uD800c \u001b[31m \u{1F600}"))
-          assertSome(yield* memory.getMemoryContent(memoryId), "a\uFFFDb\uFFFDc \u001b[31m \u{1F600}")
+          assertSome(yield* memory.getMemoryContent(memoryId!), "a\uFFFDb\uFFFDc \u001b[31m \u{1F600}")
         })
       )
 
@@ -542,7 +542,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
             assert.isTrue(text.endsWith("…"))
             assert.isTrue(text.isWellFormed())
           }
-          assertSome(yield* memory.getMemoryContent(recorded.id), long)
+          assertSome(yield* memory.getMemoryContent(recorded.id!), long)
         })
       )
 
@@ -661,6 +661,157 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge | SqlClie
           yield* memory.recordEvents(Array.from({ length: 200 }, () => event(id, "plan", { sessionId: "own" })))
           const result = yield* memory.searchMemories(id, "plan", { exceptSession: "own" })
           assert.deepStrictEqual(found(result), ["plan of the other session, with many more words"])
+        })
+      )
+
+      it.effect("lists memories by type, session, time, text and mark, newest first", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const { id } = yield* newProject
+          const recorded = yield* memory.recordEvents([
+            event(id, "a 100% note", { type: "note", timestamp: hoursAgo(3), sessionId: `list-${id}`, files: ["a.ts"] }),
+            event(id, `${"long ".repeat(100)}`, { timestamp: hoursAgo(2) }),
+            event(id, "A 100-fold call", { timestamp: hoursAgo(1), outcome: "failure" })
+          ])
+          const [note, long, call] = recorded.map((one) => one.id!)
+          const ids = (options?: MemoryBridge.ListOptions) =>
+            Effect.map(memory.listMemories(id, options), (entries) => entries.map((entry) => entry.id))
+          assert.deepStrictEqual(yield* ids(), [call, long, note])
+          assert.deepStrictEqual(yield* ids({ limit: 1 }), [call])
+          assert.deepStrictEqual(yield* ids({ type: "note" }), [note])
+          assert.deepStrictEqual(yield* ids({ sessionId: `list-${id}` }), [note])
+          assert.deepStrictEqual(yield* ids({ since: hoursAgo(2) }), [call, long])
+          assert.deepStrictEqual(yield* ids({ containing: "a 100%" }), [note])
+          assert.deepStrictEqual(yield* ids({ containing: "a 100" }), [call, note])
+          assert.deepStrictEqual(yield* ids({ pinned: true }), [])
+          assert.isAtMost((yield* memory.listMemories(id))[1]!.content.length, previewLength)
+          const found = yield* memory.getMemories([long!, note!, 9_007_199_254_740_991])
+          assert.deepStrictEqual(
+            found.map((entry) => [entry.id, entry.content.length]),
+            [
+              [note, 11],
+              [long, 500]
+            ]
+          )
+          const entry = (yield* memory.getMemories([note!]))[0]!
+          assert.deepStrictEqual(entry, {
+            id: note!,
+            projectId: id,
+            sessionId: `list-${id}`,
+            type: "note",
+            content: "a 100% note",
+            timestamp: hoursAgo(3),
+            outcome: null,
+            importance: 0.5,
+            cwd: null,
+            files: ["a.ts"],
+            isPinned: false,
+            isForgotten: false
+          })
+        })
+      )
+
+      it.effect("pins, forgets and restores memories of the project only", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const [{ id }, other] = [yield* newProject, yield* newProject]
+          const one = (yield* memory.recordEvent(event(id, "walrus one"))).id!
+          const foreign = (yield* memory.recordEvent(event(other.id, "walrus of another"))).id!
+          const state = Effect.map(memory.getMemories([one]), ([entry]) => [entry?.isPinned, entry?.isForgotten])
+          assert.deepStrictEqual(yield* memory.pinMemories(id, [one, foreign]), [one])
+          assert.deepStrictEqual(yield* memory.pinMemories(id, [one]), [one])
+          assert.deepStrictEqual(yield* state, [true, false])
+          assert.deepStrictEqual(yield* memory.unpinMemories(id, [one]), [one])
+          assert.deepStrictEqual(yield* memory.forgetMemories(id, [one, foreign]), [one])
+          assert.deepStrictEqual(yield* state, [false, true])
+          assert.strictEqual((yield* memory.getActiveMemories(id)).count, 0)
+          assert.deepStrictEqual((yield* memory.listMemories(id, { forgotten: true })).length, 1)
+          assert.deepStrictEqual(yield* memory.restoreMemories(id, [one]), [one])
+          assert.deepStrictEqual(yield* state, [false, false])
+          assert.strictEqual((yield* memory.getActiveMemories(id)).count, 1)
+          assert.strictEqual((yield* memory.getActiveMemories(other.id)).count, 1)
+        })
+      )
+
+      it.effect("replaces the content of a memory, redacted, also for search", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const { id } = yield* newProject
+          const one = (yield* memory.recordEvent(event(id, "the harbour opens at nine"))).id!
+          yield* memory.searchMemories(id, "harbour")
+          yield* memory.editMemory(id, one, "the airport opens at ten, log in with --password hunter2")
+          assert.strictEqual((yield* memory.searchMemories(id, "harbour")).found, 0)
+          assert.strictEqual((yield* memory.searchMemories(id, "airport")).found, 1)
+          assert.notInclude((yield* memory.getMemories([one]))[0]!.content, "hunter2")
+          const error = yield* Effect.flip(memory.editMemory(id, 9_007_199_254_740_991, "x"))
+          assert.strictEqual(error.reason._tag, "MemoryNotFound")
+        })
+      )
+
+      it.effect("deletes a memory so that no delivery restores it", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const [{ id, ...project }, other] = [yield* newProject, yield* newProject]
+          const sessionId = `delete-${id}`
+          yield* memory.openSession({ id: sessionId, project, worktreePath: "/w" })
+          const kept = event(id, "osprey stays", { key: `stays-${id}` })
+          const gone = event(id, "osprey leaves", { key: `leaves-${id}` })
+          const [first = 0, second = 0] = (yield* memory.recordEvents([kept, gone])).map((one) => one.id!)
+          const foreign = (yield* memory.recordEvent(event(other.id, "osprey of another"))).id!
+          yield* memory.markInjected(sessionId, [first, second])
+          yield* memory.pinMemories(id, [second])
+          yield* memory.searchMemories(id, "osprey")
+          assert.deepStrictEqual(yield* memory.deleteMemories(id, [second, foreign]), [second])
+          assert.deepStrictEqual(yield* memory.deleteMemories(id, [second]), [])
+          assert.deepStrictEqual(yield* memory.getInjected(sessionId), [first])
+          assert.strictEqual((yield* memory.searchMemories(id, "leaves")).found, 0)
+          assertNone(yield* memory.getMemoryContent(second))
+          assertSome(yield* memory.getMemoryContent(foreign), "osprey of another")
+          // The same event, and one that names the key as its earlier key.
+          assert.deepStrictEqual(yield* memory.recordEvents([gone, kept]), [
+            { id: null, key: gone.key!, isNew: false },
+            { id: first, key: kept.key!, isNew: false }
+          ])
+          const again = yield* memory.recordEvent({ ...gone, key: `other-${id}`, earlierKeys: [{ key: gone.key! }] })
+          assert.isFalse(again.isNew)
+          assert.deepStrictEqual((yield* memory.listMemories(id)).length, 1)
+        })
+      )
+
+      it.effect("lists sessions, last active first", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const { id } = yield* newProject
+          yield* memory.recordEvents([
+            event(id, "build", { sessionId: "early", timestamp: hoursAgo(5) }),
+            event(id, "second prompt", { sessionId: "early", timestamp: hoursAgo(3), type: "user_question" }),
+            event(id, "first prompt", { sessionId: "early", timestamp: hoursAgo(4), type: "user_question" }),
+            event(id, "lint", { sessionId: "recent", timestamp: hoursAgo(1) })
+          ])
+          assert.deepStrictEqual(yield* memory.listSessions(id), [
+            { id: "recent", start: hoursAgo(1), end: hoursAgo(1), events: 1, firstPrompt: null },
+            { id: "early", start: hoursAgo(5), end: hoursAgo(3), events: 3, firstPrompt: "first prompt" }
+          ])
+          assert.strictEqual((yield* memory.listSessions(id, { limit: 1 })).length, 1)
+        })
+      )
+
+      it.effect("edits and deletes goals of the project only", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const [{ id }, other] = [yield* newProject, yield* newProject]
+          const goal = yield* memory.addGoal({ projectId: id, title: "Land", priority: 3 })
+          yield* memory.getActiveGoals(id)
+          assert.deepStrictEqual(yield* memory.editGoal(id, goal.id, { title: "Land softly" }), {
+            ...goal,
+            title: "Land softly"
+          })
+          assert.strictEqual((yield* memory.editGoal(id, goal.id, { priority: 9 })).priority, 9)
+          for (const attempt of [memory.editGoal(other.id, goal.id, {}), memory.deleteGoal(other.id, goal.id)]) {
+            assert.strictEqual((yield* Effect.flip(attempt as typeof attempt)).reason._tag, "GoalNotFound")
+          }
+          yield* memory.deleteGoal(id, goal.id)
+          assert.strictEqual((yield* memory.getActiveGoals(id)).count, 0)
         })
       )
 

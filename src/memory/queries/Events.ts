@@ -77,6 +77,9 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         FROM jsonb_to_recordset(coalesce(event.earlier_keys, '[]')) AS earlier (key text, begins_with text)
         JOIN episodic_events stored ON stored.event_key = earlier.key
         WHERE earlier.begins_with IS NULL OR starts_with(stored.content, earlier.begins_with))
+        AND NOT EXISTS (SELECT 1 FROM agent_tombstones deleted WHERE deleted.event_key = event.event_key
+          OR deleted.event_key IN (SELECT earlier ->> 'key'
+            FROM jsonb_array_elements(coalesce(event.earlier_keys, '[]')) AS earlier))
       ON CONFLICT (event_key) DO NOTHING RETURNING event_key`,
     orElse: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
         duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
@@ -90,6 +93,9 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         CROSS JOIN episodic_events stored ON stored.event_key = earlier.value ->> 'key'
         WHERE earlier.value ->> 'begins_with' IS NULL
           OR substr(stored.content, 1, length(earlier.value ->> 'begins_with')) = earlier.value ->> 'begins_with')
+        AND NOT EXISTS (SELECT 1 FROM agent_tombstones deleted WHERE deleted.event_key = event.value ->> 'event_key'
+          OR deleted.event_key IN (SELECT earlier.value ->> 'key'
+            FROM json_each(event.value -> 'earlier_keys') AS earlier))
       ON CONFLICT (event_key) DO NOTHING RETURNING event_key`
   })
 
@@ -157,7 +163,7 @@ const answers = (
   ids: ReadonlyMap<string, number>
 ): ReadonlyArray<RecordedEvent> =>
   rows.map(({ earlier_keys = [], event_key: key }) => ({
-    id: ids.get(key) ?? ids.get(earlier_keys.find((earlier) => ids.has(earlier.key))!.key)!,
+    id: ids.get(key) ?? ids.get(earlier_keys.find((earlier) => ids.has(earlier.key))?.key ?? "") ?? null,
     key,
     isNew: fresh.delete(key)
   }))

@@ -103,3 +103,49 @@ export const setStatus = Mutation.make({
     return (yield* decode(rows))[0] ?? null
   })
 })
+
+/**
+ * Changes the title or the priority of a goal of a project; `null` if the project has no goal with this id.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const edit = Mutation.make({
+  name: "memory.editGoal",
+  input: Schema.Struct({
+    projectId: ProjectId,
+    goalId: GoalId,
+    title: Schema.NullOr(NewGoal.fields.title),
+    priority: Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10 })))
+  }),
+  changes: ({ projectId }) => [Dependency.make(table, projectId)],
+  run: Effect.fnUntraced(function* ({
+    goalId,
+    priority,
+    projectId,
+    title
+  }): Effect.fn.Return<Goal | null, SqlError, SqlClient.SqlClient> {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`UPDATE prospective_tasks
+      SET title = coalesce(${title === null ? null : storable(title)}, title), priority = coalesce(${priority}, priority)
+      WHERE id = ${goalId} AND project_id = ${projectId} RETURNING ${columns(sql)}`
+    return (yield* decode(rows))[0] ?? null
+  })
+})
+
+/**
+ * Deletes a goal of a project; `false` if the project has no goal with this id.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const remove = Mutation.make({
+  name: "memory.deleteGoal",
+  input: Schema.Struct({ projectId: ProjectId, goalId: GoalId }),
+  changes: ({ projectId }) => [Dependency.make(table, projectId)],
+  run: Effect.fnUntraced(function* ({ goalId, projectId }) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`DELETE FROM prospective_tasks WHERE id = ${goalId} AND project_id = ${projectId} RETURNING 1`
+    return rows.length > 0
+  })
+})
