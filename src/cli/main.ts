@@ -16,6 +16,7 @@ import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
 import { logs } from "./commands/logs.ts"
+import * as Memories from "./commands/memories.ts"
 import { migrate } from "./commands/migrate.ts"
 import { project } from "./commands/project.ts"
 import { prune } from "./commands/prune.ts"
@@ -40,6 +41,15 @@ export const athena = Command.make("athena").pipe(
     search,
     goals,
     remember,
+    Memories.list,
+    Memories.show,
+    Memories.edit,
+    Memories.pin,
+    Memories.unpin,
+    Memories.forget,
+    Memories.restore,
+    Memories.remove,
+    Memories.sessions,
     project,
     events,
     cache,

@@ -77,14 +77,12 @@ export interface SearchOptions {
 }
 
 /**
- * Options of `listMemories`. A memory is listed if it fulfils all conditions.
+ * Conditions of `findMemories` and `listMemories`. A memory must fulfil all of them.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ListOptions {
-  /** From 1 to 1,000; default: 20. */
-  readonly limit?: number | undefined
+export interface MemoryConditions {
   /** An event type, for example `note`. */
   readonly type?: string | undefined
   readonly sessionId?: string | undefined
@@ -96,6 +94,17 @@ export interface ListOptions {
   readonly pinned?: boolean | undefined
   /** Whether only forgotten memories are listed. */
   readonly forgotten?: boolean | undefined
+}
+
+/**
+ * Options of `listMemories`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListOptions extends MemoryConditions {
+  /** From 1 to 1,000; default: 20. */
+  readonly limit?: number | undefined
 }
 
 /**
@@ -164,6 +173,11 @@ export class MemoryBridge extends Context.Service<
       projectId: number,
       options?: ListOptions
     ) => Effect.Effect<ReadonlyArray<MemoryEntry>, MemoryError.MemoryError>
+    /** The ids of all memories of a project that fulfil all conditions, oldest first. */
+    readonly findMemories: (
+      projectId: number,
+      conditions?: MemoryConditions
+    ) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
     /** Up to 1,000 memories with their whole contents, by id. A missing one is left out. */
     readonly getMemories: (
       memoryIds: ReadonlyArray<number>
@@ -260,6 +274,16 @@ export class MemoryBridge extends Context.Service<
 
 const nameOrNull = (text: string | undefined): string | null =>
   text === undefined ? null : Redaction.redactName(storable(text))
+
+const conditionsOf = (projectId: number, conditions: MemoryConditions = {}) => ({
+  projectId,
+  type: conditions.type ?? null,
+  sessionId: conditions.sessionId === undefined ? null : idOf(conditions.sessionId),
+  since: conditions.since === undefined ? null : DateTime.toEpochMillis(conditions.since),
+  containing: conditions.containing ?? null,
+  pinned: conditions.pinned ?? false,
+  forgotten: conditions.forgotten ?? false
+})
 
 const emptySearch: SearchResult = { found: 0, results: [] }
 
@@ -359,17 +383,10 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
           .pipe(Effect.map(Option.fromNullishOr), verb("getMemoryContent")),
       listMemories: (projectId, options) =>
         executor
-          .query(Curation.list, {
-            projectId,
-            limit: options?.limit ?? 20,
-            type: options?.type ?? null,
-            sessionId: options?.sessionId === undefined ? null : idOf(options.sessionId),
-            since: options?.since === undefined ? null : DateTime.toEpochMillis(options.since),
-            containing: options?.containing ?? null,
-            pinned: options?.pinned ?? false,
-            forgotten: options?.forgotten ?? false
-          })
+          .query(Curation.list, { ...conditionsOf(projectId, options), limit: options?.limit ?? 20 })
           .pipe(verb("listMemories")),
+      findMemories: (projectId, conditions) =>
+        executor.query(Curation.ids, conditionsOf(projectId, conditions)).pipe(verb("findMemories")),
       getMemories: (ids) => executor.query(Curation.byIds, { ids }).pipe(verb("getMemories")),
       editMemory: (projectId, memoryId, content) =>
         executor.mutate(Curation.edit, { projectId, memoryId, content: redactContent(content) }).pipe(

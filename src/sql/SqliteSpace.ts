@@ -101,15 +101,21 @@ const availableSpace = (folder: string): Effect.Effect<number> =>
     () => Number.MAX_SAFE_INTEGER
   )
 
-/** The rewritten pages are in the log; the file shrinks at a checkpoint without concurrent readers. */
-const checkpoint = Effect.flatMap(
+/**
+ * Writes the log back into the file and truncates it, which needs a time without readers: retries for five seconds.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const truncateLog: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`
 ).pipe(
   Effect.repeat({
     until: ([row]) => row?.busy !== 1,
     schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "5 seconds" }))
-  })
+  }),
+  Effect.asVoid
 )
 
 /**
@@ -128,5 +134,5 @@ export const rewrite = (folder: string): Effect.Effect<void, InsufficientSpace |
     if (available < needed) return yield* new InsufficientSpace({ needed, available })
     yield* sql`PRAGMA auto_vacuum = INCREMENTAL`
     yield* sql`VACUUM`
-    yield* checkpoint
+    yield* truncateLog
   })

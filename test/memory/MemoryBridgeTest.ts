@@ -75,7 +75,10 @@ const contents = (result: { readonly items: ReadonlyArray<{ readonly content: st
 const found = (result: { readonly results: ReadonlyArray<{ readonly content: string }> }) =>
   result.results.map((item) => item.content)
 
-export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge.MemoryBridge | SqlClient.SqlClient, E>): void => {
+export const suite = <E>(
+  name: string,
+  layer: Layer.Layer<MemoryBridge.MemoryBridge | SqlClient.SqlClient, E>
+): void => {
   describe(name, () => {
     // The clock is the real one: a driver that sees it jump by years closes its connections.
     it.layer(layer, { timeout: Duration.minutes(2), excludeTestServices: true })("MemoryBridge", (it) => {
@@ -669,11 +672,16 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge.MemoryBri
           const memory = yield* PlainMemory
           const { id } = yield* newProject
           const recorded = yield* memory.recordEvents([
-            event(id, "a 100% note", { type: "note", timestamp: hoursAgo(3), sessionId: `list-${id}`, files: ["a.ts"] }),
+            event(id, "a 100% note", {
+              type: "note",
+              timestamp: hoursAgo(3),
+              sessionId: `list-${id}`,
+              files: ["a.ts"]
+            }),
             event(id, `${"long ".repeat(100)}`, { timestamp: hoursAgo(2) }),
             event(id, "A 100-fold call", { timestamp: hoursAgo(1), outcome: "failure" })
           ])
-          const [note, long, call] = recorded.map((one) => one.id!)
+          const [note = 0, long = 0, call = 0] = recorded.map((one) => one.id!)
           const ids = (options?: MemoryBridge.ListOptions) =>
             Effect.map(memory.listMemories(id, options), (entries) => entries.map((entry) => entry.id))
           assert.deepStrictEqual(yield* ids(), [call, long, note])
@@ -685,7 +693,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge.MemoryBri
           assert.deepStrictEqual(yield* ids({ containing: "a 100" }), [call, note])
           assert.deepStrictEqual(yield* ids({ pinned: true }), [])
           assert.isAtMost((yield* memory.listMemories(id))[1]!.content.length, previewLength)
-          const found = yield* memory.getMemories([long!, note!, 9_007_199_254_740_991])
+          assert.deepStrictEqual(yield* memory.findMemories(id, { containing: "a 100" }), [note, call])
+          assert.deepStrictEqual(yield* memory.findMemories(id), [note, long, call])
+          const found = yield* memory.getMemories([long, note, 9_007_199_254_740_991])
           assert.deepStrictEqual(
             found.map((entry) => [entry.id, entry.content.length]),
             [
@@ -693,9 +703,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<MemoryBridge.MemoryBri
               [long, 500]
             ]
           )
-          const entry = (yield* memory.getMemories([note!]))[0]!
+          const entry = (yield* memory.getMemories([note]))[0]!
           assert.deepStrictEqual(entry, {
-            id: note!,
+            id: note,
             projectId: id,
             sessionId: `list-${id}`,
             type: "note",

@@ -2,6 +2,7 @@
  * `athena goals`: the goals of the current project.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -51,6 +52,36 @@ const set = Command.make(
   })
 ).pipe(Command.withDescription("Set the status of a goal"), Command.provide(Memory.layer))
 
+const edit = Command.make(
+  "edit",
+  {
+    id: Argument.Int("id").pipe(Argument.withDescription("Id of the goal")),
+    title: Argument.String("title").pipe(Argument.withDescription("New title"), Argument.variadic()),
+    priority: Flag.Int("priority").pipe(Flag.withDescription("New priority from 1 to 10"), Flag.optional),
+    json: Output.json
+  },
+  Effect.fnUntraced(function* ({ id, json, priority, title }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    const goal = yield* memory.editGoal(project.id, id, {
+      title: title.length === 0 ? undefined : title.join(" "),
+      priority: Option.getOrUndefined(priority)
+    })
+    yield* Output.print(json, goal, [line(goal)])
+  })
+).pipe(Command.withDescription("Change the title or the priority of a goal"), Command.provide(Memory.layer))
+
+const remove = Command.make(
+  "delete",
+  { id: Argument.Int("id").pipe(Argument.withDescription("Id of the goal")), json: Output.json },
+  Effect.fnUntraced(function* ({ id, json }) {
+    const memory = yield* MemoryBridge
+    const project = yield* Memory.currentProject
+    yield* memory.deleteGoal(project.id, id)
+    yield* Output.print(json, { deleted: id }, [`goal ${id} deleted`])
+  })
+).pipe(Command.withDescription("Delete a goal"), Command.provide(Memory.layer))
+
 export const goals = Command.make(
   "goals",
   {
@@ -70,6 +101,6 @@ export const goals = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("List, add and update the goals of the current project"),
-  Command.withSubcommands([add, set])
+  Command.withDescription("List, add, edit and delete the goals of the current project"),
+  Command.withSubcommands([add, set, edit, remove])
 )

@@ -1,14 +1,12 @@
 /**
  * `athena project`: lists, moves and merges projects.
  */
-import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Prompt from "effect/cli/Prompt"
 import * as Repository from "../../hooks/Repository.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
@@ -16,11 +14,8 @@ import * as Project from "../../memory/Project.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Memory from "../../host/Memory.ts"
 import * as Output from "../output.ts"
+import { fail, flags } from "../selection.ts"
 import { workingFolder } from "../../host/environment.ts"
-
-class ProjectError extends Data.TaggedError("ProjectError")<{ readonly message: string }> {}
-
-const fail = (message: string) => Effect.fail(new ProjectError({ message }))
 
 interface Listed extends Project.ProjectSummary {
   /** Whether the folder does not exist on this host. */
@@ -73,12 +68,7 @@ const named = Effect.fnUntraced(function* (projects: ReadonlyArray<Listed>, text
   return first
 })
 
-const dryRun = Flag.Boolean("dry-run").pipe(
-  Flag.withDescription("Print the changes without applying them"),
-  Flag.withDefault(false)
-)
-
-const yes = Flag.Boolean("yes").pipe(Flag.withDescription("Skip the confirmation"), Flag.withDefault(false))
+const { dryRun, yes } = flags
 
 /** Prompts for confirmation. Without a terminal, `--yes` is required. */
 const confirm = (message: string, isSure: boolean) =>

@@ -1,9 +1,7 @@
 /**
  * `athena report`: the profile of hooks, of one session, a time range, or all.
  */
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -16,19 +14,10 @@ import type * as ProfileReport from "../../profiler/ProfileReport.ts"
 import * as ProfileText from "../../profiler/ProfileText.ts"
 import * as Database from "../../sql/Database.ts"
 import * as Output from "../output.ts"
+import * as Since from "../since.ts"
 
 /** The arguments contradict each other. */
 export class InvalidReport extends Data.TaggedError("InvalidReport")<{ readonly message: string }> {}
-
-/** Parses a date, or a duration before now. */
-const momentOf = (text: string) =>
-  Effect.gen(function* () {
-    const ago = Duration.fromInput(text as Duration.Input)
-    if (ago._tag === "Some") return (yield* Clock.currentTimeMillis) - Duration.toMillis(ago.value)
-    const moment = DateTime.make(text)
-    if (moment._tag === "Some") return DateTime.toEpochMillis(moment.value)
-    return yield* new InvalidReport({ message: '--since must be a duration such as "2 hours", or a date and time' })
-  })
 
 const two = (between: ReadonlyArray<string>) =>
   between.length === 2
@@ -96,10 +85,7 @@ export const report = Command.make(
       Argument.withDescription("With --compare: the two sessions"),
       Argument.variadic()
     ),
-    since: Flag.String("since").pipe(
-      Flag.withDescription('From when on: so long ago ("2 hours"), or a date and time; from its full hour'),
-      Flag.optional
-    ),
+    since: Since.flag,
     session: Flag.String("session").pipe(Flag.withDescription("One session of the agent"), Flag.optional),
     compare: Flag.Boolean("compare").pipe(
       Flag.withDescription("Compare two sessions: --compare A B"),
@@ -128,9 +114,12 @@ export const report = Command.make(
     if (between.length > 0) {
       return yield* new InvalidReport({ message: "--session ID shows one session, --compare A B compares two" })
     }
-    const from = Option.isSome(since) ? yield* momentOf(since.value) : undefined
+    const from = yield* Since.time(since)
     const history = yield* ProfileHistory.ProfileHistory
-    const found = yield* history.read({ since: from, session: Option.getOrUndefined(session) })
+    const found = yield* history.read({
+      since: from === undefined ? undefined : DateTime.toEpochMillis(from),
+      session: Option.getOrUndefined(session)
+    })
     const { sort, top } = options
     const width = Math.max(60, process.stdout.columns ?? 120)
     yield* Output.printStyled(

@@ -52,6 +52,34 @@ const shortened = (entry: MemoryEntry): MemoryEntry => ({ ...entry, content: pre
 
 const escapeLike = (text: string): string => text.replace(/[\\%_]/g, (character) => `\\${character}`)
 
+const Conditions = {
+  projectId: ProjectId,
+  type: Schema.NullOr(Schema.String),
+  sessionId: Schema.NullOr(SessionId),
+  /** Milliseconds since 1970. */
+  since: Schema.NullOr(Schema.Finite),
+  /** A text that the content contains, whatever the case of ASCII letters. */
+  containing: Schema.NullOr(Schema.String),
+  pinned: Schema.Boolean,
+  forgotten: Schema.Boolean
+}
+const ConditionsSchema = Schema.Struct(Conditions)
+
+const matching = (sql: SqlClient.SqlClient, input: typeof ConditionsSchema.Type) => {
+  const like = sql.onDialectOrElse({ pg: () => sql`ILIKE`, orElse: () => sql`LIKE` })
+  return sql.and([
+    sql`e.project_id = ${input.projectId}`,
+    ...(input.type === null ? [] : [sql`e.event_type = ${input.type}`]),
+    ...(input.sessionId === null ? [] : [sql`e.session_id = ${input.sessionId}`]),
+    ...(input.since === null ? [] : [sql`e.timestamp >= ${Math.floor(input.since)}`]),
+    ...(input.containing === null
+      ? []
+      : [sql`e.content ${like} ${`%${escapeLike(storable(input.containing))}%`} ESCAPE '\\'`]),
+    ...(input.pinned ? [sql`EXISTS (SELECT 1 FROM agent_pins p WHERE p.memory_id = e.id)`] : []),
+    ...(input.forgotten ? [sql`e.lifecycle_status = ${forgotten}`] : [])
+  ])
+}
+
 /**
  * The memories of a project that fulfil all conditions, newest first, with the first `previewLength` characters of their
  * contents.
@@ -61,38 +89,39 @@ const escapeLike = (text: string): string => text.replace(/[\\%_]/g, (character)
  */
 export const list = Query.make({
   name: "memory.list",
-  input: Schema.Struct({
-    projectId: ProjectId,
-    limit: Limit,
-    type: Schema.NullOr(Schema.String),
-    sessionId: Schema.NullOr(SessionId),
-    /** Milliseconds since 1970. */
-    since: Schema.NullOr(Schema.Finite),
-    /** A text that the content contains, whatever the case of ASCII letters. */
-    containing: Schema.NullOr(Schema.String),
-    pinned: Schema.Boolean,
-    forgotten: Schema.Boolean
-  }),
+  input: Schema.Struct({ ...Conditions, limit: Limit }),
   result: Schema.Array(Entry),
   dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
   timeToLive: 0,
-  run: Effect.fnUntraced(function* (input): Effect.fn.Return<ReadonlyArray<MemoryEntry>, SqlError, SqlClient.SqlClient> {
+  run: Effect.fnUntraced(function* (input): Effect.fn.Return<
+    ReadonlyArray<MemoryEntry>,
+    SqlError,
+    SqlClient.SqlClient
+  > {
     const sql = yield* SqlClient.SqlClient
-    const like = sql.onDialectOrElse({ pg: () => sql`ILIKE`, orElse: () => sql`LIKE` })
-    const conditions = [
-      sql`e.project_id = ${input.projectId}`,
-      ...(input.type === null ? [] : [sql`e.event_type = ${input.type}`]),
-      ...(input.sessionId === null ? [] : [sql`e.session_id = ${input.sessionId}`]),
-      ...(input.since === null ? [] : [sql`e.timestamp >= ${Math.floor(input.since)}`]),
-      ...(input.containing === null
-        ? []
-        : [sql`e.content ${like} ${`%${escapeLike(storable(input.containing))}%`} ESCAPE '\\'`]),
-      ...(input.pinned ? [sql`EXISTS (SELECT 1 FROM agent_pins p WHERE p.memory_id = e.id)`] : []),
-      ...(input.forgotten ? [sql`e.lifecycle_status = ${forgotten}`] : [])
-    ]
-    const rows = yield* sql`SELECT ${columns(sql)} FROM episodic_events e WHERE ${sql.and(conditions)}
+    const rows = yield* sql`SELECT ${columns(sql)} FROM episodic_events e WHERE ${matching(sql, input)}
       ORDER BY e.timestamp DESC, e.id DESC LIMIT ${input.limit}`
     return (yield* decode(rows)).map(shortened)
+  })
+})
+
+/**
+ * The ids of all memories of a project that fulfil all conditions.
+ *
+ * @category queries
+ * @since 0.1.0
+ */
+export const ids = Query.make({
+  name: "memory.ids",
+  input: ConditionsSchema,
+  result: Schema.Array(MemoryId),
+  dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
+  timeToLive: 0,
+  run: Effect.fnUntraced(function* (input) {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ id: number }>`SELECT ${Rows.integer(sql, "e.id")} AS id FROM episodic_events e
+      WHERE ${matching(sql, input)} ORDER BY e.id`
+    return rows.map(({ id }) => id)
   })
 })
 

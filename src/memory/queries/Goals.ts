@@ -145,7 +145,8 @@ export const remove = Mutation.make({
   changes: ({ projectId }) => [Dependency.make(table, projectId)],
   run: Effect.fnUntraced(function* ({ goalId, projectId }) {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql`DELETE FROM prospective_tasks WHERE id = ${goalId} AND project_id = ${projectId} RETURNING 1`
+    const rows =
+      yield* sql`DELETE FROM prospective_tasks WHERE id = ${goalId} AND project_id = ${projectId} RETURNING 1`
     return rows.length > 0
   })
 })

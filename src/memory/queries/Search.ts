@@ -78,7 +78,9 @@ const columns = (sql: SqlClient.SqlClient, rank: Statement.Fragment) =>
     ${rank} AS rank`
 
 const exceptSession = (sql: SqlClient.SqlClient, input: typeof Input.Type) =>
-  input.exceptSession === null ? sql`` : sql` AND e.session_id <> ${input.exceptSession}`
+  sql` AND coalesce(e.lifecycle_status, 'active') = 'active'${
+    input.exceptSession === null ? sql`` : sql` AND e.session_id <> ${input.exceptSession}`
+  }`
 
 /** Terms are letters and digits only, so they need no escape. */
 const byWordPg = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms: ReadonlyArray<string>) => {
@@ -101,7 +103,8 @@ const byWordSqlite = (sql: SqlClient.SqlClient, input: typeof Input.Type, terms:
     })
     return found === undefined
       ? []
-      : yield* sql`SELECT ${columns(sql, sql`f.rank`)} FROM (${found}) f JOIN episodic_events e ON e.id = f.id`
+      : yield* sql`SELECT ${columns(sql, sql`f.rank`)} FROM (${found}) f JOIN episodic_events e ON e.id = f.id
+          WHERE coalesce(e.lifecycle_status, 'active') = 'active'`
   })
 
 const byWord = (
