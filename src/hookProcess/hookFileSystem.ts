@@ -46,10 +46,10 @@ const infoOf = (stats: Stats): FileSystem.File.Info => ({
 const opened = (path: string, fd: number) =>
   ({
     [FileSystem.FileTypeId]: FileSystem.FileTypeId,
-    readAlloc: (size: number) =>
+    readAlloc: (size: number, { position }: FileSystem.File.ReadOptions = {}) =>
       attempt("readAlloc", path, () => {
         const buffer = new Uint8Array(size)
-        const count = fs.readSync(fd, buffer)
+        const count = fs.readSync(fd, buffer, { position: position ?? null })
         return count === 0 ? Option.none() : Option.some(buffer.subarray(0, count))
       })
   }) as unknown as FileSystem.File
@@ -63,6 +63,7 @@ export const layer = FileSystem.layerNoop({
       attempt("open", path, () => fs.openSync(path, "r")),
       (fd) => Effect.sync(() => fs.closeSync(fd))
     ).pipe(Effect.map((fd) => opened(path, fd))),
+  readDirectory: (path) => attempt("readDirectory", path, () => fs.readdirSync(path)),
   exists: (path) => Effect.sync(() => fs.existsSync(path)),
   readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
   makeDirectory: (path, options) =>

@@ -47,6 +47,8 @@ export interface Prompt extends SessionEvent {
   readonly text: string
   /** `false` for a prompt that the client generates, for example when a background command finishes. */
   readonly isFromUser: boolean
+  /** The session's transcript, if it contains tool calls that the agent does not report otherwise. */
+  readonly transcript?: string | undefined
 }
 
 /**
@@ -74,6 +76,8 @@ export interface ToolCall {
   readonly error: string | undefined
   /** In milliseconds. */
   readonly durationMs: number | undefined
+  /** The agent's timestamp, in milliseconds since 1970; the time of the event when absent. */
+  readonly endedAtMs?: number | undefined
   readonly files: ReadonlyArray<string>
   /** Whether the call changes its files rather than reading them. */
   readonly changesFiles: boolean
@@ -142,6 +146,8 @@ export interface SessionEnd extends SessionEvent {
   /** The agent's timestamp, in milliseconds since 1970. */
   readonly endedAtMs: number | undefined
   readonly reason: string
+  /** As at a prompt. */
+  readonly transcript?: string | undefined
 }
 
 /**

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as CompactionSummary from "../memory/CompactionSummary.ts"
@@ -29,6 +30,7 @@ import type {
 import * as HookOutput from "./HookOutput.ts"
 import { agentContext } from "./internal/agentContext.ts"
 import * as EventKey from "./internal/eventKey.ts"
+import * as OpenBatch from "./internal/openBatch.ts"
 import { injectAtPrompt, injectAtStart, markInjected, retainContext } from "./internal/injection.ts"
 import {
   type EventDraft,
@@ -99,6 +101,7 @@ const toolDraft = (event: ToolUse, options: HookOptions, call: ToolCall, index: 
     content,
     outcome: call.outcome === "unknown" ? undefined : call.outcome,
     durationMs: call.durationMs,
+    timestamp: call.endedAtMs === undefined ? undefined : DateTime.make(call.endedAtMs).pipe(Option.getOrUndefined),
     files: call.files.slice(0, 100),
     filesChanged: call.changesFiles && call.outcome !== "failure" ? call.files.length : 0,
     importance: call.outcome === "failure" ? 0.6 : call.changesFiles ? 0.5 : 0.3
@@ -158,6 +161,24 @@ const sessionEnd = (event: SessionEnd, options: HookOptions) =>
     })
   )
 
+/** Records the calls of an interrupted batch; a failure is a notice, because the event itself is recorded. */
+const recordOpenBatches = (event: Prompt | SessionEnd, options: HookOptions) =>
+  OpenBatch.read(event).pipe(
+    Effect.flatMap(Effect.forEach((batch) => toolUse(batch, { ...options, deliveryId: undefined }), { discard: true })),
+    Effect.as(undefined),
+    Effect.catch((error) => Effect.succeed(`tool calls were not recorded: ${error.message}`))
+  )
+
+const withOpenBatches = <E, R>(
+  event: Prompt | SessionEnd,
+  options: HookOptions,
+  output: Effect.Effect<HookOutput.HookOutput | void, E, R>
+) =>
+  Effect.zipWith(output, recordOpenBatches(event, options), (output, notice) => {
+    const given = output ?? HookOutput.empty
+    return { ...given, notice: given.notice ?? notice }
+  })
+
 const program = (
   event: HookEvent,
   options: HookOptions
@@ -166,7 +187,7 @@ const program = (
     case "SessionStart":
       return sessionStart(event, options)
     case "Prompt":
-      return prompt(event, options)
+      return withOpenBatches(event, options, prompt(event, options))
     case "ToolUse":
       return toolUse(event, options)
     case "Answer":
@@ -176,7 +197,7 @@ const program = (
     case "Interruption":
       return interruption(event, options)
     case "SessionEnd":
-      return sessionEnd(event, options)
+      return withOpenBatches(event, options, sessionEnd(event, options))
     case "Ignored":
       return Effect.void
   }

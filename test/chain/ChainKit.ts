@@ -55,11 +55,11 @@ const processesOf = (folder: string): ReadonlyArray<number> =>
 /** A mark stands in every text that is told, and in nothing else. */
 const markIn = /mark\d+end/
 
-const markOf = (body: AgentSession.Body): string | undefined => markIn.exec(JSON.stringify(body))?.[0]
+const marksIn = (body: AgentSession.Body): ReadonlyArray<string> => JSON.stringify(body).match(/mark\d+end/g) ?? []
 
 /** All that was told. */
 export const marksOf = (heard: ReadonlyArray<AgentSession.Heard>): ReadonlySet<string> =>
-  new Set(heard.flatMap(({ body }) => markOf(body) ?? []))
+  new Set(heard.flatMap(({ body }) => marksIn(body)))
 
 /** The bounds of the table in the README are read off these. */
 const slowest = new Map<string, number>()
@@ -192,7 +192,9 @@ export const make = (options: Options = {}) =>
         })
         let prompts = 0
         // Without an id of its own, an event told twice is known by its delivery alone.
-        const idOf = (prompt: number) => (agent === "claude" ? { prompt_id: `${id}-p${prompt}` } : {})
+        const transcript = path.join(folder, `${id}.jsonl`)
+        const idOf = (prompt: number) =>
+          agent === "claude" ? { prompt_id: `${id}-p${prompt}`, transcript_path: transcript } : {}
         const tell = (hook_event_name: string, more: Readonly<Record<string, unknown>> = {}) =>
           told.tell({ session_id: id, ...idOf(prompts), cwd: project, hook_event_name, ...more })
         const start = (source = "startup") => tell("SessionStart", { source })
@@ -206,15 +208,26 @@ export const make = (options: Options = {}) =>
           tool_input: { command: `echo ${text}` },
           tool_response: { stdout: text, stderr: "" }
         })
-        const tool = Effect.suspend(() => tell("PostToolUse", { ...toolFields(mark()), duration_ms: 3 }))
-        /** Some tools at once, and then all of them again as a batch. */
-        const tools = Effect.gen(function* () {
-          const calls = Array.from({ length: 3 }, () => toolFields(mark()))
-          yield* Effect.forEach(calls, (call) => tell("PostToolUse", { ...call, duration_ms: 3 }), {
-            concurrency: "unbounded"
+        /** Calls that end: Claude Code reports them as a batch, other agents one by one. */
+        const toolsOf = (count: number) =>
+          Effect.suspend(() => {
+            const calls = Array.from({ length: count }, () => toolFields(mark()))
+            if (agent === "claude") return tell("PostToolBatch", { tool_calls: calls })
+            const each = Effect.forEach(calls, (call) => tell("PostToolUse", { ...call, duration_ms: 3 }), {
+              concurrency: "unbounded"
+            })
+            return Effect.map(each, (heard) => heard.flat())
           })
-          // Other agents have no such event.
-          yield* tell("PostToolBatch", { tool_calls: calls })
+        const tool = toolsOf(1)
+        const tools = toolsOf(3)
+        /** Calls that only the transcript of Claude Code contains. */
+        const interrupted = new Set<string>()
+        const interrupt = Effect.sync(() => {
+          if (agent !== "claude") return
+          for (const text of [mark(), mark()]) {
+            interrupted.add(text)
+            fs.appendFileSync(transcript, AgentSession.transcriptOf(`${id}-m${prompts}`, toolFields(text)))
+          }
         })
         const helper = Effect.suspend(() =>
           tell("SubagentStop", { agent_id: "helper", agent_type: "general", last_assistant_message: `found ${mark()}` })
@@ -224,11 +237,17 @@ export const make = (options: Options = {}) =>
           tell("PostCompact", { trigger: "auto", compact_summary: `sum ${mark()}` })
         )
         const stop = Effect.suspend(() => tell("Stop", { last_assistant_message: `done with ${mark()}, all of it` }))
-        const end = Effect.suspend(() => tell("SessionEnd", { reason: mark() }))
+        const end = Effect.tap(
+          Effect.suspend(() => tell("SessionEnd", { reason: mark() })),
+          (heard) =>
+            Effect.sync(() => {
+              if (heard.some(({ awaited, isKept }) => awaited && isKept)) for (const one of interrupted) due.add(one)
+            })
+        )
         const { settled } = told
         /** All that a session can tell but its start, in order. */
         const work = Effect.gen(function* () {
-          for (const step of [prompt, tools, helper, compact, compacted, stop, settled, end]) yield* step
+          for (const step of [prompt, tools, helper, compact, compacted, stop, settled, interrupt, end]) yield* step
         })
         return { id, start, prompt, tool, tools, helper, compact, compacted, stop, end, work, settled }
       })
@@ -272,8 +291,7 @@ export const make = (options: Options = {}) =>
     const isWell = (heard: ReadonlyArray<AgentSession.Heard>): void => {
       for (const { awaited, body, error, event, via } of heard) {
         if (error === undefined || !/not durable yet/.test(error)) assert.isUndefined(error, `${event} by ${via}`)
-        const mark = markOf(body)
-        if (awaited && mark !== undefined) due.add(mark)
+        if (awaited) for (const mark of marksIn(body)) due.add(mark)
       }
     }
 
@@ -294,7 +312,7 @@ export const make = (options: Options = {}) =>
       }
       const counts = yield* stored
       const lost = [...acknowledged(), ...due].filter((mark) => !counts.has(mark))
-      const events = lost.map((mark) => heard.find(({ body }) => markOf(body) === mark)?.body)
+      const events = lost.map((mark) => heard.find(({ body }) => marksIn(body).includes(mark))?.body)
       assert.deepStrictEqual(events, [], "acknowledged and lost")
       const twice = [...counts].filter(([, count]) => count > 1)
       assert.deepStrictEqual(twice, [], "stored more than once")

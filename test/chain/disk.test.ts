@@ -66,7 +66,7 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
         // Until not even what was free in the files is.
         const session = yield* chain.session()
         yield* Effect.repeat(session.tools, {
-          until: () => chain.heard.some(({ event, isKept }) => event === "PostToolUse" && !isKept)
+          until: () => chain.heard.some(({ event, isKept }) => event === "PostToolBatch" && !isKept)
         })
         chain.sinceThen()
         yield* chain.day

@@ -256,19 +256,22 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
       Effect.gen(function* () {
         const chain = yield* Kit.make()
         yield* chain.started
-        const [handler] = Agent.handlers(chain.settings.claude, "PostToolUse")
+        const [handler] = Agent.handlers(chain.settings.claude, "PostToolBatch")
         const bodies = function* (from: number, to: number) {
           for (let i = from; i < to; i++) {
             yield JSON.stringify({
               session_id: `load-${i % 40}`,
               prompt_id: `p-${i}`,
               cwd: chain.project,
-              hook_event_name: "PostToolUse",
-              tool_name: "Bash",
-              tool_use_id: `load-${i}`,
-              tool_input: { command: `echo mark${1_000_000 + i}end` },
-              tool_response: { stdout: "x".repeat(2_000), stderr: "" },
-              duration_ms: 3
+              hook_event_name: "PostToolBatch",
+              tool_calls: [
+                {
+                  tool_name: "Bash",
+                  tool_use_id: `load-${i}`,
+                  tool_input: { command: `echo mark${1_000_000 + i}end` },
+                  tool_response: "x".repeat(2_000)
+                }
+              ]
             })
           }
         }

@@ -111,10 +111,8 @@ describe("athena install", () => {
       })
       yield* tell("s-1", "SessionStart", { source: "startup" })
       yield* tell("s-1", "UserPromptSubmit", { prompt: "How do we deploy to the staging branch?" })
-      yield* tell("s-1", "PostToolUse", {
-        tool_name: "Bash",
-        tool_input: { command: "make deploy" },
-        tool_use_id: "t-1"
+      yield* tell("s-1", "PostToolBatch", {
+        tool_calls: [{ tool_name: "Bash", tool_input: { command: "make deploy" }, tool_use_id: "t-1" }]
       })
       yield* tell("s-1", "Stop", { last_assistant_message: "Deploys go through the staging branch." })
       yield* tell("s-1", "SessionEnd", { reason: "other" })

@@ -52,6 +52,17 @@ export interface Options extends Agent.Session {
   readonly heard: (heard: Heard) => void
 }
 
+/** A call with its result, as Claude Code writes it to its transcript. */
+export const transcriptOf = (message: string, call: Readonly<Record<string, unknown>>): string => {
+  const use = { type: "tool_use", id: call["tool_use_id"], name: call["tool_name"], input: call["tool_input"] }
+  const result = { type: "tool_result", tool_use_id: call["tool_use_id"], content: "out", is_error: false }
+  const lines = [
+    { type: "assistant", message: { id: message, role: "assistant", content: [use] } },
+    { type: "user", message: { role: "user", content: [result] } }
+  ]
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join("")
+}
+
 /** The longest context that the model gets as it is, in UTF-16 units. */
 const maxContext = 10_000
 

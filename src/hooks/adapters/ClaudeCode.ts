@@ -48,6 +48,8 @@ export interface Dialect {
   readonly changingTools: ReadonlySet<string>
   /** The outcome of a call, from its response, and its status if the event has one. */
   readonly outcomeOf: (tool: string, response: unknown, status?: string) => Outcome.ToolOutcome
+  /** Whether only the transcript contains the calls of an interrupted batch. */
+  readonly hasOpenBatches?: boolean | undefined
   /** The files of a call whose input has no file field. */
   readonly filesOf?: ((tool: string, input: unknown, cwd: string) => ReadonlyArray<string>) | undefined
 }
@@ -86,6 +88,8 @@ const Common = {
   prompt_id: lenient(Id)
 }
 
+const Transcript = lenient(Schema.String.check(Schema.isBetweenLength(1, 4096)))
+
 const ToolFields = {
   tool_name: Schema.String.check(Schema.isBetweenLength(1, 256)),
   tool_input: Schema.optional(Schema.Unknown),
@@ -104,7 +108,7 @@ const event = <F extends Schema.Struct.Fields>(fields: () => F) => Schema.suspen
 
 const payloads = {
   SessionStart: event(() => ({ ...Common, source: lenient(Schema.String) })),
-  UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String })),
+  UserPromptSubmit: event(() => ({ ...Common, prompt: Schema.String, transcript_path: Transcript })),
   PostToolUse: event(() => ({ ...Common, ...ToolFields, duration_ms: DurationMs })),
   PostToolUseFailure: event(() => ({
     ...Common,
@@ -114,7 +118,8 @@ const payloads = {
   })),
   PostToolBatch: event(() => ({
     ...Common,
-    tool_calls: Schema.Array(Schema.Struct(ToolFields))
+    // `timestamp` is that of a transcript.
+    tool_calls: Schema.Array(Schema.Struct({ ...ToolFields, timestamp: lenient(Schema.String) }))
   })),
   Stop: event(() => ({ ...Common, last_assistant_message: lenient(Schema.String) })),
   SubagentStop: event(() => ({
@@ -126,8 +131,16 @@ const payloads = {
   PreCompact: event(() => ({ ...Common, trigger: lenient(Schema.String) })),
   PostCompact: event(() => ({ ...Common, trigger: lenient(Schema.String), compact_summary: lenient(Schema.String) })),
   Interrupt: event(() => Common),
-  SessionEnd: event(() => ({ ...Common, reason: lenient(Schema.String), timestamp: lenient(Schema.String) }))
+  SessionEnd: event(() => ({
+    ...Common,
+    reason: lenient(Schema.String),
+    timestamp: lenient(Schema.String),
+    transcript_path: Transcript
+  }))
 } as const
+
+/** Events that other agents send, and `PostToolUse`: `PostToolBatch` reports the same calls in one payload. */
+const notInstalled = new Set(["Interrupt", "PostToolUse"])
 
 /**
  * The hook events to install.
@@ -135,7 +148,7 @@ const payloads = {
  * @category constants
  * @since 0.1.0
  */
-export const events: ReadonlyArray<string> = Object.keys(payloads).filter((name) => name !== "Interrupt")
+export const events: ReadonlyArray<string> = Object.keys(payloads).filter((name) => !notInstalled.has(name))
 
 /** Known events without use for the memory. */
 const ignored = new Set([
@@ -200,7 +213,8 @@ const dialect: Dialect = {
   agent,
   title: "Claude Code",
   changingTools: new Set(["Edit", "MultiEdit", "NotebookEdit", "Write"]),
-  outcomeOf: Outcome.ofClaude
+  outcomeOf: Outcome.ofClaude,
+  hasOpenBatches: true
 }
 
 /** Athena's own tools, as the agents spell them: their responses are stored already. */
@@ -213,6 +227,7 @@ interface ToolPayload {
   readonly tool_use_id?: string | undefined
   readonly tool_call_id?: string | undefined
   readonly status?: string | undefined
+  readonly timestamp?: string | undefined
   readonly duration_ms?: number | undefined
 }
 
@@ -234,6 +249,7 @@ const toToolCall = (
     outcome: outcome.outcome,
     error: outcome.outcome === "failure" ? outcome.error : undefined,
     durationMs: call.duration_ms === undefined ? undefined : Math.min(call.duration_ms, 2_147_483_647),
+    endedAtMs: epochMillisOf(call.timestamp),
     files: found.length > 0 ? found : files(input),
     changesFiles: changingTools.has(tool) || found.length > 0
   }
@@ -264,8 +280,12 @@ interface Session {
   readonly cwd: string
 }
 
+const transcriptOf = (body: { readonly transcript_path?: string | undefined }, { hasOpenBatches }: Dialect) =>
+  hasOpenBatches === true ? body.transcript_path : undefined
+
 /** A prompt with its origin; one without text, such as a single image, is ignored. */
-const toPrompt = (body: { readonly prompt_id?: string | undefined }, session: Session, text: string): HookEvent => {
+const toPrompt = (body: Decoded["UserPromptSubmit"], session: Session, dialect: Dialect): HookEvent => {
+  const { prompt: text } = body
   if (text.trim() === "") return { _tag: "Ignored", ...session, name: "empty prompt" }
   const words = PromptOrigin.userText(text)
   return {
@@ -273,7 +293,8 @@ const toPrompt = (body: { readonly prompt_id?: string | undefined }, session: Se
     ...session,
     promptId: body.prompt_id,
     text: words ?? text,
-    isFromUser: words !== undefined
+    isFromUser: words !== undefined,
+    transcript: transcriptOf(body, dialect)
   }
 }
 
@@ -288,7 +309,7 @@ const toEvent: {
   readonly [K in keyof typeof payloads]: (body: Decoded[K], session: Session, dialect: Dialect) => HookEvent
 } = {
   SessionStart: (body, session) => ({ _tag: "SessionStart", ...session, source: toSource(body.source) }),
-  UserPromptSubmit: (body, session) => toPrompt(body, session, body.prompt),
+  UserPromptSubmit: toPrompt,
   PostToolUse: (body, session, dialect) =>
     toToolUse(body, session, dialect, [body], (call) => dialect.outcomeOf(call.tool_name, call.tool_response)),
   PostToolUseFailure: (body, session, dialect) =>
@@ -330,12 +351,13 @@ const toEvent: {
     summary: body.compact_summary ?? ""
   }),
   Interrupt: (body, session) => ({ _tag: "Interruption", ...session, promptId: body.prompt_id }),
-  SessionEnd: (body, session) => ({
+  SessionEnd: (body, session, dialect) => ({
     _tag: "SessionEnd",
     ...session,
     promptId: body.prompt_id,
     endedAtMs: epochMillisOf(body.timestamp),
-    reason: body.reason ?? "other"
+    reason: body.reason ?? "other",
+    transcript: transcriptOf(body, dialect)
   })
 }
 

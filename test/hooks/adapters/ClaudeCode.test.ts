@@ -41,6 +41,7 @@ describe("ClaudeCode", () => {
         outcome: "success",
         error: undefined,
         durationMs: 9,
+        endedAtMs: undefined,
         files: ["/home/dev/project/src/x.ts"],
         changesFiles: true
       }
