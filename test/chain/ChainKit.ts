@@ -93,6 +93,8 @@ export const make = (options: Options = {}) =>
     const places = FakeDaemon.layoutOf(home)
     const settings = { claude: `${folder}/.claude/settings.json`, codex: `${folder}/.codex/hooks.json` }
     const heard: Array<AgentSession.Heard> = []
+    /** Marks that only transcripts contain. */
+    const interrupted = new Set<string>()
 
     const athena = (args: ReadonlyArray<string>, more: Partial<Cli.RunOptions> = {}) =>
       Cli.run(args, { script: path.join(dist, "bin.js"), env, cwd: project, ...more })
@@ -221,10 +223,11 @@ export const make = (options: Options = {}) =>
         const tool = toolsOf(1)
         const tools = toolsOf(3)
         /** Calls that only the transcript of Claude Code contains. */
-        const interrupted = new Set<string>()
+        const open = new Set<string>()
         const interrupt = Effect.sync(() => {
           if (agent !== "claude") return
           for (const text of [mark(), mark()]) {
+            open.add(text)
             interrupted.add(text)
             fs.appendFileSync(transcript, AgentSession.transcriptOf(`${id}-m${prompts}`, toolFields(text)))
           }
@@ -241,7 +244,7 @@ export const make = (options: Options = {}) =>
           Effect.suspend(() => tell("SessionEnd", { reason: mark() })),
           (heard) =>
             Effect.sync(() => {
-              if (heard.some(({ awaited, isKept }) => awaited && isKept)) for (const one of interrupted) due.add(one)
+              if (heard.some(({ awaited, isKept }) => awaited && isKept)) for (const one of open) due.add(one)
             })
         )
         const { settled } = told
@@ -371,6 +374,7 @@ export const make = (options: Options = {}) =>
       places,
       settings,
       heard,
+      interrupted,
       athena,
       json,
       status,

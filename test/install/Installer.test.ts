@@ -340,7 +340,7 @@ describe("Installer", () => {
       const handlersOf = () =>
         (JSON.parse(read()) as any).hooks.Stop.flatMap((group: any) => group.hooks.map(({ type }: any) => type))
       assert.deepStrictEqual(handlersOf(), ["command", "command"])
-      assert.deepStrictEqual((yield* Installer.inspect(target, resident)).outdated.length, 10)
+      assert.deepStrictEqual((yield* Installer.inspect(target, resident)).outdated.length, 9)
       yield* install(target, posts)
       assert.deepStrictEqual(handlersOf(), ["command", "http"])
       assert.strictEqual(read().split("installed-by").length - 1, posts.length)
@@ -352,11 +352,11 @@ describe("Installer", () => {
           ({ outdated }) => outdated.length
         )
       assert.strictEqual(yield* outdated({}), 0)
-      assert.strictEqual(yield* outdated({ token: Redacted.make("another") }), 9)
-      assert.strictEqual(yield* outdated({ url: "http://127.0.0.1:21235/hooks" }), 9)
+      assert.strictEqual(yield* outdated({ token: Redacted.make("another") }), 8)
+      assert.strictEqual(yield* outdated({ url: "http://127.0.0.1:21235/hooks" }), 8)
       const again = Agents.claude.wiring({ ...resident, endpoint: { ...endpoint!, url: "http://127.0.0.1:1/hooks" } })
       yield* install(target, again)
-      assert.strictEqual(read().split("http://127.0.0.1:1/hooks/claude").length - 1, 9)
+      assert.strictEqual(read().split("http://127.0.0.1:1/hooks/claude").length - 1, 8)
       assert.notInclude(read(), "21234")
       assert.strictEqual((yield* install(target, again)).plan.kind, "nothing")
     })
@@ -369,10 +369,11 @@ describe("Installer", () => {
       const [start] = posts
       const args = [...(start!.handler["args"] as ReadonlyArray<string>), "--revive"]
       const revive = { event: "Stop", handler: { ...start!.handler, args, async: true } }
-      yield* install(target, [...posts, revive])
-      assert.deepInclude(yield* Installer.inspect(target, resident), { missing: [], outdated: ["Stop"] })
+      const perCall = { event: "PostToolUse", handler: posts.at(-1)!.handler }
+      yield* install(target, [...posts, revive, perCall])
+      assert.deepInclude(yield* Installer.inspect(target, resident), { missing: [], outdated: ["Stop", "PostToolUse"] })
       yield* install(target, posts)
-      assert.notInclude(read(), "--revive")
+      assert.notMatch(read(), /--revive|"PostToolUse"/)
       assert.deepInclude(yield* Installer.inspect(target, resident), { missing: [], outdated: [] })
     })
   )

@@ -93,7 +93,7 @@ describe("athena install", () => {
       write(before)
       const installed = yield* athena("install")
       assert.strictEqual(installed.code, 0, installed.stderr)
-      assert.include(installed.stdout, `installed hooks for 10 events in ${settings}`)
+      assert.include(installed.stdout, `installed hooks for 9 events in ${settings}`)
 
       const serving = yield* Effect.forkScoped(Cli.run(["serve"], { env }))
       const statusWhen = (is: (status: any) => boolean) => Effect.repeat(json("status"), { until: is })
@@ -132,7 +132,7 @@ describe("athena install", () => {
       })
       assert.match(
         (yield* athena("status")).stdout,
-        /^Claude Code \(user\) +10 events, HTTP hooks, version \d+\.\d+\.\d+ {2}\//
+        /^Claude Code \(user\) +9 events, HTTP hooks, version \d+\.\d+\.\d+ {2}\//
       )
 
       const checks = (yield* json("doctor")).checks.filter(({ status }: any) => status !== "ok")
@@ -406,7 +406,7 @@ describe("athena install", () => {
         const both = yield* Effect.all([process("install"), process("install")], { concurrency: 2 })
         for (const { code, stderr } of both) assert.strictEqual(code, 0, stderr)
         const once = read()
-        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 10)
+        assert.strictEqual(once.split("installed-by=athena-hooks").length - 1, 9)
         assert.deepInclude(yield* json("install"), { change: "nothing", done: false })
         assert.strictEqual(read(), once)
         yield* athena("uninstall")
@@ -526,7 +526,7 @@ describe("athena doctor with installed hooks", () => {
       yield* json("install")
       const good = yield* checks()
       assert.isTrue(good.healthy)
-      assert.include(good.of("claude user").detail, `HTTP hooks for 10 events, version `)
+      assert.include(good.of("claude user").detail, `HTTP hooks for 9 events, version `)
       assert.match(good.of("claude run").detail, /^the installed command responded in \d+ ms$/)
       assert.isFalse(fs.existsSync(path.join(folder, ".athena", "athena.db")))
 

@@ -117,7 +117,7 @@ describe("athena install with HTTP hooks", () => {
       write(read().replaceAll(`athena-hooks@${version}`, "athena-hooks@0.0.1"), 0o644)
       const [claude] = (yield* json(["status"])).agents
       assert.deepInclude(claude, { transport: "command" })
-      assert.strictEqual(claude.outdated.length, 10)
+      assert.strictEqual(claude.outdated.length, 9)
 
       const installed = yield* json(["install"])
       const { port, token } = endpoint()
@@ -274,7 +274,7 @@ describe("athena install with HTTP hooks", () => {
       yield* athena(["install"])
       assert.deepInclude((yield* json(["status"])).agents[0], { outdated: [], problems: [] })
       const [claude] = (yield* json(["status"], other)).agents
-      assert.strictEqual(claude.outdated.length, 9)
+      assert.strictEqual(claude.outdated.length, 8)
       assert.match(claude.problems[0], /outdated handler, path, port, token or database.*; run: athena install/)
       const requests = yield* start({ health: { database: Layout.databaseOf({}) } })
       assert.deepInclude(yield* json(["install"]), { change: "nothing", notes: [] })
