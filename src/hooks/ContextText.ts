@@ -5,6 +5,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Sanitize from "../internal/sanitize.ts"
+import type { SessionDigest } from "../memory/facts/SessionDigest.ts"
 import type { Goal } from "../memory/Goal.ts"
 
 /**
@@ -50,6 +51,23 @@ export const memoryLine = (memory: {
   `- ${minute(memory.timestamp)} ${Object.hasOwn(labels, memory.type) ? labels[memory.type] : Sanitize.forModel(memory.type)}: ${Sanitize.forModel(memory.content)}`
 
 /**
+ * The digest of a session as a line: time, prompts, changed files, the beginning and end of the last answer, unfinished
+ * work.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const digestLine = ({ answer, files, prompts, start, unfinished }: SessionDigest): string => {
+  const parts = [
+    ...(prompts.length === 0 ? [] : [`asked: ${prompts.map(({ text }) => text).join(" | ")}`]),
+    ...(files.length === 0 ? [] : [`changed: ${files.join(", ")}`]),
+    ...(answer === null ? [] : [`answered: ${answer.text}`]),
+    ...(unfinished === null ? [] : [`unfinished, failed last: ${unfinished.text}`])
+  ]
+  return `- ${minute(DateTime.makeUnsafe(start))} ${Sanitize.forModel(parts.join("; "))}`
+}
+
+/**
  * A goal as a line.
  *
  * @category combinators
@@ -67,6 +85,8 @@ export const goalLine = (goal: Goal): string =>
 export interface Section {
   readonly title: string
   readonly lines: ReadonlyArray<string>
+  /** The largest part of the budget that the section takes, from 0 to 1. 1 when absent. */
+  readonly share?: number | undefined
 }
 
 /**
@@ -84,10 +104,11 @@ export const fit = (
   let text = ""
   const used = sections.map((section) => {
     const heading = (text === "" ? "" : "\n\n") + Sanitize.line(section.title)
+    const room = Math.min(limit - text.length, limit * (section.share ?? 1))
     let added = heading
     let count = 0
     for (const line of section.lines.map(Sanitize.line)) {
-      if (text.length + added.length + 1 + line.length > limit) break
+      if (added.length + 1 + line.length > room) break
       added += `\n${line}`
       count += 1
     }

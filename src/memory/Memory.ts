@@ -82,6 +82,36 @@ export const ActiveMemories = Schema.Struct({
 export type ActiveMemories = typeof ActiveMemories.Type
 
 /**
+ * The number of characters of a note at a session start: 400.
+ *
+ * @category defaults
+ * @since 0.1.0
+ */
+export const noteLength = 400
+
+/**
+ * A note: a memory that a user or an agent stored on purpose.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Note = Schema.Struct({
+  id: MemoryId,
+  type: Schema.String,
+  /** The first `noteLength` characters, ending in `…` where there is more. */
+  content: Schema.String,
+  timestamp: Schema.DateTimeUtcFromMillis
+})
+
+/**
+ * A note: a memory that a user or an agent stored on purpose.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Note = typeof Note.Type
+
+/**
  * A memory found by a search.
  *
  * @category schemas

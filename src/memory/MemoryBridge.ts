@@ -15,13 +15,15 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import type { Goal, GoalChanges, Goals, GoalStatus, NewGoal } from "./Goal.ts"
-import type { ActiveMemories, MemoryEntry, SearchResult, SessionSummary } from "./Memory.ts"
+import type { SessionDigest } from "./facts/SessionDigest.ts"
+import type { ActiveMemories, MemoryEntry, Note, SearchResult, SessionSummary } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
 import { type MemoryEvent, redactContent, type RecordedEvent, stamp } from "./MemoryEvent.ts"
 import * as MemorySchema from "./MemorySchema.ts"
 import type { MergedProjects, Project, ProjectLocation, ProjectStanding, ProjectSummary } from "./Project.ts"
 import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
 import * as Curation from "./queries/Curation.ts"
+import * as DigestQueries from "./queries/Digests.ts"
 import * as EventQueries from "./queries/Events.ts"
 import * as GoalQueries from "./queries/Goals.ts"
 import * as ProjectMoves from "./queries/ProjectMoves.ts"
@@ -149,6 +151,16 @@ export class MemoryBridge extends Context.Service<
       projectId: number,
       options?: ActiveMemoriesOptions
     ) => Effect.Effect<ActiveMemories, MemoryError.MemoryError>
+    /** The notes of a project, newest first; `limit` from 1 to 100, default 50. */
+    readonly getNotes: (
+      projectId: number,
+      options?: { readonly limit?: number | undefined }
+    ) => Effect.Effect<ReadonlyArray<Note>, MemoryError.MemoryError>
+    /** The digests of recent sessions, best first, at most 20. */
+    readonly getDigests: (
+      projectId: number,
+      options?: { readonly exceptSession?: string | undefined }
+    ) => Effect.Effect<ReadonlyArray<SessionDigest>, MemoryError.MemoryError>
     /** The goals that are `active` or `in_progress`, highest priority first. */
     readonly getActiveGoals: (
       projectId: number,
@@ -355,6 +367,12 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
             exceptSession: nameOrNull(options?.exceptSession)
           })
           .pipe(verb("getActiveMemories")),
+      getNotes: (projectId, options) =>
+        executor.query(DigestQueries.notes, { projectId, limit: options?.limit ?? 50 }).pipe(verb("getNotes")),
+      getDigests: (projectId, options) =>
+        executor
+          .query(DigestQueries.digests, { projectId, exceptSession: nameOrNull(options?.exceptSession) })
+          .pipe(verb("getDigests")),
       getActiveGoals: (projectId, options) =>
         executor
           .query(GoalQueries.withStatus, {

@@ -245,6 +245,59 @@ const userCorrections: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effe
 })
 
 /**
+ * Facts derived from the events, the sessions that received them, and the progress of the consolidation. The partial
+ * index finds the notes of a project among all events.
+ */
+const factTables = (id: string, reference: string, project: string, name: string, time: string, real: string) => [
+  `CREATE TABLE IF NOT EXISTS agent_facts (
+    id ${id} PRIMARY KEY,
+    project_id ${project} NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    kind ${name} NOT NULL,
+    subject ${name} NOT NULL,
+    text TEXT NOT NULL,
+    confidence ${real} NOT NULL,
+    evidence TEXT NOT NULL,
+    proofs INTEGER NOT NULL,
+    valid_from ${time} NOT NULL,
+    valid_to ${time},
+    recorded_at ${time} NOT NULL,
+    ended_at ${time},
+    ended_by ${reference},
+    source ${name} NOT NULL,
+    last_shown ${time},
+    shown INTEGER NOT NULL DEFAULT 0,
+    useful INTEGER NOT NULL DEFAULT 0
+  )`,
+  `CREATE UNIQUE INDEX IF NOT EXISTS idx_facts_current ON agent_facts (project_id, kind, subject) WHERE ended_at IS NULL`,
+  `CREATE TABLE IF NOT EXISTS agent_session_facts (
+    session_id ${name} NOT NULL REFERENCES agent_sessions(session_id) ON DELETE CASCADE,
+    fact_id ${reference} NOT NULL REFERENCES agent_facts(id) ON DELETE CASCADE,
+    useful INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (session_id, fact_id)
+  )`,
+  `CREATE INDEX IF NOT EXISTS idx_session_facts_fact ON agent_session_facts (fact_id)`,
+  `CREATE TABLE IF NOT EXISTS agent_consolidation (
+    id INTEGER PRIMARY KEY,
+    last_event_id ${time} NOT NULL,
+    rules_version INTEGER NOT NULL,
+    owner ${name},
+    lease_until ${time}
+  )`,
+  `CREATE INDEX IF NOT EXISTS idx_episodic_notes ON episodic_events (project_id, timestamp DESC) WHERE event_type = 'note'`
+]
+
+const facts: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* all(
+    sql,
+    sql.onDialectOrElse({
+      pg: () => factTables("BIGSERIAL", "BIGINT", "INT", "VARCHAR(255)", "BIGINT", "REAL"),
+      orElse: () => factTables("INTEGER", "INTEGER", "INTEGER", "TEXT", "INTEGER", "REAL")
+    })
+  )
+})
+
+/**
  * Every migration, oldest first. An entry never changes once it was released.
  *
  * @category migrations
@@ -253,6 +306,7 @@ const userCorrections: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effe
 export const migrations: Migrations.Migrations = {
   "0001_schema": initial,
   "0002_project_marks": projectIdentity,
+  "0004_facts": facts,
   "0005_curation": userCorrections
 }
 

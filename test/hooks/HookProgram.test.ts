@@ -13,7 +13,7 @@ import * as HookAdapters from "../../src/hooks/HookAdapters.ts"
 import { EventSink, type Sink } from "../../src/hooks/EventSink.ts"
 import * as HookProgram from "../../src/hooks/HookProgram.ts"
 import { fnv1a } from "../../src/internal/fnv1a.ts"
-import { maxContentLength } from "../../src/memory/MemoryEvent.ts"
+import * as MemoryEvent from "../../src/memory/MemoryEvent.ts"
 import * as Goal from "../../src/memory/Goal.ts"
 import * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import * as Sqlite from "../../src/sql/Sqlite.ts"
@@ -681,7 +681,7 @@ describe("HookProgram", () => {
         session_id: "s-3",
         compact_summary: `<summary>${"word ".repeat(40_000)}</summary>`
       })
-      assert.isAtMost((yield* rows)[1]!.content.length, maxContentLength)
+      assert.isAtMost((yield* rows)[1]!.content.length, MemoryEvent.maxContentLength)
     })
   )
 
@@ -781,6 +781,57 @@ describe("HookProgram", () => {
       const reminded = yield* prompt("is the release branch ready for the release checks", "p-x", "s-y")
       assert.strictEqual(reminded!.split("Run the release checks").length, 2)
       assert.notInclude(yield* hook("SessionStart.resume", { session_id: "s-x" }), "Run the release checks")
+    })
+  )
+
+  test(
+    "injects a note and the findings at a start after fifty sessions and a day of chores",
+    Effect.gen(function* () {
+      const { hook, prompt } = yield* setup
+      const memory = yield* MemoryBridge.MemoryBridge
+      yield* prompt("Why are customers charged twice?", "p", "s-found")
+      yield* hook("Stop.plain", {
+        session_id: "s-found",
+        last_assistant_message: `The retry job races the customer, because RETRY_AFTER is parsed from an empty variable. ${Array.from({ length: 40 }, (_, n) => `detail${n}`).join(" ")}`
+      })
+      const session = yield* memory.getSession("s-found")
+      const projectId = session._tag === "Some" ? session.value.project.id : 0
+      const note = { projectId, sessionId: "athena-cli", type: "note", importance: 0.9 }
+      yield* memory.recordEvent(MemoryEvent.make({ ...note, content: "Never push to main" }))
+      const chores = ["commit this", "run the tests", "push", "bump the version", "thanks"]
+      for (let n = 0; n < 50; n++) {
+        yield* prompt(`${chores[n % chores.length]} (${n})`, `p-${n}`, `s-${n}`)
+        yield* hook("Stop.plain", { session_id: `s-${n}`, last_assistant_message: `Done, it is number ${n} today.` })
+      }
+      const context = yield* hook("SessionStart.startup", { session_id: "s-x" })
+      assert.include(context, "noted: Never push to main")
+      assert.include(context, "RETRY_AFTER is parsed from an empty variable")
+      assert.isUndefined(yield* hook("SessionStart.resume", { session_id: "s-x" }))
+    })
+  )
+
+  test(
+    "reserves room for notes, and leaves the rest to the sessions",
+    Effect.gen(function* () {
+      const { hook, prompt } = yield* setup
+      const memory = yield* MemoryBridge.MemoryBridge
+      for (let n = 0; n < 20; n++)
+        yield* prompt(`question ${"abcdefghij"[n % 10]}${n} ${"x y ".repeat(60)}`, `p-${n}`, `s-${n}`)
+      const session = yield* memory.getSession("s-0")
+      const projectId = session._tag === "Some" ? session.value.project.id : 0
+      for (let n = 0; n < 60; n++) {
+        const content = `note ${n} ${"word ".repeat(70)}`
+        yield* memory.recordEvent(MemoryEvent.make({ projectId, sessionId: "athena-cli", type: "note", content }))
+      }
+      const context = yield* hook("SessionStart.startup", { session_id: "s-x" })
+      const notes = context!.split("noted: ").length - 1
+      assert.isAtLeast(notes, 5)
+      assert.isAtMost(notes, 10)
+      assert.isAtLeast(context!.split("asked: ").length - 1, 1)
+      // The next context has the notes that were not injected yet.
+      const resumed = yield* hook("SessionStart.resume", { session_id: "s-x" })
+      assert.notInclude(resumed, "noted: note 59 ")
+      assert.include(resumed, "noted: note ")
     })
   )
 

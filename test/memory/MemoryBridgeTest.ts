@@ -916,6 +916,58 @@ export const suite = <E>(
         })
       )
 
+      it.effect("lists notes newest first, whatever their use, and digests sessions by their value", () =>
+        Effect.gen(function* () {
+          const memory = yield* PlainMemory
+          const sql = yield* SqlClient.SqlClient
+          const { id } = yield* newProject
+          const say = (
+            sessionId: string,
+            type: string,
+            content: string,
+            hours: number,
+            more: Partial<MemoryEvent> = {}
+          ) => memory.recordEvent(event(id, content, { sessionId, type, timestamp: hoursAgo(hours), ...more }))
+          yield* say("athena-cli", "note", "x".repeat(500), 5_000)
+          const forgotten = yield* say("athena-cli", "note", "a forgotten note", 2)
+          const unset = yield* say("athena-cli", "note", "an old row", 1)
+          yield* sql`UPDATE episodic_events SET lifecycle_status = 'forgotten' WHERE id = ${forgotten.id}`
+          yield* sql`UPDATE episodic_events SET lifecycle_status = NULL WHERE id = ${unset.id}`
+          assert.deepStrictEqual(
+            (yield* memory.getNotes(id)).map(({ content }) => content.slice(0, 10)),
+            ["an old row", "xxxxxxxxxx"]
+          )
+          assert.strictEqual((yield* memory.getNotes(id))[1]!.content.length, 400)
+          assert.strictEqual((yield* memory.getNotes(id, { limit: 1 })).length, 1)
+
+          const long = Array.from({ length: 60 }, (_, n) => `word${n}`).join(" ")
+          const prompt = yield* say("found", "user_question", "why is it slow?", 100)
+          yield* say("found", "tool_execution", "Edit: /w/src/a.ts", 99.9, {
+            files: ["/w/src/a.ts"],
+            filesChanged: 1,
+            outcome: "success",
+            worktreePath: "/w"
+          })
+          yield* say("found", "tool_execution", "Bash: make\nfailed: ld: no memory", 99.8, { outcome: "failure" })
+          const answer = yield* say("found", "assistant_message", long, 99.7)
+          yield* say("chore", "user_question", "push it", 1)
+          const digests = yield* memory.getDigests(id)
+          assert.deepStrictEqual(
+            digests.map(({ sessionId }) => sessionId),
+            ["found", "chore"]
+          )
+          const [found] = digests
+          assert.deepStrictEqual(found!.prompts, [{ id: prompt.id, text: "why is it slow?" }])
+          assert.strictEqual(found!.answer!.id, answer.id)
+          assert.deepStrictEqual(found!.files, ["src/a.ts"])
+          assert.strictEqual(found!.unfinished!.text, "make: ld: no memory")
+          assert.deepStrictEqual(
+            (yield* memory.getDigests(id, { exceptSession: "found" })).map(({ sessionId }) => sessionId),
+            ["chore"]
+          )
+        })
+      )
+
       it.effect("remembers the injections of a session until they are forgotten", () =>
         Effect.gen(function* () {
           const memory = yield* PlainMemory

@@ -15,7 +15,7 @@ import type { HookEvent, SessionSource, ToolCall } from "../HookEvent.ts"
 import type { HookOutput } from "../HookOutput.ts"
 import { projectVariables } from "../../internal/projectVariables.ts"
 import * as Outcome from "../internal/toolOutcome.ts"
-import * as PromptOrigin from "../PromptOrigin.ts"
+import * as PromptOrigin from "../../memory/PromptOrigin.ts"
 
 /**
  * The agent's name in event keys.

@@ -5,22 +5,17 @@ import * as Effect from "effect/Effect"
 import type { FoundMemory } from "../../memory/Memory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Relevance from "../../memory/Relevance.ts"
+import type { SessionDigest } from "../../memory/facts/SessionDigest.ts"
 import type { Session } from "../../memory/Session.ts"
 import * as ContextText from "../ContextText.ts"
 import type { Prompt, SessionStart } from "../HookEvent.ts"
 import * as HookOutput from "../HookOutput.ts"
-import * as PromptOrigin from "../PromptOrigin.ts"
+import * as PromptOrigin from "../../memory/PromptOrigin.ts"
 import { agentContext } from "./agentContext.ts"
 import type { HookOptions } from "./recording.ts"
 
 /** Marks among the injected memories that the session has its start's context; no memory has this id. */
 const startMarker = Number.MAX_SAFE_INTEGER
-
-/** The most memories in a start's context. */
-const maxStartMemories = 7
-
-/** Extra memories read in case some are filtered or repeat others; the query ranks as many anyway. */
-const spareMemories = 57
 
 /** The most memories searched for a reminder. */
 const maxSearched = 30
@@ -85,30 +80,72 @@ export interface RetainedContext {
   readonly injected: boolean
 }
 
-/** The sections of a start's context, with the ids of their memories. */
-const startSections = (sessionId: string, { project, worktreePath }: Session, retained: RetainedContext) =>
+/** The part of a start's context that notes take at most, which digests can't displace. */
+const notesShare = 0.4
+
+/** The parts of a digest that are not in the context yet; `undefined` if all are. */
+const withoutKnown = (digest: SessionDigest, injected: ReadonlySet<number>): SessionDigest | undefined => {
+  const isNew = (part: { readonly id: number }) => !injected.has(part.id)
+  const prompts = digest.prompts.filter(isNew)
+  const answer = digest.answer !== null && isNew(digest.answer) ? digest.answer : null
+  const unfinished = digest.unfinished !== null && isNew(digest.unfinished) ? digest.unfinished : null
+  return prompts.length === 0 && answer === null && unfinished === null
+    ? undefined
+    : { ...digest, prompts, answer, unfinished }
+}
+
+/** The most digests of routine work in a context, shown only if few others are. */
+const maxRoutine = 3
+
+/** The digests for a context, best first, without those known: routine work fills it only if little else is recorded. */
+const digestsFor = (digests: ReadonlyArray<SessionDigest>, injected: ReadonlySet<number>) => {
+  const valuable = digests.filter(({ value }) => value > 0)
+  const routine = digests.filter(({ value }) => value === 0).slice(0, Math.max(0, maxRoutine - valuable.length))
+  return [...valuable, ...routine].flatMap((digest) => withoutKnown(digest, injected) ?? [])
+}
+
+const idsOf = ({ answer, prompts, unfinished }: SessionDigest): ReadonlyArray<number> => [
+  ...prompts.map(({ id }) => id),
+  ...(answer === null ? [] : [answer.id]),
+  ...(unfinished === null ? [] : [unfinished.id])
+]
+
+/** A start's context: its sections, and the memories in the first lines of each. */
+interface StartContext {
+  readonly sections: ReadonlyArray<ContextText.Section>
+  readonly memories: (used: ReadonlyArray<number>) => ReadonlyArray<number>
+}
+
+/** The context of a start: goals, notes, and digests of recent sessions, without those injected already. */
+const startContext = (sessionId: string, { project }: Session, retained: RetainedContext) =>
   Effect.gen(function* () {
     const memory = yield* MemoryBridge
     const injected = new Set(retained.injected ? yield* memory.getInjected(sessionId) : [])
     const goals = yield* memory.getActiveGoals(project.id)
-    const active = yield* memory.getActiveMemories(project.id, {
-      limit: Math.min(maxStartMemories + spareMemories + injected.size, 100),
-      worktreePath,
+    const notes = withoutInjected(yield* memory.getNotes(project.id), injected)
+    const known = yield* memory.getDigests(project.id, {
       exceptSession: retained.conversation ? sessionId : undefined
     })
-    const memories = withoutInjected(active.items.filter(isInjectable), injected).slice(0, maxStartMemories)
-    const sections: ReadonlyArray<ContextText.Section> = [
-      {
-        title: `Active goals of the project ${ContextText.name(project.name)}:`,
-        lines: injected.size > 0 ? [] : goals.goals.map(ContextText.goalLine)
-      },
-      {
-        title: `Memories of the project ${ContextText.name(project.name)} (times in UTC):`,
-        lines: memories.map(ContextText.memoryLine)
-      }
-    ]
-    return { memories: memories.map(({ id }) => id), sections }
+    const digests = digestsFor(known, injected)
+    const of = `of the project ${ContextText.name(project.name)}`
+    const context: StartContext = {
+      sections: [
+        { title: `Active goals ${of}:`, lines: injected.size > 0 ? [] : goals.goals.map(ContextText.goalLine) },
+        { title: `Notes ${of}:`, lines: notes.map(ContextText.memoryLine), share: notesShare },
+        {
+          title: `Memories of the project ${ContextText.name(project.name)}, recent sessions (times in UTC):`,
+          lines: digests.map(ContextText.digestLine)
+        }
+      ],
+      memories: ([, usedNotes = 0, usedDigests = 0]) => [
+        ...notes.slice(0, usedNotes).map(({ id }) => id),
+        ...digests.slice(0, usedDigests).flatMap(idsOf)
+      ]
+    }
+    return context
   })
+
+const noStart: StartContext = { sections: [], memories: () => [] }
 
 /**
  * Updates the injected memories at a start. A fork has its parent's context but names no parent: the session
@@ -135,12 +172,12 @@ export const retainContext = (event: SessionStart, isNew: boolean) =>
     }
   })
 
-/** The output of a session's start: goals and recent memories of the project. */
+/** The output of a session's start: goals, notes and digests of the project. */
 export const injectAtStart = (event: SessionStart, session: Session, retained: RetainedContext, options: HookOptions) =>
   Effect.gen(function* () {
-    const { memories, sections } = yield* startSections(event.sessionId, session, retained)
+    const { memories, sections } = yield* startContext(event.sessionId, session, retained)
     const { text, used } = ContextText.framed(sections, startBudget(options))
-    const notice = yield* markInjected(event.sessionId, memories.slice(0, used[1]), options)
+    const notice = yield* markInjected(event.sessionId, memories(used), options)
     return { ...HookOutput.context(text), notice }
   })
 
@@ -177,9 +214,10 @@ export const injectAtPrompt = (event: Prompt, session: Session, options: HookOpt
     const injected = new Set(yield* memory.getInjected(event.sessionId))
     const needsStart = agentContext(event.agent).startContext === "firstPrompt" && !injected.has(startMarker)
     const start = needsStart
-      ? yield* startSections(event.sessionId, session, { conversation: true, injected: false })
-      : { memories: [], sections: [] }
-    const recalled = yield* reminders(event, session, new Set([...injected, ...start.memories]), options)
+      ? yield* startContext(event.sessionId, session, { conversation: true, injected: false })
+      : noStart
+    const everything = start.memories(start.sections.map(({ lines }) => lines.length))
+    const recalled = yield* reminders(event, session, new Set([...injected, ...everything]), options)
     const { text, used } = ContextText.framed(
       [
         ...start.sections,
@@ -189,7 +227,7 @@ export const injectAtPrompt = (event: Prompt, session: Session, options: HookOpt
     )
     const ids = [
       ...(needsStart ? [startMarker] : []),
-      ...start.memories.slice(0, used[1]),
+      ...start.memories(used),
       ...recalled.slice(0, used.at(-1)).map((result) => result.id)
     ]
     return { output: HookOutput.context(text), injected: text === "" ? [] : ids }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as PromptOrigin from "../../src/hooks/PromptOrigin.ts"
+import * as PromptOrigin from "../../src/memory/PromptOrigin.ts"
 
 /** One text for each detector, as the clients write it or as public reports show it. */
 const generated: Readonly<Record<string, string>> = {
