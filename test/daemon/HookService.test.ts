@@ -66,10 +66,11 @@ const setUp = ({ keep = Effect.void, options, service, verbs = {} }: Setting = {
     getSession: () => Effect.succeedSome(session),
     getInjected: () => Effect.succeed([]),
     getActiveGoals: () => Effect.succeed({ count: 0, goals: [] }),
-    getActiveMemories: () =>
+    getNotes: () => Effect.succeed([]),
+    getDigests: () =>
       Effect.sync(() => {
-        calls.push("memories")
-        return { count: 0, items: [], activationRange: [0, 0], currentWorktree: null } as const
+        calls.push("digests")
+        return []
       }),
     ...verbs
   })
@@ -297,7 +298,7 @@ describe("HookService", () => {
     const { calls, layer } = setUp()
     return Effect.gen(function* () {
       yield* answer(told(Fixtures.body("SessionStart.startup", { cwd: import.meta.dirname })))
-      assert.deepStrictEqual(calls, ["flush", "memories"])
+      assert.deepStrictEqual(calls, ["flush", "digests"])
     }).pipe(Effect.provide(layer))
   })
 
