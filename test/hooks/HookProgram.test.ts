@@ -394,7 +394,7 @@ describe("HookProgram", () => {
       Effect.gen(function* () {
         const { hook, rows } = yield* setup
         for (const offset of offsets.filter((offset) => offset % 6 === 0)) {
-          const summary = across(maxContentLength, offset, 10)
+          const summary = across(MemoryEvent.maxContentLength, offset, 10)
           yield* hook("PostCompact.manual", { compact_summary: summary, prompt_id: `p-${offset}` })
         }
         assertRedacted(yield* rows, offsets.filter((offset) => offset % 6 === 0).length)
