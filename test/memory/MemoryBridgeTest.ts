@@ -957,7 +957,7 @@ export const suite = <E>(
             ["found", "chore"]
           )
           const [found] = digests
-          assert.deepStrictEqual(found!.prompts, [{ id: prompt.id, text: "why is it slow?" }])
+          assert.deepStrictEqual(found!.prompts, [{ id: prompt.id!, text: "why is it slow?" }])
           assert.strictEqual(found!.answer!.id, answer.id)
           assert.deepStrictEqual(found!.files, ["src/a.ts"])
           assert.strictEqual(found!.unfinished!.text, "make: ld: no memory")
