@@ -8,6 +8,7 @@ import * as HomePath from "../internal/homePath.ts"
 import * as HomeAccess from "../host/homeAccess.ts"
 import * as HookScript from "../hookProcess/hookScript.ts"
 import * as InheritedFiles from "../internal/inheritedFiles.ts"
+import * as Sanitize from "../internal/sanitize.ts"
 import type * as Main from "./main.ts"
 import * as Shim from "../hookProcess/runShim.ts"
 import * as SqliteWarning from "./sqliteWarning.ts"
@@ -38,6 +39,6 @@ const problem = versionProblem(process.versions.node) ?? homeProblem()
 if (isHook) Shim.main(import.meta.dirname, process.argv.slice(3))
 else if (problem === undefined) runMain()
 else {
-  process.stderr.write(`${problem}\n`)
+  process.stderr.write(`${Sanitize.line(problem)}\n`)
   process.exitCode = 1
 }

@@ -3,11 +3,10 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import * as Sanitize from "../internal/sanitize.ts"
 import * as MemoryError from "../memory/MemoryError.ts"
+import * as Output from "./output.ts"
 import { cache } from "./commands/cache.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
@@ -64,7 +63,7 @@ export const athena = Command.make("athena").pipe(
 
 const fail = (error: unknown): Effect.Effect<void> =>
   Effect.andThen(
-    Console.error(Sanitize.line(`athena: ${MemoryError.describe(error)}`)),
+    Output.problem(`athena: ${MemoryError.describe(error)}`),
     Effect.sync(() => {
       process.exitCode = 1
     })

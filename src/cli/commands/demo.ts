@@ -1,7 +1,6 @@
 /**
  * `athena demo`: runs a recorded session through the hooks, one process per hook, on a temporary database.
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -101,9 +100,9 @@ const summary = ({ body, name }: Session.Step): string => {
 
 const show = (ran: Ran): Effect.Effect<void> =>
   Effect.gen(function* () {
-    yield* Console.log(`  ${ran.step.name.padEnd(18)} ${ran.ms.toFixed(0).padStart(4)} ms  ${summary(ran.step)}`)
-    for (const line of ran.context?.split("\n") ?? []) yield* Console.log(`  ${" ".repeat(27)}| ${line}`)
-    if (ran.notice !== "") yield* Console.log(`  ${" ".repeat(27)}! ${ran.notice.trim()}`)
+    yield* Output.text(`  ${ran.step.name.padEnd(18)} ${ran.ms.toFixed(0).padStart(4)} ms  ${summary(ran.step)}`)
+    for (const line of ran.context?.split("\n") ?? []) yield* Output.text(`  ${" ".repeat(27)}| ${line}`)
+    if (ran.notice !== "") yield* Output.text(`  ${" ".repeat(27)}! ${ran.notice.trim()}`)
   })
 
 const runSession = (scratch: Scratch, sessionId: string, steps: ReadonlyArray<Session.Step>) =>
@@ -125,13 +124,13 @@ const median = (values: ReadonlyArray<number>): number =>
 
 const showTimes = (runs: readonly [ReadonlyArray<Ran>, ReadonlyArray<Ran>]) =>
   Effect.gen(function* () {
-    yield* Console.log(
+    yield* Output.text(
       "\nHow long each hook took, from start to end of its process (median, ms; with the profiler in it)"
     )
-    yield* Console.log(`  ${"".padEnd(18)} first session  second session`)
+    yield* Output.text(`  ${"".padEnd(18)} first session  second session`)
     for (const name of new Set(runs[0].map((ran) => ran.step.name))) {
       const [one, two] = runs.map((ran) => median(ran.filter((r) => r.step.name === name).map((r) => r.ms)))
-      yield* Console.log(`  ${name.padEnd(18)} ${one!.toFixed(0).padStart(13)}  ${two!.toFixed(0).padStart(14)}`)
+      yield* Output.text(`  ${name.padEnd(18)} ${one!.toFixed(0).padStart(13)}  ${two!.toFixed(0).padStart(14)}`)
     }
   })
 
@@ -142,9 +141,9 @@ const showProfile = (scratch: Scratch, runs: ReadonlyArray<Ran>) =>
     const { processes, report } = yield* history.read()
     const life = report.operations.find(({ name }) => name === "hook process")
     const outside = runs.reduce((sum, ran) => sum + ran.ms, 0)
-    yield* Console.log("\nThe profile of the hooks: athena report\n")
-    yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
-    yield* Console.log(
+    yield* Output.text("\nThe profile of the hooks: athena report\n")
+    yield* Output.styled(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
+    yield* Output.text(
       `\n  ${processes} processes recorded ${life?.wall.sum.toFixed(0)} ms; measured from outside: ${runs.length}, ${outside.toFixed(0)} ms`
     )
     return processes === runs.length && life !== undefined && life.wall.sum <= outside
@@ -157,8 +156,8 @@ const demonstrate = Effect.gen(function* () {
   const memory = MemoryBridge.layerSql.pipe(Layer.provideMerge(database))
   const steps = [Session.first(scratch.project), Session.second(scratch.project)] as const
 
-  yield* Console.log(`A recorded session goes through the hooks, on a scratch database in ${scratch.home}\n`)
-  yield* Console.log("First session: the memory is empty")
+  yield* Output.text(`A recorded session goes through the hooks, on a scratch database in ${scratch.home}\n`)
+  yield* Output.text("First session: the memory is empty")
   const first = yield* runSession(scratch, "demo-1", steps[0])
 
   yield* Effect.gen(function* () {
@@ -166,19 +165,19 @@ const demonstrate = Effect.gen(function* () {
     const project = yield* bridge.ensureProject(Project.make({ path: scratch.project, name: "shop" }))
     yield* bridge.addGoal(Goal.make({ projectId: project.id, title: "Checkout error rate below 0.1 %", priority: 8 }))
   }).pipe(Effect.provide(memory))
-  yield* Console.log('\nA goal is added: athena goals add "Checkout error rate below 0.1 %" --priority 8')
+  yield* Output.text('\nA goal is added: athena goals add "Checkout error rate below 0.1 %" --priority 8')
 
-  yield* Console.log("\nSecond session: the memory contains the first (lines after | are the context of the agent)")
+  yield* Output.text("\nSecond session: the memory contains the first (lines after | are the context of the agent)")
   const second = yield* runSession(scratch, "demo-2", steps[1])
 
   const events = yield* Effect.provide(stored, memory)
-  yield* Console.log("\nRecorded events")
+  yield* Output.text("\nRecorded events")
   for (const event of events) {
     const outcome = event.outcome === null ? "" : ` [${event.outcome}]`
-    yield* Console.log(`  ${event.type.padEnd(18)}${outcome} ${event.content.replace(/\s+/g, " ").slice(0, 100)}`)
+    yield* Output.text(`  ${event.type.padEnd(18)}${outcome} ${event.content.replace(/\s+/g, " ").slice(0, 100)}`)
   }
   const expected = expectedEvents(steps[0]) + expectedEvents(steps[1])
-  yield* Console.log(`\n  ${expected} events delivered = ${events.length} events stored`)
+  yield* Output.text(`\n  ${expected} events delivered = ${events.length} events stored`)
   yield* showTimes([first, second])
   const profiled = yield* showProfile(scratch, [...first, ...second])
 
@@ -194,7 +193,7 @@ export const demo = Command.make(
   {},
   Effect.fnUntraced(function* () {
     if (!(yield* demonstrate)) {
-      yield* Console.error("\nthe demonstration failed; report this as a defect")
+      yield* Output.problem("the demonstration failed; report this as a defect")
       process.exitCode = 1
     }
   })

@@ -1,7 +1,6 @@
 /**
  * `athena logs`: the logs of the daemon and of hooks that ran without it.
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Command from "effect/cli/Command"
@@ -27,7 +26,9 @@ const pathsIn = (folder: string) =>
   }))
 
 const show = (lines: ReadonlyArray<LogText.Line>, json: boolean) =>
-  Effect.forEach(lines, (line) => Console.log(json ? LogText.json(line) : LogText.format(line)), { discard: true })
+  Effect.forEach(lines, (line) => Output.text((json ? LogText.json(line) : undefined) ?? LogText.format(line)), {
+    discard: true
+  })
 
 export const logs = Command.make(
   "logs",
@@ -63,7 +64,7 @@ export const logs = Command.make(
       (yield* LogReader.tail(shim, lines, isWanted)).map(LogText.parse)
     ).slice(-lines)
     yield* show(last, json)
-    if (last.length === 0 && !json && !follow) yield* Console.log("the logs are empty")
+    if (last.length === 0 && !json && !follow) yield* Output.text("the logs are empty")
     if (!follow) return
 
     const each = (raw: string) => (isWanted(raw) ? show([LogText.parse(raw)], json) : Effect.void)

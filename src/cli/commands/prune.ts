@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Command from "effect/cli/Command"
-import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
 import { megabytes, plural } from "../../internal/text.ts"
 import * as Retention from "../../memory/Retention.ts"
@@ -65,7 +64,7 @@ const rewrite = (settings: Database.Settings, asJson: boolean) =>
     const space = yield* SqliteSpace.read
     if (!isWorthRewriting(space)) return false
     if (!asJson) {
-      yield* Console.log(`${megabytes(space.free)} of the file are free: rewriting it, hooks wait meanwhile`)
+      yield* Output.text(`${megabytes(space.free)} of the file are free: rewriting it, hooks wait meanwhile`)
     }
     yield* SqliteSpace.rewrite(settings.home)
     return true

@@ -2,7 +2,6 @@
  * `athena serve`: runs the daemon in the foreground. Hooks start it in the background.
  */
 import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,6 +17,7 @@ import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
 import * as DaemonProbe from "../../daemon/DaemonProbe.ts"
+import * as Output from "../output.ts"
 import { version } from "../../internal/version.ts"
 
 const reasons: Readonly<Record<Daemon.Reason, string>> = {
@@ -106,6 +106,6 @@ export const serve = Command.make(
       // The daemon has its own profiler.
       Effect.withTracerEnabled(false)
     )
-    yield* Console.log(ending)
+    yield* Output.text(ending)
   })
 ).pipe(Command.withDescription("Run the daemon in the foreground; hooks start it in the background"))

@@ -1,13 +1,13 @@
 /**
  * One process records a thousand events while the database is down; the next process stores them.
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as EventRecorder from "../../events/EventRecorder.ts"
 import { MemoryRecorder, placed, stamp } from "../../memory/MemoryRecorder.ts"
+import * as Output from "../output.ts"
 import * as QueryExecutor from "../../query/QueryExecutor.ts"
 
 const total = 1_000
@@ -51,7 +51,7 @@ export const demonstrate = <E, R>(
         )
       )
     )
-    yield* Console.log("\nEvents while the database is away: one process records them, the next one stores them")
-    yield* Console.log(`  ${total} accepted = ${spooled} spooled = ${stored} stored`)
+    yield* Output.text("\nEvents while the database is away: one process records them, the next one stores them")
+    yield* Output.text(`  ${total} accepted = ${spooled} spooled = ${stored} stored`)
     return spooled === total && stored === total
   })

@@ -1,7 +1,6 @@
 /**
  * A long-running process: it reads through the cache and stores events of others, under the profiler.
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -29,7 +28,7 @@ const reads = (path: string) =>
     const { queries } = yield* (yield* QueryCache.QueryCache).stats
     const sum = (of: (stats: QueryCache.QueryStats) => number) =>
       Object.values(queries).reduce((total, stats) => total + of(stats), 0)
-    yield* Console.log(
+    yield* Output.text(
       `\nA long-running process reads memories and goals ${rounds} times: ${sum(({ loads }) => loads)} reads of the database, ` +
         `${sum(({ memoryHits }) => memoryHits)} from memory`
     )
@@ -46,9 +45,9 @@ export const demonstrate = <E, R>(
     const arrived = yield* Effect.withSpan(Events.demonstrate(`${folder}/events.spool`, project, database), "events")
     yield* Effect.gen(function* () {
       yield* Effect.withSpan(reads(project), "reads")
-      yield* Console.log("\nThe profile of this process\n")
+      yield* Output.text("\nThe profile of this process\n")
       const report = yield* (yield* Profiler.Profiler).report
-      yield* Console.log(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
+      yield* Output.styled(ProfileText.format(report, { top: 12, colors: yield* Output.isColored }))
     }).pipe(Effect.provide(memory))
     return arrived
   }).pipe(Effect.provide(Profiler.layerTracer.pipe(Layer.provideMerge(Profiler.layer()))))
