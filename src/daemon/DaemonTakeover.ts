@@ -222,7 +222,7 @@ const replaceRefusing = (contest: Takeover, holder: Holder, refusal: Refused): A
     const found = refusal.version ?? holder?.version
     return found !== undefined && isOlder(found, version)
       ? yield* force(contest, holder, "is of an older version that accepts no request to end")
-      : yield* refuse(home, `refuses to answer (status ${refusal.status})`)
+      : yield* refuse(home, `rejects requests (status ${refusal.status})`)
   })
 
 /** A holder that started recently is left alone. */
@@ -234,7 +234,7 @@ const replaceSilent = (contest: Takeover, holder: Holder): Attempt =>
       const startup = Duration.toMillis(durationOf(contest.options.startupTimeout, "30 seconds"))
       if (age >= 0 && age < startup) return { _tag: "Starting", identity: holder } satisfies Outcome as Outcome
     }
-    return yield* force(contest, holder, "does not answer")
+    return yield* force(contest, holder, "does not respond")
   })
 
 const takeOver = (contest: Takeover): Attempt =>

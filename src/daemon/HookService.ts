@@ -243,7 +243,7 @@ const makeWith = Effect.fnUntraced(function* (settings: Settings) {
         Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), workTimeout), Fiber.interrupt(fiber)),
         scope
       )
-      yield* Effect.logWarning(`${event._tag}: no response within ${Duration.format(deadline)}; the work goes on`)
+      yield* Effect.logWarning(`${event._tag}: no response within ${Duration.format(deadline)}; the work continues`)
       return { _tag: "Uncertain", body: undefined }
     })
 

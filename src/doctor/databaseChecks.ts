@@ -168,7 +168,7 @@ const driverMessage = (error: SqlError): string => {
 const connectionAdvice: Readonly<Record<DatabaseProblem | "exhausted", string>> = {
   exhausted: "all connections of the pool are out: see what holds them",
   refused: "nothing listens there: start the server, or correct the address",
-  unreachable: "no answer from there: check the address, the network, and whether the server wants TLS",
+  unreachable: "no response: check the address, the network, and whether the server wants TLS",
   authentication: advice.AccessDenied,
   tls: "correct sslmode in ATHENA_DATABASE_URL, or have the server's certificate trusted (NODE_EXTRA_CA_CERTS)",
   noSlots: "the server has no free connection for this user: close some, or raise its limit",
@@ -241,7 +241,7 @@ const checkDatabase = (settings: Database.Settings) =>
     Effect.timeoutOrElse({
       duration: "15 seconds",
       orElse: () =>
-        Effect.succeed([failed("open", "the database did not answer in 15 seconds", advice.DatabaseTooSlow)])
+        Effect.succeed([failed("open", "the database did not respond in 15 seconds", advice.DatabaseTooSlow)])
     })
   )
 

@@ -1,5 +1,5 @@
 /**
- * Checks what can keep HTTP hooks from reaching 127.0.0.1: proxies, and lists of allowed URLs.
+ * Checks the settings that prevent HTTP hooks from reaching 127.0.0.1: proxies, and lists of allowed URLs.
  */
 import * as Effect from "effect/Effect"
 import * as Agents from "../install/Agents.ts"
@@ -92,7 +92,7 @@ const proxyCheck = (agent: Agents.AgentName, places: ReadonlyArray<Place>, url: 
 
 const escaped = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, "\\$&")
 
-/** Matches a pattern in which `*` stands for any text. */
+/** Matches a pattern in which `*` matches any text. */
 const matches = (pattern: string, url: URL): boolean =>
   new RegExp(`^${escaped(pattern).replace(/\*+/g, ".*")}$`).test(url.href)
 

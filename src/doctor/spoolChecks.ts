@@ -28,7 +28,7 @@ const probe = (folder: string) =>
     const executor = Layer.succeed(
       QueryExecutor.QueryExecutor,
       QueryExecutor.fromOperations({
-        query: () => Effect.die("the probe asks nothing"),
+        query: () => Effect.die("the probe runs no query"),
         mutate: (_, input) =>
           Effect.sync(() => {
             for (const { id } of input as ReadonlyArray<typeof Probe.Type>) received.push(id)

@@ -1,7 +1,7 @@
 /**
  * Runs a hook so that it never harms the agent: the response is always valid and in time.
  *
- * A failure, a defect, a passed deadline or an invalid payload gives the empty response and a one-line notice. A run
+ * A failure, a defect, a passed deadline or an invalid payload returns the empty response and a one-line notice. A run
  * never fails and never blocks the agent.
  *
  * **When to use**
@@ -179,7 +179,7 @@ const runProgram = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
       Effect.timeoutOption(deadline)
     )
     return output._tag === "None"
-      ? emptyResult(event._tag, `${event._tag}: no answer within ${Duration.format(deadline)}`)
+      ? emptyResult(event._tag, `${event._tag}: no response within ${Duration.format(deadline)}`)
       : resultOf(event, options.adapter ?? ClaudeCode, output.value)
   }).pipe(Effect.catchCause(failOpen(event._tag)), Effect.withSpan(`hook ${event._tag}`))
 

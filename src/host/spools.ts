@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as EventRecorder from "../events/EventRecorder.ts"
+import { plural } from "../internal/text.ts"
 import { MemoryRecorder } from "../memory/MemoryRecorder.ts"
 import * as Database from "../sql/Database.ts"
 import * as Memory from "./Memory.ts"
@@ -81,13 +82,12 @@ export const filenameOf = (name: string) =>
     return Option.some((yield* Path.Path).join(yield* Database.home, name))
   })
 
-/** Deletes the expired empty spools of former databases, and returns their number. */
+/** Deletes the expired empty spools of former databases. */
 export const expire = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const home = yield* Database.home
   const now = yield* Clock.currentTimeMillis
-  let removed = 0
   for (const { current, deadLetters, name, problem, waiting } of yield* all) {
     if (current || deadLetters + waiting > 0 || problem !== undefined) continue
     const filename = path.join(home, name)
@@ -96,9 +96,7 @@ export const expire = Effect.gen(function* () {
     for (const suffix of ["", "-wal", "-shm", ".lock", EventSpool.databaseSuffix]) {
       yield* Effect.ignore(files.remove(`${filename}${suffix}`, { force: true }))
     }
-    removed++
   }
-  return removed
 })
 
 const deliverTimeout = Duration.seconds(2)
@@ -120,8 +118,6 @@ export const deliver = Effect.gen(function* () {
   )
 })
 
-const plural = (count: number): string => `${count} event${count === 1 ? "" : "s"}`
-
 const ageOf = (oldest: DateTime.Utc | undefined, now: DateTime.Utc): string => {
   if (oldest === undefined) return ""
   const ms = Math.max(0, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(oldest))
@@ -139,8 +135,8 @@ export const describe = (spool: Spool, now: DateTime.Utc): string => {
   const { current, database, deadLetters, name, oldest, problem, waiting } = spool
   const whose = current ? "the database in use" : `another database (${database ?? "not recorded"})`
   if (problem !== undefined) return `${name}, of ${whose}: ${problem}`
-  const aside = deadLetters === 0 ? "" : `, ${plural(deadLetters)} set aside`
-  return `${name}: ${plural(waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
+  const aside = deadLetters === 0 ? "" : `, ${plural("event", deadLetters)} set aside`
+  return `${name}: ${plural("event", waiting)} wait for ${whose}${ageOf(oldest, now)}${aside}`
 }
 
 /** Text lines about the spools. */

@@ -70,7 +70,7 @@ export class ChangedMeanwhile extends Schema.TaggedError<ChangedMeanwhile>(`${id
   { file: Schema.String }
 ) {
   override get message(): string {
-    return `${this.file}: another program keeps changing the file; stop that program, or try again`
+    return `${this.file}: another program changes the file repeatedly; stop that program, or try again`
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The status of an agent's hooks: the installed handlers and what keeps them from running.
+ * The status of an agent's hooks: the installed handlers and the reasons that prevent them from running.
  */
 import * as fs from "node:fs"
 import * as Arr from "effect/Array"

@@ -27,7 +27,7 @@ describe("athena prune", () => {
       const database = Kit.sqlite(path.join(home, "athena.db"))
       yield* Kit.remember(past).pipe(Effect.provide(database))
       const dry = yield* prune(["--dry-run"])
-      assert.match(dry.stdout, /^kept {7}for 365 days, up to 1024\.0 MB\n/)
+      assert.match(dry.stdout, /^retained {3}for 365 days, up to 1024\.0 MB\n/)
       assert.match(dry.stdout, /would go {3}235 events: 235 too old, 0 too many, about \d+\.\d MB\n$/)
       const json = JSON.parse((yield* prune(["--dry-run", "--json"])).stdout)
       assert.deepStrictEqual([json.dryRun, json.events, json.expired, json.surplus], [true, 600, 235, 0])

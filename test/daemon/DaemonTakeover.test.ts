@@ -61,7 +61,7 @@ const isLeft = (home: string) =>
 
 describe("DaemonTakeover", () => {
   live(
-    "takes a lock that nobody holds, also after a holder was killed",
+    "acquires a free lock, also after a kill of its holder",
     Effect.gen(function* () {
       const home = yield* homeIn
       yield* (yield* hold({ home, version: "1.0.0" })).kill
@@ -97,7 +97,7 @@ describe("DaemonTakeover", () => {
   }
 
   live(
-    "ends an older holder that was asked and does not end",
+    "kills an older holder that ignores a stop request",
     Effect.gen(function* () {
       const home = yield* homeIn
       const holder = yield* hold({ home, version: "0.1.0", stops: false })
@@ -128,7 +128,7 @@ describe("DaemonTakeover", () => {
   }
 
   live(
-    "ends a holder that is stopped, of whatever version",
+    "kills a suspended holder of any version",
     Effect.gen(function* () {
       const home = yield* homeIn
       const holder = yield* hold({ home, version: "9.0.0" })
@@ -140,7 +140,7 @@ describe("DaemonTakeover", () => {
   )
 
   live(
-    "leaves a holder alone that took the lock moments ago and does not answer yet",
+    "leaves a recent holder that does not respond yet",
     Effect.gen(function* () {
       const home = yield* homeIn
       yield* hold({ home, version: "1.0.0", answers: false })
@@ -176,7 +176,7 @@ describe("DaemonTakeover", () => {
   }
 
   live(
-    "never ends anybody where the file of the identity makes no sense",
+    "kills no process with an invalid identity file",
     Effect.gen(function* () {
       const home = yield* homeIn
       yield* hold({ home, version: "1.0.0", answers: false })
@@ -188,7 +188,7 @@ describe("DaemonTakeover", () => {
   )
 
   live(
-    "ends a holder that refuses to answer only where it is older",
+    "ends a holder that rejects requests only if it is older",
     Effect.gen(function* () {
       const home = yield* homeIn
       const same = yield* hold({ home, version: "1.0.0", refuses: 409 })
@@ -204,7 +204,7 @@ describe("DaemonTakeover", () => {
   )
 
   live(
-    "asks nothing over a socket whose folder is open to others, and ends nobody",
+    "sends no request over a socket in an open folder, and kills no process",
     Effect.gen(function* () {
       const home = path.join(yield* homeIn, "x".repeat(100))
       const places = FakeDaemon.layoutOf(home)

@@ -49,7 +49,7 @@ const good = "A".repeat(43)
 
 describe("Endpoint", () => {
   onDisk(
-    "is made once, closed to others, and read again",
+    "is created once, private, and read again",
     Effect.gen(function* () {
       const { home, layout } = yield* scratch
       assert.isTrue(Option.isNone(yield* Endpoint.read(home)))

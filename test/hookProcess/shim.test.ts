@@ -117,7 +117,7 @@ describe("the shim", () => {
   })
 
   live(
-    "tells the resident process, and prints its answer",
+    "sends the event to the daemon and prints its response",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const output = { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: "ümläut \u{1f600}" } }
@@ -150,7 +150,7 @@ describe("the shim", () => {
   )
 
   live(
-    "prints an empty answer where there is nothing to add",
+    "prints an empty response if the daemon has none",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       yield* FakeDaemon.start(home, (_, response) => response.writeHead(204, FakeDaemon.headers()).end())
@@ -244,7 +244,7 @@ describe("the shim", () => {
   }
 
   live(
-    "works in process where the folder of the process can't be looked at",
+    "runs in process if the daemon's folder is unreadable",
     Effect.gen(function* () {
       const { folder, installed, project, shim } = yield* scratch
       fs.copyFileSync(path.join(dist, "hook-postgres.cjs"), path.join(installed, "hook-postgres.cjs"))
@@ -259,7 +259,7 @@ describe("the shim", () => {
   )
 
   live(
-    "works in process for a user that the system does not know, without a home",
+    "runs in process for an unknown user without a home",
     Effect.gen(function* () {
       if (process.getuid?.() !== 0) return
       const { folder, home, installed, project } = yield* scratch
@@ -278,7 +278,7 @@ describe("the shim", () => {
   )
 
   live(
-    "says that a version of Node.js is too old that can't give it a module",
+    "reports an unsupported version of Node.js",
     Effect.gen(function* () {
       const { folder, project, shim } = yield* scratch
       const old = path.join(folder, "old.cjs")
@@ -293,7 +293,7 @@ describe("the shim", () => {
   )
 
   live(
-    "does it in process where nobody is there: no home, no socket, one that was left behind, one that is stopped",
+    "runs in process without a home, without a socket, and with a stale or stopped one",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const places = FakeDaemon.layoutOf(home)
@@ -339,7 +339,7 @@ describe("the shim", () => {
   )
 
   live(
-    "leaves nothing in a folder of another user",
+    "creates nothing in a folder of another user",
     Effect.gen(function* () {
       if (process.getuid?.() !== 0) return
       const { home, project, shim } = yield* scratch
@@ -352,7 +352,7 @@ describe("the shim", () => {
   )
 
   live(
-    "prints the answer of an older one and starts a new one; leaves a newer one alone",
+    "prints the response of an older daemon and replaces it; leaves a newer one running",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       let version = ""
@@ -369,7 +369,7 @@ describe("the shim", () => {
   )
 
   live(
-    "is told to do without: asks nobody and starts nothing",
+    "contacts and starts no daemon when disabled",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       for (const [i, off] of ["off", "false", "0", "no"].entries()) {
@@ -384,7 +384,7 @@ describe("the shim", () => {
   )
 
   live(
-    "starts one process where twenty shims at once find none",
+    "starts one daemon from twenty concurrent shims",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const results = yield* Effect.all(
@@ -403,7 +403,7 @@ describe("the shim", () => {
   )
 
   live(
-    "takes over a start that somebody left ten seconds ago",
+    "takes over a start abandoned ten seconds ago",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const { startClaim: starting } = FakeDaemon.prepare(home)
@@ -420,7 +420,7 @@ describe("the shim", () => {
   )
 
   live(
-    "starts a process that outlives it, with nothing of the agent: no terminal, no pipes, no secrets",
+    "starts a daemon that outlives it, without the agent's terminal, pipes and secrets",
     Effect.gen(function* () {
       const { env, home, project, shim } = yield* scratch
       fs.mkdirSync(home, { mode: 0o700 })
@@ -457,7 +457,7 @@ describe("the shim", () => {
   const answered = { hookSpecificOutput: { hookEventName: "SessionStart", additionalContext: "from the process" } }
 
   live(
-    "starts a process that has the port already, and asks it for the answer to a session's start as soon as it is there",
+    "starts a daemon with an inherited port and requests the session start's response from it",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const places = FakeDaemon.prepare(home)
@@ -494,7 +494,7 @@ describe("the shim", () => {
   )
 
   live(
-    "waits for no process that ends, and starts one at once in the place of one that is gone",
+    "waits for no ending daemon and immediately replaces an exited one",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const { startClaim: starting } = FakeDaemon.prepare(home)
@@ -510,7 +510,7 @@ describe("the shim", () => {
   )
 
   live(
-    "asks another one where the process is ending that a session's start finds",
+    "sends a session start to the successor of an ending daemon",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       FakeDaemon.prepare(home)
@@ -527,7 +527,7 @@ describe("the shim", () => {
   )
 
   live(
-    "only asks whether the process is there when it revives it",
+    "sends only a health request with --revive",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const revive = shim(stop(project), { args: ["--agent", "claude", "--revive"] })
@@ -551,7 +551,7 @@ describe("the shim", () => {
   )
 
   live(
-    "does in process what is posted to a process that has no port",
+    "runs HTTP hook events in process if the daemon has no port",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const health = { ...FakeDaemon.healthOf(home), port: null, problem: "port 21234 is held by another program" }
@@ -564,7 +564,7 @@ describe("the shim", () => {
   )
 
   live(
-    "answers with nothing when it revives, also where there is something to say",
+    "prints an empty response with --revive",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       said(yield* shim(stop(project)))
@@ -576,7 +576,7 @@ describe("the shim", () => {
   )
 
   live(
-    "takes the largest event, told and in process, and refuses a larger one",
+    "accepts the largest event, sent and in process, and rejects a larger one",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const ending = (filler: string) => Cli.event(project, "SessionEnd", { reason: "other", filler })
@@ -597,7 +597,7 @@ describe("the shim", () => {
   )
 
   live(
-    "takes the first JSON value for the event, however it is written and whatever comes behind it",
+    "reads the first JSON value as the event, in any notation and with trailing data",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       const requests = yield* FakeDaemon.start(home, respond(204))
@@ -631,7 +631,7 @@ describe("the shim", () => {
   )
 
   live(
-    "ends by itself where its input never does",
+    "ends if its input never ends",
     Effect.gen(function* () {
       const { shim } = yield* scratch
       const result = yield* shim("", { keepInputOpen: true })
@@ -641,7 +641,7 @@ describe("the shim", () => {
   )
 
   live(
-    "is harmless where the home can't be read, and where there is none",
+    "prints valid output with an unreadable home and without one",
     Effect.gen(function* () {
       const { folder, home, installed, project, shim } = yield* scratch
       FakeDaemon.prepare(home)
@@ -662,7 +662,7 @@ describe("the shim", () => {
   )
 
   live(
-    "is harmless without the bundle that it falls back to, and with an argument that makes no sense",
+    "prints valid output without its fallback bundle and with an invalid argument",
     Effect.gen(function* () {
       const { home, installed, project, shim } = yield* scratch
       const requests = yield* FakeDaemon.start(home, respond(204))
@@ -680,7 +680,7 @@ describe("the shim", () => {
   )
 
   live(
-    "leaves a short trace of what it did without, and nothing that was told",
+    "logs the reason of each run without the daemon, and no payload",
     Effect.gen(function* () {
       const { home, project, shim } = yield* scratch
       yield* FakeDaemon.start(home, respond(500))
@@ -699,7 +699,7 @@ describe("the shim", () => {
   )
 
   live(
-    "is what the command does as well",
+    "behaves as the command does",
     Effect.gen(function* () {
       const { env, home, project } = yield* Cli.scratch
       const requests = yield* FakeDaemon.start(home, respond(204))

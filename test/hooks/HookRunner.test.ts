@@ -108,7 +108,7 @@ describe("HookRunner", () => {
       assert.deepStrictEqual(yield* Fiber.join(fiber), {
         event: "SessionEnd",
         response: "{}",
-        notices: ["SessionEnd: no answer within 1s"]
+        notices: ["SessionEnd: no response within 1s"]
       })
       yield* Deferred.await(interrupted)
     })

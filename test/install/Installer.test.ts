@@ -49,7 +49,7 @@ const others = '{\r\n\t"model": "x",\r\n\t"hooks": {}\r\n}'
 
 describe("Installer", () => {
   onDisk(
-    "makes the file and its folder, and removes both again",
+    "creates the file and its folder, and removes both",
     Effect.gen(function* () {
       const { file, folder, mode, read, target } = yield* scratch
       const { plan } = yield* install(target)
@@ -66,7 +66,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "keeps a file that it made when something else was put into it, and a folder that is not empty",
+    "leaves a created file with foreign content and a folder that is not empty",
     Effect.gen(function* () {
       const { read, target, write } = yield* scratch
       yield* install(target)
@@ -77,7 +77,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "gives back the exact bytes, whatever they were",
+    "restores the exact bytes",
     Effect.gen(function* () {
       const { file, read, target, write } = yield* scratch
       const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e9))
@@ -98,7 +98,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "forgets a file that was removed and made anew by somebody else",
+    "ignores the receipt of a file that another program recreated",
     Effect.gen(function* () {
       const { file, read, target, write } = yield* scratch
       yield* install(target)
@@ -112,7 +112,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "takes out ours alone where it was not they who put them in, or the file was edited since",
+    "removes only our handlers without a receipt or after an edit",
     Effect.gen(function* () {
       const { read, target, write } = yield* scratch
       write(others)
@@ -129,7 +129,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "does nothing the second time, and nothing where there is nothing to take out",
+    "changes nothing when repeated and nothing without our handlers",
     Effect.gen(function* () {
       const { beside, read, target, write } = yield* scratch
       assert.strictEqual((yield* Installer.uninstall(target)).plan.kind, "nothing")
@@ -147,7 +147,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "keeps the mode, and what the file was before, three times at most",
+    "preserves the mode and at most three backups",
     Effect.gen(function* () {
       const { beside, file, mode, read, target, write } = yield* scratch
       write(others, 0o640)
@@ -166,7 +166,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "follows a link, of which the target may be missing",
+    "follows a link, also to a missing target",
     Effect.gen(function* () {
       const { file, folder, target, write } = yield* scratch
       write(others)
@@ -188,7 +188,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "refuses a file that is not valid, with its line, and leaves it as it is",
+    "rejects an invalid file with its line and leaves it unchanged",
     Effect.gen(function* () {
       const { beside, file, read, target, write } = yield* scratch
       for (const [content, line] of [
@@ -213,7 +213,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "refuses a file that is closed to writing, is no file, or is far too large",
+    "rejects a read-only file, a special file and an oversized file",
     Effect.gen(function* () {
       const { file, read, target, write } = yield* scratch
       write(others, 0o444)
@@ -229,7 +229,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "never loses what another program writes meanwhile",
+    "never loses a concurrent change of another program",
     Effect.gen(function* () {
       const { beside, read, target, write } = yield* scratch
       const real = yield* FileSystem.FileSystem
@@ -263,7 +263,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "makes a file where the disk has no links",
+    "creates a file on a disk without hard links",
     Effect.gen(function* () {
       const { beside, read, target } = yield* scratch
       const real = yield* FileSystem.FileSystem
@@ -275,7 +275,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "leaves nothing behind where the file can't be written",
+    "leaves no file behind if the file can't be written",
     Effect.gen(function* () {
       const { beside, read, target, write } = yield* scratch
       write(others)
@@ -289,7 +289,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "sees what is installed, what is missing, what is old, and what is switched off",
+    "reports installed, missing, outdated and disabled handlers",
     Effect.gen(function* () {
       const { read, target, write } = yield* scratch
       const nothing = yield* Installer.inspect(target, command)
@@ -309,7 +309,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "gives back the exact bytes and the mode, whatever was wired at first and later",
+    "restores the exact bytes and the mode after any updates",
     Effect.gen(function* () {
       const { file, mode, target, write } = yield* scratch
       const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e9))
@@ -332,7 +332,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "brings commands of an earlier installation to posts, each in its place, and posts of an earlier one up to date",
+    "replaces earlier commands by posts in place and updates earlier posts",
     Effect.gen(function* () {
       const { read, target, write } = yield* scratch
       write('{ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "say" }] }] } }')
@@ -363,7 +363,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "sees a handler of an earlier installation that is no longer wanted beside another one of its event, and removes it",
+    "reports and removes an obsolete handler beside another one of its event",
     Effect.gen(function* () {
       const { read, target } = yield* scratch
       const [start] = posts
@@ -379,7 +379,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "closes a file that gets a secret to others, and shows the secret nowhere else",
+    "restricts a file that receives a secret and reveals the secret nowhere else",
     Effect.gen(function* () {
       const { beside, file, folder, mode, read, target, write } = yield* scratch
       write(others, 0o644)
@@ -416,7 +416,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "keeps what the file was without our token, and with everything of others to the byte",
+    "backs up the file without our token and with all foreign bytes",
     Effect.gen(function* () {
       const { file, read, target, write } = yield* scratch
       const text = `\uFEFF{\r\n\t// Bearer of-mine\r\n\t"env": { "KEY": "Bearer ${token}-2" }\r\n}`
@@ -437,7 +437,7 @@ describe("Installer", () => {
   )
 
   onDisk(
-    "closes a file that was opened again, and leaves a mode that somebody else has set since",
+    "restricts a reopened file and preserves a mode that was set since",
     Effect.gen(function* () {
       const { file, mode, target, write } = yield* scratch
       write(others, 0o644)

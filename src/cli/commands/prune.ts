@@ -16,8 +16,8 @@ import * as Leftovers from "../../host/leftovers.ts"
 import * as Output from "../output.ts"
 
 const policyLine = ({ maxAge, maxBytes }: Retention.Policy): string => {
-  const age = Duration.isFinite(maxAge) ? `for ${plural("day", Duration.toDays(maxAge))}` : "for ever"
-  return `kept       ${age}, ${Number.isFinite(maxBytes) ? `up to ${megabytes(maxBytes)}` : "without a limit in size"}`
+  const age = Duration.isFinite(maxAge) ? `for ${plural("day", Duration.toDays(maxAge))}` : "without a limit in age"
+  return `retained   ${age}, ${Number.isFinite(maxBytes) ? `up to ${megabytes(maxBytes)}` : "without a limit in size"}`
 }
 
 const leftLine = (label: string, { events, oldest, space }: Retention.Plan): string =>

@@ -1,5 +1,5 @@
 /**
- * The files of a git repository, read as far as they say where it belongs. Whatever can't be read is absent.
+ * Reads the files of a git repository that identify it. An unreadable file counts as absent.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -7,13 +7,13 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as GitConfig from "./gitConfig.ts"
 
-/** Git writes one line into a file that says where something is. */
+/** The prefix of the line in a file `.git`. */
 const maxLineBytes = 16 * 1024
 
-/** The largest configuration that is read, in bytes. */
+/** The maximum size of a configuration, in bytes. */
 const maxConfigBytes = 1024 * 1024
 
-/** How much of the list of the worktree's files is read, in bytes. */
+/** The maximum number of bytes read from an index. */
 const maxIndexBytes = 64 * 1024
 
 export const make = Effect.gen(function* () {
@@ -26,7 +26,7 @@ export const make = Effect.gen(function* () {
   const real = (file: string): Effect.Effect<string | undefined> =>
     Effect.orElseSucceed(fs.realPath(file), () => undefined)
 
-  /** Anything but a small file is not opened: a pipe would never answer. */
+  /** Opens only small regular files: a read from a pipe might never return. */
   const read = (file: string, maxBytes: number) =>
     fs.stat(file).pipe(
       Effect.flatMap(({ size, type }) =>
@@ -35,7 +35,7 @@ export const make = Effect.gen(function* () {
       Effect.orElseSucceed(() => undefined)
     )
 
-  /** The beginning of a file that may be long. */
+  /** Reads the beginning of a file of any size. */
   const readStart = (file: string, bytes: number) =>
     Effect.gen(function* () {
       if ((yield* fs.stat(file)).type !== "File") return undefined
@@ -46,18 +46,18 @@ export const make = Effect.gen(function* () {
       Effect.orElseSucceed(() => undefined)
     )
 
-  /** The one line of a file that says where something is. */
+  /** Reads the single line of a file that contains a path. */
   const readLine = (file: string): Effect.Effect<string | undefined> =>
     Effect.map(read(file, maxLineBytes), (text) => text?.split(/\r?\n/, 1)[0]?.trim() || undefined)
 
-  /** Where a file named `.git` leads, as git reads it. */
+  /** Returns the target of a file `.git`, as git resolves it. */
   const readLink = (file: string): Effect.Effect<string | undefined> =>
     Effect.map(readLine(file), (line) => {
       const target = line?.startsWith("gitdir: ") === true ? line.slice("gitdir: ".length).trim() : ""
       return target === "" ? undefined : path.resolve(path.dirname(file), target)
     })
 
-  /** The folder that all worktrees of a repository share; nothing where this one shares none. */
+  /** Returns the folder that all worktrees of a repository share; `undefined` if it shares none. */
   const sharedOf = (folder: string): Effect.Effect<string | undefined> =>
     Effect.flatMap(readLine(path.join(folder, "commondir")), (line) =>
       line === undefined ? Effect.undefined : real(path.resolve(folder, line))
@@ -70,7 +70,7 @@ export const make = Effect.gen(function* () {
       return [...shared, ...GitConfig.parse((yield* read(path.join(folder, "config.worktree"), maxConfigBytes)) ?? "")]
     })
 
-  /** Whether git takes a folder for its own: it has a head, objects and references. */
+  /** Whether git accepts a folder as a repository: it has a head, objects and references. */
   const isRepository = Effect.fnUntraced(function* (folder: string) {
     const head = yield* readLine(path.join(folder, "HEAD"))
     if (head === undefined || !/^(?:ref:\s*refs\/|[0-9a-f]{40})/.test(head)) return false
@@ -78,7 +78,7 @@ export const make = Effect.gen(function* () {
     return (yield* isFolder(path.join(common, "objects"))) && (yield* isFolder(path.join(common, "refs")))
   })
 
-  /** The worktree that a repository says is its own, where that one leads back to it. */
+  /** Returns the worktree of a repository's settings, if its `.git` refers back. */
   const ownWorktree = Effect.fnUntraced(function* (repository: string, settings: GitConfig.GitConfig) {
     const named = GitConfig.get(settings, "core.worktree")
     const worktree = named === undefined ? undefined : yield* real(path.resolve(repository, named))
@@ -86,7 +86,7 @@ export const make = Effect.gen(function* () {
     return (yield* leadsTo(path.join(worktree, ".git"), repository)) ? worktree : undefined
   })
 
-  /** Whether a file named `.git` leads to a folder. */
+  /** Whether a file `.git` refers to a folder. */
   const leadsTo = Effect.fnUntraced(function* (link: string, repository: string) {
     const target = yield* readLink(link)
     return target !== undefined && (yield* real(target)) === repository
@@ -104,9 +104,9 @@ export const make = Effect.gen(function* () {
     leadsTo,
     exists: (file: string) => Effect.orElseSucceed(fs.exists(file), () => false),
     typeOf: (file: string) => Effect.map(info(file), (found) => (Option.isSome(found) ? found.value.type : undefined)),
-    /** The list of the files in the worktree, as far as it is needed to recognise the worktree. */
+    /** Returns the first entries of the index, enough to recognise the worktree. */
     readIndex: (folder: string) => readStart(path.join(folder, "index"), maxIndexBytes),
-    /** What was done first, as far as that is still recorded. */
+    /** Returns the first entry of the reflog, if it still exists. */
     readFirstReflogLine: (folder: string) =>
       Effect.map(readStart(path.join(folder, "logs", "HEAD"), 1024), (bytes) =>
         bytes === undefined ? undefined : new TextDecoder().decode(bytes).split("\n", 1)[0]

@@ -1,5 +1,5 @@
 /**
- * The project of a git repository, and the check that a folder really is a worktree of it.
+ * Identifies the project of a git repository, and verifies that a folder is a worktree of it.
  *
  * A file `.git` can point to any repository, and an archive can contain one. So a folder belongs to another repository
  * only if that repository, which the folder can't write, refers back to it.
@@ -11,13 +11,13 @@ import * as GitConfig from "./gitConfig.ts"
 import type { GitFiles } from "./gitFiles.ts"
 import * as GitIndex from "./gitIndex.ts"
 
-/** The most folders that are looked at on the way up. */
+/** The maximum number of inspected parent folders. */
 const maxDepth = 64
 
-/** How many files of a worktree are compared with what git recorded of them. */
+/** The number of files compared with the index. */
 const maxCompared = 32
 
-/** The folder above the one that is left out of a path. */
+/** Returns the parent of the folder that a path omits. */
 const splitLast = (text: string, part: string): readonly [string, string] | undefined => {
   const at = text.lastIndexOf(part)
   return at < 0 ? undefined : [text.slice(0, at), text.slice(at + part.length)]
@@ -42,7 +42,7 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     return owner === undefined || owner === process.getuid?.() || owner === (yield* ownerOf(worktree))
   })
 
-  /** The worktree that one of the folders in `worktrees` stands for; its `.git` may be gone. */
+  /** Returns the worktree of a folder in `worktrees`; its `.git` may not exist. */
   const linkedWorktree = (entry: string): Effect.Effect<string | undefined> =>
     Effect.map(git.readLine(path.join(entry, "gitdir")), (line) =>
       line === undefined ? undefined : path.dirname(path.resolve(entry, line))
@@ -60,7 +60,7 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     return path.join(yield* projectOf(outer), path.relative(around, worktree))
   })
 
-  /** A folder above a repository whose file `.git` leads to it, such as one with a bare repository `.bare` in it. */
+  /** Returns a folder above a repository whose file `.git` refers to it, such as one around a bare repository `.bare`. */
   const hubOf = Effect.fnUntraced(function* (repository: string) {
     let folder = path.dirname(repository)
     for (let depth = 0; depth < maxDepth; depth++) {
@@ -72,14 +72,14 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     return undefined
   })
 
-  /** The path that names the project of a repository, which is a real path: that of its main worktree, where it has one. */
+  /** Returns the real path that identifies the project of a repository: its main worktree, if it has one. */
   const projectOf: (repository: string) => Effect.Effect<string> = Effect.fnUntraced(function* (repository: string) {
     if (path.basename(repository) === ".git") return path.dirname(repository)
     const worktree = yield* git.ownWorktree(repository, yield* git.config(repository))
     return (yield* submoduleInWorktree(repository, worktree)) ?? worktree ?? (yield* hubOf(repository)) ?? repository
   })
 
-  /** Whether a repository knows the folder as a worktree: as one of `worktrees`, whose file leads back. */
+  /** Whether a repository lists the folder in `worktrees` with a file that refers back. */
   const registersLinkedWorktree = Effect.fnUntraced(function* (repository: string, entry: string, worktree: string) {
     if (path.dirname(entry) !== path.join(repository, "worktrees")) return false
     const linked = yield* linkedWorktree(entry)
@@ -104,25 +104,25 @@ export const make = Effect.fnUntraced(function* (git: GitFiles) {
     return recorded.length === 0
   })
 
-  /** Whether a repository without `worktrees` knows the folder as its one worktree. */
+  /** Whether a repository without `worktrees` has the folder as its only worktree. */
   const registersMainWorktree = Effect.fnUntraced(function* (repository: string, worktree: string) {
     const settings = yield* git.config(repository)
     const named = GitConfig.get(settings, "core.worktree")
     if (named !== undefined) return (yield* git.real(path.resolve(repository, named))) === worktree
-    // The worktree of a folder `.git` is the one that it is in; a bare repository has none.
+    // The worktree of a folder `.git` is its parent; a bare repository has none.
     if (path.basename(repository) === ".git" || GitConfig.isBare(settings)) return false
     return (yield* hasTrustedOwner(repository, worktree)) && (yield* hasIndexedFiles(repository, worktree))
   })
 
-  /** The repository of a worktree whose `.git` leads to `target`, where that one is a repository and knows it. */
+  /** Returns the repository at `target`, if the worktree belongs to it. */
   const repositoryOf = Effect.fnUntraced(function* (target: string, worktree: string) {
     const shared = yield* git.sharedOf(target)
     if (shared !== undefined) return (yield* registersLinkedWorktree(shared, target, worktree)) ? shared : undefined
-    // What is inside the folder is its own, whatever it is.
+    // A repository inside the folder needs no reference back.
     return isInside(target, worktree) || (yield* registersMainWorktree(target, worktree)) ? target : undefined
   })
 
-  /** The repository that a folder of git's own belongs to: where it is one of `worktrees`, the one around it. */
+  /** Returns the repository of a git folder: for a folder in `worktrees`, the enclosing one. */
   const repositoryAround = Effect.fnUntraced(function* (folder: string) {
     const shared = yield* git.sharedOf(folder)
     return shared !== undefined && path.dirname(folder) === path.join(shared, "worktrees") ? shared : folder

@@ -1,19 +1,19 @@
 /**
- * What git recorded of the files in a worktree: enough to recognise the worktree. Pure.
+ * Decodes the first entries of a git index, enough to recognise its worktree. Pure.
  */
 
-/** A file as git saw it last. */
+/** The state of a file when git last updated the index. */
 export interface IndexEntry {
   readonly path: string
-  /** The lower 32 bits of its number in the file system. */
+  /** The lower 32 bits of its inode number. */
   readonly ino: number
-  /** When it was changed, in whole seconds. */
+  /** The time of its last change, in whole seconds. */
   readonly mtime: number
 }
 
 const fixedBytes = 40
 
-/** The first files of the list; none where it has another form. */
+/** Returns the first entries; none for an unknown format. */
 export const entries = (bytes: Uint8Array, limit: number): ReadonlyArray<IndexEntry> => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 12 || view.getUint32(0) !== 0x44495243) return []
@@ -25,7 +25,7 @@ export const entries = (bytes: Uint8Array, limit: number): ReadonlyArray<IndexEn
     const flagsAt = at + fixedBytes + idBytes
     if (flagsAt + 4 > bytes.length) break
     const flags = view.getUint16(flagsAt)
-    // Names of version 4 are written as a difference to the one before: the first is whole, behind one byte.
+    // Version 4 compresses a name as a difference from the previous one: the first is complete, after one byte.
     const isDifference = version >= 4
     const nameAt = flagsAt + ((flags & 0x4000) === 0 ? 2 : 4) + (isDifference ? 1 : 0)
     const end = bytes.indexOf(0, nameAt)

@@ -8,11 +8,11 @@ import * as GitConfig from "./gitConfig.ts"
 import type { GitFiles } from "./gitFiles.ts"
 import * as GitRemote from "./gitRemote.ts"
 
-/** The first commit, where that is the first thing that was done here and is still recorded. */
+/** Returns the first commit, if it is the first entry of the reflog. */
 const rootOf = (step: string | undefined): string | undefined =>
   /^0+ ([0-9a-f]{40,64}) .*\tcommit \(initial\)/.exec(step ?? "")?.[1]
 
-/** The folder itself, as the file system knows it: it stays the same where the folder is moved on one disk. */
+/** Returns the identity of the folder in the file system, which survives a move on one disk. */
 const instanceOf = Effect.fnUntraced(function* (git: GitFiles, repository: string) {
   const info = yield* git.info(repository)
   if (Option.isNone(info)) return undefined
@@ -21,7 +21,7 @@ const instanceOf = Effect.fnUntraced(function* (git: GitFiles, repository: strin
   return `${ino.value}-${Math.trunc(birthtime.value.getTime())}`
 })
 
-/** The marks of a repository; nothing where it has none. */
+/** Returns the marks of a repository; `undefined` without any. */
 export const of = Effect.fnUntraced(function* (git: GitFiles, repository: string) {
   const url = GitConfig.remoteUrl(yield* git.config(repository))
   const remote = url === undefined ? undefined : GitRemote.normalise(url)

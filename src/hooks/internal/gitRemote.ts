@@ -1,8 +1,8 @@
 /**
- * The address of a remote in one form, so that two clones show that they are of one repository. Pure.
+ * Normalizes the URL of a remote, so that two clones of a repository have equal URLs. Pure.
  */
 
-/** The longest address that is compared, in UTF-16 units. */
+/** The maximum length of a URL, in UTF-16 units. */
 const maxLength = 500
 
 const defaultPorts: Readonly<Record<string, string>> = { "ssh:": "22", "git:": "9418" }
@@ -18,12 +18,12 @@ const hostOf = ({ hostname, port, protocol }: URL): string => {
   return port === "" || port === defaultPorts[protocol] ? host : `${host}:${port}`
 }
 
-/** `user@host:path`, which is no path of this host: a colon comes before the first slash. */
+/** Matches `user@host:path`: unlike a local path, it has a colon before the first slash. */
 const scp = /^(?:[^@/\s]*@)?(\[[^\]]+\]|[^:/\\\s]{2,}):(?!\/\/)(.+)$/
 
 /**
- * `host/path` of an address, `file:path` of a folder; without user, password, query, port of the protocol and `.git`, so
- * that ssh and https name the same repository. Nothing where the address says nothing.
+ * Returns `host/path` of a URL, `file:path` of a folder; without user, password, query, default port and `.git`, so
+ * that ssh and https URLs of a repository are equal. `undefined` if the URL has no path.
  */
 export const normalise = (url: string): string | undefined => {
   const text = url.trim()
@@ -40,6 +40,6 @@ export const normalise = (url: string): string | undefined => {
     const path = plainPath(colons[2]!)
     return path === "" ? undefined : `${colons[1]!.toLowerCase()}/${path}`
   }
-  // A relative folder names another repository in each place.
+  // A relative path names a different repository in each folder.
   return text.startsWith("/") ? `file:/${plainPath(text)}` : undefined
 }
