@@ -52,7 +52,7 @@ export const tail = (files: ReadonlyArray<ObservedFile>, limit: number, isWanted
     for (const { path } of files) {
       if (found.length >= limit) break
       const lines = linesOf(fs, path).pipe(Stream.filter(isWanted), Stream.takeRight(limit - found.length))
-      found = [...(yield* Effect.orElseSucceed(Stream.runCollect(lines), () => [])), ...found]
+      found = (yield* Effect.orElseSucceed(Stream.runCollect(lines), (): Array<string> => [])).concat(found)
     }
     return found
   })

@@ -150,6 +150,7 @@ describe("athena logs", () => {
 })
 
 const all = () => true
+const isShort = (line: string) => line.length < 10
 
 describe("LogReader", () => {
   const files = Effect.map(TempFolder.make, (folder) =>
@@ -182,7 +183,6 @@ describe("LogReader", () => {
       fs.writeFileSync(paths[0]!, `first\n${long}\nlast\n`)
       const observed = yield* LogReader.observe(paths)
       assert.deepStrictEqual(yield* LogReader.tail(observed, 1, all), ["last"])
-      const isShort = (line: string) => line.length < 10
       assert.deepStrictEqual(yield* LogReader.tail(observed, 3, isShort), ["older", "first", "last"])
       assert.deepStrictEqual(yield* LogReader.tail(observed, 2, all), [long, "last"])
     }).pipe(Effect.provide(NodeServices.layer))
