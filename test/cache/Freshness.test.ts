@@ -17,6 +17,7 @@ import * as Query from "../../src/query/Query.ts"
 import { QueryExecutor } from "../../src/query/QueryExecutor.ts"
 import * as Generator from "../utils/Generator.ts"
 import * as TempFolder from "../utils/TempFolder.ts"
+import * as Worker from "../utils/Worker.ts"
 import * as Kit from "./QueryCacheKit.ts"
 
 const shops = 3
@@ -139,7 +140,7 @@ const interleave = (seed: number, ownConnections: boolean) =>
 
 const killedWriter = (...args: ReadonlyArray<string>): Effect.Effect<string> =>
   Effect.callback((resume) => {
-    const child = spawn(process.execPath, [path.join(import.meta.dirname, "killedWriter.ts"), ...args])
+    const child = spawn(process.execPath, [Worker.bundle(path.join(import.meta.dirname, "killedWriter.ts")), ...args])
     let output = ""
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text))
     child.on("close", (_, signal) => resume(Effect.succeed(signal === "SIGKILL" ? "" : output || String(signal))))

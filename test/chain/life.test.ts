@@ -11,11 +11,12 @@ import * as Fiber from "effect/Fiber"
 import * as Agent from "../utils/Agent.ts"
 import * as Cli from "../utils/Cli.ts"
 import * as Generator from "../utils/Generator.ts"
+import * as Worker from "../utils/Worker.ts"
 import * as Kit from "./ChainKit.ts"
 
-const kills = Number(process.env["CHAIN_KILLS"] ?? 20)
-const coldStarts = Number(process.env["CHAIN_COLD_STARTS"] ?? 3)
-const events = Number(process.env["CHAIN_EVENTS"] ?? 10_000)
+const kills = Number(process.env["CHAIN_KILLS"] ?? 6)
+const coldStarts = Number(process.env["CHAIN_COLD_STARTS"] ?? 1)
+const events = Number(process.env["CHAIN_EVENTS"] ?? 6_000)
 const seed = Number(process.env["CHAIN_SEED"] ?? Date.now() % 1_000_000)
 
 /** Sessions that use one tool after the other, until they are interrupted. */
@@ -225,7 +226,11 @@ describe.skipIf(process.platform !== "linux")("the daemon", () => {
           const chain = yield* Kit.make()
           yield* chain.claimed
           const ended = yield* Effect.forkChild(
-            Cli.run([chain.home, idle, maxMemory], { script: limitedProcess, env: chain.env, cwd: chain.project })
+            Cli.run([chain.home, idle, maxMemory], {
+              script: Worker.bundle(limitedProcess),
+              env: chain.env,
+              cwd: chain.project
+            })
           )
           yield* Kit.until(
             "it listens",

@@ -84,7 +84,7 @@ const answerOf = (port: number): Promise<string> =>
   new Promise((resolve) => {
     let text = ""
     const socket = net.connect({ host: "127.0.0.1", port })
-    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     socket.on("data", (data) => (text += data.toString()))
     socket.on("error", () => {})
     socket.on("close", () => resolve(text))

@@ -44,12 +44,13 @@ describe("athena stop", () => {
 
   it.live("kills no process, and prints the next step", () =>
     Effect.gen(function* () {
-      const { env, home } = yield* Cli.scratch
-      for (const [holding, why] of [
+      const cases = [
         [{ answers: false }, "accepts no requests"],
         [{ stops: false }, "did not stop within 10 seconds"],
         [{ refuses: 401 }, "rejected the request (status 401)"]
-      ] as const) {
+      ] as const
+      const stop = Effect.fnUntraced(function* ([holding, why]: (typeof cases)[number]) {
+        const { env, home } = yield* Cli.scratch
         const holder = yield* hold({ home, version: "0.1.0", ...holding })
         const { code, stdout } = yield* Cli.run(["stop"], { env })
         assert.strictEqual(code, 1)
@@ -59,7 +60,8 @@ describe("athena stop", () => {
         // Until now it was there.
         yield* holder.kill
         assert.include(yield* holder.ended, "SIGKILL")
-      }
+      })
+      yield* Effect.forEach(cases, stop, { concurrency: "unbounded", discard: true })
     }).pipe(Effect.scoped)
   )
 })

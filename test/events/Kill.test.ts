@@ -20,7 +20,7 @@ import { database, type Orders } from "./killedProducer.ts"
 import * as Damage from "./Damage.ts"
 import * as Kit from "./RecorderKit.ts"
 
-const rounds = Number(process.env["ATHENA_KILL_ROUNDS"] ?? 12)
+const rounds = Number(process.env["ATHENA_KILL_ROUNDS"] ?? 5)
 const firstSeed = Number(process.env["ATHENA_TEST_SEED"] ?? Math.floor(performance.timeOrigin) % 1_000_000)
 
 const failpoints: ReadonlyArray<Failpoint> = [

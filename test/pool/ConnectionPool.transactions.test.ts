@@ -85,8 +85,8 @@ for (const multiplex of [false, true]) {
     () =>
       Effect.gen(function* () {
         const server = inject("postgres")
-        for (let seed = first; seed < first + rounds; seed++) {
-          yield* Effect.scoped(
+        const round = (seed: number) =>
+          Effect.scoped(
             Effect.gen(function* () {
               const { client: sql, stats } = yield* ConnectionPool.make({
                 ...server,
@@ -112,7 +112,12 @@ for (const multiplex of [false, true]) {
               yield* Effect.retry(atRest, Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })))
             })
           )
-        }
+        // Most of a round is a wait for the server.
+        yield* Effect.forEach(
+          Array.from({ length: rounds }, (_, index) => first + index),
+          round,
+          { concurrency: 4, discard: true }
+        )
       }).pipe(Effect.provide(Reactivity.layer)),
     { timeout: 120_000 }
   )
