@@ -278,7 +278,7 @@ describe("athena hook", () => {
   )
 
   it.live(
-    `loses nothing and stores nothing twice when ${burst} processes start simultaneously on a fresh memory`,
+    `stores each event once from ${burst} concurrent processes on a new memory`,
     () =>
       Effect.gen(function* () {
         const { env, home, project } = yield* Cli.scratch
