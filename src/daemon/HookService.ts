@@ -24,6 +24,7 @@ import * as Record from "effect/Record"
 import { EventSink } from "../hooks/EventSink.ts"
 import type { HookAdapter } from "../hooks/HookAdapter.ts"
 import type { HookEvent } from "../hooks/HookEvent.ts"
+import * as HookDeadlines from "../hooks/HookDeadlines.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as Options from "../internal/options.ts"
 import type { MemoryBridge } from "../memory/MemoryBridge.ts"
@@ -94,8 +95,8 @@ export interface Stats {
  * @since 0.1.0
  */
 export interface HookServiceOptions {
-  /** Deadline of the response to each kind of event. `defaultDeadlines` when absent. */
-  readonly deadlines?: Partial<HookRunner.Deadlines> | undefined
+  /** Deadline of the response to each kind of event. `HookDeadlines.daemon` when absent. */
+  readonly deadlines?: Partial<HookDeadlines.HookDeadlines> | undefined
   /** Payloads in progress, from 1. 256 when absent. */
   readonly maxConcurrent?: number | undefined
   /** How long the work of one event may continue after its deadline. 30 seconds when absent. */
@@ -104,22 +105,6 @@ export interface HookServiceOptions {
   readonly message?: Effect.Effect<string | undefined> | undefined
   /** Called with each decoded event, before the response. */
   readonly onEvent?: ((event: HookEvent) => Effect.Effect<void>) | undefined
-}
-
-/**
- * Default deadlines of the daemon: hardly noticeable for a person, and short where the agent needs no response.
- *
- * @category defaults
- * @since 0.1.0
- */
-export const defaultDeadlines: HookRunner.Deadlines = {
-  SessionStart: "300 millis",
-  Prompt: "100 millis",
-  ToolUse: "10 millis",
-  Answer: "10 millis",
-  Compaction: "10 millis",
-  Interruption: "10 millis",
-  SessionEnd: "500 millis"
 }
 
 /** How long a shutdown waits for work in progress. */
@@ -150,7 +135,7 @@ interface Pending {
 const read = Options.reader("HookService")
 
 const settingsOf = ({ deadlines = {}, maxConcurrent, message, onEvent, workTimeout }: HookServiceOptions) => ({
-  deadlines: Record.map(defaultDeadlines, (absent, event) =>
+  deadlines: Record.map(HookDeadlines.daemon, (absent, event) =>
     Duration.millis(read.duration(`deadlines.${event}`, deadlines[event] ?? absent, 0, Infinity))
   ),
   maxConcurrent: read.whole("maxConcurrent", maxConcurrent ?? 256, 1, Infinity),

@@ -14,6 +14,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as HookAdapters from "../hooks/HookAdapters.ts"
+import * as HookDeadlines from "../hooks/HookDeadlines.ts"
 import * as HookRunner from "../hooks/HookRunner.ts"
 import * as Sanitize from "../internal/sanitize.ts"
 import * as MemoryBridge from "../memory/MemoryBridge.ts"
@@ -113,8 +114,8 @@ export type Around = <R>(
 const leastTime = Duration.millis(300)
 
 /** The attempt to reach the daemon counts towards the deadline. */
-const deadlines = (waitedMs: number): HookRunner.Deadlines =>
-  Record.map(HookRunner.defaultDeadlines, (deadline) =>
+const deadlines = (waitedMs: number): HookDeadlines.HookDeadlines =>
+  Record.map(HookDeadlines.oneShot, (deadline) =>
     Duration.max(leastTime, Duration.subtract(Duration.fromInputUnsafe(deadline), Duration.millis(waitedMs)))
   )
 

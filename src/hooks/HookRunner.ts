@@ -23,6 +23,7 @@ import * as MemoryError from "../memory/MemoryError.ts"
 import * as ClaudeCode from "./adapters/ClaudeCode.ts"
 import { EventSink } from "./EventSink.ts"
 import type { HookAdapter } from "./HookAdapter.ts"
+import * as HookDeadlines from "./HookDeadlines.ts"
 import type { HookEvent } from "./HookEvent.ts"
 import type { HookOutput } from "./HookOutput.ts"
 import * as HookProgram from "./HookProgram.ts"
@@ -36,31 +37,6 @@ import * as HookProgram from "./HookProgram.ts"
 export const maxPayloadBytes: number = payloadLimit
 
 /**
- * The longest time for each event, database included. After it, the response is empty.
- *
- * @category models
- * @since 0.1.0
- */
-export type Deadlines = Readonly<Record<Exclude<HookEvent["_tag"], "Ignored">, Duration.Input>>
-
-/**
- * The deadlines of a one-shot hook. They bound the agent's wait in a failure; the usual run is far shorter. Claude Code
- * allows 1.5 seconds at a session's end for all hooks together.
- *
- * @category defaults
- * @since 0.1.0
- */
-export const defaultDeadlines: Deadlines = {
-  SessionStart: "2 seconds",
-  Prompt: "1 second",
-  ToolUse: "3 seconds",
-  Answer: "3 seconds",
-  Compaction: "3 seconds",
-  Interruption: "1 second",
-  SessionEnd: "1 second"
-}
-
-/**
  * Options of a run.
  *
  * @category models
@@ -71,8 +47,8 @@ export interface RunOptions<E, R> extends HookProgram.HookOptions {
   readonly memory: (deadline: Duration.Duration) => Layer.Layer<MemoryBridge, E, R>
   /** The agent; Claude Code when absent. */
   readonly adapter?: HookAdapter | undefined
-  /** `defaultDeadlines` when absent. */
-  readonly deadlines?: Partial<Deadlines> | undefined
+  /** `HookDeadlines.oneShot` when absent. */
+  readonly deadlines?: Partial<HookDeadlines.HookDeadlines> | undefined
 }
 
 /**
@@ -172,7 +148,7 @@ export const respond = (
 const runProgram = <E, R>(event: HookEvent, options: RunOptions<E, R>) =>
   Effect.gen(function* () {
     if (event._tag === "Ignored") return ignored
-    const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? defaultDeadlines[event._tag])
+    const deadline = Duration.fromInputUnsafe(options.deadlines?.[event._tag] ?? HookDeadlines.oneShot[event._tag])
     const output = yield* HookProgram.handle(event, options).pipe(
       Effect.flatMap(flushSink),
       Effect.provide(options.memory(deadline)),

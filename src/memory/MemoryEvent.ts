@@ -114,9 +114,7 @@ export type Input = Omit<Redaction.Unredacted<MemoryEvent>, "earlierKeys"> & {
 
 const earlierKey = ({ beginsWith, key }: Redaction.Unredacted<EarlierKey>): EarlierKey => ({
   key: Redaction.redactName(key, 255),
-  ...(beginsWith === undefined
-    ? {}
-    : { beginsWith: Redaction.truncate(Redaction.redact(beginsWith), 255) })
+  ...(beginsWith === undefined ? {} : { beginsWith: Redaction.truncate(Redaction.redact(beginsWith), 255) })
 })
 
 /** The texts of an event, redacted: what names something stays distinct from what has another name. */

@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Daemon from "../../src/daemon/Daemon.ts"
-import type * as HookRunner from "../../src/hooks/HookRunner.ts"
+import type * as HookDeadlines from "../../src/hooks/HookDeadlines.ts"
 import { freePort } from "./freePort.ts"
 import * as TempFolder from "./TempFolder.ts"
 
@@ -32,7 +32,7 @@ export interface Response {
   readonly body: string
 }
 
-const patient: HookRunner.Deadlines = {
+const patient: HookDeadlines.HookDeadlines = {
   SessionStart: "10 seconds",
   Prompt: "10 seconds",
   ToolUse: "10 seconds",
