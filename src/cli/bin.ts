@@ -6,6 +6,7 @@
 import { nodeBuiltin, versionProblem } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
 import * as HomeAccess from "../host/homeAccess.ts"
+import * as CompiledScript from "../hookProcess/compiledScript.ts"
 import * as HookScript from "../hookProcess/hookScript.ts"
 import * as InheritedFiles from "../internal/inheritedFiles.ts"
 import * as Sanitize from "../internal/sanitize.ts"
@@ -21,12 +22,13 @@ const runMain = (): void => {
   if (process.argv[2] === "serve")
     InheritedFiles.closeAllBut(Number(process.argv[3] === "--listener-fd" && process.argv[4]))
   SqliteWarning.silence()
-  const module = process.getBuiltinModule("node:module")
   // `demo` and `--dry-run` write nothing to the home.
   const isWriting = process.argv[2] !== "demo" && !process.argv.includes("--dry-run")
   const folder = isWriting ? HookScript.codeFolder(false) : undefined
-  if (folder !== undefined) module.enableCompileCache(folder)
-  ;(module.createRequire(import.meta.url)("./main.cjs") as typeof Main).main()
+  const { exports, save } = CompiledScript.run(`${import.meta.dirname}/main.cjs`, folder)
+  // The code of the daemon, which runs for hours, would be larger than the rest.
+  if (process.argv[2] !== "serve") process.once("exit", () => save(process.argv[2] ?? "help"))
+  ;(exports as typeof Main).main()
 }
 
 /** Returns the reason why this process can't use the home, or `undefined`. */

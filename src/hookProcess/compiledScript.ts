@@ -2,7 +2,7 @@
  * Runs a script with compiled code that is cached between processes.
  *
  * The compile cache of Node.js stores the code that V8 compiles at load time: the top level. Each process compiles
- * every function inside again, which took a hook longer than its work. This cache is written after the script has done
+ * every function inside again, which takes a hook longer than its work. This cache is written after the script has done
  * its work, so it includes the functions that ran.
  */
 import { nodeBuiltin } from "../internal/nodeBuiltin.ts"
@@ -65,6 +65,13 @@ export interface CompiledScript {
   readonly save: (kind: string) => void
 }
 
+/** Fails for other modules, such as the optional ones of a bundled package. */
+const requireBuiltin = (name: string): unknown => {
+  const found = nodeBuiltin(name)
+  if (found === undefined) throw new Error(`the bundle contains no module ${name}`)
+  return found
+}
+
 /**
  * Runs a CommonJS script that requires only Node.js modules. `folder` stores the compiled code and must be writable
  * only by its owner; nothing is cached when it is absent.
@@ -79,7 +86,7 @@ export const run = (script: string, folder: string | undefined): CompiledScript 
   const compiled = new Script(wrap(fs.readFileSync(script, "latin1")), { filename: script, cachedData: code.bytes })
   const kinds = compiled.cachedDataRejected === false ? code.kinds : []
   const module = { exports: {} }
-  compiled.runInThisContext()(module.exports, nodeBuiltin, module)
+  compiled.runInThisContext()(module.exports, requireBuiltin, module, script, script.replace(/[\\/][^\\/]*$/, ""))
   return {
     exports: module.exports,
     save: (kind) => {

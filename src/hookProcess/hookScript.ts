@@ -20,13 +20,16 @@ const isOwn = (folder: string, make: boolean): boolean => {
   )
 }
 
-/** Returns the folder of compiled code in the home, unless other users could replace the code. Only hooks create it. */
-export const codeFolder = (make: boolean): string | undefined => {
+/**
+ * Returns the folder of compiled code in the home, unless other users could replace the code. Commands that read create
+ * no home, so they cache their code only in an existing one.
+ */
+export const codeFolder = (makeHome: boolean): string | undefined => {
   try {
     const home = HomePath.of(process.env, nodeBuiltin("node:path"))
     if ("problem" in home) return undefined
     const folder = `${home.path}/compile-cache`
-    return isOwn(home.path, make) && isOwn(folder, make) ? folder : undefined
+    return isOwn(home.path, makeHome) && isOwn(folder, true) ? folder : undefined
   } catch {
     return undefined
   }

@@ -154,7 +154,7 @@ const interruption = (event: Interruption, options: HookOptions) =>
 const sessionEnd = (event: SessionEnd, options: HookOptions) =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     record(event, options, {
-      ...EventKey.ofSessionEnd(event, now),
+      ...EventKey.ofSessionEnd(event, options.deliveryId, now),
       type: "session_end",
       content: `session ended (${Redaction.excerpt(event.reason, 100)})`,
       importance: 0.2

@@ -1,5 +1,5 @@
 /**
- * How each agent treats injected context, as observed with the real clients.
+ * How each agent treats injected context and the end of a session, as observed with the real clients.
  */
 
 export interface AgentContext {
@@ -10,13 +10,15 @@ export interface AgentContext {
   readonly startContext: "sessionStart" | "firstPrompt"
   /** Whether injected context is still in the history after a resume. */
   readonly survivesResume: boolean
+  /** Whether one end of a session is sent twice. */
+  readonly endsTwice: boolean
 }
 
 const agents: Readonly<Record<string, AgentContext>> = {
-  "claude-code": { startContext: "sessionStart", survivesResume: true },
-  codex: { startContext: "sessionStart", survivesResume: true },
-  "gemini-cli": { startContext: "firstPrompt", survivesResume: false },
-  "qwen-code": { startContext: "sessionStart", survivesResume: false }
+  "claude-code": { startContext: "sessionStart", survivesResume: true, endsTwice: false },
+  codex: { startContext: "sessionStart", survivesResume: true, endsTwice: false },
+  "gemini-cli": { startContext: "firstPrompt", survivesResume: false, endsTwice: true },
+  "qwen-code": { startContext: "sessionStart", survivesResume: false, endsTwice: false }
 }
 
 /** The behaviour of an agent; an unknown agent is treated as Claude Code. */

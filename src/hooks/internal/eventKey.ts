@@ -9,6 +9,7 @@
  */
 import { fnv1a } from "../../internal/fnv1a.ts"
 import { sha256 } from "../../internal/sha256.ts"
+import { agentContext } from "./agentContext.ts"
 import type { EarlierKey as StoredKey } from "../../memory/MemoryEvent.ts"
 import type { Unredacted } from "../../redaction/Redaction.ts"
 import type {
@@ -132,13 +133,19 @@ export const ofInterruption = (event: Interruption, deliveryId: string | undefin
 /** Session ends within this time, in milliseconds, and up to twice as much, are one event. */
 const endWindowMs = 10_000
 
-/** Session ends without an id are deduplicated by time: Gemini CLI sends two on `/quit`. */
-export const ofSessionEnd = (event: SessionEnd, now: number): Keys => {
+/**
+ * Gemini CLI sends two session ends on `/quit`, without an id: they are deduplicated by time. Another agent's session may
+ * end again shortly after a resume, so its ends are distinguished by their deliveries.
+ */
+export const ofSessionEnd = (event: SessionEnd, deliveryId: string | undefined, now: number): Keys => {
   if (event.promptId !== undefined) {
     return {
       key: keyOf(event, "end", event.promptId, [], undefined),
       earlierKeys: earlierKeys(event, "end", event.promptId)
     }
+  }
+  if (deliveryId !== undefined && !agentContext(event.agent).endsTwice) {
+    return { key: keyOf(event, "end", undefined, [], deliveryId) }
   }
   const slot = Math.floor((event.endedAtMs ?? now) / endWindowMs)
   const [key = "", before = ""] = [slot, slot - 1].map((n) => prefix(event, "end") + hashOf([`at ${n}`]))
