@@ -1,10 +1,12 @@
 /**
  * Runs the benches: `npm run bench` for all, `npm run bench -- NAME ...` for some, `--json` for one object per row. A
- * bench is a file in this folder whose default export yields rows.
+ * bench is a file in this folder whose default export yields rows; it receives the other options, which its own comment
+ * explains.
  */
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
 import * as os from "node:os"
+import { parseArgs } from "node:util"
 import type { Row } from "./Row.ts"
 
 const helpers = new Set([
@@ -39,9 +41,16 @@ const machine = () => ({
   os: `${os.type()} ${os.release()}`
 })
 
-const args = process.argv.slice(2)
-const json = args.includes("--json")
-const wanted = args.filter((arg) => !arg.startsWith("--"))
+const { positionals: wanted, values: options } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean" },
+    half: { type: "string" },
+    history: { type: "string" },
+    verbose: { type: "boolean" }
+  }
+})
+const json = options.json === true
 const unknown = wanted.filter((name) => !available.includes(name))
 if (unknown.length > 0) {
   console.error(`no bench named ${unknown.join(", ")}; there are: ${available.join(", ")}`)
@@ -82,6 +91,6 @@ if (!json) {
   )
 }
 for (const name of wanted.length > 0 ? wanted : available) {
-  const bench = (await import(`./${name}.ts`)) as { default: () => AsyncIterable<Row> }
-  for await (const row of bench.default()) print(row)
+  const bench = (await import(`./${name}.ts`)) as { default: (given: typeof options) => AsyncIterable<Row> }
+  for await (const row of bench.default(options)) print(row)
 }
