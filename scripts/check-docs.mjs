@@ -92,19 +92,17 @@ for (const { name } of fs.readdirSync(path.join(root, "src"), { withFileTypes: t
   if (!contributing.includes(`src/${name}/`)) problems.push(`CONTRIBUTING.md: src/${name}/ is missing`)
 }
 const columns = ["SessionStart", "Prompt", "ToolUse", "Interruption", "SessionEnd"]
-for (const [module, file] of [
-  ["HookService", "src/daemon/HookService.ts"],
-  ["HookRunner", "src/hooks/HookRunner.ts"]
-]) {
-  const [, deadlines = ""] = /defaultDeadlines\b[^=]*= \{([^}]*)\}/.exec(read(file)) ?? []
+const hookDeadlines = read("src/hooks/HookDeadlines.ts")
+for (const name of ["daemon", "oneShot"]) {
+  const [, deadlines = ""] = new RegExp(`export const ${name}\\b[^=]*= \\{([^}]*)\\}`).exec(hookDeadlines) ?? []
   const inCode = columns.map((event) => new RegExp(`\\b${event}: "([^"]*)"`).exec(deadlines)?.[1])
-  const row = contributing.split("\n").find((line) => line.includes(`\`${module}.defaultDeadlines\``)) ?? ""
+  const row = contributing.split("\n").find((line) => line.includes(`\`HookDeadlines.${name}\``)) ?? ""
   const documented = row
     .split("|")
     .slice(2, -1)
     .map((cell) => cell.trim().replace(/ ms$/, " millis").replace(/^1 s$/, "1 second").replace(/ s$/, " seconds"))
   if (inCode.join() !== documented.join())
-    problems.push(`CONTRIBUTING.md: deadlines of ${module} are ${inCode.join(", ")}`)
+    problems.push(`CONTRIBUTING.md: HookDeadlines.${name} is ${inCode.join(", ")}`)
 }
 
 const folder = path.join(root, "dist", "doc-examples")
