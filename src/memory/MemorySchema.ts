@@ -333,15 +333,26 @@ export class MigrationNeeded extends Schema.TaggedError<MigrationNeeded>(
   }
 }
 
+/**
+ * Whether the database has the table of events, up to date or not.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const exists: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const tables = yield* sql.onDialectOrElse({
+    pg: () => sql`SELECT 1 WHERE to_regclass('episodic_events') IS NOT NULL`,
+    orElse: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'episodic_events'`
+  })
+  return tables.length > 0
+})
+
 /** Whether the table of events exists and has more rows than this. */
 const hasMoreEventsThan = (count: number): Effect.Effect<boolean, SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const exists = yield* sql.onDialectOrElse({
-      pg: () => sql`SELECT 1 WHERE to_regclass('episodic_events') IS NOT NULL`,
-      orElse: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'episodic_events'`
-    })
-    if (exists.length === 0) return false
+    if (!(yield* exists)) return false
     return (yield* sql`SELECT 1 FROM episodic_events LIMIT 1 OFFSET ${count}`).length > 0
   })
 

@@ -61,6 +61,16 @@ describe("athena", () => {
     })
   )
 
+  it.live("status counts a project without events", () =>
+    Effect.gen(function* () {
+      const { env, project } = yield* Cli.scratch
+      const memory = Effect.map(Cli.run(["status", "--json"], { env, cwd: project }), (result) => json(result).memory)
+      assert.deepInclude(yield* memory, { events: 0, projects: 0 })
+      json(yield* Cli.run(["goals", "add", "--json", "Ship 1.0"], { env, cwd: project }))
+      assert.deepInclude(yield* memory, { events: 0, projects: 1, problem: null })
+    })
+  )
+
   it.live("prints one line and exits with code 1 on failure", () =>
     Effect.gen(function* () {
       const { env, project } = yield* Cli.scratch

@@ -28,7 +28,7 @@ const nothing = { events: 0, projects: 0, problem: null }
 
 const count = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  if (!(yield* MemorySchema.hasEvents)) return nothing
+  if (!(yield* MemorySchema.exists)) return nothing
   const [row] = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
     (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
   return { ...nothing, events: Number(row?.events ?? 0), projects: Number(row?.projects ?? 0) }
