@@ -8,6 +8,7 @@ import * as Command from "effect/cli/Command"
 import * as MemoryError from "../memory/MemoryError.ts"
 import * as Output from "./output.ts"
 import { cache } from "./commands/cache.ts"
+import { consolidate } from "./commands/consolidate.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { events } from "./commands/events.ts"
@@ -53,6 +54,7 @@ export const athena = Command.make("athena").pipe(
     events,
     cache,
     migrate,
+    consolidate,
     prune,
     logs,
     doctor,

@@ -65,6 +65,8 @@ export interface DaemonOptions {
   readonly database: string
   /** Which events the memory retains, and for how long. */
   readonly retention: Retention.Policy
+  /** Whether to derive facts while the daemon is idle, see `Consolidation`. `true` when absent. */
+  readonly consolidate?: boolean | undefined
   /** A problem of the configuration, shown to the user at the start of each session. */
   readonly warning?: string | undefined
   /**
@@ -100,22 +102,22 @@ const lifecycle = (
   })
 
 /** The Postgres driver is loaded only if the database is Postgres. */
-const postgresBackend = (settings: Database.Postgres, home: string, retention: Retention.Policy) =>
+const postgresBackend = (settings: Database.Postgres, home: string, jobs: Backend.Jobs) =>
   Layer.unwrap(
     Effect.map(
       Effect.tryPromise({ try: () => import("../host/postgresBackend.ts"), catch: missingSqlPg }),
-      (PostgresBackend) => PostgresBackend.layer(settings, `${home}/${SharedCache.filename}`, retention)
+      (PostgresBackend) => PostgresBackend.layer(settings, `${home}/${SharedCache.filename}`, jobs)
     )
   )
 
-const backend = ({ identity, retention, settings }: DaemonOptions) =>
+const backend = ({ identity, settings }: DaemonOptions, jobs: Backend.Jobs) =>
   settings._tag === "Embedded"
-    ? SqliteBackend.layer(settings, retention)
-    : LazyExecutor.layer(postgresBackend(settings, identity.home, retention))
+    ? SqliteBackend.layer(settings, jobs)
+    : LazyExecutor.layer(postgresBackend(settings, identity.home, jobs))
 
-const memory = (options: DaemonOptions) =>
+const memory = (options: DaemonOptions, jobs: Backend.Jobs) =>
   Layer.merge(MemoryBridge.layer, EventSpool.layerRelay(options.identity.home, options.settings)).pipe(
-    Layer.provide(backend(options))
+    Layer.provide(backend(options, jobs))
   )
 
 const stateOf = ({ warning: caution, database, identity, settings }: DaemonOptions): State => ({
@@ -127,23 +129,43 @@ const stateOf = ({ warning: caution, database, identity, settings }: DaemonOptio
   warning: caution ?? null
 })
 
-const hooks = (options: DaemonOptions, state: State, sessions: ActiveSessions.ActiveSessions) =>
+/** The time without an event after which the daemon is idle, in milliseconds. */
+const idleAfter = 60_000
+
+const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (now) => Number(now) / 1e6)
+
+/** The time of the last event, in milliseconds of the monotonic clock. */
+interface Activity {
+  lastEventAt: number
+}
+
+const jobsOf = ({ consolidate = true, retention }: DaemonOptions, activity: Activity): Backend.Jobs => ({
+  retention,
+  isIdle: consolidate ? Effect.map(monotonicMillis, (now) => now - activity.lastEventAt >= idleAfter) : undefined
+})
+
+const hooks = (options: DaemonOptions, state: State, sessions: ActiveSessions.ActiveSessions, activity: Activity) =>
   HookService.layer({
     ...options.hooks,
     message: Effect.sync(() => {
       const problem = state.problem ?? state.warning
       return problem === null ? undefined : `athena: ${problem}`
     }),
-    onEvent: (event) => Effect.map(Clock.monotonicTimeNanos, (now) => sessions.record(event, Number(now) / 1e6))
+    onEvent: (event) =>
+      Effect.map(monotonicMillis, (now) => {
+        activity.lastEventAt = now
+        sessions.record(event, now)
+      })
   })
 
 /** A Layer closes in reverse order of construction: the server closes first. */
 const layer = (options: DaemonOptions) => {
   const state = stateOf(options)
   const sessions = ActiveSessions.make()
+  const activity: Activity = { lastEventAt: Number.NEGATIVE_INFINITY }
   return DaemonServer.layer(options).pipe(
-    Layer.provide(hooks(options, state, sessions)),
-    Layer.provide(memory(options)),
+    Layer.provide(hooks(options, state, sessions, activity)),
+    Layer.provide(memory(options, jobsOf(options, activity))),
     Layer.provide(ProfileMetrics.layer),
     Layer.provide([Backend.layerDiagnostics, Profiler.layer({ level: "wall" }), Layer.succeed(DaemonState, state)]),
     Layer.provideMerge(lifecycle(options, sessions))

@@ -5,6 +5,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Sanitize from "../internal/sanitize.ts"
+import type { Fact } from "../memory/facts/Fact.ts"
 import type { SessionDigest } from "../memory/facts/SessionDigest.ts"
 import type { Goal } from "../memory/Goal.ts"
 
@@ -65,6 +66,29 @@ export const digestLine = ({ answer, files, prompts, start, unfinished }: Sessio
     ...(unfinished === null ? [] : [`unfinished, failed last: ${unfinished.text}`])
   ]
   return `- ${minute(DateTime.makeUnsafe(start))} ${Sanitize.forModel(parts.join("; "))}`
+}
+
+const day = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis)).slice(0, 10)
+
+const factLabels: Readonly<Record<Fact["kind"], string>> = {
+  command: "works",
+  fix: "fix",
+  preference: "the user said",
+  error: "recurring error",
+  task: "pending",
+  digest: "session"
+}
+
+/**
+ * A fact as a line, with its evidence: the number of sessions and the day of the last one.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const factLine = ({ evidence, kind, proofs, text, validFrom }: Fact): string => {
+  const last = day(evidence.reduce((time, { at }) => Math.max(time, at), validFrom))
+  const seen = proofs === 1 ? last : `${proofs} sessions, last ${last}`
+  return `- ${factLabels[kind]}: ${Sanitize.forModel(kind === "preference" ? `"${text}"` : text)} (${seen})`
 }
 
 /**

@@ -7,14 +7,12 @@ import * as Layer from "effect/Layer"
 import * as PostgresChangeFeed from "../cache/PostgresChangeFeed.ts"
 import * as CachedMemory from "../memory/CachedMemory.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
-import type * as Retention from "../memory/Retention.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import * as ConnectionPool from "../pool/ConnectionPool.ts"
 import * as Database from "../sql/Database.ts"
 import * as Held from "./backend.ts"
 import * as HostCache from "./sharedCache.ts"
-import { retentionJob } from "./backend.ts"
 
 const reportPool = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -44,11 +42,11 @@ const cached = (settings: Database.Postgres, file: string) =>
     Layer.provide(HostCache.store(file))
   )
 
-export const layer = (settings: Database.Postgres, file: string, retention: Retention.Policy) =>
+export const layer = (settings: Database.Postgres, file: string, jobs: Held.Jobs) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.mergeAll(Held.reportCache, reportPool, retentionJob(retention)).pipe(
+      Layer.mergeAll(Held.reportCache, reportPool, Held.jobs(jobs)).pipe(
         Layer.provideMerge(cached(settings, file)),
         Layer.provide(Profiler.layerQueries),
         Layer.provide(QueryExecutor.layer)

@@ -13,7 +13,6 @@ import * as FileIdentity from "../internal/fileIdentity.ts"
 import { isLocked, retryWhileLocked } from "../internal/lockRetry.ts"
 import * as CachedMemory from "../memory/CachedMemory.ts"
 import * as MemorySchema from "../memory/MemorySchema.ts"
-import type * as Retention from "../memory/Retention.ts"
 import * as Profiler from "../profiler/Profiler.ts"
 import * as LazyExecutor from "../query/LazyExecutor.ts"
 import type { QueryError } from "../query/Query.ts"
@@ -47,11 +46,11 @@ const cached = SqliteChanges.layer.pipe(
   Layer.provide(CacheStore.layerNoop)
 )
 
-const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
+const opened = (settings: Database.Embedded, jobs: Backend.Jobs) =>
   Layer.unwrap(
     Effect.as(
       MemorySchema.migrate,
-      Layer.merge(Backend.reportCache, Backend.retentionJob(retention)).pipe(
+      Layer.merge(Backend.reportCache, Backend.jobs(jobs)).pipe(
         Layer.provideMerge(layerLockRetry),
         Layer.provideMerge(cached),
         Layer.provide(Profiler.layerQueries),
@@ -60,10 +59,10 @@ const opened = (settings: Database.Embedded, retention: Retention.Policy) =>
     )
   ).pipe(Layer.provide(Database.layer(settings, { timeout: busyTimeout })))
 
-export const layer = (settings: Database.Embedded, retention: Retention.Policy) =>
+export const layer = (settings: Database.Embedded, jobs: Backend.Jobs) =>
   Layer.unwrap(
     Effect.map(Path.Path, (path) =>
-      LazyExecutor.layer(opened(settings, retention), {
+      LazyExecutor.layer(opened(settings, jobs), {
         watch: FileIdentity.watchDatabase(path.join(settings.home, Database.filename))
       })
     )

@@ -15,6 +15,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { QueryError } from "../query/Query.ts"
 import * as QueryExecutor from "../query/QueryExecutor.ts"
 import type { Goal, GoalChanges, Goals, GoalStatus, NewGoal } from "./Goal.ts"
+import type { Fact, FactKind } from "./facts/Fact.ts"
 import type { SessionDigest } from "./facts/SessionDigest.ts"
 import type { ActiveMemories, MemoryEntry, Note, SearchResult, SessionSummary } from "./Memory.ts"
 import * as MemoryError from "./MemoryError.ts"
@@ -25,6 +26,7 @@ import * as ActiveMemoriesQuery from "./queries/ActiveMemories.ts"
 import * as Curation from "./queries/Curation.ts"
 import * as DigestQueries from "./queries/Digests.ts"
 import * as EventQueries from "./queries/Events.ts"
+import * as FactQueries from "./queries/Facts.ts"
 import * as GoalQueries from "./queries/Goals.ts"
 import * as ProjectMoves from "./queries/ProjectMoves.ts"
 import * as ProjectQueries from "./queries/Projects.ts"
@@ -47,6 +49,21 @@ export interface ActiveMemoriesOptions {
   readonly worktreePath?: string | undefined
   /** A session whose own events are excluded. */
   readonly exceptSession?: string | undefined
+}
+
+/**
+ * Options of `listFacts`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FactsOptions {
+  /** All kinds when absent. */
+  readonly kinds?: ReadonlyArray<FactKind> | undefined
+  /** Whether to include ended facts, and candidates with too little evidence. Default: `false`. */
+  readonly all?: boolean | undefined
+  /** From 1 to 2,000; default: 500. */
+  readonly limit?: number | undefined
 }
 
 /**
@@ -151,7 +168,21 @@ export class MemoryBridge extends Context.Service<
       projectId: number,
       options?: ActiveMemoriesOptions
     ) => Effect.Effect<ActiveMemories, MemoryError.MemoryError>
-    /** The notes of a project, newest first; `limit` from 1 to 100, default 50. */
+    /** The facts of a project, newest first. */
+    readonly listFacts: (
+      projectId: number,
+      options?: FactsOptions
+    ) => Effect.Effect<ReadonlyArray<Fact>, MemoryError.MemoryError>
+    /** Ends a fact for good; `false` if the project has no such current fact. */
+    readonly endFact: (projectId: number, factId: number) => Effect.Effect<boolean, MemoryError.MemoryError>
+    /** The ids of the facts that were injected into a session. */
+    readonly getInjectedFacts: (sessionId: string) => Effect.Effect<ReadonlyArray<number>, MemoryError.MemoryError>
+    /** Marks up to 100 facts as injected into a session. */
+    readonly markInjectedFacts: (
+      sessionId: string,
+      factIds: ReadonlyArray<number>
+    ) => Effect.Effect<void, MemoryError.MemoryError>
+    /** The notes and the pinned memories of a project, pinned first, then newest; `limit` from 1 to 100, default 50. */
     readonly getNotes: (
       projectId: number,
       options?: { readonly limit?: number | undefined }
@@ -367,6 +398,22 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
             exceptSession: nameOrNull(options?.exceptSession)
           })
           .pipe(verb("getActiveMemories")),
+      listFacts: (projectId, options) =>
+        executor
+          .query(FactQueries.list, {
+            projectId,
+            kinds: options?.kinds ?? [],
+            all: options?.all ?? false,
+            limit: options?.limit ?? 500
+          })
+          .pipe(verb("listFacts")),
+      endFact: (projectId, factId) => executor.mutate(FactQueries.end, { projectId, factId }).pipe(verb("endFact")),
+      getInjectedFacts: (sessionId) =>
+        executor.query(FactQueries.injected, { sessionId: idOf(sessionId) }).pipe(verb("getInjectedFacts")),
+      markInjectedFacts: (sessionId, factIds) =>
+        executor
+          .mutate(FactQueries.markInjected, { sessionId: idOf(sessionId), factIds })
+          .pipe(verb("markInjectedFacts")),
       getNotes: (projectId, options) =>
         executor.query(DigestQueries.notes, { projectId, limit: options?.limit ?? 50 }).pipe(verb("getNotes")),
       getDigests: (projectId, options) =>

@@ -275,6 +275,13 @@ const factTables = (id: string, reference: string, project: string, name: string
     useful INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session_id, fact_id)
   )`,
+  `CREATE TABLE IF NOT EXISTS agent_usefulness (
+    session_id ${name} NOT NULL REFERENCES agent_sessions(session_id) ON DELETE CASCADE,
+    kind ${name} NOT NULL,
+    shown INTEGER NOT NULL,
+    useful INTEGER NOT NULL,
+    PRIMARY KEY (session_id, kind)
+  )`,
   `CREATE INDEX IF NOT EXISTS idx_session_facts_fact ON agent_session_facts (fact_id)`,
   `CREATE TABLE IF NOT EXISTS agent_consolidation (
     id INTEGER PRIMARY KEY,

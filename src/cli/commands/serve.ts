@@ -13,6 +13,7 @@ import * as DaemonTakeover from "../../daemon/DaemonTakeover.ts"
 import * as Endpoint from "../../daemon/Endpoint.ts"
 import * as Leftovers from "../../host/leftovers.ts"
 import { databaseIdentity, hostPaths } from "../../host/paths.ts"
+import { isConsolidationDisabled } from "../../host/environment.ts"
 import * as LogFile from "../../logging/LogFile.ts"
 import * as Retention from "../../memory/Retention.ts"
 import * as Database from "../../sql/Database.ts"
@@ -70,6 +71,7 @@ const serveHome = Effect.fnUntraced(function* (home: string, listenerFd: number 
     settings,
     database: databaseIdentity(),
     retention,
+    consolidate: !(yield* isConsolidationDisabled),
     warning: caution,
     ownsHome: isOfHome,
     maxMemory

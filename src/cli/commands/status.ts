@@ -8,6 +8,7 @@ import * as HostMemory from "../../host/Memory.ts"
 import * as Spools from "../../host/spools.ts"
 import * as MemoryError from "../../memory/MemoryError.ts"
 import * as MemorySchema from "../../memory/MemorySchema.ts"
+import * as Facts from "../../memory/queries/Facts.ts"
 import * as Database from "../../sql/Database.ts"
 import * as HookStatus from "../../install/hookStatus.ts"
 import { plural } from "../../internal/text.ts"
@@ -21,17 +22,21 @@ interface Memory {
   readonly home: string | null
   readonly events: number
   readonly projects: number
+  /** How often injected items of each kind were useful in their session. */
+  readonly useful: ReadonlyArray<typeof Facts.Usefulness.Type>
   readonly problem: string | null
 }
 
-const nothing = { events: 0, projects: 0, problem: null }
+const nothing = { events: 0, projects: 0, useful: [], problem: null }
 
 const count = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   if (!(yield* MemorySchema.exists)) return nothing
   const [row] = yield* sql<{ events: number | bigint; projects: number | bigint }>`SELECT
     (SELECT count(*) FROM episodic_events) AS events, (SELECT count(*) FROM projects) AS projects`
-  return { ...nothing, events: Number(row?.events ?? 0), projects: Number(row?.projects ?? 0) }
+  // A database that no program of this version has opened has no counts yet.
+  const useful = yield* Effect.orElseSucceed(Facts.usefulness.run({}), () => [])
+  return { ...nothing, events: Number(row?.events ?? 0), projects: Number(row?.projects ?? 0), useful }
 })
 
 const memory = Effect.gen(function* () {
@@ -61,9 +66,13 @@ const hookLines = (status: HookStatus.HookStatus): ReadonlyArray<string> => {
   ]
 }
 
-const memoryLines = ({ database, events, home, problem, projects }: Memory): ReadonlyArray<string> => [
+const usefulText = ({ kind, shown, useful }: Memory["useful"][number]): string =>
+  `${kind} ${Math.round((100 * useful) / Math.max(1, shown))} % of ${shown}`
+
+const memoryLines = ({ database, events, home, problem, projects, useful }: Memory): ReadonlyArray<string> => [
   `${"memory".padEnd(24)} ${database}${home === null ? "" : ` in ${home}`}: ${plural("event", events)} in ${plural("project", projects)}`,
-  ...(problem === null ? [] : [`${" ".repeat(24)} -> ${problem}`])
+  ...(problem === null ? [] : [`${" ".repeat(24)} -> ${problem}`]),
+  ...(useful.length === 0 ? [] : [`${"useful injections".padEnd(24)} ${useful.map(usefulText).join(", ")}`])
 ]
 
 export const status = Command.make(

@@ -1,10 +1,12 @@
 /**
  * Selection of the memories that a session's context receives, and the record of what it has received.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { FoundMemory } from "../../memory/Memory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Relevance from "../../memory/Relevance.ts"
+import * as Fact from "../../memory/facts/Fact.ts"
 import type { SessionDigest } from "../../memory/facts/SessionDigest.ts"
 import type { Session } from "../../memory/Session.ts"
 import * as ContextText from "../ContextText.ts"
@@ -31,11 +33,22 @@ const startBudget = ({ startTokens = 2_000 }: HookOptions) => whole("startTokens
 
 const promptBudget = ({ promptTokens = 500 }: HookOptions) => whole("promptTokens", promptTokens, 1, maxTokens)
 
-/** Marks memories as injected. A failure becomes a notice: they may be injected again. */
-export const markInjected = (sessionId: string, memoryIds: ReadonlyArray<number>, { isAwaited }: HookOptions) =>
-  memoryIds.length === 0 || isAwaited?.() === false
+/** Ids of memories and of facts. */
+export interface Injected {
+  readonly memories: ReadonlyArray<number>
+  readonly facts: ReadonlyArray<number>
+}
+
+/** Marks memories and facts as injected. A failure becomes a notice: they may be injected again. */
+export const markInjected = (sessionId: string, { facts, memories }: Injected, { isAwaited }: HookOptions) =>
+  memories.length + facts.length === 0 || isAwaited?.() === false
     ? Effect.succeed(undefined)
-    : MemoryBridge.use((memory) => memory.markInjected(sessionId, memoryIds)).pipe(
+    : MemoryBridge.use((memory) =>
+        Effect.andThen(
+          memories.length === 0 ? Effect.void : memory.markInjected(sessionId, memories),
+          facts.length === 0 ? Effect.void : memory.markInjectedFacts(sessionId, facts)
+        )
+      ).pipe(
         Effect.as(undefined),
         Effect.catch((error) => Effect.succeed(`the injected memories were not marked: ${error.message}`))
       )
@@ -114,7 +127,39 @@ const idsOf = ({ answer, prompts, unfinished }: SessionDigest): ReadonlyArray<nu
 interface StartContext {
   readonly sections: ReadonlyArray<ContextText.Section>
   readonly memories: (used: ReadonlyArray<number>) => ReadonlyArray<number>
+  readonly facts: (used: ReadonlyArray<number>) => ReadonlyArray<number>
 }
+
+/** The most preferences and the most other facts in a context. */
+const maxFacts = 5
+
+/** The most facts of one kind, so that failures do not displace commands. */
+const maxOfKind = 3
+
+/** The facts for a context by weight, without those that it has: standing preferences, and others. */
+const factsFor = (sessionId: string, projectId: number, retained: RetainedContext) =>
+  Effect.gen(function* () {
+    const memory = yield* MemoryBridge
+    const now = yield* Clock.currentTimeMillis
+    const injected = new Set(retained.injected ? yield* memory.getInjectedFacts(sessionId) : [])
+    const known = yield* memory.listFacts(projectId, { kinds: ["preference", "fix", "command", "task"] })
+    const ranked = known
+      .filter(({ id }) => !injected.has(id))
+      .map((fact) => ({ fact, weight: Fact.weight(fact, now) }))
+      .filter(({ weight }) => weight > 0)
+      .toSorted((a, b) => b.weight - a.weight)
+      .map(({ fact }) => fact)
+    const ofKind = new Map<string, number>()
+    const others = ranked.filter(({ kind }) => {
+      const count = (ofKind.get(kind) ?? 0) + 1
+      ofKind.set(kind, count)
+      return kind !== "preference" && count <= maxOfKind
+    })
+    return {
+      preferences: ranked.filter(({ kind }) => kind === "preference").slice(0, maxFacts),
+      others: others.slice(0, maxFacts)
+    }
+  })
 
 /** The context of a start: goals, notes, and digests of recent sessions, without those injected already. */
 const startContext = (sessionId: string, { project }: Session, retained: RetainedContext) =>
@@ -123,6 +168,7 @@ const startContext = (sessionId: string, { project }: Session, retained: Retaine
     const injected = new Set(retained.injected ? yield* memory.getInjected(sessionId) : [])
     const goals = yield* memory.getActiveGoals(project.id)
     const notes = withoutInjected(yield* memory.getNotes(project.id), injected)
+    const facts = yield* factsFor(sessionId, project.id, retained)
     const known = yield* memory.getDigests(project.id, {
       exceptSession: retained.conversation ? sessionId : undefined
     })
@@ -132,20 +178,24 @@ const startContext = (sessionId: string, { project }: Session, retained: Retaine
       sections: [
         { title: `Active goals ${of}:`, lines: injected.size > 0 ? [] : goals.goals.map(ContextText.goalLine) },
         { title: `Notes ${of}:`, lines: notes.map(ContextText.memoryLine), share: notesShare },
+        { title: `Preferences of the user ${of}:`, lines: facts.preferences.map(ContextText.factLine), share: 0.2 },
+        { title: `Facts ${of}, which may be out of date:`, lines: facts.others.map(ContextText.factLine), share: 0.2 },
         {
           title: `Memories of the project ${ContextText.name(project.name)}, recent sessions (times in UTC):`,
           lines: digests.map(ContextText.digestLine)
         }
       ],
-      memories: ([, usedNotes = 0, usedDigests = 0]) => [
+      memories: ([, usedNotes = 0, , , usedDigests = 0]) => [
         ...notes.slice(0, usedNotes).map(({ id }) => id),
         ...digests.slice(0, usedDigests).flatMap(idsOf)
-      ]
+      ],
+      facts: ([, , usedPreferences = 0, usedFacts = 0]) =>
+        [...facts.preferences.slice(0, usedPreferences), ...facts.others.slice(0, usedFacts)].map(({ id }) => id)
     }
     return context
   })
 
-const noStart: StartContext = { sections: [], memories: () => [] }
+const noStart: StartContext = { sections: [], memories: () => [], facts: () => [] }
 
 /**
  * Updates the injected memories at a start. A fork has its parent's context but names no parent: the session
@@ -175,9 +225,9 @@ export const retainContext = (event: SessionStart, isNew: boolean) =>
 /** The output of a session's start: goals, notes and digests of the project. */
 export const injectAtStart = (event: SessionStart, session: Session, retained: RetainedContext, options: HookOptions) =>
   Effect.gen(function* () {
-    const { memories, sections } = yield* startContext(event.sessionId, session, retained)
+    const { facts, memories, sections } = yield* startContext(event.sessionId, session, retained)
     const { text, used } = ContextText.framed(sections, startBudget(options))
-    const notice = yield* markInjected(event.sessionId, memories(used), options)
+    const notice = yield* markInjected(event.sessionId, { memories: memories(used), facts: facts(used) }, options)
     return { ...HookOutput.context(text), notice }
   })
 
@@ -230,5 +280,7 @@ export const injectAtPrompt = (event: Prompt, session: Session, options: HookOpt
       ...start.memories(used),
       ...recalled.slice(0, used.at(-1)).map((result) => result.id)
     ]
-    return { output: HookOutput.context(text), injected: text === "" ? [] : ids }
+    const injectedNow: Injected =
+      text === "" ? { memories: [], facts: [] } : { memories: ids, facts: start.facts(used) }
+    return { output: HookOutput.context(text), injected: injectedNow }
   })

@@ -17,6 +17,7 @@ import {
   errorLine,
   type Exchange,
   exchanges,
+  isReading,
   type SessionEvent
 } from "./SessionEvent.ts"
 
@@ -85,10 +86,6 @@ const routine = 25
 /** The value of unfinished work, whatever the session. */
 const unfinishedValue = 20
 
-/** Commands that only read: a failure of theirs leaves no work. */
-const reading =
-  /^(?:sudo )?(?:ls|cat|head|tail|less|grep|egrep|rg|ag|find|fd|which|where|type|stat|file|test|\[|pwd|echo|ps|kill|pkill|git (?:status|diff|log|show|branch|rev-parse|grep|ls-files)|command -v)\b/
-
 const word = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}]|[\p{L}\p{N}_]+/gu
 
 /** The number of distinct words; a character of a script without spaces counts as half a word. */
@@ -130,7 +127,7 @@ const unfinishedOf = (events: ReadonlyArray<SessionEvent>): CommandRun | undefin
     (run, index) =>
       run.error !== undefined &&
       errorLine(run.error) !== "" &&
-      !reading.test(run.command) &&
+      !isReading(run.command) &&
       !runs.slice(index + 1).some((later) => later.error === undefined && covers(later, run))
   )
 }

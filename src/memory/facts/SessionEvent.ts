@@ -184,3 +184,24 @@ export const changedFiles = (events: ReadonlyArray<SessionEvent>): ReadonlyArray
   }
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([file]) => file)
 }
+
+/**
+ * The distinct words of a text, in lower case; characters of scripts without spaces count as words.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const wordsOf = (text: string): ReadonlySet<string> =>
+  new Set(text.toLowerCase().match(/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|[\p{L}\p{N}]+/gu))
+
+/** The beginnings of commands that only read. */
+const reading =
+  /^(?:sudo )?(?:ls|cat|head|tail|less|grep|egrep|rg|ag|find|fd|which|where|type|stat|file|test|\[|pwd|echo|ps|kill|pkill|git (?:status|diff|log|show|branch|rev-parse|grep|ls-files)|command -v)\b/
+
+/**
+ * Whether a command only reads: its failure leaves no work, and its success proves nothing.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const isReading = (command: string): boolean => reading.test(command)

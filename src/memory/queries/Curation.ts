@@ -13,6 +13,7 @@ import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
 import * as Redaction from "../../redaction/Redaction.ts"
+import * as Facts from "./Facts.ts"
 import * as Rows from "../internal/rows.ts"
 import { type MemoryEntry, MemoryEntry as Entry, MemoryId, previewLength, SessionSummary } from "../Memory.ts"
 import { maxContentLength } from "../MemoryEvent.ts"
@@ -209,6 +210,7 @@ export const edit = Mutation.make({
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql`UPDATE episodic_events SET content = ${storable(content)}
       WHERE id = ${memoryId} AND project_id = ${projectId} RETURNING 1`
+    if (rows.length > 0) yield* Facts.retract(projectId, [memoryId])
     return rows.length > 0
   })
 })
@@ -252,6 +254,7 @@ export const forget = Mutation.make({
       ? sql`UPDATE episodic_events SET lifecycle_status = ${forgotten} WHERE ${sql.in("id", ids)}`
       : sql`UPDATE episodic_events SET lifecycle_status = 'active'
           WHERE ${sql.in("id", ids)} AND lifecycle_status = ${forgotten}`
+    yield* Facts.retract(input.projectId, ids)
     return ids
   })
 })
@@ -273,6 +276,7 @@ export const remove = Mutation.make({
     if (!Arr.isReadonlyArrayNonEmpty(ids)) return []
     yield* sql`INSERT INTO agent_tombstones (event_key) SELECT event_key FROM episodic_events
       WHERE ${sql.in("id", ids)} AND event_key IS NOT NULL ON CONFLICT DO NOTHING`
+    yield* Facts.retract(input.projectId, ids)
     yield* sql`DELETE FROM agent_session_memories WHERE ${sql.in("memory_id", ids)}`
     yield* sql`DELETE FROM episodic_events WHERE ${sql.in("id", ids)}`
     return ids

@@ -11,6 +11,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { preview } from "../../internal/text.ts"
 import * as Dependency from "../../query/Dependency.ts"
 import * as Query from "../../query/Query.ts"
+import { Evidence } from "../facts/Fact.ts"
 import * as SessionDigest from "../facts/SessionDigest.ts"
 import { commandRun, type SessionEvent } from "../facts/SessionEvent.ts"
 import * as Rows from "../internal/rows.ts"
@@ -42,7 +43,7 @@ const active = (sql: SqlClient.SqlClient) => sql`coalesce(lifecycle_status, 'act
 const decodeNotes = Rows.decode(Schema.Array(Note))
 
 /**
- * The notes of a project, newest first. Their age and number of uses do not matter.
+ * The notes and the pinned memories of a project, pinned first, then newest. Their age and number of uses do not matter.
  *
  * @category queries
  * @since 0.1.0
@@ -60,11 +61,17 @@ export const notes = Query.make({
     projectId
   }): Effect.fn.Return<ReadonlyArray<Note>, SqlError, SqlClient.SqlClient> {
     const sql = yield* SqlClient.SqlClient
+    const own = sql`project_id = ${projectId} AND ${active(sql)}`
+    const columns = sql`id, event_type, substr(content, 1, ${noteLength + 1}) AS content, timestamp`
     const rows = yield* decodeNotes(
-      yield* sql`SELECT ${Rows.integer(sql, "id")} AS id, event_type AS type,
-        substr(content, 1, ${noteLength + 1}) AS content, ${Rows.integer(sql, "timestamp")} AS timestamp
-      FROM episodic_events WHERE project_id = ${projectId} AND event_type = 'note' AND ${active(sql)}
-      ORDER BY timestamp DESC, id DESC LIMIT ${limit}`
+      yield* sql`SELECT ${Rows.integer(sql, "id")} AS id, event_type AS type, content,
+          ${Rows.integer(sql, "timestamp")} AS timestamp FROM (
+        SELECT ${columns}, 1 AS pinned FROM episodic_events
+          WHERE ${own} AND id IN (SELECT memory_id FROM agent_pins)
+        UNION ALL SELECT * FROM (SELECT ${columns}, 0 AS pinned FROM episodic_events
+          WHERE ${own} AND event_type = 'note' AND id NOT IN (SELECT memory_id FROM agent_pins)
+          ORDER BY timestamp DESC, id DESC LIMIT ${limit}) AS newest) AS notes
+        ORDER BY pinned DESC, timestamp DESC, id DESC LIMIT ${limit}`
     )
     return rows.map((note) => ({ ...note, content: preview(note.content, noteLength) }))
   })
@@ -79,8 +86,27 @@ const successes = (events: ReadonlyArray<SessionEvent>): ReadonlyMap<string, num
   return times
 }
 
+/** The most stored digests of older sessions. */
+const maxStored = 200
+
+const decodeEvidence = Rows.decode(
+  Schema.Array(Schema.Struct({ evidence: Schema.fromJsonString(Schema.Array(Evidence)) }))
+)
+
+/** The consolidated digests of a project, oldest first. */
+const storedDigests = (projectId: number) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* decodeEvidence(
+      yield* sql`SELECT evidence FROM agent_facts WHERE project_id = ${projectId} AND kind = 'digest'
+        AND ended_at IS NULL ORDER BY valid_from DESC LIMIT ${maxStored}`
+    )
+    return rows.flatMap(({ evidence }) => evidence.flatMap(({ digest }) => digest ?? [])).reverse()
+  })
+
 /**
- * The digests of the sessions among the newest `digestedEvents` events of a project, best first, at most 20.
+ * The digests of the sessions among the newest `digestedEvents` events of a project, and the consolidated digests of
+ * older ones, best first, at most 20.
  *
  * @category queries
  * @since 0.1.0
@@ -93,7 +119,10 @@ export const digests = Query.make({
     exceptSession: Schema.NullOr(Schema.String)
   }),
   result: Schema.Array(SessionDigest.SessionDigest),
-  dependencies: ({ projectId }) => [Dependency.make("episodic_events", projectId)],
+  dependencies: ({ projectId }) => [
+    Dependency.make("episodic_events", projectId),
+    Dependency.make("agent_facts", projectId)
+  ],
   // The ranking moves with the clock.
   timeToLive: "1 minute",
   run: Effect.fnUntraced(function* ({
@@ -103,9 +132,14 @@ export const digests = Query.make({
     const sql = yield* SqlClient.SqlClient
     const now = yield* Clock.currentTimeMillis
     const events = yield* SessionEvents.read(sql, sql`project_id = ${projectId}`, digestedEvents)
-    const made = [...SessionEvents.bySession(events)]
-      .filter(([sessionId]) => sessionId !== exceptSession)
-      .flatMap(([, own]) => SessionDigest.make(own) ?? [])
-    return SessionDigest.rank(made, { now, succeeded: successes(events) }).slice(0, maxDigests)
+    const recent = SessionEvents.bySession(events)
+    const made = [...recent].flatMap(([, own]) => SessionDigest.make(own) ?? [])
+    const oldest = events.length < digestedEvents ? undefined : events[0]?.sessionId
+    const stored = oldest === undefined ? [] : yield* storedDigests(projectId)
+    // Of the oldest session, a part of the events may not be among the newest.
+    const older = stored.filter(({ sessionId }) => sessionId === oldest || !recent.has(sessionId))
+    const all = [...older, ...made.filter(({ sessionId }) => !older.some((one) => one.sessionId === sessionId))]
+    const others = all.filter(({ sessionId }) => sessionId !== exceptSession)
+    return SessionDigest.rank(others, { now, succeeded: successes(events) }).slice(0, maxDigests)
   })
 })

@@ -228,7 +228,9 @@ export const merge = Mutation.make({
   input: Schema.Struct({ from: ProjectId, into: ProjectId }),
   changes: ({ from, into }) => [
     ...moving,
-    ...[from, into].flatMap((id) => [Dependency.make("episodic_events", id), Dependency.make("prospective_tasks", id)])
+    ...[from, into].flatMap((id) =>
+      ["episodic_events", "prospective_tasks", "agent_facts"].map((table) => Dependency.make(table, id))
+    )
   ],
   run: Effect.fnUntraced(function* ({
     from,
@@ -242,6 +244,10 @@ export const merge = Mutation.make({
       goals: yield* countOf("prospective_tasks", from),
       sessions: yield* countOf("agent_sessions", from)
     }
+    // Two current facts never have the same subject.
+    yield* sql`DELETE FROM agent_facts WHERE project_id = ${from} AND ended_at IS NULL AND EXISTS (
+      SELECT 1 FROM agent_facts other WHERE other.project_id = ${into} AND other.ended_at IS NULL
+        AND other.kind = agent_facts.kind AND other.subject = agent_facts.subject)`
     yield* Effect.forEach(
       yield* references,
       ({ column, table }) =>
