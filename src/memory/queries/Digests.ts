@@ -28,12 +28,12 @@ import { ProjectId } from "../Project.ts"
 export const maxNotes = 100
 
 /**
- * The newest events of a project from which digests are derived: 3,000.
+ * The newest events of a project from which digests are derived: 2,000.
  *
  * @category defaults
  * @since 0.1.0
  */
-export const digestedEvents = 3_000
+export const digestedEvents = 2_000
 
 /** The most digests that one call returns: enough to choose from after those in the context are excluded. */
 const maxDigests = 20

@@ -153,6 +153,9 @@ const similarity = (one: string, other: string): number => {
 const newest = (evidence: ReadonlyArray<Evidence>): ReadonlyArray<Evidence> =>
   evidence.toSorted((a, b) => a.at - b.at).slice(-maxEvidence)
 
+/** All kinds, so that the index of current facts finds a subject. */
+const kinds = FactKind.literals
+
 /** Kinds whose text follows the newest evidence; another text of the other kinds is another fact. */
 const followsEvidence: ReadonlySet<FactKind> = new Set(["digest", "task", "command", "error"])
 
@@ -161,9 +164,7 @@ const applyOne = (projectId: number, now: number, known: ReadonlyArray<Fact>, ob
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { evidence, kind, source, subject, text } = observation
-    const isSame = (fact: Fact) =>
-      fact.kind === kind &&
-      (fact.subject === subject || (kind === "preference" && similarity(fact.text, text) >= minSimilarity))
+    const isSame = (fact: Fact) => fact.kind === kind && fact.subject === subject
     // A user has ended it.
     if (known.some((fact) => isSame(fact) && fact.endedBy === fact.id)) return
     const current = known.find((fact) => fact.endedAt === null && isSame(fact))
@@ -229,14 +230,18 @@ export const apply = Mutation.make({
     const now = yield* Clock.currentTimeMillis
     const all = distinct(observations).map((one) => ({ ...one, subject: storable(one.subject) }))
     if (!Arr.isReadonlyArrayNonEmpty(all)) return
+    const subjects = [...new Set(Arr.map(all, ({ subject }) => subject))]
+    const current = sql`SELECT ${columns(sql)} FROM agent_facts WHERE project_id = ${projectId}`
     const known = yield* decode(
-      yield* sql`SELECT ${columns(sql)} FROM agent_facts WHERE project_id = ${projectId}
-        AND (ended_at IS NULL OR ended_by = id)
-        AND (kind IN ('preference', 'task') OR ${sql.in("subject", [...new Set(Arr.map(all, ({ subject }) => subject))])})`
+      yield* sql`${current} AND ended_at IS NULL AND kind IN ${sql.in(kinds)} AND ${sql.in("subject", subjects)}
+        UNION ALL ${current} AND ended_by = id`
     )
     for (const one of all) yield* applyOne(projectId, now, known, one)
     const tasks = all.filter(({ kind }) => kind === "task")
-    if (tasks.length > 0) yield* endDone(sessionId, now, known, tasks)
+    if (tasks.length > 0) {
+      const open = yield* decode(yield* sql`${current} AND ended_at IS NULL AND kind = 'task'`)
+      yield* endDone(sessionId, now, open, tasks)
+    }
   })
 })
 
