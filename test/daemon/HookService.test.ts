@@ -67,6 +67,7 @@ const setUp = ({ keep = Effect.void, options, service, verbs = {} }: Setting = {
     getInjected: () => Effect.succeed([]),
     getActiveGoals: () => Effect.succeed({ count: 0, goals: [] }),
     getNotes: () => Effect.succeed([]),
+    listFacts: () => Effect.succeed([]),
     getDigests: () =>
       Effect.sync(() => {
         calls.push("digests")

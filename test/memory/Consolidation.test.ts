@@ -56,21 +56,25 @@ const setUp = Effect.gen(function* () {
 
 const long = Array.from({ length: 60 }, (_, n) => `word${n}`).join(" ")
 
+const work = (session: string, at: number) =>
+  new Session(session, at)
+    .prompt("make it fast. always use pnpm here")
+    .fails("pnpm vitest run", "TypeError: x is undefined")
+    .edit("/w/src/a.ts")
+    .succeeds("pnpm vitest run")
+    .succeeds("pnpm vitest run")
+    .succeeds("pnpm vitest run")
+    .answer(long)
+
+const summary = (...tasks: ReadonlyArray<string>) =>
+  `7. Pending Tasks:\n${tasks.map((task) => `   - ${task}`).join("\n")}`
+
 const suite = <E>(name: string, database: Layer.Layer<SqlClient.SqlClient, E>) =>
   describe(name, () => {
     it.layer(on(database), { timeout: Duration.minutes(2), excludeTestServices: true })("Consolidation", (it) => {
       it.effect("derives facts from sessions, counts their evidence, and changes nothing when repeated", () =>
         Effect.gen(function* () {
           const { id, memory, record, texts } = yield* setUp
-          const work = (session: string, at: number) =>
-            new Session(session, at)
-              .prompt("make it fast. always use pnpm here")
-              .fails("pnpm vitest run", "TypeError: x is undefined")
-              .edit("/w/src/a.ts")
-              .succeeds("pnpm vitest run")
-              .succeeds("pnpm vitest run")
-              .succeeds("pnpm vitest run")
-              .answer(long)
           yield* record(work("one", 0))
           const first = yield* Consolidation.consolidate()
           assert.isTrue(first.isOwner)
@@ -141,8 +145,6 @@ const suite = <E>(name: string, database: Layer.Layer<SqlClient.SqlClient, E>) =
       it.effect("ends the pending tasks of a session that its last summary no longer contains", () =>
         Effect.gen(function* () {
           const { record, texts } = yield* setUp
-          const summary = (...tasks: ReadonlyArray<string>) =>
-            `7. Pending Tasks:\n${tasks.map((task) => `   - ${task}`).join("\n")}`
           yield* record(new Session("one").add("compaction", summary("create the index", "restart the backfill")))
           yield* Consolidation.consolidate()
           yield* record(new Session("one", 5_000).add("compaction", summary("restart the backfill")))

@@ -140,8 +140,8 @@ const chosen = (weighted: ReadonlyArray<{ readonly exchange: Exchange; readonly 
   const valuable = weighted.filter(({ weight }) => weight >= routine)
   const [first, ...rest] = valuable.length > 0 ? valuable : weighted
   if (first === undefined) return []
-  const best = rest.toSorted((a, b) => b.weight - a.weight).slice(0, maxPrompts - 1)
-  return weighted.filter((one) => one === first || best.includes(one)).map(({ exchange }) => exchange)
+  const best = new Set(rest.toSorted((a, b) => b.weight - a.weight).slice(0, maxPrompts - 1))
+  return weighted.filter((one) => one === first || best.has(one)).map(({ exchange }) => exchange)
 }
 
 /**

@@ -10,18 +10,23 @@ import { type SessionEvent, wordsOf } from "./SessionEvent.ts"
 
 const maxItems = 8
 
+const isItem = (line: string): boolean => /^\s{0,6}(?:[-*•]|\d+[.)])\s+/.test(line)
+
+/** The items of a list, with the lines that continue them. */
+const listItems = (lines: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  for (const line of lines) {
+    if (isItem(line)) found.push(line)
+    else if (found.length > 0) found.push(`${found.pop()} ${line}`)
+  }
+  return found
+}
+
 /** The items of a list, each on one line; text without a list is one item. */
 const items = (section: string | undefined): ReadonlyArray<string> => {
   if (section === undefined) return []
   const lines = section.split("\n").filter((line) => line.trim() !== "")
-  const isItem = (line: string) => /^\s{0,6}(?:[-*•]|\d+[.)])\s+/.test(line)
-  const joined = lines.some(isItem)
-    ? lines.reduce<ReadonlyArray<string>>(
-        (all, line) =>
-          isItem(line) ? [...all, line] : all.length === 0 ? [] : [...all.slice(0, -1), `${all.at(-1)} ${line}`],
-        []
-      )
-    : [lines.join(" ")]
+  const joined = lines.some(isItem) ? listItems(lines) : [lines.join(" ")]
   return joined
     .map((item) =>
       item

@@ -41,7 +41,7 @@ export const read = (
           ...row,
           files: row.files === null ? [] : (JSON.parse(row.files) as Array<string>)
         }))
-        .reverse()
+        .toReversed()
   )
 
 /** The events of each session. */

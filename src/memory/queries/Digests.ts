@@ -101,7 +101,7 @@ const storedDigests = (projectId: number) =>
       yield* sql`SELECT evidence FROM agent_facts WHERE project_id = ${projectId} AND kind = 'digest'
         AND ended_at IS NULL ORDER BY valid_from DESC LIMIT ${maxStored}`
     )
-    return rows.flatMap(({ evidence }) => evidence.flatMap(({ digest }) => digest ?? [])).reverse()
+    return rows.flatMap(({ evidence }) => evidence.flatMap(({ digest }) => digest ?? [])).toReversed()
   })
 
 /**

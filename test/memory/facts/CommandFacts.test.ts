@@ -11,6 +11,39 @@ const observed = (session: Session, kind: Fact.FactKind) =>
 
 const fixesOf = (session: Session) => observed(session, "fix").map(({ text }) => text)
 
+const runs = (sessionId: string, at: number, succeeded: number, failed: number, failing = 0): Fact.Evidence => ({
+  sessionId,
+  ids: [1],
+  from: at,
+  at,
+  succeeded,
+  failed,
+  failing
+})
+
+const confidence = (...evidence: ReadonlyArray<Fact.Evidence>) => Fact.confidence("command", "derived", evidence)
+
+const fact = (kind: Fact.FactKind, more: Partial<Fact.Fact> = {}): Fact.Fact => ({
+  id: 1,
+  projectId: 1,
+  kind,
+  subject: "s",
+  text: "t",
+  confidence: 0.8,
+  evidence: [],
+  proofs: 1,
+  validFrom: 0,
+  validTo: null,
+  recordedAt: 0,
+  endedAt: null,
+  endedBy: null,
+  source: "derived",
+  lastShown: null,
+  shown: 0,
+  useful: 0,
+  ...more
+})
+
 describe("CommandFacts", () => {
   it("takes for a fix the files that changed between a failure and the next success", () => {
     const session = new Session("s")
@@ -106,16 +139,6 @@ describe("CommandFacts", () => {
   })
 
   it("trusts a command of two sessions that succeeds in 80 % and last", () => {
-    const runs = (sessionId: string, at: number, succeeded: number, failed: number, failing = 0): Fact.Evidence => ({
-      sessionId,
-      ids: [1],
-      from: at,
-      at,
-      succeeded,
-      failed,
-      failing
-    })
-    const confidence = (...evidence: ReadonlyArray<Fact.Evidence>) => Fact.confidence("command", "derived", evidence)
     assert.strictEqual(confidence(runs("a", 1, 9, 0)), 0)
     assert.strictEqual(confidence(runs("a", 1, 3, 0), runs("b", 2, 1, 1)), 0.8)
     assert.strictEqual(confidence(runs("a", 1, 2, 0), runs("b", 2, 1, 1)), 0)
@@ -123,26 +146,6 @@ describe("CommandFacts", () => {
   })
 
   it("halves the weight of a fact with its age, and drops a command after 30 days", () => {
-    const fact = (kind: Fact.FactKind, more: Partial<Fact.Fact> = {}): Fact.Fact => ({
-      id: 1,
-      projectId: 1,
-      kind,
-      subject: "s",
-      text: "t",
-      confidence: 0.8,
-      evidence: [],
-      proofs: 1,
-      validFrom: 0,
-      validTo: null,
-      recordedAt: 0,
-      endedAt: null,
-      endedBy: null,
-      source: "derived",
-      lastShown: null,
-      shown: 0,
-      useful: 0,
-      ...more
-    })
     assert.strictEqual(Fact.weight(fact("preference"), 1_000 * day), 0.8)
     assert.strictEqual(Fact.weight(fact("fix"), 90 * day), 0.4)
     assert.isAbove(Fact.weight(fact("fix", { proofs: 4 }), 90 * day), 0.5)

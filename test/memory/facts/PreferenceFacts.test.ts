@@ -4,6 +4,8 @@ import { Session } from "./Session.ts"
 
 const preferences = (prompt: string) => PreferenceFacts.observe(new Session("s").prompt(prompt).events)
 
+const subject = (text: string) => preferences(text)[0]!.subject
+
 describe("PreferenceFacts", () => {
   it.each([
     "I prefer small commits",
@@ -78,7 +80,6 @@ describe("PreferenceFacts", () => {
   })
 
   it("gives two wishes about the same two things one subject, in either direction", () => {
-    const subject = (text: string) => preferences(text)[0]!.subject
     assert.strictEqual(subject("use pnpm instead of npm"), subject("from now on use npm rather than pnpm"))
     assert.notStrictEqual(subject("use pnpm instead of npm"), subject("use pnpm instead of yarn"))
     assert.strictEqual(subject("Never commit to main!"), subject("never commit to main"))

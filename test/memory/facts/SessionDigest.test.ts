@@ -12,6 +12,15 @@ const digestOf = (events: ReadonlyArray<SessionEvent>) => {
   return digest!
 }
 
+const one = (id: string, at: number, size: number) =>
+  digestOf(new Session(id, at).prompt(`${id} please`).answer(words(size, id)).events)
+
+const rank = (digests: ReadonlyArray<SessionDigest.SessionDigest>) =>
+  SessionDigest.rank(digests, { now: 0, succeeded: new Map() })
+
+const make = (id: string, at: number) =>
+  digestOf(new Session(id, at).prompt("migrate the table").fails("pnpm migrate", "timeout").events)
+
 describe("SessionDigest", () => {
   it("contains the prompts that matter, the changed files, the answer and the failure that was left", () => {
     const session = new Session("s-1")
@@ -88,8 +97,6 @@ describe("SessionDigest", () => {
   })
 
   it("ranks by value, halved every 14 days, and routine last", () => {
-    const one = (id: string, at: number, size: number) =>
-      digestOf(new Session(id, at).prompt(`${id} please`).answer(words(size, id)).events)
     const now = 100 * day
     const ranked = (...digests: ReadonlyArray<SessionDigest.SessionDigest>) =>
       SessionDigest.rank(digests, { now, succeeded: new Map() }).map(({ sessionId }) => sessionId)
@@ -103,8 +110,6 @@ describe("SessionDigest", () => {
       digestOf(new Session(`r${n}`, n).prompt(`Bump src/v${n}.ts to 1.${n}`).answer(words(90, "w")).events)
     )
     const found = digestOf(new Session("found", 0).prompt("why is it slow?").answer(words(40, "f")).events)
-    const rank = (digests: ReadonlyArray<SessionDigest.SessionDigest>) =>
-      SessionDigest.rank(digests, { now: 0, succeeded: new Map() })
     assert.strictEqual(rank([...routine, found])[0]!.sessionId, "found")
     assert.deepStrictEqual(
       rank([...routine, found]).map(({ value }) => value > 0),
@@ -114,8 +119,6 @@ describe("SessionDigest", () => {
   })
 
   it("removes repeated prompts, and work that another session finished", () => {
-    const make = (id: string, at: number) =>
-      digestOf(new Session(id, at).prompt("migrate the table").fails("pnpm migrate", "timeout").events)
     const [digest] = SessionDigest.rank([make("a", 0)], { now: 0, succeeded: new Map([["pnpm migrate", 10 * day]]) })
     assert.isNull(digest!.unfinished)
     const [earlier] = SessionDigest.rank([make("a", 1)], { now: 0, succeeded: new Map([["pnpm migrate", 0]]) })
