@@ -27,6 +27,7 @@ const order = [
   "sql",
   "pool",
   "query",
+  "relevance",
   "redaction",
   "internal"
 ]

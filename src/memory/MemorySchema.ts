@@ -13,6 +13,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Activation from "./Activation.ts"
 import * as Migrations from "../sql/Migrations.ts"
+import * as SearchIndex from "./internal/searchIndex.ts"
 
 /**
  * The table that remembers which migrations have run.
@@ -185,14 +186,8 @@ const indexes = (sql: SqlClient.SqlClient) => {
   ]
 }
 
-/**
- * Punctuation is made white space before Postgres reads the words, because its parser takes a path or a file name for
- * one word.
- *
- * @category sql
- * @since 0.1.0
- */
-export const searchVectorPg = `to_tsvector('english', translate(content, '/\\._-:@#=()[]{}<>', '                 '))`
+/** Punctuation is made white space, because the parser of Postgres takes a path or a file name for one word. */
+const searchVectorPg = `to_tsvector('english', translate(content, '/\\._-:@#=()[]{}<>', '                 '))`
 
 const initial: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -305,6 +300,62 @@ const facts: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(fun
 })
 
 /**
+ * The old indexes read events word by word; the new one reads hashes of terms, see `internal/searchIndex`. The pending
+ * list of Postgres's index is short, because every search reads it.
+ */
+const searchPg = [
+  `DROP INDEX IF EXISTS idx_episodic_search`,
+  `CREATE TABLE IF NOT EXISTS agent_search (
+    event_id BIGINT PRIMARY KEY REFERENCES episodic_events(id) ON DELETE CASCADE,
+    project_id INT NOT NULL,
+    length INT NOT NULL,
+    terms BIGINT[] NOT NULL,
+    frequencies BYTEA NOT NULL
+  )`,
+  `CREATE INDEX IF NOT EXISTS idx_search_project ON agent_search (project_id, event_id)`,
+  `CREATE INDEX IF NOT EXISTS idx_search_terms ON agent_search USING gin (terms) WITH (gin_pending_list_limit = 64)`,
+  `CREATE INDEX IF NOT EXISTS idx_episodic_session_order ON episodic_events (session_id, id)`,
+  `DROP INDEX IF EXISTS idx_episodic_session`
+]
+
+const searchSqlite = [
+  ...["insert", "delete", "update"].map((name) => `DROP TRIGGER IF EXISTS episodic_events_fts_${name}`),
+  `DROP TABLE IF EXISTS episodic_events_fts`,
+  `CREATE TABLE IF NOT EXISTS agent_search (
+    event_id INTEGER PRIMARY KEY,
+    project_id INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    frequencies BLOB NOT NULL
+  )`,
+  `CREATE INDEX IF NOT EXISTS idx_search_project ON agent_search (project_id, event_id)`,
+  `CREATE VIRTUAL TABLE IF NOT EXISTS agent_search_terms USING fts5(
+    terms, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
+  )`,
+  `CREATE TRIGGER IF NOT EXISTS agent_search_event AFTER DELETE ON episodic_events BEGIN
+    DELETE FROM agent_search WHERE event_id = old.id;
+  END`,
+  `CREATE TRIGGER IF NOT EXISTS agent_search_delete AFTER DELETE ON agent_search BEGIN
+    DELETE FROM agent_search_terms WHERE rowid = old.event_id;
+  END`
+]
+
+/** Finds the prompt before an event, with which its exchange begins. */
+const searchShared = [
+  `CREATE INDEX IF NOT EXISTS idx_episodic_prompt ON episodic_events (session_id, id) WHERE event_type = 'user_question'`,
+  `CREATE TABLE IF NOT EXISTS agent_search_backlog (below BIGINT NOT NULL)`,
+  `INSERT INTO agent_search_backlog SELECT coalesce(max(id), 0) + 1 FROM episodic_events`
+]
+
+/** How many of the newest events the migration indexes; the rest follows, see `indexMissing`. */
+const indexedByMigration = 1_000
+
+const searchIndex: Effect.Effect<void, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* all(sql, [...sql.onDialectOrElse({ pg: () => searchPg, orElse: () => searchSqlite }), ...searchShared])
+  yield* SearchIndex.addMissing(indexedByMigration)
+})
+
+/**
  * Every migration, oldest first. An entry never changes once it was released.
  *
  * @category migrations
@@ -314,7 +365,8 @@ export const migrations: Migrations.Migrations = {
   "0001_schema": initial,
   "0002_project_marks": projectIdentity,
   "0004_facts": facts,
-  "0005_curation": userCorrections
+  "0005_curation": userCorrections,
+  "0006_search_index": searchIndex
 }
 
 /**
@@ -400,6 +452,9 @@ export const migrateInteractively: Effect.Effect<
   SqlClient.SqlClient
 > = Migrations.run({ migrations, table: migrationsTable })
 
+/** The newest migration that reads all events. */
+const largeSteps = 6
+
 /**
  * Brings the database up to date; two reads where it is. A database that another program has filled with more than
  * `maxUnattended` events is left as it is: `MigrationNeeded`.
@@ -411,7 +466,7 @@ export const migrate: Effect.Effect<void, SchemaError, SqlClient.SqlClient> = Mi
   migrations,
   table: migrationsTable,
   before: (version) =>
-    version === 0
+    version < largeSteps
       ? Effect.flatMap(needsExplicitMigration, (many) => (many ? new MigrationNeeded() : Effect.void))
       : Effect.void
 })

@@ -17,7 +17,7 @@ export const step = (isFirst: boolean): Effect.Effect<boolean, SqlError, SqlClie
     return yield* sql.withTransaction(
       Effect.gen(function* () {
         const before = yield* changes
-        yield* sql`INSERT INTO episodic_events_fts (episodic_events_fts, rank)
+        yield* sql`INSERT INTO agent_search_terms (agent_search_terms, rank)
           VALUES ('merge', ${isFirst ? -stepPages : stepPages})`
         // The statement itself is one change.
         return (yield* changes) - before > 1

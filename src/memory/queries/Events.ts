@@ -12,6 +12,7 @@ import * as Dependency from "../../query/Dependency.ts"
 import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
 import * as Rows from "../internal/rows.ts"
+import * as SearchIndex from "../internal/searchIndex.ts"
 import { storable } from "../../internal/text.ts"
 import { MemoryId } from "../Memory.ts"
 import { maxBatch, MemoryEvent, type RecordedEvent } from "../MemoryEvent.ts"
@@ -60,10 +61,17 @@ const toRow = (event: StampedEvent) => ({
   importance_score: event.importance ?? 0.5
 })
 
+type Row = ReturnType<typeof toRow>
+
+interface Inserted {
+  readonly event_key: string
+  readonly id: number
+}
+
 /** One statement whatever the number of events: the rows travel as one JSON parameter. */
-const insert = (sql: SqlClient.SqlClient, rows: string) =>
+const insertRows = (sql: SqlClient.SqlClient, rows: string) =>
   sql.onDialectOrElse({
-    pg: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
+    pg: () => sql<Inserted>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
         duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
         importance_score, last_activation)
       SELECT event_key, project_id, session_id, timestamp, duration_ms, event_type, content, outcome, context_cwd,
@@ -80,8 +88,8 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         AND NOT EXISTS (SELECT 1 FROM agent_tombstones deleted WHERE deleted.event_key = event.event_key
           OR deleted.event_key IN (SELECT earlier ->> 'key'
             FROM jsonb_array_elements(coalesce(event.earlier_keys, '[]')) AS earlier))
-      ON CONFLICT (event_key) DO NOTHING RETURNING event_key`,
-    orElse: () => sql<{ event_key: string }>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
+      ON CONFLICT (event_key) DO NOTHING RETURNING event_key, ${Rows.integer(sql, "id")} AS id`,
+    orElse: () => sql<Inserted>`INSERT INTO episodic_events (event_key, project_id, session_id, timestamp,
         duration_ms, event_type, content, outcome, context_cwd, context_files, files_changed, worktree_path,
         importance_score, last_activation)
       SELECT value ->> 'event_key', value ->> 'project_id', value ->> 'session_id', value ->> 'timestamp',
@@ -96,10 +104,8 @@ const insert = (sql: SqlClient.SqlClient, rows: string) =>
         AND NOT EXISTS (SELECT 1 FROM agent_tombstones deleted WHERE deleted.event_key = event.value ->> 'event_key'
           OR deleted.event_key IN (SELECT earlier.value ->> 'key'
             FROM json_each(event.value -> 'earlier_keys') AS earlier))
-      ON CONFLICT (event_key) DO NOTHING RETURNING event_key`
+      ON CONFLICT (event_key) DO NOTHING RETURNING event_key, ${Rows.integer(sql, "id")} AS id`
   })
-
-type Row = ReturnType<typeof toRow>
 
 /** The event among `rows` that a row is another delivery of, by an earlier key of its own. */
 const sameAmong = (rows: ReadonlyMap<string, Row>, { earlier_keys = [] }: Row): string | undefined =>
@@ -115,6 +121,20 @@ const withoutRepeated = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
   })
 }
 
+/** Stores and indexes the events that are not stored yet, and returns these. */
+const insert = (rows: ReadonlyArray<Row>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const inserted = yield* insertRows(sql, JSON.stringify(withoutRepeated(rows)))
+    const ids = new Map(inserted.map(({ event_key, id }) => [event_key, id]))
+    const fresh = rows.flatMap((row) => {
+      const id = ids.get(row.event_key)
+      return id !== undefined && ids.delete(row.event_key) ? [{ ...row, id }] : []
+    })
+    yield* SearchIndex.add(fresh)
+    return inserted
+  })
+
 /**
  * Stores the events that are not stored yet. For use inside a mutation.
  *
@@ -122,9 +142,7 @@ const withoutRepeated = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
  * @since 0.1.0
  */
 export const insertAll = (events: ReadonlyArray<StampedEvent>): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) =>
-    Effect.asVoid(insert(sql, JSON.stringify(withoutRepeated(events.map(toRow)))))
-  )
+  Effect.asVoid(insert(events.map(toRow)))
 
 const idsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   const sql = yield* SqlClient.SqlClient
@@ -145,9 +163,8 @@ export const record = Mutation.make({
   changes: (events) =>
     [...new Set(events.map((event) => event.projectId))].map((id) => Dependency.make("episodic_events", id)),
   run: Effect.fnUntraced(function* (events) {
-    const sql = yield* SqlClient.SqlClient
     const rows = events.map(toRow)
-    const inserted = yield* insert(sql, JSON.stringify(withoutRepeated(rows)))
+    const inserted = yield* insert(rows)
     const ids = new Map(yield* idsOf(rows.map((row) => row.event_key)))
     const missing = rows.filter((row) => !ids.has(row.event_key))
     const earlier = missing.flatMap(({ earlier_keys = [] }) => earlier_keys.map(({ key }) => key))

@@ -14,6 +14,7 @@ import * as Mutation from "../../query/Mutation.ts"
 import * as Query from "../../query/Query.ts"
 import * as Marks from "../internal/projectMarks.ts"
 import * as Rows from "../internal/rows.ts"
+import * as SearchIndex from "../internal/searchIndex.ts"
 import {
   compareMarks,
   type MergedProjects,
@@ -254,6 +255,7 @@ export const merge = Mutation.make({
         sql`UPDATE ${sql.literal(table)} SET ${sql.literal(column)} = ${into} WHERE ${sql.literal(column)} = ${from}`,
       { discard: true }
     )
+    yield* SearchIndex.move(from, into)
     yield* sql`DELETE FROM projects WHERE id = ${from}`
     return { project: other.project, ...counts }
   })
