@@ -112,17 +112,33 @@ export const Note = Schema.Struct({
 export type Note = typeof Note.Type
 
 /**
- * A memory found by a search.
+ * An exchange found by a search: a prompt with what followed it, or a note or another event of its own.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const FoundMemory = Schema.Struct({
-  ...summary,
-  /** From 0 to 1, higher is better: text relevance, recency and importance, see `Relevance`. */
+  /** The id of the first event, the prompt. */
+  id: MemoryId,
+  /** The type of the event with the passage. */
+  type: Schema.String,
+  /** The passage of that event that fits the query best, about 420 characters; `…` where there is more. */
+  content: Schema.String,
+  /** The passage of the prompt that fits the query best, about 160 characters, where `content` is of another event. */
+  prompt: Schema.NullOr(Schema.String),
+  /** When the event with the passage happened. */
+  timestamp: Schema.DateTimeUtcFromMillis,
+  outcome: Schema.NullOr(Schema.String),
+  /** The files of the event with the passage. */
+  files: Schema.Array(Schema.String),
+  /** From 0 to 1, higher is better: the BM25 score as a share of the highest possible one; newer and more important ones rank higher. */
   score: Schema.Finite,
-  /** How many different words of the query the content has; 0 where only a part of a word matched. */
-  matchedTerms: Schema.Natural
+  /** The number of different terms of the query that the exchange has; 0 where only a part of a word matched. */
+  matchedTerms: Schema.Natural,
+  /** From 0 to 1: the share of the query's terms that the exchange has, each weighted by its rarity in the project. */
+  coverage: Schema.Finite,
+  /** The rarity of the rarest matched terms, the sum of the two greatest inverse document frequencies. */
+  rarity: Schema.Finite
 })
 
 /**

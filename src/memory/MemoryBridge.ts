@@ -87,12 +87,16 @@ export interface SearchOptions {
   /** From 1 to 100; default: 5. */
   readonly limit?: number | undefined
   /**
-   * Whether to match prefixes of words as well and, in the newest 50,000 memories, parts of words if those find too
-   * little. Default: `true`; hooks use `false`, because they need few relevant results quickly.
+   * Whether to search for frequent terms, for terms that the best results share, and, in the newest 50,000 memories, for
+   * parts of words as well. Default: `true`; hooks use `false`, because they need few relevant results quickly.
    */
   readonly fragments?: boolean | undefined
   /** A session whose own events are excluded. */
   readonly exceptSession?: string | undefined
+  /** Events before this time are excluded. */
+  readonly since?: DateTime.Utc | undefined
+  /** The types of the events that must match. All types when absent. */
+  readonly types?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -197,7 +201,7 @@ export class MemoryBridge extends Context.Service<
       projectId: number,
       options?: GoalsOptions
     ) => Effect.Effect<Goals, MemoryError.MemoryError>
-    /** Searches the memories, best first. An empty query finds nothing. */
+    /** Searches the exchanges, best first. An empty query finds nothing. */
     readonly searchMemories: (
       projectId: number,
       query: string,
@@ -437,7 +441,9 @@ export const make: Effect.Effect<MemoryBridge["Service"], never, QueryExecutor.Q
                 query: storable(query),
                 limit: options?.limit ?? 5,
                 fragments: options?.fragments ?? true,
-                exceptSession: nameOrNull(options?.exceptSession)
+                exceptSession: nameOrNull(options?.exceptSession),
+                since: options?.since ?? null,
+                types: options?.types ?? []
               })
               .pipe(verb("searchMemories")),
       recordEvent: (event) => Effect.map(recordEvents("recordEvent", [event]), (recorded) => recorded[0]!),

@@ -16,6 +16,7 @@ import type * as MemoryBridge from "../../src/memory/MemoryBridge.ts"
 import type { Input as MemoryEvent } from "../../src/memory/MemoryEvent.ts"
 import type { RepositoryMarks } from "../../src/memory/Project.ts"
 import { previewLength } from "../../src/memory/Memory.ts"
+import * as Passage from "../../src/relevance/Passage.ts"
 import * as Redaction from "../../src/redaction/Redaction.ts"
 import { PlainMemory } from "../utils/PlainMemory.ts"
 
@@ -536,12 +537,15 @@ export const suite = <E>(
         Effect.gen(function* () {
           const memory = yield* PlainMemory
           const { id } = yield* newProject
-          const long = "needle " + "\u{1F600}".repeat(previewLength)
+          const long = "needle " + "\u{1F600}".repeat(Passage.defaultLength)
           const recorded = yield* memory.recordEvent(event(id, long))
           const [item] = contents(yield* memory.getActiveMemories(id))
           const [result] = found(yield* memory.searchMemories(id, "needle"))
-          for (const text of [item!, result!]) {
-            assert.isAtMost(text.length, previewLength)
+          for (const [text, length] of [
+            [item!, previewLength],
+            [result!, Passage.defaultLength]
+          ] as const) {
+            assert.isAtMost(text.length, length)
             assert.isTrue(text.endsWith("…"))
             assert.isTrue(text.isWellFormed())
           }

@@ -2,6 +2,7 @@
  * Reading rows: columns that both dialects give in the same type, and rows that must fit a schema.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
@@ -26,3 +27,9 @@ export const decode = <A>(schema: Schema.Codec<A, unknown>) => {
       (cause) => new SqlError({ reason: new UnknownError({ cause, message: "a row does not fit its schema" }) })
     )
 }
+
+const decodeStrings = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Array(Schema.String)))
+
+/** The texts of a JSON array; another program may have stored anything. */
+export const stringList = (json: string | null): ReadonlyArray<string> | null =>
+  json === null ? null : Option.getOrNull(decodeStrings(json))

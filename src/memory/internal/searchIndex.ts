@@ -116,14 +116,8 @@ const select = (condition: (sql: SqlClient.SqlClient) => Statement.Fragment) =>
     const rows = yield* sql<Omit<Indexed, "context_files"> & { readonly files: string | null }>`
       SELECT ${Rows.integer(sql, "e.id")} AS id, e.project_id, e.content, e.outcome, e.worktree_path, ${files}
       FROM episodic_events e WHERE ${condition(sql)}`
-    return rows.map(({ files, ...row }) => ({ ...row, context_files: filesOf(files) }) satisfies Indexed as Indexed)
+    return rows.map(({ files, ...row }) => ({ ...row, context_files: Rows.stringList(files) }) satisfies Indexed as Indexed)
   })
-
-/** Another program may have stored anything. */
-const filesOf = (json: string | null): ReadonlyArray<string> | null => {
-  const parsed = json?.startsWith("[") === true ? JSON.parse(json) : null
-  return Array.isArray(parsed) ? parsed.filter((file) => typeof file === "string") : null
-}
 
 /** Indexes events again after a change of their content. */
 export const refresh = (ids: ReadonlyArray<number>): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>

@@ -15,6 +15,7 @@ import * as Query from "../../query/Query.ts"
 import * as Redaction from "../../redaction/Redaction.ts"
 import * as Facts from "./Facts.ts"
 import * as Rows from "../internal/rows.ts"
+import * as SearchIndex from "../internal/searchIndex.ts"
 import { type MemoryEntry, MemoryEntry as Entry, MemoryId, previewLength, SessionSummary } from "../Memory.ts"
 import { maxContentLength } from "../MemoryEvent.ts"
 import { ProjectId } from "../Project.ts"
@@ -211,6 +212,7 @@ export const edit = Mutation.make({
     const rows = yield* sql`UPDATE episodic_events SET content = ${storable(content)}
       WHERE id = ${memoryId} AND project_id = ${projectId} RETURNING 1`
     if (rows.length > 0) yield* Facts.retract(projectId, [memoryId])
+    if (rows.length > 0) yield* SearchIndex.refresh([memoryId])
     return rows.length > 0
   })
 })
