@@ -38,8 +38,11 @@ const labels: Readonly<Record<string, string>> = {
 /** `2026-11-22 14:03`, in UTC. */
 const minute = (time: DateTime.Utc): string => DateTime.formatIso(time).slice(0, 16).replace("T", " ")
 
+const labelled = (type: string, content: string): string =>
+  `${Object.hasOwn(labels, type) ? labels[type] : Sanitize.forModel(type)}: ${Sanitize.forModel(content)}`
+
 /**
- * A memory as a line: time, kind, content.
+ * A memory as a line: time, kind, content; a prompt and its answer together.
  *
  * @category combinators
  * @since 0.1.0
@@ -48,8 +51,14 @@ export const memoryLine = (memory: {
   readonly type: string
   readonly content: string
   readonly timestamp: DateTime.Utc
+  /** The prompt that the content belongs to. */
+  readonly prompt?: string | null | undefined
 }): string =>
-  `- ${minute(memory.timestamp)} ${Object.hasOwn(labels, memory.type) ? labels[memory.type] : Sanitize.forModel(memory.type)}: ${Sanitize.forModel(memory.content)}`
+  [
+    `- ${minute(memory.timestamp)}`,
+    ...(memory.prompt == null ? [] : [labelled("user_question", memory.prompt), "|"]),
+    labelled(memory.type, memory.content)
+  ].join(" ")
 
 /**
  * The digest of a session as a line: time, prompts, changed files, the beginning and end of the last answer, unfinished

@@ -137,7 +137,7 @@ export const FoundMemory = Schema.Struct({
   matchedTerms: Schema.Natural,
   /** From 0 to 1: the share of the query's terms that the exchange has, each weighted by its rarity in the project. */
   coverage: Schema.Finite,
-  /** The rarity of the rarest matched terms, the sum of the two greatest inverse document frequencies. */
+  /** From 0 to 1: the rarity of the two rarest matched terms, as a share of the highest possible one. */
   rarity: Schema.Finite
 })
 

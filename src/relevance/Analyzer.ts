@@ -44,6 +44,7 @@ const lookalikes: Readonly<Record<string, string>> = {
 }
 
 /** Marks of Latin, Greek, Cyrillic, Hebrew and Arabic; marks of other scripts are letters of their own. */
+// oxlint-disable-next-line no-misleading-character-class
 const foldedMarks = /[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]/g
 
 /** Without accents and marks, with compatible forms unified; the case remains. */

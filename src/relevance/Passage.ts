@@ -73,7 +73,10 @@ const best = (units: ReadonlyArray<Unit>, weights: ReadonlyMap<string, number>, 
     for (let to = from; to < units.length && units[to]!.end - units[from]!.start <= length; to++) {
       for (const term of units[to]!.terms) {
         // A repetition counts little; a term near the beginning leaves room for what follows it.
-        score += (seen.has(term) ? 0.1 : 1) * weights.get(term)! * (1 - (0.2 * (units[to]!.start - units[from]!.start)) / length)
+        score +=
+          (seen.has(term) ? 0.1 : 1) *
+          weights.get(term)! *
+          (1 - (0.2 * (units[to]!.start - units[from]!.start)) / length)
         seen.add(term)
       }
       if (score > found.score + 1e-9 || (to > found.to && from === found.from && score >= found.score)) {

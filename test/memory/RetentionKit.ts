@@ -92,7 +92,12 @@ export const numbers = Effect.flatMap(SqlClient.SqlClient, (sql) =>
 export const assertSound = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   assert.deepStrictEqual(yield* sql`PRAGMA integrity_check`, [{ integrity_check: "ok" }])
-  yield* sql`INSERT INTO episodic_events_fts (episodic_events_fts, rank) VALUES ('integrity-check', 1)`
+  yield* sql`INSERT INTO agent_search_terms (agent_search_terms) VALUES ('integrity-check')`
+  assert.deepStrictEqual(
+    yield* sql`SELECT count(*) AS n FROM agent_search WHERE event_id NOT IN (SELECT id FROM episodic_events)
+      OR event_id NOT IN (SELECT rowid FROM agent_search_terms)`,
+    [{ n: 0 }]
+  )
 })
 
 /** An executor that does more beside each mutation. */

@@ -5,10 +5,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { FoundMemory } from "../../memory/Memory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
-import * as Relevance from "../../memory/Relevance.ts"
 import * as Fact from "../../memory/facts/Fact.ts"
 import type { SessionDigest } from "../../memory/facts/SessionDigest.ts"
 import type { Session } from "../../memory/Session.ts"
+import * as Gate from "../../relevance/Gate.ts"
 import * as ContextText from "../ContextText.ts"
 import type { Prompt, SessionStart } from "../HookEvent.ts"
 import * as HookOutput from "../HookOutput.ts"
@@ -20,7 +20,7 @@ import type { HookOptions } from "./recording.ts"
 const startMarker = Number.MAX_SAFE_INTEGER
 
 /** The most memories searched for a reminder. */
-const maxSearched = 30
+const maxSearched = 10
 
 const maxTokens = ContextText.maxLength / ContextText.charactersPerToken
 
@@ -231,26 +231,24 @@ export const injectAtStart = (event: SessionStart, session: Session, retained: R
     return { ...HookOutput.context(text), notice }
   })
 
-/** A relevant memory has two terms of the prompt, or its only one, and at least a quarter of all. */
-const isRelevant = (memory: FoundMemory, terms: number): boolean =>
-  memory.matchedTerms >= Math.min(2, terms) && memory.matchedTerms / terms >= 0.25
-
-/** A tool call is a reminder only if it failed: a success, or a call with an unknown outcome, is left to search. */
+/** A tool call is a reminder only if it failed, and a prompt only with what followed it: nobody needs their own question. */
 const isReminder = (memory: FoundMemory): boolean =>
-  isInjectable(memory) && (memory.type !== "tool_execution" || memory.outcome === "failure")
+  isInjectable(memory) &&
+  memory.type !== "user_question" &&
+  (memory.prompt === null || !PromptOrigin.isGenerated(memory.prompt)) &&
+  (memory.type !== "tool_execution" || memory.outcome === "failure")
 
-/** Memories relevant to a prompt not injected into the session yet. */
+/** Memories that are clearly about a prompt and not injected into the session yet. */
 const reminders = (event: Prompt, session: Session, injected: ReadonlySet<number>, options: HookOptions) =>
   Effect.gen(function* () {
-    const terms = Relevance.terms(event.text)
-    if (terms.length === 0) return []
     const memory = yield* MemoryBridge
     const { results } = yield* memory.searchMemories(session.project.id, event.text, {
       limit: maxSearched,
       fragments: false,
       exceptSession: event.sessionId
     })
-    const relevant = results.filter((result) => isRelevant(result, terms.length) && isReminder(result))
+    const decisions = Gate.decide(results)
+    const relevant = results.filter((result, index) => decisions[index]!.inject && isReminder(result))
     return withoutInjected(relevant, injected).slice(
       0,
       whole("maxReminders", options.maxReminders ?? 3, 0, maxSearched)

@@ -29,8 +29,7 @@ export interface Filter {
   readonly types: ReadonlyArray<string>
 }
 
-const isActive = (sql: SqlClient.SqlClient) =>
-  sql`(e.lifecycle_status = 'active' OR e.lifecycle_status IS NULL)`
+const isActive = (sql: SqlClient.SqlClient) => sql`(e.lifecycle_status = 'active' OR e.lifecycle_status IS NULL)`
 
 const matching = (sql: SqlClient.SqlClient, { exceptSession, projectId, since, types, until }: Filter) =>
   sql.and([

@@ -116,7 +116,9 @@ const select = (condition: (sql: SqlClient.SqlClient) => Statement.Fragment) =>
     const rows = yield* sql<Omit<Indexed, "context_files"> & { readonly files: string | null }>`
       SELECT ${Rows.integer(sql, "e.id")} AS id, e.project_id, e.content, e.outcome, e.worktree_path, ${files}
       FROM episodic_events e WHERE ${condition(sql)}`
-    return rows.map(({ files, ...row }) => ({ ...row, context_files: Rows.stringList(files) }) satisfies Indexed as Indexed)
+    return rows.map(
+      ({ files, ...row }) => ({ ...row, context_files: Rows.stringList(files) }) satisfies Indexed as Indexed
+    )
   })
 
 /** Indexes events again after a change of their content. */

@@ -22,8 +22,7 @@ const hash = (text: string, seed: number): number => {
   return (b & 0xffff) * high + (a >>> 0)
 }
 
-const xor = (a: number, b: number): number =>
-  (Math.floor(a / high) ^ Math.floor(b / high)) * high + ((a ^ b) >>> 0)
+const xor = (a: number, b: number): number => (Math.floor(a / high) ^ Math.floor(b / high)) * high + ((a ^ b) >>> 0)
 
 const ofProject = (projectId: number): number => hash(String(projectId), 1)
 

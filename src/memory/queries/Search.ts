@@ -164,7 +164,8 @@ const exchangesOf = (members: ReadonlyArray<Exchanges.Member>): ReadonlyArray<Ex
     for (const member of members) {
       const weight = members.length === 1 ? 1 : weightOf(member)
       length += weight * member.length
-      for (const [hash, count] of member.frequencies) frequencies.set(hash, (frequencies.get(hash) ?? 0) + weight * count)
+      for (const [hash, count] of member.frequencies)
+        frequencies.set(hash, (frequencies.get(hash) ?? 0) + weight * count)
     }
     return { start, members, frequencies, length }
   })
@@ -271,8 +272,8 @@ interface Shown {
 }
 
 /**
- * The event of an exchange that is shown: the one with the greatest sum of rare terms that is not the prompt, else the
- * last answer, else the prompt itself.
+ * The event of an exchange that is shown: the last answer, which says how it ended, else the one with the greatest sum of
+ * rare terms, else the prompt itself.
  */
 const shownOf = (ranked: Ranked, { idf }: Terms, types: ReadonlyArray<string>): Shown => {
   const prompt = ranked.members.find(({ type }) => type === "user_question")
@@ -281,9 +282,11 @@ const shownOf = (ranked: Ranked, { idf }: Terms, types: ReadonlyArray<string>): 
   const others = ranked.members.filter(
     (member) => member !== prompt && (types.length === 0 || types.includes(member.type))
   )
-  const byWeight = others.map((member) => ({ member, weight: weightIn(member) })).toSorted((a, b) => b.weight - a.weight)
+  const byWeight = others
+    .map((member) => ({ member, weight: weightIn(member) }))
+    .toSorted((a, b) => b.weight - a.weight)
   const answer = others.findLast(({ type }) => type === "assistant_message")
-  const found = (byWeight[0]?.weight ?? 0) > 0 ? byWeight[0]!.member : (answer ?? others.at(-1))
+  const found = answer ?? ((byWeight[0]?.weight ?? 0) > 0 ? byWeight[0]!.member : others.at(-1))
   const best = found ?? prompt ?? ranked.members[0]!
   return { ranked, best, prompt: best === prompt ? undefined : prompt }
 }
@@ -292,9 +295,10 @@ const normalized = (text: string): string => text.replace(/\s+/g, " ").trim().to
 
 const foundOf = (
   { best, prompt, ranked }: Shown,
-  { byTerm, idf }: Terms,
+  { byTerm, idf, statistics }: Terms,
   texts: ReadonlyMap<number, Exchanges.Text>
 ): FoundMemory => {
+  const rarestPossible = Math.log(1 + Rarity.priorDocuments + statistics.events)
   const rarest = ranked.matched.map((hash) => idf.get(hash)!).toSorted((a, b) => b - a)
   const passage = (id: number, length?: number) => Passage.find(texts.get(id)?.content ?? "", byTerm, length).text
   return {
@@ -308,7 +312,7 @@ const foundOf = (
     score: ranked.score,
     matchedTerms: ranked.matched.length,
     coverage: sum(rarest) / Math.max(sum(idf.values()), Number.MIN_VALUE),
-    rarity: sum(rarest.slice(0, 2))
+    rarity: sum(rarest.slice(0, 2)) / (2 * rarestPossible)
   }
 }
 

@@ -74,9 +74,7 @@ const step3: Suffixes = [
   ["ness", ""]
 ]
 
-const step4 = (
-  "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic ou"
-).split(" ")
+const step4 = "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic ou".split(" ")
 
 /** Replaces the longest suffix of the word if the rest has a vowel before a consonant. */
 const replace = (word: string, suffixes: Suffixes): string => {
