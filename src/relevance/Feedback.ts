@@ -61,8 +61,9 @@ export const expand = <Term>(
     .map(([term, probability]) => [term, probability * weight(term)] as const)
     .toSorted((a, b) => b[1] - a[1])
     .slice(0, options.terms ?? 20)
-  const total = sum(query.values())
-  const scale = ((1 - original) * total) / Math.max(sum(added.map(([, value]) => value)), Number.MIN_VALUE)
+  const sumOfAdded = sum(added.map(([, value]) => value))
+  if (sumOfAdded <= 0) return query
+  const scale = ((1 - original) * sum(query.values())) / sumOfAdded
   const result = new Map([...query].map(([term, value]) => [term, value * original]))
   for (const [term, value] of added) result.set(term, (result.get(term) ?? 0) + value * scale)
   return result

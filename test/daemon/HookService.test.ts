@@ -27,13 +27,15 @@ const found = {
   id: 7,
   type: "assistant_message",
   content: "The parser crashed on umlauts",
+  prompt: null,
   timestamp: DateTime.makeUnsafe(0),
   outcome: null,
-  importance: 0.8,
-  worktreePath: null,
-  matchedTerms: 2,
-  score: 1
-} as never
+  files: [],
+  score: 1,
+  matchedTerms: 4,
+  coverage: 0.8,
+  rarity: 0.9
+}
 
 interface Setting {
   readonly options?: HookService.HookServiceOptions

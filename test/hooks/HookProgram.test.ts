@@ -774,12 +774,18 @@ describe("HookProgram", () => {
     Effect.gen(function* () {
       const { hook, prompt } = yield* setup
       yield* prompt("The release branch is frozen until the audit", "p", "s-a")
-      for (let n = 0; n < 10; n++) yield* prompt("Run the release checks  and go on", `p-${n}`, `s-${n}`)
+      for (let n = 0; n < 3; n++) {
+        yield* prompt("Run the release checks  and go on", `p-${n}`, `s-${n}`)
+        yield* hook("Stop.plain", {
+          session_id: `s-${n}`,
+          last_assistant_message: "The release checks of the branch passed."
+        })
+      }
       const context = yield* hook("SessionStart.startup", { session_id: "s-x" })
       assert.strictEqual(context!.split("Run the release checks").length, 2)
       assert.include(context, "frozen until the audit")
-      const reminded = yield* prompt("is the release branch ready for the release checks", "p-x", "s-y")
-      assert.strictEqual(reminded!.split("Run the release checks").length, 2)
+      const reminded = yield* prompt("did the release checks of the frozen branch pass today?", "p-x", "s-y")
+      assert.strictEqual(reminded!.split("checks of the branch passed").length, 2)
       assert.notInclude(yield* hook("SessionStart.resume", { session_id: "s-x" }), "Run the release checks")
     })
   )
@@ -849,6 +855,10 @@ describe("HookProgram", () => {
       )
       // What became known after the fork is news.
       yield* prompt("The payment client times out in the checkout", "p-4", "s-9")
+      yield* hook("Stop.plain", {
+        session_id: "s-9",
+        last_assistant_message: "The payment client had no timeout of its own."
+      })
       assert.include(yield* prompt("why does the payment client time out?", "p-5", "fork"), "times out")
       // Another one of the fork, from elsewhere, and one of a session that nobody knows.
       yield* hook("Stop.plain", { session_id: "fork", last_assistant_message: "The fork found that retries are off." })
