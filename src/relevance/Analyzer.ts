@@ -99,8 +99,8 @@ const termsOfWord = (word: string): ReadonlyArray<string> => {
   if (parts.length === 1) return [...terms, stem(parts[0]!)]
   for (const part of parts) if (part.length > 1) terms.push(stem(part))
   if (parts.length > 1 && parts.length <= maxParts) {
-    for (let i = 1; i < parts.length && parts.length > 2; i++) terms.push(parts[i - 1]! + parts[i]!)
-    terms.push(parts.join(""))
+    for (let i = 1; i < parts.length && parts.length > 2; i++) terms.push(stem(parts[i - 1]! + parts[i]!))
+    terms.push(stem(parts.join("")))
   }
   return terms
 }
@@ -160,7 +160,7 @@ export const words = (text: string): ReadonlyArray<Word> => {
  * import * as Analyzer from "athena-hooks/relevance/Analyzer"
  *
  * Analyzer.frequencies("acquirePaymentLock locks payments")
- * // Map { "acquir" => 1, "payment" => 2, "lock" => 2, "acquirepayment" => 1, "paymentlock" => 1, "acquirepaymentlock" => 1 }
+ * // Map { "acquir" => 1, "payment" => 2, "lock" => 2, "acquirepay" => 1, "paymentlock" => 1, "acquirepaymentlock" => 1 }
  * ```
  *
  * @category combinators

@@ -231,7 +231,7 @@ export const injectAtStart = (event: SessionStart, session: Session, retained: R
     return { ...HookOutput.context(text), notice }
   })
 
-/** A tool call is a reminder only if it failed, and a prompt only with what followed it: nobody needs their own question. */
+/** A tool call is a reminder only if it failed, and a prompt only with its answer. */
 const isReminder = (memory: FoundMemory): boolean =>
   isInjectable(memory) &&
   memory.type !== "user_question" &&
@@ -247,8 +247,9 @@ const reminders = (event: Prompt, session: Session, injected: ReadonlySet<number
       fragments: false,
       exceptSession: event.sessionId
     })
-    const decisions = Gate.decide(results)
-    const relevant = results.filter((result, index) => decisions[index]!.inject && isReminder(result))
+    const candidates = results.filter(isReminder)
+    const decisions = Gate.decide(candidates)
+    const relevant = candidates.filter((_, index) => decisions[index]!.inject)
     return withoutInjected(relevant, injected).slice(
       0,
       whole("maxReminders", options.maxReminders ?? 3, 0, maxSearched)
