@@ -441,6 +441,18 @@ export const needsExplicitMigration: Effect.Effect<boolean, SqlError, SqlClient.
 export type SchemaError = MigrationNeeded | Migrations.NewerSchema | Migrations.MigrationFailed | SqlError
 
 /**
+ * Indexes up to 500 events for the search that are not indexed yet, newest first, in one transaction, and returns their
+ * number: events from before the index, and events that another program stored.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const indexMissing: Effect.Effect<number, SqlError, SqlClient.SqlClient> = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql.withTransaction(SearchIndex.addMissing(500))
+)
+
+/**
  * Brings the database up to date, however long it takes; writers wait meanwhile.
  *
  * @category combinators
@@ -450,7 +462,10 @@ export const migrateInteractively: Effect.Effect<
   void,
   Exclude<SchemaError, MigrationNeeded>,
   SqlClient.SqlClient
-> = Migrations.run({ migrations, table: migrationsTable })
+> = Effect.gen(function* () {
+  yield* Migrations.run({ migrations, table: migrationsTable })
+  while ((yield* indexMissing) > 0) yield* Effect.yieldNow
+})
 
 /** The newest migration that reads all events. */
 const largeSteps = 6

@@ -23,7 +23,7 @@ describe("Analyzer", () => {
       "paymentlock",
       "acquirepaymentlock"
     ])
-    assert.includeMembers(terms("src/pay/lock.ts"), ["src", "lock", "ts", "srcpaylockts"])
+    assert.includeMembers(terms("src/pay/lock.ts"), ["src", "lock", "ts", "srcpaylockt"])
     assert.includeMembers(terms("HTTPServer sha256 w31"), ["http", "server", "httpserver", "sha256", "256", "w31"])
   })
 
