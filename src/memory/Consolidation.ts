@@ -193,10 +193,11 @@ export const consolidate = (
       }
       after = batch.last
       last = batch.last
+      for (const projectId of projects) yield* executor.mutate(Facts.prune, { projectId })
+      projects.clear()
       yield* executor.mutate(Facts.saveProgress, { owner, lastEventId: last, isDone: false })
       if (batch.isEnd || (yield* take(false)) === null) break
     }
-    for (const projectId of projects) yield* executor.mutate(Facts.prune, { projectId })
     yield* executor.mutate(Facts.saveProgress, { owner, lastEventId: last, isDone: true })
     return { sessions, observations, isOwner: true }
   }).pipe(Effect.withSpan("Consolidation.consolidate"))

@@ -264,6 +264,7 @@ const factTables = (id: string, reference: string, project: string, name: string
     useful INTEGER NOT NULL DEFAULT 0
   )`,
   `CREATE UNIQUE INDEX IF NOT EXISTS idx_facts_current ON agent_facts (project_id, kind, subject) WHERE ended_at IS NULL`,
+  `CREATE INDEX IF NOT EXISTS idx_facts_ended_by_user ON agent_facts (project_id) WHERE ended_by = id`,
   `CREATE TABLE IF NOT EXISTS agent_session_facts (
     session_id ${name} NOT NULL REFERENCES agent_sessions(session_id) ON DELETE CASCADE,
     fact_id ${reference} NOT NULL REFERENCES agent_facts(id) ON DELETE CASCADE,
