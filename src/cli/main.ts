@@ -27,6 +27,7 @@ import { serve } from "./commands/serve.ts"
 import { status } from "./commands/status.ts"
 import { stop } from "./commands/stop.ts"
 import { uninstall } from "./commands/uninstall.ts"
+import { why } from "./commands/why.ts"
 import { version } from "../internal/version.ts"
 
 export const athena = Command.make("athena").pipe(
@@ -39,6 +40,7 @@ export const athena = Command.make("athena").pipe(
     serve,
     demo,
     search,
+    why,
     goals,
     remember,
     Memories.list,

@@ -59,6 +59,15 @@ export const currentProject = Effect.gen(function* () {
   return { ...project, worktreePath: repository.worktreePath }
 })
 
+/** Reads from the memory. Creates no database. */
+export const read = Effect.fnUntraced(function* <A, E, R>(
+  read: (memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,
+  absent: () => A
+) {
+  if (!(yield* exists(yield* Database.settings))) return absent()
+  return yield* Effect.provide(Effect.flatMap(MemoryBridge.MemoryBridge, read), layer)
+})
+
 /** Reads from the project of the working folder. Creates neither the project nor the database. */
 export const readCurrentProject = Effect.fnUntraced(function* <A, E, R>(
   read: (project: Project, memory: MemoryBridge.MemoryBridge["Service"]) => Effect.Effect<A, E, R>,

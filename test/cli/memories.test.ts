@@ -94,6 +94,41 @@ describe("athena", () => {
     })
   )
 
+  it.live("explains the memories that a prompt would receive, and searches by type, time and project", () =>
+    Effect.gen(function* () {
+      const { env, json, project, run } = yield* scratch
+      yield* run("remember", "The payment lock expires after 30 seconds because the gateway retries")
+      const other = path.join(project, "..", "zoo")
+      fs.mkdirSync(other)
+      yield* Cli.run(["remember", "the zoo has a payment desk"], { env, cwd: other })
+      const [best] = yield* json("why", "why does the payment lock expire with the gateway?")
+      assert.strictEqual(best.verdict, "injected")
+      assert.include(best.memory.content, "30 seconds")
+      assert.deepStrictEqual(yield* json("why", "write a haiku"), [])
+      const text = (yield* run("why", "payment lock of the gateway")).stdout
+      assert.match(text, /^1\. injected: probability \d+ %, score/)
+
+      const session = "s-why"
+      yield* Cli.run(["hook"], {
+        env,
+        cwd: project,
+        input: Cli.event(project, "UserPromptSubmit", { session_id: session, prompt: "does the payment lock expire?" })
+      })
+      assert.strictEqual((yield* json("why", "--session", session)).length, 1)
+      assert.include((yield* run("why", "--session", "none")).stdout, "no memory")
+      assert.strictEqual((yield* run("why")).code, 1)
+
+      const found = (...flags: ReadonlyArray<string>) =>
+        Effect.map(json("search", "payment", ...flags), ({ found }: { found: number }) => found)
+      assert.strictEqual(yield* found("--type", "note"), 1)
+      assert.strictEqual(yield* found("--type", "compaction"), 0)
+      assert.strictEqual(yield* found("--since", "2999-01-01"), 0)
+      assert.strictEqual(yield* found("--project", "zoo"), 1)
+      assert.isAtLeast(yield* found("--all-projects"), 2)
+      assert.include((yield* run("search", "payment", "--project", "moon")).stderr, "no project")
+    })
+  )
+
   it.live("edits and deletes goals", () =>
     Effect.gen(function* () {
       const { json } = yield* scratch

@@ -3,24 +3,19 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { FoundMemory } from "../../memory/Memory.ts"
 import { MemoryBridge } from "../../memory/MemoryBridge.ts"
 import * as Fact from "../../memory/facts/Fact.ts"
 import type { SessionDigest } from "../../memory/facts/SessionDigest.ts"
 import type { Session } from "../../memory/Session.ts"
-import * as Gate from "../../relevance/Gate.ts"
 import * as ContextText from "../ContextText.ts"
 import type { Prompt, SessionStart } from "../HookEvent.ts"
 import * as HookOutput from "../HookOutput.ts"
-import * as PromptOrigin from "../../memory/PromptOrigin.ts"
+import * as Recall from "../Recall.ts"
 import { agentContext } from "./agentContext.ts"
 import type { HookOptions } from "./recording.ts"
 
 /** Marks among the injected memories that the session has its start's context; no memory has this id. */
 const startMarker = Number.MAX_SAFE_INTEGER
-
-/** The most memories searched for a reminder. */
-const maxSearched = 10
 
 const maxTokens = ContextText.maxLength / ContextText.charactersPerToken
 
@@ -54,24 +49,6 @@ export const markInjected = (sessionId: string, { facts, memories }: Injected, {
       )
 
 /**
- * Whether a memory may be injected: no notification, no generated prompt of an earlier release, no end of a session, no
- * beginning of a compaction.
- */
-const isInjectable = ({ content, type }: { readonly type: string; readonly content: string }): boolean => {
-  switch (type) {
-    case "notification":
-    case "session_end":
-      return false
-    case "compaction":
-      return !content.startsWith("context is compacted (")
-    case "user_question":
-      return !PromptOrigin.isGenerated(content)
-    default:
-      return true
-  }
-}
-
-/**
  * The memories not injected yet, each text once: a text that many sessions share must not displace one that occurs
  * once.
  */
@@ -79,7 +56,7 @@ const withoutInjected = <Memory extends { readonly id: number; readonly content:
   memories: ReadonlyArray<Memory>,
   injected: ReadonlySet<number>
 ): ReadonlyArray<Memory> => {
-  const normalized = ({ content }: Memory) => content.replace(/\s+/g, " ").trim().toLowerCase()
+  const normalized = ({ content }: Memory) => Recall.normalized(content)
   const seen = new Set(memories.filter(({ id }) => injected.has(id)).map(normalized))
   return memories.filter((memory) => {
     const before = seen.size
@@ -231,30 +208,16 @@ export const injectAtStart = (event: SessionStart, session: Session, retained: R
     return { ...HookOutput.context(text), notice }
   })
 
-/** A tool call is a reminder only if it failed, and a prompt only with its answer. */
-const isReminder = (memory: FoundMemory): boolean =>
-  isInjectable(memory) &&
-  memory.type !== "user_question" &&
-  (memory.prompt === null || !PromptOrigin.isGenerated(memory.prompt)) &&
-  (memory.type !== "tool_execution" || memory.outcome === "failure")
-
 /** Memories that are clearly about a prompt and not injected into the session yet. */
-const reminders = (event: Prompt, session: Session, injected: ReadonlySet<number>, options: HookOptions) =>
-  Effect.gen(function* () {
-    const memory = yield* MemoryBridge
-    const { results } = yield* memory.searchMemories(session.project.id, event.text, {
-      limit: maxSearched,
-      fragments: false,
-      exceptSession: event.sessionId
-    })
-    const candidates = results.filter(isReminder)
-    const decisions = Gate.decide(candidates)
-    const relevant = candidates.filter((_, index) => decisions[index]!.inject)
-    return withoutInjected(relevant, injected).slice(
-      0,
-      whole("maxReminders", options.maxReminders ?? 3, 0, maxSearched)
-    )
-  })
+const reminders = (event: Prompt, session: Session, known: ReadonlySet<number>, options: HookOptions) =>
+  Effect.map(
+    Recall.explain(session.project.id, event.text, {
+      exceptSession: event.sessionId,
+      known,
+      limit: whole("maxReminders", options.maxReminders ?? 3, 0, Recall.maxSearched)
+    }),
+    (candidates) => candidates.flatMap(({ memory, verdict }) => (verdict === "injected" ? [memory] : []))
+  )
 
 /** The output of a prompt, and the ids to mark as injected: reminders, and the start's context if it is due. */
 export const injectAtPrompt = (event: Prompt, session: Session, options: HookOptions) =>
