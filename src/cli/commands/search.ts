@@ -24,9 +24,10 @@ interface Found {
 
 type Scope = "current" | "all" | { readonly project: string }
 
+const none = (name: string): Found => ({ name, result: { found: 0, results: [] } })
+
 /** Searches the current project, a named one, or all. */
 const searchIn = Effect.fnUntraced(function* (query: string, options: SearchOptions, scope: Scope) {
-  const none = (name: string): Found => ({ name, result: { found: 0, results: [] } })
   if (scope === "current") {
     return [
       yield* Memory.readCurrentProject(
