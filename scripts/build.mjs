@@ -52,7 +52,7 @@ const ofVersion = { __ATHENA_VERSION__: JSON.stringify(version) }
 /** CommonJS, because its loader starts faster, and one file each, because every file costs start-up time. */
 const hook = (name, outfile, external = []) => script(name, outfile, { format: "cjs", external, define: ofVersion })
 
-/** Identifies a build of the hook. */
+/** Identifies a build of scripts whose compiled code is cached. */
 const digest = (...files) =>
   files
     .reduce((hash, file) => hash.update(fs.readFileSync(path.join(dist, file))), createHash("sha256"))
@@ -73,14 +73,18 @@ const ofHooks = await Promise.all([
 ])
 
 /** The scripts that load these bundles. A UMD module, the `main` of some packages, cannot be bundled. */
-const options = {
-  define: { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...hooks)) },
-  mainFields: ["module", "main"]
-}
+const loading = (name, outfile, format, scripts) =>
+  script(name, outfile, {
+    format,
+    define: { ...ofVersion, __ATHENA_BUILD__: JSON.stringify(digest(...scripts)) },
+    mainFields: ["module", "main"]
+  })
+
+const main = await loading("cli/main", "main.cjs", "cjs", hooks)
 const ofCommands = await Promise.all([
-  script("hookProcess/shim", "shim.cjs", { format: "cjs", ...options }),
-  script("cli/bin", "bin.js", { format: "esm", ...options }),
-  script("cli/main", "main.cjs", { format: "cjs", ...options })
+  main,
+  loading("hookProcess/shim", "shim.cjs", "cjs", [...hooks, "cli/main.cjs"]),
+  loading("cli/bin", "bin.js", "esm", [...hooks, "cli/main.cjs"])
 ])
 
 fs.chmodSync(path.join(dist, "cli", "bin.js"), 0o755)

@@ -97,8 +97,9 @@ describe.skipIf(process.getuid?.() !== 0)("root in the home of a user", () => {
           yield* useAll({ env }, project)
           assert.deepStrictEqual(owners(home), [nobody])
           yield* useAll({ env, unprivileged: true }, project)
-          const found = yield* Cli.run(["search", "--json", "note"], { env, cwd: project, unprivileged: true })
-          assert.strictEqual(JSON.parse(found.stdout).found, first ? 3 : 2)
+          const notes = ["list", "--json", "--type", "note"]
+          const found = yield* Cli.run(notes, { env, cwd: project, unprivileged: true })
+          assert.strictEqual(JSON.parse(found.stdout).length, first ? 3 : 2)
         }
       }),
     180_000
