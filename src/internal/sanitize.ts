@@ -79,8 +79,9 @@ const tags =
 const opening = "(?:<|＜|﹤|‹|&(?:amp;)?(?:lt|#0{0,4}60|#x0{0,4}3c);?|\\\\u003c|%3c)"
 let compiledMarkup: RegExp | undefined
 const markup = () => (compiledMarkup ??= new RegExp(`${opening}(?=[\\s/\\\\!|?]{0,5}${tags})`, "gi"))
+/** A truncated text may lack the end of a token, so one that begins directly with a letter needs none. */
 const special =
-  /<\s{0,3}[|｜]\s{0,3}(?=[^<>\n]{1,60}[|｜]\s{0,3}>)|<\s{0,3}(?=\/?\s{0,3}s\s{0,3}>)|<(?=(?:start|end)_of_turn|\/?(?:begin|end)_of_text)/gi
+  /<[|｜](?=[a-z_])|<\s{0,3}[|｜]\s{0,3}(?=[^<>\n]{1,60}[|｜]\s{0,3}>)|<\s{0,3}(?=\/?\s{0,3}s\s{0,3}>)|<(?=(?:start|end)_of_turn|\/?(?:begin|end)_of_text)/gi
 const bracketed =
   /\[(?=\s{0,3}\/?\s{0,3}(?:INST|SYS|SYSTEM|USER|ASSISTANT|TOOL_?\w{0,20}|AVAILABLE_TOOLS|END)\b[^\]\n]{0,40}\])/gi
 const doubled = /<{2,}|>{2,}/g

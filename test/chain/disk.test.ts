@@ -14,7 +14,7 @@ import * as SmallDisk from "../utils/SmallDisk.ts"
 import * as Worker from "../utils/Worker.ts"
 import * as Kit from "./ChainKit.ts"
 
-const smallDisk = SmallDisk.make("4m")
+const smallDisk = SmallDisk.make("12m")
 
 /** Writes until nothing fits any more. */
 const fill = (file: string): void => {

@@ -116,6 +116,7 @@ describe("sanitize", () => {
     "<environment_context>",
     "</athena-memory>",
     "<|im_start|>",
+    "<|im_start…",
     "< | im_end | >",
     "<｜User｜>",
     "<<SYS>>",
