@@ -132,8 +132,10 @@ describe("a million bytes of hostile text", () => {
         const daemon = yield* TestDaemon.start({ identity: { ...identity, home } })
         for (let at = 0; total() < 1_000_000; at++) {
           const session = { session_id: `s-${at % 7}`, prompt_id: `p-${at}` }
+          // One exchange has rare words, by which a prompt can recall it.
+          const rare = at === 0 ? "zanzibar quagga protocol " : ""
           const bodies = [
-            event("UserPromptSubmit", { ...session, prompt: text(3_000) }),
+            event("UserPromptSubmit", { ...session, prompt: rare + text(3_000) }),
             event("PostToolUseFailure", {
               ...session,
               tool_name: `Bash${hostile(60)}`,
@@ -141,7 +143,7 @@ describe("a million bytes of hostile text", () => {
               tool_use_id: `t-${at}`,
               error: text(3_000)
             }),
-            event("Stop", { ...session, last_assistant_message: text(3_000) })
+            event("Stop", { ...session, last_assistant_message: rare + text(3_000) })
           ]
           for (const body of bodies) assert.isBelow((yield* daemon.tell(body)).status, 300)
         }
@@ -149,7 +151,7 @@ describe("a million bytes of hostile text", () => {
 
         for (const [name, more] of [
           ["SessionStart", { session_id: "s-90", source: "startup" }],
-          ["UserPromptSubmit", { session_id: "s-91", prompt_id: "p", prompt: "deploy marker retry again" }]
+          ["UserPromptSubmit", { session_id: "s-91", prompt_id: "p", prompt: "explain the zanzibar quagga protocol" }]
         ] as const) {
           const context = contextOf((yield* daemon.tell(event(name, more))).body)
           assert.include(context, "marker")
