@@ -10,9 +10,9 @@ import * as CompiledScript from "../hookProcess/compiledScript.ts"
 import * as HookScript from "../hookProcess/hookScript.ts"
 import * as InheritedFiles from "../internal/inheritedFiles.ts"
 import * as Sanitize from "../internal/sanitize.ts"
+import * as SqliteWarning from "../internal/sqliteWarning.ts"
 import type * as Main from "./main.ts"
 import * as Shim from "../hookProcess/runShim.ts"
-import * as SqliteWarning from "./sqliteWarning.ts"
 
 /** `hook` always runs as a hook, whatever arguments the settings of an agent add. */
 const isHook = process.argv[2] === "hook" && !process.argv.includes("--help") && !process.argv.includes("-h")

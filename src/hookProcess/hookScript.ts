@@ -3,6 +3,7 @@
  */
 import { fs, nodeBuiltin } from "../internal/nodeBuiltin.ts"
 import * as HomePath from "../internal/homePath.ts"
+import * as SqliteWarning from "../internal/sqliteWarning.ts"
 import * as CompiledScript from "./compiledScript.ts"
 import type * as Hook from "./hook.ts"
 
@@ -45,6 +46,7 @@ const scriptName = (): string => {
 
 /** Responds to an event with a bundle of the folder, and ends the process. */
 export const run = (folder: string, event: Hook.Event): void => {
+  SqliteWarning.silence()
   const { exports, save } = CompiledScript.run(`${folder}/${scriptName()}`, codeFolder(true))
   ;(exports as typeof Hook).main(save, event)
 }
