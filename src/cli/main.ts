@@ -12,6 +12,7 @@ import { consolidate } from "./commands/consolidate.ts"
 import { demo } from "./commands/demo.ts"
 import { doctor } from "./commands/doctor.ts"
 import { events } from "./commands/events.ts"
+import { facts } from "./commands/facts.ts"
 import { goals } from "./commands/goals.ts"
 import { hook } from "./commands/hook.ts"
 import { install } from "./commands/install.ts"
@@ -42,6 +43,7 @@ export const athena = Command.make("athena").pipe(
     search,
     why,
     goals,
+    facts,
     remember,
     Memories.list,
     Memories.show,

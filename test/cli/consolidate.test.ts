@@ -23,11 +23,18 @@ describe("athena consolidate", () => {
       assert.match((yield* athena(["consolidate"])).stdout, /^consolidated 0 sessions: 0 observations\n$/)
       const again = JSON.parse((yield* athena(["consolidate", "--rebuild", "--json"])).stdout)
       assert.deepStrictEqual(again, { sessions: 1, observations: 1, isOwner: true })
+      const [fact] = JSON.parse((yield* Cli.run(["facts", "--json"], { env, cwd })).stdout)
+      assert.deepStrictEqual([fact.kind, fact.proofs], ["preference", 1])
       const start = yield* athena(["hook"], Fixtures.body("SessionStart.startup", { cwd, session_id: "s-2" }))
       assert.include(
         JSON.parse(start.stdout).hookSpecificOutput.additionalContext,
         'the user said: "always use pnpm here"'
       )
+      const forget = Cli.run(["facts", "forget", String(fact.id)], { env, cwd })
+      assert.strictEqual((yield* forget).code, 0)
+      assert.include((yield* forget).stderr, `no current fact ${fact.id}`)
+      yield* athena(["consolidate", "--rebuild"])
+      assert.include((yield* Cli.run(["facts"], { env, cwd })).stdout, "no facts")
     }).pipe(Effect.scoped)
   )
 })

@@ -144,10 +144,15 @@ describe("athena", () => {
     Effect.gen(function* () {
       const { env, home, json, project, run } = yield* scratch
       const text = "XYLOPHONE-4711"
-      const event = Cli.event(project, "UserPromptSubmit", { prompt: `the code word is ${text}`, prompt_id: "p-1" })
+      const event = Cli.event(project, "UserPromptSubmit", {
+        prompt: `always use ${text} as the code word`,
+        prompt_id: "p-1"
+      })
       const deliver = Cli.run(["hook"], { env, cwd: project, input: event })
       yield* deliver
       yield* run("remember", "another note, which stays")
+      yield* run("consolidate")
+      assert.strictEqual((yield* json("facts")).length, 1)
       assert.strictEqual((yield* json("search", text)).found, 1)
       assert.isNotEmpty(filesWith(home, text))
       const refused = yield* run("delete", "--query", text)
